@@ -1,0 +1,229 @@
+//! config/gateway.toml and config/partners.toml -> one immutable [`Config`].
+//!
+//! Reads every file, reports all problems at once with file and line, and resolves every relative
+//! path against the configuration folder. It does not open certificates, adapters or the database:
+//! whoever uses them does, and `ltcgw doctor` tries them all.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::Finding;
+
+mod partner;
+pub use partner::{Inbound, Outbound, Partner};
+
+/// Everything an instance needs to know to run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder the files were read from.
+    pub dir: PathBuf,
+    pub gateway: Gateway,
+    pub partners: Vec<Partner>,
+}
+
+/// config/gateway.toml; every key with its default and one sentence is in that file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// Where embedded PostgreSQL and temporary files live.
+    pub data_dir: PathBuf,
+    /// Folder of the adapters.
+    pub adapters_dir: PathBuf,
+    /// Folder of the rate files.
+    pub rates_dir: PathBuf,
+    pub listen: Listen,
+    pub tls: Tls,
+    #[serde(default)]
+    pub database: Database,
+    #[serde(default)]
+    pub receive: Receive,
+    #[serde(default)]
+    pub deliver: Deliver,
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Addresses the two listeners bind.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    pub partner: SocketAddr,
+    pub operator: SocketAddr,
+}
+
+/// Our server certificate and the authority that signs partners' client certificates (PEM files).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: PathBuf,
+    /// Revocation list of that authority; none checked when absent.
+    #[serde(default)]
+    pub crl: Option<PathBuf>,
+}
+
+/// The PostgreSQL to use; embedded when `url` is absent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `postgres://user@host:port/name?sslmode=require`.
+    pub url: Option<String>,
+    /// File with the password, instead of in the URL.
+    pub password_file: Option<PathBuf>,
+    /// Authority that signed the server's certificate (PEM); TLS is used when given.
+    pub ca: Option<PathBuf>,
+    /// Connections at most; 16 when absent.
+    pub connections_max: Option<usize>,
+}
+
+/// Limits on what partners send; a partner's own entry can lower but not lift them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Receive {
+    /// Bodies up to this size stay in memory, larger ones go to an anonymous temporary file.
+    pub memory_bytes_max: u64,
+    /// Largest body as sent (bytes).
+    pub body_bytes_max: u64,
+    /// Largest body after decompression (bytes).
+    pub decompressed_bytes_max: u64,
+    /// A sender that pauses longer than this while sending is cut off.
+    pub idle_seconds: u64,
+    /// A sender slower than this, measured over the whole body after the first ten seconds, is cut off.
+    pub bytes_per_second_min: u64,
+    /// Lines a packet may have at most.
+    pub lines_max: u64,
+    /// Refused lines a receipt lists at most; all are stored.
+    pub refusals_listed_max: usize,
+    /// Earliest contribution month taken, `YYYY-MM`.
+    pub earliest_month: String,
+    /// Months ahead of today a contribution month may be.
+    pub months_ahead_max: u32,
+}
+
+impl Default for Receive {
+    fn default() -> Receive {
+        Receive {
+            memory_bytes_max: 1 << 20,
+            body_bytes_max: 1 << 30,
+            decompressed_bytes_max: 4 << 30,
+            idle_seconds: 30,
+            bytes_per_second_min: 1024,
+            lines_max: 2_000_000,
+            refusals_listed_max: 10_000,
+            earliest_month: "2010-01".into(),
+            months_ahead_max: 12,
+        }
+    }
+}
+
+/// How deliveries are retried.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deliver {
+    /// How long a dispatcher holds a destination before it must renew.
+    pub lease_seconds: u64,
+    /// Attempts before a delivery becomes a dead letter.
+    pub attempts_max: i32,
+    /// First pause before a retry; doubles each time.
+    pub retry_first_milliseconds: u64,
+    /// Longest pause before a retry.
+    pub retry_seconds_max: u64,
+    /// Failures in a row that open a destination's breaker.
+    pub breaker_failures: u32,
+    /// How long an open breaker pauses a destination before one probe.
+    pub breaker_pause_milliseconds: u64,
+    /// How often idle dispatchers look for work another instance may have left.
+    pub poll_milliseconds: u64,
+    /// How long SIGTERM waits for what is under way.
+    pub drain_seconds: u64,
+}
+
+impl Default for Deliver {
+    fn default() -> Deliver {
+        Deliver {
+            lease_seconds: 10,
+            attempts_max: 12,
+            retry_first_milliseconds: 1_000,
+            retry_seconds_max: 3_600,
+            breaker_failures: 5,
+            breaker_pause_milliseconds: 10_000,
+            poll_milliseconds: 1_000,
+            drain_seconds: 30,
+        }
+    }
+}
+
+/// Log output.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// One JSON object per line instead of text.
+    pub json: bool,
+}
+
+impl Config {
+    /// Reads `dir/gateway.toml` and `dir/partners.toml`; on failure returns every problem found.
+    pub fn load(dir: &Path) -> Result<Config, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let gateway: Option<Gateway> = read(&dir.join("gateway.toml"), &mut findings);
+        let partners = partner::read(&dir.join("partners.toml"), dir, &mut findings);
+        let mut gateway = match gateway {
+            Some(gateway) if findings.is_empty() => gateway,
+            _ => return Err(findings),
+        };
+        gateway.resolve(dir);
+        if crate::model::Month::parse_dashed(&gateway.receive.earliest_month).is_none() {
+            let text = format!("[receive] earliest_month is `{}`; expected a month such as 2010-01", gateway.receive.earliest_month);
+            return Err(vec![Finding::new(dir.join("gateway.toml").display().to_string(), None, text)]);
+        }
+        Ok(Config { dir: dir.to_path_buf(), gateway, partners })
+    }
+
+    /// The partner of that name.
+    pub fn partner(&self, name: &str) -> Option<&Partner> {
+        self.partners.iter().find(|partner| partner.name == name)
+    }
+}
+
+impl Gateway {
+    fn resolve(&mut self, dir: &Path) {
+        for path in [&mut self.data_dir, &mut self.adapters_dir, &mut self.rates_dir, &mut self.tls.certificate, &mut self.tls.key, &mut self.tls.client_ca] {
+            *path = dir.join(&path);
+        }
+        for path in [&mut self.tls.crl, &mut self.database.ca, &mut self.database.password_file].into_iter().flatten() {
+            *path = dir.join(&path);
+        }
+    }
+}
+
+/// Reads one TOML file, adding a finding with line and column when it cannot.
+fn read<T: serde::de::DeserializeOwned>(path: &Path, findings: &mut Vec<Finding>) -> Option<T> {
+    let file = path.display().to_string();
+    let source = match std::fs::read_to_string(path) {
+        Ok(source) => source,
+        Err(error) => {
+            findings.push(Finding::new(file, None, format!("cannot be read: {error}; expected a TOML file here")));
+            return None;
+        }
+    };
+    match toml::from_str(&source) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let text = error.message().to_string();
+            findings.push(match error.span() {
+                Some(span) => Finding::at_offset(file, &source, span.start, text),
+                None => Finding::new(file, None, text),
+            });
+            None
+        }
+    }
+}
+
+/// Whole seconds as a [`Duration`].
+pub fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

@@ -1,0 +1,184 @@
+//! config/partners.toml: who each partner is, what it may call, where and how we call it.
+//!
+//! Says *where*; the adapter says *what*. Secrets are files named here, never values.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::error::Finding;
+
+/// An organisation with a certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partner {
+    /// Kebab-case, unique; used in the database, logs and metrics.
+    pub name: String,
+    /// Folder under adapters/.
+    pub adapter: String,
+    /// What it may call; absent for partners that only we call.
+    #[serde(default)]
+    pub inbound: Option<Inbound>,
+    /// Where we call it; absent for partners that only call us.
+    #[serde(default)]
+    pub outbound: Option<Outbound>,
+    /// Values the adapter's templates and envelope use (institution code, system code, ...).
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Files whose content the envelope or signature uses (SM2 key, gateway token), by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, PathBuf>,
+}
+
+/// How a partner is recognised and what it may do.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inbound {
+    /// SHA-256 of the client certificate's SubjectPublicKeyInfo, hex.
+    #[serde(default)]
+    pub spki_sha256: Option<String>,
+    /// DNS name or URI in the client certificate's subject alternative names.
+    #[serde(default)]
+    pub san: Option<String>,
+    /// Routes it may call, each `METHOD /path`; the adapter's endpoint is the path's last segment.
+    pub routes: Vec<String>,
+    /// Requests per second it may send; 50 when absent.
+    #[serde(default = "default_rate")]
+    pub requests_per_second: u32,
+    /// Requests it may send at once above that rate; equal to it when absent.
+    #[serde(default)]
+    pub burst: Option<u32>,
+    /// Lowers the gateway's `body_bytes_max` for this partner.
+    #[serde(default)]
+    pub body_bytes_max: Option<u64>,
+}
+
+/// Where and how a partner is called.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbound {
+    /// Base URL, https.
+    pub url: String,
+    /// Our client certificate and key for this partner, and the authority that signed its server certificate (PEM).
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub ca: PathBuf,
+    /// Messages queued for it, by the adapter's outbound message names.
+    pub receives: Vec<String>,
+    /// Requests per second, in no window more.
+    pub requests_per_second: u32,
+    /// Requests under way at once.
+    #[serde(default = "default_concurrent")]
+    pub concurrent: usize,
+    /// Records per request; the adapter's own maximum when absent.
+    #[serde(default)]
+    pub records_max: Option<u32>,
+    /// Seconds from sending to the complete answer; after that the outcome is unknown.
+    #[serde(default = "default_deadline")]
+    pub deadline_seconds: u64,
+}
+
+fn default_rate() -> u32 {
+    50
+}
+
+fn default_concurrent() -> usize {
+    4
+}
+
+fn default_deadline() -> u64 {
+    30
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    partner: Vec<Spanned<Partner>>,
+}
+
+/// Reads and checks the file; adds a finding per problem.
+pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<Partner> {
+    let Some(file): Option<File> = super::read(path, findings) else { return Vec::new() };
+    let source = std::fs::read_to_string(path).unwrap_or_default();
+    let name = path.display().to_string();
+    let mut partners: Vec<Partner> = Vec::new();
+    for entry in file.partner {
+        let offset = entry.span().start;
+        let mut partner = entry.into_inner();
+        let mut problem = |text: String| findings.push(Finding::at_offset(&name, &source, offset, text));
+        check(&partner, &mut problem);
+        if partners.iter().any(|earlier| earlier.name == partner.name) {
+            problem(format!("partner `{}` is defined twice; names must be unique", partner.name));
+        }
+        if let Some(twin) = partners.iter().find(|earlier| same_identity(earlier, &partner)) {
+            problem(format!("partner `{}` has the same certificate identity as `{}`; each needs its own", partner.name, twin.name));
+        }
+        partner.resolve(dir);
+        partners.push(partner);
+    }
+    partners
+}
+
+fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
+    let name = &partner.name;
+    let kebab = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !kebab {
+        problem(format!("partner name `{name}`: expected lower-case letters, digits and hyphens"));
+    }
+    if partner.inbound.is_none() && partner.outbound.is_none() {
+        problem(format!("partner `{name}` has neither [partner.inbound] nor [partner.outbound]; add one"));
+    }
+    if let Some(inbound) = &partner.inbound {
+        check_inbound(name, inbound, problem);
+    }
+    if let Some(outbound) = &partner.outbound {
+        if !outbound.url.starts_with("https://") {
+            problem(format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
+        }
+        if outbound.requests_per_second == 0 || outbound.concurrent == 0 {
+            problem(format!("partner `{name}`: requests_per_second and concurrent must be at least 1; remove [partner.outbound] to stop sending"));
+        }
+    }
+}
+
+fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(String)) {
+    match (&inbound.spki_sha256, &inbound.san) {
+        (None, None) => problem(format!("partner `{name}`: [partner.inbound] needs `spki_sha256` or `san` to recognise its certificate")),
+        (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            problem(format!("partner `{name}`: spki_sha256 has {} characters; expected 64 hexadecimal digits", pin.len()));
+        }
+        _ => {}
+    }
+    if inbound.requests_per_second == 0 || inbound.burst == Some(0) {
+        problem(format!("partner `{name}`: requests_per_second and burst must be at least 1"));
+    }
+    for route in &inbound.routes {
+        let known = matches!(route.split_once(" /"), Some(("GET" | "POST" | "PUT" | "DELETE", path)) if !path.is_empty());
+        if !known {
+            problem(format!("partner `{name}`: route `{route}`; expected a method and a path such as `POST /tax/v1/packets`"));
+        }
+    }
+}
+
+fn same_identity(a: &Partner, b: &Partner) -> bool {
+    let (Some(a), Some(b)) = (&a.inbound, &b.inbound) else { return false };
+    let same_pin = matches!((&a.spki_sha256, &b.spki_sha256), (Some(x), Some(y)) if x.eq_ignore_ascii_case(y));
+    let same_san = a.spki_sha256.is_none() && b.spki_sha256.is_none() && a.san.is_some() && a.san == b.san;
+    same_pin || same_san
+}
+
+impl Partner {
+    fn resolve(&mut self, dir: &Path) {
+        if let Some(outbound) = &mut self.outbound {
+            for path in [&mut outbound.certificate, &mut outbound.key, &mut outbound.ca] {
+                *path = dir.join(&path);
+            }
+        }
+        for path in self.secrets.values_mut() {
+            *path = dir.join(&path);
+        }
+    }
+}

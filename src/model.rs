@@ -1,0 +1,14 @@
+//! What flows through the gateway: money, months, canonical records, exchanges with partners.
+//!
+//! Plain data and its checks. No I/O, no async, no knowledge of any partner's format.
+
+pub mod exchange; // a request to a partner, its answer, the outcome
+pub mod fen; // money
+pub mod month; // contribution months
+pub mod record; // canonical records: specs and slots
+pub mod records; // the closed list of canonical records
+
+pub use exchange::{Answer, Outcome, Request, Verdict};
+pub use fen::Fen;
+pub use month::Month;
+pub use record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};

@@ -1,0 +1,121 @@
+//! The closed list of canonical records, with a constant for every field.
+//!
+//! Adding a field here is how the gateway learns a new fact; adapters then map it by name. No
+//! partner's element names or codes may appear here.
+
+use super::record::{Field, FieldId, FieldType, RecordSpec};
+
+/// Declares a record: its spec and one `FieldId` constant per field, in the order written.
+macro_rules! record {
+    ($module:ident, $about:literal { $( $konst:ident = $name:literal, $need:ident $($private:ident)?, $holds:expr, $doc:literal; )+ }) => {
+        #[doc = $about]
+        pub mod $module {
+            use super::{Field, FieldId, FieldType::{self, *}, RecordSpec};
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+            enum Order { $($konst),+ }
+            $( #[doc = $doc] pub const $konst: FieldId = FieldId(Order::$konst as usize); )+
+            const REQUIRED: bool = true;
+            const OPTIONAL: bool = false;
+            #[allow(dead_code)]
+            const PRIVATE: bool = true;
+            #[doc = $about]
+            pub static SPEC: RecordSpec = RecordSpec {
+                name: stringify!($module),
+                doc: $about,
+                fields: &[ $( Field {
+                    name: $name,
+                    holds: $holds,
+                    required: $need,
+                    private: false $( || $private )?,
+                    doc: $doc,
+                } ),+ ],
+            };
+            const _: Option<FieldType> = None;
+        }
+    };
+}
+
+/// New lines and lines that take an earlier one back.
+pub const TRANSFER_TYPES: &[&str] = &["new", "revoke"];
+/// Insurance types a collection line may carry.
+pub const INSURANCE_TYPES: &[&str] = &["employee_medical"];
+/// Kinds of payment.
+pub const PAYMENT_KINDS: &[&str] = &["normal", "refund", "back_payment", "base_adjustment", "rate_adjustment"];
+
+record! { employer_collection, "One employer's payment for one contribution month, as the tax bureau collected it." {
+    DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
+    TRANSFER_TYPE = "transfer_type", OPTIONAL, Code(super::TRANSFER_TYPES), "new, or revoke: takes the line of the same detail number back; new when absent.";
+    POOLING_AREA = "pooling_area", REQUIRED, OpenCode, "Pooling area (统筹区), six digits of GB/T 2260.";
+    DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260.";
+    LEVY_NO = "levy_no", OPTIONAL, Text(40), "Levy notice.";
+    RECEIPT_NO = "receipt_no", REQUIRED, Text(40), "Electronic tax receipt (电子税票号码).";
+    INSURANCE = "insurance", REQUIRED, Code(super::INSURANCE_TYPES), "Insurance type.";
+    EMPLOYER_NO = "employer_no", REQUIRED, Text(20), "The employer's number in medical insurance.";
+    CONTRIBUTION_MONTH = "contribution_month", REQUIRED, Month, "Month the premium is for (费款所属期).";
+    PAYMENT_KIND = "payment_kind", REQUIRED, Code(super::PAYMENT_KINDS), "Kind of payment.";
+    HEADCOUNT = "headcount", OPTIONAL, Integer, "Insured employees the payment is for.";
+    WAGES = "wages", OPTIONAL, Money, "Total wages.";
+    EMPLOYER_BASE = "employer_base", REQUIRED, Money, "Base of the employer's part.";
+    EMPLOYEE_BASE = "employee_base", OPTIONAL, Money, "Base of the employees' part.";
+    EMPLOYER_RATE = "employer_rate", REQUIRED, Decimal, "Combined rate the employer paid at, as a fraction (0.0695).";
+    EMPLOYER_PAID = "employer_paid", REQUIRED, Money, "Paid by the employer; negative for refunds.";
+    EMPLOYEE_RATE = "employee_rate", OPTIONAL, Decimal, "Rate of the employees' part, as a fraction.";
+    EMPLOYEE_PAID = "employee_paid", OPTIONAL, Money, "Paid by the employees through the employer.";
+    LATE_FEE = "late_fee", OPTIONAL, Money, "Late fee (滞纳金).";
+    INTEREST = "interest", OPTIONAL, Money, "Interest on the employer's part.";
+    OTHER_INTEREST = "other_interest", OPTIONAL, Money, "Interest on the employees' part.";
+    REMITTED_ON = "remitted_on", OPTIONAL, Date, "Day the money was remitted (上解).";
+    TREASURY_ON = "treasury_on", REQUIRED, Date, "Day the money was received by the treasury (入国库); only then it counts as received.";
+    TAX_OFFICE = "tax_office", OPTIONAL, Text(20), "Tax office in charge.";
+    TRANSFER_BATCH = "transfer_batch", OPTIONAL, Text(40), "The sender's transfer batch.";
+    TRANSFERRED_AT = "transferred_at", OPTIONAL, DateTime, "When the sender transferred the line.";
+} }
+
+record! { employee_collection, "One insured person's part in an employer's payment: detail, not money of its own." {
+    DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
+    TRANSFER_TYPE = "transfer_type", OPTIONAL, Code(super::TRANSFER_TYPES), "new, or revoke: takes the line of the same detail number back; new when absent.";
+    POOLING_AREA = "pooling_area", REQUIRED, OpenCode, "Pooling area (统筹区), six digits of GB/T 2260.";
+    DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260.";
+    LEVY_NO = "levy_no", OPTIONAL, Text(40), "Levy notice.";
+    RECEIPT_NO = "receipt_no", REQUIRED, Text(40), "Electronic tax receipt of the employer's payment this belongs to.";
+    INSURANCE = "insurance", REQUIRED, Code(super::INSURANCE_TYPES), "Insurance type.";
+    EMPLOYER_NO = "employer_no", REQUIRED, Text(20), "The employer's number in medical insurance.";
+    PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The insured person's number in medical insurance.";
+    CONTRIBUTION_MONTH = "contribution_month", REQUIRED, Month, "Month the premium is for (费款所属期).";
+    PAYMENT_KIND = "payment_kind", REQUIRED, Code(super::PAYMENT_KINDS), "Kind of payment.";
+    WAGE = "wage", OPTIONAL, Money, "The person's wage.";
+    EMPLOYER_BASE = "employer_base", REQUIRED, Money, "Base of the employer's part for this person.";
+    EMPLOYEE_BASE = "employee_base", OPTIONAL, Money, "Base of the person's own part.";
+    EMPLOYER_RATE = "employer_rate", OPTIONAL, Decimal, "Combined rate the employer paid at, as a fraction.";
+    EMPLOYER_PAID = "employer_paid", REQUIRED, Money, "Paid by the employer for this person.";
+    EMPLOYEE_RATE = "employee_rate", OPTIONAL, Decimal, "Rate of the person's own part, as a fraction.";
+    EMPLOYEE_PAID = "employee_paid", OPTIONAL, Money, "Paid by the person through the employer.";
+    LATE_FEE = "late_fee", OPTIONAL, Money, "Late fee (滞纳金).";
+    INTEREST = "interest", OPTIONAL, Money, "Interest.";
+    REMITTED_ON = "remitted_on", OPTIONAL, Date, "Day the money was remitted (上解).";
+    TREASURY_ON = "treasury_on", REQUIRED, Date, "Day the money was received by the treasury (入国库).";
+    TAX_OFFICE = "tax_office", OPTIONAL, Text(20), "Tax office in charge.";
+    TRANSFER_BATCH = "transfer_batch", OPTIONAL, Text(40), "The sender's transfer batch.";
+    TRANSFERRED_AT = "transferred_at", OPTIONAL, DateTime, "When the sender transferred the line.";
+} }
+
+/// Every canonical record an adapter may decode.
+pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC];
+
+/// The canonical record of that name.
+pub fn spec(name: &str) -> Option<&'static RecordSpec> {
+    ALL.iter().copied().find(|spec| spec.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_constants_point_at_the_field_of_their_name() {
+        assert_eq!(employer_collection::SPEC.field("employer_paid"), Some(employer_collection::EMPLOYER_PAID));
+        assert_eq!(employee_collection::SPEC.field("transferred_at"), Some(employee_collection::TRANSFERRED_AT));
+        assert!(employee_collection::SPEC.fields[employee_collection::PERSON_NO.0].private);
+        assert!(matches!(employer_collection::SPEC.fields[0].holds, FieldType::Text(40)));
+    }
+}
