@@ -15,6 +15,7 @@ use crate::error::{Fault, Origin, Retry, Stage};
 
 pub mod collect; // packets, lines, postings in one transaction
 pub mod copy; // rows in PostgreSQL's binary COPY format
+pub mod embedded; // PostgreSQL as a child process
 pub mod lines; // collection lines as rows
 pub mod replace; // a packet that takes an earlier one's place
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
