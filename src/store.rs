@@ -98,8 +98,9 @@ impl Connection {
     /// To the server named in the configuration; `None` where it names none.
     pub fn configured(database: &config::Database) -> Result<Option<Connection>, Fault> {
         let Some(url) = &database.url else { return Ok(None) };
-        let mut config: tokio_postgres::Config =
-            url.parse().map_err(|_| Fault::operator(Stage::Config, "[database] url is not a PostgreSQL URL; expected postgres://user@host:port/name?sslmode=require"))?;
+        let mut config: tokio_postgres::Config = url
+            .parse()
+            .map_err(|_| Fault::operator(Stage::Config, "[database] url is not a PostgreSQL URL; expected postgres://user@host:port/name?sslmode=require"))?;
         if let Some(path) = &database.password_file {
             let password = std::fs::read_to_string(path)
                 .map_err(|error| Fault::operator(Stage::Config, format!("[database] password_file {}: {error}", path.display())))?;

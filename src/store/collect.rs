@@ -271,7 +271,9 @@ impl From<CopyError> for PostError {
     fn from(error: CopyError) -> PostError {
         match error {
             CopyError::Database(error) => error.into(),
-            CopyError::File(error) => PostError::Failed(Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder"))),
+            CopyError::File(error) => {
+                PostError::Failed(Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder")))
+            }
         }
     }
 }

@@ -170,10 +170,10 @@ impl Rows {
         if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
     }
 
-    /// Adds rows already in COPY form.
-    pub fn append_raw(&mut self, rows: &[u8], count: usize) -> std::io::Result<()> {
-        self.count += count;
-        self.buffer.extend_from_slice(rows);
+    /// Adds one row that `write` lays out in COPY form.
+    pub fn add_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> std::io::Result<()> {
+        write(&mut self.buffer);
+        self.count += 1;
         if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
     }
 

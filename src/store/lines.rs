@@ -26,9 +26,25 @@ const EMPLOYEE_COLUMNS: i16 = 10;
 
 /// What makes two lines of one number the same: everything the sender states but how it was transferred.
 const SAME_HEAD: &[&str] = &[
-    "pooling_area", "district", "levy_no", "receipt_no", "insurance", "employer_no", "contribution_month", "payment_kind", "remitted_on",
-    "treasury_on", "tax_office", "employer_base_fen", "employee_base_fen", "employer_rate", "employer_paid_fen", "employee_rate",
-    "employee_paid_fen", "late_fee_fen", "interest_fen",
+    "pooling_area",
+    "district",
+    "levy_no",
+    "receipt_no",
+    "insurance",
+    "employer_no",
+    "contribution_month",
+    "payment_kind",
+    "remitted_on",
+    "treasury_on",
+    "tax_office",
+    "employer_base_fen",
+    "employee_base_fen",
+    "employer_rate",
+    "employer_paid_fen",
+    "employee_rate",
+    "employee_paid_fen",
+    "late_fee_fen",
+    "interest_fen",
 ];
 
 impl LineTable {

@@ -118,11 +118,9 @@ fn finding(row: &tokio_postgres::Row) -> Finding {
             (true, None, _) => Fact::RevokesNothing,
             (true, Some(_), Some(packet_no)) => Fact::RevokedAlready { packet_no },
             (true, Some(packet_id), None) => Fact::Revokes(Box::new(original(row, packet_id))),
-            (false, _, revoked_in) => Fact::Stored {
-                packet_no: row.get::<_, Option<String>>(5).unwrap_or_default(),
-                same: row.get(6),
-                revoked: revoked_in.is_some(),
-            },
+            (false, _, revoked_in) => {
+                Fact::Stored { packet_no: row.get::<_, Option<String>>(5).unwrap_or_default(), same: row.get(6), revoked: revoked_in.is_some() }
+            }
         }
     };
     Finding { record_index, fact }

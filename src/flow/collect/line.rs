@@ -131,7 +131,8 @@ fn apportion(paid: &mut Paid, rate: &EmployerRate) -> Checked<()> {
 fn rate_in_force<'r>(record: &Record, head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r EmployerRate> {
     let area = need(record.text(employer::POOLING_AREA), employer::POOLING_AREA)?;
     rules.book.employer(area, head.contribution_month).ok_or_else(|| {
-        let reason = format!("no employer rate of pooling area {area} is in force in {}; the rate files of this gateway must name one", head.contribution_month);
+        let reason =
+            format!("no employer rate of pooling area {area} is in force in {}; the rate files of this gateway must name one", head.contribution_month);
         LineFault { field: employer::CONTRIBUTION_MONTH, reason }
     })
 }

@@ -119,12 +119,8 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &
         position += 1;
         match line {
             Line::Refused(refusal) => {
-                let listed = ListedRefusal {
-                    index: refusal.index,
-                    element: refusal.element,
-                    content: refusal.content.unwrap_or_default(),
-                    reason: refusal.reason,
-                };
+                let listed =
+                    ListedRefusal { index: refusal.index, element: refusal.element, content: refusal.content.unwrap_or_default(), reason: refusal.reason };
                 state.refuse(position, listed)?;
             }
             Line::Good { index, .. } => {
@@ -190,7 +186,10 @@ impl<'a> State<'a> {
         }
     }
 
-    fn employer(&mut self, mut line: EmployerLine<'_>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
+    fn employer<'l>(&mut self, mut line: EmployerLine<'l>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop>
+    where
+        'a: 'l,
+    {
         let total = match LineFault::total(&line.paid) {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
@@ -298,9 +297,9 @@ impl<'a> State<'a> {
             Fact::Stored { packet_no, revoked: true, .. } => {
                 refuse(format!("this detail number was posted by packet {packet_no} and revoked since; a corrected line needs a new number"))
             }
-            Fact::Stored { packet_no, .. } => refuse(format!(
-                "this detail number was posted by packet {packet_no} with other content; send a revocation, or replace that packet (SFCF=1)"
-            )),
+            Fact::Stored { packet_no, .. } => {
+                refuse(format!("this detail number was posted by packet {packet_no} with other content; send a revocation, or replace that packet (SFCF=1)"))
+            }
             Fact::RevokesNothing => refuse("no line of this detail number is posted, so there is nothing to revoke".to_string()),
         }
     }
