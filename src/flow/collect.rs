@@ -15,7 +15,7 @@ use crate::adapter::{Adapter, PacketHead, PacketRefusal, PacketRefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
-use crate::store::collect::{DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket};
+use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::{Finding, STAGED};
@@ -59,6 +59,8 @@ pub struct Reply {
     pub status: u16,
     pub content_type: String,
     pub body: Vec<u8>,
+    /// What became of the lines; absent when the packet was refused whole or is a repeat.
+    pub counts: Option<Counts>,
 }
 
 /// Why a packet was not taken.
@@ -376,7 +378,7 @@ fn whole(refusal: PacketRefusal) -> Refused {
 }
 
 fn saved(stored: StoredPacket) -> Reply {
-    Reply { status: 200, content_type: stored.reply_type, body: stored.reply }
+    Reply { status: 200, content_type: stored.reply_type, body: stored.reply, counts: None }
 }
 
 fn replier<'a>(arrival: &'a Arrival, head: Option<&'a PacketHead>) -> Result<Replier<'a>, Fault> {

@@ -54,8 +54,9 @@ impl Replier<'_> {
             (0, 0) => "成功".to_string(),
             (refused, duplicate) => format!("成功；退回 {refused} 条，重复 {duplicate} 条"),
         };
-        let counts = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate };
-        self.reply(200, message, counts, refused)
+        let shown = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate };
+        let reply = self.reply(200, message, shown, refused)?;
+        Ok(Reply { counts: Some(counts), ..reply })
     }
 
     /// The receipt of a packet refused whole.
@@ -86,6 +87,6 @@ impl Replier<'_> {
         let text = document.render(&receipt)?;
         let (body, _, _) = encoding.encode(&text);
         let content_type = format!("{}; charset={}", document.content_type(), encoding.name());
-        Ok(Reply { status, content_type, body: body.into_owned() })
+        Ok(Reply { status, content_type, body: body.into_owned(), counts: None })
     }
 }
