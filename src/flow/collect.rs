@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, PacketHead, PacketRefusal, PacketRefusalKind};
+use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
@@ -66,7 +66,7 @@ pub struct Reply {
 /// Why a packet was not taken.
 enum Refused {
     /// The sender must mend it: status and reason.
-    Whole { status: u16, reason: String, head: Option<PacketHead> },
+    Whole { status: u16, reason: String, head: HeadSeen },
     /// We could not; the sender may send it again.
     Failed(Fault),
 }
@@ -77,10 +77,10 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Ok(reply) => Ok(reply),
         Err(Refused::Failed(fault)) => Err(fault),
         Err(Refused::Whole { status, reason, head }) => {
-            let packet_no = head.as_ref().map(|head| head.packet_no.as_str()).filter(|number| !number.is_empty());
+            let packet_no = head.packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
             gateway.store.note_refusal(&arrival.partner.name, packet_no, &arrival.body.digest, status, &reason).await?;
-            replier(arrival, head.as_ref())?.refused(status, &reason)
+            replier(arrival, Some(head))?.refused(status, &reason)
         }
     }
 }
@@ -189,7 +189,7 @@ impl<'a> Packet<'a> {
             if let Replaced::RevokedBy(other) = posting.replace(replacement).await? {
                 let reason =
                     format!("packet {} cannot be replaced: packet {other} has revoked lines of it; revoke and send single lines instead", self.head.packet_no);
-                return Err(Again::Never(Refused::Whole { status: 409, reason, head: Some(self.head.clone()) }));
+                return Err(Again::Never(Refused::Whole { status: 409, reason, head: seen(&self.head) }));
             }
         }
         let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
@@ -248,7 +248,7 @@ impl<'a> Packet<'a> {
 
     /// Turns the tally into rows and the receipt.
     async fn finish(&self, packet_id: i64, replaces: Option<i64>, tally: Tally, rows: &mut PacketRows) -> Result<Reply, Refused> {
-        let reply = replier(self.arrival, Some(&self.head)).and_then(|replier| replier.taken(tally.counts, &tally.listed)).map_err(Refused::Failed)?;
+        let reply = replier(self.arrival, Some(seen(&self.head))).and_then(|replier| replier.taken(tally.counts, &tally.listed)).map_err(Refused::Failed)?;
         let mut ids = self.gateway.store.ids(1 + tally.ranges.len()).await.map_err(Refused::Failed)?.into_iter();
         let entry_id = ids.next().unwrap_or(packet_id);
         let postings: Vec<PostingRow<'_>> = tally
@@ -299,7 +299,7 @@ impl<'a> Packet<'a> {
             "packet number {} was used for other content; a new packet needs a new number, a corrected one must say that it replaces (SFCF=1)",
             self.head.packet_no
         );
-        Refused::Whole { status: 409, reason, head: Some(self.head.clone()) }
+        Refused::Whole { status: 409, reason, head: seen(&self.head) }
     }
 
     async fn new_id(&self) -> Result<i64, Refused> {
@@ -358,18 +358,20 @@ fn failed(error: PostError) -> Refused {
 
 fn refused(stop: Stop, head: &PacketHead) -> Refused {
     match stop {
-        Stop::Refused(mut refusal) => {
-            refusal.head.get_or_insert_with(|| head.clone());
-            whole(refusal)
-        }
-        Stop::Failed(fault) if fault.origin == crate::error::Origin::Partner => Refused::Whole { status: 400, reason: fault.text, head: Some(head.clone()) },
+        Stop::Refused(refusal) => whole(refusal),
+        Stop::Failed(fault) if fault.origin == crate::error::Origin::Partner => Refused::Whole { status: 400, reason: fault.text, head: seen(head) },
         Stop::Failed(fault) => Refused::Failed(fault),
         Stop::NeedsComparison | Stop::SinkClosed => Refused::Failed(Fault::later(Stage::Store, "the database took no more rows; send again")),
     }
 }
 
 fn whole(refusal: PacketRefusal) -> Refused {
-    let status = if refusal.kind == PacketRefusalKind::TooManyLines { 413 } else { 400 };
+    let status = match refusal.kind {
+        RefusalKind::TooManyLines => 413,
+        // The body was complete and digested before: what cannot be read now is our own disk.
+        RefusalKind::Unreadable => return Refused::Failed(Fault::later(Stage::Decode, refusal.reason)),
+        _ => 400,
+    };
     let reason = match &refusal.element {
         Some(element) => format!("{element}: {}", refusal.reason),
         None => refusal.reason,
@@ -381,7 +383,12 @@ fn saved(stored: StoredPacket) -> Reply {
     Reply { status: 200, content_type: stored.reply_type, body: stored.reply, counts: None }
 }
 
-fn replier<'a>(arrival: &'a Arrival, head: Option<&'a PacketHead>) -> Result<Replier<'a>, Fault> {
+/// What a receipt repeats of a head.
+fn seen(head: &PacketHead) -> HeadSeen {
+    HeadSeen { packet_no: Some(head.packet_no.clone()), packet_type: Some(head.packet_type.clone()), encoding: head.encoding, values: head.values.clone() }
+}
+
+fn replier(arrival: &Arrival, head: Option<HeadSeen>) -> Result<Replier<'_>, Fault> {
     let adapter: &Adapter = &arrival.adapter;
     let endpoint = adapter.endpoint(&arrival.endpoint).ok_or_else(|| no_endpoint(adapter, &arrival.endpoint))?;
     Ok(Replier { adapter, endpoint, head, received_at: arrival.received_at })

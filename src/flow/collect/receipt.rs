@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Reply;
 use super::read::ListedRefusal;
-use crate::adapter::{Adapter, Endpoint, PacketHead};
+use crate::adapter::{Adapter, Endpoint, HeadSeen};
 use crate::error::Fault;
 use crate::store::collect::Counts;
 
@@ -39,11 +39,10 @@ pub struct ReceiptCounts {
 }
 
 /// Where the reply goes and how it is written.
-#[derive(Clone, Copy)]
 pub struct Replier<'a> {
     pub adapter: &'a Adapter,
     pub endpoint: &'a Endpoint,
-    pub head: Option<&'a PacketHead>,
+    pub head: Option<HeadSeen>,
     pub received_at: jiff::Timestamp,
 }
 
@@ -66,17 +65,17 @@ impl Replier<'_> {
 
     fn reply(&self, status: u16, message: String, counts: ReceiptCounts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
         let nothing = BTreeMap::new();
-        let encoding: &'static Encoding = self.head.map_or(self.endpoint.default_encoding(), |head| head.encoding);
+        let encoding: &'static Encoding = self.head.as_ref().map_or(self.endpoint.default_encoding(), |head| head.encoding);
         let accepted = status == 200;
         let receipt = Receipt {
-            packet_no: self.head.map_or("", |head| &head.packet_no),
-            packet_type: self.head.map_or("", |head| &head.packet_type),
+            packet_no: self.head.as_ref().and_then(|head| head.packet_no.as_deref()).unwrap_or_default(),
+            packet_type: self.head.as_ref().and_then(|head| head.packet_type.as_deref()).unwrap_or_default(),
             accepted,
             code: if accepted { "0" } else { "1" },
             message,
             received_at: self.received_at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S").to_string(),
             encoding: encoding.name(),
-            head: self.head.map_or(&nothing, |head| &head.values),
+            head: self.head.as_ref().map_or(&nothing, |head| &head.values),
             counts,
             refused,
             refused_listed: refused.len(),
