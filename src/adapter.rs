@@ -1,1 +1,3 @@
 //! (to come)
+
+pub mod capability; // the closed list TOML can name: envelopes, signatures
