@@ -137,7 +137,7 @@ mod tests {
     fn a_misspelt_capability_gets_a_suggestion() {
         assert_eq!(find("none", Kind::Envelope), Ok(None));
         assert_eq!(find("nhsa", Kind::Envelope).unwrap().unwrap().name, "nhsa");
-        assert_eq!(find("nsha", Kind::Envelope), Err("unknown envelope `nsha`; known are none, nhsa".into()));
+        assert_eq!(find("nsha", Kind::Envelope), Err("unknown envelope `nsha` (did you mean `nhsa`?); known are none, nhsa".into()));
         let text = find("sm2_sorted_field", Kind::Signature).unwrap_err();
         assert!(text.starts_with("unknown signature `sm2_sorted_field` (did you mean `sm2_sorted_fields`?); known are none, "), "{text}");
         assert!(find("nhsa", Kind::Signature).is_err(), "an envelope is not a signature");
