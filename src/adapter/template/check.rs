@@ -2,8 +2,8 @@
 //!
 //! Messages name positions and what is wrong, never content.
 
-use quick_xml::{Reader, XmlVersion};
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 
 use super::{Form, Problem};
 
@@ -159,9 +159,21 @@ mod tests {
         for text in ["<a/>", "<?xml version=\"1.0\"?>\n<a b=\"&lt;&#10;\">x&amp;&#x4e2d;<c/></a>\n"] {
             assert_eq!(xml(text), Ok(()), "{text}");
         }
-        for text in
-            ["", "x", "<a>", "<a></b>", "<a/><b/>", "<a/>x", "<a>&nbsp;</a>", "<a>&#0;</a>", "<!DOCTYPE a><a/>", "<a b=1/>", "<a b=\"1\" b=\"2\"/>", "<a>\u{1}</a>", "<a b=\"&x;\"/>"]
-        {
+        for text in [
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "<a/><b/>",
+            "<a/>x",
+            "<a>&nbsp;</a>",
+            "<a>&#0;</a>",
+            "<!DOCTYPE a><a/>",
+            "<a b=1/>",
+            "<a b=\"1\" b=\"2\"/>",
+            "<a>\u{1}</a>",
+            "<a b=\"&x;\"/>",
+        ] {
             assert!(xml(text).is_err(), "{text}");
         }
         assert!(xml(&("<a>".repeat(65) + &"</a>".repeat(65))).unwrap_err().contains("too deeply"));

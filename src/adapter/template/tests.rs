@@ -61,7 +61,19 @@ fn a_filter_that_cannot_say_the_value_exactly_refuses_without_showing_it() {
 #[test]
 fn faults_of_the_engine_itself_hold_no_value() {
     let context = json!({ "x": "secret-5eC7", "m": {"secret-5eC7": 1}, "n": 5 });
-    for source in ["{{ x + n }}", "{{ x.y }}", "{{ y }}", "{{ x() }}", "{{ x.secret() }}", "{{ m + x }}", "{% for a in n %}{% endfor %}", "{{ x * x }}", "{{ -x }}", "{{ x[m] }}", "{{ n // 0 }}"] {
+    for source in [
+        "{{ x + n }}",
+        "{{ x.y }}",
+        "{{ y }}",
+        "{{ x() }}",
+        "{{ x.secret() }}",
+        "{{ m + x }}",
+        "{% for a in n %}{% endfor %}",
+        "{{ x * x }}",
+        "{{ -x }}",
+        "{{ x[m] }}",
+        "{{ n // 0 }}",
+    ] {
         let text = render("t.json", source, context.clone()).unwrap_err().text;
         assert!(text.starts_with("template t.json") && !text.contains("5eC7"), "{source}: {text}");
     }
@@ -95,7 +107,9 @@ fn xml_values(document: &str) -> (String, String) {
     let (mut attribute, mut text) = (String::new(), String::new());
     loop {
         match reader.read_event().unwrap() {
-            Event::Start(tag) => attribute = tag.attributes().next().unwrap().unwrap().normalized_value(quick_xml::XmlVersion::Explicit1_0).unwrap().into_owned(),
+            Event::Start(tag) => {
+                attribute = tag.attributes().next().unwrap().unwrap().normalized_value(quick_xml::XmlVersion::Explicit1_0).unwrap().into_owned()
+            }
             Event::Text(part) => text.push_str(&part),
             Event::GeneralRef(reference) => match reference.resolve_char_ref().unwrap() {
                 Some(character) => text.push(character),
@@ -109,7 +123,10 @@ fn xml_values(document: &str) -> (String, String) {
 
 /// Strings that try to break out.
 fn hostile() -> impl Strategy<Value = String> {
-    let pieces = ["\"", "'", "{{", "}}", "{%", "]]>", "</a>", "<!--", "&", "&#0;", "\\", "\u{0}", "\u{1}", "\u{b}", "\r\n", "\t", "\u{7f}", "\u{fffe}", "\u{2028}", "🙂", "中", ",", ":"];
+    let pieces = [
+        "\"", "'", "{{", "}}", "{%", "]]>", "</a>", "<!--", "&", "&#0;", "\\", "\u{0}", "\u{1}", "\u{b}", "\r\n", "\t", "\u{7f}", "\u{fffe}", "\u{2028}", "🙂",
+        "中", ",", ":",
+    ];
     prop_oneof![any::<String>(), proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..12).prop_map(|parts| parts.concat())]
 }
 
