@@ -11,6 +11,8 @@ use crate::ledger::RateBook;
 use crate::store::Store;
 
 pub mod collect; // a partner's packet becomes posted money
+pub mod deliver; // one delivery: render, send, judge
+pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod trace; // where a line, packet or receipt went
 
 /// What every flow works with: one per instance, immutable, cheap to clone.

@@ -15,6 +15,7 @@ use crate::error::{Fault, Origin, Retry, Stage};
 
 pub mod collect; // packets, lines, postings in one transaction
 pub mod copy; // rows in PostgreSQL's binary COPY format
+pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
 pub mod lines; // collection lines as rows
 pub mod replace; // a packet that takes an earlier one's place
@@ -139,7 +140,11 @@ fn trust(path: &std::path::Path) -> Result<rustls::ClientConfig, Fault> {
 
 /// Every migration, in order; a file once released is never edited.
 fn migrations() -> Result<Vec<Migration>, refinery::Error> {
-    [("V1__collect", include_str!("../schemas/postgres/0001_collect.sql"))].iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect()
+    [
+        ("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")),
+        ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql")),
+    ]
+    .iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect()
 }
 
 /// The digest of all migrations: names template databases.
