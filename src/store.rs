@@ -14,6 +14,7 @@ use crate::config;
 use crate::error::{Fault, Origin, Retry, Stage};
 
 pub mod collect; // packets, lines, postings in one transaction
+pub mod contributions; // posted lines, read for destinations
 pub mod copy; // rows in PostgreSQL's binary COPY format
 pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process

@@ -148,7 +148,7 @@ impl<'a> Packet<'a> {
         let reply = self.finish(packet_id, None, tally, &mut rows).await?;
         match self.gateway.group.commit(rows).await {
             Ok(()) => {
-                self.gateway.queued.notify_one();
+                (self.gateway.wake)();
                 Ok(Some(reply))
             }
             Err(PostError::Failed(fault)) => Err(Refused::Failed(fault)),
@@ -169,7 +169,7 @@ impl<'a> Packet<'a> {
             };
             match self.post(replaces, compare).await {
                 Ok(reply) => {
-                    self.gateway.queued.notify_one();
+                    (self.gateway.wake)();
                     return Ok(reply);
                 }
                 Err(Again::Compare) => compare = true,
