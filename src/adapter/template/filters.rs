@@ -23,6 +23,7 @@ pub static FILTERS: &[(&str, &str)] = &[
     ("date", "a date or time in a strftime format, 2021-10-20 by default; times are told in Beijing time"),
     ("code", "our word in the partner's code, by a table of codes/: line.payment_kind | code(\"payment_kind\")"),
     ("text", "a number or boolean as text"),
+    ("total", "the exact sum of a whole-number field of all items: lines | total(\"medical_fen\") | yuan"),
     ("length", "how many items or characters"),
     ("default", "another value where this one is undefined; with null=true also where it is null"),
 ];
@@ -70,6 +71,7 @@ pub fn install(environment: &mut Environment<'static>, codes: BTreeMap<String, B
     environment.add_filter("date", |value: &Value, format: Option<&str>| date(value, format.unwrap_or("%Y-%m-%d")));
     environment.add_filter("code", move |value: &Value, table: &str| code(&codes, value, table));
     environment.add_filter("text", |value: &Value| text(value));
+    environment.add_filter("total", |items: &Value, field: &str| total(items, field));
     environment.add_filter("length", |value: &Value| value.len().ok_or_else(|| error("`length` expects a list, map or text")));
     environment.add_filter("default", default);
     environment.add_test("defined", |value: &Value| !value.is_undefined());
@@ -128,6 +130,15 @@ fn code(codes: &BTreeMap<String, BTreeMap<String, String>>, value: &Value, table
     let rows = codes.get(table).ok_or_else(|| error(format!("there is no codes/{table}.csv")))?;
     let word = value.as_str().ok_or_else(|| error(format!("`code` expects one of our words, found {}", kind(value))))?;
     rows.get(word).cloned().ok_or_else(|| error(format!("codes/{table}.csv has no row for this word of ours; add one with its code")))
+}
+
+fn total(items: &Value, field: &str) -> Result<i64, Error> {
+    let mut sum = 0_i64;
+    for item in items.try_iter().map_err(|_| error(format!("`total` expects a list, found {}", kind(items))))? {
+        let amount = item.get_attr(field).map_err(|_| error(format!("`total` expects items with `{field}`")))?;
+        sum = sum.checked_add(whole(&amount, "total", "whole numbers")?).ok_or_else(|| error("`total` leaves the range of 64-bit numbers"))?;
+    }
+    Ok(sum)
 }
 
 fn text(value: &Value) -> Result<String, Error> {
