@@ -8,9 +8,10 @@ pub mod assess; // what a collection line states, against the rate in force
 pub mod book; // every area's rates, looked up by month
 pub mod fund; // the funds money is accounted in, and an amount split over them
 pub mod journal; // running totals and the double-entry postings made of them
-pub mod rate; // one rate: whole, parts, apportionment, amount due
+pub mod rate; // one rate: whole, parts, apportionment
 mod rate_check; // from a parsed rate file to rates, or findings
 mod rate_file; // the form of config/rates/<area>-<name>.toml
+pub mod terms; // what all rules have in common; the amount due
 
 #[cfg(test)]
 mod city_facts; // the shipped rate files say what their cities decided
@@ -21,4 +22,5 @@ pub use assess::{Flags, PaymentKind, Refusal, StatedLine, assess};
 pub use book::RateBook;
 pub use fund::{Fund, Parts};
 pub use journal::{Cell, Collected, District, JournalError, Posting, Source, Totals};
-pub use rate::{EmployerRate, FundRate, IndividualRate, Segment, due};
+pub use rate::{EmployerRate, FundRate, IndividualRate};
+pub use terms::{Mode, Segment, Terms, due};

@@ -10,7 +10,8 @@
 //! | back_payment    | yes: it is that month's premium, late | zero or more | - (may be an instalment) |
 //! | base_adjustment, rate_adjustment | no: a difference may be stated at any rate | any sign | - |
 
-use super::rate::{EmployerRate, due, percent};
+use super::rate::EmployerRate;
+use super::terms::{due, percent};
 use crate::model::{Fen, Month};
 
 /// Kinds of payment, as in the canonical record `employer_collection`.

@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::rate::{EmployerRate, FundRate, IndividualRate, Segment};
+use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_check::{self, Report};
 use super::rate_file;
+use super::terms::Segment;
 use crate::error::Finding;
 use crate::model::Month;
 

@@ -4,7 +4,7 @@ use super::assess::{Flags, PaymentKind, StatedLine, assess};
 use super::book::RateBook;
 use super::fund::Fund;
 use super::properties::shipped;
-use super::rate::{Basis, Channel, Frequency, Mode, Payer, Segment};
+use super::terms::{Basis, Channel, Frequency, Mode, Payer, Segment};
 use crate::model::{Fen, Month};
 
 fn month(text: &str) -> Month {

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::book::RateBook;
 use super::fund::{Fund, Parts};
 use super::journal::{Collected, District, Source, Totals};
-use super::rate::{Basis, Channel, EmployerRate, Frequency, Mode, Period, Rounding, Terms, due};
+use super::rate::EmployerRate;
+use super::terms::{Basis, Channel, Frequency, Mode, Period, Rounding, Terms, due};
 use crate::model::{Fen, Month};
 
 /// An employer's rate of the given parts.

@@ -9,8 +9,9 @@ use toml::Spanned;
 
 use super::book::Area;
 use super::fund::Fund;
-use super::rate::{Ages, Channel, EmployerRate, FundRate, IndividualRate, Mode, Payer, Period, Rounding, Segment, Terms, percent};
+use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
+use super::terms::{Ages, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
 use crate::error::{Finding, did_you_mean};
 use crate::model::{Fen, Month};
 

@@ -35,7 +35,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::fund::Fund;
-use super::rate::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Segment, Shortfall};
+use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Segment, Shortfall};
 use crate::error::{Finding, did_you_mean};
 
 /// A rate file as parsed.
@@ -144,13 +144,13 @@ pub(super) fn parse_percent(text: &str) -> Option<i64> {
         return None;
     }
     let millionths = whole.parse::<i64>().ok()? * 10_000 + format!("{:0<4}", decimals.unwrap_or("")).parse::<i64>().ok()?;
-    (millionths <= super::rate::WHOLE_MILLIONTHS).then_some(millionths)
+    (millionths <= super::terms::WHOLE_MILLIONTHS).then_some(millionths)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::rate::percent;
+    use crate::ledger::terms::percent;
 
     #[test]
     fn percentages_are_read_exactly_and_written_back_the_same() {
