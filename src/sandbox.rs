@@ -1,1 +1,3 @@
 //! (to come)
+
+pub mod pki; // throwaway certificate authority
