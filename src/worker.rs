@@ -5,6 +5,8 @@
 //! and what becomes of it is told in `flow::deliver` and `flow::inquire`; here is only when.
 
 mod dispatcher; // one destination: lease, claim, spawn, settle
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ mod exchange; // one request: slot, reference, turn, gate, wire
 mod gate; // whether anything may go out right now
 mod pause; // how long until the next try
 
-pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
+pub use destination::{Content, Counts, Destination, Failure, Figures, Speaker, Term, Wire};
 pub use exchange::{Exchange, Kind, Met, exchange};
 pub use gate::{Gate, Held, Pass};
 pub use pause::backoff;

@@ -17,6 +17,11 @@ pub use lease::{Lease, acquire, pause, release, renew};
 pub use settle::{Next, Settlement, give_back, settle};
 pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use deadpool_postgres::{Client, Pool};
 use tokio_postgres::Row;
 

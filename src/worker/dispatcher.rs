@@ -19,6 +19,7 @@ use crate::config::Deliver;
 use crate::error::Fault;
 use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver};
 use crate::flow::inquire::inquire;
+use crate::link::Pacer;
 use crate::store::delivery::{self as store, Delivery, Lease, Next, Settlement};
 
 /// The dispatcher of one destination in this instance.
@@ -117,7 +118,7 @@ impl Dispatcher {
             destination: self.destination.clone(),
             policy: self.policy.clone(),
             gate,
-            pacer: self.destination.wire.pacer(),
+            pacer: Pacer::new(self.destination.requests_per_second),
             slots: Semaphore::new(self.destination.concurrent),
             counts: self.counts.clone(),
         }

@@ -4,6 +4,7 @@
 //! against any partner, simulated or real.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::Gate;
 use crate::config::Deliver;
 use crate::error::Fault;
+use crate::link::Pacer;
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Lease};
 
@@ -31,14 +33,6 @@ pub enum Failure {
 /// Carries a request to the partner and its complete answer back.
 pub trait Wire: Send + Sync {
     fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
-    /// A fresh pacer for a new term, with an empty bucket.
-    fn pacer(&self) -> Box<dyn Pace>;
-}
-
-/// Keeps the partner's limit.
-pub trait Pace: Send + Sync {
-    /// Waits for the next turn; the request must leave at once.
-    fn turn(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Speaks one outbound message of a partner's adapter.
@@ -74,8 +68,8 @@ pub struct Destination {
     pub name: String,
     /// Requests under way at once.
     pub concurrent: usize,
-    /// Requests per second; how long a turn may be waited for follows from it.
-    pub requests_per_second: u32,
+    /// Requests per second, in no window more.
+    pub requests_per_second: NonZeroU32,
     /// From sending to the complete answer.
     pub deadline: Duration,
     pub wire: Arc<dyn Wire>,
@@ -91,7 +85,7 @@ pub struct Term {
     pub destination: Arc<Destination>,
     pub policy: Deliver,
     pub gate: Gate,
-    pub pacer: Box<dyn Pace>,
+    pub pacer: Pacer,
     /// One permit per request under way.
     pub slots: Semaphore,
     pub counts: Arc<Counts>,
@@ -102,10 +96,13 @@ impl Term {
     /// passed, and a lease's term more for the answer to be written.
     pub fn hold(&self) -> Duration {
         let destination = &self.destination;
-        let turns = Duration::from_secs_f64(destination.concurrent as f64 / f64::from(destination.requests_per_second.max(1)));
-        destination.deadline + turns + Duration::from_secs(self.policy.lease_seconds)
+        let turns = Duration::from_secs_f64(destination.concurrent as f64 / f64::from(destination.requests_per_second.get()));
+        destination.deadline + FIRST_TURN + turns + Duration::from_secs(self.policy.lease_seconds)
     }
 }
+
+/// A new term's pacer lets nothing pass for about a second.
+const FIRST_TURN: Duration = Duration::from_secs(2);
 
 /// What happened at a destination since the start of this instance, for metrics.
 #[derive(Debug, Default)]

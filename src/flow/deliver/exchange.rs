@@ -85,7 +85,7 @@ async fn transmit(term: &Term, speaker: &dyn Speaker, kind: Kind, request: &Requ
     tokio::select! {
         biased;
         () = term.gate.until_shut() => return Met::HeldBack,
-        () = term.pacer.turn() => {}
+        () = term.pacer.pass() => {}
     }
     let deadline = term.destination.deadline;
     if begun_at.elapsed() + deadline >= term.hold() {
