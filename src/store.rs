@@ -20,6 +20,7 @@ pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
 pub mod lines; // collection lines as rows
 pub mod replace; // a packet that takes an earlier one's place
+pub mod trace; // everything known of a number
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 
 /// Ids one block holds; `id_block` hands out blocks.

@@ -60,7 +60,8 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let trust = TrustState::load(&config.gateway.tls, &config.partners)?;
     let (gateway, destinations) = Gateway::new(config, catalog, book, store)?;
     let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.pool(), destinations);
-    let gateway = gateway.waking(worker.waker());
+    let waker = worker.waker();
+    let gateway = gateway.waking(move || waker.wake_all());
     let server = Server::start(gateway.clone(), trust.clone(), metrics)?;
     let reload = tokio::spawn(reload(trust, gateway.config.clone()));
     Ok(Running { gateway, server, worker, reload })
@@ -103,6 +104,14 @@ pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>),
         .map_err(|error| Fault::operator(Stage::Store, format!("starting PostgreSQL ended unexpectedly: {error}")))??;
     let connection = embedded.database("ltcgw").await?;
     Ok((Connection::local(connection), Some(embedded)))
+}
+
+/// The database of a configuration, for a command beside a running gateway.
+pub(super) fn beside(config: &Config) -> Result<Connection, Fault> {
+    match Connection::configured(&config.gateway.database)? {
+        Some(connection) => Ok(connection),
+        None => Ok(Connection::local(Embedded::running(&config.gateway.data_dir.join("postgres"), "ltcgw")?)),
+    }
 }
 
 pub(super) async fn run(dir: &Path) -> Done {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::{HttpResponse, web};
 
 use crate::link::TrustState;
-use crate::store::Store;
+use crate::store::{Store, delivery};
 use crate::telemetry::{DestinationState, Metrics, Named};
 
 /// What the operator listener looks at.
@@ -35,10 +35,13 @@ async fn ready(watch: web::Data<Watch>) -> HttpResponse {
 }
 
 async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
-    if let Ok(counts) = watch.store.delivery_counts().await {
+    if let Ok(backlog) = delivery::backlog(watch.store.pool()).await {
         watch.metrics.deliveries.clear();
-        for (destination, state, count) in counts {
-            watch.metrics.deliveries.get_or_create(&DestinationState { destination, state }).set(count);
+        for waiting in backlog {
+            for (state, count) in [("ready", waiting.ready), ("leased", waiting.leased), ("in_doubt", waiting.in_doubt), ("dead", waiting.dead)] {
+                let label = DestinationState { destination: waiting.destination.clone(), state: state.into() };
+                watch.metrics.deliveries.get_or_create(&label).set(count);
+            }
         }
     }
     if let Ok(facts) = watch.trust.server_facts() {
