@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use toml::Spanned;
 
 use super::compile::Compiler;
 use super::inbound::Endpoint;
-use super::manifest::{Manifest, Source};
+use super::manifest::{InboundManifest, Manifest, Source};
+use super::outbound::{self, Document, Outbound, Outgoing};
 use super::sample;
 use crate::error::{Finding, did_you_mean};
 
@@ -22,7 +24,7 @@ pub struct Adapter {
     folder: PathBuf,
     digest: [u8; 32],
     endpoints: Vec<Endpoint>,
-    outgoing: super::outbound::Outgoing,
+    outgoing: Outgoing,
 }
 
 impl Adapter {
@@ -33,15 +35,9 @@ impl Adapter {
         let mut findings = Vec::new();
         let manifest = Manifest::read(&source, &mut findings);
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut adapter = Adapter { name, folder: folder.to_path_buf(), digest: [0; 32], endpoints: Vec::new(), outgoing: Default::default() };
+        let mut adapter = Adapter { name, folder: folder.to_path_buf(), digest: [0; 32], endpoints: Vec::new(), outgoing: Outgoing::default() };
         if let Some(manifest) = manifest {
-            let mut compiler = Compiler::new(&source, folder);
-            if let Some(written) = manifest.adapter.as_ref().filter(|written| *written.get_ref() != adapter.name) {
-                compiler.find(written, format!("adapter is `{}`; expected the folder's name, `{}`", written.get_ref(), adapter.name));
-            }
-            adapter.endpoints = compiler.endpoints(&manifest.inbound);
-            findings.append(&mut compiler.findings);
-            match super::outbound::load(folder, &std::fs::read_to_string(&file).unwrap_or_default()) { Ok(out) => adapter.outgoing = out, Err(f) => findings.extend(f) }
+            adapter.compile(&source, &manifest, &mut findings);
         }
         match digest(folder) {
             Ok(digest) => adapter.digest = digest,
@@ -49,6 +45,37 @@ impl Adapter {
         }
         findings.extend(sample::missing(&adapter));
         if findings.is_empty() { Ok(adapter) } else { Err(in_order(findings)) }
+    }
+
+    fn compile(&mut self, source: &Source, manifest: &Manifest, findings: &mut Vec<Finding>) {
+        let mut compiler = Compiler::new(source, &self.folder);
+        if let Some(written) = manifest.adapter.as_ref().filter(|written| *written.get_ref() != self.name) {
+            compiler.find(written, format!("adapter is `{}`; expected the folder's name, `{}`", written.get_ref(), self.name));
+        }
+        self.endpoints = compiler.endpoints(&manifest.inbound);
+        compiler.other_tables();
+        findings.append(&mut compiler.findings);
+        match outbound::load(&self.folder, &source.text) {
+            Ok(outgoing) => {
+                self.outgoing = outgoing;
+                findings.extend(manifest.inbound.iter().filter_map(|block| self.no_receipt(source, block)));
+            }
+            Err(found) => findings.extend(found),
+        }
+        if manifest.inbound.is_empty() && self.outgoing.outbound.is_empty() && findings.is_empty() {
+            findings.push(Finding::new(&source.file, None, "has neither [[inbound]] nor [[outbound]]; an adapter says what a system speaks"));
+        }
+    }
+
+    fn no_receipt(&self, source: &Source, block: &Spanned<InboundManifest>) -> Option<Finding> {
+        let receipt = &block.get_ref().receipt;
+        let names: Vec<&str> = self.outgoing.documents.iter().map(Document::name).collect();
+        if names.contains(&receipt.get_ref().as_str()) {
+            return None;
+        }
+        let near = did_you_mean(receipt.get_ref(), names.iter().copied());
+        let have = if names.is_empty() { "there is none".to_string() } else { format!("there are {}", names.join(", ")) };
+        Some(source.finding(receipt, format!("there is no [[document]] `{}`; {have}{near}", receipt.get_ref())))
     }
 
     /// The folder's name.
@@ -71,19 +98,29 @@ impl Adapter {
         self.endpoints.iter().find(|endpoint| endpoint.name() == name)
     }
 
-    /// The outbound message of that name.
-    pub fn outbound(&self, message: &str) -> Option<&super::outbound::Outbound> {
-        self.outgoing.outbound.iter().find(|outbound| outbound.message() == message)
-    }
-
-    /// The document of that name.
-    pub fn document(&self, name: &str) -> Option<&super::outbound::Document> {
-        self.outgoing.documents.iter().find(|document| document.name() == name)
-    }
-
     /// Every endpoint.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// The outbound message of that name.
+    pub fn outbound(&self, message: &str) -> Option<&Outbound> {
+        self.outgoing.outbound.iter().find(|outbound| outbound.message() == message)
+    }
+
+    /// Every outbound message.
+    pub fn outbounds(&self) -> &[Outbound] {
+        &self.outgoing.outbound
+    }
+
+    /// The document of that name.
+    pub fn document(&self, name: &str) -> Option<&Document> {
+        self.outgoing.documents.iter().find(|document| document.name() == name)
+    }
+
+    /// Every document.
+    pub fn documents(&self) -> &[Document] {
+        &self.outgoing.documents
     }
 }
 

@@ -76,6 +76,15 @@ impl<'s> Compiler<'s> {
         table
     }
 
+    /// Checks the tables no inbound field names; templates may.
+    pub(super) fn other_tables(&mut self) {
+        for name in self.table_names() {
+            if !self.tables.contains_key(&name) {
+                self.table(&Spanned::new(0..0, name));
+            }
+        }
+    }
+
     fn table_names(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder.join("codes")).into_iter().flatten().flatten();
         let mut names: Vec<String> = files.filter_map(|file| file.file_name().to_string_lossy().strip_suffix(".csv").map(str::to_string)).collect();

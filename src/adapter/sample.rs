@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::catalog::Adapter;
+use super::catalog::{Adapter, files};
 use super::decode::{Line, PacketHead, PacketReader, PacketRefusal, Refusal};
 use super::inbound::Endpoint;
-use crate::error::Finding;
+use super::outbound::{self, Bless, Document, Outbound};
+use crate::error::{Finding, did_you_mean};
 use crate::model::{Record, Slot};
 
 /// Records a sample may have; samples are read by people.
@@ -37,9 +38,9 @@ impl Report {
     }
 }
 
-/// Findings about messages without samples.
+/// Findings about messages without samples and samples without a message.
 pub(super) fn missing(adapter: &Adapter) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = orphans(adapter);
     for (endpoint, message) in messages(adapter) {
         let folder = adapter.folder().join("samples").join(message);
         if samples(&folder, endpoint).is_empty() {
@@ -51,7 +52,23 @@ pub(super) fn missing(adapter: &Adapter) -> Vec<Finding> {
     findings
 }
 
-/// Runs the inbound samples of an adapter.
+/// Folders of samples that belong to nothing.
+fn orphans(adapter: &Adapter) -> Vec<Finding> {
+    let inbound = messages(adapter).map(|(_, message)| message);
+    let outbound = adapter.outbounds().iter().map(Outbound::message).chain(adapter.documents().iter().map(Document::name));
+    let known: Vec<&str> = inbound.chain(outbound).collect();
+    let folders = std::fs::read_dir(adapter.folder().join("samples")).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+    folders
+        .filter_map(|folder| {
+            let name = folder.file_name().to_string_lossy().into_owned();
+            let near = did_you_mean(&name, known.iter().copied());
+            let text = || format!("holds samples of no message or document; there are {}{near}", known.join(", "));
+            (!known.contains(&name.as_str())).then(|| Finding::new(folder.path().display().to_string(), None, text()))
+        })
+        .collect()
+}
+
+/// Runs the samples of an adapter in both directions.
 pub(super) fn run(adapter: &Adapter, bless: bool) -> Report {
     let mut report = Report::default();
     for (endpoint, message) in messages(adapter) {
@@ -63,7 +80,17 @@ pub(super) fn run(adapter: &Adapter, bless: bool) -> Report {
             }
         }
     }
+    report.add(run_outgoing(adapter, bless));
     report
+}
+
+fn run_outgoing(adapter: &Adapter, bless: bool) -> Report {
+    let bless = if bless { Bless::Missing } else { Bless::No };
+    let findings = outbound::run_samples(adapter.folder(), adapter.outbounds(), adapter.documents(), bless);
+    let names = adapter.outbounds().iter().map(Outbound::message).chain(adapter.documents().iter().map(Document::name));
+    let expected = names.flat_map(|name| files(&adapter.folder().join("samples").join(name)).unwrap_or_default());
+    let expected = expected.filter(|path| path.to_string_lossy().contains(".expected.")).count();
+    Report { passed: expected.saturating_sub(findings.len()), blessed: Vec::new(), findings }
 }
 
 fn messages(adapter: &Adapter) -> impl Iterator<Item = (&Endpoint, &'static str)> {

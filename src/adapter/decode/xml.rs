@@ -133,13 +133,22 @@ impl<'a> XmlSource<'a> {
             Ok(event) => event,
             Err(error) => {
                 let stop = self.reader.get_ref().stop();
-                return Err(stop.unwrap_or_else(|| self.walk.malformed(&cut(&error.to_string(), 200), before)));
+                return Err(stop.unwrap_or_else(|| self.walk.malformed(&describe(&error), before)));
             }
         };
         let at = self.reader.buffer_position();
         let result = self.walk.event(event, at, capture);
         self.walk.first = false;
         result.map_err(|reason| self.walk.malformed(&reason, before))
+    }
+}
+
+/// A tokenizer's error in our words; it names tags, never content.
+fn describe(error: &quick_xml::Error) -> String {
+    match error {
+        quick_xml::Error::Syntax(quick_xml::errors::SyntaxError::InvalidBangMarkup) => "`<!` that begins neither a comment nor a CDATA section".into(),
+        quick_xml::Error::Syntax(_) => "the document ends inside a tag, a comment or a CDATA section; it is truncated".into(),
+        error => cut(&error.to_string(), 200),
     }
 }
 
