@@ -1,0 +1,130 @@
+//! Reply rules: what a partner's answer means for the request it answers.
+//!
+//! Rules are read in the order written and the first that matches decides; an answer that no rule
+//! explains is `unknown`, because guessing either way loses or doubles money. Only the partner's own
+//! code and message reach the verdict, cut short and masked; never the body.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::{Answer, Outcome, Verdict};
+
+pub mod body; // looking things up in an answer
+pub mod rules; // the TOML of rules and its checks
+pub mod safe; // partner texts fit to be shown
+
+use body::{Body, BodyForm};
+
+/// Longest pause a `Retry-After` may ask for; what asks for more is a mistake.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The compiled `[outbound.reply]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    form: BodyForm,
+    /// Where a 2xx answer repeats our reference.
+    echo: Option<String>,
+    code_at: Option<String>,
+    text_at: Option<String>,
+    rules: Vec<Rule>,
+}
+
+/// A conjunction of conditions and the outcome it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    outcome: Outcome,
+    /// Any of these; any status when empty.
+    status: Vec<u16>,
+    at: Option<(String, Test)>,
+    text_at: Option<String>,
+}
+
+/// What is asked of the value at a place in the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Test {
+    /// Equal, as text, to one of these.
+    In(Vec<String>),
+    Exists(bool),
+}
+
+impl Reply {
+    /// What an answer means. `reference` is ours, as it was sent with the request.
+    pub fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
+        let body = Body::parse(self.form, &answer.body);
+        let retry_after = retry_after(answer);
+        let verdict = |outcome, text: String| Verdict { outcome, text, retry_after };
+        if let Some(problem) = self.not_ours(answer, &body, reference) {
+            return verdict(Outcome::Unknown, problem);
+        }
+        match self.rules.iter().find(|rule| rule.matches(answer.status, &body)) {
+            Some(rule) => verdict(rule.outcome, self.text(rule.text_at.as_deref(), &body)),
+            None => verdict(Outcome::Unknown, self.unexplained(answer, &body)),
+        }
+    }
+
+    /// Why a 2xx answer is not one to our request, where the partner repeats references.
+    fn not_ours(&self, answer: &Answer, body: &Body, reference: &str) -> Option<String> {
+        let echo = self.echo.as_deref().filter(|_| (200..300).contains(&answer.status) && body.is_read())?;
+        match body.text(echo) {
+            Some(found) if found == reference => None,
+            Some(_) => Some(format!("status {}: the answer repeats another reference at {echo} than the one we sent", answer.status)),
+            None => Some(format!("status {}: the answer does not repeat our reference at {echo}", answer.status)),
+        }
+    }
+
+    /// The partner's own code and message, safe to show.
+    fn text(&self, text_at: Option<&str>, body: &Body) -> String {
+        let part = |at: Option<&str>| at.and_then(|at| body.text(at)).filter(|text| !text.is_empty());
+        let parts: Vec<String> = [part(self.code_at.as_deref()), part(text_at.or(self.text_at.as_deref()))].into_iter().flatten().collect();
+        safe::shown(&parts.join(" "))
+    }
+
+    fn unexplained(&self, answer: &Answer, body: &Body) -> String {
+        let what = match body {
+            Body::Broken => format!("the body of {} bytes is not {}", answer.body.len(), self.form.word()),
+            Body::Empty => "the body is empty and no reply rule matches".to_owned(),
+            _ => "no reply rule matches".to_owned(),
+        };
+        let said = self.text(None, body);
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        format!("status {}: {what}{said}", answer.status)
+    }
+}
+
+impl Rule {
+    fn matches(&self, status: u16, body: &Body) -> bool {
+        // A broken body says nothing about the request; only "not now" may rest on the status alone.
+        let readable = !matches!(body, Body::Broken) || self.outcome == Outcome::RetryLater;
+        let status_fits = self.status.is_empty() || self.status.contains(&status);
+        let body_fits = match &self.at {
+            None => true,
+            Some((at, Test::Exists(wanted))) => body.is_read() && body.exists(at) == *wanted,
+            Some((at, Test::In(texts))) => body.text(at).is_some_and(|found| texts.contains(&found)),
+        };
+        readable && status_fits && body_fits
+    }
+}
+
+/// `Retry-After`: seconds, or an HTTP date relative to the answer's own `Date` (our clock without one).
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let header = |name: &str| answer.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.trim());
+    let value = header("retry-after")?;
+    let pause = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        value.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+    } else {
+        let until = http_date(value)?;
+        let now = header("date").and_then(http_date).unwrap_or_else(Timestamp::now);
+        Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO)
+    };
+    Some(pause.min(RETRY_AFTER_MAX))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, IMF-fixdate).
+fn http_date(text: &str) -> Option<Timestamp> {
+    let civil = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", text).ok()?;
+    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests;

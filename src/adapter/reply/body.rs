@@ -1,0 +1,153 @@
+//! Looking things up in the body of an answer, JSON or XML, by one kind of path.
+//!
+//! `/infcode` and `/output/state` work in both: in JSON as a pointer (RFC 6901), in XML as local
+//! names from below the root element, first occurrence. An answer that is not wholly well-formed is
+//! `Broken`: a truncated one may lack just the part that matters.
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use serde_json::Value;
+
+use crate::adapter::template::check;
+
+/// What a partner's answers are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyForm {
+    Json,
+    Xml,
+}
+
+impl BodyForm {
+    pub fn word(self) -> &'static str {
+        match self {
+            BodyForm::Json => "JSON",
+            BodyForm::Xml => "XML",
+        }
+    }
+}
+
+/// A body as far as it can be read.
+pub enum Body {
+    Empty,
+    Broken,
+    Json(Value),
+    /// Path and text of every element.
+    Xml(Vec<(String, String)>),
+}
+
+impl Body {
+    pub fn parse(form: BodyForm, bytes: &[u8]) -> Body {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Body::Empty;
+        }
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match form {
+            BodyForm::Json => serde_json::from_slice(bytes).map_or(Body::Broken, Body::Json),
+            BodyForm::Xml => std::str::from_utf8(bytes).ok().and_then(elements).map_or(Body::Broken, Body::Xml),
+        }
+    }
+
+    /// Whether there is content that could be read.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Body::Json(_) | Body::Xml(_))
+    }
+
+    /// Whether something other than null is at that place.
+    pub fn exists(&self, at: &str) -> bool {
+        match self {
+            Body::Json(value) => value.pointer(at).is_some_and(|found| !found.is_null()),
+            Body::Xml(elements) => elements.iter().any(|(path, _)| path == at),
+            Body::Empty | Body::Broken => false,
+        }
+    }
+
+    /// The text, number or boolean at that place, as text: partners write the same code as 0 and "0".
+    pub fn text(&self, at: &str) -> Option<String> {
+        match self {
+            Body::Json(value) => match value.pointer(at)? {
+                Value::String(text) => Some(text.clone()),
+                found @ (Value::Number(_) | Value::Bool(_)) => Some(found.to_string()),
+                _ => None,
+            },
+            Body::Xml(elements) => elements.iter().find(|(path, _)| path == at).map(|(_, text)| text.trim().to_owned()),
+            Body::Empty | Body::Broken => None,
+        }
+    }
+}
+
+/// Every element below the root with its path and its own text, or `None` when not well-formed.
+fn elements(document: &str) -> Option<Vec<(String, String)>> {
+    check::xml(document).ok()?;
+    let mut reader = Reader::from_str(document);
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(tag) => {
+                let path = child(&found, &open, tag.local_name().as_ref());
+                found.push((path, String::new()));
+                open.push(found.len() - 1);
+            }
+            Event::Empty(tag) => {
+                let path = child(&found, &open, tag.local_name().as_ref());
+                found.push((path, String::new()));
+            }
+            Event::End(_) => drop(open.pop()),
+            Event::Text(text) => append(&mut found, &open, &text),
+            Event::CData(text) => append(&mut found, &open, &text),
+            Event::GeneralRef(reference) => match reference.resolve_char_ref().ok()? {
+                Some(character) => append(&mut found, &open, character.encode_utf8(&mut [0; 4])),
+                None => append(&mut found, &open, quick_xml::escape::resolve_predefined_entity(&reference)?),
+            },
+            Event::Eof => return Some(found),
+            _ => {}
+        }
+    }
+}
+
+/// The path of a new element; the root's own is empty.
+fn child(found: &[(String, String)], open: &[usize], name: &str) -> String {
+    open.last().map_or_else(String::new, |parent| format!("{}/{name}", found[*parent].0))
+}
+
+fn append(found: &mut [(String, String)], open: &[usize], text: &str) {
+    if let Some(at) = open.last() {
+        found[*at].1.push_str(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_numbers_and_strings_are_the_same_text() {
+        for document in ["{\"infcode\": 0}", "{\"infcode\": \"0\"}", "\u{feff}{\"infcode\":0}"] {
+            assert_eq!(Body::parse(BodyForm::Json, document.as_bytes()).text("/infcode").as_deref(), Some("0"), "{document}");
+        }
+        let body = Body::parse(BodyForm::Json, b"{\"a\": null, \"b\": [true]}");
+        assert!(!body.exists("/a") && body.exists("/b"));
+        assert_eq!(body.text("/b/0").as_deref(), Some("true"));
+        assert_eq!(body.text("/b"), None);
+    }
+
+    #[test]
+    fn xml_elements_are_found_by_local_names_below_the_root() {
+        let document = "<?xml version=\"1.0\"?><s:Env xmlns:s=\"u\"><s:Body><code> 0 </code><code>1</code><text>a &amp; &#20013;<![CDATA[<b>]]></text><e/></s:Body></s:Env>";
+        let body = Body::parse(BodyForm::Xml, document.as_bytes());
+        assert_eq!(body.text("/Body/code").as_deref(), Some("0"));
+        assert_eq!(body.text("/Body/text").as_deref(), Some("a & 中<b>"));
+        assert!(body.exists("/Body/e") && !body.exists("/Body/f"));
+    }
+
+    #[test]
+    fn truncated_foreign_or_hostile_bodies_are_broken() {
+        assert!(matches!(Body::parse(BodyForm::Json, b" \r\n"), Body::Empty));
+        for body in [&b"{\"infcode\": 0"[..], b"<html>", b"{} x", b"\xff\xfe"] {
+            assert!(matches!(Body::parse(BodyForm::Json, body), Body::Broken), "{body:?}");
+        }
+        for body in [&b"<a><b>"[..], b"{}", b"<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>", b"<a>\xff</a>"] {
+            assert!(matches!(Body::parse(BodyForm::Xml, body), Body::Broken), "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `[outbound.reply]` in adapter.toml: its grammar and the checks that make it a [`Reply`].
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::body::BodyForm;
+use super::{Reply, Rule, Test};
+use crate::model::Outcome;
+
+/// `[outbound.reply]` as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplySpec {
+    /// `json` or `xml`; as the template when absent.
+    format: Option<Spanned<String>>,
+    /// Where a 2xx answer repeats our reference; one that does not is unknown.
+    echo: Option<Spanned<String>>,
+    /// Where the partner's code and message are, for people to read.
+    code_at: Option<Spanned<String>>,
+    text_at: Option<Spanned<String>>,
+    #[serde(default)]
+    accepted: Vec<Spanned<RuleSpec>>,
+    #[serde(default)]
+    duplicate: Vec<Spanned<RuleSpec>>,
+    #[serde(default)]
+    rejected: Vec<Spanned<RuleSpec>>,
+    #[serde(default)]
+    retry_later: Vec<Spanned<RuleSpec>>,
+}
+
+/// One rule: every condition given must hold.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleSpec {
+    status: Option<OneOrMany<u16>>,
+    at: Option<String>,
+    is: Option<Scalar>,
+    r#in: Option<Vec<Scalar>>,
+    exists: Option<bool>,
+    text_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    pub(crate) fn into_vec(self) -> Vec<T> {
+        match self {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
+
+/// A code as written in TOML; compared as text.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+}
+
+impl Scalar {
+    fn into_text(self) -> String {
+        match self {
+            Scalar::Text(text) => text,
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Flag(flag) => flag.to_string(),
+        }
+    }
+}
+
+/// Compiles the rules in the order they are written; adds `(offset, text)` per problem.
+pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut Vec<(usize, String)>) -> Reply {
+    let start = spec.span().start;
+    let spec = spec.into_inner();
+    let form = match spec.format.as_ref().map(|format| (format.span().start, format.get_ref().as_str())) {
+        None => template_form,
+        Some((_, "json")) => BodyForm::Json,
+        Some((_, "xml")) => BodyForm::Xml,
+        Some((offset, other)) => {
+            problems.push((offset, format!("format is `{other}`; expected json or xml")));
+            template_form
+        }
+    };
+    let mut place = |place: Option<Spanned<String>>| {
+        place.map(|place| {
+            check_place(place.get_ref(), place.span().start, problems);
+            place.into_inner()
+        })
+    };
+    let (echo, code_at, text_at) = (place(spec.echo), place(spec.code_at), place(spec.text_at));
+    if spec.accepted.is_empty() {
+        problems.push((start, "no rule says when a request is `accepted`; without one every answer stays unknown".into()));
+    }
+    let lists =
+        [(Outcome::Accepted, spec.accepted), (Outcome::Duplicate, spec.duplicate), (Outcome::Rejected, spec.rejected), (Outcome::RetryLater, spec.retry_later)];
+    let mut rules: Vec<(usize, Rule)> = Vec::new();
+    for (outcome, list) in lists {
+        for rule in list {
+            let offset = rule.span().start;
+            rules.push((offset, compile_rule(outcome, rule.into_inner(), offset, problems)));
+        }
+    }
+    rules.sort_by_key(|(offset, _)| *offset);
+    Reply { form, echo, code_at, text_at, rules: rules.into_iter().map(|(_, rule)| rule).collect() }
+}
+
+fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut Vec<(usize, String)>) -> Rule {
+    let status = spec.status.map(OneOrMany::into_vec).unwrap_or_default();
+    if let Some(wrong) = status.iter().find(|status| !(100..600).contains(*status)) {
+        problems.push((offset, format!("status {wrong} is not an HTTP status; expected 100 to 599")));
+    }
+    for at in [&spec.at, &spec.text_at].into_iter().flatten() {
+        check_place(at, offset, problems);
+    }
+    let tests = [spec.is.map(|is| Test::In(vec![is.into_text()])), spec.r#in.map(texts), spec.exists.map(Test::Exists)];
+    let mut tests = tests.into_iter().flatten();
+    let test = (tests.next(), tests.next());
+    let at = match (spec.at, test) {
+        (None, (None, None)) => None,
+        (Some(at), (Some(test), None)) => Some((at, test)),
+        (at, (test, _)) => {
+            let found = match (at, test) {
+                (Some(_), None) => "`at` without a test",
+                (None, _) => "a test without `at`",
+                _ => "more than one test",
+            };
+            problems.push((offset, format!("a rule has {found}; expected `at` with exactly one of `is`, `in`, `exists`")));
+            None
+        }
+    };
+    if status.is_empty() && at.is_none() {
+        problems.push((offset, "a rule without `status` or `at` matches every answer; add a condition".into()));
+    }
+    Rule { outcome, status, at, text_at: spec.text_at }
+}
+
+fn texts(list: Vec<Scalar>) -> Test {
+    Test::In(list.into_iter().map(Scalar::into_text).collect())
+}
+
+fn check_place(place: &str, offset: usize, problems: &mut Vec<(usize, String)>) {
+    if !place.starts_with('/') || place.ends_with('/') {
+        problems.push((offset, format!("`{place}` is not a place in an answer; expected one such as /infcode or /output/state")));
+    }
+}
