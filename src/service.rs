@@ -113,4 +113,3 @@ pub fn beside(config: &Config) -> Result<Connection, Fault> {
         None => Ok(Connection::local(Embedded::running(&config.gateway.data_dir.join("postgres"), "ltcgw")?)),
     }
 }
-

@@ -87,7 +87,8 @@ impl Scene {
         write(&config_dir.join("partners.toml"), &partners)?;
         write(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
         let pki = config_dir.join("pki");
-        let config = Config::load(&config_dir).map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let config = Config::load(&config_dir)
+            .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         pki::init_by(&self.authority, &pki, &Plan::of(&config.partners, &["localhost", "127.0.0.1"]))?;
         Ok(Stage { config_dir, pki, authority: self.authority.clone() })
     }
