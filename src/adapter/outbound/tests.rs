@@ -10,6 +10,7 @@ use crate::error::Finding;
 use crate::model::Outcome;
 
 mod mistakes; // manifests that must be refused
+mod samples; // the sample runner is tested itself
 mod schema; // samples against schemas/partners/
 
 const KEY: &str = "3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8";
@@ -154,34 +155,6 @@ fn paths_headers_and_tif_signatures_are_rendered() {
     assert_eq!(header("x-tif-signature"), tif_sha256::signature("1635724800", "5eC7", header("x-tif-nonce")));
     let again = render(&outbound, json!({}), &settings).unwrap().1;
     assert!(again.headers.iter().all(|(name, value)| name != "x-tif-nonce" || value != header("x-tif-nonce")), "a nonce must not repeat");
-}
-
-#[test]
-fn a_receipt_is_rendered_from_any_serializable_context() {
-    #[derive(serde::Serialize)]
-    struct Receipt<'a> {
-        encoding: &'a str,
-        refused: Vec<&'a str>,
-    }
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join("templates")).unwrap();
-    std::fs::create_dir_all(folder.path().join("samples/receipt")).unwrap();
-    let template = "<?xml version=\"1.0\" encoding=\"{{ encoding }}\"?>\n<P>{% for reason in refused %}<R>{{ reason }}</R>{% endfor %}</P>\n";
-    std::fs::write(folder.path().join("templates/receipt.xml"), template).unwrap();
-    let outgoing = load(folder.path(), "[[document]]\nname = \"receipt\"\ntemplate = \"receipt.xml\"\n").unwrap();
-    let document = &outgoing.documents[0];
-    assert_eq!((document.name(), document.content_type()), ("receipt", "application/xml; charset=utf-8"));
-    let text = document.render(&Receipt { encoding: "GBK", refused: vec!["a<b", "\u{1}"] }).unwrap();
-    assert_eq!(text, "<?xml version=\"1.0\" encoding=\"GBK\"?>\n<P><R>a&lt;b</R><R>\u{fffd}</R></P>");
-    let run = |bless| run_samples(folder.path(), &outgoing.outbound, &outgoing.documents, bless);
-    assert!(run(Bless::No)[0].text.contains("has no samples"));
-    std::fs::write(folder.path().join("samples/receipt/one.json"), "{\"encoding\": \"GBK\", \"refused\": []}").unwrap();
-    assert!(run(Bless::No)[0].text.contains("cannot be read"));
-    assert_eq!((run(Bless::Missing), run(Bless::No)), (vec![], vec![]));
-    std::fs::write(folder.path().join("samples/receipt/one.expected.xml"), "<?xml version=\"1.0\" encoding=\"GBK\"?>\n<Q/>\n").unwrap();
-    let findings = run(Bless::Missing);
-    assert_eq!(findings[0].at, Some((2, 1)), "blessing never overwrites");
-    assert!(findings[0].text.contains("expected <Q/>\n  found    <P></P>"), "{}", findings[0]);
 }
 
 proptest! {
