@@ -31,6 +31,7 @@ fn every_mistake_in_a_manifest_is_named_with_its_place() {
         ("path = \"/\"\ntemplate = \"b.json\"", "adapter.toml:4:12: templates/b.json cannot be read: "),
         ("path = \"/\"\nmethod = \"post\"", "adapter.toml:4:10: found `post`; expected one of GET, POST, PUT, DELETE"),
         ("path = \"/\"\nrecords_max = 0", "adapter.toml:4:15: records_max is 0; expected at least 1"),
+        ("path = \"/\"\nfund = \"medicall\"", "adapter.toml:4:8: fund is `medicall`; expected "),
         ("path = \"/\"\nenvelope = \"nsha\"", "adapter.toml:4:12: unknown envelope `nsha` (did you mean `nhsa`?); known are none, nhsa"),
         ("path = \"/\"\ntemplate = \"a.json\"\nenvelope = \"nhsa\"", "adapter.toml:1:1: envelope = \"nhsa\" needs `infno`"),
         (
