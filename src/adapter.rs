@@ -14,7 +14,6 @@ mod manifest; // [[inbound]] as written
 
 // what we send
 pub mod capability; // the closed list TOML can name: envelopes, signatures
-<<<<<<< HEAD
 pub mod outbound; // render, sign, judge
 pub mod reply; // what an answer means
 pub mod template; // documents that values cannot break
@@ -32,8 +31,3 @@ pub use inbound::{Endpoint, Format, Inbound};
 pub use outbound::{Document, Outbound, RenderContext, Secrets};
 pub use sample::Report;
 pub use scaffold::scaffold;
-=======
-pub mod outbound; // what we send: render, sign, judge
-pub mod reply; // what an answer means
-pub mod template; // outbound documents that values cannot break
->>>>>>> outbound

@@ -15,6 +15,7 @@ use crate::store::Store;
 
 pub mod collect; // a partner's packet becomes posted money
 pub mod contributions; // what destinations are told of posted lines
+pub mod dead; // dead letters, and the person who decides about them
 pub mod deliver; // one delivery: render, send, judge
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod speak; // adapter and link, joined for the dispatcher

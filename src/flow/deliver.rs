@@ -10,7 +10,7 @@ mod exchange; // one request: slot, reference, turn, gate, wire
 mod gate; // whether anything may go out right now
 mod pause; // how long until the next try
 
-pub use destination::{Content, Counts, Destination, Failure, Figures, Speaker, Term, Wire};
+pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
 pub use exchange::{Exchange, Kind, Met, exchange};
 pub use gate::{Gate, Held, Pass};
 pub use pause::backoff;
@@ -128,16 +128,7 @@ pub(super) fn held_back(delivery: &Delivery, attempt_no: i32, next: Next) -> Set
 
 /// Nothing left, so the attempt does not count: that the partner is down is not the delivery's fault.
 pub(super) fn not_sent(delivery: &Delivery, attempt_no: i32, next: Next, text: String) -> Settlement {
-    Settlement {
-        delivery_id: delivery.delivery_id,
-        attempt_no: Some(attempt_no),
-        next,
-        outcome: None,
-        answered: None,
-        status: None,
-        text,
-        counts: false,
-    }
+    Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome: None, answered: None, status: None, text, counts: false }
 }
 
 /// No request could be made of it.

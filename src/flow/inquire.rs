@@ -15,7 +15,7 @@ use crate::store::delivery::{Delivery, Next, Settlement};
 /// Clears up one claimed row that is in doubt.
 pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
     let asked = match question(term, delivery).await {
-        Ok(Some((speaker, reference, request))) => exchange(term, delivery, speaker, (Kind::Inquire, reference), &request).await,
+        Ok(Some((speaker, reference, request))) => exchange(term, delivery, speaker, (Kind::Inquire, &reference), &request).await,
         Ok(None) => return Ended::Settle(without_inquiry(term, delivery)),
         Err(fault) => Err(fault),
     };
@@ -30,12 +30,11 @@ pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
     }
 }
 
-/// The inquiry about the delivery's reference, if the partner has one.
-async fn question<'a>(term: &'a Term, delivery: &'a Delivery) -> Result<Option<(&'a dyn Speaker, &'a str, Request)>, Fault> {
+/// The inquiry about the delivery's reference, under a reference of its own, if the partner has one.
+async fn question<'a>(term: &'a Term, delivery: &'a Delivery) -> Result<Option<(&'a dyn Speaker, String, Request)>, Fault> {
     let speaker = speaker(term, delivery)?;
-    let reference = reference(delivery)?;
-    let request = speaker.inquiry(reference, jiff::Timestamp::now(), serial(term).await?).transpose()?;
-    Ok(request.map(|request| (speaker, reference, request)))
+    let inquiry = speaker.inquiry(reference(delivery)?, jiff::Timestamp::now(), serial(term).await?).transpose()?;
+    Ok(inquiry.map(|(own_reference, request)| (speaker, own_reference, request)))
 }
 
 fn reference(delivery: &Delivery) -> Result<&str, Fault> {
@@ -53,9 +52,13 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Se
     let exhausted = delivery.attempts >= term.policy.attempts_max;
     let (next, outcome, text) = match verdict.outcome {
         Outcome::Accepted | Outcome::Duplicate => (Next::Delivered, Some(verdict.outcome), format!("found by inquiry: {}", verdict.text)),
-        Outcome::Rejected if exhausted => (Next::Dead, Some(Outcome::RetryLater), format!("not at the partner after {} attempts: {}", delivery.attempts, verdict.text)),
+        Outcome::Rejected if exhausted => {
+            (Next::Dead, Some(Outcome::RetryLater), format!("not at the partner after {} attempts: {}", delivery.attempts, verdict.text))
+        }
         Outcome::Rejected => (Next::Ready(Duration::ZERO), Some(Outcome::RetryLater), format!("not at the partner, is sent again: {}", verdict.text)),
-        Outcome::RetryLater | Outcome::Unknown if exhausted => (Next::Dead, None, person(delivery, &format!("the inquiry brought no answer: {}", verdict.text))),
+        Outcome::RetryLater | Outcome::Unknown if exhausted => {
+            (Next::Dead, None, person(delivery, &format!("the inquiry brought no answer: {}", verdict.text)))
+        }
         Outcome::RetryLater | Outcome::Unknown => {
             let pause = verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, delivery.attempts));
             (Next::InDoubt(pause), None, format!("the inquiry brought no answer: {}", verdict.text))

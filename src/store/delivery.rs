@@ -12,7 +12,7 @@ mod settle; // what became of claimed rows, many at a time
 mod view; // lists and counts for people and metrics
 
 pub use claim::{Start, begin, claim, claim_in_doubt, recover};
-pub use dead::{Decision, decide, dead_letters};
+pub use dead::{Decision, dead_letters, decide, retry_all};
 pub use lease::{Lease, acquire, pause, release, renew};
 pub use settle::{Next, Settlement, give_back, settle};
 pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};

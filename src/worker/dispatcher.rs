@@ -19,7 +19,6 @@ use crate::config::Deliver;
 use crate::error::Fault;
 use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver};
 use crate::flow::inquire::inquire;
-use crate::link::Pacer;
 use crate::store::delivery::{self as store, Delivery, Lease, Next, Settlement};
 
 /// The dispatcher of one destination in this instance.
@@ -118,7 +117,7 @@ impl Dispatcher {
             destination: self.destination.clone(),
             policy: self.policy.clone(),
             gate,
-            pacer: Pacer::new(self.destination.requests_per_second),
+            pacer: self.destination.wire.pacer(),
             slots: Semaphore::new(self.destination.concurrent),
             counts: self.counts.clone(),
         }

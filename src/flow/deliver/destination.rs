@@ -4,7 +4,6 @@
 //! against any partner, simulated or real.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +16,6 @@ use tokio::sync::Semaphore;
 use super::Gate;
 use crate::config::Deliver;
 use crate::error::Fault;
-use crate::link::Pacer;
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Lease};
 
@@ -33,6 +31,14 @@ pub enum Failure {
 /// Carries a request to the partner and its complete answer back.
 pub trait Wire: Send + Sync {
     fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
+    /// A fresh pacer for a new term, with an empty bucket.
+    fn pacer(&self) -> Box<dyn Pace>;
+}
+
+/// Keeps the partner's limit.
+pub trait Pace: Send + Sync {
+    /// Waits for the next turn; the request must leave at once.
+    fn turn(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Speaks one outbound message of a partner's adapter.
@@ -43,15 +49,16 @@ pub trait Speaker: Send + Sync {
     fn reference(&self, at: jiff::Timestamp, serial: u64) -> Result<String, Fault>;
     /// The request that delivers `body` under `reference`.
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault>;
-    /// What an answer to it means.
-    fn judge(&self, answer: &Answer) -> Verdict;
+    /// What an answer to the request under `reference` means.
+    fn judge(&self, answer: &Answer, reference: &str) -> Verdict;
     /// Whether sending the same request again under the same reference has no second effect.
     fn idempotent(&self) -> bool;
-    /// The request that asks what became of `reference`; `serial` for a reference of its own. `None`: the partner has no inquiry.
-    fn inquiry(&self, reference: &str, at: jiff::Timestamp, serial: u64) -> Option<Result<Request, Fault>>;
+    /// The request that asks what became of `reference`, with the inquiry's own reference, for
+    /// which `serial` is. `None`: the partner has no inquiry.
+    fn inquiry(&self, reference: &str, at: jiff::Timestamp, serial: u64) -> Option<Result<(String, Request), Fault>>;
     /// What an answer to that means for the delivery: `Accepted` the partner has it, `Rejected` it
     /// does not have it, `RetryLater` and `Unknown`: it does not say.
-    fn judge_inquiry(&self, answer: &Answer) -> Verdict;
+    fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict;
 }
 
 /// Reads the records a delivery names.
@@ -68,8 +75,8 @@ pub struct Destination {
     pub name: String,
     /// Requests under way at once.
     pub concurrent: usize,
-    /// Requests per second, in no window more.
-    pub requests_per_second: NonZeroU32,
+    /// Requests per second, which the wire's pacer keeps; how long a turn may be waited for follows from it.
+    pub requests_per_second: u32,
     /// From sending to the complete answer.
     pub deadline: Duration,
     pub wire: Arc<dyn Wire>,
@@ -85,7 +92,7 @@ pub struct Term {
     pub destination: Arc<Destination>,
     pub policy: Deliver,
     pub gate: Gate,
-    pub pacer: Pacer,
+    pub pacer: Box<dyn Pace>,
     /// One permit per request under way.
     pub slots: Semaphore,
     pub counts: Arc<Counts>,
@@ -96,7 +103,7 @@ impl Term {
     /// passed, and a lease's term more for the answer to be written.
     pub fn hold(&self) -> Duration {
         let destination = &self.destination;
-        let turns = Duration::from_secs_f64(destination.concurrent as f64 / f64::from(destination.requests_per_second.get()));
+        let turns = Duration::from_secs_f64(destination.concurrent as f64 / f64::from(destination.requests_per_second.max(1)));
         destination.deadline + FIRST_TURN + turns + Duration::from_secs(self.policy.lease_seconds)
     }
 }
@@ -142,12 +149,6 @@ impl Counts {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let mut outcomes: Vec<(&'static str, u64)> = OUTCOMES.iter().zip(&self.outcomes).map(|(outcome, count)| (outcome.word(), load(count))).collect();
         outcomes.push(("not_sent", load(&self.not_sent)));
-        Figures {
-            outcomes,
-            inquiries: load(&self.inquiries),
-            delivered: load(&self.delivered),
-            dead: load(&self.dead),
-            lost: load(&self.lost),
-        }
+        Figures { outcomes, inquiries: load(&self.inquiries), delivered: load(&self.delivered), dead: load(&self.dead), lost: load(&self.lost) }
     }
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::destination::{Failure, Speaker, Term};
 use super::gate::{Gate, Held};
 use crate::error::Fault;
-use crate::model::{Answer, Outcome, Request, Verdict};
+use crate::model::{Outcome, Request, Verdict};
 use crate::store::delivery::{self as store, Delivery, Start};
 
 /// How far a request came.
@@ -46,17 +46,11 @@ pub enum Kind {
     Inquire,
 }
 
-/// Sends one rendered request under `reference` and judges the answer.
+/// Sends one rendered request under its own `reference` and judges the answer.
 ///
 /// # Errors
 /// The database could not record the attempt: then nothing was sent.
-pub async fn exchange(
-    term: &Term,
-    delivery: &Delivery,
-    speaker: &dyn Speaker,
-    (kind, reference): (Kind, &str),
-    request: &Request,
-) -> Result<Exchange, Fault> {
+pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (kind, reference): (Kind, &str), request: &Request) -> Result<Exchange, Fault> {
     let slot = tokio::select! {
         biased;
         () = term.gate.until_shut() => return Ok(Exchange::NotBegun),
@@ -77,15 +71,15 @@ pub async fn exchange(
     let Some(attempt_no) = store::begin(&term.pool, &term.lease, &start, term.hold()).await? else {
         return Ok(Exchange::Lost);
     };
-    let met = transmit(term, speaker, kind, request, begun_at).await;
+    let met = transmit(term, speaker, (kind, reference), request, begun_at).await;
     Ok(Exchange::Begun(attempt_no, met))
 }
 
-async fn transmit(term: &Term, speaker: &dyn Speaker, kind: Kind, request: &Request, begun_at: Instant) -> Met {
+async fn transmit(term: &Term, speaker: &dyn Speaker, (kind, reference): (Kind, &str), request: &Request, begun_at: Instant) -> Met {
     tokio::select! {
         biased;
         () = term.gate.until_shut() => return Met::HeldBack,
-        () = term.pacer.pass() => {}
+        () = term.pacer.turn() => {}
     }
     let deadline = term.destination.deadline;
     if begun_at.elapsed() + deadline >= term.hold() {
@@ -100,7 +94,10 @@ async fn transmit(term: &Term, speaker: &dyn Speaker, kind: Kind, request: &Requ
     }
     match term.destination.wire.send(request, deadline).await {
         Ok(answer) => {
-            let verdict = judge(speaker, kind, &answer);
+            let verdict = match kind {
+                Kind::Send => speaker.judge(&answer, reference),
+                Kind::Inquire => speaker.judge_inquiry(&answer, reference),
+            };
             term.counts.met(verdict.outcome);
             note(&term.gate, pass, &verdict);
             Met::Answered(answer.status, verdict)
@@ -115,13 +112,6 @@ async fn transmit(term: &Term, speaker: &dyn Speaker, kind: Kind, request: &Requ
             pass.failed(Instant::now());
             Met::Silence(text)
         }
-    }
-}
-
-fn judge(speaker: &dyn Speaker, kind: Kind, answer: &Answer) -> Verdict {
-    match kind {
-        Kind::Send => speaker.judge(answer),
-        Kind::Inquire => speaker.judge_inquiry(answer),
     }
 }
 

@@ -55,10 +55,8 @@ async fn take(pool: &Pool, lease: &Lease, sql: &str, limit: usize, hold: Duratio
     let client = connection(pool).await?;
     let statement = client.prepare_cached(sql).await.map_err(|error| fault("claim deliveries", &error))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = client
-        .query(&statement, &[&lease.destination, &lease.token, &limit, &milliseconds(hold)])
-        .await
-        .map_err(|error| fault("claim deliveries", &error))?;
+    let rows =
+        client.query(&statement, &[&lease.destination, &lease.token, &limit, &milliseconds(hold)]).await.map_err(|error| fault("claim deliveries", &error))?;
     let mut claimed: Vec<Delivery> = rows.iter().map(Delivery::from_row).collect();
     claimed.sort_by_key(|delivery| delivery.delivery_id);
     Ok(claimed)

@@ -5,6 +5,12 @@ use deadpool_postgres::Pool;
 use super::{COLUMNS, Delivery, connection, fault};
 use crate::error::Fault;
 
+/// An explicit refusal makes room for a new reference; an unknown outcome is asked about under the old one.
+const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL,
+        state = CASE WHEN outcome = 'unknown' THEN 'in_doubt' ELSE 'ready' END,
+        reference = CASE WHEN outcome = 'unknown' THEN reference END
+    WHERE state = 'dead'";
+
 /// What a person decides about a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -30,6 +36,16 @@ pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) ->
     Ok(rows.iter().map(Delivery::from_row).collect())
 }
 
+/// Retries every dead letter of one destination or of all, each as [`Decision::Retry`] does; returns how many.
+///
+/// # Errors
+/// Faults of stage `Store` when the database refuses or cannot be reached.
+pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fault> {
+    let sql = format!("{RETRY} AND destination = coalesce($1, destination)");
+    let client = connection(pool).await?;
+    client.execute(&sql, &[&destination]).await.map_err(|error| fault("retry dead letters", &error))
+}
+
 /// Carries a decision out; `false` when there is no dead letter of that id (any more).
 ///
 /// Only one whose outcome is unknown can be declared delivered; of any other the partner has said
@@ -38,20 +54,16 @@ pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) ->
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn decide(pool: &Pool, delivery_id: i64, decision: Decision) -> Result<bool, Fault> {
-    const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL,
-            state = CASE WHEN outcome = 'unknown' THEN 'in_doubt' ELSE 'ready' END,
-            reference = CASE WHEN outcome = 'unknown' THEN reference END
-        WHERE delivery_id = $1 AND state = 'dead'";
     const SEND_AGAIN: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL, state = 'ready'
         WHERE delivery_id = $1 AND state = 'dead'";
     const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', settled_at = now(), outcome = 'accepted', answer = 'confirmed by a person'
         WHERE delivery_id = $1 AND state = 'dead' AND outcome = 'unknown'";
     let sql = match decision {
-        Decision::Retry => RETRY,
-        Decision::SendAgain => SEND_AGAIN,
-        Decision::Delivered => DELIVERED,
+        Decision::Retry => format!("{RETRY} AND delivery_id = $1"),
+        Decision::SendAgain => SEND_AGAIN.to_owned(),
+        Decision::Delivered => DELIVERED.to_owned(),
     };
     let client = connection(pool).await?;
-    let changed = client.execute(sql, &[&delivery_id]).await.map_err(|error| fault("decide about a dead letter", &error))?;
+    let changed = client.execute(&sql, &[&delivery_id]).await.map_err(|error| fault("decide about a dead letter", &error))?;
     Ok(changed == 1)
 }

@@ -44,10 +44,8 @@ pub async fn renew(pool: &Pool, lease: &Lease, term: Duration) -> Result<bool, F
     const SQL: &str = "UPDATE dispatcher_lease SET until = clock_timestamp() + $3 * interval '1 millisecond'
         WHERE destination = $1 AND token = $2 AND until >= clock_timestamp()";
     let client = connection(pool).await?;
-    let renewed = client
-        .execute(SQL, &[&lease.destination, &lease.token, &milliseconds(term)])
-        .await
-        .map_err(|error| fault("renew a dispatcher lease", &error))?;
+    let renewed =
+        client.execute(SQL, &[&lease.destination, &lease.token, &milliseconds(term)]).await.map_err(|error| fault("renew a dispatcher lease", &error))?;
     Ok(renewed == 1)
 }
 

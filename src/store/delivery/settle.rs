@@ -101,10 +101,7 @@ pub async fn settle(pool: &Pool, lease: &Lease, settlements: &[Settlement]) -> R
     let client = connection(pool).await?;
     let statement = client.prepare_cached(SQL).await.map_err(|error| fault("settle deliveries", &error))?;
     let rows = client
-        .query(
-            &statement,
-            &[&lease.destination, &lease.token, &ids, &attempts, &states, &after, &outcomes, &answered, &statuses, &texts, &uncounted],
-        )
+        .query(&statement, &[&lease.destination, &lease.token, &ids, &attempts, &states, &after, &outcomes, &answered, &statuses, &texts, &uncounted])
         .await
         .map_err(|error| fault("settle deliveries", &error))?;
     let settled: HashSet<i64> = rows.iter().map(|row| row.get(0)).collect();

@@ -130,8 +130,7 @@ async fn what_never_left_costs_no_attempt() {
     claimed(&db, &lease, 2).await;
     give_back(&db.pool, &lease, &ids[..1]).await.unwrap();
     let attempt = begin(&db.pool, &lease, &start(ids[1]), HOLD).await.unwrap();
-    let unsent =
-        Settlement { outcome: None, answered: None, status: None, counts: false, ..ended(ids[1], attempt, Next::Ready(NOW), Outcome::Unknown) };
+    let unsent = Settlement { outcome: None, answered: None, status: None, counts: false, ..ended(ids[1], attempt, Next::Ready(NOW), Outcome::Unknown) };
     settle(&db.pool, &lease, &[unsent]).await.unwrap();
     assert_eq!(db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'ready' AND attempts = 0").await, 2);
     assert_eq!(db.value::<String>("SELECT outcome FROM attempt").await, "not_sent");
@@ -157,10 +156,8 @@ async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about
         assert!(!decide(&db.pool, *id, Decision::Retry).await.unwrap(), "once is enough");
     }
     assert_eq!(db.states().await, ["in_doubt", "ready"]);
-    let references: Vec<Option<String>> = vec![
-        db.value("SELECT reference FROM delivery WHERE state = 'in_doubt'").await,
-        db.value("SELECT reference FROM delivery WHERE state = 'ready'").await,
-    ];
+    let references: Vec<Option<String>> =
+        vec![db.value("SELECT reference FROM delivery WHERE state = 'in_doubt'").await, db.value("SELECT reference FROM delivery WHERE state = 'ready'").await];
     assert_eq!(references, [Some("ref-1".to_owned()), None], "a refused one gets a new reference");
 }
 

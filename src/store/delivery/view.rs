@@ -87,13 +87,8 @@ pub async fn totals(pool: &Pool) -> Result<Vec<Total>, Fault> {
         FROM delivery GROUP BY 1, 2 ORDER BY 1, 2";
     let client = connection(pool).await?;
     let rows = client.query(SQL, &[]).await.map_err(|error| fault("count deliveries", &error))?;
-    let total = |row: &tokio_postgres::Row| Total {
-        destination: row.get(0),
-        state: row.get(1),
-        deliveries: row.get(2),
-        lines: row.get(3),
-        fen: Fen(row.get(4)),
-    };
+    let total =
+        |row: &tokio_postgres::Row| Total { destination: row.get(0), state: row.get(1), deliveries: row.get(2), lines: row.get(3), fen: Fen(row.get(4)) };
     Ok(rows.iter().map(total).collect())
 }
 

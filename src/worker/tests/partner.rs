@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::error::{Fault, Stage};
-use crate::flow::deliver::{Content, Destination, Failure, Speaker, Wire};
+use crate::flow::deliver::{Content, Destination, Failure, Pace, Speaker, Wire};
+use crate::link::Pacer;
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::Delivery;
 
@@ -80,9 +81,9 @@ impl Partner {
         Destination {
             name: "core".into(),
             concurrent,
-            requests_per_second: NonZeroU32::new(per_second).unwrap(),
+            requests_per_second: per_second,
             deadline: Duration::from_millis(500),
-            wire: Arc::new(self.clone()),
+            wire: Arc::new(Paced(self.clone(), NonZeroU32::new(per_second).unwrap())),
             speakers: [("contributions".to_owned(), Arc::new(self.clone()) as Arc<dyn Speaker>)].into(),
             content: Arc::new(Numbers),
         }
@@ -139,9 +140,23 @@ impl Partner {
     }
 }
 
-impl Wire for Partner {
+struct Paced(Partner, NonZeroU32);
+
+impl Wire for Paced {
     fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(self.answer(request, deadline))
+        Box::pin(self.0.answer(request, deadline))
+    }
+
+    fn pacer(&self) -> Box<dyn Pace> {
+        Box::new(Turns(Pacer::new(self.1)))
+    }
+}
+
+struct Turns(Pacer);
+
+impl Pace for Turns {
+    fn turn(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.pass())
     }
 }
 
@@ -160,7 +175,7 @@ impl Speaker for Partner {
         Ok(Request { method: "POST".into(), path: "/contributions".into(), headers, body: body.to_string().into_bytes() })
     }
 
-    fn judge(&self, answer: &Answer) -> Verdict {
+    fn judge(&self, answer: &Answer, _: &str) -> Verdict {
         let outcome = match answer.status {
             200 => Outcome::Accepted,
             409 => Outcome::Duplicate,
@@ -176,12 +191,13 @@ impl Speaker for Partner {
         self.idempotent
     }
 
-    fn inquiry(&self, reference: &str, _: jiff::Timestamp, _: u64) -> Option<Result<Request, Fault>> {
+    fn inquiry(&self, reference: &str, _: jiff::Timestamp, _: u64) -> Option<Result<(String, Request), Fault>> {
         let headers = vec![("reference".to_owned(), reference.to_owned())];
-        self.has_inquiry.then(|| Ok(Request { method: "POST".into(), path: "/inquiry".into(), headers, body: Vec::new() }))
+        let request = Request { method: "POST".into(), path: "/inquiry".into(), headers, body: Vec::new() };
+        self.has_inquiry.then(|| Ok(("own".to_owned(), request)))
     }
 
-    fn judge_inquiry(&self, answer: &Answer) -> Verdict {
+    fn judge_inquiry(&self, answer: &Answer, _: &str) -> Verdict {
         let outcome = if answer.status == 200 { Outcome::Accepted } else { Outcome::Rejected };
         Verdict { outcome, text: format!("status {}", answer.status), retry_after: None }
     }
