@@ -19,7 +19,11 @@ pub enum Command {
         bless: bool,
     },
     /// List what the adapters speak.
-    List(Folders),
+    List {
+        /// Folder of the adapters.
+        #[arg(long, value_name = "DIR", default_value = "adapters")]
+        dir: PathBuf,
+    },
     /// Make a folder that passes check and test, to start from.
     New {
         /// Kebab-case name of the system.
@@ -57,12 +61,12 @@ pub(super) fn run(command: &Command) -> Done {
                 return Err(Failure::Findings(report.findings));
             }
         }
-        Command::List(Folders { names, dir }) => {
+        Command::List { dir } => {
             let catalog = adapter::Catalog::load(dir)?;
-            print!("{}", adapter::list(&catalog, names));
+            print!("{}", adapter::list(&catalog));
         }
         Command::New { name, dir } => {
-            for path in adapter::scaffold(dir, name)? {
+            for path in adapter::scaffold(dir, name).map_err(|finding| vec![finding])? {
                 println!("{}", path.display());
             }
         }

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::table::{Table, thousands, yuan};
 use super::{Done, Failure, serve};
 use crate::config::Config;
-use crate::error::{Fault, Stage};
+use crate::flow::dead::{self as flow, Decision};
 use crate::store::Store;
-use crate::store::delivery::{self, Decision, Delivery};
 
 /// Deliveries that need a person.
 #[derive(Debug, clap::Subcommand)]
@@ -65,66 +63,24 @@ pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
 
 async fn list(config: &std::path::Path, to: Option<&str>, limit: i64) -> Done {
     let store = store(config).await?;
-    let letters = delivery::dead_letters(store.pool(), to, limit).await?;
-    if letters.is_empty() {
-        println!("no dead letters");
-        return Ok(());
-    }
-    let mut table = Table::new(&["id>", "to", "message", "lines>", "yuan>", "attempts>", "outcome", "last answer"]);
-    for letter in &letters {
-        let Delivery { delivery_id, of, attempts, outcome, answer, .. } = letter;
-        table.row([
-            delivery_id.to_string(),
-            of.destination.clone(),
-            of.message.clone(),
-            thousands(of.lines.into()),
-            yuan(of.fen.0),
-            attempts.to_string(),
-            outcome.clone().unwrap_or_default(),
-            answer.clone().unwrap_or_default(),
-        ]);
-    }
-    print!("{}", table.render());
-    println!("\n  ltcgw dead show ID · ltcgw dead retry ID [--send-again | --delivered]");
+    print!("{}", flow::table(&flow::list(store.pool(), to, limit).await?));
     Ok(())
 }
 
 async fn show(config: &std::path::Path, id: i64) -> Done {
     let store = store(config).await?;
-    let detail = delivery::show(store.pool(), id).await?.ok_or_else(|| unknown(id))?;
-    let of = &detail.delivery.of;
-    println!("  delivery {id}: {} to {}, packet {} records {} to {}", of.message, of.destination, of.packet_id, of.first_record, of.last_record);
-    println!("  state {}, {} lines, {} yuan{}\n", detail.delivery.state, of.lines, of.fen, if of.reversal { ", reversal" } else { "" });
-    let mut table = Table::new(&["no>", "kind", "began", "reference", "HTTP>", "outcome", "answer"]);
-    for attempt in &detail.attempts {
-        table.row([
-            attempt.attempt_no.to_string(),
-            attempt.kind.clone(),
-            attempt.started_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-            attempt.reference.clone(),
-            attempt.status.map(|status| status.to_string()).unwrap_or_default(),
-            attempt.outcome.clone().unwrap_or_else(|| "(no end recorded)".into()),
-            attempt.answer.clone().unwrap_or_default(),
-        ]);
-    }
-    print!("{}", table.render());
+    print!("{}", flow::page(&flow::show(store.pool(), id).await?));
     Ok(())
 }
 
 async fn retry(config: &std::path::Path, id: i64, decision: Decision) -> Done {
     let store = store(config).await?;
-    if !delivery::decide(store.pool(), id, decision).await? {
-        return Err(unknown(id));
-    }
-    println!("delivery {id}: {}", match decision {
+    flow::decide(store.pool(), id, decision).await?;
+    let done = match decision {
         Decision::Retry => "will be tried again; one of unknown outcome is asked about first",
         Decision::SendAgain => "will be sent again under the same reference",
         Decision::Delivered => "counts as delivered",
-    });
+    };
+    println!("delivery {id}: {done}");
     Ok(())
-}
-
-fn unknown(id: i64) -> Failure {
-    let text = format!("{id} is not a dead letter this can be decided about; see `ltcgw dead list` (only one of unknown outcome can be declared delivered)");
-    Failure::Fault(Fault::operator(Stage::Store, text))
 }

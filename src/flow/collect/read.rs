@@ -125,7 +125,7 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &
             }
             Line::Good { index, .. } => {
                 if let Err(fault) = state.good(&record, position, sink)? {
-                    let listed = explain(reader, &record, index, &fault);
+                    let listed = explain(reader, index, &fault);
                     state.refuse(position, listed)?;
                 }
             }
@@ -145,8 +145,8 @@ fn facts<'a>(purpose: Purpose<'a>) -> &'a [Finding] {
 }
 
 /// Names the sender's element and, unless private, its content.
-fn explain(reader: &PacketReader<'_>, record: &Record, index: u64, fault: &LineFault) -> ListedRefusal {
-    let content = reader.content_of(record, fault.field).unwrap_or_default();
+fn explain(reader: &PacketReader<'_>, index: u64, fault: &LineFault) -> ListedRefusal {
+    let content = reader.content_of(fault.field).unwrap_or_default();
     ListedRefusal { index, element: reader.element_of(fault.field).to_string(), content, reason: fault.reason.clone() }
 }
 
