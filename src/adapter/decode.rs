@@ -412,3 +412,6 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests;
