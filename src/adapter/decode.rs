@@ -133,7 +133,7 @@ pub struct PacketRefusal {
     /// The element in the sender's words, where one is to blame.
     pub element: Option<String>,
     pub reason: String,
-    pub head: HeadSeen,
+    pub head: Box<HeadSeen>,
 }
 
 /// A refusal before the head is put to it.
@@ -321,7 +321,7 @@ impl Endpoint {
                 }
             }
         }
-        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head }
+        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head: Box::new(head) }
     }
 }
 
@@ -399,7 +399,7 @@ impl PacketReader<'_> {
             encoding: self.head.encoding,
             values: self.head.values.clone(),
         };
-        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head }
+        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head: Box::new(head) }
     }
 }
 
