@@ -1,1 +1,33 @@
-//! (to come)
+//! Mutual TLS in both directions: who calls us, how fast it may, and how we call others.
+//!
+//! Carries bytes and says who is at the other end. Does not know what the bytes mean, and reads
+//! no database.
+
+pub mod certificate; // certificates, keys and their facts, from files
+pub mod client; // requests to a partner
+pub mod identity; // a client certificate -> a partner
+pub mod limit; // how fast a partner may call
+pub mod pace; // how fast we call a partner
+pub mod probe; // what doctor wants to know about a partner's server
+pub mod server_tls; // the partner listener's TLS and its reload
+
+pub use certificate::{Facts, certificate_facts};
+pub use client::{Certainty, Client, SendFailure};
+pub use identity::Identities;
+pub use limit::{Headers, Limits, RetryAfter};
+pub use pace::Pacer;
+pub use server_tls::{PeerCertificate, TrustState};
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+/// The cryptography of every TLS connection: ring.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Makes ring the process's default provider, which some libraries ask for; a second call does nothing.
+pub fn install_provider() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+}

@@ -253,6 +253,11 @@ impl PacketReader<'_> {
         self.inbound.element_of(field)
     }
 
+    /// What the latest record says for a field, cut short; nothing for a private one. For refusals.
+    pub fn content_of(&self, field: FieldId) -> Option<String> {
+        self.inbound.rows.content(&self.capture, field)
+    }
+
     /// Reads the next line into `record`; `None` at the end, after the control totals were checked.
     pub fn next(&mut self, record: &mut Record) -> Result<Option<Line>, PacketRefusal> {
         record.clear();

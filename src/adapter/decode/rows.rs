@@ -68,6 +68,12 @@ impl Rows {
         self.rules.iter().try_for_each(|rule| rule.fill(capture, record).map_err(|(column, reason)| self.refusal(rule, capture, (index, column, reason))))
     }
 
+    /// What the record latest captured says for a field; nothing for a private one.
+    pub(super) fn content(&self, capture: &Capture, field: FieldId) -> Option<String> {
+        let rule = self.rules.iter().find(|rule| rule.field == field && !rule.private)?;
+        rule.columns.iter().find_map(|column| capture.value(*column)).map(|text| cut(text, CONTENT_CHARS_MAX))
+    }
+
     fn refusal(&self, rule: &Rule, capture: &Capture, (index, column, reason): (u64, u16, String)) -> Refusal {
         let content = if rule.private { None } else { capture.value(column).map(|text| cut(text, CONTENT_CHARS_MAX)) };
         Refusal { index, element: self.tree.path(column).to_string(), content, reason }

@@ -1,5 +1,6 @@
 //! What answers mean under the rules of an adapter.
 
+use proptest::prelude::*;
 use toml::Spanned;
 
 use super::body::BodyForm;
@@ -53,7 +54,8 @@ fn explicit_answers_mean_what_the_rules_say() {
 #[test]
 fn whatever_is_not_explicit_is_unknown_and_shows_no_body() {
     for (status, body, text) in [
-        (200, "", "status 200: the body is empty and no reply rule matches"),
+        (200, "", "status 200: the answer does not repeat our reference at /inf_refmsgid"),
+        (500, "", "status 500: the body is empty and no reply rule matches"),
         (200, "{\"infcode\":0,\"inf_refmsgid\":\"RE", "status 200: the body of 31 bytes is not JSON"),
         (200, "5eC7", "status 200: the body of 4 bytes is not JSON"),
         (400, "<html>5eC7</html>", "status 400: the body of 17 bytes is not JSON"),
@@ -70,6 +72,7 @@ fn an_answer_to_somebody_else_is_unknown() {
     assert_eq!((outcome, text.as_str()), (Outcome::Unknown, "status 200: the answer repeats another reference at /inf_refmsgid than the one we sent"));
     assert_eq!(judged(200, r#"{"infcode":0}"#).0, Outcome::Unknown);
     assert_eq!(judged(200, r#"{"infcode":-1,"inf_refmsgid":"OTHER"}"#).0, Outcome::Unknown);
+    assert_eq!(judged(400, r#"{"infcode":-1,"inf_refmsgid":"OTHER"}"#).0, Outcome::Unknown);
 }
 
 #[test]
@@ -111,4 +114,23 @@ fn contradictory_rules_are_refused_when_compiled() {
     }
     let (_, problems) = compiled("[reply]\nformat = \"yaml\"\n");
     assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+proptest! {
+    #[test]
+    fn only_an_answer_that_says_so_is_accepted(status in 100_u16..600, body in proptest::collection::vec(any::<u8>(), 0..80), xml in "(<[ab/!?]{0,3}>|&[#a-z0-9]{0,3};|[a-c\"<>=]){0,12}") {
+        for (form, bytes) in [(BodyForm::Json, body), (BodyForm::Xml, xml.into_bytes())] {
+            let holder: Holder = toml::from_str(RULES).unwrap();
+            let reply = compile(holder.reply, form, &mut Vec::new());
+            let verdict = reply.judge(&Answer { status, headers: vec![], body: bytes }, "REF");
+            let expected = if matches!(status, 429 | 503) { Outcome::RetryLater } else { Outcome::Unknown };
+            prop_assert_eq!(verdict.outcome, expected);
+        }
+    }
+
+    #[test]
+    fn any_partner_text_can_be_shown(text in any::<String>(), digits in "[0-9Xx]{0,20}") {
+        let shown = super::safe::shown(&(text + &digits));
+        prop_assert!(shown.chars().count() <= 200 && !shown.chars().any(char::is_control));
+    }
 }

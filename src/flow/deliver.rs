@@ -1,0 +1,150 @@
+//! One delivery: its records are read and rendered, our reference is committed, the request goes
+//! out, and the partner's answer decides what the delivery becomes.
+//!
+//! No database connection is held while the partner is called. Only an explicit answer settles a
+//! delivery; anything else leaves it in doubt, which is `flow::inquire`'s business. Nothing here
+//! puts a body, a private field or a secret into a text.
+
+mod destination; // what a dispatcher needs to talk to one partner
+mod exchange; // one request: slot, reference, turn, gate, wire
+mod gate; // whether anything may go out right now
+mod pause; // how long until the next try
+
+pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
+pub use exchange::{Exchange, Kind, Met, exchange};
+pub use gate::{Gate, Held, Pass};
+pub use pause::backoff;
+
+use std::time::Duration;
+
+use crate::error::{Fault, Retry};
+use crate::model::{Outcome, Verdict};
+use crate::store::delivery::{self as store, Delivery, Next, Settlement};
+
+/// How one claimed row ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// To be written, with all the others that are ready.
+    Settle(Settlement),
+    /// Not begun, for no fault of its own: it is as if never claimed.
+    GiveBack(i64),
+    /// Another dispatcher has taken it up; nothing of ours counts.
+    Lost(i64),
+}
+
+/// Delivers one claimed row.
+pub async fn deliver(term: &Term, delivery: &Delivery) -> Ended {
+    match attempt(term, delivery).await {
+        Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
+        Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
+        Ok(Exchange::Begun(attempt_no, met)) => {
+            obey_pause(term, &met).await;
+            Ended::Settle(settlement(term, delivery, attempt_no, met))
+        }
+        Err(fault) => Ended::Settle(unsent(term, delivery, &fault)),
+    }
+}
+
+async fn attempt(term: &Term, delivery: &Delivery) -> Result<Exchange, Fault> {
+    let speaker = speaker(term, delivery)?;
+    let body = term.destination.content.body(delivery).await?;
+    let at = jiff::Timestamp::now();
+    let reference = match &delivery.reference {
+        Some(reference) => reference.clone(),
+        None => speaker.reference(at, serial(term).await?)?,
+    };
+    let request = speaker.render(&body, &reference, at)?;
+    drop(body);
+    exchange(term, delivery, speaker, (Kind::Send, &reference), &request).await
+}
+
+/// The part of the adapter that speaks the delivery's message.
+pub(super) fn speaker<'a>(term: &'a Term, delivery: &Delivery) -> Result<&'a dyn Speaker, Fault> {
+    let (name, message) = (&term.destination.name, &delivery.of.message);
+    term.destination.speakers.get(message).map(AsRef::as_ref).ok_or_else(|| {
+        let text = format!("partner `{name}` is not set up for message `{message}`: add it to `receives` in config/partners.toml and retry");
+        Fault::operator(crate::error::Stage::Render, text)
+    })
+}
+
+/// A serial number for a reference.
+pub(super) async fn serial(term: &Term) -> Result<u64, Fault> {
+    store::next_serial(&term.pool).await.map(i64::unsigned_abs)
+}
+
+/// Writes down that the partner asked for a pause, for whoever dispatches next; the gate holds already.
+pub(super) async fn obey_pause(term: &Term, met: &Met) {
+    let Met::Answered(_, Verdict { outcome: Outcome::RetryLater | Outcome::Unknown, retry_after: Some(wait), .. }) = met else { return };
+    if let Err(fault) = store::pause(&term.pool, &term.lease, *wait).await {
+        tracing::warn!(destination = %term.destination.name, "a pause the partner asked for is kept by this instance only: {fault}");
+    }
+}
+
+fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Settlement {
+    let (status, verdict) = match met {
+        Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
+        Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text),
+        Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text, retry_after: None }),
+        Met::Answered(status, verdict) => (Some(status), verdict),
+    };
+    let exhausted = delivery.attempts >= term.policy.attempts_max;
+    let pause = || verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, delivery.attempts));
+    let next = match verdict.outcome {
+        Outcome::Accepted | Outcome::Duplicate => Next::Delivered,
+        Outcome::Rejected => Next::Dead,
+        Outcome::RetryLater if exhausted => Next::Dead,
+        Outcome::RetryLater => Next::Ready(pause()),
+        // Asked about soon, whatever the number of attempts: only an answer tells whether it is there.
+        Outcome::Unknown => Next::InDoubt(verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, 1))),
+    };
+    let text = match next {
+        Next::Dead if exhausted && verdict.outcome == Outcome::RetryLater => format!("not taken in {} attempts; last: {}", delivery.attempts, verdict.text),
+        _ => verdict.text,
+    };
+    // An earlier request under this reference whose outcome nobody knows may still have been taken,
+    // although the partner would not take this one now.
+    let known = verdict.outcome != Outcome::RetryLater || !is_doubtful(delivery);
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: Some(attempt_no),
+        next,
+        outcome: known.then_some(verdict.outcome),
+        answered: Some(verdict.outcome),
+        status,
+        text,
+        counts: true,
+    }
+}
+
+/// Whether an earlier request of this delivery has an outcome nobody knows.
+pub(super) fn is_doubtful(delivery: &Delivery) -> bool {
+    delivery.outcome.as_deref() == Some(Outcome::Unknown.word())
+}
+
+/// The attempt began, but the gate closed before anything left.
+pub(super) fn held_back(delivery: &Delivery, attempt_no: i32, next: Next) -> Settlement {
+    not_sent(delivery, attempt_no, next, "held back: the destination is paused, or this instance stopped sending".into())
+}
+
+/// Nothing left, so the attempt does not count: that the partner is down is not the delivery's fault.
+pub(super) fn not_sent(delivery: &Delivery, attempt_no: i32, next: Next, text: String) -> Settlement {
+    Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome: None, answered: None, status: None, text, counts: false }
+}
+
+/// No request could be made of it.
+fn unsent(term: &Term, delivery: &Delivery, fault: &Fault) -> Settlement {
+    let next = match fault.retry {
+        Retry::Never => Next::Dead,
+        Retry::Later | Retry::Inquire => Next::Ready(backoff(&term.policy, 1)),
+    };
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: None,
+        next,
+        outcome: None,
+        answered: None,
+        status: None,
+        text: fault.text.clone(),
+        counts: false,
+    }
+}

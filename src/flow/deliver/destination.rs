@@ -1,0 +1,154 @@
+//! What a dispatcher needs to talk to one partner, as traits that a test can stand in for.
+//!
+//! The adapter and the link implement them; so the stories of delivering and inquiring can be told
+//! against any partner, simulated or real.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::Gate;
+use crate::config::Deliver;
+use crate::error::Fault;
+use crate::model::{Answer, Outcome, Request, Verdict};
+use crate::store::delivery::{Delivery, Lease};
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Certain that nothing reached the partner; the text says why.
+    NotSent(String),
+    /// The partner may have got the request; the text says what was seen.
+    Unknown(String),
+}
+
+/// Carries a request to the partner and its complete answer back.
+pub trait Wire: Send + Sync {
+    fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
+    /// A fresh pacer for a new term, with an empty bucket.
+    fn pacer(&self) -> Box<dyn Pace>;
+}
+
+/// Keeps the partner's limit.
+pub trait Pace: Send + Sync {
+    /// Waits for the next turn; the request must leave at once.
+    fn turn(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Speaks one outbound message of a partner's adapter.
+pub trait Speaker: Send + Sync {
+    /// SHA-256 of the adapter folder.
+    fn digest(&self) -> [u8; 32];
+    /// A new reference (msgid, idempotency key); `serial` is unique in the whole fleet.
+    fn reference(&self, at: jiff::Timestamp, serial: u64) -> Result<String, Fault>;
+    /// The request that delivers `body` under `reference`.
+    fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault>;
+    /// What an answer to the request under `reference` means.
+    fn judge(&self, answer: &Answer, reference: &str) -> Verdict;
+    /// Whether sending the same request again under the same reference has no second effect.
+    fn idempotent(&self) -> bool;
+    /// The request that asks what became of `reference`, with the inquiry's own reference, for
+    /// which `serial` is. `None`: the partner has no inquiry.
+    fn inquiry(&self, reference: &str, at: jiff::Timestamp, serial: u64) -> Option<Result<(String, Request), Fault>>;
+    /// What an answer to that means for the delivery: `Accepted` the partner has it, `Rejected` it
+    /// does not have it, `RetryLater` and `Unknown`: it does not say.
+    fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict;
+}
+
+/// Reads the records a delivery names.
+pub trait Content: Send + Sync {
+    /// What the adapter's template is given: `{"delivery": {...}, "lines": [...]}`. A fault of
+    /// `Retry::Never` makes the delivery a dead letter; its text must be safe to show.
+    fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>>;
+}
+
+/// A partner deliveries go to.
+#[derive(Clone)]
+pub struct Destination {
+    /// Partner name.
+    pub name: String,
+    /// Requests under way at once.
+    pub concurrent: usize,
+    /// Requests per second, which the wire's pacer keeps; how long a turn may be waited for follows from it.
+    pub requests_per_second: u32,
+    /// From sending to the complete answer.
+    pub deadline: Duration,
+    pub wire: Arc<dyn Wire>,
+    /// By outbound message name.
+    pub speakers: BTreeMap<String, Arc<dyn Speaker>>,
+    pub content: Arc<dyn Content>,
+}
+
+/// What one dispatcher works with while it holds the lease of a destination.
+pub struct Term {
+    pub pool: Pool,
+    pub lease: Lease,
+    pub destination: Arc<Destination>,
+    pub policy: Deliver,
+    pub gate: Gate,
+    pub pacer: Box<dyn Pace>,
+    /// One permit per request under way.
+    pub slots: Semaphore,
+    pub counts: Arc<Counts>,
+}
+
+impl Term {
+    /// How long a row is ours after its attempt began: until its turn has come, the deadline has
+    /// passed, and a lease's term more for the answer to be written.
+    pub fn hold(&self) -> Duration {
+        let destination = &self.destination;
+        let turns = Duration::from_secs_f64(destination.concurrent as f64 / f64::from(destination.requests_per_second.max(1)));
+        destination.deadline + FIRST_TURN + turns + Duration::from_secs(self.policy.lease_seconds)
+    }
+}
+
+/// A new term's pacer lets nothing pass for about a second.
+const FIRST_TURN: Duration = Duration::from_secs(2);
+
+/// What happened at a destination since the start of this instance, for metrics.
+#[derive(Debug, Default)]
+pub struct Counts {
+    outcomes: [AtomicU64; OUTCOMES.len()],
+    pub(crate) not_sent: AtomicU64,
+    pub(crate) inquiries: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) dead: AtomicU64,
+    pub(crate) lost: AtomicU64,
+}
+
+/// Outcomes in the order they are counted.
+const OUTCOMES: [Outcome; 5] = [Outcome::Accepted, Outcome::Duplicate, Outcome::Rejected, Outcome::RetryLater, Outcome::Unknown];
+
+/// A reading of [`Counts`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// Outcome words with how often each was met; the last one is `not_sent`.
+    pub outcomes: Vec<(&'static str, u64)>,
+    pub inquiries: u64,
+    pub delivered: u64,
+    pub dead: u64,
+    /// Settlements refused because another dispatcher had taken the row up.
+    pub lost: u64,
+}
+
+impl Counts {
+    pub(crate) fn met(&self, outcome: Outcome) {
+        if let Some(at) = OUTCOMES.iter().position(|known| *known == outcome) {
+            self.outcomes[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The figures now.
+    pub fn read(&self) -> Figures {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let mut outcomes: Vec<(&'static str, u64)> = OUTCOMES.iter().zip(&self.outcomes).map(|(outcome, count)| (outcome.word(), load(count))).collect();
+        outcomes.push(("not_sent", load(&self.not_sent)));
+        Figures { outcomes, inquiries: load(&self.inquiries), delivered: load(&self.delivered), dead: load(&self.dead), lost: load(&self.lost) }
+    }
+}

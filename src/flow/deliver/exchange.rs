@@ -1,0 +1,135 @@
+//! One request: a slot, the reference committed, a turn, a last look at the gate, the wire.
+//!
+//! The order matters. The attempt is durable before anything can leave; the turn is waited for
+//! last, so that the request leaves when the pacer says; and what was held back after its attempt
+//! began is recorded as not sent.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+
+use super::destination::{Failure, Speaker, Term};
+use super::gate::{Gate, Held};
+use crate::error::Fault;
+use crate::model::{Outcome, Request, Verdict};
+use crate::store::delivery::{self as store, Delivery, Start};
+
+/// How far a request came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// The gate closed before the attempt began.
+    NotBegun,
+    /// The row is no longer ours; nothing was sent.
+    Lost,
+    /// The attempt of that number began, and met with this.
+    Begun(i32, Met),
+}
+
+/// What a request met with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Met {
+    /// The gate closed before it left.
+    HeldBack,
+    /// It did not leave; why.
+    NotSent(String),
+    /// It left, and there is no complete answer; what was seen.
+    Silence(String),
+    /// A complete answer: HTTP status and what it means.
+    Answered(u16, Verdict),
+}
+
+/// Which request of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Send,
+    Inquire,
+}
+
+/// Sends one rendered request under its own `reference` and judges the answer.
+///
+/// # Errors
+/// The database could not record the attempt: then nothing was sent.
+pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (kind, reference): (Kind, &str), request: &Request) -> Result<Exchange, Fault> {
+    let slot = tokio::select! {
+        biased;
+        () = term.gate.until_shut() => return Ok(Exchange::NotBegun),
+        slot = term.slots.acquire() => slot,
+    };
+    let Ok(_slot) = slot else { return Ok(Exchange::NotBegun) };
+    if term.gate.room(Instant::now(), 1, 0).is_err() {
+        return Ok(Exchange::NotBegun);
+    }
+    let begun_at = Instant::now();
+    let start = Start {
+        delivery_id: delivery.delivery_id,
+        inquiry: kind == Kind::Inquire,
+        reference,
+        adapter_digest: speaker.digest(),
+        request_digest: Sha256::digest(&request.body).into(),
+    };
+    let Some(attempt_no) = store::begin(&term.pool, &term.lease, &start, term.hold()).await? else {
+        return Ok(Exchange::Lost);
+    };
+    let met = transmit(term, speaker, (kind, reference), request, begun_at).await;
+    Ok(Exchange::Begun(attempt_no, met))
+}
+
+async fn transmit(term: &Term, speaker: &dyn Speaker, (kind, reference): (Kind, &str), request: &Request, begun_at: Instant) -> Met {
+    tokio::select! {
+        biased;
+        () = term.gate.until_shut() => return Met::HeldBack,
+        () = term.pacer.turn() => {}
+    }
+    let deadline = term.destination.deadline;
+    if begun_at.elapsed() + deadline >= term.hold() {
+        return Met::HeldBack;
+    }
+    let pass = match term.gate.pass(Instant::now()) {
+        Ok(pass) => pass,
+        Err(Held::Shut | Held::For(_)) => return Met::HeldBack,
+    };
+    if kind == Kind::Inquire {
+        term.counts.inquiries.fetch_add(1, Ordering::Relaxed);
+    }
+    match term.destination.wire.send(request, deadline).await {
+        Ok(answer) => {
+            let verdict = match kind {
+                Kind::Send => speaker.judge(&answer, reference),
+                Kind::Inquire => speaker.judge_inquiry(&answer, reference),
+            };
+            term.counts.met(verdict.outcome);
+            note(&term.gate, pass, &verdict);
+            Met::Answered(answer.status, verdict)
+        }
+        Err(Failure::NotSent(text)) => {
+            term.counts.not_sent.fetch_add(1, Ordering::Relaxed);
+            pass.failed(Instant::now());
+            Met::NotSent(text)
+        }
+        Err(Failure::Unknown(text)) => {
+            term.counts.met(Outcome::Unknown);
+            pass.failed(Instant::now());
+            Met::Silence(text)
+        }
+    }
+}
+
+/// Tells the gate what the answer says about the partner itself. A pause asked for holds at once,
+/// before any other request of this destination can leave.
+fn note(gate: &Gate, pass: super::gate::Pass<'_>, verdict: &Verdict) {
+    let now = Instant::now();
+    match (verdict.outcome, verdict.retry_after) {
+        (Outcome::RetryLater | Outcome::Unknown, Some(wait)) => {
+            gate.hold_off(now + capped(wait));
+            pass.answered();
+        }
+        (Outcome::RetryLater | Outcome::Unknown, None) => pass.failed(now),
+        (Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected, _) => pass.answered(),
+    }
+}
+
+/// A pause that clocks can represent.
+fn capped(wait: std::time::Duration) -> std::time::Duration {
+    wait.min(std::time::Duration::from_secs(400 * 86_400))
+}

@@ -1,0 +1,144 @@
+//! Certificates, keys and revocation lists from PEM files, and the facts people ask about them.
+//!
+//! Reads and describes; decides nothing about trust. Error texts name files, never key material.
+
+use std::path::Path;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::error::{Fault, Stage};
+
+/// A name in a certificate's subject alternative names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    Dns(String),
+    Uri(String),
+    Ip(String),
+}
+
+impl Name {
+    /// The name itself.
+    pub fn text(&self) -> &str {
+        match self {
+            Name::Dns(text) | Name::Uri(text) | Name::Ip(text) => text,
+        }
+    }
+}
+
+/// What people ask about a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Distinguished name, e.g. `CN=tax.nanning.example`.
+    pub subject: String,
+    pub issuer: String,
+    pub sans: Vec<Name>,
+    pub not_before: jiff::Timestamp,
+    pub not_after: jiff::Timestamp,
+    /// SHA-256 of the SubjectPublicKeyInfo, 64 hexadecimal digits: what `spki_sha256` in partners.toml pins.
+    pub spki_sha256: String,
+}
+
+impl Facts {
+    /// The facts of a certificate in DER.
+    ///
+    /// # Errors
+    /// It is not a certificate; the text says what the parser found.
+    pub fn of(der: &[u8]) -> Result<Facts, String> {
+        let (_, parsed) = X509Certificate::from_der(der).map_err(|error| format!("not an X.509 certificate: {error}"))?;
+        let time = |time: x509_parser::time::ASN1Time| jiff::Timestamp::from_second(time.timestamp()).map_err(|error| format!("a date beyond reason: {error}"));
+        Ok(Facts {
+            subject: printable(&parsed.subject().to_string()),
+            issuer: printable(&parsed.issuer().to_string()),
+            sans: names(&parsed)?,
+            not_before: time(parsed.validity().not_before)?,
+            not_after: time(parsed.validity().not_after)?,
+            spki_sha256: hex(&Sha256::digest(parsed.public_key().raw)),
+        })
+    }
+
+    /// Subject and alternative names on one line, for people.
+    pub fn who(&self) -> String {
+        let names: Vec<&str> = self.sans.iter().map(Name::text).collect();
+        format!("subject `{}`, alternative names [{}], spki_sha256 {}", self.subject, names.join(", "), self.spki_sha256)
+    }
+}
+
+/// The facts of the first certificate in a PEM file.
+///
+/// # Errors
+/// The file cannot be read or holds no certificate.
+pub fn certificate_facts(path: &Path) -> Result<Facts, Fault> {
+    let chain = certificates(path, &read(path)?)?;
+    Facts::of(&chain[0]).map_err(|error| fault(path, &error))
+}
+
+/// Reads a PEM file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    std::fs::read(path).map_err(|error| fault(path, &format!("cannot be read: {error}; expected a PEM file")))
+}
+
+/// The certificates in a PEM file's text, at least one.
+pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(fault(path, "holds no certificate; expected `-----BEGIN CERTIFICATE-----`")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(fault(path, &format!("is not valid PEM: {error}"))),
+    }
+}
+
+/// The first private key in a PEM file's text.
+pub(super) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| fault(path, "holds no usable private key; expected an unencrypted `-----BEGIN PRIVATE KEY-----`"))
+}
+
+/// The revocation lists in a PEM file's text, at least one.
+pub(super) fn revocation_lists(path: &Path, pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(fault(path, "holds no revocation list; expected `-----BEGIN X509 CRL-----`")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(fault(path, &format!("is not valid PEM: {error}"))),
+    }
+}
+
+/// A fault about a certificate, key or list file.
+pub(super) fn fault(path: &Path, text: &str) -> Fault {
+    Fault::operator(Stage::Config, format!("{}: {text}", path.display()))
+}
+
+fn names(parsed: &X509Certificate<'_>) -> Result<Vec<Name>, String> {
+    let extension = parsed.subject_alternative_name().map_err(|error| format!("its subject alternative names cannot be read: {error}"))?;
+    let general = extension.iter().flat_map(|extension| &extension.value.general_names);
+    Ok(general
+        .filter_map(|name| match name {
+            GeneralName::DNSName(text) => Some(Name::Dns(printable(text))),
+            GeneralName::URI(text) => Some(Name::Uri(printable(text))),
+            GeneralName::IPAddress(octets) => ip(octets).map(Name::Ip),
+            _ => None,
+        })
+        .collect())
+}
+
+fn ip(octets: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(octets).map(std::net::IpAddr::from);
+    let v6 = <[u8; 16]>::try_from(octets).map(std::net::IpAddr::from);
+    v4.or(v6).ok().map(|address| address.to_string())
+}
+
+/// Text from a certificate, safe in a log line: no control characters, not endless.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(300).collect()
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String does not fail");
+        text
+    })
+}

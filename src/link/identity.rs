@@ -1,0 +1,147 @@
+//! From a client certificate to the one partner it belongs to.
+//!
+//! Only answers who it is; whether the certificate is valid is `server_tls`'s business, what the
+//! partner may call is the server's. The same certificate must never be two partners.
+
+use std::sync::Arc;
+
+use super::certificate::{Facts, Name};
+use crate::config::Partner;
+use crate::error::{Fault, Stage};
+
+/// The partners that may call us and how each is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identities {
+    known: Vec<Known>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    partner: Arc<str>,
+    pin: Option<String>,
+    san: Option<String>,
+}
+
+impl Identities {
+    /// The identities of all partners with an `[partner.inbound]`.
+    pub fn from_config(partners: &[Partner]) -> Identities {
+        let known = partners.iter().filter_map(|partner| {
+            let inbound = partner.inbound.as_ref()?;
+            let pin = inbound.spki_sha256.as_ref().map(|pin| pin.to_ascii_lowercase());
+            Some(Known { partner: partner.name.as_str().into(), pin, san: inbound.san.clone() })
+        });
+        Identities { known: known.collect() }
+    }
+
+    /// The partner a certificate belongs to.
+    ///
+    /// An entry with both `spki_sha256` and `san` needs both to match. Entries with a pin go
+    /// first: a pinned key is a statement about this very certificate, a name about many.
+    ///
+    /// # Errors
+    /// No partner or several match: the text names what the certificate says of itself, so that
+    /// an operator can add it to partners.toml.
+    pub fn partner(&self, facts: &Facts) -> Result<Arc<str>, Fault> {
+        let pinned = self.matching(facts, true);
+        let matching = if pinned.is_empty() { self.matching(facts, false) } else { pinned };
+        match matching[..] {
+            [one] => Ok(one.partner.clone()),
+            [] => Err(refused(format!("the client certificate belongs to no partner: {}; add its spki_sha256 or a name to config/partners.toml", facts.who()))),
+            _ => {
+                let names: Vec<&str> = matching.iter().map(|known| &*known.partner).collect();
+                Err(refused(format!("the client certificate matches several partners ({}): {}; give each its own identity", names.join(", "), facts.who())))
+            }
+        }
+    }
+
+    fn matching(&self, facts: &Facts, pinned: bool) -> Vec<&Known> {
+        self.known.iter().filter(|known| known.pin.is_some() == pinned && known.matches(facts)).collect()
+    }
+}
+
+impl Known {
+    fn matches(&self, facts: &Facts) -> bool {
+        let pin = self.pin.as_ref().is_none_or(|pin| *pin == facts.spki_sha256);
+        let san = self.san.as_ref().is_none_or(|wanted| facts.sans.iter().any(|name| same(name, wanted)));
+        pin && san && (self.pin.is_some() || self.san.is_some())
+    }
+}
+
+/// DNS names without regard to case (RFC 4343), URIs exactly; addresses identify nobody.
+fn same(name: &Name, wanted: &str) -> bool {
+    match name {
+        Name::Dns(found) => found.eq_ignore_ascii_case(wanted),
+        Name::Uri(found) => found == wanted,
+        Name::Ip(_) => false,
+    }
+}
+
+fn refused(text: String) -> Fault {
+    Fault::partner(Stage::Identity, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(pin: &str, sans: &[Name]) -> Facts {
+        Facts {
+            subject: "CN=someone".into(),
+            issuer: "CN=ca".into(),
+            sans: sans.to_vec(),
+            not_before: jiff::Timestamp::UNIX_EPOCH,
+            not_after: jiff::Timestamp::UNIX_EPOCH,
+            spki_sha256: pin.into(),
+        }
+    }
+
+    fn dns(name: &str) -> Name {
+        Name::Dns(name.into())
+    }
+
+    fn identities(entries: &[(&str, Option<&str>, Option<&str>)]) -> Identities {
+        let known = entries.iter().map(|(partner, pin, san)| Known { partner: (*partner).into(), pin: pin.map(str::to_string), san: san.map(str::to_string) });
+        Identities { known: known.collect() }
+    }
+
+    #[test]
+    fn a_name_is_found_without_regard_to_case_and_a_uri_exactly() {
+        let known = identities(&[("tax", None, Some("tax.example")), ("civil", None, Some("urn:civil:A"))]);
+        assert_eq!(&*known.partner(&facts("00", &[dns("TAX.example")])).unwrap(), "tax");
+        assert_eq!(&*known.partner(&facts("00", &[Name::Uri("urn:civil:A".into())])).unwrap(), "civil");
+        assert!(known.partner(&facts("00", &[Name::Uri("urn:civil:a".into())])).is_err());
+    }
+
+    #[test]
+    fn a_pinned_entry_needs_its_key_and_its_name() {
+        let known = identities(&[("tax", Some("aa"), Some("tax.example"))]);
+        assert!(known.partner(&facts("bb", &[dns("tax.example")])).is_err());
+        assert!(known.partner(&facts("aa", &[dns("other.example")])).is_err());
+        assert_eq!(&*known.partner(&facts("aa", &[dns("tax.example")])).unwrap(), "tax");
+    }
+
+    #[test]
+    fn a_pinned_key_goes_before_a_name() {
+        let known = identities(&[("by-name", None, Some("tax.example")), ("by-key", Some("aa"), None)]);
+        assert_eq!(&*known.partner(&facts("aa", &[dns("tax.example")])).unwrap(), "by-key");
+    }
+
+    #[test]
+    fn a_certificate_with_two_partners_names_is_neither() {
+        let known = identities(&[("a", None, Some("a.example")), ("b", None, Some("b.example"))]);
+        let fault = known.partner(&facts("00", &[dns("a.example"), dns("b.example")])).unwrap_err();
+        assert!(fault.text.contains("several partners (a, b)"), "{fault}");
+    }
+
+    #[test]
+    fn an_unknown_certificate_is_described_so_that_it_can_be_added() {
+        let fault = identities(&[]).partner(&facts("c0ffee", &[dns("new.example")])).unwrap_err();
+        assert_eq!((fault.stage, fault.text.contains("new.example"), fault.text.contains("c0ffee")), (Stage::Identity, true, true), "{fault}");
+    }
+
+    #[test]
+    fn an_address_identifies_nobody() {
+        let known = identities(&[("a", None, Some("127.0.0.1"))]);
+        assert!(known.partner(&facts("00", &[Name::Ip("127.0.0.1".into())])).is_err());
+    }
+}

@@ -1,0 +1,280 @@
+//! The partner listener's TLS: client certificates are mandatory, revocation counts, everything
+//! reloads without a restart and reaches live connections, too.
+//!
+//! Decisions, all towards refusing:
+//! - With a revocation list configured, every certificate of a client's chain below the authority
+//!   must have a current list of its issuer: one list per issuer, an authority without one is a
+//!   configuration error, a list past its `nextUpdate` refuses clients (as nginx does) and does
+//!   not load. Doctor and metrics tell beforehand.
+//! - No session is resumed: a resumed session would skip the client's verification.
+//! - A live connection's certificate is verified anew after every reload and every half minute.
+//!
+//! Says who the partner is, not what it may call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+use super::certificate::{self, Facts, fault};
+use super::identity::Identities;
+use crate::config::{Partner, Tls};
+use crate::error::{Fault, Stage};
+
+/// How long a verification of a live connection's certificate holds.
+const VERDICT_HOLDS: Duration = Duration::from_secs(30);
+
+/// Whom we trust and who we are, reloadable.
+#[derive(Debug)]
+pub struct TrustState {
+    loaded: ArcSwap<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    verifier: Arc<dyn ClientCertVerifier>,
+    certified: Arc<CertifiedKey>,
+    identities: Identities,
+    /// When the first revocation list goes stale.
+    crl_expires_at: Option<jiff::Timestamp>,
+    /// Of the files' contents.
+    digest: [u8; 32],
+}
+
+impl TrustState {
+    /// Reads certificate, key, authority and revocation list.
+    ///
+    /// # Errors
+    /// A file cannot be read or used, key and certificate do not belong together, a list is stale
+    /// or missing for an authority.
+    pub fn load(tls: &Tls, partners: &[Partner]) -> Result<Arc<TrustState>, Fault> {
+        Ok(Arc::new(TrustState { loaded: ArcSwap::from_pointee(Loaded::read(tls, partners)?) }))
+    }
+
+    /// Reads everything again and says whether anything changed; on a fault the old state stays.
+    pub fn reload(&self, tls: &Tls, partners: &[Partner]) -> Result<bool, Fault> {
+        let new = Loaded::read(tls, partners)?;
+        let old = self.loaded.load();
+        if new.digest == old.digest && new.identities == old.identities {
+            return Ok(false);
+        }
+        self.loaded.store(Arc::new(new));
+        Ok(true)
+    }
+
+    /// The TLS configuration for actix's `listen_rustls_0_23`; it follows reloads by itself.
+    pub fn server_config(self: &Arc<TrustState>) -> Result<ServerConfig, Fault> {
+        let follows = Arc::new(Follows(self.clone()));
+        let mut config = ServerConfig::builder_with_provider(super::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| Fault::operator(Stage::Config, format!("partner listener: no TLS configuration: {error}")))?
+            .with_client_cert_verifier(follows.clone())
+            .with_cert_resolver(follows);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+
+    /// The partner at the other end, if its certificate is still good; ask for every request.
+    ///
+    /// Cheap unless the state was reloaded or [`VERDICT_HOLDS`] has passed since the last time.
+    ///
+    /// # Errors
+    /// The certificate has expired, was revoked, lost its authority or belongs to no partner (any
+    /// more): refuse the request and close the connection.
+    pub fn still_good(&self, peer: &PeerCertificate) -> Result<Arc<str>, Fault> {
+        let loaded = self.loaded.load_full();
+        let mut last = peer.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(verdict) if Arc::ptr_eq(&verdict.by, &loaded) && verdict.at.elapsed() < VERDICT_HOLDS => verdict.partner.clone(),
+            _ => {
+                let partner = loaded.judge(&peer.chain);
+                *last = Some(Verdict { by: loaded, at: Instant::now(), partner: partner.clone() });
+                partner
+            }
+        }
+    }
+
+    /// When the first revocation list goes stale and clients are refused; none without a list.
+    pub fn crl_expires_at(&self) -> Option<jiff::Timestamp> {
+        self.loaded.load().crl_expires_at
+    }
+
+    /// The facts of our server certificate.
+    pub fn server_facts(&self) -> Result<Facts, Fault> {
+        let certified = self.loaded.load().certified.clone();
+        let first = certified.cert.first().map(|der| Facts::of(der));
+        first.unwrap_or_else(|| Err("is empty".into())).map_err(|error| Fault::operator(Stage::Config, format!("the server certificate {error}")))
+    }
+}
+
+/// The certificate chain a client presented on one connection; keep it with the connection.
+#[derive(Debug)]
+pub struct PeerCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    verdict: Mutex<Option<Verdict>>,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    by: Arc<Loaded>,
+    at: Instant,
+    partner: Result<Arc<str>, Fault>,
+}
+
+impl PeerCertificate {
+    /// From the chain of a finished handshake, the client's own certificate first.
+    pub fn new(chain: &[CertificateDer<'_>]) -> PeerCertificate {
+        PeerCertificate { chain: chain.iter().map(|der| der.clone().into_owned()).collect(), verdict: Mutex::new(None) }
+    }
+
+    /// From what actix-web hands to `on_connect`; none unless it is a TLS connection with a client certificate.
+    pub fn of_connection(connection: &dyn std::any::Any) -> Option<PeerCertificate> {
+        type Stream = actix_tls::accept::rustls_0_23::TlsStream<actix_web::rt::net::TcpStream>;
+        let stream = connection.downcast_ref::<Stream>()?;
+        Some(PeerCertificate::new(stream.get_ref().1.peer_certificates()?))
+    }
+}
+
+impl Loaded {
+    fn read(tls: &Tls, partners: &[Partner]) -> Result<Loaded, Fault> {
+        let mut digest = Sha256::new();
+        let mut read = |path: &std::path::Path| {
+            let content = certificate::read(path)?;
+            digest.update((content.len() as u64).to_be_bytes());
+            digest.update(&content);
+            Ok::<Vec<u8>, Fault>(content)
+        };
+        let chain = certificate::certificates(&tls.certificate, &read(&tls.certificate)?)?;
+        let key = certificate::private_key(&tls.key, &read(&tls.key)?)?;
+        let authorities = certificate::certificates(&tls.client_ca, &read(&tls.client_ca)?)?;
+        let crls = match &tls.crl {
+            Some(path) => certificate::revocation_lists(path, &read(path)?)?,
+            None => Vec::new(),
+        };
+        let certified = CertifiedKey::from_der(chain, key, &super::provider())
+            .map_err(|error| fault(&tls.key, &format!("cannot be used with {}: {error}", tls.certificate.display())))?;
+        let crl_expires_at = check_lists(tls, &authorities, &crls)?;
+        Ok(Loaded {
+            verifier: verifier(tls, authorities, crls)?,
+            certified: Arc::new(certified),
+            identities: Identities::from_config(partners),
+            crl_expires_at,
+            digest: digest.finalize().into(),
+        })
+    }
+
+    fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Arc<str>, Fault> {
+        let refused = |text: String| Fault::partner(Stage::Identity, text);
+        let (own, rest) = chain.split_first().ok_or_else(|| refused("the client sent no certificate".into()))?;
+        let facts = Facts::of(own).map_err(|error| refused(format!("the client certificate is {error}")))?;
+        if let Err(error) = self.verifier.verify_client_cert(own, rest, UnixTime::now()) {
+            return Err(refused(format!("the client certificate is not good any more: {error}; {}", facts.who())));
+        }
+        self.identities.partner(&facts)
+    }
+}
+
+fn verifier(
+    tls: &Tls,
+    authorities: Vec<CertificateDer<'static>>,
+    crls: Vec<CertificateRevocationListDer<'static>>,
+) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority).map_err(|error| fault(&tls.client_ca, &format!("holds a certificate that cannot be an authority: {error}")))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), super::provider())
+        .with_crls(crls)
+        .enforce_revocation_expiration()
+        .build()
+        .map_err(|error| fault(tls.crl.as_ref().unwrap_or(&tls.client_ca), &format!("cannot be used to verify clients: {error}")))
+}
+
+/// One current list for every authority and no two of one issuer; returns when the first goes stale.
+fn check_lists(tls: &Tls, authorities: &[CertificateDer<'_>], crls: &[CertificateRevocationListDer<'_>]) -> Result<Option<jiff::Timestamp>, Fault> {
+    let Some(path) = &tls.crl else { return Ok(None) };
+    let mut first: Option<jiff::Timestamp> = None;
+    let mut issuers: Vec<Vec<u8>> = Vec::new();
+    for der in crls {
+        let (_, list) = CertificateRevocationList::from_der(der).map_err(|error| fault(path, &format!("is not a revocation list: {error}")))?;
+        let issuer = list.issuer();
+        if issuers.iter().any(|known| known == issuer.as_raw()) {
+            return Err(fault(path, &format!("holds two lists of `{issuer}`; keep the newer one only, the older might be consulted")));
+        }
+        issuers.push(issuer.as_raw().to_vec());
+        let next = list.next_update().ok_or_else(|| fault(path, &format!("the list of `{issuer}` names no next update; expected one")))?;
+        let next = jiff::Timestamp::from_second(next.timestamp()).map_err(|error| fault(path, &format!("has an impossible next update: {error}")))?;
+        if next <= jiff::Timestamp::now() {
+            return Err(fault(path, &format!("the list of `{issuer}` should have been replaced by {next}; fetch the current one from the authority")));
+        }
+        first = first.map_or(Some(next), |earlier| Some(earlier.min(next)));
+    }
+    for authority in authorities {
+        let (_, authority) = X509Certificate::from_der(authority).map_err(|error| fault(&tls.client_ca, &format!("is not a certificate: {error}")))?;
+        if !issuers.iter().any(|issuer| issuer == authority.subject().as_raw()) {
+            let text = format!(
+                "holds no list of `{}`, an authority in {}; every client of it would be refused: add its list",
+                authority.subject(),
+                tls.client_ca.display()
+            );
+            return Err(fault(path, &text));
+        }
+    }
+    Ok(first)
+}
+
+/// Hands each handshake to the state of this moment.
+#[derive(Debug)]
+struct Follows(Arc<TrustState>);
+
+impl ResolvesServerCert for Follows {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.loaded.load().certified.clone())
+    }
+}
+
+impl ClientCertVerifier for Follows {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[] // Hints must outlive a reload; without any the client sends the certificate it has.
+    }
+
+    fn verify_client_cert(&self, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.0.loaded.load().verifier.verify_client_cert(own, rest, now);
+        if let Err(error) = &verified {
+            let who = Facts::of(own).map_or_else(|error| error, |facts| facts.who());
+            tracing::warn!(%error, %who, "a client certificate was refused");
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.loaded.load().verifier.verify_tls12_signature(message, own, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.loaded.load().verifier.verify_tls13_signature(message, own, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.loaded.load().verifier.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,308 @@
+//! A throwaway certificate authority for trials, the demo and tests.
+//!
+//! ECDSA P-256 keys, one authority, server and client certificates, revocation lists, and the bad
+//! certificates tests need. Not for production: the authority's key lies unencrypted beside the
+//! certificates. Never overwrites a file.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType, SerialNumber,
+};
+
+use crate::config::Partner;
+use crate::error::{Fault, Stage};
+
+/// One day.
+pub const DAY: Duration = Duration::from_secs(86_400);
+/// Certificates begin a little in the past, so that a clock that lags takes them, too.
+const BACKDATED: Duration = Duration::from_secs(3_600);
+
+/// A certificate authority with its key.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub certificate_pem: String,
+    pub key_pem: String,
+    /// DER of the certificate.
+    pub certificate_der: Vec<u8>,
+    serial: Vec<u8>,
+}
+
+/// From when until when something is valid.
+#[derive(Debug, Clone, Copy)]
+pub struct Validity {
+    pub from: SystemTime,
+    pub until: SystemTime,
+}
+
+impl Validity {
+    /// From now for so many days.
+    pub fn days(count: u32) -> Validity {
+        let now = SystemTime::now();
+        Validity { from: now - BACKDATED, until: now + DAY * count }
+    }
+
+    /// Ended yesterday.
+    pub fn expired() -> Validity {
+        let now = SystemTime::now();
+        Validity { from: now - DAY * 30, until: now - DAY }
+    }
+
+    /// Begins tomorrow.
+    pub fn not_yet() -> Validity {
+        let now = SystemTime::now();
+        Validity { from: now + DAY, until: now + DAY * 30 }
+    }
+}
+
+impl Authority {
+    /// A new authority, valid for ten years.
+    pub fn new(name: &str) -> Result<Authority, Fault> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let validity = Validity::days(3_650);
+        params.not_before = validity.from.into();
+        params.not_after = validity.until.into();
+        let key = KeyPair::generate().map_err(failed)?;
+        Ok(Authority { issuer: CertifiedIssuer::self_signed(params, key).map_err(failed)? })
+    }
+
+    /// Its certificate (PEM).
+    pub fn certificate_pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A server certificate for DNS names and IP addresses, valid for a year.
+    pub fn server(&self, names: &[impl AsRef<str>]) -> Result<Issued, Fault> {
+        self.server_valid(names, Validity::days(365))
+    }
+
+    /// A server certificate with a validity of your own.
+    pub fn server_valid(&self, names: &[impl AsRef<str>], validity: Validity) -> Result<Issued, Fault> {
+        let names: Vec<String> = names.iter().map(|name| name.as_ref().to_string()).collect();
+        let common = names.first().cloned().unwrap_or_default();
+        self.issue(CertificateParams::new(names).map_err(failed)?, &common, ExtendedKeyUsagePurpose::ServerAuth, validity)
+    }
+
+    /// A client certificate recognised by `san` (a DNS name, or a URI when it has a colon), valid for a year.
+    pub fn client(&self, san: &str) -> Result<Issued, Fault> {
+        self.client_valid(san, Validity::days(365))
+    }
+
+    /// A client certificate with a validity of your own.
+    pub fn client_valid(&self, san: &str, validity: Validity) -> Result<Issued, Fault> {
+        let mut params = CertificateParams::default();
+        let name = san.try_into().map_err(failed)?;
+        params.subject_alt_names = vec![if san.contains(':') { SanType::URI(name) } else { SanType::DnsName(name) }];
+        self.issue(params, san, ExtendedKeyUsagePurpose::ClientAuth, validity)
+    }
+
+    /// A revocation list (PEM) that names `revoked` and is valid for thirty days.
+    pub fn revocation_list(&self, revoked: &[&Issued]) -> Result<String, Fault> {
+        self.revocation_list_valid(revoked, Validity::days(30))
+    }
+
+    /// A revocation list (PEM) with a validity of your own.
+    pub fn revocation_list_valid(&self, revoked: &[&Issued], validity: Validity) -> Result<String, Fault> {
+        let entry = |issued: &&Issued| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&issued.serial),
+            revocation_time: validity.from.into(),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let number = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let list = CertificateRevocationListParams {
+            this_update: validity.from.into(),
+            next_update: validity.until.into(),
+            crl_number: SerialNumber::from(number.as_secs()),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(failed)
+    }
+
+    /// Writes `ca.pem`, `ca.key` and an empty `crl.pem` into `dir`; returns their paths.
+    pub fn write_to(&self, dir: &Path) -> Result<Vec<PathBuf>, Fault> {
+        let (certificate, key, crl) = (dir.join("ca.pem"), dir.join("ca.key"), dir.join("crl.pem"));
+        write_new(&certificate, &self.certificate_pem(), Secret::No)?;
+        write_new(&key, &self.issuer.key().serialize_pem(), Secret::Yes)?;
+        write_new(&crl, &self.revocation_list_valid(&[], Validity::days(365))?, Secret::No)?;
+        Ok(vec![certificate, key, crl])
+    }
+
+    fn issue(&self, mut params: CertificateParams, common: &str, usage: ExtendedKeyUsagePurpose, validity: Validity) -> Result<Issued, Fault> {
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = validity.from.into();
+        params.not_after = validity.until.into();
+        let mut serial = uuid::Uuid::new_v4().into_bytes().to_vec();
+        serial[0] = serial[0] & 0x3f | 0x40; // positive and without leading zeros in DER
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let key = KeyPair::generate().map_err(failed)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), certificate_der: certificate.der().to_vec(), serial })
+    }
+}
+
+impl Issued {
+    /// Writes `<name>.pem` and `<name>.key` (0600) into `dir`; returns both paths.
+    pub fn write_to(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf), Fault> {
+        let (certificate, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+        write_new(&certificate, &self.certificate_pem, Secret::No)?;
+        write_new(&key, &self.key_pem, Secret::Yes)?;
+        Ok((certificate, key))
+    }
+}
+
+/// What a trial needs certificates for.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// DNS names and IP addresses of the gateway's server certificate.
+    pub server_names: Vec<String>,
+    /// Partners that call us: name, and the SAN their configuration entry names.
+    pub inbound: Vec<(String, String)>,
+    /// Partners that we call, by name.
+    pub outbound: Vec<String>,
+}
+
+impl Plan {
+    /// What the partners of a configuration need; those recognised by their key's pin bring their own.
+    pub fn of(partners: &[Partner], server_names: &[impl AsRef<str>]) -> Plan {
+        let san = |partner: &Partner| Some((partner.name.clone(), partner.inbound.as_ref()?.san.clone()?));
+        Plan {
+            server_names: server_names.iter().map(|name| name.as_ref().to_string()).collect(),
+            inbound: partners.iter().filter_map(san).collect(),
+            outbound: partners.iter().filter(|partner| partner.outbound.is_some()).map(|partner| partner.name.clone()).collect(),
+        }
+    }
+}
+
+/// Makes everything for a trial in `out` and returns the files written:
+///
+/// `ca.pem`, `ca.key`, `crl.pem`; `server.pem`, `server.key` for the partner listener;
+/// `inbound/<partner>.pem`, `.key` to hand to a partner; `outbound/<partner>.pem`, `.key` with
+/// which we call a partner.
+///
+/// # Errors
+/// A file exists already (nothing is written then), or cannot be written.
+pub fn init(out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
+    init_by(&Authority::new("ltcgw trial CA")?, out, plan)
+}
+
+/// As [`init`], with an authority made before.
+pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
+    let (inbound, outbound) = (out.join("inbound"), out.join("outbound"));
+    refuse_existing(out, plan)?;
+    for dir in [&inbound, &outbound] {
+        std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+    }
+    let mut written = authority.write_to(out)?;
+    let mut issue = |issued: Issued, dir: &Path, name: &str| {
+        let (certificate, key) = issued.write_to(dir, name)?;
+        written.extend([certificate, key]);
+        Ok::<(), Fault>(())
+    };
+    issue(authority.server(&plan.server_names)?, out, "server")?;
+    for (name, san) in &plan.inbound {
+        issue(authority.client(san)?, &inbound, name)?;
+    }
+    for name in &plan.outbound {
+        issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
+    }
+    Ok(written)
+}
+
+fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
+    let mut stems: Vec<PathBuf> = vec![out.join("ca"), out.join("crl"), out.join("server")];
+    stems.extend(plan.inbound.iter().map(|(name, _)| out.join("inbound").join(name)));
+    stems.extend(plan.outbound.iter().map(|name| out.join("outbound").join(name)));
+    let existing = stems.iter().flat_map(|stem| ["pem", "key"].map(|ending| stem.with_extension(ending))).find(|path| path.exists());
+    existing.map_or(Ok(()), |path| Err(exists(&path)))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secret {
+    Yes,
+    No,
+}
+
+fn write_new(path: &Path, text: &str, secret: Secret) -> Result<(), Fault> {
+    let mode = if secret == Secret::Yes { 0o600 } else { 0o644 };
+    let written = std::fs::File::options().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| if error.kind() == std::io::ErrorKind::AlreadyExists { exists(path) } else { cannot_write(path, &error) })
+}
+
+fn exists(path: &Path) -> Fault {
+    Fault::operator(Stage::Config, format!("{} exists already and is not overwritten: choose another folder, or move it away", path.display()))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::operator(Stage::Config, format!("{} cannot be written: {error}", path.display()))
+}
+
+fn failed(error: rcgen::Error) -> Fault {
+    Fault::operator(Stage::Config, format!("a certificate cannot be made: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            server_names: vec!["localhost".into(), "127.0.0.1".into()],
+            inbound: vec![("tax-bureau".into(), "tax.nanning.example".into()), ("civil".into(), "urn:partner:civil".into())],
+            outbound: vec!["medical-core".into()],
+        }
+    }
+
+    #[test]
+    fn a_trial_gets_a_certificate_for_every_partner_and_direction() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = init(dir.path(), &plan()).unwrap();
+        let names: Vec<String> = written.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
+        let expected = ["ca.pem", "ca.key", "crl.pem", "server.pem", "server.key", "inbound/tax-bureau.pem", "inbound/tax-bureau.key"];
+        assert_eq!(names[..7], expected);
+        assert!(names.contains(&"inbound/civil.pem".into()) && names.contains(&"outbound/medical-core.key".into()));
+    }
+
+    #[test]
+    fn keys_are_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = init(dir.path(), &plan()).unwrap();
+        let keys: Vec<_> = written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
+        assert_eq!(keys.len(), 5);
+        for key in keys {
+            assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600, "{}", key.display());
+        }
+    }
+
+    #[test]
+    fn an_existing_file_is_named_and_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("inbound")).unwrap();
+        std::fs::write(dir.path().join("inbound/civil.key"), "precious").unwrap();
+        let fault = init(dir.path(), &plan()).unwrap_err();
+        assert!(fault.text.contains("inbound/civil.key exists already"), "{fault}");
+        assert!(!dir.path().join("ca.pem").exists());
+        assert_eq!(std::fs::read_to_string(dir.path().join("inbound/civil.key")).unwrap(), "precious");
+    }
+}

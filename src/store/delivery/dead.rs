@@ -1,0 +1,69 @@
+//! Dead letters, and what a person decides about them.
+
+use deadpool_postgres::Pool;
+
+use super::{COLUMNS, Delivery, connection, fault};
+use crate::error::Fault;
+
+/// An explicit refusal makes room for a new reference; an unknown outcome is asked about under the old one.
+const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL,
+        state = CASE WHEN outcome = 'unknown' THEN 'in_doubt' ELSE 'ready' END,
+        reference = CASE WHEN outcome = 'unknown' THEN reference END
+    WHERE state = 'dead'";
+
+/// What a person decides about a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again: one of unknown outcome is asked about first, any other is sent under a new reference.
+    Retry,
+    /// The partner does not have it: send it again, under the same reference.
+    SendAgain,
+    /// The partner has confirmed that it has it.
+    Delivered,
+}
+
+/// Up to `limit` dead letters, oldest first, of one destination or of all.
+///
+/// # Errors
+/// Faults of stage `Store` when the database refuses or cannot be reached.
+pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Delivery>, Fault> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM delivery d WHERE d.state = 'dead' AND d.destination = coalesce($1, d.destination)
+         ORDER BY d.delivery_id LIMIT $2"
+    );
+    let client = connection(pool).await?;
+    let rows = client.query(&sql, &[&destination, &limit]).await.map_err(|error| fault("list dead letters", &error))?;
+    Ok(rows.iter().map(Delivery::from_row).collect())
+}
+
+/// Retries every dead letter of one destination or of all, each as [`Decision::Retry`] does; returns how many.
+///
+/// # Errors
+/// Faults of stage `Store` when the database refuses or cannot be reached.
+pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fault> {
+    let sql = format!("{RETRY} AND destination = coalesce($1, destination)");
+    let client = connection(pool).await?;
+    client.execute(&sql, &[&destination]).await.map_err(|error| fault("retry dead letters", &error))
+}
+
+/// Carries a decision out; `false` when there is no dead letter of that id (any more).
+///
+/// Only one whose outcome is unknown can be declared delivered; of any other the partner has said
+/// explicitly that it did not take it, or it was never sent.
+///
+/// # Errors
+/// Faults of stage `Store` when the database refuses or cannot be reached.
+pub async fn decide(pool: &Pool, delivery_id: i64, decision: Decision) -> Result<bool, Fault> {
+    const SEND_AGAIN: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL, state = 'ready'
+        WHERE delivery_id = $1 AND state = 'dead'";
+    const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', settled_at = now(), outcome = 'accepted', answer = 'confirmed by a person'
+        WHERE delivery_id = $1 AND state = 'dead' AND outcome = 'unknown'";
+    let sql = match decision {
+        Decision::Retry => format!("{RETRY} AND delivery_id = $1"),
+        Decision::SendAgain => SEND_AGAIN.to_owned(),
+        Decision::Delivered => DELIVERED.to_owned(),
+    };
+    let client = connection(pool).await?;
+    let changed = client.execute(&sql, &[&delivery_id]).await.map_err(|error| fault("decide about a dead letter", &error))?;
+    Ok(changed == 1)
+}

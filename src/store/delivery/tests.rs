@@ -1,0 +1,217 @@
+//! What the statements promise, against a real PostgreSQL.
+
+use std::time::Duration;
+
+use super::testing::{Database, delivery};
+use super::*;
+use crate::model::Outcome;
+
+const TERM: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_secs(60);
+const NOW: Duration = Duration::ZERO;
+
+async fn lease(db: &Database) -> Lease {
+    acquire(&db.pool, "core", "one", TERM).await.unwrap().expect("nobody else holds it").0
+}
+
+async fn claimed(db: &Database, lease: &Lease, limit: usize) -> Vec<i64> {
+    claim(&db.pool, lease, limit, HOLD).await.unwrap().iter().map(|delivery| delivery.delivery_id).collect()
+}
+
+fn start(delivery_id: i64) -> Start<'static> {
+    Start { delivery_id, inquiry: false, reference: "ref-1", adapter_digest: [1; 32], request_digest: [2; 32] }
+}
+
+fn ended(delivery_id: i64, attempt_no: Option<i32>, next: Next, outcome: Outcome) -> Settlement {
+    Settlement { delivery_id, attempt_no, next, outcome: Some(outcome), answered: Some(outcome), status: Some(200), text: "ok".into(), counts: true }
+}
+
+#[tokio::test]
+async fn one_holder_at_a_time_and_the_token_rises_with_each() {
+    let db = Database::new().await;
+    let first = lease(&db).await;
+    assert_eq!(acquire(&db.pool, "core", "two", TERM).await.unwrap(), None);
+    assert!(acquire(&db.pool, "ltc", "two", TERM).await.unwrap().is_some(), "another destination is another lease");
+    assert!(renew(&db.pool, &first, TERM).await.unwrap());
+    release(&db.pool, &first).await.unwrap();
+    assert!(!renew(&db.pool, &first, TERM).await.unwrap(), "a released lease is not renewed");
+    let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+    assert!(second.token > first.token);
+    assert!(!renew(&db.pool, &first, TERM).await.unwrap());
+    db.queue("core", 1).await;
+    assert_eq!(claimed(&db, &first, 5).await, [] as [i64; 0], "the earlier holder claims nothing");
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_holder_and_is_never_shortened() {
+    let db = Database::new().await;
+    let first = lease(&db).await;
+    db.queue("core", 1).await;
+    pause(&db.pool, &first, Duration::from_secs(600)).await.unwrap();
+    pause(&db.pool, &first, Duration::from_secs(5)).await.unwrap();
+    assert!(claimed(&db, &first, 5).await.is_empty());
+    release(&db.pool, &first).await.unwrap();
+    let (second, paused) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+    assert!(paused > Duration::from_secs(590) && paused <= Duration::from_secs(600), "{paused:?}");
+    assert!(claimed(&db, &second, 5).await.is_empty());
+}
+
+#[tokio::test]
+async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let mut rows = vec![delivery("core", 0, Some("a")), delivery("core", 1, Some("a")), delivery("core", 2, Some("b")), delivery("core", 3, None)];
+    rows[0].reversal = true; // queued first by an instance whose clock or id block was ahead
+    let ids = queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
+    assert_eq!(claimed(&db, &lease, 9).await, [ids[1], ids[2], ids[3]], "the original before its reversal");
+    assert!(claimed(&db, &lease, 9).await.is_empty(), "the reversal waits for the original under way");
+
+    settle(&db.pool, &lease, &[ended(ids[1], None, Next::Dead, Outcome::Rejected)]).await.unwrap();
+    assert!(claimed(&db, &lease, 9).await.is_empty(), "a dead original blocks its own key");
+    assert!(decide(&db.pool, ids[1], Decision::Retry).await.unwrap());
+    assert_eq!(claimed(&db, &lease, 9).await, [ids[1]]);
+    let attempt = begin(&db.pool, &lease, &start(ids[1]), HOLD).await.unwrap();
+    settle(&db.pool, &lease, &[ended(ids[1], attempt, Next::Delivered, Outcome::Accepted)]).await.unwrap();
+    assert_eq!(claimed(&db, &lease, 9).await, [ids[0]]);
+}
+
+#[tokio::test]
+async fn a_settlement_counts_only_while_the_row_is_still_ours() {
+    let db = Database::new().await;
+    let first = lease(&db).await;
+    let ids = db.queue("core", 2).await;
+    claimed(&db, &first, 2).await;
+    let sent = begin(&db.pool, &first, &start(ids[0]), NOW).await.unwrap();
+    release(&db.pool, &first).await.unwrap();
+    let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+
+    assert_eq!(recover(&db.pool, &second).await.unwrap(), (1, 1), "the unsent one is ready again, the sent one in doubt");
+    let late = [ended(ids[0], sent, Next::Delivered, Outcome::Accepted), ended(ids[1], None, Next::Dead, Outcome::Rejected)];
+    assert_eq!(settle(&db.pool, &first, &late).await.unwrap(), ids, "both are reported as lost");
+    assert_eq!(db.states().await, ["in_doubt", "ready"]);
+    assert_eq!(begin(&db.pool, &first, &start(ids[1]), HOLD).await.unwrap(), None, "and nothing more may be sent");
+    assert_eq!(db.value::<String>("SELECT outcome FROM attempt").await, "unknown");
+}
+
+#[tokio::test]
+async fn a_sent_row_is_left_alone_until_its_request_cannot_be_on_its_way_any_more() {
+    let db = Database::new().await;
+    let first = lease(&db).await;
+    let ids = db.queue("core", 1).await;
+    claimed(&db, &first, 1).await;
+    let sent = begin(&db.pool, &first, &start(ids[0]), HOLD).await.unwrap();
+    release(&db.pool, &first).await.unwrap();
+    let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+    assert_eq!(recover(&db.pool, &second).await.unwrap(), (0, 0));
+    assert!(claimed(&db, &second, 1).await.is_empty());
+    let answer = [ended(ids[0], sent, Next::Delivered, Outcome::Accepted)];
+    assert!(settle(&db.pool, &first, &answer).await.unwrap().is_empty(), "nobody took it up, so the answer counts");
+    assert_eq!(db.states().await, ["delivered"]);
+}
+
+#[tokio::test]
+async fn an_attempt_begins_once_per_claim() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let ids = db.queue("core", 1).await;
+    assert_eq!(begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap(), None, "not before it is claimed");
+    claimed(&db, &lease, 1).await;
+    assert_eq!(begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap(), Some(1));
+    assert_eq!(begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap(), None);
+    let unbegun = [ended(ids[0], None, Next::Dead, Outcome::Rejected)];
+    assert_eq!(settle(&db.pool, &lease, &unbegun).await.unwrap(), ids, "one that knows of no attempt cannot settle one");
+}
+
+#[tokio::test]
+async fn what_never_left_costs_no_attempt() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let ids = db.queue("core", 2).await;
+    claimed(&db, &lease, 2).await;
+    give_back(&db.pool, &lease, &ids[..1]).await.unwrap();
+    let attempt = begin(&db.pool, &lease, &start(ids[1]), HOLD).await.unwrap();
+    let unsent = Settlement { outcome: None, answered: None, status: None, counts: false, ..ended(ids[1], attempt, Next::Ready(NOW), Outcome::Unknown) };
+    settle(&db.pool, &lease, &[unsent]).await.unwrap();
+    assert_eq!(db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'ready' AND attempts = 0").await, 2);
+    assert_eq!(db.value::<String>("SELECT outcome FROM attempt").await, "not_sent");
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let ids = db.queue("core", 2).await;
+    claimed(&db, &lease, 2).await;
+    let mut ends = Vec::new();
+    for (id, outcome) in [(ids[0], Outcome::Unknown), (ids[1], Outcome::Rejected)] {
+        let attempt = begin(&db.pool, &lease, &start(id), HOLD).await.unwrap();
+        ends.push(ended(id, attempt, Next::Dead, outcome));
+    }
+    settle(&db.pool, &lease, &ends).await.unwrap();
+    assert_eq!(dead_letters(&db.pool, Some("core"), 10).await.unwrap().len(), 2);
+    assert_eq!(dead_letters(&db.pool, Some("ltc"), 10).await.unwrap().len(), 0);
+    assert!(!decide(&db.pool, ids[1], Decision::Delivered).await.unwrap(), "a refused one cannot be declared delivered");
+    for id in &ids {
+        assert!(decide(&db.pool, *id, Decision::Retry).await.unwrap());
+        assert!(!decide(&db.pool, *id, Decision::Retry).await.unwrap(), "once is enough");
+    }
+    assert_eq!(db.states().await, ["in_doubt", "ready"]);
+    let references: Vec<Option<String>> =
+        vec![db.value("SELECT reference FROM delivery WHERE state = 'in_doubt'").await, db.value("SELECT reference FROM delivery WHERE state = 'ready'").await];
+    assert_eq!(references, [Some("ref-1".to_owned()), None], "a refused one gets a new reference");
+}
+
+#[tokio::test]
+async fn only_versions_never_sent_are_superseded() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let rows = [delivery("core", 0, Some("a")), delivery("core", 1, Some("a")), delivery("core", 2, Some("a"))];
+    let ids = queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
+    assert_eq!(claimed(&db, &lease, 9).await, [ids[0]]);
+    assert_eq!(supersede(&**db.pool.get().await.unwrap(), "core", "a", ids[2]).await.unwrap(), 1);
+    assert_eq!(db.states().await, ["leased", "superseded", "ready"]);
+}
+
+#[tokio::test]
+async fn the_database_refuses_states_that_make_no_sense() {
+    let db = Database::new().await;
+    db.queue("core", 1).await;
+    let client = db.pool.get().await.unwrap();
+    for change in [
+        "state = 'leased'",
+        "state = 'in_doubt'",
+        "state = 'delivered', settled_at = now()",
+        "state = 'delivered', outcome = 'unknown', reference = 'r', settled_at = now()",
+        "state = 'dead', answer = 'x'",
+        "state = 'sent'",
+        "lease_token = 1",
+        "under_way = true",
+        "reversal = true",
+        "lines = 11",
+        "settled_at = now()",
+    ] {
+        let error = client.execute(&format!("UPDATE delivery SET {change}"), &[]).await.expect_err(change);
+        assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("23514"), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn counts_tell_what_waits_and_what_went() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let ids = db.queue("core", 4).await;
+    claimed(&db, &lease, 3).await;
+    let attempt = begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap();
+    let ends = [ended(ids[0], attempt, Next::Delivered, Outcome::Accepted), ended(ids[1], None, Next::Dead, Outcome::Rejected)];
+    settle(&db.pool, &lease, &ends).await.unwrap();
+    let backlog = backlog(&db.pool).await.unwrap();
+    assert_eq!((backlog[0].ready, backlog[0].leased, backlog[0].in_doubt, backlog[0].dead), (1, 1, 0, 1));
+    assert!(backlog[0].oldest_seconds > 0.0);
+    let totals = totals(&db.pool).await.unwrap();
+    let delivered = totals.iter().find(|total| total.state == "delivered").unwrap();
+    assert_eq!((delivered.deliveries, delivered.lines, delivered.fen), (1, 10, Fen(1_000)));
+    let detail = show(&db.pool, ids[0]).await.unwrap().unwrap();
+    assert_eq!((detail.delivery.state.as_str(), detail.attempts[0].status), ("delivered", Some(200)));
+    assert_eq!(of_packet(&db.pool, 1).await.unwrap().len(), 4);
+    assert_eq!(show(&db.pool, 999_999).await.unwrap(), None);
+}

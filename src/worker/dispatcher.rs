@@ -1,0 +1,322 @@
+//! One destination: takes the lease, claims rows, lets each be delivered in a task of its own, and
+//! writes what became of them, many at a time.
+//!
+//! An error or panic in one delivery never stops the loop. While the lease is not held, nothing is
+//! claimed and nothing is sent.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Status;
+use crate::config::Deliver;
+use crate::error::Fault;
+use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver};
+use crate::flow::inquire::inquire;
+use crate::store::delivery::{self as store, Delivery, Lease, Next, Settlement};
+
+/// The dispatcher of one destination in this instance.
+pub(super) struct Dispatcher {
+    policy: Deliver,
+    pool: Pool,
+    destination: Arc<Destination>,
+    holder: String,
+    wake: Arc<Notify>,
+    drain: CancellationToken,
+    counts: Arc<Counts>,
+    /// Set while the lease is held.
+    term: Mutex<Option<Arc<Term>>>,
+}
+
+/// What is under way in one term.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<Ended>,
+    /// The rows by task, because a panicked task cannot say which it had.
+    rows: HashMap<Id, Delivery>,
+    /// Ended, and not yet written.
+    settlements: Vec<Settlement>,
+    give_back: Vec<i64>,
+    swept_at: Option<Instant>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(policy: Deliver, pool: Pool, destination: Destination, (holder, wake, drain): (String, Arc<Notify>, CancellationToken)) -> Dispatcher {
+        let destination = Arc::new(destination);
+        Dispatcher { policy, pool, destination, holder, wake, drain, counts: Arc::default(), term: Mutex::new(None) }
+    }
+
+    /// Works until drained.
+    pub(super) async fn run(self: Arc<Dispatcher>) {
+        while !self.drain.is_cancelled() {
+            let asked_at = Instant::now();
+            match store::acquire(&self.pool, &self.destination.name, &self.holder, self.lease_term()).await {
+                Ok(Some((lease, pause))) => self.work(lease, pause, asked_at).await,
+                Ok(None) => self.nap(self.poll()).await,
+                Err(fault) => {
+                    self.complain("cannot take the lease", &fault);
+                    self.nap(self.poll()).await;
+                }
+            }
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let term = self.term.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Status {
+            destination: self.destination.name.clone(),
+            holds_lease: term.as_ref().is_some_and(|term| !term.gate.is_shut(Instant::now())),
+            breaker_open: term.as_ref().is_some_and(|term| term.gate.breaker_open()),
+            under_way: term.as_ref().map_or(0, |term| self.destination.concurrent.saturating_sub(term.slots.available_permits())),
+            figures: self.counts.read(),
+        }
+    }
+
+    /// One term: from taking the lease until it is lost or the gateway drains.
+    async fn work(&self, lease: Lease, pause: Duration, asked_at: Instant) {
+        let term = Arc::new(self.term_of(lease, pause, asked_at));
+        self.set_term(Some(term.clone()));
+        let renewal = tokio::spawn(renew(term.clone(), self.lease_term()));
+        let guard = AbortOnDrop(renewal.abort_handle());
+        tracing::debug!(destination = %self.destination.name, token = term.lease.token, "holds the lease");
+        let mut under_way = UnderWay::default();
+        loop {
+            if self.drain.is_cancelled() {
+                term.gate.shut();
+            }
+            if term.gate.is_shut(Instant::now()) {
+                term.gate.shut();
+                break;
+            }
+            let wait = self.claim(&term, &mut under_way).await;
+            self.await_something(&term, &mut under_way, wait).await;
+            self.settle(&term, &mut under_way).await;
+        }
+        self.finish(&term, &mut under_way).await;
+        drop(guard);
+        if let Err(fault) = store::release(&self.pool, &term.lease).await {
+            self.complain("the lease runs out instead of being released", &fault);
+        }
+        self.set_term(None);
+    }
+
+    fn term_of(&self, lease: Lease, pause: Duration, asked_at: Instant) -> Term {
+        let gate = Gate::new(self.policy.breaker_failures, Duration::from_millis(self.policy.breaker_pause_milliseconds), asked_at + self.lease_term());
+        if !pause.is_zero() {
+            gate.hold_off(Instant::now() + pause);
+        }
+        Term {
+            pool: self.pool.clone(),
+            lease,
+            destination: self.destination.clone(),
+            policy: self.policy.clone(),
+            gate,
+            pacer: self.destination.wire.pacer(),
+            slots: Semaphore::new(self.destination.concurrent),
+            counts: self.counts.clone(),
+        }
+    }
+
+    /// Claims what there is room for and starts it; returns how long nothing further need be looked for.
+    async fn claim(&self, term: &Arc<Term>, under_way: &mut UnderWay) -> Duration {
+        let most = self.tasks_max().saturating_sub(under_way.tasks.len());
+        let room = match term.gate.room(Instant::now(), most, under_way.tasks.len()) {
+            // Rows are claimed several at a time, once a quarter of the places is free.
+            Ok(0) => return self.poll(),
+            Ok(room) if !term.gate.breaker_open() && room * 4 < self.tasks_max() => return self.poll(),
+            Ok(_) if !under_way.settlements.is_empty() => return self.poll(),
+            Ok(room) => room,
+            Err(Held::Shut) => return Duration::ZERO,
+            Err(Held::For(wait)) => return wait.min(self.poll()),
+        };
+        match self.claim_rows(term, under_way, room).await {
+            Ok(()) => self.poll(),
+            Err(fault) => {
+                self.complain("cannot claim", &fault);
+                self.poll()
+            }
+        }
+    }
+
+    async fn claim_rows(&self, term: &Arc<Term>, under_way: &mut UnderWay, room: usize) -> Result<(), Fault> {
+        let mut room = room;
+        if under_way.swept_at.is_none_or(|at| at.elapsed() >= self.poll()) {
+            under_way.swept_at = Some(Instant::now());
+            let (unsent, doubtful) = store::recover(&self.pool, &term.lease).await?;
+            if unsent + doubtful > 0 {
+                tracing::warn!(destination = %self.destination.name, unsent, doubtful, "took up what a dispatcher that is gone had left");
+            }
+            for delivery in store::claim_in_doubt(&self.pool, &term.lease, room, term.hold()).await? {
+                room = room.saturating_sub(1);
+                let (term, row) = (term.clone(), delivery.clone());
+                let task = under_way.tasks.spawn(async move { inquire(&term, &row).await });
+                under_way.rows.insert(task.id(), delivery);
+            }
+        }
+        if room == 0 {
+            return Ok(());
+        }
+        for delivery in store::claim(&self.pool, &term.lease, room, term.hold()).await? {
+            let (term, row) = (term.clone(), delivery.clone());
+            let task = under_way.tasks.spawn(async move { deliver(&term, &row).await });
+            under_way.rows.insert(task.id(), delivery);
+        }
+        Ok(())
+    }
+
+    /// Waits until a delivery ends, something is queued, the drain begins, or `wait` has passed.
+    async fn await_something(&self, term: &Term, under_way: &mut UnderWay, wait: Duration) {
+        tokio::select! {
+            Some(ended) = under_way.tasks.join_next_with_id() => self.note(under_way, ended),
+            () = self.wake.notified() => {}
+            () = self.drain.cancelled() => {}
+            () = term.gate.until_shut() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        while let Some(ended) = under_way.tasks.try_join_next_with_id() {
+            self.note(under_way, ended);
+        }
+    }
+
+    fn note(&self, under_way: &mut UnderWay, ended: Result<(Id, Ended), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(delivery) = under_way.rows.remove(&id) else { return };
+        match ended {
+            Ok((_, Ended::Settle(settlement))) => under_way.settlements.push(settlement),
+            Ok((_, Ended::GiveBack(delivery_id))) => under_way.give_back.push(delivery_id),
+            Ok((_, Ended::Lost(delivery_id))) => self.lost(&[delivery_id]),
+            Err(_) => {
+                // The panic's own message may quote data, so it is not repeated here. If the attempt
+                // had begun, this settles nothing, and the row is asked about when its hold ends.
+                tracing::error!(destination = %self.destination.name, delivery = delivery.delivery_id, "a delivery panicked");
+                under_way.settlements.push(after_panic(&self.policy, &delivery));
+            }
+        }
+    }
+
+    /// Writes what has ended; on failure keeps it for the next time.
+    async fn settle(&self, term: &Term, under_way: &mut UnderWay) {
+        if let Err(fault) = store::give_back(&self.pool, &term.lease, &under_way.give_back).await {
+            self.complain("cannot give back", &fault);
+        } else {
+            under_way.give_back.clear();
+        }
+        match store::settle(&self.pool, &term.lease, &under_way.settlements).await {
+            Ok(lost) => {
+                self.lost(&lost);
+                self.count(&under_way.settlements, &lost);
+                under_way.settlements.clear();
+            }
+            Err(fault) => {
+                self.complain("cannot write what became of deliveries yet", &fault);
+                tokio::time::sleep(self.poll()).await;
+            }
+        }
+    }
+
+    /// Waits for everything under way and writes it, however long the database is away.
+    async fn finish(&self, term: &Term, under_way: &mut UnderWay) {
+        while let Some(ended) = under_way.tasks.join_next_with_id().await {
+            self.note(under_way, ended);
+            while let Some(ended) = under_way.tasks.try_join_next_with_id() {
+                self.note(under_way, ended);
+            }
+            self.settle(term, under_way).await;
+        }
+        while !under_way.settlements.is_empty() || !under_way.give_back.is_empty() {
+            self.settle(term, under_way).await;
+        }
+    }
+
+    fn count(&self, settlements: &[Settlement], lost: &[i64]) {
+        for settlement in settlements.iter().filter(|settlement| !lost.contains(&settlement.delivery_id)) {
+            match settlement.next {
+                Next::Delivered => self.counts.delivered.fetch_add(1, Ordering::Relaxed),
+                Next::Dead => {
+                    tracing::warn!(destination = %self.destination.name, delivery = settlement.delivery_id, "dead letter: {}", settlement.text);
+                    self.counts.dead.fetch_add(1, Ordering::Relaxed)
+                }
+                Next::Ready(_) | Next::InDoubt(_) => 0,
+            };
+        }
+    }
+
+    fn lost(&self, deliveries: &[i64]) {
+        if deliveries.is_empty() {
+            return;
+        }
+        self.counts.lost.fetch_add(deliveries.len() as u64, Ordering::Relaxed);
+        tracing::warn!(destination = %self.destination.name, ?deliveries, "no longer ours to settle; what this dispatcher knows of them was not written");
+    }
+
+    fn complain(&self, what: &str, fault: &Fault) {
+        tracing::warn!(destination = %self.destination.name, "{what}: {fault}");
+    }
+
+    fn set_term(&self, term: Option<Arc<Term>>) {
+        *self.term.lock().unwrap_or_else(PoisonError::into_inner) = term;
+    }
+
+    async fn nap(&self, pause: Duration) {
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.policy.poll_milliseconds.max(1))
+    }
+
+    fn lease_term(&self) -> Duration {
+        Duration::from_secs(self.policy.lease_seconds.max(1))
+    }
+
+    /// Twice the requests under way: the other half is rendered meanwhile.
+    fn tasks_max(&self) -> usize {
+        self.destination.concurrent * 2
+    }
+}
+
+/// Renews the lease at a third of its term, until it is lost.
+async fn renew(term: Arc<Term>, length: Duration) {
+    loop {
+        tokio::time::sleep(length / 3).await;
+        let asked_at = Instant::now();
+        match store::renew(&term.pool, &term.lease, length).await {
+            Ok(true) => term.gate.prolong(asked_at + length),
+            Ok(false) => {
+                tracing::warn!(destination = %term.lease.destination, token = term.lease.token, "the lease is lost; stops sending at once");
+                term.gate.shut();
+                return;
+            }
+            // The gate closes by itself when the term runs out unrenewed.
+            Err(fault) => tracing::warn!(destination = %term.lease.destination, "cannot renew the lease: {fault}"),
+        }
+    }
+}
+
+/// A delivery that panicked before its attempt began: tried again as often as any other.
+fn after_panic(policy: &Deliver, delivery: &Delivery) -> Settlement {
+    let next = match delivery.state.as_str() {
+        "in_doubt" => Next::InDoubt(backoff(policy, delivery.attempts)),
+        _ if delivery.attempts >= policy.attempts_max => Next::Dead,
+        _ => Next::Ready(backoff(policy, delivery.attempts)),
+    };
+    let text = "the gateway failed while preparing it; see its log".to_owned();
+    Settlement { delivery_id: delivery.delivery_id, attempt_no: None, next, outcome: None, answered: None, status: None, text, counts: true }
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

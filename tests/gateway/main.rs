@@ -1,0 +1,5 @@
+//! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
+
+mod collect;
+mod packet;
+mod support;
