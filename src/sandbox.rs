@@ -1,3 +1,4 @@
 //! (to come)
 
-pub mod pki; // throwaway certificate authority
+pub mod partners;
+pub mod pki; // throwaway certificate authority // simulated medical core and LTC system
