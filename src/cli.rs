@@ -1,1 +1,121 @@
-//! (to come)
+//! The command line: each command parses its arguments, calls what does the work and prints the result.
+//!
+//! Text for people goes to standard output, logs and problems to standard error; exit status 0
+//! means that everything asked for was done, 1 that something failed, 2 wrong arguments.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Fault, Finding};
+
+mod adapter; // ltcgw adapter check|test|new|list
+mod dead; // ltcgw dead list|show|retry
+mod demo; // ltcgw demo
+mod doctor; // ltcgw doctor
+mod pki; // ltcgw pki init
+mod serve; // ltcgw serve, and what it shares with others: starting a gateway
+mod table; // text tables for the terminal
+mod trace; // ltcgw trace
+
+pub use serve::{Running, start};
+
+/// Integration gateway for China's long-term care insurance (长期护理保险对接网关).
+#[derive(Debug, Parser)]
+#[command(name = "ltcgw", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT.
+    Serve(ConfigDir),
+    /// Show the main job on a generated city: PostgreSQL, PKI and counterparts included.
+    Demo(demo::Options),
+    /// Check, test, list and scaffold adapters.
+    #[command(subcommand)]
+    Adapter(adapter::Command),
+    /// Where a receipt, line or packet came from and went to.
+    Trace(trace::Options),
+    /// Deliveries that need a person.
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Check everything that can be checked before serving.
+    Doctor(ConfigDir),
+    /// Certificates for trials.
+    #[command(subcommand)]
+    Pki(pki::Command),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, clap::Args)]
+struct ConfigDir {
+    /// Folder with gateway.toml and partners.toml.
+    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    config: PathBuf,
+}
+
+/// What a command failed with.
+enum Failure {
+    Fault(Fault),
+    Findings(Vec<Finding>),
+    /// The command has said it already.
+    Said,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Failure {
+        Failure::Fault(fault)
+    }
+}
+
+impl From<Vec<Finding>> for Failure {
+    fn from(findings: Vec<Finding>) -> Failure {
+        Failure::Findings(findings)
+    }
+}
+
+type Done = Result<(), Failure>;
+
+/// Runs the command line and says how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    crate::link::install_provider();
+    let done = match arguments.command {
+        Command::Serve(dir) => wait(serve::run(&dir.config)),
+        Command::Demo(options) => wait(demo::run(&options)),
+        Command::Adapter(command) => adapter::run(&command),
+        Command::Trace(options) => wait(trace::run(&options)),
+        Command::Dead(command) => wait(dead::run(&command)),
+        Command::Doctor(dir) => wait(doctor::run(&dir.config)),
+        Command::Pki(command) => pki::run(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            match failure {
+                Failure::Fault(fault) => eprintln!("ltcgw: {fault}"),
+                Failure::Findings(findings) => {
+                    for finding in &findings {
+                        eprintln!("{finding}");
+                    }
+                    eprintln!("ltcgw: {} problem{} found", findings.len(), if findings.len() == 1 { "" } else { "s" });
+                }
+                Failure::Said => {}
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command that waits for the network or the database.
+fn wait(command: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => actix_web::rt::System::with_tokio_rt(|| runtime).block_on(command),
+        Err(error) => Err(Fault::operator(crate::error::Stage::Config, format!("the runtime cannot start: {error}")).into()),
+    }
+}

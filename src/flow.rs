@@ -1,5 +1,108 @@
-//! (to come)
+//! The stories, one file each, read top to bottom. Here adapter, ledger, link and store meet.
+//!
+//! A flow decides what happens in which order; it holds no SQL, no partner's element names and no
+//! rates of its own.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::adapter::{Adapter, Catalog, Secrets};
+use crate::config::{Config, Outbound, Partner};
+use crate::error::{Fault, Stage};
+use crate::ledger::{Fund, RateBook};
+use crate::store::Store;
+
+pub mod collect; // a partner's packet becomes posted money
+pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deliver; // one delivery: render, send, judge
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
+pub mod speak; // adapter and link, joined for the dispatcher
+pub mod trace; // where a line, packet or receipt went
+
+/// What every flow works with: one per instance, immutable, cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    pub config: Arc<Config>,
+    pub catalog: Arc<Catalog>,
+    pub book: Arc<RateBook>,
+    pub store: Store,
+    pub destinations: Arc<[collect::Destination]>,
+    group: collect::Group,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Gateway {
+    /// Joins everything; returns also what the dispatchers need to reach each destination.
+    pub fn new(config: Config, catalog: Catalog, book: RateBook, store: Store) -> Result<(Gateway, Vec<deliver::Destination>), Fault> {
+        let mut told = Vec::new();
+        for partner in &config.partners {
+            told.extend(contributions_for(partner, &catalog)?);
+        }
+        let destinations: Arc<[collect::Destination]> = told.into();
+        let content = Arc::new(contributions::Contributions { store: store.clone(), destinations: destinations.clone() });
+        let mut reached = Vec::new();
+        for partner in &config.partners {
+            if let Some(entry) = &partner.outbound {
+                reached.push(reach(partner, entry, &catalog, content.clone())?);
+            }
+        }
+        let group = collect::Group::start(&store);
+        let gateway =
+            Gateway { config: Arc::new(config), catalog: Arc::new(catalog), book: Arc::new(book), store, destinations, group, wake: Arc::new(|| {}) };
+        Ok((gateway, reached))
+    }
+
+    /// The same gateway, telling `wake` of every commit that queued deliveries.
+    #[must_use]
+    pub fn waking(self, wake: impl Fn() + Send + Sync + 'static) -> Gateway {
+        Gateway { wake: Arc::new(wake), ..self }
+    }
+}
+
+/// Who is told of contributions, with the adapter's limits lowered by the partner's entry.
+fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect::Destination>, Fault> {
+    let Some(entry) = &partner.outbound else { return Ok(Vec::new()) };
+    let adapter = loaded(partner, catalog)?;
+    let told = entry.receives.iter().map(|message| {
+        let outbound = speak::named(adapter, message)?;
+        let records_max = entry.records_max.unwrap_or(u32::MAX).min(outbound.records_max());
+        let word = outbound.fund().unwrap_or("medical");
+        let fund = Fund::of_word(word).ok_or_else(|| {
+            Fault::operator(Stage::Config, format!("adapter {}: message {message} names fund `{word}`; expected medical or long_term_care", adapter.name()))
+        })?;
+        Ok(collect::Destination { partner: partner.name.clone(), message: message.clone(), records_max, fund })
+    });
+    told.collect()
+}
+
+fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<contributions::Contributions>) -> Result<deliver::Destination, Fault> {
+    let adapter = loaded(partner, catalog)?;
+    let secrets = Secrets::load(&partner.secrets).map_err(|findings| {
+        let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, texts.join("; ")))
+    })?;
+    let secrets = Arc::new(secrets);
+    let mut speakers = BTreeMap::new();
+    for message in &entry.receives {
+        let speaker = speak::AdapterSpeaker::new(adapter.clone(), partner, secrets.clone(), message)?;
+        speakers.insert(message.clone(), Arc::new(speaker) as Arc<dyn deliver::Speaker>);
+    }
+    Ok(deliver::Destination {
+        name: partner.name.clone(),
+        concurrent: entry.concurrent,
+        requests_per_second: entry.requests_per_second,
+        deadline: Duration::from_secs(entry.deadline_seconds),
+        wire: Arc::new(speak::LinkWire::new(entry)?),
+        speakers,
+        content,
+    })
+}
+
+fn loaded<'a>(partner: &Partner, catalog: &'a Catalog) -> Result<&'a Arc<Adapter>, Fault> {
+    catalog.get(&partner.adapter).ok_or_else(|| {
+        let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
+        Fault::operator(Stage::Config, text)
+    })
+}

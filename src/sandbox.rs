@@ -1,4 +1,5 @@
-//! (to come)
+//! Simulated counterparts, throwaway PKI, a generated city: what `demo` and tests start.
 
-pub mod partners;
-pub mod pki; // throwaway certificate authority // simulated medical core and LTC system
+pub mod city; // a city like Nanning and the packets its tax bureau sends
+pub mod partners; // simulated medical core and LTC system
+pub mod pki; // throwaway certificate authority

@@ -1,1 +1,121 @@
-//! (to come)
+//! The two listeners: partners over mutual TLS, the operator over plain HTTP on loopback.
+//!
+//! Handlers are a few lines that call a flow. Nothing here reads a document or the database.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+
+use crate::adapter::Adapter;
+use crate::config::Partner;
+use crate::error::{Fault, Stage};
+use crate::flow::Gateway;
+use crate::link::{Limits, TrustState};
+use crate::telemetry::Metrics;
+
+mod body; // a partner's bytes, with time limits
+mod operator; // /healthz, /readyz, /metrics
+mod partner; // what partners may call
+
+/// Longest a client may take for its TLS handshake, and for its request head.
+const HEAD_SECONDS: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Everything the partner listener's handlers need.
+pub struct PartnerApi {
+    gateway: Gateway,
+    trust: Arc<TrustState>,
+    limits: Limits,
+    entries: HashMap<String, Entry>,
+    metrics: Metrics,
+}
+
+/// A partner that may call, with the adapter that reads what it sends.
+struct Entry {
+    partner: Arc<Partner>,
+    adapter: Arc<Adapter>,
+}
+
+/// Both listeners, running.
+pub struct Server {
+    /// Where partners connect.
+    pub partner: SocketAddr,
+    /// Where the operator looks.
+    pub operator: SocketAddr,
+    handles: Vec<ServerHandle>,
+    ready: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Binds both addresses and serves until [`Server::stop`].
+    pub fn start(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics) -> Result<Server, Fault> {
+        let listen = &gateway.config.gateway.listen;
+        let (partner_socket, partner) = bind(listen.partner)?;
+        let (operator_socket, operator) = bind(listen.operator)?;
+        let ready = Arc::new(AtomicBool::new(true));
+        let drain = gateway.config.gateway.deliver.drain_seconds;
+        let tls = trust.server_config()?;
+        let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), trust: trust.clone() });
+        let api = web::Data::new(PartnerApi::new(gateway, trust, metrics)?);
+        let partners = HttpServer::new(move || App::new().app_data(api.clone()).default_service(web::to(partner::handle)))
+            .on_connect(partner::remember_certificate)
+            .client_request_timeout(HEAD_SECONDS)
+            .keep_alive(KEEP_ALIVE)
+            .tls_handshake_timeout(HEAD_SECONDS)
+            .shutdown_timeout(drain)
+            .tcp_nodelay(true)
+            .disable_signals()
+            .listen_rustls_0_23(partner_socket, tls)
+            .map_err(|error| cannot_listen(partner, &error))?
+            .run();
+        let operators = HttpServer::new(move || App::new().app_data(watch.clone()).configure(operator::routes))
+            .workers(1)
+            .disable_signals()
+            .shutdown_timeout(1)
+            .listen(operator_socket)
+            .map_err(|error| cannot_listen(operator, &error))?
+            .run();
+        let handles = vec![partners.handle(), operators.handle()];
+        tokio::spawn(partners);
+        tokio::spawn(operators);
+        Ok(Server { partner, operator, handles, ready })
+    }
+
+    /// Turns `/readyz` off, lets requests under way finish, then closes.
+    pub async fn stop(self) {
+        self.ready.store(false, Ordering::Relaxed);
+        for handle in self.handles {
+            handle.stop(true).await;
+        }
+    }
+}
+
+impl PartnerApi {
+    fn new(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics) -> Result<PartnerApi, Fault> {
+        let limits = Limits::from_config(&gateway.config.partners);
+        let mut entries = HashMap::new();
+        for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
+            let adapter = gateway.catalog.get(&partner.adapter).cloned().ok_or_else(|| {
+                let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
+                Fault::operator(Stage::Config, text)
+            })?;
+            entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
+        }
+        Ok(PartnerApi { gateway, trust, limits, entries, metrics })
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {
+    let socket = TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?;
+    let bound = socket.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    Ok((socket, bound))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Fault {
+    Fault::operator(Stage::Config, format!("cannot listen on {address}: {error}; change [listen] in gateway.toml or stop what uses the port"))
+}

@@ -1,4 +1,189 @@
-//! (to come)
+//! PostgreSQL: the pool, migrations, ids, and in its children every SQL statement of the project.
+//!
+//! Knows tables, not documents, rates or partners' formats. Nothing here decides what a line is
+//! worth or what a partner is told.
 
-pub mod delivery; // what is to be sent to partners and what became of it
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use refinery::{Migration, Runner};
+use tokio_postgres::NoTls;
+
+use crate::config;
+use crate::error::{Fault, Origin, Retry, Stage};
+
+pub mod collect; // packets, lines, postings in one transaction
+pub mod contributions; // posted lines, read for destinations
+pub mod copy; // rows in PostgreSQL's binary COPY format
+pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
+pub mod lines; // collection lines as rows
+pub mod replace; // a packet that takes an earlier one's place
+pub mod trace; // everything known of a number
+pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
+
+/// Ids one block holds; `id_block` hands out blocks.
+const BLOCK: i64 = 1024;
+const CONNECTIONS: usize = 16;
+
+/// The database of one instance: connections, ids, sender numbers.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    ids: Arc<Mutex<std::ops::Range<i64>>>,
+    senders: Arc<HashMap<String, u16>>,
+}
+
+impl Store {
+    /// Connects, migrates and registers the senders.
+    pub async fn open(connection: Connection, senders: &[String]) -> Result<Store, Fault> {
+        let pool = connection.pool()?;
+        let mut client = pool.get().await.map_err(|error| unreachable(&error))?;
+        migrate(&mut client).await?;
+        let senders = register(&client, senders).await.map_err(|error| fault(&error))?;
+        drop(client);
+        Ok(Store { pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
+    }
+
+    /// A connection from the pool; waits for one at most ten seconds.
+    pub async fn client(&self) -> Result<Object, Fault> {
+        self.pool.get().await.map_err(|error| unreachable(&error))
+    }
+
+    /// The connections themselves, for the delivery tables.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// `count` fresh ids, rising and unused by any other instance.
+    pub async fn ids(&self, count: usize) -> Result<Vec<i64>, Fault> {
+        let mut taken = Vec::with_capacity(count);
+        loop {
+            {
+                let mut block = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                taken.extend(block.by_ref().take(count - taken.len()));
+            }
+            if taken.len() == count {
+                return Ok(taken);
+            }
+            let client = self.client().await?;
+            let statement = client.prepare_cached("SELECT nextval('id_block')").await.map_err(|error| fault(&error))?;
+            let block: i64 = client.query_one(&statement, &[]).await.map_err(|error| fault(&error))?.get(0);
+            *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = block * BLOCK..(block + 1) * BLOCK;
+        }
+    }
+
+    /// The short number of a sender registered at start.
+    pub fn sender_id(&self, name: &str) -> Option<u16> {
+        self.senders.get(name).copied()
+    }
+
+    /// Whether the database answers, for `/readyz`.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        self.client().await?.simple_query("SELECT 1").await.map(drop).map_err(|error| fault(&error))
+    }
+}
+
+/// How to reach the database.
+pub struct Connection {
+    config: tokio_postgres::Config,
+    tls: Option<rustls::ClientConfig>,
+    size: usize,
+}
+
+impl Connection {
+    /// To an embedded or local server, without TLS.
+    pub fn local(config: tokio_postgres::Config) -> Connection {
+        Connection { config, tls: None, size: CONNECTIONS }
+    }
+
+    /// To the server named in the configuration; `None` where it names none.
+    pub fn configured(database: &config::Database) -> Result<Option<Connection>, Fault> {
+        let Some(url) = &database.url else { return Ok(None) };
+        let mut config: tokio_postgres::Config = url
+            .parse()
+            .map_err(|_| Fault::operator(Stage::Config, "[database] url is not a PostgreSQL URL; expected postgres://user@host:port/name?sslmode=require"))?;
+        if let Some(path) = &database.password_file {
+            let password = std::fs::read_to_string(path)
+                .map_err(|error| Fault::operator(Stage::Config, format!("[database] password_file {}: {error}", path.display())))?;
+            config.password(password.trim_end());
+        }
+        let tls = database.ca.as_deref().map(trust).transpose()?;
+        Ok(Some(Connection { config, tls, size: database.connections_max.unwrap_or(CONNECTIONS) }))
+    }
+
+    fn pool(self) -> Result<Pool, Fault> {
+        let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match self.tls {
+            Some(tls) => Manager::from_config(self.config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycle),
+            None => Manager::from_config(self.config, NoTls, recycle),
+        };
+        let wait = Some(std::time::Duration::from_secs(10));
+        Pool::builder(manager)
+            .max_size(self.size)
+            .wait_timeout(wait)
+            .create_timeout(wait)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .build()
+            .map_err(|error| Fault::operator(Stage::Store, format!("the database pool cannot be built: {error}")))
+    }
+}
+
+fn trust(path: &std::path::Path) -> Result<rustls::ClientConfig, Fault> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let bad = |error: &dyn std::fmt::Display| Fault::operator(Stage::Config, format!("[database] ca {}: {error}; expected PEM certificates", path.display()));
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(&error))? {
+        roots.add(certificate.map_err(|error| bad(&error))?).map_err(|error| bad(&error))?;
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Every migration, in order; a file once released is never edited.
+fn migrations() -> Result<Vec<Migration>, refinery::Error> {
+    [
+        ("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")),
+        ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql")),
+    ]
+    .iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect()
+}
+
+/// The digest of all migrations: names template databases.
+pub fn schema_digest() -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for migration in migrations().unwrap_or_default() {
+        hash.update(migration.sql().unwrap_or_default());
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn migrate(client: &mut Object) -> Result<(), Fault> {
+    let failed = |error: &dyn std::fmt::Display| Fault::operator(Stage::Store, format!("the database cannot be brought to this version's schema: {error}"));
+    // refinery takes no lock of its own, and several instances may start at once.
+    client.batch_execute("SELECT pg_advisory_lock(7210)").await.map_err(|error| failed(&error))?;
+    let client: &mut tokio_postgres::Client = client;
+    let result = Runner::new(&migrations().map_err(|error| failed(&error))?).run_async(client).await;
+    client.batch_execute("SELECT pg_advisory_unlock(7210)").await.map_err(|error| failed(&error))?;
+    result.map(drop).map_err(|error| failed(&error))
+}
+
+async fn register(client: &Object, names: &[String]) -> Result<HashMap<String, u16>, tokio_postgres::Error> {
+    client.execute("INSERT INTO sender (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", &[&names]).await?;
+    let rows = client.query("SELECT name, sender_id FROM sender", &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i16>(1).unsigned_abs())).collect())
+}
+
+fn unreachable(error: &deadpool_postgres::PoolError) -> Fault {
+    Fault::later(Stage::Store, format!("the database does not answer: {error}; check that PostgreSQL runs and [database] in gateway.toml"))
+}
+
+/// A database error as a fault; shows the server's message, never values.
+pub fn fault(error: &tokio_postgres::Error) -> Fault {
+    let text = match error.as_db_error() {
+        Some(db) => format!("the database refused a statement: {} ({})", db.message(), db.code().code()),
+        None => format!("the database connection failed: {error}"),
+    };
+    Fault::new(Stage::Store, Origin::Gateway, Retry::Later, text)
+}

@@ -44,6 +44,7 @@ pub struct Outbound {
     content_type: String,
     headers: Vec<(String, String)>,
     records_max: u32,
+    fund: Option<String>,
     envelope: Option<Envelope>,
     signatures: Vec<&'static Capability>,
     idempotency_header: Option<String>,
@@ -85,6 +86,11 @@ pub struct RenderContext<'a> {
 impl Outbound {
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The fund whose money the message is about; records that bring it nothing are left out.
+    pub fn fund(&self) -> Option<&str> {
+        self.fund.as_deref()
     }
 
     /// Records one request may carry; a partner's own entry may lower it.

@@ -3,6 +3,9 @@
 //! Rules are read in the order written and the first that matches decides; an answer that no rule
 //! explains is `unknown`, because guessing either way loses or doubles money. Only the partner's own
 //! code and message reach the verdict, cut short and masked; never the body.
+//!
+//! Of an inquiry's answer the outcomes speak about the request asked about: `accepted` the partner
+//! has it, `rejected` it does not have it (so it may be sent again), `retry_later` ask again later.
 
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     form: BodyForm,
-    /// Where a 2xx answer repeats our reference.
+    /// Where an answer repeats our reference; a 2xx must.
     echo: Option<String>,
     code_at: Option<String>,
     text_at: Option<String>,
@@ -63,13 +66,16 @@ impl Reply {
         }
     }
 
-    /// Why a 2xx answer is not one to our request, where the partner repeats references.
+    /// Why an answer is not one to our request, where the partner repeats references: one that repeats
+    /// another never is, a readable 2xx must repeat ours.
     fn not_ours(&self, answer: &Answer, body: &Body, reference: &str) -> Option<String> {
-        let echo = self.echo.as_deref().filter(|_| (200..300).contains(&answer.status) && body.is_read())?;
+        let echo = self.echo.as_deref()?;
+        let must = (200..300).contains(&answer.status) && !matches!(body, Body::Broken);
         match body.text(echo) {
             Some(found) if found == reference => None,
             Some(_) => Some(format!("status {}: the answer repeats another reference at {echo} than the one we sent", answer.status)),
-            None => Some(format!("status {}: the answer does not repeat our reference at {echo}", answer.status)),
+            None if must => Some(format!("status {}: the answer does not repeat our reference at {echo}", answer.status)),
+            None => None,
         }
     }
 

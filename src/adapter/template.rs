@@ -140,10 +140,19 @@ fn json_text(value: &Value) -> Result<String, &'static str> {
     if let Some(number) = value.downcast_object_ref::<filters::Number>() {
         return Ok(number.to_string());
     }
+    whole_number(value)?;
     if let Some(text) = value.as_str() {
         return serde_json::to_string(text).map_err(|_| "a text cannot be written as JSON");
     }
     serde_json::to_string(value).map_err(|_| "a value cannot be written as JSON; expected text, number, boolean, list or map")
+}
+
+/// Floating-point numbers are inexact, so they only come from arithmetic that should not be there.
+fn whole_number(value: &Value) -> Result<(), &'static str> {
+    if value.is_number() && !value.is_integer() {
+        return Err("a number with decimals; write money with `yuan_number` and rates with `rate_number` instead of dividing");
+    }
+    Ok(())
 }
 
 fn plain_text(value: &Value) -> Result<String, &'static str> {
@@ -151,6 +160,7 @@ fn plain_text(value: &Value) -> Result<String, &'static str> {
     if let Some(number) = value.downcast_object_ref::<filters::Number>() {
         return Ok(number.to_string());
     }
+    whole_number(value)?;
     match value.kind() {
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
         ValueKind::Number => Ok(value.to_string()),

@@ -152,7 +152,7 @@ pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Opt
     None
 }
 
-/// Alerts a server sends only before it has accepted the client, so before it reads any request.
+/// Alerts a server sends only before it has accepted the client, so before it reads any request (RFC 8446 §6.2).
 pub(super) fn refuses_our_certificate(error: &rustls::Error) -> bool {
     use AlertDescription as Alert;
     let rustls::Error::AlertReceived(alert) = error else { return false };
@@ -166,6 +166,8 @@ pub(super) fn refuses_our_certificate(error: &rustls::Error) -> bool {
             | Alert::UnknownCA
             | Alert::AccessDenied
             | Alert::CertificateRequired
+            | Alert::DecryptError
+            | Alert::HandshakeFailure
     )
 }
 

@@ -109,6 +109,22 @@ impl Embedded {
         config
     }
 
+    /// How to reach the server another process runs in `dir`, for commands beside a gateway.
+    ///
+    /// # Errors
+    /// No server runs there.
+    pub fn running(dir: &Path, name: &str) -> Result<tokio_postgres::Config, Fault> {
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
+        let socket_dir = dir.join("run");
+        if !socket_dir.join(SOCKET_NAME).exists() {
+            let text = format!("no PostgreSQL runs in {}; start the gateway first (ltcgw serve, ltcgw demo)", dir.display());
+            return Err(Fault::operator(Stage::Store, text));
+        }
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(&socket_dir).user(USER).dbname(name);
+        Ok(config)
+    }
+
     /// The folder of the server's socket, for `psql -h`.
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir

@@ -21,6 +21,8 @@ use crate::error::{Finding, did_you_mean};
 
 /// Records one request may carry when the manifest does not say.
 const RECORDS_MAX_DEFAULT: u32 = 500;
+/// Funds a message may be about; the ledger's words.
+const FUNDS: &[&str] = &["medical", "long_term_care"];
 
 #[derive(Debug, Deserialize)]
 struct File {
@@ -41,6 +43,7 @@ struct OutboundSpec {
     #[serde(default)]
     headers: BTreeMap<Spanned<String>, String>,
     records_max: Option<Spanned<u32>>,
+    fund: Option<Spanned<String>>,
     envelope: Option<Spanned<String>>,
     infno: Option<Spanned<String>>,
     sign: Option<Spanned<OneOrMany<String>>>,
@@ -129,6 +132,13 @@ impl Compiler<'_> {
         let form = if template.as_deref().and_then(Form::of) == Some(Form::Xml) { BodyForm::Xml } else { BodyForm::Json };
         let reply = rules::compile(spec.reply, form, &mut self.problems);
         let method = self.one_of(spec.method, "POST", &["GET", "POST", "PUT", "DELETE"]);
+        let fund = spec.fund.map(|fund| {
+            if !FUNDS.contains(&fund.get_ref().as_str()) {
+                let near = did_you_mean(fund.get_ref(), FUNDS.iter().copied());
+                self.problems.push((fund.span().start, format!("fund is `{}`; expected {}{near}", fund.get_ref(), FUNDS.join(" or "))));
+            }
+            fund.into_inner()
+        });
         let records_max = spec.records_max.map_or(RECORDS_MAX_DEFAULT, |records| {
             if *records.get_ref() == 0 {
                 self.problems.push((records.span().start, "records_max is 0; expected at least 1".into()));
@@ -151,6 +161,7 @@ impl Compiler<'_> {
             content_type,
             headers,
             records_max,
+            fund,
             envelope,
             signatures,
             idempotency_header,

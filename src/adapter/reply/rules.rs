@@ -13,7 +13,7 @@ use crate::model::Outcome;
 pub struct ReplySpec {
     /// `json` or `xml`; as the template when absent.
     format: Option<Spanned<String>>,
-    /// Where a 2xx answer repeats our reference; one that does not is unknown.
+    /// Where an answer repeats our reference; another's reference, or a 2xx without any, is unknown.
     echo: Option<Spanned<String>>,
     /// Where the partner's code and message are, for people to read.
     code_at: Option<Spanned<String>>,

@@ -53,7 +53,8 @@ fn explicit_answers_mean_what_the_rules_say() {
 #[test]
 fn whatever_is_not_explicit_is_unknown_and_shows_no_body() {
     for (status, body, text) in [
-        (200, "", "status 200: the body is empty and no reply rule matches"),
+        (200, "", "status 200: the answer does not repeat our reference at /inf_refmsgid"),
+        (500, "", "status 500: the body is empty and no reply rule matches"),
         (200, "{\"infcode\":0,\"inf_refmsgid\":\"RE", "status 200: the body of 31 bytes is not JSON"),
         (200, "5eC7", "status 200: the body of 4 bytes is not JSON"),
         (400, "<html>5eC7</html>", "status 400: the body of 17 bytes is not JSON"),
@@ -70,6 +71,7 @@ fn an_answer_to_somebody_else_is_unknown() {
     assert_eq!((outcome, text.as_str()), (Outcome::Unknown, "status 200: the answer repeats another reference at /inf_refmsgid than the one we sent"));
     assert_eq!(judged(200, r#"{"infcode":0}"#).0, Outcome::Unknown);
     assert_eq!(judged(200, r#"{"infcode":-1,"inf_refmsgid":"OTHER"}"#).0, Outcome::Unknown);
+    assert_eq!(judged(400, r#"{"infcode":-1,"inf_refmsgid":"OTHER"}"#).0, Outcome::Unknown);
 }
 
 #[test]

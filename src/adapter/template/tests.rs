@@ -33,6 +33,7 @@ fn filters_write_money_rates_months_dates_and_codes() {
         ("code('kind')", json!("normal"), "\"10\""),
         ("text", json!(7), "\"7\""),
         ("length", json!([1, 2]), "2"),
+        ("total('fen')|yuan", json!([{"fen": 5}, {"fen": -105}]), "\"-1.00\""),
         ("default('-', null=true)", json!(null), "\"-\""),
         ("default('-')", json!(null), "null"),
     ] {
@@ -51,6 +52,9 @@ fn a_filter_that_cannot_say_the_value_exactly_refuses_without_showing_it() {
         ("date('%!')", json!("2021-10-20")),
         ("code('kind')", json!("secret-5eC7")),
         ("code('kinds')", json!("normal")),
+        ("total('fen')", json!([{"fen": "secret-5eC7"}])),
+        ("total('fen')", json!([{"fen": i64::MAX}, {"fen": 1}])),
+        ("total('fen')", json!([{"secret-5eC7": 1}])),
         ("text", json!({"secret-5eC7": 1})),
     ] {
         let text = filtered(expression, value).unwrap_err();
@@ -98,6 +102,15 @@ fn paths_are_percent_encoded_and_lists_are_not_dumped_into_xml() {
     assert_eq!(render("p.path", "/a/{{ x }}?y={{ y }}", json!({ "x": "../ä b", "y": 1 })).unwrap(), "/a/..%2F%C3%A4%20b?y=1");
     assert!(render("t.xml", "<a>{{ x }}</a>", json!({ "x": [1] })).unwrap_err().text.contains("loop over it"));
     assert_eq!(render("t.xml", "<a b=\"{{ n }}\">{{ x }}{{ t }}</a>", json!({ "x": null, "n": 5, "t": true })).unwrap(), "<a b=\"5\">true</a>");
+}
+
+#[test]
+fn inexact_numbers_are_refused_and_constants_are_escaped_like_values() {
+    for source in ["{{ x / 100 }}", "[{{ 0.1 + 0.2 }}]"] {
+        assert!(render("t.json", source, json!({ "x": 1234 })).unwrap_err().text.contains("yuan_number"), "{source}");
+    }
+    assert_eq!(render("t.xml", "<a>{{ \"<&\" }}</a>", json!({})).unwrap(), "<a>&lt;&amp;</a>");
+    assert_eq!(render("t.json", "{{ \"a\" }}", json!({})).unwrap(), "\"a\"");
 }
 
 /// Root attribute and text as a parser sees them.

@@ -65,8 +65,10 @@ fn candidates() -> Vec<Binaries> {
         return at(PathBuf::from(dir)).into_iter().collect();
     }
     let mut dirs: Vec<PathBuf> = Vec::new();
-    for parent in ["/usr/lib/postgresql", "/usr/pgsql"] {
-        dirs.extend(std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")));
+    // Debian: /usr/lib/postgresql/15/bin; PostgreSQL's own packages for Red Hat: /usr/pgsql-15/bin.
+    for (parent, prefix) in [("/usr/lib/postgresql", ""), ("/usr", "pgsql-")] {
+        let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+        dirs.extend(entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).map(|entry| entry.path().join("bin")));
     }
     if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
         dirs.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));

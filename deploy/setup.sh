@@ -1,0 +1,107 @@
+#!/bin/sh
+# Installs what ltcgw needs beside Rust: PostgreSQL server binaries (15 or later) and a C compiler.
+#
+# Run by `make demo` and `make test`; says nothing when nothing is missing. Installs through
+# apt-get, with sudo where not root. It starts no database: Debian would make a cluster and start
+# it on port 5432, which is switched off for the time of the installation; ltcgw runs its own.
+
+set -eu
+
+POSTGRES_MIN=15
+
+say() { echo "setup: $*" >&2; }
+
+# The server binaries ltcgw itself would find (src/store/embedded/binaries.rs).
+has_postgres() {
+    if [ -n "${LTCGW_POSTGRES_BIN:-}" ]; then
+        [ -x "$LTCGW_POSTGRES_BIN/postgres" ] && [ -x "$LTCGW_POSTGRES_BIN/initdb" ] && return 0
+        say "LTCGW_POSTGRES_BIN is $LTCGW_POSTGRES_BIN, but postgres and initdb are not there."
+        exit 1
+    fi
+    for initdb in /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb; do
+        [ -x "$initdb" ] || continue
+        version=${initdb%/bin/initdb}
+        version=${version##*[/-]}
+        [ "${version%%.*}" -ge "$POSTGRES_MIN" ] 2>/dev/null && return 0
+    done
+    bin=$(pg_config --bindir 2>/dev/null || true)
+    for postgres in "${bin:+$bin/postgres}" "$(command -v postgres || true)"; do
+        [ -n "$postgres" ] && [ -x "${postgres%postgres}initdb" ] || continue
+        version=$("$postgres" --version 2>/dev/null | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+        [ "${version:-0}" -ge "$POSTGRES_MIN" ] && return 0
+    done
+    return 1
+}
+
+# Rust links with the C compiler; some crates compile C.
+has_compiler() {
+    command -v cc >/dev/null && [ -e /usr/include/stdio.h ]
+}
+
+check_rust() {
+    command -v cargo >/dev/null && return 0
+    if [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        say "Rust is installed but not on the PATH. Run:  . \"${CARGO_HOME:-$HOME/.cargo}/env\""
+    else
+        say "Rust is missing. Install it from https://rustup.rs, then come back:"
+        say "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    fi
+    exit 1
+}
+
+# Says what to do by hand, and why we cannot.
+give_up() {
+    say "$1"
+    say "Please install by hand: $2"
+    say "PostgreSQL elsewhere? Set LTCGW_POSTGRES_BIN to the folder of its postgres and initdb."
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# The newest PostgreSQL server the package lists offer; empty if none is new enough.
+newest_postgres() {
+    apt-cache search --names-only '^postgresql-[0-9]+$' | sed 's/^postgresql-\([0-9]*\) .*/\1/' | sort -n |
+        awk -v min="$POSTGRES_MIN" '$1 >= min { newest = $1 } END { if (newest) print newest }'
+}
+
+install_missing() {
+    wanted=$1
+    command -v apt-get >/dev/null || give_up "$wanted missing, and there is no apt-get here." "$wanted"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || give_up "$wanted missing; installing needs root, and there is no sudo here." "$wanted"
+        sudo -n true 2>/dev/null || [ -t 0 ] || give_up "$wanted missing; installing needs root, and sudo would ask for a password." "$wanted"
+    fi
+    say "missing: $wanted. Updating the package lists ..."
+    as_root apt-get update -qq || say "the package lists could not be updated; trying with the old ones."
+
+    packages=""
+    if ! has_compiler; then packages="gcc libc6-dev"; fi
+    if ! has_postgres; then
+        version=$(newest_postgres)
+        [ -n "$version" ] || give_up "this system's packages have no PostgreSQL $POSTGRES_MIN or later." \
+            "PostgreSQL $POSTGRES_MIN or later, for example from https://wiki.postgresql.org/wiki/Apt"
+        packages="$packages postgresql-$version"
+    fi
+    say "installing:" $packages
+    no_cluster=/etc/postgresql-common/createcluster.d/ltcgw-setup.conf
+    as_root mkdir -p "${no_cluster%/*}"
+    echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
+    status=0
+    # shellcheck disable=SC2086 # several words are several packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >&2 || status=$?
+    as_root rm -f "$no_cluster"
+    [ "$status" -eq 0 ] || give_up "apt-get failed." "$packages"
+}
+
+check_rust
+missing=""
+if ! has_compiler; then missing="a C compiler (gcc, libc6-dev)"; fi
+if ! has_postgres; then missing="${missing:+$missing and }PostgreSQL $POSTGRES_MIN or later (server binaries)"; fi
+[ -n "$missing" ] || exit 0
+install_missing "$missing"
+has_compiler || give_up "there is still no C compiler." "gcc libc6-dev"
+has_postgres || give_up "there are still no PostgreSQL server binaries." "postgresql"
+say "done."

@@ -1,0 +1,225 @@
+//! The adapters of one folder, loaded: each checked and tried on its own samples.
+//!
+//! An adapter that is wrong, or whose samples do not come out as expected, is not loaded, and then
+//! nothing is: a gateway that knows only some of its partners would refuse the others' packets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+use super::compile::Compiler;
+use super::inbound::Endpoint;
+use super::manifest::{InboundManifest, Manifest, Source};
+use super::outbound::{self, Document, Outbound, Outgoing};
+use super::sample;
+use crate::error::{Finding, did_you_mean};
+
+/// One adapter folder, compiled.
+#[derive(Debug)]
+pub struct Adapter {
+    name: String,
+    folder: PathBuf,
+    digest: [u8; 32],
+    endpoints: Vec<Endpoint>,
+    outgoing: Outgoing,
+}
+
+impl Adapter {
+    /// Reads and checks a folder; its samples are not tried.
+    pub fn load(folder: &Path) -> Result<Adapter, Vec<Finding>> {
+        let file = folder.join("adapter.toml");
+        let source = Source::read(&file, &file.display().to_string()).map_err(|finding| vec![finding])?;
+        let mut findings = Vec::new();
+        let manifest = Manifest::read(&source, &mut findings);
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut adapter = Adapter { name, folder: folder.to_path_buf(), digest: [0; 32], endpoints: Vec::new(), outgoing: Outgoing::default() };
+        if let Some(manifest) = manifest {
+            adapter.compile(&source, &manifest, &mut findings);
+        }
+        match digest(folder) {
+            Ok(digest) => adapter.digest = digest,
+            Err(error) => findings.push(Finding::new(folder.display().to_string(), None, format!("cannot be read: {error}"))),
+        }
+        findings.extend(sample::missing(&adapter));
+        if findings.is_empty() { Ok(adapter) } else { Err(in_order(findings)) }
+    }
+
+    fn compile(&mut self, source: &Source, manifest: &Manifest, findings: &mut Vec<Finding>) {
+        let mut compiler = Compiler::new(source, &self.folder);
+        if let Some(written) = manifest.adapter.as_ref().filter(|written| *written.get_ref() != self.name) {
+            compiler.find(written, format!("adapter is `{}`; expected the folder's name, `{}`", written.get_ref(), self.name));
+        }
+        self.endpoints = compiler.endpoints(&manifest.inbound);
+        compiler.other_tables();
+        findings.append(&mut compiler.findings);
+        match outbound::load(&self.folder, &source.text) {
+            Ok(outgoing) => {
+                self.outgoing = outgoing;
+                findings.extend(manifest.inbound.iter().filter_map(|block| self.no_receipt(source, block)));
+            }
+            Err(found) => findings.extend(found),
+        }
+        if manifest.inbound.is_empty() && self.outgoing.outbound.is_empty() && findings.is_empty() {
+            findings.push(Finding::new(&source.file, None, "has neither [[inbound]] nor [[outbound]]; an adapter says what a system speaks"));
+        }
+    }
+
+    fn no_receipt(&self, source: &Source, block: &Spanned<InboundManifest>) -> Option<Finding> {
+        let receipt = &block.get_ref().receipt;
+        let names: Vec<&str> = self.outgoing.documents.iter().map(Document::name).collect();
+        if names.contains(&receipt.get_ref().as_str()) {
+            return None;
+        }
+        let near = did_you_mean(receipt.get_ref(), names.iter().copied());
+        let have = if names.is_empty() { "there is none".to_string() } else { format!("there are {}", names.join(", ")) };
+        Some(source.finding(receipt, format!("there is no [[document]] `{}`; {have}{near}", receipt.get_ref())))
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it was read from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// SHA-256 over the names and contents of every file of the folder.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The endpoint of that name (a route's last path segment).
+    pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.name() == name)
+    }
+
+    /// Every endpoint.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The outbound message of that name.
+    pub fn outbound(&self, message: &str) -> Option<&Outbound> {
+        self.outgoing.outbound.iter().find(|outbound| outbound.message() == message)
+    }
+
+    /// Every outbound message.
+    pub fn outbounds(&self) -> &[Outbound] {
+        &self.outgoing.outbound
+    }
+
+    /// The document of that name.
+    pub fn document(&self, name: &str) -> Option<&Document> {
+        self.outgoing.documents.iter().find(|document| document.name() == name)
+    }
+
+    /// Every document.
+    pub fn documents(&self) -> &[Document] {
+        &self.outgoing.documents
+    }
+}
+
+/// The loaded adapters.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    adapters: BTreeMap<String, Arc<Adapter>>,
+}
+
+impl Catalog {
+    /// Loads every folder of `dir`, or returns everything found wrong.
+    pub fn load(dir: &Path) -> Result<Catalog, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let mut catalog = Catalog::default();
+        for folder in folders(dir, &[]).map_err(|finding| vec![finding])? {
+            match Adapter::load(&folder) {
+                Ok(adapter) => {
+                    findings.extend(sample::run(&adapter, false).findings);
+                    catalog.adapters.insert(adapter.name.clone(), Arc::new(adapter));
+                }
+                Err(found) => findings.extend(found),
+            }
+        }
+        if findings.is_empty() { Ok(catalog) } else { Err(findings) }
+    }
+
+    /// The adapter of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Adapter>> {
+        self.adapters.get(name)
+    }
+
+    /// Every adapter, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Adapter>> {
+        self.adapters.values()
+    }
+
+    /// A sentence about a name that is not there.
+    pub fn unknown(&self, name: &str) -> String {
+        let names: Vec<&str> = self.adapters.keys().map(String::as_str).collect();
+        format!("there is no adapter `{name}`; there are {}{}", names.join(", "), did_you_mean(name, names.iter().copied()))
+    }
+}
+
+/// The adapter folders of `dir`: those named, or all when none is.
+pub(super) fn folders(dir: &Path, names: &[String]) -> Result<Vec<PathBuf>, Finding> {
+    let shown = dir.display().to_string();
+    let entries =
+        std::fs::read_dir(dir).map_err(|error| Finding::new(&shown, None, format!("cannot be read: {error}; expected the folder of the adapters")))?;
+    let mut all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !hidden(path)).collect();
+    all.sort();
+    if names.is_empty() {
+        return Ok(all);
+    }
+    let known: Vec<String> = all.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        let near = did_you_mean(name, known.iter().map(String::as_str));
+        return Err(Finding::new(shown, None, format!("there is no adapter `{name}`; there are {}{near}", known.join(", "))));
+    }
+    Ok(all.into_iter().zip(known).filter(|(_, name)| names.contains(name)).map(|(path, _)| path).collect())
+}
+
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// Every file below a folder, sorted; hidden ones left out.
+pub(super) fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if !hidden(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn digest(folder: &Path) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    for path in files(folder)? {
+        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        let content = std::fs::read(&path)?;
+        for part in [name.as_bytes(), &content] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+/// By file, then by place, each once.
+pub(super) fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by(|a, b| (&a.file, a.at, &a.text).cmp(&(&b.file, b.at, &b.text)));
+    findings.dedup();
+    findings
+}

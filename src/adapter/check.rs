@@ -1,0 +1,93 @@
+//! What `ltcgw adapter check`, `test` and `list` do, as functions.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::catalog::{Adapter, Catalog, folders, in_order};
+use super::sample::{self, Report};
+use crate::error::Finding;
+
+/// Checks the adapters of `dir` (all, or those named) without running a sample.
+pub fn check(dir: &Path, names: &[String]) -> Vec<Finding> {
+    match folders(dir, names) {
+        Err(finding) => vec![finding],
+        Ok(folders) => in_order(folders.iter().filter_map(|folder| Adapter::load(folder).err()).flatten().collect()),
+    }
+}
+
+/// Checks the adapters of `dir` (all, or those named) and runs their samples; `bless` writes
+/// expected files instead of comparing with them.
+pub fn test(dir: &Path, names: &[String], bless: bool) -> Report {
+    let mut report = Report::default();
+    match folders(dir, names) {
+        Err(finding) => report.findings.push(finding),
+        Ok(folders) => {
+            for folder in folders {
+                match Adapter::load(&folder) {
+                    Ok(adapter) => report.add(sample::run(&adapter, bless)),
+                    Err(findings) => report.findings.extend(findings),
+                }
+            }
+        }
+    }
+    report
+}
+
+const HEADINGS: [&str; 6] = ["adapter", "direction", "message", "format", "where", "notes"];
+
+/// A table of everything the adapters speak, for a terminal.
+pub fn list(catalog: &Catalog) -> String {
+    let mut rows: Vec<[String; 6]> = vec![HEADINGS.map(str::to_string)];
+    for adapter in catalog.iter() {
+        rows.extend(inbound(adapter));
+        rows.extend(outgoing(adapter));
+    }
+    let mut widths = [0; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut table = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+fn inbound(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
+    adapter.endpoints().iter().flat_map(move |endpoint| {
+        endpoint.inbounds().map(move |inbound| {
+            [
+                adapter.name().to_string(),
+                "in".to_string(),
+                inbound.message().name.to_string(),
+                format!("{} ({})", endpoint.format().word(), endpoint.encoding().word()),
+                endpoint.name().to_string(),
+                inbound.packet_type().map_or_else(String::new, |word| format!("type {word}")),
+            ]
+        })
+    })
+}
+
+fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
+    let messages = adapter.outbounds().iter().map(move |outbound| {
+        let mut notes = vec![format!("up to {} records", outbound.records_max())];
+        notes.extend(outbound.infno().map(|infno| format!("transaction {infno}")));
+        notes.extend(Some(outbound.secrets_needed().join(", ")).filter(|names| !names.is_empty()).map(|names| format!("signed with {names}")));
+        notes.extend(outbound.idempotent().then(|| "idempotent".to_string()));
+        notes.extend(outbound.inquiry().map(|inquiry| format!("asked about by {inquiry}")));
+        [adapter.name().to_string(), "out".to_string(), outbound.message().to_string(), String::new(), String::new(), notes.join("; ")]
+    });
+    let documents = adapter.documents().iter().map(move |document| {
+        let form = document.content_type().split(';').next().unwrap_or_default().to_string();
+        [adapter.name().to_string(), "reply".to_string(), document.name().to_string(), form, String::new(), String::new()]
+    });
+    messages.chain(documents)
+}

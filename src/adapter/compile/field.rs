@@ -1,0 +1,166 @@
+//! `[inbound.fields]` -> rules, in the order of the canonical record.
+
+use std::rc::Rc;
+
+use toml::Spanned;
+
+use super::super::codes::CodeTable;
+use super::super::decode::rows::{Read, Rows, Rule};
+use super::super::inbound::Format;
+use super::super::kind::{DateForm, Kind};
+use super::super::manifest::{FieldManifest, InboundManifest};
+use super::{Compiler, Frame};
+use crate::error::did_you_mean;
+use crate::model::{Field, FieldId, FieldType};
+
+impl Compiler<'_> {
+    pub(super) fn rules(&mut self, rows: &mut Rows, block: &Spanned<InboundManifest>, frame: &Frame) {
+        let spec = frame.message;
+        let mapped = &block.get_ref().fields;
+        for (name, field) in mapped {
+            match spec.field(name.get_ref()) {
+                Some(id) => {
+                    if let Some(rule) = self.rule(rows, id, &spec.fields[id.0], field) {
+                        rows.rules.push(rule);
+                    }
+                }
+                None => {
+                    let near = did_you_mean(name.get_ref(), spec.fields.iter().map(|field| field.name));
+                    let names: Vec<&str> = spec.fields.iter().map(|field| field.name).collect();
+                    self.find(name, format!("`{}` is not a field of {}; it has {}{near}", name.get_ref(), spec.name, names.join(", ")));
+                }
+            }
+        }
+        let missing = spec.fields.iter().filter(|field| field.required && !mapped.iter().any(|(name, _)| name.get_ref() == field.name));
+        let missing: Vec<String> = missing.map(|field| format!("`{}` ({})", field.name, field.doc.trim_end_matches('.'))).collect();
+        if !missing.is_empty() && !mapped.is_empty() {
+            self.find(&block.get_ref().message, format!("{} requires fields that are not mapped: {}", spec.name, missing.join(", ")));
+        }
+        rows.rules.sort_by_key(|rule| rule.field);
+        if matches!(frame.format, Format::Json | Format::Ndjson) {
+            self.no_attributes(block.get_ref());
+        }
+    }
+
+    fn rule(&mut self, rows: &mut Rows, id: FieldId, field: &'static Field, block: &Spanned<FieldManifest>) -> Option<Rule> {
+        let manifest = block.get_ref();
+        let columns = self.columns(rows, block)?;
+        let agrees_with = manifest.agrees_with.as_ref().and_then(|path| self.column(&mut rows.tree, path));
+        let read = self.reading(field, block)?;
+        if let Some(default) = &manifest.default {
+            if manifest.required {
+                self.find(default, "a field with a default is never missing; remove `required` or `default`");
+            }
+            if let Err(reason) = read.check(default.get_ref()) {
+                self.find(default, format!("the default `{}` {reason}", default.get_ref()));
+            }
+        }
+        let default = manifest.default.as_ref().map(|default| default.get_ref().clone());
+        let private = manifest.private || field.private;
+        Some(Rule { field: id, columns, agrees_with, read, required: manifest.required || field.required, default, private })
+    }
+
+    fn columns(&mut self, rows: &mut Rows, block: &Spanned<FieldManifest>) -> Option<Vec<u16>> {
+        match (&block.get_ref().from, &block.get_ref().first_of) {
+            (Some(path), None) => self.column(&mut rows.tree, path).map(|column| vec![column]),
+            (None, Some(paths)) if paths.get_ref().is_empty() => {
+                self.find(paths, "`first_of` is empty; expected at least one path");
+                None
+            }
+            (None, Some(paths)) => paths.get_ref().iter().map(|path| self.column(&mut rows.tree, path)).collect(),
+            (Some(_), Some(paths)) => {
+                self.find(paths, "has both `from` and `first_of`; keep one");
+                None
+            }
+            (None, None) => {
+                self.find(block, "says neither `from` nor `first_of`; where does it come from?");
+                None
+            }
+        }
+    }
+
+    fn reading(&mut self, field: &Field, block: &Spanned<FieldManifest>) -> Option<Read> {
+        let manifest = block.get_ref();
+        let kind = self.kind(field, block)?;
+        if let (Some(max), false) = (&manifest.max, kind == Kind::Text) {
+            self.find(max, format!("`max` is for texts; {} is read as something else", field.name));
+        }
+        if let (Some(codes), false) = (&manifest.codes, kind == Kind::Code) {
+            self.find(codes, format!("`codes` is for codes; {} is read as something else", field.name));
+        }
+        let form = self.form(kind, manifest);
+        match (kind, field.holds) {
+            (Kind::Text, FieldType::Text(most)) => Some(Read::Text(self.max(manifest, most))),
+            (Kind::Code, holds) => {
+                let Some(codes) = &manifest.codes else {
+                    self.find(block, format!("{} holds a code and needs a table: codes = \"{}\" with codes/{}.csv", field.name, field.name, field.name));
+                    return None;
+                };
+                let table = self.table(codes)?;
+                self.codes(&table, holds)
+            }
+            _ => Some(Read::Slot(kind, form)),
+        }
+    }
+
+    fn codes(&mut self, table: &Rc<CodeTable>, holds: FieldType) -> Option<Read> {
+        match table.for_field(holds) {
+            Ok(meanings) => Some(Read::Codes { meanings, taken: table.taken() }),
+            Err(findings) => {
+                self.findings.extend(findings);
+                None
+            }
+        }
+    }
+
+    fn kind(&mut self, field: &Field, block: &Spanned<FieldManifest>) -> Option<Kind> {
+        let fitting = Kind::fitting(field.holds);
+        let Some(word) = &block.get_ref().kind else {
+            if field.holds == FieldType::Money {
+                self.find(block, format!("{} is money and needs its unit: kind = \"money_yuan\" or \"money_fen\"", field.name));
+                return None;
+            }
+            return Kind::of_word(fitting[0]);
+        };
+        let words: Vec<&str> = Kind::words().collect();
+        let kind = self.word(word, "a kind", &words, Kind::of_word)?;
+        if !fitting.contains(&word.get_ref().as_str()) {
+            self.find(word, format!("kind `{}` does not fit {}; expected {}", word.get_ref(), field.name, fitting.join(" or ")));
+            return None;
+        }
+        Some(kind)
+    }
+
+    fn form(&mut self, kind: Kind, manifest: &FieldManifest) -> DateForm {
+        let Some(word) = &manifest.format else { return DateForm::Either };
+        if !matches!(kind, Kind::Date | Kind::MonthOfDate) {
+            self.find(word, "`format` is for the kinds date and month_of_date");
+        }
+        let of_word = |word: &str| match word {
+            "yyyyMMdd" => Some(DateForm::Compact),
+            "yyyy-MM-dd" => Some(DateForm::Dashed),
+            _ => None,
+        };
+        self.word(word, "a form of dates", &["yyyyMMdd", "yyyy-MM-dd"], of_word).unwrap_or(DateForm::Either)
+    }
+
+    fn max(&mut self, manifest: &FieldManifest, most: u16) -> u16 {
+        match &manifest.max {
+            Some(max) if *max.get_ref() == 0 || *max.get_ref() > most => {
+                self.find(max, format!("max is {}; the canonical field holds 1 to {most} characters", max.get_ref()));
+                most
+            }
+            Some(max) => *max.get_ref(),
+            None => most,
+        }
+    }
+
+    fn no_attributes(&mut self, manifest: &InboundManifest) {
+        let fields = manifest.fields.iter().map(|(_, field)| field.get_ref());
+        let paths = fields.flat_map(|field| field.from.iter().chain(field.first_of.iter().flat_map(|paths| paths.get_ref())));
+        let paths: Vec<&Spanned<String>> = paths.chain(&manifest.record_index).chain([&manifest.idempotency_key]).collect();
+        for path in paths.into_iter().filter(|path| path.get_ref().contains('@')) {
+            self.find(path, format!("`{}` names an attribute; JSON has none", path.get_ref()));
+        }
+    }
+}

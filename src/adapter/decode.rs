@@ -1,0 +1,419 @@
+//! Decoding: a document of a partner -> head, then canonical records one by one.
+//!
+//! Memory stays constant whatever the document's size (JSON documents are held whole and bounded).
+//! A record that is wrong is refused and the next one read; a document that is wrong is refused
+//! whole by a [`PacketRefusal`], whatever was read of it before. Nothing here knows what a record
+//! means or whether it was seen before.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use encoding_rs::Encoding;
+
+use crate::model::{FieldId, Record, RecordSpec};
+
+mod charset;
+mod json;
+pub(super) mod rows;
+pub(super) mod tree;
+mod xml;
+
+pub use charset::EncodingRule;
+
+use super::inbound::{Endpoint, Format, Inbound};
+use charset::Charset;
+use tree::{Capture, State};
+
+/// Elements (or JSON objects and arrays) open at once.
+pub const DEPTH_MAX: usize = 16;
+/// Bytes of one tag with its attributes.
+pub const TAG_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of an element's name.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Bytes of text in one element, in UTF-8.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one record, in UTF-8.
+pub const RECORD_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes before the first record, in UTF-8.
+pub const HEAD_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes of a JSON document, in UTF-8; NDJSON and XML are streamed and have no such limit.
+pub const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Characters of a packet number.
+pub const PACKET_NO_CHARS_MAX: usize = 64;
+/// Characters of any other value kept of a head.
+pub const HEAD_VALUE_CHARS_MAX: usize = 200;
+/// Characters of refused content that are repeated.
+pub const CONTENT_CHARS_MAX: usize = 100;
+
+/// What a packet says about itself, complete.
+#[derive(Debug, Clone)]
+pub struct PacketHead {
+    /// The canonical record its lines are decoded to.
+    pub message: &'static RecordSpec,
+    /// The idempotency key.
+    pub packet_no: String,
+    /// The sender's word for the type of packet; empty where the endpoint has only one.
+    pub packet_type: String,
+    /// The sender says that it replaces an earlier packet of this number.
+    pub replaces: bool,
+    /// How many records the sender says it has.
+    pub declared_lines: Option<u64>,
+    pub encoding: &'static Encoding,
+    /// Values kept for the receipt, by the manifest's `head` names.
+    pub values: BTreeMap<String, String>,
+}
+
+/// As much of a head as was read of a packet that is refused whole.
+#[derive(Debug, Clone)]
+pub struct HeadSeen {
+    pub packet_no: Option<String>,
+    pub packet_type: Option<String>,
+    /// To answer in.
+    pub encoding: &'static Encoding,
+    pub values: BTreeMap<String, String>,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// The record is filled. `index` is the sender's record number if it gives one, else the position from 1.
+    Good {
+        index: u64,
+    },
+    Refused(Refusal),
+}
+
+/// Why one record is refused, as the receipt says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The sender's record number, else the position from 1.
+    pub index: u64,
+    /// The element in the sender's words.
+    pub element: String,
+    /// What it contained, cut to 100 characters; `None` when private or missing.
+    pub content: Option<String>,
+    pub reason: String,
+}
+
+/// What kind of wrong a packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Not well-formed, beyond a limit, or not of the expected shape.
+    Malformed,
+    Encoding,
+    UnknownType,
+    ControlTotal,
+    TooManyLines,
+    Empty,
+    MissingHead,
+    /// Its bytes could not be read to the end: a broken connection or compression, or our own disk.
+    Unreadable,
+}
+
+impl Kind {
+    /// The word used in samples, metrics and the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Malformed => "malformed",
+            Kind::Encoding => "encoding",
+            Kind::UnknownType => "unknown_type",
+            Kind::ControlTotal => "control_total",
+            Kind::TooManyLines => "too_many_lines",
+            Kind::Empty => "empty",
+            Kind::MissingHead => "missing_head",
+            Kind::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Why a packet is refused whole.
+#[derive(Debug, Clone)]
+pub struct PacketRefusal {
+    pub kind: Kind,
+    /// The element in the sender's words, where one is to blame.
+    pub element: Option<String>,
+    pub reason: String,
+    pub head: HeadSeen,
+}
+
+/// A refusal before the head is put to it.
+#[derive(Debug)]
+pub(super) struct Stop {
+    kind: Kind,
+    element: Option<String>,
+    reason: String,
+}
+
+impl Stop {
+    fn new(kind: Kind, reason: impl Into<String>) -> Stop {
+        Stop { kind, element: None, reason: reason.into() }
+    }
+
+    fn at(kind: Kind, element: &str, reason: impl Into<String>) -> Stop {
+        Stop { kind, element: Some(element.to_string()), reason: reason.into() }
+    }
+}
+
+/// Reads one packet; `Send`, so that it can run on a blocking thread.
+pub struct PacketReader<'a> {
+    inbound: &'a Inbound,
+    head: PacketHead,
+    source: Source<'a>,
+    capture: Capture,
+    lines_max: u64,
+    position: u64,
+    ended: bool,
+}
+
+enum Source<'a> {
+    Xml(Box<xml::XmlSource<'a>>),
+    Json(json::JsonSource<'a>),
+    Lines(json::LineSource<'a>),
+}
+
+impl Endpoint {
+    /// Reads a packet's head and settles what it is. `lines_max`: records it may have at most.
+    pub fn open<'a>(&'a self, body: Box<dyn BufRead + Send + 'a>, lines_max: u64) -> Result<PacketReader<'a>, PacketRefusal> {
+        let mut values = Capture::for_tree(self.tree());
+        let mut encoding = self.default_encoding();
+        self.begin(body, &mut values, &mut encoding)
+            .and_then(|(source, inbound)| {
+                let head = self.head(inbound, &values, encoding)?;
+                if let Some(lines) = head.declared_lines.filter(|lines| *lines > lines_max) {
+                    return Err(Stop::at(
+                        Kind::TooManyLines,
+                        inbound.lines_path(),
+                        format!("announces {lines} records; at most {lines_max} are taken in one packet"),
+                    ));
+                }
+                let capture = Capture::for_tree(&inbound.rows.tree);
+                Ok(PacketReader { inbound, head, source, capture, lines_max, position: 0, ended: false })
+            })
+            .map_err(|stop| self.refuse(stop, &values, encoding))
+    }
+
+    fn begin<'a>(
+        &'a self,
+        body: Box<dyn BufRead + Send + 'a>,
+        values: &mut Capture,
+        encoding: &mut &'static Encoding,
+    ) -> Result<(Source<'a>, &'a Inbound), Stop> {
+        let chars = Charset::open(body, self.encoding())?;
+        *encoding = chars.encoding();
+        match self.format() {
+            Format::Xml => {
+                let mut source = xml::XmlSource::new(chars, self.tree());
+                let found = source.read_head(values)?;
+                let inbound = self.select(values)?;
+                match found {
+                    None => return Err(Stop::at(Kind::Empty, &inbound.record, "the packet has no record; expected at least one")),
+                    Some(node) if node != inbound.record_node => {
+                        return Err(Stop::at(Kind::Malformed, &inbound.record, "records of another type of packet stand here"));
+                    }
+                    Some(_) => source.take_records(&inbound.rows.tree),
+                }
+                Ok((Source::Xml(Box::new(source)), inbound))
+            }
+            Format::Json => {
+                let mut source = json::JsonSource::read(chars, self.tree(), values)?;
+                let inbound = self.select(values)?;
+                if !source.take_records(inbound.record_node, &inbound.rows.tree) {
+                    return Err(Stop::at(Kind::Empty, &inbound.record, "the packet has no record; expected at least one"));
+                }
+                Ok((Source::Json(source), inbound))
+            }
+            Format::Ndjson => {
+                let mut source = json::LineSource::read_head(chars, self.tree(), values)?;
+                let inbound = self.select(values)?;
+                source.take_records(&inbound.rows.tree);
+                Ok((Source::Lines(source), inbound))
+            }
+        }
+    }
+
+    /// The complete head of a packet of that type.
+    fn head(&self, inbound: &Inbound, values: &Capture, encoding: &'static Encoding) -> Result<PacketHead, Stop> {
+        let packet_no = self.head_value(values, inbound.key, PACKET_NO_CHARS_MAX)?;
+        let packet_no = packet_no.ok_or_else(|| {
+            Stop::at(Kind::MissingHead, self.tree().path(inbound.key), "is missing or empty before the first record; the packet number is required")
+        })?;
+        let mut kept = BTreeMap::new();
+        for (name, column) in &inbound.head {
+            if let Some(text) = self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? {
+                kept.insert(name.clone(), text.to_string());
+            }
+        }
+        let replaces = match &inbound.replaces {
+            Some((column, word)) => self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? == Some(word.as_str()),
+            None => false,
+        };
+        let packet_type = inbound.select.as_ref().map_or_else(String::new, |(_, word)| word.clone());
+        let declared_lines = match inbound.lines {
+            Some(column) => Some(self.declared(values, column)?),
+            None => None,
+        };
+        Ok(PacketHead { message: inbound.message, packet_no: packet_no.to_string(), packet_type, replaces, declared_lines, encoding, values: kept })
+    }
+
+    fn declared(&self, values: &Capture, column: u16) -> Result<u64, Stop> {
+        let path = self.tree().path(column);
+        let Some(text) = self.head_value(values, column, HEAD_VALUE_CHARS_MAX)? else {
+            return Err(Stop::at(Kind::MissingHead, path, "is missing or empty before the first record; the number of records is required"));
+        };
+        let digits = text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let count = text.parse().ok().filter(|_| digits);
+        count.ok_or_else(|| Stop::at(Kind::ControlTotal, path, format!("is `{}`; expected the number of records", cut(text, 40))))
+    }
+
+    fn head_value<'v>(&self, values: &'v Capture, column: u16, chars_max: usize) -> Result<Option<&'v str>, Stop> {
+        let stop = |reason: String| Stop::at(Kind::Malformed, self.tree().path(column), reason);
+        match values.state(column) {
+            State::Repeated => return Err(stop("occurs more than once in the head; expected once".into())),
+            State::Nested => return Err(stop("contains something other than text; expected text only".into())),
+            State::Absent | State::Present => {}
+        }
+        let Some(text) = values.value(column) else { return Ok(None) };
+        if text.chars().count() > chars_max {
+            return Err(stop(format!("has {} characters; at most {chars_max} are taken", text.chars().count())));
+        }
+        if let Some(c) = text.chars().find(|c| c.is_control()) {
+            return Err(stop(format!("contains the control character U+{:04X}", c as u32)));
+        }
+        Ok(Some(text))
+    }
+
+    /// The inbound message whose selecting value stands in the head.
+    fn select(&self, values: &Capture) -> Result<&Inbound, Stop> {
+        let mut found = None;
+        for inbound in self.inbounds() {
+            let Some((column, word)) = &inbound.select else { return Ok(inbound) };
+            match self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? {
+                Some(text) if text == word => return Ok(inbound),
+                Some(text) => found = Some((*column, text)),
+                None => {}
+            }
+        }
+        let taken = self.inbounds().filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
+        let taken = taken.collect::<Vec<_>>().join(", ");
+        let column = self.inbounds().find_map(|inbound| inbound.select.as_ref().map(|(column, _)| *column)).unwrap_or_default();
+        match found {
+            Some((column, text)) => {
+                let reason = format!("is `{}`, a type this endpoint does not take; taken: {taken}", cut(text, CONTENT_CHARS_MAX));
+                Err(Stop::at(Kind::UnknownType, self.tree().path(column), reason))
+            }
+            None => {
+                let reason = format!("is missing or empty before the first record; expected the type of packet, one of {taken}");
+                Err(Stop::at(Kind::MissingHead, self.tree().path(column), reason))
+            }
+        }
+    }
+
+    /// A refusal with as much of the head as can be shown.
+    fn refuse(&self, stop: Stop, values: &Capture, encoding: &'static Encoding) -> PacketRefusal {
+        let shown = |column: u16, chars: usize| self.head_value(values, column, chars).ok().flatten().map(str::to_string);
+        let mut head = HeadSeen { packet_no: None, packet_type: None, encoding, values: BTreeMap::new() };
+        for inbound in self.inbounds() {
+            head.packet_no = head.packet_no.or_else(|| shown(inbound.key, PACKET_NO_CHARS_MAX));
+            head.packet_type = head.packet_type.or_else(|| inbound.select.as_ref().and_then(|(column, _)| shown(*column, HEAD_VALUE_CHARS_MAX)));
+            for (name, column) in &inbound.head {
+                if let Some(text) = shown(*column, HEAD_VALUE_CHARS_MAX) {
+                    head.values.entry(name.clone()).or_insert(text);
+                }
+            }
+        }
+        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head }
+    }
+}
+
+impl PacketReader<'_> {
+    pub fn head(&self) -> &PacketHead {
+        &self.head
+    }
+
+    /// An empty record of this packet's message, to be reused for every line.
+    pub fn new_record(&self) -> Record {
+        Record::new(self.head.message)
+    }
+
+    /// Records read so far; that of the latest line, from 1.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The sender's name of the element a field comes from; the field's own name where none is mapped.
+    pub fn element_of(&self, field: FieldId) -> &str {
+        self.inbound.element_of(field)
+    }
+
+    /// What the latest record says for a field, cut short; nothing for a private one. For refusals.
+    pub fn content_of(&self, field: FieldId) -> Option<String> {
+        self.inbound.rows.content(&self.capture, field)
+    }
+
+    /// Reads the next line into `record`; `None` at the end, after the control totals were checked.
+    pub fn next(&mut self, record: &mut Record) -> Result<Option<Line>, PacketRefusal> {
+        record.clear();
+        if self.ended {
+            return Ok(None);
+        }
+        let more = match &mut self.source {
+            Source::Xml(source) => source.next_record(&mut self.capture),
+            Source::Json(source) => source.next_record(&mut self.capture),
+            Source::Lines(source) => source.next_record(&mut self.capture),
+        };
+        self.ended = !matches!(more, Ok(true));
+        if !more.map_err(|stop| self.refuse(stop))? {
+            return self.check_totals().map(|()| None).map_err(|stop| self.refuse(stop));
+        }
+        self.position += 1;
+        if self.position > self.lines_max {
+            self.ended = true;
+            let reason = format!("the packet has more than {} records; send it in several packets", self.lines_max);
+            return Err(self.refuse(Stop::at(Kind::TooManyLines, &self.inbound.record, reason)));
+        }
+        Ok(Some(self.line(record)))
+    }
+
+    fn line(&self, record: &mut Record) -> Line {
+        let rows = &self.inbound.rows;
+        let filled = rows.index(&self.capture, self.position).and_then(|index| rows.fill(&self.capture, record, index).map(|()| index));
+        match filled {
+            Ok(index) => Line::Good { index },
+            Err(refusal) => Line::Refused(refusal),
+        }
+    }
+
+    fn check_totals(&self) -> Result<(), Stop> {
+        let found = self.position;
+        if found == 0 {
+            return Err(Stop::at(Kind::Empty, &self.inbound.record, "the packet has no record; expected at least one"));
+        }
+        match self.head.declared_lines {
+            Some(declared) if declared != found => {
+                let reason = format!("says {declared} records; the packet has {found}");
+                Err(Stop::at(Kind::ControlTotal, self.inbound.lines_path(), reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, stop: Stop) -> PacketRefusal {
+        let head = HeadSeen {
+            packet_no: Some(self.head.packet_no.clone()),
+            packet_type: Some(self.head.packet_type.clone()).filter(|word| !word.is_empty()),
+            encoding: self.head.encoding,
+            values: self.head.values.clone(),
+        };
+        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head }
+    }
+}
+
+/// At most so many characters of a text, control characters shown as `?`.
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
+    let clean = |c: char| if c.is_control() { '?' } else { c };
+    let mut short: String = text.chars().take(chars_max).map(clean).collect();
+    if text.chars().nth(chars_max).is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,157 @@
+//! Captured texts -> one canonical record, by the compiled rules of a manifest's field table.
+//!
+//! The first rule that is not met refuses the record, naming element, content and reason; content
+//! of private fields is never repeated.
+
+use super::tree::{Capture, PathTree, State};
+use super::{CONTENT_CHARS_MAX, Refusal, cut};
+use crate::adapter::codes::{Meaning, Taken};
+use crate::adapter::kind::{DateForm, Kind};
+use crate::model::{FieldId, Record, Slot};
+
+/// How one canonical field is filled.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) field: FieldId,
+    /// The first of these columns that has a value is taken.
+    pub(crate) columns: Vec<u16>,
+    /// A column that, where present, must say the same.
+    pub(crate) agrees_with: Option<u16>,
+    pub(crate) read: Read,
+    pub(crate) required: bool,
+    pub(crate) default: Option<String>,
+    pub(crate) private: bool,
+}
+
+/// How the text of a field is read.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// At most so many characters.
+    Text(u16),
+    /// By a table sorted by code, with what to say about other codes.
+    Codes {
+        meanings: Vec<Meaning>,
+        taken: String,
+    },
+    Slot(Kind, DateForm),
+}
+
+/// The compiled field table of one inbound message.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) tree: PathTree,
+    pub(crate) rules: Vec<Rule>,
+    /// Where the sender's record number is.
+    pub(crate) index: Option<u16>,
+}
+
+enum Value<'a> {
+    Slot(Slot),
+    Text(&'a str),
+}
+
+impl Rows {
+    /// The sender's number of the record, or `position` where it has none; a number that is none refuses the record.
+    pub(super) fn index(&self, capture: &Capture, position: u64) -> Result<u64, Refusal> {
+        let Some((column, text)) = self.index.and_then(|column| capture.value(column).map(|text| (column, text))) else { return Ok(position) };
+        let digits = text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits).ok_or_else(|| Refusal {
+            index: position,
+            element: self.tree.path(column).to_string(),
+            content: Some(cut(text, CONTENT_CHARS_MAX)),
+            reason: "expected a record number of at most 18 digits".into(),
+        })
+    }
+
+    /// Fills `record`, which must be empty.
+    pub(super) fn fill(&self, capture: &Capture, record: &mut Record, index: u64) -> Result<(), Refusal> {
+        self.rules.iter().try_for_each(|rule| rule.fill(capture, record).map_err(|(column, reason)| self.refusal(rule, capture, (index, column, reason))))
+    }
+
+    /// What the record latest captured says for a field; nothing for a private one.
+    pub(super) fn content(&self, capture: &Capture, field: FieldId) -> Option<String> {
+        let rule = self.rules.iter().find(|rule| rule.field == field && !rule.private)?;
+        rule.columns.iter().find_map(|column| capture.value(*column)).map(|text| cut(text, CONTENT_CHARS_MAX))
+    }
+
+    fn refusal(&self, rule: &Rule, capture: &Capture, (index, column, reason): (u64, u16, String)) -> Refusal {
+        let content = if rule.private { None } else { capture.value(column).map(|text| cut(text, CONTENT_CHARS_MAX)) };
+        Refusal { index, element: self.tree.path(column).to_string(), content, reason }
+    }
+}
+
+impl Rule {
+    /// Fills the field, or says which column is wrong and why.
+    fn fill(&self, capture: &Capture, record: &mut Record) -> Result<(), (u16, String)> {
+        for column in self.columns.iter().chain(&self.agrees_with) {
+            match capture.state(*column) {
+                State::Repeated => return Err((*column, "occurs more than once in the record; expected once".into())),
+                State::Nested => return Err((*column, "contains something other than text; expected text only".into())),
+                State::Absent | State::Present => {}
+            }
+        }
+        let found = self.columns.iter().find_map(|column| capture.value(*column).map(|text| (*column, text)));
+        let (column, text) = match (found, &self.default) {
+            (Some(found), _) => found,
+            (None, Some(default)) => (self.columns[0], default.as_str()),
+            (None, None) if self.required => return Err((self.columns[0], "is missing or empty; it is required".into())),
+            (None, None) => return Ok(()),
+        };
+        let value = self.read.value(text).map_err(|reason| (column, reason))?;
+        if let Some(other) = self.agrees_with
+            && let Some(text) = capture.value(other)
+        {
+            let twin = self.read.value(text).map_err(|reason| (other, reason))?;
+            if !value.same(&twin) {
+                return Err((other, "does not say the same as the element it must agree with".into()));
+            }
+        }
+        match value {
+            Value::Text(text) => record.set_text(self.field, text),
+            Value::Slot(slot) => record.set(self.field, slot),
+        }
+        Ok(())
+    }
+}
+
+impl Value<'_> {
+    fn same(&self, other: &Value<'_>) -> bool {
+        match (self, other) {
+            (Value::Slot(a), Value::Slot(b)) => a == b,
+            (Value::Text(a), Value::Text(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Read {
+    fn value<'a>(&'a self, text: &'a str) -> Result<Value<'a>, String> {
+        match self {
+            Read::Text(max) => bounded(text, *max).map(Value::Text),
+            Read::Slot(kind, form) => kind.read(text, *form).map(Value::Slot),
+            Read::Codes { meanings, taken } => match meanings.binary_search_by(|meaning| meaning.theirs.as_str().cmp(text)) {
+                Ok(at) => match &meanings[at].taken {
+                    Taken::Word(index) => Ok(Value::Slot(Slot::Code(*index))),
+                    Taken::Open(ours) => Ok(Value::Text(ours)),
+                    Taken::Refused(reason) => Err(reason.clone()),
+                },
+                Err(_) => Err(format!("is not a known code; {taken}")),
+            },
+        }
+    }
+
+    /// Whether `text` could be a value; for defaults in manifests.
+    pub(crate) fn check(&self, text: &str) -> Result<(), String> {
+        self.value(text).map(|_| ())
+    }
+}
+
+fn bounded(text: &str, max: u16) -> Result<&str, String> {
+    if text.len() > usize::from(max) && text.chars().count() > usize::from(max) {
+        return Err(format!("has {} characters; at most {max} are taken", text.chars().count()));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(format!("contains the control character U+{:04X}", c as u32)),
+        None => Ok(text),
+    }
+}

@@ -1,0 +1,132 @@
+//! Inbound messages as they run: endpoints, the messages served at each, their compiled paths.
+//!
+//! Built by `compile` from a manifest that was found to be right; nothing is checked again here.
+
+use encoding_rs::Encoding;
+
+use super::decode::EncodingRule;
+use super::decode::rows::Rows;
+use super::decode::tree::PathTree;
+use crate::model::{FieldId, RecordSpec};
+
+/// Form of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Xml,
+    Json,
+    Ndjson,
+}
+
+impl Format {
+    /// The words a manifest may use.
+    pub const WORDS: &'static [&'static str] = &["xml", "json", "ndjson"];
+
+    /// The format of a manifest's word.
+    pub fn of_word(word: &str) -> Option<Format> {
+        Some(match word {
+            "xml" => Format::Xml,
+            "json" => Format::Json,
+            "ndjson" => Format::Ndjson,
+            _ => return None,
+        })
+    }
+
+    /// The manifest's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Xml => "xml",
+            Format::Json => "json",
+            Format::Ndjson => "ndjson",
+        }
+    }
+}
+
+/// The last path segment a partner sends to, and the messages taken there.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(super) name: String,
+    pub(super) format: Format,
+    pub(super) encoding: EncodingRule,
+    pub(super) receipt: String,
+    /// Paths of all its messages' head values and records.
+    pub(super) tree: PathTree,
+    pub(super) inbounds: Vec<Inbound>,
+}
+
+/// One message.
+#[derive(Debug)]
+pub struct Inbound {
+    pub(super) message: &'static RecordSpec,
+    /// Path of one record, for refusals.
+    pub(super) record: String,
+    /// That path in the endpoint's tree.
+    pub(super) record_node: u32,
+    /// Head column and the word in it that selects this message.
+    pub(super) select: Option<(u16, String)>,
+    pub(super) key: u16,
+    pub(super) replaces: Option<(u16, String)>,
+    pub(super) lines: Option<u16>,
+    pub(super) lines_path: String,
+    /// Head values kept, by name.
+    pub(super) head: Vec<(String, u16)>,
+    pub(super) rows: Rows,
+}
+
+impl Endpoint {
+    /// The last path segment.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How the encoding of a document is found.
+    pub fn encoding(&self) -> EncodingRule {
+        self.encoding
+    }
+
+    /// What to answer in while the encoding of a document is not known.
+    pub fn default_encoding(&self) -> &'static Encoding {
+        self.encoding.default_encoding()
+    }
+
+    /// Name of the document that answers a packet.
+    pub fn receipt(&self) -> &str {
+        &self.receipt
+    }
+
+    /// The messages taken here.
+    pub fn inbounds(&self) -> impl Iterator<Item = &Inbound> {
+        self.inbounds.iter()
+    }
+
+    pub(super) fn tree(&self) -> &PathTree {
+        &self.tree
+    }
+}
+
+impl Inbound {
+    /// The canonical record its lines are decoded to.
+    pub fn message(&self) -> &'static RecordSpec {
+        self.message
+    }
+
+    /// The sender's word for this type of packet.
+    pub fn packet_type(&self) -> Option<&str> {
+        self.select.as_ref().map(|(_, word)| word.as_str())
+    }
+
+    /// The sender's name of the element a field comes from; the field's own name where none is mapped.
+    pub fn element_of(&self, field: FieldId) -> &str {
+        match self.rows.rules.iter().find(|rule| rule.field == field) {
+            Some(rule) => self.rows.tree.path(rule.columns[0]),
+            None => self.message.fields[field.0].name,
+        }
+    }
+
+    pub(super) fn lines_path(&self) -> &str {
+        &self.lines_path
+    }
+}

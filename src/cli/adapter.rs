@@ -1,0 +1,75 @@
+//! `ltcgw adapter`: check, test, list and scaffold adapter folders.
+
+use std::path::PathBuf;
+
+use super::{Done, Failure};
+use crate::adapter;
+
+/// Check, test, list and scaffold adapters.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Check folders as a compiler would; touches nothing outside.
+    Check(Folders),
+    /// Check folders and run their samples.
+    Test {
+        #[command(flatten)]
+        folders: Folders,
+        /// Write expected files that are missing or differ: look at the difference before committing it.
+        #[arg(long)]
+        bless: bool,
+    },
+    /// List what the adapters speak.
+    List {
+        /// Folder of the adapters.
+        #[arg(long, value_name = "DIR", default_value = "adapters")]
+        dir: PathBuf,
+    },
+    /// Make a folder that passes check and test, to start from.
+    New {
+        /// Kebab-case name of the system.
+        name: String,
+        #[arg(long, value_name = "DIR", default_value = "adapters")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Folders {
+    /// Adapters; all when none is named.
+    names: Vec<String>,
+    /// Folder of the adapters.
+    #[arg(long, value_name = "DIR", default_value = "adapters")]
+    dir: PathBuf,
+}
+
+pub(super) fn run(command: &Command) -> Done {
+    match command {
+        Command::Check(Folders { names, dir }) => {
+            let findings = adapter::check(dir, names);
+            if !findings.is_empty() {
+                return Err(Failure::Findings(findings));
+            }
+            println!("no problem found");
+        }
+        Command::Test { folders: Folders { names, dir }, bless } => {
+            let report = adapter::test(dir, names, *bless);
+            for path in &report.blessed {
+                println!("written: {}", path.display());
+            }
+            println!("{} samples passed, {} failed", report.passed, report.findings.len());
+            if !report.findings.is_empty() {
+                return Err(Failure::Findings(report.findings));
+            }
+        }
+        Command::List { dir } => {
+            let catalog = adapter::Catalog::load(dir)?;
+            print!("{}", adapter::list(&catalog));
+        }
+        Command::New { name, dir } => {
+            for path in adapter::scaffold(dir, name).map_err(|finding| vec![finding])? {
+                println!("{}", path.display());
+            }
+        }
+    }
+    Ok(())
+}

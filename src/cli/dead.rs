@@ -1,0 +1,86 @@
+//! `ltcgw dead`: deliveries that need a person.
+
+use std::path::PathBuf;
+
+use super::{Done, Failure, serve};
+use crate::config::Config;
+use crate::flow::dead::{self as flow, Decision};
+use crate::store::Store;
+
+/// Deliveries that need a person.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List dead letters, oldest first.
+    List {
+        /// Only those to this partner.
+        #[arg(long)]
+        to: Option<String>,
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// Show one with everything that was tried.
+    Show {
+        id: i64,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// Let one be delivered after all.
+    Retry {
+        id: i64,
+        /// The partner says it does not have it: send again without asking, under the same reference.
+        #[arg(long, conflicts_with = "delivered")]
+        send_again: bool,
+        /// The partner says it has it: count it as delivered.
+        #[arg(long)]
+        delivered: bool,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+}
+
+pub(super) async fn run(command: &Command) -> Done {
+    match command {
+        Command::List { to, limit, config } => list(config, to.as_deref(), *limit).await,
+        Command::Show { id, config } => show(config, *id).await,
+        Command::Retry { id, send_again, delivered, config } => {
+            let decision = match (send_again, delivered) {
+                (true, _) => Decision::SendAgain,
+                (_, true) => Decision::Delivered,
+                _ => Decision::Retry,
+            };
+            retry(config, *id, decision).await
+        }
+    }
+}
+
+/// The database of a configuration, for looking around beside a running gateway.
+pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
+    let config = Config::load(dir)?;
+    Ok(Store::open(serve::beside(&config)?, &[]).await?)
+}
+
+async fn list(config: &std::path::Path, to: Option<&str>, limit: i64) -> Done {
+    let store = store(config).await?;
+    print!("{}", flow::table(&flow::list(store.pool(), to, limit).await?));
+    Ok(())
+}
+
+async fn show(config: &std::path::Path, id: i64) -> Done {
+    let store = store(config).await?;
+    print!("{}", flow::page(&flow::show(store.pool(), id).await?));
+    Ok(())
+}
+
+async fn retry(config: &std::path::Path, id: i64, decision: Decision) -> Done {
+    let store = store(config).await?;
+    flow::decide(store.pool(), id, decision).await?;
+    let done = match decision {
+        Decision::Retry => "will be tried again; one of unknown outcome is asked about first",
+        Decision::SendAgain => "will be sent again under the same reference",
+        Decision::Delivered => "counts as delivered",
+    };
+    println!("delivery {id}: {done}");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! `ltcgw trace`: where a receipt, line or packet came from and went to, on one page.
+
+use std::path::PathBuf;
+
+use super::table::{Table, yuan};
+use super::{Done, Failure, dead};
+use crate::error::{Fault, Stage};
+use crate::flow::trace::{Traced, trace};
+use crate::store::trace::TracedLine;
+
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Receipt, detail or packet number.
+    number: String,
+    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    config: PathBuf,
+}
+
+pub(super) async fn run(options: &Options) -> Done {
+    let store = dead::store(&options.config).await?;
+    let traced = trace(&store, &options.number).await?;
+    if traced.is_empty() {
+        let text = format!("nothing is stored under {}; it was never received, or refused (see the sender's receipt)", options.number);
+        return Err(Failure::Fault(Fault::partner(Stage::Store, text)));
+    }
+    for one in &traced {
+        print!("{}", page(one));
+    }
+    Ok(())
+}
+
+/// Everything about one packet, as text.
+pub fn page(one: &Traced) -> String {
+    let packet = &one.packet;
+    let received = packet.received_at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S");
+    let mut text = format!("\npacket {} from {} ({}), received {received} +08:00\n", packet.packet_no, packet.sender, packet.message);
+    text += &format!(
+        "  {} lines: {} posted, {} refused, {} duplicate · {} yuan · digest {}… · adapter {}\n",
+        packet.lines_received,
+        packet.lines_posted,
+        packet.lines_refused,
+        packet.lines_duplicate,
+        yuan(packet.posted_fen.0),
+        packet.digest,
+        packet.adapter
+    );
+    if packet.replaced_by.is_some() {
+        text += "  replaced since by a packet of the same number: everything below was reversed\n";
+    }
+    for line in &one.lines {
+        text += &line_text(line);
+    }
+    for run in &one.runs {
+        text += &format!(
+            "  employee detail in packet {}: {} lines, employer {} yuan, employees {} yuan\n",
+            run.packet_no,
+            run.lines,
+            yuan(run.employer_paid.0),
+            yuan(run.employee_paid.0)
+        );
+    }
+    text += &postings(one);
+    text += &deliveries(one);
+    text
+}
+
+fn line_text(line: &TracedLine) -> String {
+    let mut text = format!(
+        "\n  line {} (record {}), receipt {}, employer {}, {} {}, in the treasury {}\n",
+        line.detail_no, line.record_index, line.receipt_no, line.employer_no, line.contribution_month, line.payment_kind, line.treasury_on
+    );
+    text += &format!("    paid: employer {} · employees {} · late fee {} · interest {}\n", line.paid.employer, line.paid.employees, line.paid.late_fee, line.paid.interest.0 + line.paid.other_interest.0);
+    text += &format!("    by rate {}: medical {} · long-term care {}\n", line.rate_id, line.paid.medical, line.paid.long_term_care);
+    for (says, is) in [
+        ("less was paid than base x rate", line.underpaid),
+        ("takes an earlier line back", line.revoke),
+        ("its packet was replaced: no longer in force", line.superseded),
+    ] {
+        if is {
+            text += &format!("    note: {says}\n");
+        }
+    }
+    if let Some(packet_no) = &line.revoked_in {
+        text += &format!("    note: taken back by packet {packet_no}\n");
+    }
+    text
+}
+
+fn postings(one: &Traced) -> String {
+    let mut table = Table::new(&["entry>", "kind", "account", "district", "month", "fund", "yuan>"]);
+    for posting in &one.postings {
+        table.row([
+            posting.entry_id.to_string(),
+            posting.kind.clone(),
+            posting.account.clone(),
+            posting.district.to_string(),
+            posting.contribution_month.to_string(),
+            posting.fund.clone(),
+            yuan(posting.fen.0),
+        ]);
+    }
+    let of = if one.lines.is_empty() { "postings of the packet" } else { "postings of the packet for these districts and months" };
+    format!("\n  {of}\n{}", table.render())
+}
+
+fn deliveries(one: &Traced) -> String {
+    if one.deliveries.is_empty() {
+        return "\n  nothing of it goes to a partner\n".into();
+    }
+    let mut table = Table::new(&["delivery>", "to", "records", "yuan>", "state", "outcome", "reference", "answer"]);
+    for delivery in &one.deliveries {
+        let of = &delivery.of;
+        table.row([
+            delivery.delivery_id.to_string(),
+            of.destination.clone(),
+            format!("{}..{}{}", of.first_record, of.last_record, if of.reversal { " reversed" } else { "" }),
+            yuan(of.fen.0),
+            delivery.state.clone(),
+            delivery.outcome.clone().unwrap_or_default(),
+            delivery.reference.clone().unwrap_or_default(),
+            delivery.answer.clone().unwrap_or_default(),
+        ]);
+    }
+    format!("\n  deliveries\n{}", table.render())
+}

@@ -1,0 +1,408 @@
+//! A partner's packet becomes posted money: read, checked, apportioned, posted, queued, answered.
+//!
+//! The reply goes out after the commit, so it means: durable, apportioned, posted, queued. No
+//! database connection is held while a partner's bytes arrive; nothing of a packet refused whole
+//! stays but a note.
+//!
+//! Two ways in. Small packets of a new number are read in place and committed in groups. All
+//! others are read on a thread of their own while their rows flow into COPY; when a number turns
+//! out to be taken, or a line takes another back, the packet is staged, compared with what is
+//! stored and read once more with the findings at hand.
+
+use std::sync::Arc;
+
+use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketRefusal, RefusalKind};
+use crate::config::Partner;
+use crate::error::{Fault, Stage};
+use crate::model::Month;
+use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket};
+use crate::store::lines::LineTable;
+use crate::store::replace::{Replaced, Replacement};
+use crate::store::verdicts::{Finding, STAGED};
+
+use super::Gateway;
+
+mod destinations;
+mod group;
+mod line;
+mod read;
+mod receipt;
+mod spool;
+
+pub use destinations::Destination;
+pub use group::Group;
+pub use spool::{Body, Spool, SpoolError, SpoolLimits};
+
+use line::Rules;
+use read::{Purpose, Reading, Sink, Stop, Tally, read_packet};
+use receipt::Replier;
+
+/// How often a packet is tried when others interfere at the same instant.
+const TRIES: usize = 5;
+/// Chunks of rows between the reading thread and the database.
+const CHUNKS_AHEAD: usize = 4;
+
+/// A packet as it arrived.
+#[derive(Clone)]
+pub struct Arrival {
+    pub partner: Arc<Partner>,
+    pub adapter: Arc<Adapter>,
+    /// The endpoint's name in the adapter.
+    pub endpoint: String,
+    pub body: Body,
+    pub received_at: jiff::Timestamp,
+}
+
+/// What the sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Vec<u8>,
+    /// What became of the lines; absent when the packet was refused whole or is a repeat.
+    pub counts: Option<Counts>,
+}
+
+/// Why a packet was not taken.
+enum Refused {
+    /// The sender must mend it: status and reason.
+    Whole { status: u16, reason: String, head: HeadSeen },
+    /// We could not; the sender may send it again.
+    Failed(Fault),
+}
+
+/// Takes a packet; a fault means that nothing was kept and the sender should send it again.
+pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Fault> {
+    match take(gateway, arrival).await {
+        Ok(reply) => Ok(reply),
+        Err(Refused::Failed(fault)) => Err(fault),
+        Err(Refused::Whole { status, reason, head }) => {
+            let packet_no = head.packet_no.as_deref();
+            tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
+            gateway.store.note_refusal(&arrival.partner.name, packet_no, &arrival.body.digest, status, &reason).await?;
+            replier(arrival, Some(head))?.refused(status, &reason)
+        }
+    }
+}
+
+/// The receipt for a body that never became a packet (too large, not gzip, cut off).
+pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str) -> Result<Reply, Fault> {
+    let endpoint = adapter.endpoint(endpoint).ok_or_else(|| no_endpoint(adapter, endpoint))?;
+    Replier { adapter, endpoint, head: None, received_at: jiff::Timestamp::now() }.refused(status, reason)
+}
+
+async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
+    let packet = Packet::open(gateway, arrival)?;
+    if arrival.body.in_memory() && !packet.head.replaces {
+        if let Some(reply) = packet.post_in_group().await? {
+            return Ok(reply);
+        }
+    }
+    packet.post_alone().await
+}
+
+/// A packet whose head has been read.
+struct Packet<'a> {
+    gateway: &'a Gateway,
+    arrival: &'a Arrival,
+    head: PacketHead,
+    table: LineTable,
+    sender_id: u16,
+    earliest: Month,
+    latest: Month,
+}
+
+impl<'a> Packet<'a> {
+    fn open(gateway: &'a Gateway, arrival: &'a Arrival) -> Result<Packet<'a>, Refused> {
+        let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| Refused::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
+        let receive = &gateway.config.gateway.receive;
+        let reader = endpoint.open(arrival.body.reader(), receive.lines_max).map_err(whole)?;
+        let head = reader.head().clone();
+        let table = match head.message.name {
+            "employee_collection" => LineTable::Employee,
+            _ => LineTable::Employer,
+        };
+        let unknown =
+            || Refused::Failed(Fault::operator(Stage::Config, format!("partner {} was added after the start; restart the gateway", arrival.partner.name)));
+        let sender_id = gateway.store.sender_id(&arrival.partner.name).ok_or_else(unknown)?;
+        let (earliest, latest) = months(gateway, arrival.received_at);
+        Ok(Packet { gateway, arrival, head, table, sender_id, earliest, latest })
+    }
+
+    /// The quick way; `None` when the packet must go the other.
+    async fn post_in_group(&self) -> Result<Option<Reply>, Refused> {
+        let packet_id = self.new_id().await?;
+        let mut sink = Sink::Memory(Default::default());
+        let tally = match self.read(packet_id, Purpose::Post(None), &mut sink) {
+            Ok(tally) => tally,
+            Err(Stop::NeedsComparison) => return Ok(None),
+            Err(stop) => return Err(refused(stop, &self.head)),
+        };
+        let mut rows = PacketRows::default();
+        if let Sink::Memory(lines) = sink {
+            match self.table {
+                LineTable::Employer => rows.employer_lines = lines,
+                LineTable::Employee => rows.employee_lines = lines,
+            }
+        }
+        let reply = self.finish(packet_id, None, tally, &mut rows).await?;
+        match self.gateway.group.commit(rows).await {
+            Ok(()) => {
+                (self.gateway.wake)();
+                Ok(Some(reply))
+            }
+            Err(PostError::Failed(fault)) => Err(Refused::Failed(fault)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The exact way: repeats, replacements, revocations, large packets.
+    async fn post_alone(&self) -> Result<Reply, Refused> {
+        let mut compare = false;
+        for _ in 0..TRIES {
+            let stored = self.gateway.store.find_packet(&self.arrival.partner.name, &self.head.packet_no).await.map_err(Refused::Failed)?;
+            let replaces = match stored {
+                Some(stored) if stored.digest == self.arrival.body.digest => return Ok(saved(stored)),
+                Some(stored) if self.head.replaces => Some(stored.packet_id),
+                Some(_) => return Err(self.conflict()),
+                None => None,
+            };
+            match self.post(replaces, compare).await {
+                Ok(reply) => {
+                    (self.gateway.wake)();
+                    return Ok(reply);
+                }
+                Err(Again::Compare) => compare = true,
+                Err(Again::Number) => {}
+                Err(Again::Never(refused)) => return Err(refused),
+            }
+        }
+        Err(Refused::Failed(Fault::later(Stage::Store, "other packets with the same numbers are being posted at this instant; send again")))
+    }
+
+    async fn post(&self, replaces: Option<i64>, compare: bool) -> Result<Reply, Again> {
+        let ids = self.gateway.store.ids(2).await.map_err(Refused::Failed)?;
+        let (packet_id, reversal_id) = (ids[0], ids[1]);
+        let posting = Posting::begin(&self.gateway.store).await?;
+        if let Some(old) = replaces {
+            let replacement = Replacement { old, new: packet_id, entry: reversal_id, at: self.arrival.received_at };
+            if let Replaced::RevokedBy(other) = posting.replace(replacement).await? {
+                let reason =
+                    format!("packet {} cannot be replaced: packet {other} has revoked lines of it; revoke and send single lines instead", self.head.packet_no);
+                return Err(Again::Never(Refused::Whole { status: 409, reason, head: seen(&self.head) }));
+            }
+        }
+        let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
+        let tally = self.stream(&posting, packet_id, Some(self.table.name()), findings).await?;
+        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        let mut rows = PacketRows::default();
+        let reply = self.finish(packet_id, replaces, tally, &mut rows).await?;
+        posting.write(rows).await?;
+        posting.commit().await?;
+        Ok(reply)
+    }
+
+    async fn compare(&self, posting: &Posting, packet_id: i64) -> Result<Vec<Finding>, Again> {
+        posting.make_staging(self.table).await?;
+        self.stream(posting, packet_id, None, None).await?;
+        Ok(posting.findings(self.table).await?)
+    }
+
+    /// Reads on a thread of its own while rows flow into the table; without a target, into staging.
+    async fn stream(&self, posting: &Posting, packet_id: i64, target: Option<&str>, findings: Option<Vec<Finding>>) -> Result<Tally, Again> {
+        let (chunks, rows) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
+        let stage = target.is_none();
+        let (gateway, arrival, head) = (self.gateway.clone(), self.arrival.clone(), self.head.clone());
+        let (table, sender_id, earliest, latest) = (self.table, self.sender_id, self.earliest, self.latest);
+        let reading = tokio::task::spawn_blocking(move || {
+            let packet = Packet { gateway: &gateway, arrival: &arrival, head, table, sender_id, earliest, latest };
+            let purpose = if stage { Purpose::Stage } else { Purpose::Post(findings.as_deref()) };
+            packet.read(packet_id, purpose, &mut Sink::stream(chunks))
+        });
+        let copied = posting.copy_lines(self.table, target.unwrap_or(STAGED), rows).await;
+        let read = reading.await.map_err(|error| Refused::Failed(Fault::later(Stage::Decode, format!("reading a packet ended unexpectedly: {error}"))))?;
+        match (read, copied) {
+            (Ok(tally), Ok(())) => Ok(tally),
+            (Ok(_) | Err(Stop::SinkClosed), Err(error)) => Err(error.into()),
+            (Err(Stop::NeedsComparison), _) => Err(Again::Compare),
+            (Err(stop), _) => Err(Again::Never(refused(stop, &self.head))),
+        }
+    }
+
+    fn read(&self, packet_id: i64, purpose: Purpose<'_>, sink: &mut Sink) -> Result<Tally, Stop> {
+        let receive = &self.gateway.config.gateway.receive;
+        let endpoint =
+            self.arrival.adapter.endpoint(&self.arrival.endpoint).ok_or_else(|| Stop::Failed(no_endpoint(&self.arrival.adapter, &self.arrival.endpoint)))?;
+        let mut reader = endpoint.open(self.arrival.body.reader(), receive.lines_max).map_err(Stop::Refused)?;
+        let reading = Reading {
+            rules: Rules { book: &self.gateway.book, earliest: self.earliest, latest: self.latest },
+            sender_id: self.sender_id,
+            packet_id,
+            table: self.table,
+            purpose,
+            destinations: &self.gateway.destinations,
+            listed_max: receive.refusals_listed_max,
+        };
+        read_packet(&mut reader, &reading, sink)
+    }
+
+    /// Turns the tally into rows and the receipt.
+    async fn finish(&self, packet_id: i64, replaces: Option<i64>, tally: Tally, rows: &mut PacketRows) -> Result<Reply, Refused> {
+        let reply = replier(self.arrival, Some(seen(&self.head))).and_then(|replier| replier.taken(tally.counts, &tally.listed)).map_err(Refused::Failed)?;
+        let mut ids = self.gateway.store.ids(1 + tally.ranges.len()).await.map_err(Refused::Failed)?.into_iter();
+        let entry_id = ids.next().unwrap_or(packet_id);
+        let postings: Vec<PostingRow<'_>> = tally
+            .totals
+            .postings()
+            .iter()
+            .map(|posting| PostingRow {
+                entry_id,
+                account: posting.account,
+                district: posting.district.number().cast_signed(),
+                contribution_month: posting.month.number(),
+                fund: posting.fund.word(),
+                fen: posting.amount.0,
+            })
+            .collect();
+        let packet = PacketRow {
+            packet_id,
+            sender: &self.arrival.partner.name,
+            packet_no: &self.head.packet_no,
+            message: self.head.message.name,
+            digest: self.arrival.body.digest,
+            adapter: self.arrival.adapter.name(),
+            adapter_digest: self.arrival.adapter.digest(),
+            received_at: self.arrival.received_at,
+            counts: tally.counts,
+            reply_type: &reply.content_type,
+            reply: &reply.body,
+            replaces,
+        };
+        let deliveries = ids.zip(&tally.ranges).map(|(delivery_id, range)| DeliveryRow {
+            delivery_id,
+            destination: &self.gateway.destinations[range.destination].partner,
+            message: &self.gateway.destinations[range.destination].message,
+            packet_id,
+            first_record: range.first,
+            last_record: range.last,
+            lines: range.lines,
+            fen: range.fen,
+        });
+        fill(rows, &packet, entry_id, &postings, deliveries).map_err(|error| failed(error.into()))?;
+        rows.refusals = tally.refusals;
+        rows.runs = tally.runs;
+        Ok(reply)
+    }
+
+    fn conflict(&self) -> Refused {
+        let reason = format!(
+            "packet number {} was used for other content; a new packet needs a new number, a corrected one must say that it replaces (SFCF=1)",
+            self.head.packet_no
+        );
+        Refused::Whole { status: 409, reason, head: seen(&self.head) }
+    }
+
+    async fn new_id(&self) -> Result<i64, Refused> {
+        Ok(self.gateway.store.ids(1).await.map_err(Refused::Failed)?[0])
+    }
+}
+
+fn fill<'a>(
+    rows: &mut PacketRows,
+    packet: &PacketRow<'_>,
+    entry_id: i64,
+    postings: &[PostingRow<'_>],
+    deliveries: impl Iterator<Item = DeliveryRow<'a>>,
+) -> std::io::Result<()> {
+    rows.add_packet(packet)?;
+    if !postings.is_empty() {
+        rows.add_entry(entry_id, packet.packet_id, packet.received_at, postings)?;
+    }
+    for delivery in deliveries {
+        rows.add_delivery(&delivery)?;
+    }
+    Ok(())
+}
+
+/// Whether and how a packet is tried again.
+enum Again {
+    /// A detail number is taken: compare with what is stored.
+    Compare,
+    /// The packet number was taken meanwhile: look again.
+    Number,
+    Never(Refused),
+}
+
+impl From<PostError> for Again {
+    fn from(error: PostError) -> Again {
+        match error {
+            PostError::NumberTaken => Again::Number,
+            PostError::DetailTaken => Again::Compare,
+            PostError::Failed(fault) => Again::Never(Refused::Failed(fault)),
+        }
+    }
+}
+
+impl From<Refused> for Again {
+    fn from(refused: Refused) -> Again {
+        Again::Never(refused)
+    }
+}
+
+fn failed(error: PostError) -> Refused {
+    match error {
+        PostError::Failed(fault) => Refused::Failed(fault),
+        PostError::NumberTaken | PostError::DetailTaken => Refused::Failed(Fault::later(Stage::Store, "a number was taken at this instant; send again")),
+    }
+}
+
+fn refused(stop: Stop, head: &PacketHead) -> Refused {
+    match stop {
+        Stop::Refused(refusal) => whole(refusal),
+        Stop::Failed(fault) if fault.origin == crate::error::Origin::Partner => Refused::Whole { status: 400, reason: fault.text, head: seen(head) },
+        Stop::Failed(fault) => Refused::Failed(fault),
+        Stop::NeedsComparison | Stop::SinkClosed => Refused::Failed(Fault::later(Stage::Store, "the database took no more rows; send again")),
+    }
+}
+
+fn whole(refusal: PacketRefusal) -> Refused {
+    let status = match refusal.kind {
+        RefusalKind::TooManyLines => 413,
+        // The body was complete and digested before: what cannot be read now is our own disk.
+        RefusalKind::Unreadable => return Refused::Failed(Fault::later(Stage::Decode, refusal.reason)),
+        _ => 400,
+    };
+    let reason = match &refusal.element {
+        Some(element) => format!("{element}: {}", refusal.reason),
+        None => refusal.reason,
+    };
+    Refused::Whole { status, reason, head: refusal.head }
+}
+
+fn saved(stored: StoredPacket) -> Reply {
+    Reply { status: 200, content_type: stored.reply_type, body: stored.reply, counts: None }
+}
+
+/// What a receipt repeats of a head.
+fn seen(head: &PacketHead) -> HeadSeen {
+    HeadSeen { packet_no: Some(head.packet_no.clone()), packet_type: Some(head.packet_type.clone()), encoding: head.encoding, values: head.values.clone() }
+}
+
+fn replier(arrival: &Arrival, head: Option<HeadSeen>) -> Result<Replier<'_>, Fault> {
+    let adapter: &Adapter = &arrival.adapter;
+    let endpoint = adapter.endpoint(&arrival.endpoint).ok_or_else(|| no_endpoint(adapter, &arrival.endpoint))?;
+    Ok(Replier { adapter, endpoint, head, received_at: arrival.received_at })
+}
+
+fn no_endpoint(adapter: &Adapter, endpoint: &str) -> Fault {
+    Fault::operator(Stage::Config, format!("adapter {} has no endpoint `{endpoint}`; its [[inbound]] or the partner's routes must be mended", adapter.name()))
+}
+
+/// Contribution months taken now, first and last.
+fn months(gateway: &Gateway, now: jiff::Timestamp) -> (Month, Month) {
+    let receive = &gateway.config.gateway.receive;
+    let today = now.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).date();
+    let this = Month::of(today).expect("the clock is between 1990 and 2199");
+    let latest = (0..receive.months_ahead_max).fold(this, |month, _| month.next());
+    (Month::parse_dashed(&receive.earliest_month).unwrap_or(this), latest)
+}

@@ -1,0 +1,216 @@
+//! One decoded record -> one checked collection line, apportioned by the rate of its month.
+//!
+//! Pure. Says which field is wrong and why; whether the line's number is new is not known here.
+
+use crate::ledger::{EmployerRate, PaymentKind, RateBook, StatedLine, assess};
+use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
+use crate::model::records::{employee_collection as person, employer_collection as employer};
+use crate::model::{Fen, FieldId, Month, Record};
+
+/// What lines are checked against.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    pub book: &'a RateBook,
+    pub earliest: Month,
+    pub latest: Month,
+}
+
+/// Why a line is refused: the canonical field at fault and the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineFault {
+    pub field: FieldId,
+    pub reason: String,
+}
+
+type Checked<T> = Result<T, LineFault>;
+
+/// The fields both kinds of line share, by their position in each record.
+struct HeadFields {
+    detail_no: FieldId,
+    transfer_type: FieldId,
+    pooling_area: FieldId,
+    district: FieldId,
+    levy_no: FieldId,
+    receipt_no: FieldId,
+    insurance: FieldId,
+    employer_no: FieldId,
+    contribution_month: FieldId,
+    payment_kind: FieldId,
+    remitted_on: FieldId,
+    treasury_on: FieldId,
+    tax_office: FieldId,
+    transfer_batch: FieldId,
+    transferred_at: FieldId,
+}
+
+/// The shared fields of a record module.
+macro_rules! head_fields {
+    ($record:ident) => {
+        HeadFields {
+            detail_no: $record::DETAIL_NO,
+            transfer_type: $record::TRANSFER_TYPE,
+            pooling_area: $record::POOLING_AREA,
+            district: $record::DISTRICT,
+            levy_no: $record::LEVY_NO,
+            receipt_no: $record::RECEIPT_NO,
+            insurance: $record::INSURANCE,
+            employer_no: $record::EMPLOYER_NO,
+            contribution_month: $record::CONTRIBUTION_MONTH,
+            payment_kind: $record::PAYMENT_KIND,
+            remitted_on: $record::REMITTED_ON,
+            treasury_on: $record::TREASURY_ON,
+            tax_office: $record::TAX_OFFICE,
+            transfer_batch: $record::TRANSFER_BATCH,
+            transferred_at: $record::TRANSFERRED_AT,
+        }
+    };
+}
+
+const EMPLOYER: HeadFields = head_fields!(employer);
+const PERSON: HeadFields = head_fields!(person);
+
+/// Checks an employer's line and apportions it; a revocation is left unapportioned, since it takes back what its original was.
+pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<EmployerLine<'r>> {
+    let head = head(record, index, rules, &EMPLOYER)?;
+    let rate = rate_in_force(record, &head, rules)?;
+    let stated = integer(record.decimal(employer::EMPLOYER_RATE), employer::EMPLOYER_RATE)?;
+    let mut line = EmployerLine {
+        head,
+        headcount: record.integer(employer::HEADCOUNT).map(|count| small(count, employer::HEADCOUNT)).transpose()?,
+        wages: record.money(employer::WAGES),
+        employer_base: need(record.money(employer::EMPLOYER_BASE), employer::EMPLOYER_BASE)?,
+        employee_base: record.money(employer::EMPLOYEE_BASE),
+        employer_rate: stated,
+        employee_rate: record.decimal(employer::EMPLOYEE_RATE).map(|rate| small(rate, employer::EMPLOYEE_RATE)).transpose()?,
+        paid: Paid {
+            employer: need(record.money(employer::EMPLOYER_PAID), employer::EMPLOYER_PAID)?,
+            employees: record.money(employer::EMPLOYEE_PAID).unwrap_or_default(),
+            late_fee: record.money(employer::LATE_FEE).unwrap_or_default(),
+            interest: record.money(employer::INTEREST).unwrap_or_default(),
+            other_interest: record.money(employer::OTHER_INTEREST).unwrap_or_default(),
+            ..Paid::default()
+        },
+        rate_id: rate.id(),
+        underpaid: false,
+    };
+    if !line.head.revoke {
+        line.underpaid = flags(&line, rate)?;
+        apportion(&mut line.paid, rate)?;
+    }
+    Ok(line)
+}
+
+fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<bool> {
+    let kind = PaymentKind::of_word(line.head.payment_kind).ok_or_else(|| fault(employer::PAYMENT_KIND, "is a kind of payment the ledger does not know"))?;
+    let stated =
+        StatedLine { kind, month: line.head.contribution_month, rate: i64::from(line.employer_rate), base: line.employer_base, paid: line.paid.employer };
+    assess(rate, &stated).map(|flags| flags.underpaid).map_err(|refusal| {
+        let field = employer::SPEC.field(refusal.field).unwrap_or(employer::EMPLOYER_RATE);
+        LineFault { field, reason: refusal.text }
+    })
+}
+
+/// Puts every amount of the line into the fund the rate names; the funds always add up to what was paid.
+fn apportion(paid: &mut Paid, rate: &EmployerRate) -> Checked<()> {
+    use crate::ledger::Fund;
+    let parts = rate.apportion(paid.employer);
+    let mut funds = [parts.get(Fund::Medical), parts.get(Fund::LongTermCare)];
+    for (fund, amount) in [
+        (rate.employee_paid_to(), paid.employees),
+        (rate.late_fee_to(), paid.late_fee),
+        (rate.interest_to(), paid.interest),
+        (rate.interest_to(), paid.other_interest),
+    ] {
+        let sum = &mut funds[fund.index()];
+        *sum = sum.checked_add(amount).ok_or_else(|| fault(employer::EMPLOYER_PAID, "the line's amounts add up to more than can be accounted for"))?;
+    }
+    [paid.medical, paid.long_term_care] = funds;
+    Ok(())
+}
+
+fn rate_in_force<'r>(record: &Record, head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r EmployerRate> {
+    let area = need(record.text(employer::POOLING_AREA), employer::POOLING_AREA)?;
+    rules.book.employer(area, head.contribution_month).ok_or_else(|| {
+        let reason =
+            format!("no employer rate of pooling area {area} is in force in {}; the rate files of this gateway must name one", head.contribution_month);
+        LineFault { field: employer::CONTRIBUTION_MONTH, reason }
+    })
+}
+
+/// Checks a person's line.
+pub fn employee_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<EmployeeLine<'r>> {
+    Ok(EmployeeLine {
+        head: head(record, index, rules, &PERSON)?,
+        person_no: need(record.text(person::PERSON_NO), person::PERSON_NO)?,
+        wage: record.money(person::WAGE),
+        employer_base: need(record.money(person::EMPLOYER_BASE), person::EMPLOYER_BASE)?,
+        employee_base: record.money(person::EMPLOYEE_BASE),
+        employer_rate: record.decimal(person::EMPLOYER_RATE).map(|rate| small(rate, person::EMPLOYER_RATE)).transpose()?,
+        employee_rate: record.decimal(person::EMPLOYEE_RATE).map(|rate| small(rate, person::EMPLOYEE_RATE)).transpose()?,
+        employer_paid: need(record.money(person::EMPLOYER_PAID), person::EMPLOYER_PAID)?,
+        employee_paid: record.money(person::EMPLOYEE_PAID).unwrap_or_default(),
+        late_fee: record.money(person::LATE_FEE).unwrap_or_default(),
+        interest: record.money(person::INTEREST).unwrap_or_default(),
+    })
+}
+
+fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &HeadFields) -> Checked<LineHead<'r>> {
+    let contribution_month = need(record.month(fields.contribution_month), fields.contribution_month)?;
+    if contribution_month < rules.earliest || contribution_month > rules.latest {
+        let reason = format!("contribution month {contribution_month} is out of range; taken are {} to {}", rules.earliest, rules.latest);
+        return Err(LineFault { field: fields.contribution_month, reason });
+    }
+    Ok(LineHead {
+        record_index,
+        detail_no: need(record.text(fields.detail_no), fields.detail_no)?,
+        revoke: record.code(fields.transfer_type) == Some("revoke"),
+        pooling_area: division(record, fields.pooling_area)?,
+        district: division(record, fields.district)?,
+        levy_no: record.text(fields.levy_no),
+        receipt_no: need(record.text(fields.receipt_no), fields.receipt_no)?,
+        insurance: need(record.code(fields.insurance), fields.insurance)?,
+        employer_no: need(record.text(fields.employer_no), fields.employer_no)?,
+        contribution_month,
+        payment_kind: need(record.code(fields.payment_kind), fields.payment_kind)?,
+        remitted_on: record.date(fields.remitted_on),
+        treasury_on: need(record.date(fields.treasury_on), fields.treasury_on)?,
+        tax_office: record.text(fields.tax_office),
+        transfer_batch: record.text(fields.transfer_batch),
+        transferred_at: record.datetime(fields.transferred_at),
+    })
+}
+
+/// A six-digit division code of GB/T 2260.
+fn division(record: &Record, field: FieldId) -> Checked<i32> {
+    let text = need(record.text(field), field)?;
+    let six_digits = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| six_digits).ok_or_else(|| fault(field, "is not mapped to a six-digit division code; the adapter's code table must"))
+}
+
+fn need<T>(value: Option<T>, field: FieldId) -> Checked<T> {
+    value.ok_or_else(|| fault(field, "is missing"))
+}
+
+fn integer(value: Option<i64>, field: FieldId) -> Checked<i32> {
+    small(need(value, field)?, field)
+}
+
+fn small(value: i64, field: FieldId) -> Checked<i32> {
+    i32::try_from(value).map_err(|_| fault(field, "is larger than can be right"))
+}
+
+fn fault(field: FieldId, reason: &str) -> LineFault {
+    LineFault { field, reason: reason.to_string() }
+}
+
+impl LineFault {
+    /// A fault in the money of a line of either kind.
+    pub fn paid(reason: String) -> LineFault {
+        LineFault { field: employer::EMPLOYER_PAID, reason }
+    }
+
+    /// Everything paid by the line, checked.
+    pub fn total(paid: &Paid) -> Checked<Fen> {
+        paid.total().ok_or_else(|| fault(employer::EMPLOYER_PAID, "the line's amounts add up to more than can be accounted for"))
+    }
+}

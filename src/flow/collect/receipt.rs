@@ -1,0 +1,91 @@
+//! The reply to a packet: a receipt in the sender's own format and encoding.
+//!
+//! Fills in what happened; the adapter's template says how it looks.
+
+use std::collections::BTreeMap;
+
+use encoding_rs::Encoding;
+use serde::Serialize;
+
+use super::Reply;
+use super::read::ListedRefusal;
+use crate::adapter::{Adapter, Endpoint, HeadSeen};
+use crate::error::Fault;
+use crate::store::collect::Counts;
+
+/// What a receipt template may use.
+#[derive(Debug, Serialize)]
+pub struct Receipt<'a> {
+    pub packet_no: &'a str,
+    pub packet_type: &'a str,
+    pub accepted: bool,
+    /// `0` taken, `1` refused whole.
+    pub code: &'a str,
+    pub message: String,
+    pub received_at: String,
+    pub encoding: &'a str,
+    pub head: &'a BTreeMap<String, String>,
+    pub counts: ReceiptCounts,
+    pub refused: &'a [ListedRefusal],
+    pub refused_listed: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct ReceiptCounts {
+    pub received: i32,
+    pub posted: i32,
+    pub refused: i32,
+    pub duplicate: i32,
+}
+
+/// Where the reply goes and how it is written.
+pub struct Replier<'a> {
+    pub adapter: &'a Adapter,
+    pub endpoint: &'a Endpoint,
+    pub head: Option<HeadSeen>,
+    pub received_at: jiff::Timestamp,
+}
+
+impl Replier<'_> {
+    /// The receipt of a packet that was taken, with the lines that were not.
+    pub fn taken(&self, counts: Counts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
+        let message = match (counts.refused, counts.duplicate) {
+            (0, 0) => "成功".to_string(),
+            (refused, duplicate) => format!("成功；退回 {refused} 条，重复 {duplicate} 条"),
+        };
+        let shown = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate };
+        let reply = self.reply(200, message, shown, refused)?;
+        Ok(Reply { counts: Some(counts), ..reply })
+    }
+
+    /// The receipt of a packet refused whole.
+    pub fn refused(&self, status: u16, reason: &str) -> Result<Reply, Fault> {
+        self.reply(status, reason.to_string(), ReceiptCounts::default(), &[])
+    }
+
+    fn reply(&self, status: u16, message: String, counts: ReceiptCounts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
+        let nothing = BTreeMap::new();
+        let encoding: &'static Encoding = self.head.as_ref().map_or(self.endpoint.default_encoding(), |head| head.encoding);
+        let accepted = status == 200;
+        let receipt = Receipt {
+            packet_no: self.head.as_ref().and_then(|head| head.packet_no.as_deref()).unwrap_or_default(),
+            packet_type: self.head.as_ref().and_then(|head| head.packet_type.as_deref()).unwrap_or_default(),
+            accepted,
+            code: if accepted { "0" } else { "1" },
+            message,
+            received_at: self.received_at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            encoding: encoding.name(),
+            head: self.head.as_ref().map_or(&nothing, |head| &head.values),
+            counts,
+            refused,
+            refused_listed: refused.len(),
+        };
+        let document = self.adapter.document(self.endpoint.receipt()).ok_or_else(|| {
+            Fault::operator(crate::error::Stage::Render, format!("adapter {} has no document `{}`", self.adapter.name(), self.endpoint.receipt()))
+        })?;
+        let text = document.render(&receipt)?;
+        let (body, _, _) = encoding.encode(&text);
+        let content_type = format!("{}; charset={}", document.content_type(), encoding.name());
+        Ok(Reply { status, content_type, body: body.into_owned(), counts: None })
+    }
+}

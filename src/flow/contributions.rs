@@ -1,0 +1,85 @@
+//! What a destination is told of posted lines: the body its adapter's template renders.
+//!
+//! Only lines that bring the destination's fund something, so the LTC system sees nothing of
+//! months before long-term care insurance began. Rendered when sent, never stored.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::collect::Destination;
+use super::deliver::Content;
+use crate::error::{Fault, Stage};
+use crate::ledger::Fund;
+use crate::store::Store;
+use crate::store::contributions::Contribution;
+use crate::store::delivery::Delivery;
+
+/// Reads contributions for every destination.
+pub struct Contributions {
+    pub store: Store,
+    pub destinations: Arc<[Destination]>,
+}
+
+impl Content for Contributions {
+    fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
+        self.read(delivery).boxed()
+    }
+}
+
+impl Contributions {
+    async fn read(&self, delivery: &Delivery) -> Result<Value, Fault> {
+        let of = &delivery.of;
+        let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}", delivery.delivery_id));
+        let destination = self.destinations.iter().find(|destination| destination.partner == of.destination);
+        let destination = destination.ok_or_else(|| gone("its destination no longer receives contributions; restore its entry in partners.toml"))?;
+        let (sender, packet_no) = self.store.packet_name(of.packet_id).await?.ok_or_else(|| gone("its packet is not in the database"))?;
+        let lines = self.store.contributions(of.packet_id, of.first_record, of.last_record).await?;
+        let lines: Vec<Value> = lines.iter().filter(|line| share(destination.fund, line) != 0).map(|line| document(line, of.reversal)).collect();
+        if lines.len() != usize::try_from(of.lines).unwrap_or_default() {
+            return Err(gone("it names other lines than are stored; this is a mistake in the gateway"));
+        }
+        Ok(json!({
+            "delivery": {
+                "id": delivery.delivery_id, "packet_no": packet_no, "sender": sender,
+                "lines": of.lines, "fen": of.fen.0, "reversal": of.reversal,
+            },
+            "lines": lines,
+        }))
+    }
+}
+
+fn share(fund: Fund, line: &Contribution) -> i64 {
+    match fund {
+        Fund::Medical => line.medical.0,
+        Fund::LongTermCare => line.long_term_care.0,
+    }
+}
+
+fn document(line: &Contribution, reversal: bool) -> Value {
+    let sign = if reversal { -1 } else { 1 };
+    json!({
+        "detail_no": line.detail_no,
+        "transfer_type": if line.revoke { "revoke" } else { "new" },
+        "pooling_area": line.pooling_area.to_string(),
+        "district": line.district.to_string(),
+        "receipt_no": line.receipt_no,
+        "levy_no": line.levy_no,
+        "employer_no": line.employer_no,
+        "contribution_month": line.contribution_month.number().to_string(),
+        "payment_kind": line.payment_kind,
+        "headcount": line.headcount,
+        "employer_base_fen": line.employer_base.0,
+        "employee_base_fen": line.employee_base.map(|base| base.0),
+        "employer_rate_millionths": line.employer_rate,
+        "employer_paid_fen": sign * line.employer_paid.0,
+        "employee_paid_fen": sign * line.employee_paid.0,
+        "late_fee_fen": sign * line.late_fee.0,
+        "interest_fen": sign * line.interest.0,
+        "medical_fen": sign * line.medical.0,
+        "long_term_care_fen": sign * line.long_term_care.0,
+        "treasury_on": line.treasury_on.to_string(),
+    })
+}

@@ -1,0 +1,129 @@
+//! Joins a partner's adapter and the link to it for the dispatcher: what is said, and how it gets there.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::deliver::{Failure, Pace, Speaker, Wire};
+use crate::adapter::{Adapter, Outbound, RenderContext, Secrets};
+use crate::config::{Outbound as Entry, Partner};
+use crate::error::{Fault, Stage};
+use crate::link::{Certainty, Client, Pacer};
+use crate::model::{Answer, Request, Verdict};
+
+/// One outbound message of one partner.
+pub struct AdapterSpeaker {
+    adapter: Arc<Adapter>,
+    message: String,
+    partner: Partner,
+    secrets: Arc<Secrets>,
+}
+
+impl AdapterSpeaker {
+    /// Checks that adapter and partner entry have all the message needs; a fault lists what is missing.
+    pub fn new(adapter: Arc<Adapter>, partner: &Partner, secrets: Arc<Secrets>, message: &str) -> Result<AdapterSpeaker, Fault> {
+        let speaker = AdapterSpeaker { adapter, message: message.to_string(), partner: partner.clone(), secrets };
+        let missing = speaker.outbound()?.check(&partner.settings, &speaker.secrets);
+        if missing.is_empty() {
+            Ok(speaker)
+        } else {
+            Err(Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, missing.join("; "))))
+        }
+    }
+
+    fn outbound(&self) -> Result<&Outbound, Fault> {
+        named(&self.adapter, &self.message)
+    }
+
+    fn render_as(&self, outbound: &Outbound, body: Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
+        outbound.render(&RenderContext { body, settings: &self.partner.settings, secrets: &self.secrets, reference, at })
+    }
+}
+
+pub(super) fn named<'a>(adapter: &'a Adapter, message: &str) -> Result<&'a Outbound, Fault> {
+    adapter.outbound(message).ok_or_else(|| {
+        let text = format!("adapter {} has no outbound message `{message}`; mend `receives` in partners.toml or the adapter", adapter.name());
+        Fault::operator(Stage::Config, text)
+    })
+}
+
+impl Speaker for AdapterSpeaker {
+    fn digest(&self) -> [u8; 32] {
+        self.adapter.digest()
+    }
+
+    fn reference(&self, at: jiff::Timestamp, serial: u64) -> Result<String, Fault> {
+        Ok(self.outbound()?.new_reference(&self.partner.settings, at, serial))
+    }
+
+    fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
+        self.render_as(self.outbound()?, body.clone(), reference, at)
+    }
+
+    fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
+        self.outbound().map_or_else(|fault| unknown(&fault), |outbound| outbound.judge(answer, reference))
+    }
+
+    fn idempotent(&self) -> bool {
+        self.outbound().is_ok_and(Outbound::idempotent)
+    }
+
+    fn inquiry(&self, reference: &str, at: jiff::Timestamp, serial: u64) -> Option<Result<(String, Request), Fault>> {
+        let outbound = self.outbound().ok()?;
+        let message = outbound.inquiry()?;
+        Some(named(&self.adapter, message).and_then(|inquiry| {
+            let own = inquiry.new_reference(&self.partner.settings, at, serial);
+            let body = json!({ "inquiry": { "reference": reference, "infno": outbound.infno().unwrap_or_default() } });
+            Ok((own.clone(), self.render_as(inquiry, body, &own, at)?))
+        }))
+    }
+
+    fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict {
+        let inquiry = self.outbound().and_then(|outbound| named(&self.adapter, outbound.inquiry().unwrap_or_default()));
+        inquiry.map_or_else(|fault| unknown(&fault), |inquiry| inquiry.judge(answer, own_reference))
+    }
+}
+
+fn unknown(fault: &Fault) -> Verdict {
+    Verdict { outcome: crate::model::Outcome::Unknown, text: fault.text.clone(), retry_after: None }
+}
+
+/// The link to one partner.
+pub struct LinkWire {
+    client: Client,
+    per_second: NonZeroU32,
+}
+
+impl LinkWire {
+    pub fn new(entry: &Entry) -> Result<LinkWire, Fault> {
+        Ok(LinkWire { client: Client::new(entry)?, per_second: NonZeroU32::new(entry.requests_per_second).unwrap_or(NonZeroU32::MIN) })
+    }
+}
+
+impl Wire for LinkWire {
+    fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>> {
+        let answer = self.client.send(request, deadline).map(|sent| {
+            sent.map_err(|failure| match failure.certainty {
+                Certainty::NotSent => Failure::NotSent(failure.text),
+                Certainty::Unknown => Failure::Unknown(failure.text),
+            })
+        });
+        answer.boxed()
+    }
+
+    fn pacer(&self) -> Box<dyn Pace> {
+        Box::new(LinkPace(Pacer::new(self.per_second)))
+    }
+}
+
+struct LinkPace(Pacer);
+
+impl Pace for LinkPace {
+    fn turn(&self) -> BoxFuture<'_, ()> {
+        self.0.pass().boxed()
+    }
+}

@@ -1,0 +1,127 @@
+//! Every area's rates, read once from a folder, looked up by area and contribution month.
+//!
+//! The rate of the contribution month counts, whenever the money comes. Look-ups return references
+//! and are cheap enough to be made for every line of a packet.
+
+use std::path::{Path, PathBuf};
+
+use super::rate::{EmployerRate, FundRate, IndividualRate};
+use super::rate_check::{self, Report};
+use super::rate_file;
+use super::terms::Segment;
+use crate::error::Finding;
+use crate::model::Month;
+
+/// The rates of every pooling area.
+#[derive(Debug, Clone, Default)]
+pub struct RateBook {
+    /// Sorted by code.
+    areas: Vec<Area>,
+}
+
+/// The rates of one pooling area.
+#[derive(Debug, Clone)]
+pub(super) struct Area {
+    pub code: String,
+    /// Sorted by first month; no two overlap.
+    pub employer: Vec<EmployerRate>,
+    pub individual: Vec<IndividualRate>,
+    pub funds: Vec<FundRate>,
+}
+
+impl RateBook {
+    /// Reads every `*.toml` of a folder; on failure returns every problem found, with line and column.
+    pub fn load(dir: &Path) -> Result<RateBook, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let mut book = RateBook::default();
+        let mut owners: Vec<(String, String)> = Vec::new();
+        for path in rate_files(dir).map_err(|finding| vec![finding])? {
+            let file = path.display().to_string();
+            match std::fs::read_to_string(&path) {
+                Ok(source) => book.read(&file, &source, &mut owners, &mut findings),
+                Err(error) => findings.push(Finding::new(file, None, format!("cannot be read: {error}; expected UTF-8 text in TOML"))),
+            }
+        }
+        book.areas.sort_by(|a, b| a.code.cmp(&b.code));
+        if findings.is_empty() { Ok(book) } else { Err(findings) }
+    }
+
+    /// Adds one file's area.
+    fn read(&mut self, file: &str, source: &str, owners: &mut Vec<(String, String)>, findings: &mut Vec<Finding>) {
+        let parsed = match rate_file::parse(file, source) {
+            Ok(parsed) => parsed,
+            Err(finding) => return findings.push(finding),
+        };
+        let mut report = Report { file, source, findings };
+        let area = rate_check::area(&parsed, &mut report);
+        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with(&format!("{}-", area.code)) {
+            report.add(&parsed.area.span(), format!("area `{}` in a file named `{name}`; expected the name to be `{}-<city>.toml`", area.code, area.code));
+        }
+        if let Some((_, other)) = owners.iter().find(|(code, _)| *code == area.code) {
+            report.add(&parsed.area.span(), format!("area `{}` is already defined in {other}; put all rules of an area in one file", area.code));
+        }
+        owners.push((area.code.clone(), file.to_string()));
+        self.areas.push(area);
+    }
+
+    /// The employer's combined rate of an area in a contribution month.
+    pub fn employer(&self, area: &str, month: Month) -> Option<&EmployerRate> {
+        let rates = &self.area(area)?.employer;
+        let after = rates.partition_point(|rate| rate.terms().period.from <= month);
+        rates[..after].last().filter(|rate| rate.terms().period.contains(month))
+    }
+
+    /// The share of an individual; where it depends on age, nothing without one.
+    pub fn individual(&self, area: &str, month: Month, segment: Segment, age: Option<u8>) -> Option<&IndividualRate> {
+        let rates = &self.area(area)?.individual;
+        rates.iter().find(|rate| rate.segment() == segment && rate.terms().period.contains(month) && rate.ages().contains(age))
+    }
+
+    /// What pooled fund and government pay for a segment.
+    pub fn funds(&self, area: &str, month: Month, segment: Segment) -> impl Iterator<Item = &FundRate> {
+        let rates = self.area(area).map_or(&[][..], |area| &area.funds);
+        rates.iter().filter(move |rate| rate.segment() == segment && rate.terms().period.contains(month))
+    }
+
+    /// The codes of the areas with rates, in order.
+    pub fn areas(&self) -> impl Iterator<Item = &str> {
+        self.areas.iter().map(|area| area.code.as_str())
+    }
+
+    /// Every rule with keys no source confirms, as (rule id, keys): to be confirmed before going live.
+    pub fn open_choices(&self) -> Vec<(&str, &[String])> {
+        let areas = self.areas.iter();
+        areas
+            .flat_map(|area| {
+                let employer = area.employer.iter().map(|rate| (rate.id(), rate.terms()));
+                let individual = area.individual.iter().map(|rate| (rate.id(), rate.terms()));
+                let funds = area.funds.iter().map(|rate| (rate.id(), rate.terms()));
+                employer.chain(individual).chain(funds)
+            })
+            .filter(|(_, terms)| !terms.open.is_empty())
+            .map(|(id, terms)| (id, terms.open.as_slice()))
+            .collect()
+    }
+
+    fn area(&self, code: &str) -> Option<&Area> {
+        let found = self.areas.binary_search_by(|area| area.code.as_str().cmp(code)).ok()?;
+        Some(&self.areas[found])
+    }
+}
+
+/// The rate files of a folder by name; a folder without any is a finding.
+fn rate_files(dir: &Path) -> Result<Vec<PathBuf>, Finding> {
+    let folder = dir.display().to_string();
+    let unreadable = |error: std::io::Error| Finding::new(folder.clone(), None, format!("cannot be read: {error}; expected the folder of the rate files"));
+    let entries = std::fs::read_dir(dir).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Finding::new(folder, None, "holds no rate file; expected at least one `<area>-<city>.toml`"));
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

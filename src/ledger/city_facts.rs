@@ -1,0 +1,175 @@
+//! The shipped rate files say what their cities decided, on both sides of each effective date.
+
+use super::assess::{Flags, PaymentKind, StatedLine, assess};
+use super::book::RateBook;
+use super::fund::Fund;
+use super::properties::shipped;
+use super::terms::{Basis, Channel, Frequency, Mode, Payer, Segment};
+use crate::model::{Fen, Month};
+
+fn month(text: &str) -> Month {
+    Month::parse_dashed(text).unwrap()
+}
+
+/// Whole, medical and LTC part of the employer's rate in millionths.
+fn employer(book: &RateBook, area: &str, at: &str) -> Option<(i64, i64, i64)> {
+    let rate = book.employer(area, month(at))?;
+    let parts: Vec<_> = rate.parts().collect();
+    Some((rate.whole(), parts[Fund::Medical.index()].1, parts[Fund::LongTermCare.index()].1))
+}
+
+/// Millionths and basis of an individual's share.
+fn individual(book: &RateBook, area: &str, at: &str, who: (Segment, Option<u8>)) -> Option<(i64, Basis)> {
+    match book.individual(area, month(at), who.0, who.1)?.terms().mode {
+        Mode::Rate { millionths, basis } => Some((millionths, basis)),
+        Mode::Fixed(_) | Mode::Waived => None,
+    }
+}
+
+#[test]
+fn nannings_employers_paid_7_30_percent_all_medical_until_ltc_started_in_march_2021() {
+    let book = shipped();
+    assert_eq!(employer(&book, "450100", "2021-02"), Some((73_000, 73_000, 0)));
+    assert_eq!(employer(&book, "450100", "2021-03"), Some((69_500, 68_000, 1_500)));
+    assert_eq!(employer(&book, "450100", "2026-11"), Some((69_500, 68_000, 1_500)));
+    assert_eq!(employer(&book, "450100", "2009-12"), None);
+    assert_eq!(book.employer("450100", month("2021-02")).unwrap().id(), "450100/employer/2010-01");
+    assert_eq!(book.employer("450100", month("2021-03")).unwrap().id(), "450100/employer/2021-03");
+    assert_eq!(book.employer("450100", month("2021-03")).unwrap().remainder(), Fund::Medical);
+}
+
+#[test]
+fn nannings_individuals_pay_from_the_personal_account_since_march_2021() {
+    let book = shipped();
+    let at = |at: &str, segment| individual(&book, "450100", at, (segment, None));
+    assert_eq!(at("2021-03", Segment::Active), Some((1_500, Basis::OwnBase)));
+    assert_eq!(at("2021-03", Segment::Retired), Some((1_500, Basis::OwnPensionLastYear)));
+    assert_eq!(at("2021-03", Segment::Flexible), Some((3_000, Basis::OwnBase)));
+    assert_eq!(at("2021-03", Segment::Unemployed), Some((3_000, Basis::OwnBase)));
+    assert_eq!(at("2021-03", Segment::Resident), None);
+    assert_eq!(at("2021-02", Segment::Active), None);
+    let active = book.individual("450100", month("2021-10"), Segment::Active, Some(30)).unwrap();
+    assert_eq!(active.id(), "450100/individual/2021-03/active");
+    assert_eq!((active.terms().channel, active.terms().frequency), (Channel::PersonalAccount, Frequency::Monthly));
+    // 0.15 % of 4,321.00 yuan is 6.4815
+    assert_eq!(active.terms().due(Fen(432_100)), Fen(648));
+}
+
+#[test]
+fn chongqing_takes_a_tenth_of_a_percent_from_each_side() {
+    let book = shipped();
+    let rate = book.employer("500100", month("2025-01")).unwrap();
+    assert_eq!(rate.parts().nth(Fund::LongTermCare.index()), Some((Fund::LongTermCare, 1_000)));
+    assert_eq!(rate.terms().carved_out_of, Some(Fund::Medical));
+    assert_eq!(individual(&book, "500100", "2025-01", (Segment::Active, None)), Some((1_000, Basis::OwnBase)));
+    let flexible = book.individual("500100", month("2025-01"), Segment::Flexible, None).unwrap();
+    assert_eq!(flexible.terms().mode, Mode::Rate { millionths: 2_000, basis: Basis::CityAverageBase });
+    assert_eq!(flexible.terms().frequency, Frequency::YearlyOrMonthly);
+}
+
+#[test]
+fn chengdus_active_pay_twice_as_much_once_they_are_over_forty() {
+    let book = shipped();
+    let active = |age| individual(&book, "510100", "2025-01", (Segment::Active, age)).map(|(rate, _)| rate);
+    assert_eq!((active(Some(40)), active(Some(41))), (Some(1_000), Some(2_000)));
+    assert_eq!(active(None), None, "without an age nobody knows the rate");
+    assert_eq!(individual(&book, "510100", "2025-01", (Segment::Retired, Some(70))), Some((3_000, Basis::AccountCreditBase)));
+    let rate = book.employer("510100", month("2025-01")).unwrap();
+    assert_eq!(rate.parts().nth(Fund::LongTermCare.index()), Some((Fund::LongTermCare, 2_000)));
+    assert_eq!(rate.terms().carved_out_of, Some(Fund::Medical));
+}
+
+#[test]
+fn hainan_carves_ltc_out_of_the_medical_rate_from_january_2026() {
+    let book = shipped();
+    let (before, medical_before, care_before) = employer(&book, "460000", "2025-12").unwrap();
+    let (after, medical_after, care_after) = employer(&book, "460000", "2026-01").unwrap();
+    assert_eq!((care_before, care_after), (0, 1_500));
+    assert_eq!(before, after, "employers pay no more than before");
+    assert_eq!(medical_before - medical_after, 1_500);
+    assert_eq!(book.employer("460000", month("2026-01")).unwrap().terms().carved_out_of, Some(Fund::Medical));
+    assert_eq!(individual(&book, "460000", "2025-12", (Segment::Active, None)), None);
+    assert_eq!(individual(&book, "460000", "2026-01", (Segment::Active, None)).map(|(rate, _)| rate), Some(1_500));
+}
+
+#[test]
+fn every_choice_no_source_confirms_is_marked_open() {
+    let book = shipped();
+    assert_eq!(book.areas().collect::<Vec<_>>(), ["450100", "460000", "500100", "510100"]);
+    let open = book.open_choices();
+    for (rule, key) in [
+        ("450100/employer/2021-03", "late_fee_to"),
+        ("500100/employer/2022-01", "rate"),
+        ("510100/employer/2010-01", "rate"),
+        ("460000/employer/2026-01", "rate"),
+    ] {
+        assert!(open.iter().any(|(id, keys)| *id == rule && keys.iter().any(|open| open == key)), "{rule} {key}");
+    }
+    assert!(!open.iter().any(|(id, keys)| *id == "450100/employer/2021-03" && keys.iter().any(|open| open == "rate")));
+}
+
+#[test]
+fn the_rate_format_expresses_a_fixed_yearly_amount_by_government_and_pool() {
+    // Suzhou's first phase: 50 yuan from the government and 70 yuan from the pooled fund a year.
+    let dir = tempfile::tempdir().unwrap();
+    let rule = |payer: &str, amount: &str, channel: &str| {
+        format!(
+            "[[rule]]\npayer = \"{payer}\"\nsegments = [\"resident\"]\nfrom = \"2017-07\"\nmode = \"fixed\"\namount = \"{amount}\"\nchannel = \"{channel}\"\nfrequency = \"yearly\"\nrounding = \"fen_half_away\"\n"
+        )
+    };
+    let text = format!(
+        "area = \"320500\"\nname = \"Suzhou\"\nsource = \"phase 1\"\n{}{}",
+        rule("fiscal", "50.00", "budget"),
+        rule("pooled_fund", "70.00", "fund_transfer")
+    );
+    std::fs::write(dir.path().join("320500-suzhou.toml"), text).unwrap();
+    let book = RateBook::load(dir.path()).unwrap();
+    let due: Vec<_> = book.funds("320500", month("2018-01"), Segment::Resident).map(|rate| (rate.payer(), rate.terms().due(Fen::ZERO))).collect();
+    assert_eq!(due, [(Payer::Fiscal, Fen(5_000)), (Payer::PooledFund, Fen(7_000))]);
+    assert_eq!(book.funds("320500", month("2017-06"), Segment::Resident).count(), 0);
+}
+
+fn line(kind: PaymentKind, rate: i64, paid: i64) -> StatedLine {
+    StatedLine { kind, month: month("2021-10"), rate, base: Fen(1_000_000), paid: Fen(paid) }
+}
+
+#[test]
+fn a_line_at_a_rate_not_in_force_that_month_is_refused_by_name() {
+    let book = shipped();
+    let rate = book.employer("450100", month("2021-10")).unwrap();
+    for kind in [PaymentKind::Normal, PaymentKind::BackPayment, PaymentKind::Refund] {
+        let refusal = assess(rate, &line(kind, 73_000, 0)).unwrap_err();
+        assert_eq!(refusal.field, "employer_rate");
+        assert_eq!(refusal.text, "stated rate 7.30 % is not in force in 2021-10; in force is 6.95 % (450100/employer/2021-03)");
+    }
+    for kind in [PaymentKind::BaseAdjustment, PaymentKind::RateAdjustment] {
+        assert_eq!(assess(rate, &line(kind, 0, -5)), Ok(Flags::default()));
+    }
+}
+
+#[test]
+fn only_a_normal_payment_below_base_times_rate_is_underpaid() {
+    let book = shipped();
+    let rate = book.employer("450100", month("2021-10")).unwrap();
+    let underpaid = |kind, paid| assess(rate, &line(kind, 69_500, paid)).unwrap().underpaid;
+    assert!(underpaid(PaymentKind::Normal, 69_499));
+    assert!(!underpaid(PaymentKind::Normal, 69_500));
+    assert!(!underpaid(PaymentKind::BackPayment, 1));
+    assert!(!underpaid(PaymentKind::Refund, -69_500));
+}
+
+#[test]
+fn an_amount_whose_sign_contradicts_its_kind_is_refused() {
+    let book = shipped();
+    let rate = book.employer("450100", month("2021-10")).unwrap();
+    let field = |line: &StatedLine| assess(rate, line).map_err(|refusal| refusal.field);
+    assert_eq!(field(&line(PaymentKind::Refund, 69_500, 1)), Err("employer_paid"));
+    assert_eq!(field(&line(PaymentKind::Refund, 69_500, 0)), Ok(Flags::default()));
+    assert_eq!(field(&line(PaymentKind::Normal, 69_500, -1)), Err("employer_paid"));
+    assert_eq!(field(&line(PaymentKind::BackPayment, 69_500, -1)), Err("employer_paid"));
+    let negative_base = StatedLine { base: Fen(-1), ..line(PaymentKind::Normal, 69_500, 0) };
+    assert_eq!(field(&negative_base), Err("employer_base"));
+    for kind in ["normal", "refund", "back_payment", "base_adjustment", "rate_adjustment"] {
+        assert_eq!(PaymentKind::of_word(kind).map(PaymentKind::word), Some(kind));
+    }
+}

@@ -1,0 +1,187 @@
+//! What holds for any amount, any rate and any order of lines.
+
+use proptest::prelude::*;
+
+use super::book::RateBook;
+use super::fund::{Fund, Parts};
+use super::journal::{Collected, District, Source, Totals};
+use super::rate::EmployerRate;
+use super::terms::{Basis, Channel, Frequency, Mode, Period, Rounding, Terms, due};
+use crate::model::{Fen, Month};
+
+/// An employer's rate of the given parts.
+fn employer_rate(parts: [i64; Fund::COUNT], remainder: Fund) -> EmployerRate {
+    let whole = parts.iter().sum();
+    EmployerRate {
+        id: "450100/employer/2021-03".into(),
+        terms: Terms {
+            period: Period { from: Month::parse("202103").unwrap(), to: None },
+            mode: Mode::Rate { millionths: whole, basis: Basis::EmployerBase },
+            base_floor: None,
+            base_cap: None,
+            channel: Channel::Tax,
+            frequency: Frequency::Monthly,
+            carved_out_of: None,
+            rounding: Rounding::FenHalfAway,
+            open: Vec::new(),
+        },
+        whole,
+        parts,
+        remainder,
+        late_fee_to: Fund::LongTermCare,
+        interest_to: Fund::Medical,
+        employee_paid_to: Fund::Medical,
+    }
+}
+
+fn any_rate() -> impl Strategy<Value = EmployerRate> {
+    let remainder = prop_oneof![Just(Fund::Medical), Just(Fund::LongTermCare)];
+    (1..=500_000_i64, 1..=500_000_i64, remainder).prop_map(|(medical, care, remainder)| employer_rate([medical, care], remainder))
+}
+
+fn any_amount() -> impl Strategy<Value = Fen> {
+    prop_oneof![-1_000_000..=1_000_000_i64, (i64::MIN + 1)..=i64::MAX, Just(i64::MAX), Just(i64::MIN + 1)].prop_map(Fen)
+}
+
+/// A line with ordinary money: (district number, month number, money).
+fn any_line() -> impl Strategy<Value = (District, Month, Collected)> {
+    let districts = prop_oneof![Just("450102"), Just("450103"), Just("450199")].prop_map(|code| District::parse(code).unwrap());
+    let months = (202_101..=202_112).prop_map(|number| Month::from_number(number).unwrap());
+    let fen = || (-10_000_000_000..=10_000_000_000_i64).prop_map(Fen);
+    let money = (fen(), fen(), fen(), fen(), fen()).prop_map(|(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
+        employer_paid,
+        employee_paid,
+        late_fee,
+        interest,
+        other_interest,
+    });
+    (districts, months, money)
+}
+
+fn totals_of(lines: &[(District, Month, Collected)], rate: &EmployerRate) -> Totals {
+    let mut totals = Totals::new();
+    for (district, month, money) in lines {
+        totals.add_collected(*district, *month, rate, money).unwrap();
+    }
+    totals
+}
+
+proptest! {
+    #[test]
+    fn parts_add_up_to_the_amount(rate in any_rate(), amount in any_amount()) {
+        prop_assert_eq!(rate.apportion(amount).total(), i128::from(amount.0));
+    }
+
+    #[test]
+    fn a_refund_is_split_like_a_payment(rate in any_rate(), amount in any_amount()) {
+        let paid: Vec<_> = rate.apportion(amount).iter().map(|(fund, part)| (fund, part.negated())).collect();
+        let refunded: Vec<_> = rate.apportion(amount.negated()).iter().collect();
+        prop_assert_eq!(paid, refunded);
+    }
+
+    #[test]
+    fn each_part_is_within_half_a_fen_of_exact(rate in any_rate(), amount in any_amount()) {
+        let parts = rate.apportion(amount);
+        for (fund, share) in rate.parts() {
+            // |part - amount x share / whole| <= 1/2, multiplied by 2 x whole
+            let off = (i128::from(parts.get(fund).0) * i128::from(rate.whole()) - i128::from(amount.0) * i128::from(share)).abs();
+            prop_assert!(2 * off <= i128::from(rate.whole()), "{:?} is {} fen/{} off", fund, off, rate.whole());
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_within_half_a_fen_and_symmetric(base in any_amount(), rate in 0..=1_000_000_i64) {
+        let exact = i128::from(base.0) * i128::from(rate);
+        prop_assert!(2 * (i128::from(due(base, rate).0) * 1_000_000 - exact).abs() <= 1_000_000);
+        prop_assert_eq!(due(base.negated(), rate), due(base, rate).negated());
+    }
+
+    #[test]
+    fn the_order_of_lines_does_not_matter(
+        (lines, shuffled) in prop::collection::vec(any_line(), 0..40).prop_flat_map(|lines| (Just(lines.clone()), Just(lines).prop_shuffle())),
+        rate in any_rate(),
+    ) {
+        prop_assert_eq!(totals_of(&lines, &rate), totals_of(&shuffled, &rate));
+    }
+
+    #[test]
+    fn every_entry_sums_to_zero_and_no_fen_is_lost(lines in prop::collection::vec(any_line(), 0..40), rate in any_rate()) {
+        let totals = totals_of(&lines, &rate);
+        let collected: i128 = lines.iter().map(|(_, _, money)| money.total()).sum();
+        prop_assert_eq!(totals.total(), collected);
+        let postings = totals.postings();
+        for entry in postings.chunks(2) {
+            let [debit, credit] = entry else { panic!("an entry without its other side") };
+            prop_assert_eq!(debit.amount.0 + credit.amount.0, 0);
+            prop_assert_eq!((debit.district, debit.month, debit.fund), (credit.district, credit.month, credit.fund));
+            prop_assert_eq!((debit.account, credit.account), ("treasury", "fund"));
+        }
+        let credited: i128 = postings.iter().filter(|posting| posting.account == "fund").map(|posting| -i128::from(posting.amount.0)).sum();
+        prop_assert_eq!(credited, collected);
+    }
+
+    #[test]
+    fn a_reversal_and_its_original_are_zero_everywhere(lines in prop::collection::vec(any_line(), 0..40), rate in any_rate()) {
+        let totals = totals_of(&lines, &rate);
+        let mut sum = totals.reversed();
+        sum.merge(&totals).unwrap();
+        prop_assert!(sum.is_zero());
+        let turned: Vec<_> = totals.postings().iter().map(|posting| (posting.account, posting.district, posting.month, posting.fund, posting.amount.negated())).collect();
+        let reversed: Vec<_> = totals.reversed().postings().iter().map(|posting| (posting.account, posting.district, posting.month, posting.fund, posting.amount)).collect();
+        prop_assert_eq!(turned, reversed);
+    }
+}
+
+#[test]
+fn halves_go_away_from_zero_and_the_remainder_takes_the_rest() {
+    let half = employer_rate([10_000, 10_000], Fund::Medical);
+    assert_eq!(half.apportion(Fen(1)), Parts::whole_to(Fund::LongTermCare, Fen(1)));
+    assert_eq!(half.apportion(Fen(-1)), Parts::whole_to(Fund::LongTermCare, Fen(-1)));
+    let nanning = employer_rate([68_000, 1_500], Fund::Medical);
+    // 695 yuan on a base of 10,000: 680 + 15
+    assert_eq!((nanning.apportion(Fen(69_500)).get(Fund::Medical), nanning.apportion(Fen(69_500)).get(Fund::LongTermCare)), (Fen(68_000), Fen(1_500)));
+    // 0.23 yuan: 0.496... fen of LTC is nothing; 0.24 yuan: 0.517... fen is one
+    assert_eq!(nanning.apportion(Fen(23)).get(Fund::LongTermCare), Fen(0));
+    assert_eq!(nanning.apportion(Fen(24)).get(Fund::LongTermCare), Fen(1));
+}
+
+#[test]
+fn late_fees_interest_and_employees_money_go_to_the_named_funds_unsplit() {
+    let rate = employer_rate([68_000, 1_500], Fund::Medical);
+    let (district, month) = (District::parse("450102").unwrap(), Month::parse("202110").unwrap());
+    let money = Collected { employer_paid: Fen(69_500), employee_paid: Fen(20_000), late_fee: Fen(35), interest: Fen(7), other_interest: Fen(2) };
+    let mut totals = Totals::new();
+    let parts = totals.add_collected(district, month, &rate, &money).unwrap();
+    assert_eq!(parts, rate.apportion(Fen(69_500)));
+    let cells: Vec<_> = totals.cells().map(|cell| (cell.fund, cell.source, cell.amount.0)).collect();
+    assert_eq!(
+        cells,
+        [
+            (Fund::Medical, Source::EmployerPaid, 68_000),
+            (Fund::Medical, Source::EmployeePaid, 20_000),
+            (Fund::Medical, Source::Interest, 9),
+            (Fund::LongTermCare, Source::EmployerPaid, 1_500),
+            (Fund::LongTermCare, Source::LateFee, 35),
+        ]
+    );
+}
+
+#[test]
+fn a_line_that_overflows_leaves_the_totals_as_they_were() {
+    let rate = employer_rate([68_000, 1_500], Fund::Medical);
+    let (district, month) = (District::parse("450102").unwrap(), Month::parse("202110").unwrap());
+    let mut totals = Totals::new();
+    let huge = Collected { employee_paid: Fen(i64::MAX), late_fee: Fen(i64::MAX), ..Collected::default() };
+    totals.add_collected(district, month, &rate, &huge).unwrap();
+    let before = totals.clone();
+    totals.add_collected(district, month, &rate, &Collected { employer_paid: Fen(100), ..Collected::default() }).unwrap_err();
+    totals.add_collected(district, month, &rate, &Collected { interest: Fen(i64::MAX), other_interest: Fen(1), ..Collected::default() }).unwrap_err();
+    assert_eq!(totals, before);
+    assert_eq!(before.total(), 2 * i128::from(i64::MAX));
+}
+
+/// The rates as shipped.
+pub(super) fn shipped() -> RateBook {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rates");
+    RateBook::load(&dir).unwrap_or_else(|findings| panic!("{}", findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}

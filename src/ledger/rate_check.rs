@@ -1,0 +1,353 @@
+//! From a parsed rate file to the rates of one area, or to every finding about it.
+//!
+//! Refuses whatever could apportion or deduct wrongly: parts that do not add up, a remainder that
+//! is not a part, overlapping periods, keys that mean nothing for their payer. It reads no files.
+
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::book::Area;
+use super::fund::Fund;
+use super::rate::{EmployerRate, FundRate, IndividualRate};
+use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
+use super::terms::{Ages, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
+use crate::error::{Finding, did_you_mean};
+use crate::model::{Fen, Month};
+
+/// Where findings about one file go.
+pub(super) struct Report<'a> {
+    pub file: &'a str,
+    pub source: &'a str,
+    pub findings: &'a mut Vec<Finding>,
+}
+
+impl Report<'_> {
+    pub(super) fn add(&mut self, at: &Range<usize>, text: String) {
+        self.findings.push(Finding::at_offset(self.file, self.source, at.start, text));
+    }
+
+    fn line(&self, at: &Range<usize>) -> usize {
+        self.source[..at.start].matches('\n').count() + 1
+    }
+}
+
+/// Checks every rule; the area is only to be used when nothing was reported.
+pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
+    let code = file.area.get_ref();
+    if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+        report.add(&file.area.span(), format!("area is `{code}`; expected the six digits of a pooling area such as `450100`"));
+    }
+    for (key, text) in [("name", &file.name), ("source", &file.source)] {
+        if text.get_ref().trim().is_empty() {
+            report.add(&text.span(), format!("`{key}` is empty; say which city and which rule these rates are"));
+        }
+    }
+    if file.rule.is_empty() {
+        report.add(&file.area.span(), "the file has no [[rule]]; add at least one".into());
+    }
+    let mut area = Area { code: code.clone(), employer: Vec::new(), individual: Vec::new(), funds: Vec::new() };
+    let mut seen: Vec<Seen> = Vec::new();
+    for entry in &file.rule {
+        let rule = entry.get_ref();
+        let Some(terms) = terms(rule, &entry.span(), report) else { continue };
+        let scope = Scope { area: code, rule, at: entry.span(), terms };
+        overlaps(&scope, &mut seen, report);
+        match rule.payer {
+            Payer::Employer => area.employer.extend(employer(scope, report)),
+            Payer::Individual => area.individual.extend(individuals(&scope, report)),
+            Payer::PooledFund | Payer::Fiscal => area.funds.extend(funds(&scope, report)),
+        }
+    }
+    area.employer.sort_by_key(|rate| rate.terms.period.from);
+    area
+}
+
+/// One rule with what is known of it.
+struct Scope<'a> {
+    area: &'a str,
+    rule: &'a Rule,
+    at: Range<usize>,
+    terms: Terms,
+}
+
+impl Scope<'_> {
+    fn id(&self) -> String {
+        format!("{}/{}/{}", self.area, self.rule.payer.word(), self.terms.period.from)
+    }
+
+    fn segments(&self) -> &[Segment] {
+        self.rule.segments.as_ref().map_or(&[], |segments| segments.get_ref())
+    }
+
+    fn ages(&self) -> Ages {
+        let end = |age: &Option<Spanned<u8>>, otherwise| age.as_ref().map_or(otherwise, |age| *age.get_ref());
+        Ages { from: end(&self.rule.age_from, Ages::ANY.from), to: end(&self.rule.age_to, Ages::ANY.to) }
+    }
+}
+
+fn terms(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Terms> {
+    let period = period(rule, report);
+    let mode = mode(rule, at, report);
+    let base_floor = yuan("base_floor", rule.base_floor.as_ref(), report);
+    let base_cap = yuan("base_cap", rule.base_cap.as_ref(), report);
+    if let (Some(floor), Some(cap), Some(key)) = (base_floor, base_cap, &rule.base_floor)
+        && floor > cap
+    {
+        report.add(&key.span(), format!("base_floor {floor} is above base_cap {cap}; expected it at or below"));
+    }
+    for key in &rule.open {
+        let name = key.get_ref();
+        if !RULE_KEYS.contains(&name.as_str()) {
+            report.add(&key.span(), format!("`open` names `{name}`, which is no key of a rule{}", did_you_mean(name, RULE_KEYS.iter().copied())));
+        }
+    }
+    Some(Terms {
+        period: period?,
+        mode: mode?,
+        base_floor,
+        base_cap,
+        channel: *rule.channel.get_ref(),
+        frequency: rule.frequency,
+        carved_out_of: rule.carved_out_of.as_ref().map(|fund| *fund.get_ref()),
+        rounding: *rule.rounding.get_ref(),
+        open: rule.open.iter().map(|key| key.get_ref().clone()).collect(),
+    })
+}
+
+fn period(rule: &Rule, report: &mut Report<'_>) -> Option<Period> {
+    let from = month("from", &rule.from, report);
+    let to = match &rule.to {
+        Some(to) => Some(month("to", to, report)?),
+        None => None,
+    };
+    let from = from?;
+    if let (Some(last), Some(key)) = (to, &rule.to)
+        && last < from
+    {
+        report.add(&key.span(), format!("`to` {last} is before `from` {from}; `to` is the last month in force"));
+        return None;
+    }
+    Some(Period { from, to })
+}
+
+fn month(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<Month> {
+    let month = Month::parse_dashed(text.get_ref());
+    if month.is_none() {
+        report.add(&text.span(), format!("`{key}` is `{}`; expected a month such as `2021-03`", text.get_ref()));
+    }
+    month
+}
+
+fn mode(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Mode> {
+    let word = *rule.mode.get_ref();
+    let allowed = |key: &str| matches!((word, key), (ModeWord::Rate, "rate" | "basis") | (ModeWord::Fixed, "amount"));
+    let given = [
+        ("rate", rule.rate.as_ref().map(Spanned::span)),
+        ("basis", rule.basis.as_ref().map(Spanned::span)),
+        ("amount", rule.amount.as_ref().map(Spanned::span)),
+    ];
+    for (key, span) in given {
+        match span {
+            Some(span) if !allowed(key) => report.add(&span, format!("`{key}` has no meaning with this `mode`; remove it or change `mode`")),
+            None if allowed(key) => report.add(at, format!("the rule has no `{key}`, which its `mode` needs")),
+            _ => {}
+        }
+    }
+    match word {
+        ModeWord::Rate => {
+            let millionths = rate("rate", rule.rate.as_ref()?, report)?;
+            Some(Mode::Rate { millionths, basis: *rule.basis.as_ref()?.get_ref() })
+        }
+        ModeWord::Fixed => yuan("amount", rule.amount.as_ref(), report).map(Mode::Fixed),
+        ModeWord::Waived => Some(Mode::Waived),
+    }
+}
+
+fn rate(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<i64> {
+    let millionths = parse_percent(text.get_ref()).filter(|millionths| *millionths > 0);
+    if millionths.is_none() {
+        let expected = "expected a percentage above 0 and at most 100 with at most four decimals, such as `6.80 %`";
+        report.add(&text.span(), format!("`{key}` is `{}`; {expected}", text.get_ref()));
+    }
+    millionths
+}
+
+fn yuan(key: &str, text: Option<&Spanned<String>>, report: &mut Report<'_>) -> Option<Fen> {
+    let text = text?;
+    match Fen::parse_yuan(text.get_ref()) {
+        Ok(amount) if amount >= Fen::ZERO => Some(amount),
+        Ok(amount) => {
+            report.add(&text.span(), format!("`{key}` is {amount}; expected an amount in yuan, not negative"));
+            None
+        }
+        Err(error) => {
+            report.add(&text.span(), format!("`{key}` is `{}`: {error}", text.get_ref()));
+            None
+        }
+    }
+}
+
+/// Who an earlier rule is for, and where it stands.
+struct Seen {
+    payer: Payer,
+    segments: Vec<Segment>,
+    ages: Ages,
+    period: Period,
+    line: usize,
+}
+
+/// Two rules of a payer may not both be in force for the same people in a month.
+fn overlaps(scope: &Scope<'_>, seen: &mut Vec<Seen>, report: &mut Report<'_>) {
+    let (period, ages) = (scope.terms.period, scope.ages());
+    let employer = scope.rule.payer == Payer::Employer;
+    let twin = seen.iter().find(|earlier| {
+        let people = employer || (earlier.segments.iter().any(|segment| scope.segments().contains(segment)) && earlier.ages.overlaps(&ages));
+        earlier.payer == scope.rule.payer && people && earlier.period.overlaps(&period)
+    });
+    if let Some(twin) = twin {
+        let until = twin.period.to.map_or_else(|| "with no end".to_string(), |to| format!("to {to}"));
+        let text = format!("this rule overlaps with the one in line {} (from {} {until}); end that one before {}", twin.line, twin.period.from, period.from);
+        report.add(&scope.rule.from.span(), text);
+    }
+    let line = report.line(&scope.at);
+    seen.push(Seen { payer: scope.rule.payer, segments: scope.segments().to_vec(), ages, period, line });
+}
+
+fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
+    let (rule, before) = (scope.rule, report.findings.len());
+    let Mode::Rate { millionths: whole, .. } = scope.terms.mode else {
+        report.add(&rule.mode.span(), "an employer's rule needs mode = \"rate\": what the employer paid is split by it".into());
+        return None;
+    };
+    if *rule.rounding.get_ref() != Rounding::FenHalfAway {
+        report.add(&rule.rounding.span(), "an employer's rule needs rounding = \"fen_half_away\": that is how parts are rounded".into());
+    }
+    if let Some(segments) = rule.segments.as_ref().filter(|segments| segments.get_ref().as_slice() != [Segment::Active]) {
+        report.add(&segments.span(), "an employer pays for the active only; remove `segments`".into());
+    }
+    meaningless(rule, &["age_from", "age_to", "no_account", "shortfall"], report);
+    let parts = parts(&scope, whole, report);
+    let mut fund = |key: &str, fund: &Option<Spanned<Fund>>| {
+        let Some(fund) = fund else {
+            report.add(&scope.at, format!("the employer's rule has no `{key}`; name one of its parts"));
+            return None;
+        };
+        if parts.is_some_and(|parts| parts[fund.get_ref().index()] == 0) {
+            report.add(&fund.span(), format!("`{key}` is `{}`, which is not among `parts`", fund.get_ref().word()));
+        }
+        Some(*fund.get_ref())
+    };
+    let remainder = fund("remainder", &rule.remainder);
+    let late_fee_to = fund("late_fee_to", &rule.late_fee_to);
+    let interest_to = fund("interest_to", &rule.interest_to);
+    let employee_paid_to = fund("employee_paid_to", &rule.employee_paid_to);
+    if rule.carved_out_of.is_some() {
+        fund("carved_out_of", &rule.carved_out_of);
+    }
+    if report.findings.len() > before {
+        return None;
+    }
+    Some(EmployerRate {
+        id: scope.id(),
+        whole,
+        parts: parts?,
+        remainder: remainder?,
+        late_fee_to: late_fee_to?,
+        interest_to: interest_to?,
+        employee_paid_to: employee_paid_to?,
+        terms: scope.terms,
+    })
+}
+
+/// The parts by fund in millionths; they must add up to the whole.
+fn parts(scope: &Scope<'_>, whole: i64, report: &mut Report<'_>) -> Option<[i64; Fund::COUNT]> {
+    let Some(given) = &scope.rule.parts else {
+        report.add(&scope.at, "the employer's rule has no `parts`; say which fund receives which part of `rate`".into());
+        return None;
+    };
+    let mut parts = [0; Fund::COUNT];
+    for (fund, text) in given.get_ref() {
+        parts[fund.index()] = rate(fund.word(), text, report)?;
+    }
+    let sum: i64 = parts.iter().sum();
+    if sum != whole {
+        report.add(&given.span(), format!("the parts add up to {}, but `rate` is {}; they must be equal", percent(sum), percent(whole)));
+        return None;
+    }
+    Some(parts)
+}
+
+fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate> {
+    let rule = scope.rule;
+    let ages = scope.ages();
+    needs_segments(scope, report);
+    meaningless(rule, &["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to"], report);
+    if ages.from > ages.to {
+        report.add(&scope.at, format!("age_from {} is above age_to {}; both ends are included", ages.from, ages.to));
+    }
+    if scope.terms.channel == Channel::PersonalAccount {
+        for (key, missing) in [("no_account", rule.no_account.is_none()), ("shortfall", rule.shortfall.is_none())] {
+            if missing {
+                report.add(&scope.at, format!("the rule deducts from the personal account but has no `{key}`"));
+            }
+        }
+    } else {
+        meaningless(rule, &["no_account", "shortfall"], report);
+    }
+    let band = if ages == Ages::ANY { String::new() } else { format!("/{}-{}", ages.from, ages.to) };
+    let build = |segment: &Segment| IndividualRate {
+        id: format!("{}/{}{band}", scope.id(), segment.word()),
+        terms: scope.terms.clone(),
+        segment: *segment,
+        ages,
+        no_account: rule.no_account.as_ref().map(|word| *word.get_ref()),
+        shortfall: rule.shortfall.as_ref().map(|word| *word.get_ref()),
+    };
+    scope.segments().iter().map(build).collect()
+}
+
+fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
+    needs_segments(scope, report);
+    let employer_only = ["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to"];
+    meaningless(scope.rule, &employer_only, report);
+    meaningless(scope.rule, &["age_from", "age_to", "no_account", "shortfall"], report);
+    let build = |segment: &Segment| FundRate {
+        id: format!("{}/{}", scope.id(), segment.word()),
+        payer: scope.rule.payer,
+        terms: scope.terms.clone(),
+        segment: *segment,
+    };
+    scope.segments().iter().map(build).collect()
+}
+
+fn needs_segments(scope: &Scope<'_>, report: &mut Report<'_>) {
+    let segments = scope.segments();
+    if segments.is_empty() {
+        report.add(&scope.at, "the rule has no `segments`; say whom it is for, such as [\"active\"]".into());
+    }
+    if segments.iter().enumerate().any(|(index, segment)| segments[..index].contains(segment)) {
+        report.add(&scope.at, "`segments` names one segment twice".into());
+    }
+}
+
+/// Reports keys that are set although they mean nothing for the rule's payer.
+fn meaningless(rule: &Rule, keys: &[&str], report: &mut Report<'_>) {
+    for key in keys {
+        let span = match *key {
+            "age_from" => rule.age_from.as_ref().map(Spanned::span),
+            "age_to" => rule.age_to.as_ref().map(Spanned::span),
+            "parts" => rule.parts.as_ref().map(Spanned::span),
+            "remainder" => rule.remainder.as_ref().map(Spanned::span),
+            "late_fee_to" => rule.late_fee_to.as_ref().map(Spanned::span),
+            "interest_to" => rule.interest_to.as_ref().map(Spanned::span),
+            "employee_paid_to" => rule.employee_paid_to.as_ref().map(Spanned::span),
+            "no_account" => rule.no_account.as_ref().map(Spanned::span),
+            "shortfall" => rule.shortfall.as_ref().map(Spanned::span),
+            _ => None,
+        };
+        if let Some(span) = span {
+            report.add(&span, format!("`{key}` has no meaning for this payer and channel; remove it"));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What partners may call: who is it, may it, how fast, then the flow.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::dev::Extensions;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+
+use super::{Entry, PartnerApi, body};
+use crate::config::Inbound;
+use crate::error::Fault;
+use crate::flow::collect::{self, Arrival, Reply};
+use crate::link::{Headers, PeerCertificate};
+
+/// Seconds a partner is asked to wait when we cannot take a packet now.
+const LATER_SECONDS: u64 = 5;
+
+/// Keeps the client's certificate with its connection.
+pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
+    if let Some(certificate) = PeerCertificate::of_connection(connection) {
+        extensions.insert(Arc::new(certificate));
+    }
+}
+
+/// Every request of the partner listener.
+pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<PartnerApi>) -> HttpResponse {
+    let start = Instant::now();
+    let entry = match identify(&request, &api) {
+        Ok(entry) => entry,
+        Err(fault) => {
+            tracing::warn!(path = request.path(), %fault, "caller refused");
+            api.metrics.request("unknown", "403");
+            return closing(problem(StatusCode::FORBIDDEN, "Certificate not accepted", &fault.text));
+        }
+    };
+    let name = &entry.partner.name;
+    let response = match route(&request, entry, &api) {
+        Ok((headers, inbound)) => {
+            let mut response = receive(&request, payload, &api, (entry, inbound)).await;
+            rate_headers(response.headers_mut(), headers);
+            response
+        }
+        Err(refusal) => refusal,
+    };
+    api.metrics.request(name, response.status().as_str());
+    api.metrics.receive_seconds.observe(start.elapsed().as_secs_f64());
+    tracing::debug!(partner = %name, path = request.path(), status = response.status().as_u16(), "answered");
+    response
+}
+
+/// The partner at the other end; its certificate is looked at anew for every request.
+fn identify<'a>(request: &HttpRequest, api: &'a PartnerApi) -> Result<&'a Entry, Fault> {
+    let missing = || Fault::partner(crate::error::Stage::Identity, "no client certificate was presented");
+    let certificate = request.conn_data::<Arc<PeerCertificate>>().ok_or_else(missing)?;
+    let name = api.trust.still_good(certificate)?;
+    api.entries.get(&*name).ok_or_else(|| Fault::partner(crate::error::Stage::Identity, format!("partner {name} has no [partner.inbound] entry")))
+}
+
+/// Whether the partner may call this route now.
+fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Result<(Headers, &'a Inbound), HttpResponse> {
+    let inbound = entry.partner.inbound.as_ref().ok_or_else(|| problem(StatusCode::FORBIDDEN, "Not allowed", "this partner may not call"))?;
+    let headers = api.limits.check(&entry.partner.name).map_err(|refused| {
+        let reason = format!("more requests than agreed; wait {} seconds", refused.seconds);
+        let mut response = refuse(entry, request.path(), 429, &reason);
+        rate_headers(response.headers_mut(), refused.headers);
+        response.headers_mut().insert(RETRY_AFTER, refused.seconds.into());
+        response
+    })?;
+    let asked = format!("{} {}", request.method(), request.path());
+    if inbound.routes.contains(&asked) {
+        return Ok((headers, inbound));
+    }
+    let anybody = |path: &str| api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(|route| route.ends_with(path));
+    let own_path = inbound.routes.iter().any(|route| route.split_once(' ').is_some_and(|(_, path)| path == request.path()));
+    Err(if own_path {
+        problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()))
+    } else if anybody(&format!(" {}", request.path())) {
+        problem(StatusCode::FORBIDDEN, "Not allowed", &format!("partner {} may not call {}; its entry in partners.toml does not list it", entry.partner.name, request.path()))
+    } else {
+        problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()))
+    })
+}
+
+async fn receive(request: &HttpRequest, payload: web::Payload, api: &PartnerApi, (entry, inbound): (&Entry, &Inbound)) -> HttpResponse {
+    let receive = &api.gateway.config.gateway.receive;
+    let gzip = match request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"identity") => false,
+        Some(b"gzip" | b"x-gzip") => true,
+        Some(_) => return refuse(entry, request.path(), 415, "Content-Encoding is neither gzip nor identity"),
+    };
+    let bytes_max = inbound.body_bytes_max.unwrap_or(u64::MAX).min(receive.body_bytes_max);
+    let announced = request.headers().get("content-length").and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        return closing(refuse(entry, request.path(), 413, &format!("the body is larger than {bytes_max} bytes; send it in several packets")));
+    }
+    let body = match body::take(payload, receive, bytes_max, gzip).await {
+        Ok(body) => body,
+        Err(refusal) => {
+            tracing::info!(partner = %entry.partner.name, status = refusal.status, reason = %refusal.reason, "body refused");
+            return closing(refuse(entry, request.path(), refusal.status, &refusal.reason));
+        }
+    };
+    let endpoint = endpoint_of(request.path()).to_string();
+    let arrival = Arrival { partner: entry.partner.clone(), adapter: entry.adapter.clone(), endpoint, body, received_at: jiff::Timestamp::now() };
+    match collect::receive(&api.gateway, &arrival).await {
+        Ok(reply) => {
+            count_lines(api, &entry.partner.name, &reply);
+            answer(reply)
+        }
+        Err(fault) => {
+            tracing::error!(partner = %entry.partner.name, %fault, "packet not taken");
+            let mut response = refuse(entry, request.path(), 503, "the gateway cannot take the packet now; send it again later");
+            response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+            response
+        }
+    }
+}
+
+fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
+    if let Some(counts) = reply.counts {
+        for (outcome, count) in [("posted", counts.posted), ("refused", counts.refused), ("duplicate", counts.duplicate)] {
+            if count > 0 {
+                api.metrics.lines_of(partner, outcome, count);
+            }
+        }
+    }
+}
+
+/// The adapter's endpoint: the last segment of the path.
+fn endpoint_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// A refusal in the partner's own format where its adapter has one, else a problem document.
+fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse {
+    match collect::refuse_body(&entry.adapter, endpoint_of(path), status, reason) {
+        Ok(reply) => answer(reply),
+        Err(_) => problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
+    }
+}
+
+fn answer(reply: Reply) -> HttpResponse {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponseBuilder::new(status).insert_header((CONTENT_TYPE, reply.content_type)).body(reply.body)
+}
+
+/// A problem document (RFC 9457).
+fn problem(status: StatusCode, title: &str, detail: &str) -> HttpResponse {
+    let document = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    HttpResponseBuilder::new(status).content_type("application/problem+json").body(document.to_string())
+}
+
+/// Closes the connection after this answer: the rest of its body is not wanted.
+fn closing(mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    response.headers_mut().insert(CONNECTION, actix_web::http::header::HeaderValue::from_static("close"));
+    response
+}
+
+fn rate_headers(headers: &mut HeaderMap, rate: Headers) {
+    for (name, value) in [("ratelimit-limit", u64::from(rate.limit)), ("ratelimit-remaining", u64::from(rate.remaining)), ("ratelimit-reset", rate.reset)] {
+        headers.insert(actix_web::http::header::HeaderName::from_static(name), value.into());
+    }
+}

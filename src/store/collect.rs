@@ -1,0 +1,304 @@
+//! Packets: one transaction that stores lines, refusals, postings, deliveries and the saved reply.
+//!
+//! Either all of a packet is durable or nothing of it. The caller decides what the rows say and
+//! reacts to a number that is already taken; this module only reports it.
+
+use bytes::Bytes;
+use deadpool_postgres::Object;
+use tokio::sync::mpsc;
+use tokio_postgres::error::SqlState;
+
+use super::Store;
+use super::copy::{Copy, CopyError, Rows};
+use super::lines::LineTable;
+use crate::error::{Fault, Stage};
+
+const PACKET: &str = "COPY packet (packet_id, sender, packet_no, message, digest, adapter, adapter_digest, received_at, lines_received, \
+    lines_posted, lines_refused, lines_duplicate, received_fen, posted_fen, reply_type, reply, replaces) FROM STDIN (FORMAT binary)";
+const REFUSAL: &str = "COPY line_refusal (packet_id, record_index, element, content, reason) FROM STDIN (FORMAT binary)";
+const RUN: &str = "COPY employee_run (packet_id, first_record, last_record, receipt_no, employer_no, contribution_month, lines, \
+    employer_paid_fen, employee_paid_fen) FROM STDIN (FORMAT binary)";
+const ENTRY: &str = "COPY entry (entry_id, packet_id, kind, posted_at) FROM STDIN (FORMAT binary)";
+const POSTING: &str = "COPY posting (entry_id, account, district, contribution_month, fund, fen) FROM STDIN (FORMAT binary)";
+const DELIVERY: &str = "COPY delivery (delivery_id, destination, message, ordering_key, packet_id, first_record, last_record, reversal, \
+    lines, fen) FROM STDIN (FORMAT binary)";
+
+/// Why a packet could not be written.
+#[derive(Debug)]
+pub enum PostError {
+    /// The sender has used the packet number before.
+    NumberTaken,
+    /// A detail number is stored already, or stands twice in the packet.
+    DetailTaken,
+    /// The database or the disk failed; nothing was written.
+    Failed(Fault),
+}
+
+/// A packet that is stored, with what its sender was told.
+#[derive(Debug)]
+pub struct StoredPacket {
+    pub packet_id: i64,
+    pub digest: Vec<u8>,
+    pub reply_type: String,
+    pub reply: Vec<u8>,
+}
+
+/// The packet row itself.
+#[derive(Debug)]
+pub struct PacketRow<'a> {
+    pub packet_id: i64,
+    pub sender: &'a str,
+    pub packet_no: &'a str,
+    pub message: &'a str,
+    /// SHA-256 of the body, decompressed.
+    pub digest: [u8; 32],
+    pub adapter: &'a str,
+    pub adapter_digest: [u8; 32],
+    pub received_at: jiff::Timestamp,
+    pub counts: Counts,
+    pub reply_type: &'a str,
+    pub reply: &'a [u8],
+    pub replaces: Option<i64>,
+}
+
+/// What became of a packet's lines; money in fen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub received: i32,
+    pub posted: i32,
+    pub refused: i32,
+    pub duplicate: i32,
+    pub received_fen: i64,
+    pub posted_fen: i64,
+}
+
+/// A range of a packet's lines for one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow<'a> {
+    pub delivery_id: i64,
+    pub destination: &'a str,
+    pub message: &'a str,
+    pub packet_id: i64,
+    pub first_record: i32,
+    pub last_record: i32,
+    pub lines: i32,
+    pub fen: i64,
+}
+
+/// One posting; debit is positive.
+#[derive(Debug, Clone, Copy)]
+pub struct PostingRow<'a> {
+    pub entry_id: i64,
+    pub account: &'a str,
+    pub district: i32,
+    pub contribution_month: i32,
+    pub fund: &'a str,
+    pub fen: i64,
+}
+
+/// Everything of one packet (or of several small ones) but streamed lines.
+#[derive(Default)]
+pub struct PacketRows {
+    pub employer_lines: Rows,
+    pub employee_lines: Rows,
+    pub refusals: Rows,
+    pub runs: Rows,
+    packets: Rows,
+    entries: Rows,
+    postings: Rows,
+    deliveries: Rows,
+}
+
+impl PacketRows {
+    pub fn add_packet(&mut self, packet: &PacketRow<'_>) -> std::io::Result<()> {
+        self.packets.add(17, |row| {
+            row.bigint(packet.packet_id);
+            row.text(packet.sender);
+            row.text(packet.packet_no);
+            row.text(packet.message);
+            row.bytes(&packet.digest);
+            row.text(packet.adapter);
+            row.bytes(&packet.adapter_digest);
+            row.timestamp(packet.received_at);
+            for count in [packet.counts.received, packet.counts.posted, packet.counts.refused, packet.counts.duplicate] {
+                row.int(count);
+            }
+            row.bigint(packet.counts.received_fen);
+            row.bigint(packet.counts.posted_fen);
+            row.text(packet.reply_type);
+            row.bytes(packet.reply);
+            row.bigint_or_null(packet.replaces);
+        })
+    }
+
+    /// An entry of the journal and its postings, which must sum to zero.
+    pub fn add_entry(&mut self, entry_id: i64, packet_id: i64, at: jiff::Timestamp, postings: &[PostingRow<'_>]) -> std::io::Result<()> {
+        self.entries.add(4, |row| {
+            row.bigint(entry_id);
+            row.bigint(packet_id);
+            row.text("collection");
+            row.timestamp(at);
+        })?;
+        for posting in postings {
+            self.postings.add(6, |row| {
+                row.bigint(posting.entry_id);
+                row.text(posting.account);
+                row.int(posting.district);
+                row.int(posting.contribution_month);
+                row.text(posting.fund);
+                row.bigint(posting.fen);
+            })?;
+        }
+        Ok(())
+    }
+
+    pub fn add_delivery(&mut self, delivery: &DeliveryRow<'_>) -> std::io::Result<()> {
+        self.deliveries.add(10, |row| {
+            row.bigint(delivery.delivery_id);
+            row.text(delivery.destination);
+            row.text(delivery.message);
+            row.text(&ordering_key(delivery.packet_id, delivery.first_record));
+            row.bigint(delivery.packet_id);
+            row.int(delivery.first_record);
+            row.int(delivery.last_record);
+            row.bool(false);
+            row.int(delivery.lines);
+            row.bigint(delivery.fen);
+        })
+    }
+
+    /// Takes over the rows of another packet.
+    pub fn append(&mut self, other: PacketRows) -> std::io::Result<()> {
+        self.employer_lines.append(other.employer_lines)?;
+        self.employee_lines.append(other.employee_lines)?;
+        self.refusals.append(other.refusals)?;
+        self.runs.append(other.runs)?;
+        self.packets.append(other.packets)?;
+        self.entries.append(other.entries)?;
+        self.postings.append(other.postings)?;
+        self.deliveries.append(other.deliveries)
+    }
+}
+
+/// The key that keeps a reversal behind what it reverses.
+pub fn ordering_key(packet_id: i64, first_record: i32) -> String {
+    format!("{packet_id}/{first_record}")
+}
+
+/// The one transaction of a packet. Dropped without [`Posting::commit`], it leaves nothing.
+pub struct Posting {
+    client: Option<Object>,
+}
+
+impl Posting {
+    pub async fn begin(store: &Store) -> Result<Posting, PostError> {
+        let client = store.client().await.map_err(PostError::Failed)?;
+        client.batch_execute("BEGIN").await?;
+        Ok(Posting { client: Some(client) })
+    }
+
+    pub(super) fn client(&self) -> &Object {
+        self.client.as_ref().expect("the client is taken only by commit, rollback and drop")
+    }
+
+    /// Copies lines as they come, until the channel closes.
+    pub async fn copy_lines(&self, table: LineTable, target: &str, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
+        let mut copy = Copy::start(self.client(), &table.copy_statement(target)).await?;
+        while let Some(rows) = chunks.recv().await {
+            copy.send(rows).await?;
+        }
+        Ok(copy.finish().await?)
+    }
+
+    /// Writes everything but streamed lines; skips tables that get no rows.
+    pub async fn write(&self, rows: PacketRows) -> Result<(), PostError> {
+        let employer = LineTable::Employer.copy_statement(LineTable::Employer.name());
+        let employee = LineTable::Employee.copy_statement(LineTable::Employee.name());
+        let parts = [
+            (rows.packets, PACKET),
+            (rows.employer_lines, employer.as_str()),
+            (rows.employee_lines, employee.as_str()),
+            (rows.refusals, REFUSAL),
+            (rows.runs, RUN),
+            (rows.entries, ENTRY),
+            (rows.postings, POSTING),
+            (rows.deliveries, DELIVERY),
+        ];
+        for (part, statement) in parts {
+            if !part.is_empty() {
+                part.copy_into(self.client(), statement).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable.
+    pub async fn commit(mut self) -> Result<(), PostError> {
+        self.client().batch_execute("COMMIT").await?;
+        self.client = None;
+        Ok(())
+    }
+
+    /// Undoes everything and returns the connection to the pool.
+    pub async fn rollback(mut self) {
+        if self.client().batch_execute("ROLLBACK").await.is_ok() {
+            self.client = None;
+        }
+    }
+}
+
+impl Drop for Posting {
+    /// A connection whose transaction is open is closed, not reused: PostgreSQL then undoes it.
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for PostError {
+    fn from(error: tokio_postgres::Error) -> PostError {
+        let constraint = error.as_db_error().filter(|db| *db.code() == SqlState::UNIQUE_VIOLATION).and_then(|db| db.constraint());
+        match constraint {
+            Some("packet_number") => PostError::NumberTaken,
+            Some("employer_line_detail" | "employee_line_detail") => PostError::DetailTaken,
+            _ => PostError::Failed(super::fault(&error)),
+        }
+    }
+}
+
+impl From<CopyError> for PostError {
+    fn from(error: CopyError) -> PostError {
+        match error {
+            CopyError::Database(error) => error.into(),
+            CopyError::File(error) => {
+                PostError::Failed(Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder")))
+            }
+        }
+    }
+}
+
+impl From<std::io::Error> for PostError {
+    fn from(error: std::io::Error) -> PostError {
+        CopyError::File(error).into()
+    }
+}
+
+impl Store {
+    /// The packet in force under that number.
+    pub async fn find_packet(&self, sender: &str, packet_no: &str) -> Result<Option<StoredPacket>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT packet_id, digest, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2 AND replaced_by IS NULL";
+        let statement = client.prepare_cached(sql).await.map_err(|error| super::fault(&error))?;
+        let row = client.query_opt(&statement, &[&sender, &packet_no]).await.map_err(|error| super::fault(&error))?;
+        Ok(row.map(|row| StoredPacket { packet_id: row.get(0), digest: row.get(1), reply_type: row.get(2), reply: row.get(3) }))
+    }
+
+    /// Notes a packet refused whole; its number stays free.
+    pub async fn note_refusal(&self, sender: &str, packet_no: Option<&str>, digest: &[u8], status: u16, reason: &str) -> Result<(), Fault> {
+        let client = self.client().await?;
+        let sql = "INSERT INTO packet_refusal (sender, packet_no, digest, status, reason) VALUES ($1, $2, $3, $4, $5)";
+        let status = i32::from(status);
+        client.execute(sql, &[&sender, &packet_no, &digest, &status, &reason]).await.map(drop).map_err(|error| super::fault(&error))
+    }
+}

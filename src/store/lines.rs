@@ -1,0 +1,136 @@
+//! Collection lines as rows: their columns, in one place for COPY, staging and comparison.
+//!
+//! Writes what it is given; whether a line may be posted was decided before.
+
+use uuid::Uuid;
+
+use super::copy::RowWriter;
+use crate::model::lines::{EmployeeLine, EmployerLine, LineHead};
+
+/// Which table a packet's lines go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineTable {
+    Employer,
+    Employee,
+}
+
+const HEAD: &str = "packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, levy_no, receipt_no, insurance, \
+    employer_no, contribution_month, payment_kind, remitted_on, treasury_on, tax_office, transfer_batch, transferred_at";
+const HEAD_COLUMNS: i16 = 18;
+const EMPLOYER: &str = "headcount, wages_fen, employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_rate, \
+    employee_paid_fen, late_fee_fen, interest_fen, other_interest_fen, rate_id, medical_fen, long_term_care_fen, underpaid";
+const EMPLOYER_COLUMNS: i16 = 15;
+const EMPLOYEE: &str = "person_no, wage_fen, employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_rate, \
+    employee_paid_fen, late_fee_fen, interest_fen";
+const EMPLOYEE_COLUMNS: i16 = 10;
+
+/// What makes two lines of one number the same: everything the sender states but how it was transferred.
+const SAME_HEAD: &[&str] = &[
+    "pooling_area",
+    "district",
+    "levy_no",
+    "receipt_no",
+    "insurance",
+    "employer_no",
+    "contribution_month",
+    "payment_kind",
+    "remitted_on",
+    "treasury_on",
+    "tax_office",
+    "employer_base_fen",
+    "employee_base_fen",
+    "employer_rate",
+    "employer_paid_fen",
+    "employee_rate",
+    "employee_paid_fen",
+    "late_fee_fen",
+    "interest_fen",
+];
+
+impl LineTable {
+    pub fn name(self) -> &'static str {
+        match self {
+            LineTable::Employer => "employer_line",
+            LineTable::Employee => "employee_line",
+        }
+    }
+
+    /// `COPY <table> (<columns>) FROM STDIN (FORMAT binary)`, for the table itself or its staging copy.
+    pub fn copy_statement(self, table: &str) -> String {
+        let own = match self {
+            LineTable::Employer => EMPLOYER,
+            LineTable::Employee => EMPLOYEE,
+        };
+        format!("COPY {table} ({HEAD}, {own}) FROM STDIN (FORMAT binary)")
+    }
+
+    /// SQL that says whether the rows `a` and `b` state the same.
+    pub fn same_content(self, a: &str, b: &str) -> String {
+        let own: &[&str] = match self {
+            LineTable::Employer => &["headcount", "wages_fen", "other_interest_fen"],
+            LineTable::Employee => &["person_no", "wage_fen"],
+        };
+        let row = |alias: &str| SAME_HEAD.iter().chain(own).map(|column| format!("{alias}.{column}")).collect::<Vec<_>>().join(", ");
+        format!("(({}) IS NOT DISTINCT FROM ({}))", row(a), row(b))
+    }
+}
+
+/// Adds an employer's line to a buffer.
+pub fn employer_row(buffer: &mut Vec<u8>, packet_id: i64, key: Uuid, line: &EmployerLine<'_>) {
+    let mut row = RowWriter(buffer);
+    row.row(HEAD_COLUMNS + EMPLOYER_COLUMNS);
+    head(&mut row, packet_id, key, &line.head);
+    row.int_or_null(line.headcount);
+    row.fen_or_null(line.wages);
+    row.fen(line.employer_base);
+    row.fen_or_null(line.employee_base);
+    row.int(line.employer_rate);
+    row.fen(line.paid.employer);
+    row.int_or_null(line.employee_rate);
+    row.fen(line.paid.employees);
+    row.fen(line.paid.late_fee);
+    row.fen(line.paid.interest);
+    row.fen(line.paid.other_interest);
+    row.text(line.rate_id);
+    row.fen(line.paid.medical);
+    row.fen(line.paid.long_term_care);
+    row.bool(line.underpaid);
+}
+
+/// Adds an employee's line to a buffer.
+pub fn employee_row(buffer: &mut Vec<u8>, packet_id: i64, key: Uuid, line: &EmployeeLine<'_>) {
+    let mut row = RowWriter(buffer);
+    row.row(HEAD_COLUMNS + EMPLOYEE_COLUMNS);
+    head(&mut row, packet_id, key, &line.head);
+    row.text(line.person_no);
+    row.fen_or_null(line.wage);
+    row.fen(line.employer_base);
+    row.fen_or_null(line.employee_base);
+    row.int_or_null(line.employer_rate);
+    row.fen(line.employer_paid);
+    row.int_or_null(line.employee_rate);
+    row.fen(line.employee_paid);
+    row.fen(line.late_fee);
+    row.fen(line.interest);
+}
+
+fn head(row: &mut RowWriter<'_>, packet_id: i64, key: Uuid, line: &LineHead<'_>) {
+    row.bigint(packet_id);
+    row.int(line.record_index);
+    row.uuid(key);
+    row.bool(line.revoke);
+    row.text(line.detail_no);
+    row.int(line.pooling_area);
+    row.int(line.district);
+    row.text_or_null(line.levy_no);
+    row.text(line.receipt_no);
+    row.text(line.insurance);
+    row.text(line.employer_no);
+    row.month(line.contribution_month);
+    row.text(line.payment_kind);
+    row.date_or_null(line.remitted_on);
+    row.date(line.treasury_on);
+    row.text_or_null(line.tax_office);
+    row.text_or_null(line.transfer_batch);
+    row.datetime_or_null(line.transferred_at);
+}

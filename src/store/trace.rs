@@ -1,0 +1,190 @@
+//! Everything known of a receipt, line or packet number. Reads only.
+
+use tokio_postgres::Row;
+
+use super::{Store, fault};
+use crate::error::Fault;
+use crate::model::detail_key::detail_key;
+use crate::model::lines::Paid;
+use crate::model::{Fen, Month};
+
+/// A stored employer line.
+#[derive(Debug, Clone)]
+pub struct TracedLine {
+    pub packet_id: i64,
+    pub record_index: i32,
+    pub detail_no: String,
+    pub receipt_no: String,
+    pub employer_no: String,
+    pub district: i32,
+    pub contribution_month: Month,
+    pub payment_kind: String,
+    pub revoke: bool,
+    pub superseded: bool,
+    pub revoked_in: Option<String>,
+    pub underpaid: bool,
+    /// Millionths, as stated by the sender.
+    pub employer_rate: i32,
+    pub rate_id: String,
+    pub paid: Paid,
+    pub treasury_on: jiff::civil::Date,
+}
+
+/// A stored packet.
+#[derive(Debug, Clone)]
+pub struct TracedPacket {
+    pub packet_id: i64,
+    pub sender: String,
+    pub packet_no: String,
+    pub message: String,
+    pub received_at: jiff::Timestamp,
+    pub lines_received: i32,
+    pub lines_posted: i32,
+    pub lines_refused: i32,
+    pub lines_duplicate: i32,
+    pub posted_fen: Fen,
+    pub adapter: String,
+    /// Hex, shortened.
+    pub digest: String,
+    pub replaced_by: Option<i64>,
+}
+
+/// A posting of a packet's entries.
+#[derive(Debug, Clone)]
+pub struct TracedPosting {
+    pub entry_id: i64,
+    pub kind: String,
+    pub account: String,
+    pub district: i32,
+    pub contribution_month: i32,
+    pub fund: String,
+    pub fen: Fen,
+}
+
+/// Employee lines of one employer's payment.
+#[derive(Debug, Clone)]
+pub struct TracedRun {
+    pub packet_no: String,
+    pub lines: i32,
+    pub employer_paid: Fen,
+    pub employee_paid: Fen,
+}
+
+const LINE: &str = "SELECT l.packet_id, l.record_index, l.detail_no, l.receipt_no, l.employer_no, l.district, l.contribution_month, l.payment_kind::text,
+        l.revoke, l.superseded, r.packet_no, l.underpaid, l.employer_rate, l.rate_id, l.employer_paid_fen, l.employee_paid_fen, l.late_fee_fen,
+        l.interest_fen, l.other_interest_fen, l.medical_fen, l.long_term_care_fen, l.treasury_on
+    FROM employer_line l LEFT JOIN packet r ON r.packet_id = l.revoked_by";
+const PACKET: &str = "SELECT packet_id, sender, packet_no, message, received_at, lines_received, lines_posted, lines_refused, lines_duplicate, posted_fen,
+        adapter, left(encode(digest, 'hex'), 16), replaced_by FROM packet";
+/// Lines shown of one number at most.
+const LINES_MAX: i64 = 50;
+
+impl Store {
+    /// Employer lines of a receipt or detail number, of any sender.
+    pub async fn trace_lines(&self, number: &str) -> Result<Vec<TracedLine>, Fault> {
+        let client = self.client().await?;
+        let keys: Vec<uuid::Uuid> = self.senders.values().map(|sender| detail_key(*sender, number)).collect();
+        let live = format!("{LINE} WHERE l.receipt_no = $1 OR (l.detail_key = ANY($2) AND NOT l.revoke AND NOT l.superseded) ORDER BY 1, 2 LIMIT $3");
+        let rows = client.query(&live, &[&number, &keys, &LINES_MAX]).await.map_err(|error| fault(&error))?;
+        Ok(rows.iter().map(line).collect())
+    }
+
+    /// Packets of that number, of any sender, replaced ones too.
+    pub async fn trace_packets(&self, packet_no: &str) -> Result<Vec<TracedPacket>, Fault> {
+        let client = self.client().await?;
+        let senders: Vec<&String> = self.senders.keys().collect();
+        let sql = format!("{PACKET} WHERE sender = ANY($1) AND packet_no = $2 ORDER BY packet_id");
+        let rows = client.query(&sql, &[&senders, &packet_no]).await.map_err(|error| fault(&error))?;
+        Ok(rows.iter().map(packet).collect())
+    }
+
+    /// The packet of that id.
+    pub async fn trace_packet(&self, packet_id: i64) -> Result<Option<TracedPacket>, Fault> {
+        let client = self.client().await?;
+        let row = client.query_opt(&format!("{PACKET} WHERE packet_id = $1"), &[&packet_id]).await.map_err(|error| fault(&error))?;
+        Ok(row.as_ref().map(packet))
+    }
+
+    /// What a packet did to the accounts.
+    pub async fn trace_postings(&self, packet_id: i64) -> Result<Vec<TracedPosting>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT e.entry_id, e.kind, p.account, p.district, p.contribution_month, p.fund, p.fen FROM entry e JOIN posting p USING (entry_id)
+            WHERE e.packet_id = $1 ORDER BY e.entry_id, p.district, p.contribution_month, p.fund, p.account DESC";
+        let rows = client.query(sql, &[&packet_id]).await.map_err(|error| fault(&error))?;
+        let posting = |row: &Row| TracedPosting {
+            entry_id: row.get(0),
+            kind: row.get(1),
+            account: row.get(2),
+            district: row.get(3),
+            contribution_month: row.get(4),
+            fund: row.get(5),
+            fen: Fen(row.get(6)),
+        };
+        Ok(rows.iter().map(posting).collect())
+    }
+
+    /// Employee detail of a receipt.
+    pub async fn trace_runs(&self, receipt_no: &str) -> Result<Vec<TracedRun>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT p.packet_no, sum(r.lines)::int, sum(r.employer_paid_fen)::bigint, sum(r.employee_paid_fen)::bigint
+            FROM employee_run r JOIN packet p USING (packet_id) WHERE r.receipt_no = $1 AND p.replaced_by IS NULL GROUP BY 1 ORDER BY 1";
+        let rows = client.query(sql, &[&receipt_no]).await.map_err(|error| fault(&error))?;
+        Ok(rows.iter().map(|row| TracedRun { packet_no: row.get(0), lines: row.get(1), employer_paid: Fen(row.get(2)), employee_paid: Fen(row.get(3)) }).collect())
+    }
+
+    /// Debits of the treasury by district and fund over all entries: where every fen is.
+    pub async fn balances(&self) -> Result<Vec<(i32, String, Fen)>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT district, fund, -sum(fen)::bigint FROM posting WHERE account = 'fund' GROUP BY 1, 2 ORDER BY 1, 2";
+        let rows = client.query(sql, &[]).await.map_err(|error| fault(&error))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1), Fen(row.get(2)))).collect())
+    }
+}
+
+fn line(row: &Row) -> TracedLine {
+    let fen = |at: usize| Fen(row.get(at));
+    TracedLine {
+        packet_id: row.get(0),
+        record_index: row.get(1),
+        detail_no: row.get(2),
+        receipt_no: row.get(3),
+        employer_no: row.get(4),
+        district: row.get(5),
+        contribution_month: Month::from_number(row.get(6)).expect("only months are stored"),
+        payment_kind: row.get(7),
+        revoke: row.get(8),
+        superseded: row.get(9),
+        revoked_in: row.get(10),
+        underpaid: row.get(11),
+        employer_rate: row.get(12),
+        rate_id: row.get(13),
+        paid: Paid {
+            employer: fen(14),
+            employees: fen(15),
+            late_fee: fen(16),
+            interest: fen(17),
+            other_interest: fen(18),
+            medical: fen(19),
+            long_term_care: fen(20),
+        },
+        treasury_on: row.get(21),
+    }
+}
+
+fn packet(row: &Row) -> TracedPacket {
+    TracedPacket {
+        packet_id: row.get(0),
+        sender: row.get(1),
+        packet_no: row.get(2),
+        message: row.get(3),
+        received_at: row.get(4),
+        lines_received: row.get(5),
+        lines_posted: row.get(6),
+        lines_refused: row.get(7),
+        lines_duplicate: row.get(8),
+        posted_fen: Fen(row.get(9)),
+        adapter: row.get(10),
+        digest: row.get(11),
+        replaced_by: row.get(12),
+    }
+}
