@@ -49,8 +49,7 @@ impl Gateway {
             }
         }
         let group = collect::Group::start(&store);
-        let gateway =
-            Gateway { config: Arc::new(config), catalog: Arc::new(catalog), book: Arc::new(book), store, destinations, group, wake: Arc::new(|| {}) };
+        let gateway = Gateway { config: Arc::new(config), catalog: Arc::new(catalog), book: Arc::new(book), store, destinations, group, wake: Arc::new(|| {}) };
         Ok((gateway, reached))
     }
 

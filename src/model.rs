@@ -5,8 +5,8 @@
 pub mod detail_key; // detail numbers as ordered keys
 pub mod exchange; // a request to a partner, its answer, the outcome
 pub mod fen; // money
-pub mod lines; // collection lines, checked and apportioned
 pub mod identity; // check characters of credit codes and resident ids
+pub mod lines; // collection lines, checked and apportioned
 pub mod month; // contribution months
 pub mod record; // canonical records: specs and slots
 pub mod records; // the closed list of canonical records

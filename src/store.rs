@@ -142,11 +142,10 @@ fn trust(path: &std::path::Path) -> Result<rustls::ClientConfig, Fault> {
 
 /// Every migration, in order; a file once released is never edited.
 fn migrations() -> Result<Vec<Migration>, refinery::Error> {
-    [
-        ("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")),
-        ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql")),
-    ]
-    .iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect()
+    [("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")), ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql"))]
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect()
 }
 
 /// The digest of all migrations: names template databases.

@@ -1,4 +1,6 @@
 //! (to come)
 #[derive(Debug, clap::Args)]
 pub struct Options {}
-pub(super) async fn run(_: &Options) -> super::Done { Ok(()) }
+pub(super) async fn run(_: &Options) -> super::Done {
+    Ok(())
+}

@@ -1,2 +1,4 @@
 //! (to come)
-pub(super) async fn run(_: &std::path::Path) -> super::Done { Ok(()) }
+pub(super) async fn run(_: &std::path::Path) -> super::Done {
+    Ok(())
+}

@@ -45,7 +45,9 @@ impl Table {
             text.push_str("  ");
             let line = match row {
                 Row::Rule => widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("──"),
-                Row::Cells(cells) => cells.iter().zip(&self.columns).zip(&widths).map(|((cell, align), width)| pad(cell, *align, *width)).collect::<Vec<_>>().join("  "),
+                Row::Cells(cells) => {
+                    cells.iter().zip(&self.columns).zip(&widths).map(|((cell, align), width)| pad(cell, *align, *width)).collect::<Vec<_>>().join("  ")
+                }
             };
             text.push_str(line.trim_end());
             text.push('\n');

@@ -69,7 +69,13 @@ fn line_text(line: &TracedLine) -> String {
         "\n  line {} (record {}), receipt {}, employer {}, {} {}, in the treasury {}\n",
         line.detail_no, line.record_index, line.receipt_no, line.employer_no, line.contribution_month, line.payment_kind, line.treasury_on
     );
-    text += &format!("    paid: employer {} · employees {} · late fee {} · interest {}\n", line.paid.employer, line.paid.employees, line.paid.late_fee, line.paid.interest.0 + line.paid.other_interest.0);
+    text += &format!(
+        "    paid: employer {} · employees {} · late fee {} · interest {}\n",
+        line.paid.employer,
+        line.paid.employees,
+        line.paid.late_fee,
+        line.paid.interest.0 + line.paid.other_interest.0
+    );
     text += &format!("    by rate {}: medical {} · long-term care {}\n", line.rate_id, line.paid.medical, line.paid.long_term_care);
     for (says, is) in [
         ("less was paid than base x rate", line.underpaid),

@@ -28,11 +28,7 @@ impl AdapterSpeaker {
     pub fn new(adapter: Arc<Adapter>, partner: &Partner, secrets: Arc<Secrets>, message: &str) -> Result<AdapterSpeaker, Fault> {
         let speaker = AdapterSpeaker { adapter, message: message.to_string(), partner: partner.clone(), secrets };
         let missing = speaker.outbound()?.check(&partner.settings, &speaker.secrets);
-        if missing.is_empty() {
-            Ok(speaker)
-        } else {
-            Err(Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, missing.join("; "))))
-        }
+        if missing.is_empty() { Ok(speaker) } else { Err(Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, missing.join("; ")))) }
     }
 
     fn outbound(&self) -> Result<&Outbound, Fault> {

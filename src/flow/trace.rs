@@ -42,7 +42,8 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
     }
     for one in &mut traced {
         let (lines, first) = (&one.lines, one.lines.first());
-        one.postings.retain(|posting| lines.iter().any(|line| line.district == posting.district && line.contribution_month.number() == posting.contribution_month));
+        one.postings
+            .retain(|posting| lines.iter().any(|line| line.district == posting.district && line.contribution_month.number() == posting.contribution_month));
         one.deliveries.retain(|delivery| lines.iter().any(|line| (delivery.of.first_record..=delivery.of.last_record).contains(&line.record_index)));
         if let Some(line) = first {
             one.runs = store.trace_runs(&line.receipt_no).await?;

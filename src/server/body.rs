@@ -22,11 +22,7 @@ pub struct Refusal {
 
 /// Reads the whole body.
 pub async fn take(mut payload: Payload, receive: &Receive, body_bytes_max: u64, gzip: bool) -> Result<Body, Refusal> {
-    let limits = SpoolLimits {
-        memory_bytes: receive.memory_bytes_max,
-        body_bytes: body_bytes_max,
-        decompressed_bytes: receive.decompressed_bytes_max,
-    };
+    let limits = SpoolLimits { memory_bytes: receive.memory_bytes_max, body_bytes: body_bytes_max, decompressed_bytes: receive.decompressed_bytes_max };
     let mut spool = Spool::new(limits, gzip);
     let (start, mut received) = (Instant::now(), 0_u64);
     loop {

@@ -73,12 +73,17 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
     if inbound.routes.contains(&asked) {
         return Ok((headers, inbound));
     }
-    let anybody = |path: &str| api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(|route| route.ends_with(path));
+    let anybody =
+        |path: &str| api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(|route| route.ends_with(path));
     let own_path = inbound.routes.iter().any(|route| route.split_once(' ').is_some_and(|(_, path)| path == request.path()));
     Err(if own_path {
         problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()))
     } else if anybody(&format!(" {}", request.path())) {
-        problem(StatusCode::FORBIDDEN, "Not allowed", &format!("partner {} may not call {}; its entry in partners.toml does not list it", entry.partner.name, request.path()))
+        problem(
+            StatusCode::FORBIDDEN,
+            "Not allowed",
+            &format!("partner {} may not call {}; its entry in partners.toml does not list it", entry.partner.name, request.path()),
+        )
     } else {
         problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()))
     })

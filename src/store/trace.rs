@@ -129,7 +129,10 @@ impl Store {
         let sql = "SELECT p.packet_no, sum(r.lines)::int, sum(r.employer_paid_fen)::bigint, sum(r.employee_paid_fen)::bigint
             FROM employee_run r JOIN packet p USING (packet_id) WHERE r.receipt_no = $1 AND p.replaced_by IS NULL GROUP BY 1 ORDER BY 1";
         let rows = client.query(sql, &[&receipt_no]).await.map_err(|error| fault(&error))?;
-        Ok(rows.iter().map(|row| TracedRun { packet_no: row.get(0), lines: row.get(1), employer_paid: Fen(row.get(2)), employee_paid: Fen(row.get(3)) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| TracedRun { packet_no: row.get(0), lines: row.get(1), employer_paid: Fen(row.get(2)), employee_paid: Fen(row.get(3)) })
+            .collect())
     }
 
     /// Debits of the treasury by district and fund over all entries: where every fen is.
