@@ -15,11 +15,9 @@ mod dead; // ltcgw dead list|show|retry
 mod demo; // ltcgw demo
 mod doctor; // ltcgw doctor
 mod pki; // ltcgw pki init
-mod serve; // ltcgw serve, and what it shares with others: starting a gateway
+mod serve; // ltcgw serve
 mod table; // text tables for the terminal
 mod trace; // ltcgw trace
-
-pub use serve::{Running, start};
 
 /// Integration gateway for China's long-term care insurance (长期护理保险对接网关).
 #[derive(Debug, Parser)]

@@ -10,7 +10,7 @@
 //! Import rule, enforced by `tests/architecture.rs`; a module imports only from the right:
 //!
 //! ```text
-//! main, cli, sandbox -> server, worker -> flow -> adapter, ledger, link, store -> model, error, config, telemetry
+//! main, cli, sandbox -> service -> server, worker -> flow -> adapter, ledger, link, store -> model, error, config, telemetry
 //! ```
 //!
 //! The four of the fourth group never import each other, so an adapter cannot query, the store
@@ -27,6 +27,7 @@ pub mod link; // mutual TLS in both directions
 pub mod model; // what flows through: fen, months, canonical records
 pub mod sandbox; // simulated counterparts, throwaway PKI, generated city, embedded PostgreSQL
 pub mod server; // the partner and the operator listener
+pub mod service; // everything put together and running
 pub mod store; // every SQL statement
 pub mod telemetry; // logs and metrics
 pub mod worker; // the loops that deliver

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Done, Failure, serve};
+use super::{Done, Failure};
 use crate::config::Config;
 use crate::flow::dead::{self as flow, Decision};
+use crate::service;
 use crate::store::Store;
 
 /// Deliveries that need a person.
@@ -58,7 +59,7 @@ pub(super) async fn run(command: &Command) -> Done {
 /// The database of a configuration, for looking around beside a running gateway.
 pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
     let config = Config::load(dir)?;
-    Ok(Store::open(serve::beside(&config)?, &[]).await?)
+    Ok(Store::open(service::beside(&config)?, &[]).await?)
 }
 
 async fn list(config: &std::path::Path, to: Option<&str>, limit: i64) -> Done {

@@ -26,12 +26,7 @@ pub enum Command {
 pub(super) fn run(command: &Command) -> Done {
     let Command::Init { out, config, names } = command;
     let config = Config::load(config)?;
-    let inbound = config.partners.iter().filter_map(|partner| {
-        let san = partner.inbound.as_ref()?.san.clone()?;
-        Some((partner.name.clone(), san))
-    });
-    let outbound = config.partners.iter().filter(|partner| partner.outbound.is_some()).map(|partner| partner.name.clone());
-    let plan = Plan { server_names: names.clone(), inbound: inbound.collect(), outbound: outbound.collect() };
+    let plan = Plan::of(&config.partners, names);
     for path in pki::init(out, &plan)? {
         println!("{}", path.display());
     }

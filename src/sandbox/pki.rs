@@ -14,6 +14,7 @@ use rcgen::{
     KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType, SerialNumber,
 };
 
+use crate::config::Partner;
 use crate::error::{Fault, Stage};
 
 /// One day.
@@ -180,6 +181,18 @@ pub struct Plan {
     pub outbound: Vec<String>,
 }
 
+impl Plan {
+    /// What the partners of a configuration need; those recognised by their key's pin bring their own.
+    pub fn of(partners: &[Partner], server_names: &[impl AsRef<str>]) -> Plan {
+        let san = |partner: &Partner| Some((partner.name.clone(), partner.inbound.as_ref()?.san.clone()?));
+        Plan {
+            server_names: server_names.iter().map(|name| name.as_ref().to_string()).collect(),
+            inbound: partners.iter().filter_map(san).collect(),
+            outbound: partners.iter().filter(|partner| partner.outbound.is_some()).map(|partner| partner.name.clone()).collect(),
+        }
+    }
+}
+
 /// Makes everything for a trial in `out` and returns the files written:
 ///
 /// `ca.pem`, `ca.key`, `crl.pem`; `server.pem`, `server.key` for the partner listener;
@@ -189,12 +202,16 @@ pub struct Plan {
 /// # Errors
 /// A file exists already (nothing is written then), or cannot be written.
 pub fn init(out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
+    init_by(&Authority::new("ltcgw trial CA")?, out, plan)
+}
+
+/// As [`init`], with an authority made before.
+pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
     let (inbound, outbound) = (out.join("inbound"), out.join("outbound"));
     refuse_existing(out, plan)?;
     for dir in [&inbound, &outbound] {
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
-    let authority = Authority::new("ltcgw trial CA")?;
     let mut written = authority.write_to(out)?;
     let mut issue = |issued: Issued, dir: &Path, name: &str| {
         let (certificate, key) = issued.write_to(dir, name)?;

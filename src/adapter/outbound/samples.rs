@@ -79,7 +79,12 @@ impl Run {
             outbound.render_with_nonce(&context, NONCE).map(|request| String::from_utf8_lossy(&request.body).into_owned()).map_err(|fault| fault.text)
         };
         self.renderings(folder, extension, &render);
-        for path in files(&folder.join("replies"), ".http") {
+        let replies = files(&folder.join("replies"), ".http");
+        if replies.is_empty() {
+            self.find(&folder.join("replies"), "has no samples; add one <name>.http for each outcome the partner's answers can mean");
+        }
+        self.orphans(&folder.join("replies"), ".expected.txt", ".http");
+        for path in replies {
             let found = match std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| answer(&bytes)) {
                 Ok(answer) => shown(&outbound.judge(&answer, &reference)),
                 Err(text) => {
@@ -101,14 +106,25 @@ impl Run {
         if inputs.is_empty() {
             self.find(folder, "has no samples; add one <name>.json with the data of a typical message, and bless it");
         }
+        let ending = format!(".expected.{extension}");
+        self.orphans(folder, &ending, ".json");
         for path in inputs {
             let rendered = std::fs::read(&path)
                 .map_err(|error| error.to_string())
                 .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}")))
                 .and_then(render);
             match rendered {
-                Ok(text) => self.compare(&beside(&path, ".json", &format!(".expected.{extension}")), &text),
+                Ok(text) => self.compare(&beside(&path, ".json", &ending), &text),
                 Err(text) => self.find(&path, text),
+            }
+        }
+    }
+
+    /// Finds expected files that belong to no input: a renamed sample would otherwise go unnoticed.
+    fn orphans(&mut self, folder: &Path, ending: &str, input: &str) {
+        for path in files(folder, ending) {
+            if !beside(&path, ending, input).exists() {
+                self.find(&path, format!("belongs to no sample; expected one beside it that ends in {input}, or remove it"));
             }
         }
     }

@@ -123,7 +123,12 @@ fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut 
     let mut tests = tests.into_iter().flatten();
     let test = (tests.next(), tests.next());
     let at = match (spec.at, test) {
-        (None, (None, None)) => None,
+        (None, (None, None)) => {
+            if status.is_empty() {
+                problems.push((offset, "a rule without `status` or `at` matches every answer; add a condition".into()));
+            }
+            None
+        }
         (Some(at), (Some(test), None)) => Some((at, test)),
         (at, (test, _)) => {
             let found = match (at, test) {
@@ -135,9 +140,6 @@ fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut 
             None
         }
     };
-    if status.is_empty() && at.is_none() {
-        problems.push((offset, "a rule without `status` or `at` matches every answer; add a condition".into()));
-    }
     Rule { outcome, status, at, text_at: spec.text_at }
 }
 

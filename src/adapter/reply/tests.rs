@@ -1,5 +1,6 @@
 //! What answers mean under the rules of an adapter.
 
+use proptest::prelude::*;
 use toml::Spanned;
 
 use super::body::BodyForm;
@@ -113,4 +114,23 @@ fn contradictory_rules_are_refused_when_compiled() {
     }
     let (_, problems) = compiled("[reply]\nformat = \"yaml\"\n");
     assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+proptest! {
+    #[test]
+    fn only_an_answer_that_says_so_is_accepted(status in 100_u16..600, body in proptest::collection::vec(any::<u8>(), 0..80), xml in "(<[ab/!?]{0,3}>|&[#a-z0-9]{0,3};|[a-c\"<>=]){0,12}") {
+        for (form, bytes) in [(BodyForm::Json, body), (BodyForm::Xml, xml.into_bytes())] {
+            let holder: Holder = toml::from_str(RULES).unwrap();
+            let reply = compile(holder.reply, form, &mut Vec::new());
+            let verdict = reply.judge(&Answer { status, headers: vec![], body: bytes }, "REF");
+            let expected = if matches!(status, 429 | 503) { Outcome::RetryLater } else { Outcome::Unknown };
+            prop_assert_eq!(verdict.outcome, expected);
+        }
+    }
+
+    #[test]
+    fn any_partner_text_can_be_shown(text in any::<String>(), digits in "[0-9Xx]{0,20}") {
+        let shown = super::safe::shown(&(text + &digits));
+        prop_assert!(shown.chars().count() <= 200 && !shown.chars().any(char::is_control));
+    }
 }

@@ -1,0 +1,121 @@
+//! Everything put together: a configuration becomes a running gateway.
+//!
+//! Shared by `ltcgw serve`, the demo and the tests. Decides the order in which things start and
+//! stop, nothing else.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::adapter::Catalog;
+use crate::config::Config;
+use crate::error::{Fault, Finding, Stage};
+use crate::flow::Gateway;
+use crate::ledger::RateBook;
+use crate::link::TrustState;
+use crate::server::Server;
+use crate::store::embedded::{Embedded, Options};
+use crate::store::{Connection, Store};
+use crate::telemetry::Metrics;
+use crate::worker::Worker;
+
+/// How often certificates and the revocation list are looked at for changes.
+const RELOAD: Duration = Duration::from_secs(10);
+
+/// A running gateway.
+pub struct Running {
+    pub gateway: Gateway,
+    pub server: Server,
+    worker: Worker,
+    trust: Arc<TrustState>,
+    reload: tokio::task::JoinHandle<()>,
+}
+
+/// Everything of a configuration that is not the database: what [`start`] needs.
+pub struct Loaded {
+    pub config: Config,
+    pub catalog: Catalog,
+    pub book: RateBook,
+}
+
+impl Loaded {
+    /// Reads configuration, rates and adapters; all problems at once.
+    pub fn read(dir: &Path) -> Result<Loaded, Vec<Finding>> {
+        let config = Config::load(dir)?;
+        let mut findings = Vec::new();
+        let book = RateBook::load(&config.gateway.rates_dir).map_err(|found| findings.extend(found)).ok();
+        let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
+        match (book, catalog) {
+            (Some(book), Some(catalog)) => Ok(Loaded { config, catalog, book }),
+            _ => Err(findings),
+        }
+    }
+}
+
+/// Starts listeners and dispatchers on a database.
+pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
+    let Loaded { config, catalog, book } = loaded;
+    let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
+    let store = Store::open(connection, &senders).await?;
+    let metrics = Metrics::default();
+    let trust = TrustState::load(&config.gateway.tls, &config.partners)?;
+    let (gateway, destinations) = Gateway::new(config, catalog, book, store)?;
+    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.pool(), destinations);
+    let waker = worker.waker();
+    let gateway = gateway.waking(move || waker.wake_all());
+    let server = Server::start(gateway.clone(), trust.clone(), metrics)?;
+    let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone()));
+    Ok(Running { gateway, server, worker, trust, reload })
+}
+
+impl Running {
+    /// Stops taking packets, finishes what is under way, releases every lease.
+    pub async fn stop(self) {
+        self.reload.abort();
+        let patience = Duration::from_secs(self.gateway.config.gateway.deliver.drain_seconds);
+        self.server.stop().await;
+        self.worker.drain(patience).await;
+    }
+
+    /// Reads certificates and revocation list again, now; says whether they changed.
+    pub fn reload_trust(&self) -> Result<bool, Fault> {
+        self.trust.reload(&self.gateway.config.gateway.tls, &self.gateway.config.partners)
+    }
+
+    /// The dispatchers' state, for tables and metrics.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+}
+
+async fn reload(trust: Arc<TrustState>, config: Arc<Config>) {
+    loop {
+        tokio::time::sleep(RELOAD).await;
+        match trust.reload(&config.gateway.tls, &config.partners) {
+            Ok(true) => tracing::info!("certificates reloaded"),
+            Ok(false) => {}
+            Err(fault) => tracing::error!(%fault, "certificates not reloaded; the old ones stay"),
+        }
+    }
+}
+
+/// The database of a configuration: its own server or an embedded one, which lives as long as the guard.
+pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>), Fault> {
+    if let Some(connection) = Connection::configured(&config.gateway.database)? {
+        return Ok((connection, None));
+    }
+    let options = Options::durable(config.gateway.data_dir.join("postgres"));
+    let embedded = tokio::task::spawn_blocking(move || Embedded::start(&options))
+        .await
+        .map_err(|error| Fault::operator(Stage::Store, format!("starting PostgreSQL ended unexpectedly: {error}")))??;
+    let connection = embedded.database("ltcgw").await?;
+    Ok((Connection::local(connection), Some(embedded)))
+}
+
+/// The database of a configuration, for a command beside a running gateway.
+pub fn beside(config: &Config) -> Result<Connection, Fault> {
+    match Connection::configured(&config.gateway.database)? {
+        Some(connection) => Ok(connection),
+        None => Ok(Connection::local(Embedded::running(&config.gateway.data_dir.join("postgres"), "ltcgw")?)),
+    }
+}

@@ -1,0 +1,110 @@
+//! What every test stands on: one throwaway PostgreSQL per process, a fresh database and stage per test.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ltcgw::sandbox::stage::{Scene, Stage};
+use ltcgw::service::Running;
+use ltcgw::store::Connection;
+use ltcgw::store::embedded::{Embedded, Options};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// One server for all tests of this process, in memory where the machine has /dev/shm.
+static SERVER: LazyLock<(Embedded, TempDir)> = LazyLock::new(|| {
+    ltcgw::link::install_provider();
+    let root = Path::new("/dev/shm");
+    let dir = if root.is_dir() { TempDir::with_prefix_in("ltcgw-test-", root) } else { TempDir::with_prefix("ltcgw-test-") }.expect("a temporary folder");
+    let mut options = Options::throwaway(dir.path().join("postgres"));
+    options.settings.push(("max_connections".into(), "400".into()));
+    (Embedded::start(&options).expect("PostgreSQL starts"), dir)
+});
+
+static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A fresh, migrated database.
+pub async fn database() -> tokio_postgres::Config {
+    TEMPLATE
+        .get_or_init(async || {
+            let config = SERVER.0.database("template_ltcgw").await.expect("a template database");
+            ltcgw::store::Store::open(Connection::local(config), &[]).await.expect("migrations run");
+        })
+        .await;
+    let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let (client, connection) = SERVER.0.connection("postgres").connect(tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    // Copying a template needs it to itself, and tests run in parallel.
+    client.batch_execute(&format!("SELECT pg_advisory_lock(1)")).await.expect("the lock");
+    client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template_ltcgw STRATEGY FILE_COPY")).await.expect("a fresh database");
+    SERVER.0.connection(&name)
+}
+
+/// A running gateway with its database and certificates; removed when dropped.
+pub struct Gateway {
+    pub running: Running,
+    pub stage: Stage,
+    pub database: tokio_postgres::Config,
+    pub dir: TempDir,
+}
+
+/// The project's folder.
+pub fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Gateway {
+    /// The shipped configuration with nobody to deliver to.
+    pub async fn start() -> Gateway {
+        Gateway::with(|scene| scene).await
+    }
+
+    /// The shipped configuration, changed.
+    pub async fn with(change: impl FnOnce(Scene) -> Scene) -> Gateway {
+        let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
+        let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
+        let database = database().await;
+        let running = stage.start(Connection::local(database.clone())).await.expect("the gateway starts");
+        Gateway { running, stage, database, dir }
+    }
+
+    /// The URL of a path on the partner listener.
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.running.server.partner.port())
+    }
+
+    /// Sends a packet as the tax bureau and returns status and receipt as text.
+    pub async fn send(&self, packet: impl Into<Vec<u8>>) -> (u16, String) {
+        self.send_as("nanning-tax", packet).await
+    }
+
+    /// Sends a packet as any partner.
+    pub async fn send_as(&self, partner: &str, packet: impl Into<Vec<u8>>) -> (u16, String) {
+        let client = self.stage.client(partner).expect("a client");
+        let answer = client.post(self.url("/tax/v1/packets")).body(packet.into()).send().await.expect("an answer");
+        receipt(answer).await
+    }
+
+    /// One value of the database, as text.
+    pub async fn value(&self, sql: &str) -> String {
+        let (client, connection) = self.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let values = rows.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).unwrap_or("-")).collect::<Vec<_>>().join(" ")),
+            _ => None,
+        });
+        values.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Status and body of an answer, decoded by its declared charset.
+pub async fn receipt(answer: reqwest::Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_lowercase();
+    let bytes = answer.bytes().await.expect("a complete body");
+    let encoding =
+        content_type.split("charset=").nth(1).and_then(|name| encoding_rs::Encoding::for_label(name.trim().as_bytes())).unwrap_or(encoding_rs::UTF_8);
+    (status, encoding.decode(&bytes).0.into_owned())
+}
