@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::error::Finding;
 
 mod partner;
-pub use partner::{Inbound, Outbound, Partner};
+pub use partner::{DayWindow, Inbound, Limits, Outbound, Partner};
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]

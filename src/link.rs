@@ -8,6 +8,7 @@ pub mod client; // requests to a partner
 pub mod identity; // a client certificate -> a partner
 pub mod limit; // how fast a partner may call
 pub mod pace; // how fast we call a partner
+pub mod quota; // how many requests of a day, and in which hours
 pub mod probe; // what doctor wants to know about a partner's server
 pub mod server_tls; // the partner listener's TLS and its reload
 
@@ -16,6 +17,7 @@ pub use client::{Certainty, Client, SendFailure};
 pub use identity::Identities;
 pub use limit::{Headers, Limits, RetryAfter};
 pub use pace::Pacer;
+pub use quota::{Clock, Closed, Quota, SystemClock, Ticket};
 pub use server_tls::{PeerCertificate, TrustState};
 
 use std::sync::Arc;

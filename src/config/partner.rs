@@ -10,6 +10,10 @@ use toml::Spanned;
 
 use crate::error::Finding;
 
+pub mod limits; // what a partner takes at most
+
+pub use limits::{DayWindow, Limits};
+
 /// An organisation with a certificate.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,14 +71,8 @@ pub struct Outbound {
     pub ca: PathBuf,
     /// Messages queued for it, by the adapter's outbound message names.
     pub receives: Vec<String>,
-    /// Requests per second, in no window more.
-    pub requests_per_second: u32,
-    /// Requests under way at once.
-    #[serde(default = "default_concurrent")]
-    pub concurrent: usize,
-    /// Records per request; the adapter's own maximum when absent.
-    #[serde(default)]
-    pub records_max: Option<u32>,
+    /// What it takes at most, over all instances together.
+    pub limits: limits::Limits,
     /// Seconds from sending to the complete answer; after that the outcome is unknown.
     #[serde(default = "default_deadline")]
     pub deadline_seconds: u64,
@@ -82,10 +80,6 @@ pub struct Outbound {
 
 fn default_rate() -> u32 {
     50
-}
-
-fn default_concurrent() -> usize {
-    4
 }
 
 fn default_deadline() -> u64 {
@@ -138,9 +132,7 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
         if !outbound.url.starts_with("https://") {
             problem(format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
         }
-        if outbound.requests_per_second == 0 || outbound.concurrent == 0 {
-            problem(format!("partner `{name}`: requests_per_second and concurrent must be at least 1; remove [partner.outbound] to stop sending"));
-        }
+        outbound.limits.check(name, problem);
     }
 }
 

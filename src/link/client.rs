@@ -281,7 +281,7 @@ fn http_client(material: &Material, outbound: &Outbound) -> Result<reqwest::Clie
         .tcp_nodelay(true)
         .connect_timeout(connect)
         .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(outbound.concurrent)
+        .pool_max_idle_per_host(outbound.limits.concurrent)
         .gzip(true)
         .build()
         .map_err(|error| Fault::operator(Stage::Config, format!("no client for {}: {}", outbound.url, said(&error))))

@@ -3,7 +3,9 @@
 //! The limit counts for one pacer, so only the holder of a destination's lease may send. Exact by
 //! construction: a request goes out only when the one `limit` places before it is a full window
 //! old. The window is a little longer than a second, because requests that leave evenly do not
-//! arrive evenly (a new connection needs a handshake first).
+//! arrive evenly (a new connection needs a handshake first). A partner that allows bursts counts
+//! with a bucket instead: in `t` seconds never more than the bucket and `t` times the rate. Knows
+//! no clock but the one it is handed; the day's limits are `link::quota`'s.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -23,22 +25,37 @@ pub struct Pacer {
     line: std::sync::Mutex<Line>,
 }
 
+/// The state of a pacer, as a function of times handed to it.
 #[derive(Debug)]
-struct Line {
+pub struct Line {
     period: Duration,
-    /// When the last `limit` requests left, oldest first.
-    left_at: VecDeque<Instant>,
+    rule: Rule,
     /// When the next is due if all go evenly.
     due_at: Instant,
     /// Nothing leaves before.
     paused_until: Instant,
 }
 
+#[derive(Debug)]
+enum Rule {
+    /// When the last `limit` requests left, oldest first.
+    Even(VecDeque<Instant>),
+    /// How far ahead of an even pace requests may leave.
+    Bucket(Duration),
+}
+
 impl Pacer {
     /// A pacer for so many requests per second. It starts with an empty bucket: the first passes
     /// after a full window, because another instance may have used the limit until this moment.
     pub fn new(per_second: NonZeroU32) -> Pacer {
-        Pacer { turn: tokio::sync::Mutex::new(()), line: std::sync::Mutex::new(Line::new(per_second, Instant::now())) }
+        Pacer::with_burst(per_second, None)
+    }
+
+    /// The same for a partner that takes up to `burst` at once after a pause.
+    pub fn with_burst(per_second: NonZeroU32, burst: Option<NonZeroU32>) -> Pacer {
+        let now = Instant::now();
+        let line = burst.map_or_else(|| Line::new(per_second, now), |burst| Line::bucket(per_second, burst, now));
+        Pacer { turn: tokio::sync::Mutex::new(()), line: std::sync::Mutex::new(line) }
     }
 
     /// Waits for the next place; first come, first served. Dropping the future gives the place to the next.
@@ -62,22 +79,42 @@ impl Pacer {
 }
 
 impl Line {
-    fn new(per_second: NonZeroU32, now: Instant) -> Line {
+    /// A line that lets requests leave evenly, the first a full window from now.
+    pub fn new(per_second: NonZeroU32, now: Instant) -> Line {
         let limit = per_second.get();
-        Line { period: WINDOW / limit, left_at: (0..limit).map(|_| now).collect(), due_at: now, paused_until: now }
+        Line { period: WINDOW / limit, rule: Rule::Even((0..limit).map(|_| now).collect()), due_at: now, paused_until: now }
+    }
+
+    /// A line over a bucket of `burst` that fills at the rate and is empty now.
+    pub fn bucket(per_second: NonZeroU32, burst: NonZeroU32, now: Instant) -> Line {
+        let period = WINDOW / per_second.get();
+        // What jitter on the way may push together is kept back from the bucket.
+        let jitter = (WINDOW - Duration::from_secs(1)).as_secs_f64() * f64::from(per_second.get());
+        let kept_back = (jitter.ceil() as u32).min(burst.get() - 1);
+        Line { period, rule: Rule::Bucket(period * (burst.get() - kept_back - 1)), due_at: now + period * (burst.get() - kept_back), paused_until: now }
     }
 
     /// Lets one leave now, or says when to ask again.
-    fn leave(&mut self, now: Instant) -> Result<(), Instant> {
-        let even = self.due_at.max(now.checked_sub(CATCH_UP).unwrap_or(now));
-        let oldest = self.left_at.front().map_or(now, |left_at| *left_at + WINDOW);
-        let at = even.max(oldest).max(self.paused_until);
+    pub fn leave(&mut self, now: Instant) -> Result<(), Instant> {
+        let earliest = match &self.rule {
+            Rule::Even(left_at) => {
+                let even = self.due_at.max(now.checked_sub(CATCH_UP).unwrap_or(now));
+                even.max(left_at.front().map_or(now, |left_at| *left_at + WINDOW))
+            }
+            Rule::Bucket(ahead) => self.due_at.checked_sub(*ahead).unwrap_or(now),
+        };
+        let at = earliest.max(self.paused_until);
         if at > now {
             return Err(at);
         }
-        self.left_at.pop_front();
-        self.left_at.push_back(now);
-        self.due_at = at + self.period;
+        match &mut self.rule {
+            Rule::Even(left_at) => {
+                left_at.pop_front();
+                left_at.push_back(now);
+                self.due_at = at + self.period;
+            }
+            Rule::Bucket(_) => self.due_at = self.due_at.max(now) + self.period,
+        }
         Ok(())
     }
 }
@@ -173,6 +210,30 @@ mod tests {
         assert!(given_up.is_err());
         pacer.pass().await;
         assert!(Instant::now() >= until);
-        assert!(pacer.line().left_at[0] >= until, "only the one that passed took a place");
+        let line = pacer.line();
+        let Rule::Even(left_at) = &line.rule else { panic!("no bucket was asked for") };
+        assert!(left_at[0] >= until, "only the one that passed took a place");
+    }
+
+    #[test]
+    fn a_bucket_lets_a_burst_leave_after_a_pause_and_never_more_than_bucket_and_rate() {
+        let start = Instant::now();
+        for (rate, burst) in [(1, 5), (10, 20), (50, 1), (50, 200)] {
+            let mut line = Line::bucket(limit(rate), limit(burst), start);
+            let mut left = run(&mut line, start, 3 * burst as usize, Duration::from_millis(3));
+            assert!(left[0] > start, "a new holder begins with an empty bucket");
+            let rested = left[left.len() - 1] + Duration::from_secs(1_000);
+            let at_once = run(&mut line, rested, burst as usize, Duration::ZERO);
+            let most = at_once.iter().filter(|at| **at == rested).count();
+            assert!(most as f64 >= f64::from(burst) - (f64::from(rate) * 0.025).ceil() && most >= 1, "{most} at once of a bucket of {burst}");
+            left.extend(at_once);
+            left.extend(run(&mut line, left[left.len() - 1], 10 * rate as usize, Duration::from_millis(3)));
+            for first in 0..left.len() {
+                for last in first..left.len() {
+                    let allowed = f64::from(burst) + f64::from(rate) * (left[last] - left[first]).as_secs_f64();
+                    assert!((last - first + 1) as f64 <= allowed + 1e-9, "{} in {:?}", last - first + 1, left[last] - left[first]);
+                }
+            }
+        }
     }
 }

@@ -1,19 +1,27 @@
-//! Deliveries in PostgreSQL: who may send, what is claimed, what became of it.
+//! Deliveries in PostgreSQL: what is queued, who may send, what is claimed, what became of it.
 //!
 //! Every statement is short and holds no connection while a partner is called. What a claimed row
 //! may become is fenced by the token it was claimed under: once another dispatcher has taken a row
 //! up, nothing the earlier one says about it counts, and it is told so. Must not decide outcomes;
 //! `flow::deliver` does.
 
+mod backfill; // the whole registry for one destination, bit by bit
 mod claim; // ready and in-doubt rows, taken under a lease
+mod day; // what of a day's requests is spent
 mod dead; // dead letters and the person who decides about them
+mod entity; // registry entries, queued in the transaction that changed them
 mod lease; // one dispatcher per destination among all instances
+mod records; // records of a packet, queued
 mod settle; // what became of claimed rows, many at a time
 mod view; // lists and counts for people and metrics
 
+pub use backfill::{Backfill, Progress};
 pub use claim::{Start, begin, claim, claim_in_doubt, recover};
+pub use day::{left_under_way, reserve, unreserve};
 pub use dead::{Decision, dead_letters, decide, retry_all};
+pub use entity::{ChangedEntity, EntityQueue, Only, Route, changed_entities, queue_entities};
 pub use lease::{Lease, acquire, pause, release, renew};
+pub use records::queue;
 pub use settle::{Next, Settlement, give_back, settle};
 pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};
 
@@ -28,7 +36,7 @@ use tokio_postgres::Row;
 use crate::error::{Fault, Stage};
 use crate::model::Fen;
 
-/// Records of a packet to be sent to a destination.
+/// Something to be sent to a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {
     /// Partner name.
@@ -37,14 +45,59 @@ pub struct NewDelivery {
     pub message: String,
     /// Deliveries with the same key go out one after another; reversals after originals. `None`: any order.
     pub ordering_key: Option<String>,
+    pub subject: Subject,
+    pub lines: i32,
+    /// Money of those lines as the destination is told it.
+    pub fen: Fen,
+}
+
+/// What a delivery tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Records(Records),
+    Entity(Entity),
+}
+
+/// Records of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Records {
     pub packet_id: i64,
     pub first_record: i32,
     pub last_record: i32,
     /// Takes earlier records back.
     pub reversal: bool,
-    pub lines: i32,
-    /// Money of those lines as the destination is told it.
-    pub fen: Fen,
+}
+
+/// One change of a registry entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entity {
+    /// `institution` or `caregiver`.
+    pub kind: String,
+    pub id: String,
+    /// The source's version.
+    pub version: i64,
+    /// `registry_change.sequence`: rises with every change, also where the version stays.
+    pub revision: i64,
+    /// Tells that the entry ended, or no longer concerns the destination.
+    pub removal: bool,
+}
+
+impl NewDelivery {
+    /// The packet's records it tells of.
+    pub fn records(&self) -> Option<&Records> {
+        match &self.subject {
+            Subject::Records(records) => Some(records),
+            Subject::Entity(_) => None,
+        }
+    }
+
+    /// The registry entry it tells of.
+    pub fn entity(&self) -> Option<&Entity> {
+        match &self.subject {
+            Subject::Entity(entity) => Some(entity),
+            Subject::Records(_) => None,
+        }
+    }
 }
 
 /// A delivery as it is claimed and shown.
@@ -64,27 +117,24 @@ pub struct Delivery {
     pub answer: Option<String>,
     pub created_at: jiff::Timestamp,
     pub settled_at: Option<jiff::Timestamp>,
+    /// What goes first: 10 an ending or suspension, 20 any other, 90 backfill.
+    pub priority: i16,
 }
 
 /// Columns of a [`Delivery`], in the order [`Delivery::from_row`] reads them.
 const COLUMNS: &str = "d.delivery_id, d.destination, d.message, d.ordering_key, d.packet_id, d.first_record, d.last_record, d.reversal, \
-                       d.lines, d.fen, d.state, d.attempts, d.reference, d.outcome, d.answer, d.created_at, d.settled_at";
+                       d.lines, d.fen, d.state, d.attempts, d.reference, d.outcome, d.answer, d.created_at, d.settled_at, \
+                       d.entity_kind, d.entity_id, d.version, d.revision, d.removal, d.priority";
 
 impl Delivery {
     fn from_row(row: &Row) -> Delivery {
+        let subject = match row.get::<_, Option<String>>(17) {
+            Some(kind) => Subject::Entity(Entity { kind, id: row.get(18), version: row.get(19), revision: row.get(20), removal: row.get(21) }),
+            None => Subject::Records(Records { packet_id: row.get(4), first_record: row.get(5), last_record: row.get(6), reversal: row.get(7) }),
+        };
         Delivery {
             delivery_id: row.get(0),
-            of: NewDelivery {
-                destination: row.get(1),
-                message: row.get(2),
-                ordering_key: row.get(3),
-                packet_id: row.get(4),
-                first_record: row.get(5),
-                last_record: row.get(6),
-                reversal: row.get(7),
-                lines: row.get(8),
-                fen: Fen(row.get(9)),
-            },
+            of: NewDelivery { destination: row.get(1), message: row.get(2), ordering_key: row.get(3), subject, lines: row.get(8), fen: Fen(row.get(9)) },
             state: row.get(10),
             attempts: row.get(11),
             reference: row.get(12),
@@ -92,42 +142,9 @@ impl Delivery {
             answer: row.get(14),
             created_at: row.get(15),
             settled_at: row.get(16),
+            priority: row.get(22),
         }
     }
-}
-
-/// Queues deliveries in the caller's transaction, in the order given; returns their ids.
-///
-/// # Errors
-/// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn queue(client: &impl tokio_postgres::GenericClient, rows: &[NewDelivery]) -> Result<Vec<i64>, Fault> {
-    const SQL: &str = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::bool[], $8::int[], $9::bigint[])
-        RETURNING delivery_id";
-    let destination: Vec<&str> = rows.iter().map(|row| row.destination.as_str()).collect();
-    let message: Vec<&str> = rows.iter().map(|row| row.message.as_str()).collect();
-    let key: Vec<Option<&str>> = rows.iter().map(|row| row.ordering_key.as_deref()).collect();
-    let packet: Vec<i64> = rows.iter().map(|row| row.packet_id).collect();
-    let first: Vec<i32> = rows.iter().map(|row| row.first_record).collect();
-    let last: Vec<i32> = rows.iter().map(|row| row.last_record).collect();
-    let reversal: Vec<bool> = rows.iter().map(|row| row.reversal).collect();
-    let lines: Vec<i32> = rows.iter().map(|row| row.lines).collect();
-    let fen: Vec<i64> = rows.iter().map(|row| row.fen.0).collect();
-    let rows = client
-        .query(SQL, &[&destination, &message, &key, &packet, &first, &last, &reversal, &lines, &fen])
-        .await
-        .map_err(|error| fault("queue deliveries", &error))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// Marks rows of the key that were never sent as superseded by a newer version; returns how many.
-///
-/// # Errors
-/// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn supersede(client: &impl tokio_postgres::GenericClient, destination: &str, ordering_key: &str, newer: i64) -> Result<u64, Fault> {
-    const SQL: &str = "UPDATE delivery SET state = 'superseded', settled_at = now()
-        WHERE destination = $1 AND ordering_key = $2 AND delivery_id < $3 AND state = 'ready' AND attempt_no = 0";
-    client.execute(SQL, &[&destination, &ordering_key, &newer]).await.map_err(|error| fault("supersede deliveries", &error))
 }
 
 /// A connection for one short statement or transaction.

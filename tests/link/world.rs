@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use ltcgw::config::{Inbound, Outbound, Partner, Tls};
+use ltcgw::config::{Limits, Inbound, Outbound, Partner, Tls};
 use ltcgw::link::{self, PeerCertificate, TrustState};
 use ltcgw::sandbox::pki::{Authority, Issued};
 use rustls::pki_types::pem::PemObject;
@@ -68,9 +68,7 @@ impl World {
             key: self.path("client.key"),
             ca: self.path("ca.pem"),
             receives: Vec::new(),
-            requests_per_second: 100,
-            concurrent: 4,
-            records_max: None,
+            limits: Limits::per_second(100),
             deadline_seconds: 2,
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Behaviour, Options, Simulated, Tls};
 use crate::adapter::capability::sm2_sorted_fields::{PrivateKey, generate_pem};
 use crate::adapter::{Catalog, Secrets};
-use crate::config::{Deliver, Outbound, Partner};
+use crate::config::{Deliver, Limits, Outbound, Partner};
 use crate::error::Fault;
 use crate::flow::deliver::{Content, Destination, Speaker, Wire};
 use crate::flow::speak::{AdapterSpeaker, LinkWire};
@@ -80,9 +80,7 @@ impl World {
             key,
             ca: dir.path().join("ca.pem"),
             receives: vec!["contributions".into()],
-            requests_per_second: 200,
-            concurrent: 4,
-            records_max: None,
+            limits: Limits::per_second(200),
             deadline_seconds: 1,
         };
         let catalog = Catalog::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters")).unwrap();
@@ -110,8 +108,7 @@ impl World {
         let outbound = self.entry.outbound.as_ref().unwrap();
         Destination {
             name: self.entry.name.clone(),
-            concurrent: outbound.concurrent,
-            requests_per_second: outbound.requests_per_second,
+            limits: outbound.limits.clone(),
             deadline: Duration::from_secs(outbound.deadline_seconds),
             wire: Arc::new(self.wire()),
             speakers: [("contributions".to_owned(), Arc::new(self.speaker()) as Arc<dyn Speaker>)].into(),
@@ -234,7 +231,7 @@ async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_t
 #[tokio::test]
 async fn the_partners_own_limit_is_never_exceeded() {
     let (db, mut world) = (Database::new().await, World::ltc(Options { requests_per_second: Some(25), ..Options::default() }));
-    world.entry.outbound.as_mut().unwrap().requests_per_second = 25;
+    world.entry.outbound.as_mut().unwrap().limits.requests_per_second = 25;
     db.queue("core", 60).await;
     let _worker = world.work(&db);
     until_delivered(&db, 60).await;

@@ -1,0 +1,162 @@
+//! Registry entries, queued for whom they concern in the transaction that changed them, and read
+//! again when they are sent.
+//!
+//! Which entries concern a destination is given as data (kind and lists of words); nothing here
+//! knows a destination. One statement a destination, however many entries changed.
+
+use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
+use jiff::civil::Date;
+use tokio_postgres::{Client, GenericClient};
+
+use super::{connection, fault};
+use crate::error::Fault;
+use crate::store::registry::{Queue, Written};
+
+/// Which entries go to a destination, and as which message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Partner name.
+    pub destination: String,
+    /// The adapter's outbound message.
+    pub message: String,
+    /// `institution` or `caregiver`.
+    pub kind: String,
+    /// Every one must hold.
+    pub only: Vec<Only>,
+}
+
+/// A field whose value must be one of these words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    /// A key of the canonical record, or `institution.kind` of a caregiver: that of the institution
+    /// he or she belongs to.
+    pub field: String,
+    pub words: Vec<String>,
+}
+
+impl Route {
+    /// The condition under which the change `c` concerns the destination. Words and names come from
+    /// adapters, which are checked; they are quoted all the same.
+    pub(super) fn condition(&self) -> String {
+        let conditions = self.only.iter().map(|only| {
+            let words: Vec<String> = only.words.iter().map(|word| quoted(word)).collect();
+            let value = match only.field.split_once('.') {
+                Some(("institution", field)) => format!(
+                    "(SELECT ic.content->>{} FROM registry_entity ie JOIN registry_change ic USING (sequence)
+                      WHERE ie.kind = 'institution' AND ie.entity_id = c.content->>'institution_id')",
+                    quoted(field)
+                ),
+                _ => format!("c.content->>{}", quoted(&only.field)),
+            };
+            format!("coalesce({value} IN ({}), false)", words.join(", "))
+        });
+        std::iter::once("c.content IS NOT NULL".to_owned()).chain(conditions).collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Queues the changes with these numbers for one destination, in the caller's transaction; returns
+/// how many.
+///
+/// A newer change takes the place of one that is still `ready` or `dead`, with its priority. Of an
+/// entry that ended, or no longer concerns the destination, it is told only if it was told of it.
+///
+/// # Errors
+/// Faults of stage `Store` when the database refuses or cannot be reached.
+pub async fn queue_entities(client: &impl GenericClient, route: &Route, written: Written) -> Result<u64, Fault> {
+    let sql = format!(
+        "WITH changed AS (
+            SELECT c.sequence, c.kind, c.entity_id, c.version, c.kind || '/' || c.entity_id AS key, c.status, c.designated, {} AS concerns
+            FROM registry_change c WHERE c.sequence BETWEEN $1 AND $2 AND c.kind = $3),
+        superseded AS (
+            UPDATE delivery d SET state = 'superseded', settled_at = now() FROM changed
+            WHERE d.destination = $4 AND d.ordering_key = changed.key AND d.state IN ('ready', 'dead') AND d.entity_kind IS NOT NULL
+            RETURNING d.ordering_key, d.priority)
+        INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, removal, lines, fen, priority)
+        SELECT $4, $5, c.key, c.kind, c.entity_id, c.version, c.sequence, NOT c.concerns, 1, 0,
+            least((SELECT min(s.priority) FROM superseded s WHERE s.ordering_key = c.key), CASE
+                WHEN NOT c.concerns OR (before.designated AND NOT c.designated) THEN 10
+                WHEN c.status IN ('ended', 'suspended', 'suspended_new_clients', 'settlement_suspended', 'left') AND c.status IS DISTINCT FROM before.status THEN 10
+                ELSE 20 END)
+        FROM changed c
+        LEFT JOIN LATERAL (
+            SELECT b.status, b.designated FROM registry_change b
+            WHERE b.kind = c.kind AND b.entity_id = c.entity_id AND b.sequence < c.sequence ORDER BY b.sequence DESC LIMIT 1) before ON true
+        WHERE c.concerns OR (
+            SELECT NOT d.removal FROM delivery d
+            WHERE d.ordering_key = c.key AND d.destination = $4 AND d.entity_kind IS NOT NULL AND (d.attempt_no > 0 OR d.state = 'leased')
+            ORDER BY d.revision DESC LIMIT 1)
+        ORDER BY c.sequence",
+        route.condition()
+    );
+    let failed = |error: tokio_postgres::Error| fault("queue registry entries", &error);
+    let statement = client.prepare(&sql).await.map_err(failed)?;
+    client.execute(&statement, &[&written.first, &written.last, &route.kind, &route.destination, &route.message]).await.map_err(failed)
+}
+
+/// Queues every change for everyone it concerns, in the transaction that makes it.
+#[derive(Debug, Clone, Default)]
+pub struct EntityQueue {
+    pub routes: Vec<Route>,
+}
+
+impl Queue for EntityQueue {
+    fn queue<'a>(&'a self, client: &'a Client, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            for route in &self.routes {
+                queue_entities(client, route, written).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A change of a registry entry, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedEntity {
+    /// `registry_change.sequence`.
+    pub revision: i64,
+    pub kind: String,
+    pub id: String,
+    pub version: i64,
+    /// The canonical record as JSON without its personal part; absent when the entry ended.
+    pub content: Option<String>,
+    /// The personal part, sealed.
+    pub sealed: Option<Vec<u8>>,
+    pub status: Option<String>,
+    pub designated: bool,
+    /// Why the entry ended.
+    pub reason: Option<String>,
+    /// The day of which status and designated speak.
+    pub effective_on: Date,
+}
+
+/// The changes of these numbers, in no order.
+///
+/// # Errors
+/// Faults of stage `Store` when the database refuses or cannot be reached.
+pub async fn changed_entities(pool: &Pool, revisions: &[i64]) -> Result<Vec<ChangedEntity>, Fault> {
+    const SQL: &str = "SELECT sequence, kind, entity_id, version, content::text, sealed, status, designated, reason, effective_on
+        FROM registry_change WHERE sequence = ANY($1)";
+    let failed = |error: tokio_postgres::Error| fault("read registry entries", &error);
+    let client = connection(pool).await?;
+    let statement = client.prepare_cached(SQL).await.map_err(failed)?;
+    let rows = client.query(&statement, &[&revisions]).await.map_err(failed)?;
+    let changed = rows.iter().map(|row| ChangedEntity {
+        revision: row.get(0),
+        kind: row.get(1),
+        id: row.get(2),
+        version: row.get(3),
+        content: row.get(4),
+        sealed: row.get(5),
+        status: row.get(6),
+        designated: row.get(7),
+        reason: row.get(8),
+        effective_on: row.get(9),
+    });
+    Ok(changed.collect())
+}
