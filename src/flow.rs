@@ -11,6 +11,7 @@ use crate::adapter::{Adapter, Catalog, Secrets};
 use crate::config::{Config, Outbound, Partner};
 use crate::error::{Fault, Stage};
 use crate::ledger::{Fund, RateBook};
+use crate::link::SystemClock;
 use crate::store::Store;
 
 pub mod collect; // a partner's packet becomes posted money
@@ -66,7 +67,7 @@ fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect
     let adapter = loaded(partner, catalog)?;
     let told = entry.receives.iter().map(|message| {
         let outbound = speak::named(adapter, message)?;
-        let records_max = entry.records_max.unwrap_or(u32::MAX).min(outbound.records_max());
+        let records_max = entry.limits.records_per_request.unwrap_or(u32::MAX).min(outbound.records_max());
         let word = outbound.fund().unwrap_or("medical");
         let fund = Fund::of_word(word).ok_or_else(|| {
             Fault::operator(Stage::Config, format!("adapter {}: message {message} names fund `{word}`; expected medical or long_term_care", adapter.name()))
@@ -90,8 +91,8 @@ fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<co
     }
     Ok(deliver::Destination {
         name: partner.name.clone(),
-        concurrent: entry.concurrent,
-        requests_per_second: entry.requests_per_second,
+        limits: entry.limits.clone(),
+        clock: Arc::new(SystemClock),
         deadline: Duration::from_secs(entry.deadline_seconds),
         wire: Arc::new(speak::LinkWire::new(entry)?),
         speakers,

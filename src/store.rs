@@ -157,6 +157,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")),
         ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql")),
         ("V3__registry", include_str!("../schemas/postgres/0003_registry.sql")),
+        ("V4__entity_delivery", include_str!("../schemas/postgres/0004_entity_delivery.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

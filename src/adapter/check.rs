@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::catalog::{Adapter, Catalog, folders, in_order};
+use super::outbound::Disclosure;
 use super::sample::{self, Report};
 use crate::error::Finding;
 
@@ -82,6 +83,7 @@ fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
         notes.extend(outbound.infno().map(|infno| format!("transaction {infno}")));
         notes.extend(Some(outbound.secrets_needed().join(", ")).filter(|names| !names.is_empty()).map(|names| format!("signed with {names}")));
         notes.extend(outbound.idempotent().then(|| "idempotent".to_string()));
+        notes.extend(outbound.disclosure().map(told));
         notes.extend(outbound.inquiry().map(|inquiry| format!("asked about by {inquiry}")));
         [adapter.name().to_string(), "out".to_string(), outbound.message().to_string(), String::new(), String::new(), notes.join("; ")]
     });
@@ -90,4 +92,13 @@ fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
         [adapter.name().to_string(), "reply".to_string(), document.name().to_string(), form, String::new(), String::new()]
     });
     messages.chain(documents)
+}
+
+/// Which entries, for what purpose, and what of them.
+fn told(disclosure: &Disclosure) -> String {
+    let only = disclosure.only.iter().map(|(field, words)| format!("{field} {}", words.join(" or ")));
+    let only: Vec<String> = only.collect();
+    let which = if only.is_empty() { String::new() } else { format!(" ({})", only.join(", ")) };
+    let fields: Vec<String> = disclosure.fields().collect();
+    format!("tells of every {}{which} for {}: {}", disclosure.kind, disclosure.purpose, fields.join(", "))
 }

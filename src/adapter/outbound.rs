@@ -18,10 +18,12 @@ use crate::error::{Fault, Stage};
 use crate::model::{Answer, Request, Verdict};
 
 mod codes; // code tables ours -> theirs
+pub mod disclosure; // which registry entries are told, and what of them
 mod manifest; // the TOML and its checks
 mod samples; // samples/: what an adapter must render and judge
 
 pub use capability::Secrets;
+pub use disclosure::Disclosure;
 pub use manifest::load;
 pub use samples::{Bless, run_samples};
 
@@ -51,6 +53,7 @@ pub struct Outbound {
     idempotent: bool,
     inquiry: Option<String>,
     settings_read: Vec<String>,
+    disclosure: Option<Disclosure>,
     reply: Reply,
 }
 
@@ -91,6 +94,11 @@ impl Outbound {
     /// The fund whose money the message is about; records that bring it nothing are left out.
     pub fn fund(&self) -> Option<&str> {
         self.fund.as_deref()
+    }
+
+    /// Which registry entries it is about, if any, and what of them it tells.
+    pub fn disclosure(&self) -> Option<&Disclosure> {
+        self.disclosure.as_ref()
     }
 
     /// Records one request may carry; a partner's own entry may lower it.
@@ -162,6 +170,11 @@ impl Outbound {
     /// What a complete answer to the request with that reference means.
     pub fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
         self.reply.judge(answer, reference)
+    }
+
+    /// What an answer that means `whole` means for each record of the request, by their ids.
+    pub fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
+        self.reply.judge_records(answer, whole, ids)
     }
 
     fn render_with_nonce(&self, context: &RenderContext<'_>, nonce: &str) -> Result<Request, Fault> {

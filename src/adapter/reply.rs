@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::model::{Answer, Outcome, Verdict};
 
 pub mod body; // looking things up in an answer
+pub mod records; // what an answer says of each record
 pub mod rules; // the TOML of rules and its checks
 pub mod safe; // partner texts fit to be shown
 
@@ -31,6 +32,7 @@ pub struct Reply {
     code_at: Option<String>,
     text_at: Option<String>,
     rules: Vec<Rule>,
+    records: Option<records::Records>,
 }
 
 /// A conjunction of conditions and the outcome it means.
@@ -63,6 +65,14 @@ impl Reply {
         match self.rules.iter().find(|rule| rule.matches(answer.status, &body)) {
             Some(rule) => verdict(rule.outcome, self.text(rule.text_at.as_deref(), &body)),
             None => verdict(Outcome::Unknown, self.unexplained(answer, &body)),
+        }
+    }
+
+    /// What an answer that means `whole` means for each record of the request, by their ids.
+    pub fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
+        match &self.records {
+            Some(records) if whole.outcome == Outcome::Accepted => records.judge(answer, &Body::parse(self.form, &answer.body), ids),
+            _ => vec![whole.clone(); ids.len()],
         }
     }
 

@@ -119,7 +119,9 @@ fn deliveries(one: &Traced) -> String {
         table.row([
             delivery.delivery_id.to_string(),
             of.destination.clone(),
-            format!("{}..{}{}", of.first_record, of.last_record, if of.reversal { " reversed" } else { "" }),
+            of.records().map_or_else(String::new, |records| {
+                format!("{}..{}{}", records.first_record, records.last_record, if records.reversal { " reversed" } else { "" })
+            }),
             yuan(of.fen.0),
             delivery.state.clone(),
             delivery.outcome.clone().unwrap_or_default(),

@@ -33,18 +33,19 @@ impl Contributions {
     async fn read(&self, delivery: &Delivery) -> Result<Value, Fault> {
         let of = &delivery.of;
         let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}", delivery.delivery_id));
+        let records = of.records().ok_or_else(|| gone("it names no records of a packet; this is a mistake in the gateway"))?;
         let destination = self.destinations.iter().find(|destination| destination.partner == of.destination);
         let destination = destination.ok_or_else(|| gone("its destination no longer receives contributions; restore its entry in partners.toml"))?;
-        let (sender, packet_no) = self.store.packet_name(of.packet_id).await?.ok_or_else(|| gone("its packet is not in the database"))?;
-        let lines = self.store.contributions(of.packet_id, of.first_record, of.last_record).await?;
-        let lines: Vec<Value> = lines.iter().filter(|line| share(destination.fund, line) != 0).map(|line| document(line, of.reversal)).collect();
+        let (sender, packet_no) = self.store.packet_name(records.packet_id).await?.ok_or_else(|| gone("its packet is not in the database"))?;
+        let lines = self.store.contributions(records.packet_id, records.first_record, records.last_record).await?;
+        let lines: Vec<Value> = lines.iter().filter(|line| share(destination.fund, line) != 0).map(|line| document(line, records.reversal)).collect();
         if lines.len() != usize::try_from(of.lines).unwrap_or_default() {
             return Err(gone("it names other lines than are stored; this is a mistake in the gateway"));
         }
         Ok(json!({
             "delivery": {
                 "id": delivery.delivery_id, "packet_no": packet_no, "sender": sender,
-                "lines": of.lines, "fen": of.fen.0, "reversal": of.reversal,
+                "lines": of.lines, "fen": of.fen.0, "reversal": records.reversal,
             },
             "lines": lines,
         }))

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use deadpool_postgres::Pool;
 
 use crate::error::{Fault, Stage};
-use crate::store::delivery::{self as store, Delivery, Detail};
+use crate::store::delivery::{self as store, Delivery, Detail, NewDelivery, Subject};
 
 pub use crate::store::delivery::Decision;
 
@@ -59,7 +59,7 @@ pub fn table(letters: &[Delivery]) -> String {
         return "no dead letters\n".into();
     }
     let mut text =
-        format!("{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n", "delivery", "destination", "message", "packet", "lines", "yuan", "attempts");
+        format!("{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n", "delivery", "destination", "message", "packet/entry", "lines", "yuan", "attempts");
     for letter in letters {
         let of = &letter.of;
         let (id, fen) = (letter.delivery_id, of.fen.to_string());
@@ -68,7 +68,7 @@ pub fn table(letters: &[Delivery]) -> String {
             "{id:>12}  {:<20} {:<16} {:>12} {:>7} {fen:>18}  {:>8}  {}",
             of.destination,
             of.message,
-            of.packet_id,
+            subject(of),
             of.lines,
             letter.attempts,
             last(letter)
@@ -82,18 +82,27 @@ pub fn table(letters: &[Delivery]) -> String {
 pub fn page(detail: &Detail) -> String {
     let Detail { delivery, attempts } = detail;
     let of = &delivery.of;
-    let kind = if of.reversal { "reversal of " } else { "" };
+    let told = match &of.subject {
+        Subject::Records(records) => format!(
+            "{}{}, packet {}, records {} to {}: {} lines, {} yuan",
+            if records.reversal { "reversal of " } else { "" },
+            of.message,
+            records.packet_id,
+            records.first_record,
+            records.last_record,
+            of.lines,
+            of.fen
+        ),
+        Subject::Entity(entity) => {
+            let what = if entity.removal { "removal of " } else { "" };
+            format!("{}, {what}{} {} version {}, change {}", of.message, entity.kind, entity.id, entity.version, entity.revision)
+        }
+    };
     let mut text = format!(
-        "delivery {} to {}: {}\n  {kind}{}, packet {}, records {} to {}: {} lines, {} yuan\n  reference {}\n  queued {}\n",
+        "delivery {} to {}: {}\n  {told}\n  reference {}\n  queued {}\n",
         delivery.delivery_id,
         of.destination,
         delivery.state,
-        of.message,
-        of.packet_id,
-        of.first_record,
-        of.last_record,
-        of.lines,
-        of.fen,
         delivery.reference.as_deref().unwrap_or("none yet"),
         delivery.created_at,
     );
@@ -115,6 +124,13 @@ pub fn page(detail: &Detail) -> String {
         .ok();
     }
     text
+}
+
+fn subject(of: &NewDelivery) -> String {
+    match &of.subject {
+        Subject::Records(records) => records.packet_id.to_string(),
+        Subject::Entity(entity) => entity.id.clone(),
+    }
 }
 
 fn last(delivery: &Delivery) -> &str {

@@ -1,5 +1,5 @@
-//! One delivery: its records are read and rendered, our reference is committed, the request goes
-//! out, and the partner's answer decides what the delivery becomes.
+//! One request: its records are read and rendered, our reference is committed, the request goes
+//! out, and the partner's answer decides what each delivery in it becomes.
 //!
 //! No database connection is held while the partner is called. Only an explicit answer settles a
 //! delivery; anything else leaves it in doubt, which is `flow::inquire`'s business. Nothing here
@@ -8,14 +8,19 @@
 mod destination; // what a dispatcher needs to talk to one partner
 mod exchange; // one request: slot, reference, turn, gate, wire
 mod gate; // whether anything may go out right now
+mod package; // what goes into one request
 mod pause; // how long until the next try
+mod spend; // the day's requests
 
 pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
 pub use exchange::{Exchange, Kind, Met, exchange};
 pub use gate::{Gate, Held, Pass};
+pub use package::together;
 pub use pause::backoff;
 
 use std::time::Duration;
+
+use package::{Package, package};
 
 use crate::error::{Fault, Retry};
 use crate::model::{Outcome, Verdict};
@@ -32,30 +37,34 @@ pub enum Ended {
     Lost(i64),
 }
 
-/// Delivers one claimed row.
-pub async fn deliver(term: &Term, delivery: &Delivery) -> Ended {
-    match attempt(term, delivery).await {
-        Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
-        Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
-        Ok(Exchange::Begun(attempt_no, met, took)) => {
-            obey_pause(term, &met).await;
-            Ended::Settle(settlement(term, delivery, attempt_no, (met, took)))
+/// Delivers claimed rows of one message in one request: one row, or registry entries.
+pub async fn deliver(term: &Term, deliveries: &[Delivery]) -> Vec<Ended> {
+    match package(term, deliveries).await {
+        Ok((package, mut ended)) => {
+            ended.extend(send(term, &package).await);
+            ended
         }
-        Err(fault) => Ended::Settle(unsent(term, delivery, &fault)),
+        Err(fault) => deliveries.iter().map(|delivery| Ended::Settle(unsent(term, delivery, &fault))).collect(),
     }
 }
 
-async fn attempt(term: &Term, delivery: &Delivery) -> Result<Exchange, Fault> {
-    let speaker = speaker(term, delivery)?;
-    let body = term.destination.content.body(delivery).await?;
-    let at = jiff::Timestamp::now();
-    let reference = match &delivery.reference {
-        Some(reference) => reference.clone(),
-        None => speaker.reference(at, serial(term).await?)?,
+async fn send(term: &Term, package: &Package) -> Vec<Ended> {
+    let Some(first) = package.deliveries.first() else { return Vec::new() };
+    let sent = match speaker(term, first) {
+        Ok(speaker) => exchange(term, &package.deliveries, speaker, (Kind::Send, &package.reference), &package.request).await,
+        Err(fault) => Err(fault),
     };
-    let request = speaker.render(&body, &reference, at)?;
-    drop(body);
-    exchange(term, delivery, speaker, (Kind::Send, &reference), &request).await
+    let each = |ended: &dyn Fn(&Delivery) -> Ended| package.deliveries.iter().map(ended).collect();
+    match sent {
+        Ok(Exchange::NotBegun) => each(&|delivery| Ended::GiveBack(delivery.delivery_id)),
+        Ok(Exchange::Lost) => each(&|delivery| Ended::Lost(delivery.delivery_id)),
+        Ok(Exchange::Begun(attempts, met, took)) => {
+            obey_pause(term, &met).await;
+            let rows = package.deliveries.iter().zip(attempts).enumerate();
+            rows.map(|(at, (delivery, attempt_no))| Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, took)))).collect()
+        }
+        Err(fault) => each(&|delivery| Ended::Settle(unsent(term, delivery, &fault))),
+    }
 }
 
 /// The part of the adapter that speaks the delivery's message.
@@ -74,18 +83,22 @@ pub(super) async fn serial(term: &Term) -> Result<u64, Fault> {
 
 /// Writes down that the partner asked for a pause, for whoever dispatches next; the gate holds already.
 pub(super) async fn obey_pause(term: &Term, met: &Met) {
-    let Met::Answered(_, Verdict { outcome: Outcome::RetryLater | Outcome::Unknown, retry_after: Some(wait), .. }) = met else { return };
+    let Met::Answered(_, Verdict { outcome: Outcome::RetryLater | Outcome::Unknown, retry_after: Some(wait), .. }, _) = met else { return };
     if let Err(fault) = store::pause(&term.pool, &term.lease, *wait).await {
         tracing::warn!(destination = %term.destination.name, "a pause the partner asked for is kept by this instance only: {fault}");
     }
 }
 
-fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, took): (Met, Duration)) -> Settlement {
+/// What becomes of the delivery at that place of a request.
+fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, took): (&Met, usize, Duration)) -> Settlement {
     let (status, verdict) = match met {
         Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
-        Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text),
-        Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text, retry_after: None }),
-        Met::Answered(status, verdict) => (Some(status), verdict),
+        Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text.clone()),
+        Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text: text.clone(), retry_after: None }),
+        Met::Answered(status, whole, each) if each.len() > 1 && whole.outcome == Outcome::Rejected => {
+            return refused_together(delivery, attempt_no, (*status, whole));
+        }
+        Met::Answered(status, whole, each) => (Some(*status), each.get(at).unwrap_or(whole).clone()),
     };
     let exhausted = delivery.attempts >= term.policy.attempts_max;
     let pause = || verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, delivery.attempts));
@@ -116,6 +129,20 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, took): (M
         status,
         text,
         counts: true,
+    }
+}
+
+/// A request with several records was refused as a whole, for the fault of one perhaps: each goes alone.
+fn refused_together(delivery: &Delivery, attempt_no: i32, (status, whole): (u16, &Verdict)) -> Settlement {
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: Some(attempt_no),
+        next: Next::Ready(Duration::ZERO),
+        outcome: Some(Outcome::Rejected),
+        answered: Some(Outcome::Rejected),
+        status: Some(status),
+        text: format!("refused together with others, is sent alone: {}", whole.text),
+        counts: false,
     }
 }
 

@@ -15,15 +15,16 @@ use crate::store::delivery::{Delivery, Next, Settlement};
 /// Clears up one claimed row that is in doubt.
 pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
     let asked = match question(term, delivery).await {
-        Ok(Some((speaker, reference, request))) => exchange(term, delivery, speaker, (Kind::Inquire, &reference), &request).await,
+        Ok(Some((speaker, reference, request))) => exchange(term, std::slice::from_ref(delivery), speaker, (Kind::Inquire, &reference), &request).await,
         Ok(None) => return Ended::Settle(without_inquiry(term, delivery)),
         Err(fault) => Err(fault),
     };
     match asked {
         Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
         Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
-        Ok(Exchange::Begun(attempt_no, met, _)) => {
+        Ok(Exchange::Begun(attempts, met, _)) => {
             obey_pause(term, &met).await;
+            let attempt_no = attempts.first().copied().expect("an inquiry begins one attempt");
             Ended::Settle(settlement(term, delivery, attempt_no, met))
         }
         Err(fault) => Ended::Settle(unasked(term, delivery, &fault)),
@@ -47,7 +48,7 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Se
         Met::HeldBack => return held_back(delivery, attempt_no, Next::InDoubt(Duration::ZERO)),
         Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::InDoubt(backoff(&term.policy, 1)), text),
         Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text, retry_after: None }),
-        Met::Answered(status, verdict) => (Some(status), verdict),
+        Met::Answered(status, verdict, _) => (Some(status), verdict),
     };
     let exhausted = delivery.attempts >= term.policy.attempts_max;
     let (next, outcome, text) = match verdict.outcome {

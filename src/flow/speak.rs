@@ -64,6 +64,15 @@ impl Speaker for AdapterSpeaker {
         self.outbound().map_or_else(|fault| unknown(&fault), |outbound| outbound.judge(answer, reference))
     }
 
+    fn records_max(&self) -> usize {
+        let entries = self.outbound().ok().filter(|outbound| outbound.disclosure().is_some());
+        entries.map_or(1, |outbound| outbound.records_max() as usize)
+    }
+
+    fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
+        self.outbound().map_or_else(|fault| vec![unknown(&fault); ids.len()], |outbound| outbound.judge_records(answer, whole, ids))
+    }
+
     fn idempotent(&self) -> bool {
         self.outbound().is_ok_and(Outbound::idempotent)
     }
@@ -92,11 +101,13 @@ fn unknown(fault: &Fault) -> Verdict {
 pub struct LinkWire {
     client: Client,
     per_second: NonZeroU32,
+    burst: Option<NonZeroU32>,
 }
 
 impl LinkWire {
     pub fn new(entry: &Entry) -> Result<LinkWire, Fault> {
-        Ok(LinkWire { client: Client::new(entry)?, per_second: NonZeroU32::new(entry.requests_per_second).unwrap_or(NonZeroU32::MIN) })
+        let per_second = NonZeroU32::new(entry.limits.requests_per_second).unwrap_or(NonZeroU32::MIN);
+        Ok(LinkWire { client: Client::new(entry)?, per_second, burst: entry.limits.burst.and_then(NonZeroU32::new) })
     }
 }
 
@@ -112,7 +123,7 @@ impl Wire for LinkWire {
     }
 
     fn pacer(&self) -> Box<dyn Pace> {
-        Box::new(LinkPace(Pacer::new(self.per_second)))
+        Box::new(LinkPace(Pacer::with_burst(self.per_second, self.burst)))
     }
 }
 

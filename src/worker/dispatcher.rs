@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::Status;
 use crate::config::Deliver;
 use crate::error::Fault;
-use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver};
+use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver, together};
 use crate::flow::inquire::inquire;
+use crate::link::Quota;
 use crate::store::delivery::{self as store, Delivery, Lease, Next, Settlement};
 
 /// The dispatcher of one destination in this instance.
@@ -37,13 +38,15 @@ pub(super) struct Dispatcher {
 /// What is under way in one term.
 #[derive(Default)]
 struct UnderWay {
-    tasks: JoinSet<Ended>,
+    tasks: JoinSet<Vec<Ended>>,
     /// The rows by task, because a panicked task cannot say which it had.
-    rows: HashMap<Id, Delivery>,
+    rows: HashMap<Id, Vec<Delivery>>,
     /// Ended, and not yet written.
     settlements: Vec<Settlement>,
     give_back: Vec<i64>,
     swept_at: Option<Instant>,
+    /// Places kept free for requests that an earlier holder may still have at the partner.
+    places_kept: usize,
 }
 
 impl Dispatcher {
@@ -73,7 +76,7 @@ impl Dispatcher {
             destination: self.destination.name.clone(),
             holds_lease: term.as_ref().is_some_and(|term| !term.gate.is_shut(Instant::now())),
             breaker_open: term.as_ref().is_some_and(|term| term.gate.breaker_open()),
-            under_way: term.as_ref().map_or(0, |term| self.destination.concurrent.saturating_sub(term.slots.available_permits())),
+            under_way: term.as_ref().map_or(0, |term| self.destination.limits.concurrent.saturating_sub(term.slots.available_permits())),
             figures: self.counts.read(),
         }
     }
@@ -99,6 +102,7 @@ impl Dispatcher {
             self.settle(&term, &mut under_way).await;
         }
         self.finish(&term, &mut under_way).await;
+        term.give_back_requests().await;
         drop(guard);
         if let Err(fault) = store::release(&self.pool, &term.lease).await {
             self.complain("the lease runs out instead of being released", &fault);
@@ -118,7 +122,8 @@ impl Dispatcher {
             policy: self.policy.clone(),
             gate,
             pacer: self.destination.wire.pacer(),
-            slots: Semaphore::new(self.destination.concurrent),
+            quota: Quota::new(&self.destination.limits, self.destination.clock.clone()),
+            slots: Semaphore::new(self.destination.limits.concurrent),
             counts: self.counts.clone(),
         }
     }
@@ -135,6 +140,10 @@ impl Dispatcher {
             Err(Held::Shut) => return Duration::ZERO,
             Err(Held::For(wait)) => return wait.min(self.poll()),
         };
+        let room = match term.room(room).await {
+            Ok(room) => room,
+            Err(wait) => return wait.min(self.poll()),
+        };
         match self.claim_rows(term, under_way, room).await {
             Ok(()) => self.poll(),
             Err(fault) => {
@@ -144,9 +153,11 @@ impl Dispatcher {
         }
     }
 
+    /// Claims rows for so many requests and starts each request in a task of its own.
     async fn claim_rows(&self, term: &Arc<Term>, under_way: &mut UnderWay, room: usize) -> Result<(), Fault> {
         let mut room = room;
         if under_way.swept_at.is_none_or(|at| at.elapsed() >= self.poll()) {
+            self.keep_places(term, under_way).await?;
             under_way.swept_at = Some(Instant::now());
             let (unsent, doubtful) = store::recover(&self.pool, &term.lease).await?;
             if unsent + doubtful > 0 {
@@ -155,17 +166,33 @@ impl Dispatcher {
             for delivery in store::claim_in_doubt(&self.pool, &term.lease, room, term.hold()).await? {
                 room = room.saturating_sub(1);
                 let (term, row) = (term.clone(), delivery.clone());
-                let task = under_way.tasks.spawn(async move { inquire(&term, &row).await });
-                under_way.rows.insert(task.id(), delivery);
+                let task = under_way.tasks.spawn(async move { vec![inquire(&term, &row).await] });
+                under_way.rows.insert(task.id(), vec![delivery]);
             }
         }
         if room == 0 {
             return Ok(());
         }
-        for delivery in store::claim(&self.pool, &term.lease, room, term.hold()).await? {
-            let (term, row) = (term.clone(), delivery.clone());
-            let task = under_way.tasks.spawn(async move { deliver(&term, &row).await });
-            under_way.rows.insert(task.id(), delivery);
+        let rows = store::claim(&self.pool, &term.lease, room * self.destination.records_min(), term.hold()).await?;
+        for request in together(rows, |message| self.destination.records_max(message)) {
+            let (term, rows) = (term.clone(), request.clone());
+            let task = under_way.tasks.spawn(async move { deliver(&term, &rows).await });
+            under_way.rows.insert(task.id(), request);
+        }
+        Ok(())
+    }
+
+    /// Keeps places free for requests begun under earlier leases, until they cannot be under way any more.
+    async fn keep_places(&self, term: &Term, under_way: &mut UnderWay) -> Result<(), Fault> {
+        if under_way.swept_at.is_some() && under_way.places_kept == 0 {
+            return Ok(());
+        }
+        let wanted = store::left_under_way(&self.pool, &term.lease).await?.min(self.destination.limits.concurrent);
+        if wanted > under_way.places_kept {
+            under_way.places_kept += term.slots.forget_permits(wanted - under_way.places_kept);
+        } else {
+            term.slots.add_permits(under_way.places_kept - wanted);
+            under_way.places_kept = wanted;
         }
         Ok(())
     }
@@ -184,18 +211,25 @@ impl Dispatcher {
         }
     }
 
-    fn note(&self, under_way: &mut UnderWay, ended: Result<(Id, Ended), JoinError>) {
+    fn note(&self, under_way: &mut UnderWay, ended: Result<(Id, Vec<Ended>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(delivery) = under_way.rows.remove(&id) else { return };
+        let Some(deliveries) = under_way.rows.remove(&id) else { return };
         match ended {
-            Ok((_, Ended::Settle(settlement))) => under_way.settlements.push(settlement),
-            Ok((_, Ended::GiveBack(delivery_id))) => under_way.give_back.push(delivery_id),
-            Ok((_, Ended::Lost(delivery_id))) => self.lost(&[delivery_id]),
+            Ok((_, ended)) => {
+                for one in ended {
+                    match one {
+                        Ended::Settle(settlement) => under_way.settlements.push(settlement),
+                        Ended::GiveBack(delivery_id) => under_way.give_back.push(delivery_id),
+                        Ended::Lost(delivery_id) => self.lost(&[delivery_id]),
+                    }
+                }
+            }
             Err(_) => {
                 // The panic's own message may quote data, so it is not repeated here. If the attempt
                 // had begun, this settles nothing, and the row is asked about when its hold ends.
-                tracing::error!(destination = %self.destination.name, delivery = delivery.delivery_id, "a delivery panicked");
-                under_way.settlements.push(after_panic(&self.policy, &delivery));
+                let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
+                tracing::error!(destination = %self.destination.name, deliveries = ?ids, "a delivery panicked");
+                under_way.settlements.extend(deliveries.iter().map(|delivery| after_panic(&self.policy, delivery)));
             }
         }
     }
@@ -280,7 +314,7 @@ impl Dispatcher {
 
     /// Twice the requests under way: the other half is rendered meanwhile.
     fn tasks_max(&self) -> usize {
-        self.destination.concurrent * 2
+        self.destination.limits.concurrent * 2
     }
 }
 

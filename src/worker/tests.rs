@@ -188,7 +188,7 @@ async fn a_panic_or_fault_in_one_delivery_does_not_stop_the_others() {
     let db = Database::new().await;
     let partner = Partner::new();
     let mut rows = vec![delivery("core", 0, None), delivery("core", 1, None), delivery("core", 2, None)];
-    (rows[0].packet_id, rows[1].packet_id) = (13, 14);
+    (rows[0].records_mut().packet_id, rows[1].records_mut().packet_id) = (13, 14);
     let ids = store::queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
     let _worker = worker(&db, &partner);
     until_settled(&db).await;

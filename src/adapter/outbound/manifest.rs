@@ -12,6 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::codes::{self, Codes};
+use super::disclosure::{Disclosure, Written};
 use super::{Document, Envelope, Outbound, Outgoing};
 use crate::adapter::capability::{self, Capability, Kind};
 use crate::adapter::reply::body::BodyForm;
@@ -51,6 +52,11 @@ struct OutboundSpec {
     #[serde(default)]
     idempotent: bool,
     inquiry: Option<Spanned<String>>,
+    entities: Option<Spanned<String>>,
+    #[serde(default)]
+    only: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
+    purpose: Option<Spanned<String>>,
+    fields: Option<Spanned<Vec<Spanned<String>>>>,
     reply: Spanned<ReplySpec>,
 }
 
@@ -145,11 +151,17 @@ impl Compiler<'_> {
             }
             records.into_inner()
         });
-        if spec.idempotent && spec.idempotency_header.is_none() && envelope.is_none() {
+        let inquiry = spec.inquiry.map(|inquiry| (inquiry.span().start, inquiry.into_inner()));
+        let written = Written { entities: spec.entities, only: spec.only, purpose: spec.purpose, fields: spec.fields };
+        let disclosure = Disclosure::compile(written, &mut self.problems);
+        if disclosure.is_some() && (!spec.idempotent || inquiry.is_some() || fund.is_some() || template.is_none()) {
+            let text = "a message about registry entries needs a template and `idempotent = true` (the partner recognises an entry by id and revision), and has no `inquiry` and no `fund`";
+            self.problems.push((offset, text.into()));
+        }
+        if disclosure.is_none() && spec.idempotent && spec.idempotency_header.is_none() && envelope.is_none() {
             self.problems.push((offset, "idempotent = true needs `idempotency_header` or an envelope to carry our reference".into()));
         }
         let content_type = spec.content_type.unwrap_or_else(|| content_type(form).to_owned());
-        let inquiry = spec.inquiry.map(|inquiry| (inquiry.span().start, inquiry.into_inner()));
         let (message, inquiry_name) = (spec.message.clone(), inquiry.as_ref().map(|(_, name)| name.clone()));
         let (idempotency_header, idempotent) = (spec.idempotency_header.map(|header| header.into_inner().to_ascii_lowercase()), spec.idempotent);
         let finish = Box::new(move |templates| Outbound {
@@ -168,6 +180,7 @@ impl Compiler<'_> {
             idempotent,
             inquiry: inquiry_name,
             settings_read,
+            disclosure,
             reply,
         });
         Draft { offset, message: spec.message, inquiry, finish }

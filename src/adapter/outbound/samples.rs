@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! samples/settings.json                          settings the samples are rendered with, all text
-//! samples/<message>/<name>.json                  the data given to the template
+//! samples/<message>/<name>.json                  the data given to the template; of registry entries
+//!                                                `records`, whole, of which only `fields` reach it
 //! samples/<message>/<name>.expected.json|xml     the body that must come out
 //! samples/<message>/replies/<name>.http          status line, headers, empty line, body
 //! samples/<message>/replies/<name>.expected.txt  `accepted`, `retry_later 30`, `unknown: text`
@@ -74,7 +75,10 @@ impl Run {
         let at = Timestamp::from_second(AT_SECONDS).expect("a second of 2021 is a timestamp");
         let reference = if outbound.envelope.is_some() { outbound.new_reference(settings, at, 1) } else { REFERENCE.to_owned() };
         let extension = outbound.template.as_deref().and_then(|name| name.rsplit_once('.')).map_or("txt", |(_, extension)| extension);
-        let render = |body: serde_json::Value| {
+        let render = |mut body: serde_json::Value| {
+            if let (Some(disclosure), Some(records)) = (&outbound.disclosure, body.get_mut("records").and_then(serde_json::Value::as_array_mut)) {
+                records.iter_mut().for_each(|record| *record = disclosure.record(record));
+            }
             let context = RenderContext { body, settings, secrets: &secrets, reference: &reference, at };
             outbound.render_with_nonce(&context, NONCE).map(|request| String::from_utf8_lossy(&request.body).into_owned()).map_err(|fault| fault.text)
         };

@@ -61,6 +61,25 @@ impl Body {
         }
     }
 
+    /// The items of the list at that place: of a JSON array, or the elements of that path.
+    pub fn items(&self, at: &str) -> Vec<Body> {
+        match self {
+            Body::Json(value) => value.pointer(at).and_then(Value::as_array).map(|items| items.iter().cloned().map(Body::Json).collect()).unwrap_or_default(),
+            Body::Xml(elements) => {
+                let mut items: Vec<Vec<(String, String)>> = Vec::new();
+                for (path, text) in elements {
+                    if path == at {
+                        items.push(Vec::new());
+                    } else if let (Some(inner), Some(item)) = (path.strip_prefix(at).filter(|inner| inner.starts_with('/')), items.last_mut()) {
+                        item.push((inner.to_owned(), text.clone()));
+                    }
+                }
+                items.into_iter().map(Body::Xml).collect()
+            }
+            Body::Empty | Body::Broken => Vec::new(),
+        }
+    }
+
     /// The text, number or boolean at that place, as text: partners write the same code as 0 and "0".
     pub fn text(&self, at: &str) -> Option<String> {
         match self {
@@ -138,6 +157,18 @@ mod tests {
         assert_eq!(body.text("/Body/code").as_deref(), Some("0"));
         assert_eq!(body.text("/Body/text").as_deref(), Some("a & 中<b>"));
         assert!(body.exists("/Body/e") && !body.exists("/Body/f"));
+    }
+
+    #[test]
+    fn items_of_a_list_are_looked_into_one_by_one() {
+        let json = Body::parse(BodyForm::Json, b"{\"results\": [{\"id\": \"a\", \"code\": 0}, {\"id\": \"b\"}]}");
+        let xml = Body::parse(BodyForm::Xml, b"<R><Results><Item><id>a</id><code>0</code></Item><Other><id>x</id></Other><Item><id>b</id></Item></Results></R>");
+        for (body, at) in [(json, "/results"), (xml, "/Results/Item")] {
+            let items = body.items(at);
+            assert_eq!(items.iter().map(|item| item.text("/id").unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+            assert_eq!((items[0].text("/code").as_deref(), items[1].text("/code")), (Some("0"), None));
+            assert!(body.items("/none").is_empty());
+        }
     }
 
     #[test]

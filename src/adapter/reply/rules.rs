@@ -4,6 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::body::BodyForm;
+use super::records::Records;
 use super::{Reply, Rule, Test};
 use crate::model::Outcome;
 
@@ -18,6 +19,27 @@ pub struct ReplySpec {
     /// Where the partner's code and message are, for people to read.
     code_at: Option<Spanned<String>>,
     text_at: Option<Spanned<String>>,
+    #[serde(default)]
+    accepted: Vec<Spanned<RuleSpec>>,
+    #[serde(default)]
+    duplicate: Vec<Spanned<RuleSpec>>,
+    #[serde(default)]
+    rejected: Vec<Spanned<RuleSpec>>,
+    #[serde(default)]
+    retry_later: Vec<Spanned<RuleSpec>>,
+    /// What an accepting answer says of each record of the request.
+    records: Option<Spanned<RecordsSpec>>,
+}
+
+/// `[outbound.reply.records]` as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordsSpec {
+    at: Spanned<String>,
+    key: Spanned<String>,
+    code_at: Option<Spanned<String>>,
+    text_at: Option<Spanned<String>>,
+    unlisted: Option<Spanned<String>>,
     #[serde(default)]
     accepted: Vec<Spanned<RuleSpec>>,
     #[serde(default)]
@@ -98,8 +120,38 @@ pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut
     if spec.accepted.is_empty() {
         problems.push((start, "no rule says when a request is `accepted`; without one every answer stays unknown".into()));
     }
+    let records = spec.records.map(|records| compile_records(records, problems));
     let lists =
         [(Outcome::Accepted, spec.accepted), (Outcome::Duplicate, spec.duplicate), (Outcome::Rejected, spec.rejected), (Outcome::RetryLater, spec.retry_later)];
+    Reply { form, echo, code_at, text_at, rules: in_order(lists, problems), records }
+}
+
+fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String)>) -> Records {
+    let start = spec.span().start;
+    let spec = spec.into_inner();
+    let mut place = |place: Spanned<String>| {
+        check_place(place.get_ref(), place.span().start, problems);
+        place.into_inner()
+    };
+    let (at, key, code_at, text_at) = (place(spec.at), place(spec.key), spec.code_at.map(&mut place), spec.text_at.map(&mut place));
+    if spec.accepted.is_empty() {
+        problems.push((start, "no rule of `records` says when a record is `accepted`; without one every record stays unknown".into()));
+    }
+    let unlisted = match spec.unlisted.as_ref().map(|unlisted| (unlisted.span().start, unlisted.get_ref().as_str())) {
+        None | Some((_, "unknown")) => Outcome::Unknown,
+        Some((_, "accepted")) => Outcome::Accepted,
+        Some((offset, other)) => {
+            problems.push((offset, format!("unlisted is `{other}`; expected accepted or unknown")));
+            Outcome::Unknown
+        }
+    };
+    let lists =
+        [(Outcome::Accepted, spec.accepted), (Outcome::Duplicate, spec.duplicate), (Outcome::Rejected, spec.rejected), (Outcome::RetryLater, spec.retry_later)];
+    Records { at, key, code_at, text_at, unlisted, rules: in_order(lists, problems) }
+}
+
+/// Rules in the order they are written, whatever they mean.
+fn in_order(lists: [(Outcome, Vec<Spanned<RuleSpec>>); 4], problems: &mut Vec<(usize, String)>) -> Vec<Rule> {
     let mut rules: Vec<(usize, Rule)> = Vec::new();
     for (outcome, list) in lists {
         for rule in list {
@@ -108,7 +160,7 @@ pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut
         }
     }
     rules.sort_by_key(|(offset, _)| *offset);
-    Reply { form, echo, code_at, text_at, rules: rules.into_iter().map(|(_, rule)| rule).collect() }
+    rules.into_iter().map(|(_, rule)| rule).collect()
 }
 
 fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut Vec<(usize, String)>) -> Rule {

@@ -14,8 +14,9 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::Gate;
-use crate::config::Deliver;
-use crate::error::Fault;
+use crate::config::{Deliver, Limits};
+use crate::error::{Fault, Stage};
+use crate::link::{Clock, Quota};
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Lease};
 
@@ -51,6 +52,14 @@ pub trait Speaker: Send + Sync {
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault>;
     /// What an answer to the request under `reference` means.
     fn judge(&self, answer: &Answer, reference: &str) -> Verdict;
+    /// Records one request may carry, each a delivery of its own.
+    fn records_max(&self) -> usize {
+        1
+    }
+    /// What an answer that means `whole` means for each record of the request, by their ids.
+    fn judge_records(&self, _answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
+        vec![whole.clone(); ids.len()]
+    }
     /// Whether sending the same request again under the same reference has no second effect.
     fn idempotent(&self) -> bool;
     /// The request that asks what became of `reference`, with the inquiry's own reference, for
@@ -66,6 +75,12 @@ pub trait Content: Send + Sync {
     /// What the adapter's template is given: `{"delivery": {...}, "lines": [...]}`. A fault of
     /// `Retry::Never` makes the delivery a dead letter; its text must be safe to show.
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>>;
+    /// The same for registry entries, each a record of `{"records": [...]}`, in the order of the
+    /// deliveries; a fault of one record is that delivery's alone.
+    fn records<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
+        let text = format!("{} deliveries of registry entries, and nothing that reads them; this is a mistake in the gateway", deliveries.len());
+        Box::pin(std::future::ready(Err(Fault::operator(Stage::Render, text))))
+    }
 }
 
 /// A partner deliveries go to.
@@ -73,16 +88,29 @@ pub trait Content: Send + Sync {
 pub struct Destination {
     /// Partner name.
     pub name: String,
-    /// Requests under way at once.
-    pub concurrent: usize,
-    /// Requests per second, which the wire's pacer keeps; how long a turn may be waited for follows from it.
-    pub requests_per_second: u32,
+    /// What it takes at most; the wire's pacer keeps those of the second, the dispatcher all others.
+    pub limits: Limits,
+    /// Tells the hour and the day.
+    pub clock: Arc<dyn Clock>,
     /// From sending to the complete answer.
     pub deadline: Duration,
     pub wire: Arc<dyn Wire>,
     /// By outbound message name.
     pub speakers: BTreeMap<String, Arc<dyn Speaker>>,
     pub content: Arc<dyn Content>,
+}
+
+impl Destination {
+    /// Deliveries of a message that one request carries at most.
+    pub fn records_max(&self, message: &str) -> usize {
+        let most = self.speakers.get(message).map_or(1, |speaker| speaker.records_max());
+        self.limits.records_per_request.map_or(most, |limit| most.min(limit as usize)).max(1)
+    }
+
+    /// Deliveries that fill a request, whatever their message.
+    pub fn records_min(&self) -> usize {
+        self.speakers.keys().map(|message| self.records_max(message)).min().unwrap_or(1)
+    }
 }
 
 /// What one dispatcher works with while it holds the lease of a destination.
@@ -93,6 +121,7 @@ pub struct Term {
     pub policy: Deliver,
     pub gate: Gate,
     pub pacer: Box<dyn Pace>,
+    pub quota: Quota,
     /// One permit per request under way.
     pub slots: Semaphore,
     pub counts: Arc<Counts>,
@@ -103,7 +132,7 @@ impl Term {
     /// passed, and a lease's term more for the answer to be written.
     pub fn hold(&self) -> Duration {
         let destination = &self.destination;
-        let turns = Duration::from_secs_f64(destination.concurrent as f64 / f64::from(destination.requests_per_second.max(1)));
+        let turns = Duration::from_secs_f64(destination.limits.concurrent as f64 / f64::from(destination.limits.requests_per_second.max(1)));
         destination.deadline + FIRST_TURN + turns + Duration::from_secs(self.policy.lease_seconds)
     }
 }

@@ -1,6 +1,7 @@
 //! One request: a slot, the reference committed, a turn, a last look at the gate, the wire.
 //!
-//! The order matters. The attempt is durable before anything can leave; the turn is waited for
+//! A request may carry several deliveries of one message: they begin together, and the answer says
+//! of each what it means. The order matters. The attempt is durable before anything can leave; the turn is waited for
 //! last, so that the request leaves when the pacer says; and what was held back after its attempt
 //! began is recorded as not sent.
 
@@ -18,12 +19,12 @@ use crate::store::delivery::{self as store, Delivery, Start};
 /// How far a request came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exchange {
-    /// The gate closed before the attempt began.
+    /// The gate, the day or the hour closed before the attempt began.
     NotBegun,
-    /// The row is no longer ours; nothing was sent.
+    /// A row is no longer ours; nothing was sent.
     Lost,
-    /// The attempt of that number began, and met with this, so long after it had left.
-    Begun(i32, Met, Duration),
+    /// The attempts of these numbers began, one for each delivery, and met with this, so long after they had left.
+    Begun(Vec<i32>, Met, Duration),
 }
 
 /// What a request met with.
@@ -35,8 +36,8 @@ pub enum Met {
     NotSent(String),
     /// It left, and there is no complete answer; what was seen.
     Silence(String),
-    /// A complete answer: HTTP status and what it means.
-    Answered(u16, Verdict),
+    /// A complete answer: HTTP status, what it means as a whole, and for each delivery.
+    Answered(u16, Verdict, Vec<Verdict>),
 }
 
 /// Which request of a delivery.
@@ -46,11 +47,17 @@ pub enum Kind {
     Inquire,
 }
 
-/// Sends one rendered request under its own `reference` and judges the answer.
+/// Sends one rendered request, which carries `deliveries`, under its own `reference` and judges the answer.
 ///
 /// # Errors
 /// The database could not record the attempt: then nothing was sent.
-pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (kind, reference): (Kind, &str), request: &Request) -> Result<Exchange, Fault> {
+pub async fn exchange(
+    term: &Term,
+    deliveries: &[Delivery],
+    speaker: &dyn Speaker,
+    (kind, reference): (Kind, &str),
+    request: &Request,
+) -> Result<Exchange, Fault> {
     let slot = tokio::select! {
         biased;
         () = term.gate.until_shut() => return Ok(Exchange::NotBegun),
@@ -60,18 +67,22 @@ pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (
     if term.gate.room(Instant::now(), 1, 0).is_err() {
         return Ok(Exchange::NotBegun);
     }
+    let Ok(ticket) = term.draw().await else { return Ok(Exchange::NotBegun) };
     let begun_at = Instant::now();
+    let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
     let start = Start {
-        delivery_id: delivery.delivery_id,
+        delivery_ids: &ids,
         inquiry: kind == Kind::Inquire,
         reference,
         adapter_digest: speaker.digest(),
         request_digest: Sha256::digest(&request.body).into(),
     };
-    let Some(attempt_no) = store::begin(&term.pool, &term.lease, &start, term.hold()).await? else {
+    let Some(attempts) = store::begin(&term.pool, &term.lease, &start, term.hold()).await? else {
         return Ok(Exchange::Lost);
     };
-    let Some(pass) = turn(term, begun_at).await else { return Ok(Exchange::Begun(attempt_no, Met::HeldBack, Duration::ZERO)) };
+    let Some(pass) = turn(term, begun_at).await.filter(|_| ticket.spend()) else {
+        return Ok(Exchange::Begun(attempts, Met::HeldBack, Duration::ZERO));
+    };
     let left_at = Instant::now();
     let met = match carry(term, request).await {
         Ok(answer) => {
@@ -81,7 +92,14 @@ pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (
             };
             count(term, kind, verdict.outcome);
             note(&term.gate, pass, &verdict);
-            Met::Answered(answer.status, verdict)
+            let each = match kind {
+                Kind::Send if deliveries.iter().all(|delivery| delivery.of.entity().is_some()) => {
+                    let records: Vec<&str> = deliveries.iter().filter_map(|delivery| delivery.of.entity()).map(|entity| entity.id.as_str()).collect();
+                    speaker.judge_records(&answer, &verdict, &records)
+                }
+                _ => vec![verdict.clone(); deliveries.len()],
+            };
+            Met::Answered(answer.status, verdict, each)
         }
         Err(Failure::NotSent(text)) => {
             term.counts.not_sent.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +112,7 @@ pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (
             Met::Silence(text)
         }
     };
-    Ok(Exchange::Begun(attempt_no, met, left_at.elapsed()))
+    Ok(Exchange::Begun(attempts, met, left_at.elapsed()))
 }
 
 fn count(term: &Term, kind: Kind, outcome: Outcome) {

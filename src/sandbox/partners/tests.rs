@@ -109,6 +109,7 @@ impl World {
         Destination {
             name: self.entry.name.clone(),
             limits: outbound.limits.clone(),
+            clock: Arc::new(crate::link::SystemClock),
             deadline: Duration::from_secs(outbound.deadline_seconds),
             wire: Arc::new(self.wire()),
             speakers: [("contributions".to_owned(), Arc::new(self.speaker()) as Arc<dyn Speaker>)].into(),

@@ -1,6 +1,7 @@
 //! Taking rows under a lease: ready ones to send, in-doubt ones to ask about, and those a dispatcher
 //! that is gone has left behind.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -8,7 +9,7 @@ use deadpool_postgres::Pool;
 use super::{COLUMNS, Delivery, Lease, connection, fault, milliseconds};
 use crate::error::Fault;
 
-/// Claims up to `limit` ready and due rows, oldest first, for `hold`.
+/// Claims up to `limit` ready and due rows, the most urgent and then the oldest first, for `hold`.
 ///
 /// Of rows with one ordering key only the first unsettled one is ever taken, originals before
 /// reversals; a dead one blocks only its own key. Takes nothing when the lease is lost.
@@ -26,7 +27,7 @@ pub async fn claim(pool: &Pool, lease: &Lease, limit: usize, hold: Duration) -> 
                 WHERE e.destination = w.destination AND e.ordering_key = w.ordering_key
                   AND (e.reversal, e.delivery_id) < (w.reversal, w.delivery_id)
                   AND e.state IN ('ready', 'leased', 'in_doubt', 'dead'))
-            ORDER BY w.delivery_id LIMIT $3 FOR UPDATE SKIP LOCKED)
+            ORDER BY w.priority, w.delivery_id LIMIT $3 FOR UPDATE SKIP LOCKED)
          UPDATE delivery d SET state = 'leased', attempts = d.attempts + 1, lease_token = $2,
                 leased_until = now() + $4 * interval '1 millisecond'
          FROM next WHERE d.delivery_id = next.delivery_id RETURNING {COLUMNS}"
@@ -58,7 +59,7 @@ async fn take(pool: &Pool, lease: &Lease, sql: &str, limit: usize, hold: Duratio
     let rows =
         client.query(&statement, &[&lease.destination, &lease.token, &limit, &milliseconds(hold)]).await.map_err(|error| fault("claim deliveries", &error))?;
     let mut claimed: Vec<Delivery> = rows.iter().map(Delivery::from_row).collect();
-    claimed.sort_by_key(|delivery| delivery.delivery_id);
+    claimed.sort_by_key(|delivery| (delivery.priority, delivery.delivery_id));
     Ok(claimed)
 }
 
@@ -97,7 +98,8 @@ pub async fn recover(pool: &Pool, lease: &Lease) -> Result<(u64, u64), Fault> {
 /// A request about to leave.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
-    pub delivery_id: i64,
+    /// The deliveries it carries; one for an inquiry.
+    pub delivery_ids: &'a [i64],
     /// An inquiry rather than the delivery itself.
     pub inquiry: bool,
     /// Our msgid or idempotency key.
@@ -108,27 +110,31 @@ pub struct Start<'a> {
     pub request_digest: [u8; 32],
 }
 
-/// Commits reference and attempt before anything is sent, and holds the row for `hold` from now;
-/// returns the attempt's number, or `None` when the row is no longer ours: then nothing may be sent.
+/// Commits reference and attempts before anything is sent, and holds the rows for `hold` from now;
+/// returns the attempts' numbers in the order of the ids, or `None` when one of the rows is no
+/// longer ours: then nothing is begun, and nothing may be sent.
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration) -> Result<Option<i32>, Fault> {
-    const SQL: &str = "WITH held AS (
-            UPDATE delivery SET reference = CASE WHEN $5 = 'send' THEN $4 ELSE reference END, attempt_no = attempt_no + 1, under_way = true,
+pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration) -> Result<Option<Vec<i32>>, Fault> {
+    const SQL: &str = "WITH ours AS (
+            SELECT delivery_id FROM delivery
+            WHERE delivery_id = ANY($1) AND destination = $2 AND lease_token = $3 AND NOT under_way FOR UPDATE),
+        held AS (
+            UPDATE delivery d SET reference = CASE WHEN $5 = 'send' THEN $4 ELSE d.reference END, attempt_no = d.attempt_no + 1, under_way = true,
                 leased_until = now() + $8 * interval '1 millisecond'
-            WHERE delivery_id = $1 AND destination = $2 AND lease_token = $3 AND NOT under_way
-            RETURNING delivery_id, attempt_no)
+            FROM ours WHERE d.delivery_id = ours.delivery_id AND (SELECT count(*) FROM ours) = cardinality($1)
+            RETURNING d.delivery_id, d.attempt_no)
         INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest)
-        SELECT delivery_id, attempt_no, $5, $4, $6, $7 FROM held RETURNING attempt_no";
+        SELECT delivery_id, attempt_no, $5, $4, $6, $7 FROM held RETURNING delivery_id, attempt_no";
     let client = connection(pool).await?;
     let statement = client.prepare_cached(SQL).await.map_err(|error| fault("begin an attempt", &error))?;
     let kind = if start.inquiry { "inquire" } else { "send" };
-    let row = client
-        .query_opt(
+    let rows = client
+        .query(
             &statement,
             &[
-                &start.delivery_id,
+                &start.delivery_ids,
                 &lease.destination,
                 &lease.token,
                 &start.reference,
@@ -140,5 +146,6 @@ pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration
         )
         .await
         .map_err(|error| fault("begin an attempt", &error))?;
-    Ok(row.map(|row| row.get(0)))
+    let begun: HashMap<i64, i32> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    Ok(start.delivery_ids.iter().map(|id| begun.get(id).copied()).collect())
 }

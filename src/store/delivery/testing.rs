@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use deadpool_postgres::{Manager, Pool};
 use tokio_postgres::NoTls;
 
-use super::NewDelivery;
+use super::{NewDelivery, Records, Subject};
 use crate::model::Fen;
 use crate::store::embedded::{Embedded, Options};
 
@@ -40,7 +40,13 @@ impl Database {
         let pool = Pool::builder(Manager::new(config, NoTls)).max_size(8).build().unwrap();
         let client = pool.get().await.unwrap();
         client.batch_execute("CREATE SEQUENCE id_block MINVALUE 1").await.unwrap();
-        client.batch_execute(include_str!("../../../schemas/postgres/0002_delivery.sql")).await.unwrap();
+        for sql in [
+            include_str!("../../../schemas/postgres/0002_delivery.sql"),
+            include_str!("../../../schemas/postgres/0003_registry.sql"),
+            include_str!("../../../schemas/postgres/0004_entity_delivery.sql"),
+        ] {
+            client.batch_execute(sql).await.unwrap();
+        }
         Database { pool, name }
     }
 
@@ -84,16 +90,23 @@ impl Drop for Database {
     }
 }
 
+impl NewDelivery {
+    /// Its records, to be changed.
+    pub fn records_mut(&mut self) -> &mut Records {
+        match &mut self.subject {
+            Subject::Records(records) => records,
+            Subject::Entity(_) => panic!("a delivery of an entry has no records"),
+        }
+    }
+}
+
 /// A delivery of ten lines.
 pub fn delivery(destination: &str, n: i32, ordering_key: Option<&str>) -> NewDelivery {
     NewDelivery {
         destination: destination.into(),
         message: "contributions".into(),
         ordering_key: ordering_key.map(Into::into),
-        packet_id: 1,
-        first_record: n * 10 + 1,
-        last_record: n * 10 + 10,
-        reversal: false,
+        subject: Subject::Records(Records { packet_id: 1, first_record: n * 10 + 1, last_record: n * 10 + 10, reversal: false }),
         lines: 10,
         fen: Fen(1_000),
     }

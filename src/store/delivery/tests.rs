@@ -18,9 +18,13 @@ async fn claimed(db: &Database, lease: &Lease, limit: usize) -> Vec<i64> {
     claim(&db.pool, lease, limit, HOLD).await.unwrap().iter().map(|delivery| delivery.delivery_id).collect()
 }
 
-fn start(delivery_id: i64) -> Start<'static> {
-    Start { delivery_id, inquiry: false, reference: "ref-1", adapter_digest: [1; 32], request_digest: [2; 32] }
+/// Begins an attempt of one delivery.
+async fn begin(pool: &Pool, lease: &Lease, delivery_id: i64, hold: Duration) -> Result<Option<i32>, Fault> {
+    let start = Start { delivery_ids: &[delivery_id], ..START };
+    Ok(super::begin(pool, lease, &start, hold).await?.map(|attempts| attempts[0]))
 }
+
+const START: Start<'static> = Start { delivery_ids: &[], inquiry: false, reference: "ref-1", adapter_digest: [1; 32], request_digest: [2; 32] };
 
 fn ended(delivery_id: i64, attempt_no: Option<i32>, next: Next, outcome: Outcome) -> Settlement {
     Settlement { delivery_id, attempt_no, next, outcome: Some(outcome), answered: Some(outcome), status: Some(200), text: "ok".into(), counts: true }
@@ -61,7 +65,7 @@ async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
     let db = Database::new().await;
     let lease = lease(&db).await;
     let mut rows = vec![delivery("core", 0, Some("a")), delivery("core", 1, Some("a")), delivery("core", 2, Some("b")), delivery("core", 3, None)];
-    rows[0].reversal = true; // queued first by an instance whose clock or id block was ahead
+    rows[0].records_mut().reversal = true; // queued first by an instance whose clock or id block was ahead
     let ids = queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
     assert_eq!(claimed(&db, &lease, 9).await, [ids[1], ids[2], ids[3]], "the original before its reversal");
     assert!(claimed(&db, &lease, 9).await.is_empty(), "the reversal waits for the original under way");
@@ -70,7 +74,7 @@ async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
     assert!(claimed(&db, &lease, 9).await.is_empty(), "a dead original blocks its own key");
     assert!(decide(&db.pool, ids[1], Decision::Retry).await.unwrap());
     assert_eq!(claimed(&db, &lease, 9).await, [ids[1]]);
-    let attempt = begin(&db.pool, &lease, &start(ids[1]), HOLD).await.unwrap();
+    let attempt = begin(&db.pool, &lease, ids[1], HOLD).await.unwrap();
     settle(&db.pool, &lease, &[ended(ids[1], attempt, Next::Delivered, Outcome::Accepted)]).await.unwrap();
     assert_eq!(claimed(&db, &lease, 9).await, [ids[0]]);
 }
@@ -81,7 +85,7 @@ async fn a_settlement_counts_only_while_the_row_is_still_ours() {
     let first = lease(&db).await;
     let ids = db.queue("core", 2).await;
     claimed(&db, &first, 2).await;
-    let sent = begin(&db.pool, &first, &start(ids[0]), NOW).await.unwrap();
+    let sent = begin(&db.pool, &first, ids[0], NOW).await.unwrap();
     release(&db.pool, &first).await.unwrap();
     let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
 
@@ -89,7 +93,7 @@ async fn a_settlement_counts_only_while_the_row_is_still_ours() {
     let late = [ended(ids[0], sent, Next::Delivered, Outcome::Accepted), ended(ids[1], None, Next::Dead, Outcome::Rejected)];
     assert_eq!(settle(&db.pool, &first, &late).await.unwrap(), ids, "both are reported as lost");
     assert_eq!(db.states().await, ["in_doubt", "ready"]);
-    assert_eq!(begin(&db.pool, &first, &start(ids[1]), HOLD).await.unwrap(), None, "and nothing more may be sent");
+    assert_eq!(begin(&db.pool, &first, ids[1], HOLD).await.unwrap(), None, "and nothing more may be sent");
     assert_eq!(db.value::<String>("SELECT outcome FROM attempt").await, "unknown");
 }
 
@@ -99,7 +103,7 @@ async fn a_sent_row_is_left_alone_until_its_request_cannot_be_on_its_way_any_mor
     let first = lease(&db).await;
     let ids = db.queue("core", 1).await;
     claimed(&db, &first, 1).await;
-    let sent = begin(&db.pool, &first, &start(ids[0]), HOLD).await.unwrap();
+    let sent = begin(&db.pool, &first, ids[0], HOLD).await.unwrap();
     release(&db.pool, &first).await.unwrap();
     let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
     assert_eq!(recover(&db.pool, &second).await.unwrap(), (0, 0));
@@ -114,10 +118,10 @@ async fn an_attempt_begins_once_per_claim() {
     let db = Database::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 1).await;
-    assert_eq!(begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap(), None, "not before it is claimed");
+    assert_eq!(begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(), None, "not before it is claimed");
     claimed(&db, &lease, 1).await;
-    assert_eq!(begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap(), Some(1));
-    assert_eq!(begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap(), None);
+    assert_eq!(begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(), Some(1));
+    assert_eq!(begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(), None);
     let unbegun = [ended(ids[0], None, Next::Dead, Outcome::Rejected)];
     assert_eq!(settle(&db.pool, &lease, &unbegun).await.unwrap(), ids, "one that knows of no attempt cannot settle one");
 }
@@ -129,7 +133,7 @@ async fn what_never_left_costs_no_attempt() {
     let ids = db.queue("core", 2).await;
     claimed(&db, &lease, 2).await;
     give_back(&db.pool, &lease, &ids[..1]).await.unwrap();
-    let attempt = begin(&db.pool, &lease, &start(ids[1]), HOLD).await.unwrap();
+    let attempt = begin(&db.pool, &lease, ids[1], HOLD).await.unwrap();
     let unsent = Settlement { outcome: None, answered: None, status: None, counts: false, ..ended(ids[1], attempt, Next::Ready(NOW), Outcome::Unknown) };
     settle(&db.pool, &lease, &[unsent]).await.unwrap();
     assert_eq!(db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'ready' AND attempts = 0").await, 2);
@@ -144,7 +148,7 @@ async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about
     claimed(&db, &lease, 2).await;
     let mut ends = Vec::new();
     for (id, outcome) in [(ids[0], Outcome::Unknown), (ids[1], Outcome::Rejected)] {
-        let attempt = begin(&db.pool, &lease, &start(id), HOLD).await.unwrap();
+        let attempt = begin(&db.pool, &lease, id, HOLD).await.unwrap();
         ends.push(ended(id, attempt, Next::Dead, outcome));
     }
     settle(&db.pool, &lease, &ends).await.unwrap();
@@ -159,17 +163,6 @@ async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about
     let references: Vec<Option<String>> =
         vec![db.value("SELECT reference FROM delivery WHERE state = 'in_doubt'").await, db.value("SELECT reference FROM delivery WHERE state = 'ready'").await];
     assert_eq!(references, [Some("ref-1".to_owned()), None], "a refused one gets a new reference");
-}
-
-#[tokio::test]
-async fn only_versions_never_sent_are_superseded() {
-    let db = Database::new().await;
-    let lease = lease(&db).await;
-    let rows = [delivery("core", 0, Some("a")), delivery("core", 1, Some("a")), delivery("core", 2, Some("a"))];
-    let ids = queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
-    assert_eq!(claimed(&db, &lease, 9).await, [ids[0]]);
-    assert_eq!(supersede(&**db.pool.get().await.unwrap(), "core", "a", ids[2]).await.unwrap(), 1);
-    assert_eq!(db.states().await, ["leased", "superseded", "ready"]);
 }
 
 #[tokio::test]
@@ -201,7 +194,7 @@ async fn counts_tell_what_waits_and_what_went() {
     let lease = lease(&db).await;
     let ids = db.queue("core", 4).await;
     claimed(&db, &lease, 3).await;
-    let attempt = begin(&db.pool, &lease, &start(ids[0]), HOLD).await.unwrap();
+    let attempt = begin(&db.pool, &lease, ids[0], HOLD).await.unwrap();
     let ends = [ended(ids[0], attempt, Next::Delivered, Outcome::Accepted), ended(ids[1], None, Next::Dead, Outcome::Rejected)];
     settle(&db.pool, &lease, &ends).await.unwrap();
     let backlog = backlog(&db.pool).await.unwrap();

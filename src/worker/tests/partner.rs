@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
+use crate::config::Limits;
 use crate::error::{Fault, Stage};
 use crate::flow::deliver::{Content, Destination, Failure, Pace, Speaker, Wire};
-use crate::link::Pacer;
+use crate::link::{Pacer, SystemClock};
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::Delivery;
 
@@ -82,8 +83,8 @@ impl Partner {
     pub fn destination(&self, concurrent: usize, per_second: u32) -> Destination {
         Destination {
             name: "core".into(),
-            concurrent,
-            requests_per_second: per_second,
+            limits: Limits { concurrent, ..Limits::per_second(per_second) },
+            clock: Arc::new(SystemClock),
             deadline: Duration::from_millis(500),
             wire: Arc::new(Paced(self.clone(), NonZeroU32::new(per_second).unwrap())),
             speakers: [("contributions".to_owned(), Arc::new(self.clone()) as Arc<dyn Speaker>)].into(),
@@ -212,7 +213,7 @@ struct Numbers;
 impl Content for Numbers {
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
         Box::pin(async move {
-            match delivery.of.packet_id {
+            match delivery.of.records().map_or(0, |records| records.packet_id) {
                 13 => Ok(json!({"delivery": -1})),
                 14 => Err(Fault::operator(Stage::Store, "the packet has no such records")),
                 _ => Ok(json!({"delivery": delivery.delivery_id})),
