@@ -417,3 +417,6 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
 
 mod collect;
+mod listener;
 mod packet;
 mod support;

@@ -272,7 +272,8 @@ async fn infcode(world: &World, change: impl FnOnce(&mut Value)) -> (i64, String
 #[tokio::test]
 async fn the_core_refuses_envelopes_that_are_not_to_the_letter() {
     let world = World::core(Options::default());
-    let cases: [(&str, fn(&mut Value), i64); 8] = [
+    type Change = fn(&mut Value);
+    let cases: [(&str, Change, i64); 8] = [
         ("sign_no: is missing", |envelope| drop(envelope.as_object_mut().unwrap().remove("sign_no")), -2),
         ("extra: is not a field", |envelope| envelope["extra"] = json!(""), -2),
         ("infno: has 3 characters", |envelope| envelope["infno"] = json!("L10"), -2),
