@@ -17,6 +17,7 @@ use crate::telemetry;
 
 mod around; // how to look around afterwards
 mod figures; // the sums, and whether they agree
+mod paint; // bold and colour
 mod place; // where the demo is built
 mod progress; // bars, or lines where there is no terminal
 mod tables; // figures for people
@@ -81,13 +82,15 @@ enum End {
 }
 
 pub(super) async fn run(options: &Options) -> Done {
-    telemetry::start_logging(false, "warn");
+    // actix-http reports as errors the answers that the simulated partners break off on purpose.
+    telemetry::start_logging(false, "warn,actix_http=off");
     let project = place::project(options.project.as_deref())?;
     let place = Place::new(options.data_dir.as_deref())?;
     let mut theatre = Theatre::default();
     let played = tokio::select! {
-        done = play(options, &project, &place, &mut theatre) => done.map(|()| End::Finished),
+        biased; // so that Ctrl-C is heard from the beginning
         () = stop_signal() => Ok(End::Interrupted),
+        done = play(options, &project, &place, &mut theatre) => done.map(|()| End::Finished),
     };
     let ended = match played {
         Ok(End::Finished) if !options.exit => {
@@ -116,7 +119,9 @@ pub(super) async fn run(options: &Options) -> Done {
 async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Done {
     let mut seconds = Seconds::default();
     let start = Instant::now();
-    println!("\n  ltcgw demo · a month of a city like Nanning (南宁), from the tax bureau to the funds\n");
+    println!("\n  {} · a month of a city like Nanning (南宁), from the tax bureau to the funds", paint::bold("ltcgw demo"));
+    let city = (options.employers.cast_signed(), options.seed, options.month);
+    println!("  {} employers in 12 districts · seed {} · contribution month {}\n", super::table::thousands(city.0), city.1, city.2);
     theatre.build(project, place, &mut seconds).await?;
     let city = City::new(options.seed, options.employers);
     let (month, detail, deliveries) = push(options, &city, (place, theatre), &mut seconds).await?;

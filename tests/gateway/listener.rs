@@ -60,7 +60,13 @@ async fn a_certificate_of_our_authority_that_names_no_partner_is_refused_with_wh
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_may_call_only_its_own_routes() {
-    let gateway = Gateway::with(|scene| scene.edit("routes = [\"POST /tax/v1/packets\"]\nrequests_per_second = 200\nburst", "routes = [\"POST /tax/v2/packets\"]\nrequests_per_second = 200\nburst")).await;
+    let gateway = Gateway::with(|scene| {
+        scene.edit(
+            "routes = [\"POST /tax/v1/packets\"]\nrequests_per_second = 200\nburst",
+            "routes = [\"POST /tax/v2/packets\"]\nrequests_per_second = 200\nburst",
+        )
+    })
+    .await;
     let client = gateway.stage.client("nanning-tax").expect("a client");
     let status = async |request: reqwest::RequestBuilder| request.send().await.expect("an answer").status().as_u16();
     assert_eq!(status(client.post(gateway.url("/tax/v1/packets")).body(Vec::from(packet()))).await, 403, "another partner's route");

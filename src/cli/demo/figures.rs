@@ -67,7 +67,8 @@ impl Figures {
         let totals = delivery::totals(store.pool()).await?;
         let counterparts = theatre.counterparts()?;
         let counterpart = |name: &'static str, partner: &crate::sandbox::partners::Simulated| {
-            let mine = || totals.iter().filter(move |total| total.destination == name);
+            // What a replacing packet overtook before it was sent is no delivery any more.
+            let mine = || totals.iter().filter(move |total| total.destination == name && total.state != "superseded");
             let in_state = |state: &str| mine().filter(|total| total.state == state).map(|total| total.deliveries).sum();
             Counterpart {
                 name,
@@ -85,10 +86,9 @@ impl Figures {
 
     /// The ledger's sum by fund.
     pub fn ledger(&self) -> Funds {
-        self.districts.values().fold(Funds::default(), |sum, funds| Funds {
-            medical: sum.medical + funds.medical,
-            long_term_care: sum.long_term_care + funds.long_term_care,
-        })
+        self.districts
+            .values()
+            .fold(Funds::default(), |sum, funds| Funds { medical: sum.medical + funds.medical, long_term_care: sum.long_term_care + funds.long_term_care })
     }
 
     /// What the tax bureau says was paid (fen).
@@ -178,4 +178,3 @@ fn by_district(totals: &Totals) -> BTreeMap<String, i64> {
 fn rounded(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }
-

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::super::table::{thousands, width};
+use super::paint;
 use crate::sandbox::tax_bureau::Lines;
 
 /// How often a line is written where there is no terminal.
@@ -19,7 +20,7 @@ const STEP_COLUMNS: usize = 86;
 /// Says that a step is done.
 pub(super) fn step(what: &str, took: Duration) {
     let dots = "·".repeat(STEP_COLUMNS.saturating_sub(width(what)).max(1));
-    println!("  ✔ {what} {dots} {:.1} s", took.as_secs_f64());
+    println!("  {} {what} {} {:>5.1} s", paint::good("✔"), paint::dim(&dots), took.as_secs_f64());
 }
 
 /// A bar for packets and one for each counterpart.

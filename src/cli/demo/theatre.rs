@@ -25,6 +25,8 @@ pub(super) const REQUESTS_PER_SECOND: u32 = 50;
 const INPUT_CHARS_MAX: usize = 40_000;
 /// Lines of which an input stays below that.
 const RECORDS_MAX: u32 = 80;
+/// How long an answer of the medical core is waited for; an unknown outcome is asked about after that.
+const DEADLINE_SECONDS: u32 = 5;
 
 /// What runs.
 #[derive(Default)]
@@ -51,7 +53,8 @@ impl Theatre {
         progress::step("PostgreSQL, a cluster of its own, durable (fsync on)", seconds.since("postgresql", start));
 
         let start = Instant::now();
-        let mut scene = Scene::new(project, place.dir())?.edit("records_max = 500\ndeadline_seconds = 30 ", &format!("records_max = {RECORDS_MAX}\ndeadline_seconds = 30 "));
+        let mut scene = Scene::new(project, place.dir())?
+            .edit("records_max = 500\ndeadline_seconds = 30 ", &format!("records_max = {RECORDS_MAX}\ndeadline_seconds = {DEADLINE_SECONDS} "));
         let counterparts = self.counterparts.insert(Counterparts::start(&scene)?);
         (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());
         let ports = format!("medical core (医保核心) {}, LTC system (长护险系统) {}", port(&scene.medical_core), port(&scene.ltc_system));

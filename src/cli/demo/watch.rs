@@ -12,6 +12,8 @@ use crate::store::delivery::{self, Backlog};
 const LOOK: Duration = Duration::from_millis(50);
 /// How often the database is asked what waits.
 const ASK: Duration = Duration::from_millis(400);
+/// A longer time without a settled delivery does not count as delivering.
+const PAUSE: Duration = Duration::from_millis(800);
 /// Longest time without any delivery being settled once all packets are sent.
 const STANDSTILL: Duration = Duration::from_secs(120);
 
@@ -27,16 +29,16 @@ pub(super) struct Seen {
     /// Requests that asked about an unknown outcome.
     pub inquiries: u64,
     pub settled: u64,
-    /// When the first and the last delivery were settled.
-    span: Option<(Instant, Instant)>,
+    /// When one was settled last.
+    last: Option<Instant>,
+    /// Time spent delivering: pauses of more than [`PAUSE`] are left out.
+    busy: Duration,
 }
 
 impl Seen {
-    /// Seconds in which the deliveries were settled; none when it was too short to measure.
+    /// Seconds spent delivering; none when it was too short to measure.
     pub fn seconds(&self) -> Option<f64> {
-        let (first, last) = self.span?;
-        let seconds = last.duration_since(first).as_secs_f64();
-        (seconds >= 0.5).then_some(seconds)
+        (self.busy >= Duration::from_millis(500)).then_some(self.busy.as_secs_f64())
     }
 }
 
@@ -75,7 +77,7 @@ fn look(running: &Running, seen: &mut Deliveries) -> bool {
     let mut moved = false;
     for status in running.worker().status() {
         let at = seen.iter().position(|one| one.destination == status.destination).unwrap_or_else(|| {
-            seen.push(Seen { destination: status.destination.clone(), sent: 0, inquiries: 0, settled: 0, span: None });
+            seen.push(Seen { destination: status.destination.clone(), sent: 0, inquiries: 0, settled: 0, last: None, busy: Duration::ZERO });
             seen.len() - 1
         });
         let one = &mut seen[at];
@@ -87,8 +89,8 @@ fn look(running: &Running, seen: &mut Deliveries) -> bool {
         if settled > one.settled {
             moved = true;
             one.settled = settled;
-            let now = Instant::now();
-            one.span = Some((one.span.map_or(now, |(first, _)| first), now));
+            let gap = one.last.replace(Instant::now()).map_or(Duration::ZERO, |last| last.elapsed());
+            one.busy += if gap > PAUSE { Duration::ZERO } else { gap };
         }
     }
     moved
