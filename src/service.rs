@@ -39,6 +39,7 @@ pub struct Running {
     pub gateway: Gateway,
     pub server: Server,
     worker: Worker,
+    trust: Arc<TrustState>,
     reload: tokio::task::JoinHandle<()>,
 }
 
@@ -84,7 +85,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let store = Store::open(connection, &senders).await?;
     let metrics = Metrics::default();
     let (gateway, destinations) = Gateway::new(config, catalog, book, store)?;
-    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.pool(), destinations);
+    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());
     let refresh = figures::refresher(worker.watcher(), trust.clone(), gateway.config.clone());
@@ -95,8 +96,8 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
             return Err(fault);
         }
     };
-    let reload = tokio::spawn(reload(trust, gateway.config.clone()));
-    Ok(Running { gateway, server, worker, reload })
+    let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone()));
+    Ok(Running { gateway, server, worker, trust, reload })
 }
 
 impl Running {
@@ -107,6 +108,17 @@ impl Running {
         let patience = Duration::from_secs(self.gateway.config.gateway.deliver.drain_seconds);
         self.server.stop().await;
         self.worker.drain(patience).await
+    }
+
+    /// Ends as a crash would: nothing is finished, no lease is released. For tests of what comes after.
+    pub fn abandon(self) {
+        self.reload.abort();
+        drop(self.worker);
+    }
+
+    /// Reads certificates and revocation list again, now; says whether they changed.
+    pub fn reload_trust(&self) -> Result<bool, Fault> {
+        self.trust.reload(&self.gateway.config.gateway.tls, &self.gateway.config.partners)
     }
 
     /// The dispatchers' state, for tables and metrics.

@@ -1,6 +1,8 @@
 //! Every shipped adapter passes its own check and samples; every bad one is refused with its exact
 //! findings. `BLESS=1` writes what came out instead of comparing: look at the difference before committing it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 use ltcgw::adapter::{self, Catalog};

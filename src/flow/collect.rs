@@ -15,7 +15,7 @@ use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
-use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket};
+use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::{Finding, STAGED};
@@ -29,7 +29,7 @@ mod read;
 mod receipt;
 mod spool;
 
-pub use destinations::Destination;
+pub use destinations::{Destination, share};
 pub use group::Group;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
@@ -79,7 +79,8 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Err(Refused::Whole { status, reason, head }) => {
             let packet_no = head.packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
-            gateway.store.note_refusal(&arrival.partner.name, packet_no, &arrival.body.digest, status, &reason).await?;
+            let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };
+            gateway.store.note_refusal(&note).await?;
             replier(arrival, Some(head))?.refused(status, &reason)
         }
     }
@@ -93,10 +94,11 @@ pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str)
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
     let packet = Packet::open(gateway, arrival)?;
-    if arrival.body.in_memory() && !packet.head.replaces {
-        if let Some(reply) = packet.post_in_group().await? {
-            return Ok(reply);
-        }
+    if arrival.body.in_memory()
+        && !packet.head.replaces
+        && let Some(reply) = packet.post_in_group().await?
+    {
+        return Ok(reply);
     }
     packet.post_alone().await
 }
@@ -194,12 +196,25 @@ impl<'a> Packet<'a> {
         }
         let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
         let tally = self.stream(&posting, packet_id, Some(self.table.name()), findings).await?;
-        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        self.revoke(&posting, packet_id, &tally).await?;
         let mut rows = PacketRows::default();
         let reply = self.finish(packet_id, replaces, tally, &mut rows).await?;
         posting.write(rows).await?;
         posting.commit().await?;
         Ok(reply)
+    }
+
+    /// Marks the lines taken back and queues that for every destination that was told of them.
+    async fn revoke(&self, posting: &Posting, packet_id: i64, tally: &Tally) -> Result<(), PostError> {
+        if tally.revoked.is_empty() {
+            return Ok(());
+        }
+        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        for destination in self.gateway.destinations.iter() {
+            let fen: Vec<i64> = tally.revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
+            posting.queue_revocations(packet_id, &destination.partner, &tally.revoked, &fen).await?;
+        }
+        Ok(())
     }
 
     async fn compare(&self, posting: &Posting, packet_id: i64) -> Result<Vec<Finding>, Again> {

@@ -39,7 +39,7 @@ pub const MAJOR_MIN: i32 = 15;
 /// # Errors
 /// The database cannot be reached, or refuses to be looked at.
 pub async fn inspect(connection: Connection) -> Result<Inspected, Fault> {
-    let pool = connection.pool()?;
+    let pool = connection.pool(1)?;
     let client = pool.get().await.map_err(|error| unreachable(&error))?;
     let row = client.query_one("SELECT current_setting('server_version_num')::int / 10000, to_regclass('refinery_schema_history') IS NOT NULL", &[]).await;
     let row = row.map_err(|error| fault(&error))?;
@@ -50,8 +50,7 @@ pub async fn inspect(connection: Connection) -> Result<Inspected, Fault> {
         applied = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     }
     let known = migrations().map_err(|error| Fault::operator(Stage::Store, format!("the migrations of this version are unusable: {error}")))?;
-    let known: Vec<(i32, String)> =
-        known.iter().filter_map(|migration| Some((i32::try_from(migration.version()).ok()?, migration.checksum().to_string()))).collect();
+    let known: Vec<(i32, String)> = known.iter().filter_map(|migration| Some((migration.version(), migration.checksum().to_string()))).collect();
     Ok(Inspected { major, schema: compare(&applied, &known) })
 }
 

@@ -174,6 +174,22 @@ fn a_document_is_read_the_same_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_packet_longer_than_the_readers_buffers_is_read_record_by_record() {
+    let records: Vec<String> = (1..=900).map(|number| record(number, if number % 7 == 0 { "<n a='1'/><m>x<k/>y</m>" } else { "" })).collect();
+    let lines = lines(tax(), Cursor::new(gbk(&packet(&records))), 1000, 1000).unwrap();
+    let expected: Vec<Result<Fen, Refusal>> = (1..=900).map(|number| Ok(Fen(number * 10_000 + 6_950))).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_record_without_content_is_refused_and_the_next_one_read() {
+    let lines = decode(&packet(&["<Record index=\"7\"/>".into(), "<Record/>".into(), record(3, "")])).unwrap();
+    assert_eq!(lines[0].clone().unwrap_err().index, 7);
+    assert_eq!(lines[1].clone().unwrap_err().index, 2);
+    assert_eq!(lines[2], Ok(Fen(36_950)));
+}
+
+#[test]
 fn private_content_is_in_no_refusal() {
     let secret = "450103199001011234".repeat(3);
     let text = one(&format!("<AAC001>{secret}</AAC001><EAE180>1</EAE180><AAE020>1</AAE020>")).replace("JFXX101", "JFXX102");
