@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::support::{Place, packet, until};
 
 /// One sample of the text format: name, labels, value.
-fn sample(line: &str) -> Option<(&str, Vec<(&str, &str)>, f64)> {
+type Sample<'a> = (&'a str, Vec<(&'a str, &'a str)>, f64);
+
+fn sample(line: &str) -> Option<Sample<'_>> {
     let (series, value) = line.rsplit_once(' ')?;
     let (name, labels) = match series.split_once('{') {
         Some((name, labels)) => (name, labels.strip_suffix('}')?),
