@@ -15,12 +15,9 @@ demo: setup ## the main job on a generated city; ARGS="--employers 500 --exit" f
 	cargo build --release --locked
 	$(TARGET)/release/ltcgw demo $(ARGS)
 
+# Tests of one binary share one PostgreSQL, so this is cargo test and not a process per test.
 test: setup ## all tests, with PostgreSQL, certificates and sockets; ARGS="name" for some
-	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; cargo nextest run --locked $(ARGS); \
-	else \
-		set -x; cargo test --locked $(ARGS); \
-	fi
+	cargo test --locked $(ARGS)
 
 bench: setup ## the yardsticks, as ratios from one run
 	cargo bench --locked $(ARGS)

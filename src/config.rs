@@ -92,8 +92,10 @@ pub struct Receive {
     pub decompressed_bytes_max: u64,
     /// A sender that pauses longer than this while sending is cut off.
     pub idle_seconds: u64,
-    /// A sender slower than this, measured over the whole body after the first ten seconds, is cut off.
+    /// A sender slower than this, on average over the whole body, is cut off.
     pub bytes_per_second_min: u64,
+    /// How long a sender may be slow at first.
+    pub slow_grace_seconds: u64,
     /// Lines a packet may have at most.
     pub lines_max: u64,
     /// Refused lines a receipt lists at most; all are stored.
@@ -112,6 +114,7 @@ impl Default for Receive {
             decompressed_bytes_max: 4 << 30,
             idle_seconds: 30,
             bytes_per_second_min: 1024,
+            slow_grace_seconds: 10,
             lines_max: 2_000_000,
             refusals_listed_max: 10_000,
             earliest_month: "2010-01".into(),

@@ -1,5 +1,6 @@
 //! Simulated counterparts, throwaway PKI, a generated city: what `demo` and tests start.
 
 pub mod city; // a city like Nanning and the packets its tax bureau sends
+pub mod partners; // simulated medical core and LTC system
 pub mod pki; // throwaway certificate authority
 pub mod stage; // a configuration folder with everything, and a gateway on it

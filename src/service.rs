@@ -27,6 +27,7 @@ pub struct Running {
     pub gateway: Gateway,
     pub server: Server,
     worker: Worker,
+    trust: Arc<TrustState>,
     reload: tokio::task::JoinHandle<()>,
 }
 
@@ -63,8 +64,8 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());
     let server = Server::start(gateway.clone(), trust.clone(), metrics)?;
-    let reload = tokio::spawn(reload(trust, gateway.config.clone()));
-    Ok(Running { gateway, server, worker, reload })
+    let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone()));
+    Ok(Running { gateway, server, worker, trust, reload })
 }
 
 impl Running {
@@ -74,6 +75,11 @@ impl Running {
         let patience = Duration::from_secs(self.gateway.config.gateway.deliver.drain_seconds);
         self.server.stop().await;
         self.worker.drain(patience).await;
+    }
+
+    /// Reads certificates and revocation list again, now; says whether they changed.
+    pub fn reload_trust(&self) -> Result<bool, Fault> {
+        self.trust.reload(&self.gateway.config.gateway.tls, &self.gateway.config.partners)
     }
 
     /// The dispatchers' state, for tables and metrics.

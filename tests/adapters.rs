@@ -1,14 +1,95 @@
-//! Every shipped adapter passes its own check and samples; every bad one is refused with its exact findings.
+//! Every shipped adapter passes its own check and samples; every bad one is refused with its exact
+//! findings. `BLESS=1` writes what came out instead of comparing: look at the difference before committing it.
 
-use std::path::Path;
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use ltcgw::adapter;
+use std::path::{Path, PathBuf};
+
+use ltcgw::adapter::{self, Catalog};
+use ltcgw::error::Finding;
+
+fn blessing() -> bool {
+    std::env::var_os("BLESS").is_some()
+}
+
+fn text(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+fn folders(dir: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
+}
 
 #[test]
 fn every_shipped_adapter_passes_its_check_and_samples() {
-    let bless = std::env::var_os("BLESS").is_some();
-    let report = adapter::test(Path::new("adapters"), &[], bless);
-    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-    assert!(findings.is_empty(), "{}", findings.join("\n"));
-    assert!(bless || report.passed > 40, "only {} samples ran", report.passed);
+    let report = adapter::test(Path::new("adapters"), &[], blessing());
+    assert!(report.findings.is_empty(), "{}", text(&report.findings));
+    assert!(blessing() || report.passed > 80, "only {} samples ran", report.passed);
+}
+
+#[test]
+fn the_catalog_holds_every_shipped_adapter_and_lists_it() {
+    let catalog = Catalog::load(Path::new("adapters")).unwrap_or_else(|findings| panic!("{}", text(&findings)));
+    let list = adapter::list(&catalog);
+    for folder in folders("adapters") {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        assert!(catalog.get(name).is_some_and(|adapter| adapter.name() == name), "{name}");
+        assert!(list.contains(name), "{list}");
+    }
+    let packets = catalog.get("tax-bureau").and_then(|adapter| adapter.endpoint("packets")).unwrap();
+    assert_eq!(packets.inbounds().filter_map(|inbound| inbound.packet_type()).collect::<Vec<_>>(), ["JFXX101", "JFXX102"]);
+    assert!(catalog.get("tax-bureau").unwrap().document(packets.receipt()).is_some());
+}
+
+/// What is found in one bad folder: by its check, or else by its samples.
+fn found(folder: &Path) -> String {
+    let (dir, names) = (folder.parent().unwrap(), [folder.file_name().unwrap().to_str().unwrap().to_string()]);
+    let findings = adapter::check(dir, &names);
+    text(&if findings.is_empty() { adapter::test(dir, &names, false).findings } else { findings })
+}
+
+#[test]
+fn every_bad_adapter_is_refused_with_its_exact_findings() {
+    let folders = folders("tests/bad_adapters");
+    assert!(folders.len() >= 15);
+    let mut differing = String::new();
+    for folder in folders {
+        let (expected, found) = (folder.join("expected.txt"), found(&folder));
+        assert!(!found.is_empty(), "{} is not refused", folder.display());
+        if blessing() {
+            std::fs::write(&expected, &found).unwrap();
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != found {
+            differing.push_str(&format!("--- {}\n{found}", expected.display()));
+        }
+    }
+    assert!(differing.is_empty(), "came out otherwise:\n{differing}");
+}
+
+#[test]
+fn an_adapter_that_fails_its_own_samples_is_not_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = adapter::scaffold(dir.path(), "some-system").unwrap();
+    assert!(Catalog::load(dir.path()).is_ok());
+    let expected = written.iter().find(|path| path.ends_with("employer_collection/ordinary.expected.json")).unwrap();
+    let changed = std::fs::read_to_string(expected).unwrap().replace("8340.00", "8340.01");
+    std::fs::write(expected, changed).unwrap();
+    let findings = Catalog::load(dir.path()).map(|_| ()).unwrap_err();
+    assert!(text(&findings).contains("expected `\"employer_paid\": \"8340.01\",`; came out `\"employer_paid\": \"8340.00\",`"), "{}", text(&findings));
+}
+
+#[test]
+fn the_digest_of_an_adapter_changes_with_any_of_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = adapter::scaffold(dir.path(), "some-system").unwrap();
+    let digest = || Catalog::load(dir.path()).unwrap_or_else(|findings| panic!("{}", text(&findings))).get("some-system").unwrap().digest();
+    let before = digest();
+    assert_eq!(before, digest());
+    for path in written.iter().filter(|path| path.ends_with("README.md") || path.ends_with("district.csv")) {
+        let mut text = std::fs::read_to_string(path).unwrap();
+        text.push('\n');
+        std::fs::write(path, text).unwrap();
+        assert_ne!(before, digest(), "{}", path.display());
+    }
 }

@@ -43,7 +43,9 @@ impl Adapter {
             Ok(digest) => adapter.digest = digest,
             Err(error) => findings.push(Finding::new(folder.display().to_string(), None, format!("cannot be read: {error}"))),
         }
-        findings.extend(sample::missing(&adapter));
+        if findings.is_empty() {
+            findings = sample::missing(&adapter);
+        }
         if findings.is_empty() { Ok(adapter) } else { Err(in_order(findings)) }
     }
 
@@ -60,7 +62,11 @@ impl Adapter {
                 self.outgoing = outgoing;
                 findings.extend(manifest.inbound.iter().filter_map(|block| self.no_receipt(source, block)));
             }
-            Err(found) => findings.extend(found),
+            Err(mut found) => {
+                // Both halves read the code tables; one finding for each is enough.
+                found.retain(|finding| !findings.iter().any(|earlier| earlier.file == finding.file && finding.file.ends_with(".csv")));
+                findings.extend(found);
+            }
         }
         if manifest.inbound.is_empty() && self.outgoing.outbound.is_empty() && findings.is_empty() {
             findings.push(Finding::new(&source.file, None, "has neither [[inbound]] nor [[outbound]]; an adapter says what a system speaks"));

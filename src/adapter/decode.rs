@@ -12,17 +12,18 @@ use encoding_rs::Encoding;
 
 use crate::model::{FieldId, Record, RecordSpec};
 
-mod charset;
+mod charset; // bytes -> text
+mod head; // what a packet says about itself
 mod json;
-pub(super) mod rows;
-pub(super) mod tree;
+pub(super) mod rows; // captured texts -> a record
+pub(super) mod tree; // paths, compiled
 mod xml;
 
 pub use charset::EncodingRule;
 
 use super::inbound::{Endpoint, Format, Inbound};
 use charset::Charset;
-use tree::{Capture, State};
+use tree::Capture;
 
 /// Elements (or JSON objects and arrays) open at once.
 pub const DEPTH_MAX: usize = 16;
@@ -133,7 +134,7 @@ pub struct PacketRefusal {
     /// The element in the sender's words, where one is to blame.
     pub element: Option<String>,
     pub reason: String,
-    pub head: HeadSeen,
+    pub head: Box<HeadSeen>,
 }
 
 /// A refusal before the head is put to it.
@@ -230,99 +231,6 @@ impl Endpoint {
             }
         }
     }
-
-    /// The complete head of a packet of that type.
-    fn head(&self, inbound: &Inbound, values: &Capture, encoding: &'static Encoding) -> Result<PacketHead, Stop> {
-        let packet_no = self.head_value(values, inbound.key, PACKET_NO_CHARS_MAX)?;
-        let packet_no = packet_no.ok_or_else(|| {
-            Stop::at(Kind::MissingHead, self.tree().path(inbound.key), "is missing or empty before the first record; the packet number is required")
-        })?;
-        let mut kept = BTreeMap::new();
-        for (name, column) in &inbound.head {
-            if let Some(text) = self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? {
-                kept.insert(name.clone(), text.to_string());
-            }
-        }
-        let replaces = match &inbound.replaces {
-            Some((column, word)) => self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? == Some(word.as_str()),
-            None => false,
-        };
-        let packet_type = inbound.select.as_ref().map_or_else(String::new, |(_, word)| word.clone());
-        let declared_lines = match inbound.lines {
-            Some(column) => Some(self.declared(values, column)?),
-            None => None,
-        };
-        Ok(PacketHead { message: inbound.message, packet_no: packet_no.to_string(), packet_type, replaces, declared_lines, encoding, values: kept })
-    }
-
-    fn declared(&self, values: &Capture, column: u16) -> Result<u64, Stop> {
-        let path = self.tree().path(column);
-        let Some(text) = self.head_value(values, column, HEAD_VALUE_CHARS_MAX)? else {
-            return Err(Stop::at(Kind::MissingHead, path, "is missing or empty before the first record; the number of records is required"));
-        };
-        let digits = text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let count = text.parse().ok().filter(|_| digits);
-        count.ok_or_else(|| Stop::at(Kind::ControlTotal, path, format!("is `{}`; expected the number of records", cut(text, 40))))
-    }
-
-    fn head_value<'v>(&self, values: &'v Capture, column: u16, chars_max: usize) -> Result<Option<&'v str>, Stop> {
-        let stop = |reason: String| Stop::at(Kind::Malformed, self.tree().path(column), reason);
-        match values.state(column) {
-            State::Repeated => return Err(stop("occurs more than once in the head; expected once".into())),
-            State::Nested => return Err(stop("contains something other than text; expected text only".into())),
-            State::Absent | State::Present => {}
-        }
-        let Some(text) = values.value(column) else { return Ok(None) };
-        if text.chars().count() > chars_max {
-            return Err(stop(format!("has {} characters; at most {chars_max} are taken", text.chars().count())));
-        }
-        if let Some(c) = text.chars().find(|c| c.is_control()) {
-            return Err(stop(format!("contains the control character U+{:04X}", c as u32)));
-        }
-        Ok(Some(text))
-    }
-
-    /// The inbound message whose selecting value stands in the head.
-    fn select(&self, values: &Capture) -> Result<&Inbound, Stop> {
-        let mut found = None;
-        for inbound in self.inbounds() {
-            let Some((column, word)) = &inbound.select else { return Ok(inbound) };
-            match self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? {
-                Some(text) if text == word => return Ok(inbound),
-                Some(text) => found = Some((*column, text)),
-                None => {}
-            }
-        }
-        let taken = self.inbounds().filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
-        let taken = taken.collect::<Vec<_>>().join(", ");
-        let column = self.inbounds().find_map(|inbound| inbound.select.as_ref().map(|(column, _)| *column)).unwrap_or_default();
-        match found {
-            Some((column, text)) => {
-                let reason = format!("is `{}`, a type this endpoint does not take; taken: {taken}", cut(text, CONTENT_CHARS_MAX));
-                Err(Stop::at(Kind::UnknownType, self.tree().path(column), reason))
-            }
-            None => {
-                let reason = format!("is missing or empty before the first record; expected the type of packet, one of {taken}");
-                Err(Stop::at(Kind::MissingHead, self.tree().path(column), reason))
-            }
-        }
-    }
-
-    /// A refusal with as much of the head as can be shown.
-    fn refuse(&self, stop: Stop, values: &Capture, encoding: &'static Encoding) -> PacketRefusal {
-        let shown = |column: u16, chars: usize| self.head_value(values, column, chars).ok().flatten().map(str::to_string);
-        let mut head = HeadSeen { packet_no: None, packet_type: None, encoding, values: BTreeMap::new() };
-        for inbound in self.inbounds() {
-            head.packet_no = head.packet_no.or_else(|| shown(inbound.key, PACKET_NO_CHARS_MAX));
-            head.packet_type = head.packet_type.or_else(|| inbound.select.as_ref().and_then(|(column, _)| shown(*column, HEAD_VALUE_CHARS_MAX)));
-            for (name, column) in &inbound.head {
-                if let Some(text) = shown(*column, HEAD_VALUE_CHARS_MAX) {
-                    head.values.entry(name.clone()).or_insert(text);
-                }
-            }
-        }
-        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head }
-    }
 }
 
 impl PacketReader<'_> {
@@ -404,7 +312,7 @@ impl PacketReader<'_> {
             encoding: self.head.encoding,
             values: self.head.values.clone(),
         };
-        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head }
+        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head: Box::new(head) }
     }
 }
 
@@ -417,3 +325,6 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
     }
     short
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,9 +70,9 @@ pub(super) struct InboundManifest {
     #[serde(default)]
     pub(super) head: BTreeMap<String, Spanned<String>>,
     pub(super) receipt: Spanned<String>,
-    /// Taken out of the table beforehand, so that each field is reported by itself.
+    /// Taken out of the table beforehand, so that each field is reported by itself; `None` when it was.
     #[serde(skip)]
-    pub(super) fields: Vec<(Spanned<String>, Spanned<FieldManifest>)>,
+    pub(super) fields: Vec<(Spanned<String>, Option<Spanned<FieldManifest>>)>,
 }
 
 /// A value in the head that says something.
@@ -153,7 +153,7 @@ fn read_inbound(mut entry: Spanned<DeValue<'_>>, source: &Source, findings: &mut
     for (name, value) in fields {
         let place = name.span();
         let field: Option<Spanned<FieldManifest>> = read(value, source, findings);
-        if let (Some(field), Some(inbound)) = (field, &mut inbound) {
+        if let Some(inbound) = &mut inbound {
             inbound.get_mut().fields.push((Spanned::new(place, name.into_inner().into_owned()), field));
         }
     }

@@ -37,9 +37,9 @@ pub async fn deliver(term: &Term, delivery: &Delivery) -> Ended {
     match attempt(term, delivery).await {
         Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
         Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
-        Ok(Exchange::Begun(attempt_no, met)) => {
+        Ok(Exchange::Begun(attempt_no, met, took)) => {
             obey_pause(term, &met).await;
-            Ended::Settle(settlement(term, delivery, attempt_no, met))
+            Ended::Settle(settlement(term, delivery, attempt_no, (met, took)))
         }
         Err(fault) => Ended::Settle(unsent(term, delivery, &fault)),
     }
@@ -80,7 +80,7 @@ pub(super) async fn obey_pause(term: &Term, met: &Met) {
     }
 }
 
-fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Settlement {
+fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, took): (Met, Duration)) -> Settlement {
     let (status, verdict) = match met {
         Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
         Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text),
@@ -94,16 +94,19 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Se
         Outcome::Rejected => Next::Dead,
         Outcome::RetryLater if exhausted => Next::Dead,
         Outcome::RetryLater => Next::Ready(pause()),
-        // Asked about soon, whatever the number of attempts: only an answer tells whether it is there.
-        Outcome::Unknown => Next::InDoubt(verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, 1))),
+        Outcome::Unknown => Next::InDoubt(verdict.retry_after.unwrap_or_else(|| before_asking(term, delivery, took))),
     };
+    let doubtful = is_doubtful(delivery);
     let text = match next {
-        Next::Dead if exhausted && verdict.outcome == Outcome::RetryLater => format!("not taken in {} attempts; last: {}", delivery.attempts, verdict.text),
+        Next::Dead if doubtful => {
+            format!("this time {}: {}; but what became of an earlier request under this reference is unknown", verdict.outcome.word(), verdict.text)
+        }
+        Next::Dead if verdict.outcome == Outcome::RetryLater => format!("not taken in {} attempts; last: {}", delivery.attempts, verdict.text),
         _ => verdict.text,
     };
-    // An earlier request under this reference whose outcome nobody knows may still have been taken,
-    // although the partner would not take this one now.
-    let known = verdict.outcome != Outcome::RetryLater || !is_doubtful(delivery);
+    // An earlier request whose outcome nobody knows may still have been taken, although the partner
+    // does not take this one; only that it has it clears the doubt.
+    let known = !doubtful || next == Next::Delivered;
     Settlement {
         delivery_id: delivery.delivery_id,
         attempt_no: Some(attempt_no),
@@ -114,6 +117,15 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Se
         text,
         counts: true,
     }
+}
+
+/// How long until the partner is asked what became of a request: soon, but where a repeat would
+/// count twice not before the deadline has passed, because the partner may still be busy with it
+/// although the connection broke, and would say that it does not have it.
+fn before_asking(term: &Term, delivery: &Delivery, took: Duration) -> Duration {
+    let idempotent = speaker(term, delivery).is_ok_and(Speaker::idempotent);
+    let rest = if idempotent { Duration::ZERO } else { term.destination.deadline.saturating_sub(took) };
+    rest.max(backoff(&term.policy, 1))
 }
 
 /// Whether an earlier request of this delivery has an outcome nobody knows.

@@ -22,7 +22,7 @@ pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
     match asked {
         Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
         Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
-        Ok(Exchange::Begun(attempt_no, met)) => {
+        Ok(Exchange::Begun(attempt_no, met, _)) => {
             obey_pause(term, &met).await;
             Ended::Settle(settlement(term, delivery, attempt_no, met))
         }

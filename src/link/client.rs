@@ -5,7 +5,7 @@
 //! what to do about it the flow's.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::ServerCertVerifier;
@@ -25,6 +25,9 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Idle connections are closed before common servers do it, or a request may meet a closing connection.
 const IDLE_MAX: Duration = Duration::from_secs(4);
 
+/// How often the files are looked at for new certificates.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 /// Whether a request that failed may have reached the partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
@@ -42,14 +45,23 @@ pub struct SendFailure {
     pub text: String,
 }
 
-/// The way to one partner; cheap to share, keeps connections open between requests.
+/// The way to one partner; keeps connections open between requests and follows its certificate files.
 #[derive(Debug)]
 pub struct Client {
     outbound: Outbound,
     base: reqwest::Url,
     http: ArcSwap<reqwest::Client>,
-    /// Digest of the files the client was built from.
-    built_from: Mutex<[u8; 32]>,
+    built_from: Mutex<Built>,
+    look_every: Duration,
+}
+
+/// What the HTTP client was built from.
+#[derive(Debug)]
+struct Built {
+    /// Of the files' contents.
+    digest: [u8; 32],
+    /// When the files were last looked at.
+    looked_at: Instant,
 }
 
 impl Client {
@@ -65,20 +77,37 @@ impl Client {
         }
         let material = Material::read(outbound)?;
         let http = ArcSwap::from_pointee(http_client(&material, outbound)?);
-        Ok(Client { outbound: outbound.clone(), base, http, built_from: Mutex::new(material.digest) })
+        let built_from = Mutex::new(Built { digest: material.digest, looked_at: Instant::now() });
+        Ok(Client { outbound: outbound.clone(), base, http, built_from, look_every: LOOK_EVERY })
+    }
+
+    /// Looks at the files that often instead of every ten seconds.
+    pub fn look_every(self, pause: Duration) -> Client {
+        Client { look_every: pause, ..self }
     }
 
     /// Reads certificate, key and authority again; says whether they changed. New requests use the
-    /// new ones, requests under way end with the old ones; on a fault the old ones stay.
+    /// new ones, requests under way end with the old ones; on a fault the old ones stay. Sending
+    /// does this by itself now and then.
     pub fn reload(&self) -> Result<bool, Fault> {
-        let material = Material::read(&self.outbound)?;
         let mut built_from = self.built_from.lock().unwrap_or_else(PoisonError::into_inner);
-        if *built_from == material.digest {
+        built_from.looked_at = Instant::now();
+        let material = Material::read(&self.outbound)?;
+        if built_from.digest == material.digest {
             return Ok(false);
         }
         self.http.store(Arc::new(http_client(&material, &self.outbound)?));
-        *built_from = material.digest;
+        built_from.digest = material.digest;
         Ok(true)
+    }
+
+    fn follow_files(&self) {
+        let due = self.built_from.lock().unwrap_or_else(PoisonError::into_inner).looked_at.elapsed() >= self.look_every;
+        match if due { self.reload() } else { Ok(false) } {
+            Ok(true) => tracing::info!(host = self.base.host_str(), "certificate, key or authority reloaded"),
+            Ok(false) => {}
+            Err(fault) => tracing::error!(host = self.base.host_str(), %fault, "certificate, key or authority not reloaded; the old ones stay"),
+        }
     }
 
     /// Sends a request and reads the complete answer, whatever its status, within `deadline`.
@@ -86,6 +115,7 @@ impl Client {
     /// # Errors
     /// No complete answer; [`SendFailure::certainty`] says whether the request may have arrived.
     pub async fn send(&self, request: &Request, deadline: Duration) -> Result<Answer, SendFailure> {
+        self.follow_files();
         let http = self.http.load_full();
         let prepared = self.prepare(&http, request)?;
         match tokio::time::timeout(deadline, exchange(&http, prepared)).await {

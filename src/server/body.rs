@@ -10,9 +10,6 @@ use futures_util::StreamExt;
 use crate::config::Receive;
 use crate::flow::collect::{Body, Spool, SpoolError, SpoolLimits};
 
-/// A sender's average speed counts from here on.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// Why a body was not taken, with the HTTP status that says so.
 #[derive(Debug)]
 pub struct Refusal {
@@ -35,7 +32,7 @@ pub async fn take(mut payload: Payload, receive: &Receive, body_bytes_max: u64, 
         received += chunk.len() as u64;
         spool.write(&chunk).map_err(refusal)?;
         let elapsed = start.elapsed();
-        if elapsed > GRACE && received < receive.bytes_per_second_min * elapsed.as_secs() {
+        if elapsed.as_secs() >= receive.slow_grace_seconds && received < receive.bytes_per_second_min * elapsed.as_secs().max(1) {
             return Err(slow(format!("the body came at less than {} bytes a second; send it faster", receive.bytes_per_second_min)));
         }
     }

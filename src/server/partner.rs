@@ -33,7 +33,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
         Err(fault) => {
             tracing::warn!(path = request.path(), %fault, "caller refused");
             api.metrics.request("unknown", "403");
-            return closing(problem(StatusCode::FORBIDDEN, "Certificate not accepted", &fault.text));
+            let detail = "this client certificate belongs to no partner of this gateway; ask its operator to enter it in partners.toml";
+            return closing(problem(StatusCode::FORBIDDEN, "Certificate not accepted", detail));
         }
     };
     let name = &entry.partner.name;

@@ -104,9 +104,7 @@ impl Embedded {
 
     /// How to connect to database `name`, as superuser over the socket.
     pub fn connection(&self, name: &str) -> tokio_postgres::Config {
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(&self.socket_dir).user(USER).dbname(name);
-        config
+        over(&self.socket_dir, name)
     }
 
     /// How to reach the server another process runs in `dir`, for commands beside a gateway.
@@ -120,9 +118,7 @@ impl Embedded {
             let text = format!("no PostgreSQL runs in {}; start the gateway first (ltcgw serve, ltcgw demo)", dir.display());
             return Err(Fault::operator(Stage::Store, text));
         }
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(&socket_dir).user(USER).dbname(name);
-        Ok(config)
+        Ok(over(&socket_dir, name))
     }
 
     /// The folder of the server's socket, for `psql -h`.
@@ -163,6 +159,12 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.stop_and_wait();
     }
+}
+
+fn over(socket_dir: &Path, name: &str) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(socket_dir).user(USER).dbname(name);
+    config
 }
 
 /// Runs the server until `stopped` says so (its sender dropped), and again whenever it dies by itself.

@@ -112,6 +112,35 @@ async fn without_an_inquiry_an_idempotent_message_is_repeated_and_any_other_wait
 }
 
 #[tokio::test]
+async fn where_a_repeat_would_count_twice_nothing_is_asked_before_the_deadline() {
+    let db = Database::new().await;
+    let mut partner = Partner::new().will(&[Does::TakeAndBreakOff]);
+    partner.idempotent = false;
+    db.queue("core", 1).await;
+    let _worker = worker(&db, &partner);
+    until_settled(&db).await;
+    let asked_at = partner.state.lock().unwrap().inquiries[0];
+    let waited = asked_at - partner.sends()[0].2;
+    assert!(waited >= Duration::from_millis(490), "asked {waited:?} after sending, at a deadline of 0.5 s");
+    assert_eq!((partner.sends().len(), db.states().await), (1, vec!["delivered".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_later_refusal_does_not_clear_the_doubt_about_an_earlier_request() {
+    let db = Database::new().await;
+    let mut partner = Partner::new().will(&[Does::TakeAndKeepSilent, Does::Refuse]);
+    partner.has_inquiry = false;
+    let ids = db.queue("core", 1).await;
+    let _worker = worker(&db, &partner);
+    until_settled(&db).await;
+    assert_eq!((db.states().await, db.value::<String>("SELECT outcome FROM delivery").await), (vec!["dead".to_owned()], "unknown".into()));
+    assert!(store::decide(&db.pool, ids[0], Decision::Retry).await.unwrap());
+    until_settled(&db).await;
+    assert_eq!(db.value::<String>("SELECT outcome FROM delivery").await, "duplicate", "the reference was kept, so it is not counted twice");
+    assert_eq!(partner.taken(), ids);
+}
+
+#[tokio::test]
 async fn retry_after_holds_the_whole_destination_in_full() {
     let db = Database::new().await;
     let partner = Partner::new().will(&[Does::Busy(Some(1_500))]);

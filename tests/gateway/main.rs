@@ -1,5 +1,8 @@
 //! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
 
 mod collect;
+mod journal;
+mod listener;
 mod packet;
+mod refusals;
 mod support;

@@ -1,5 +1,7 @@
 //! The link over real sockets with real certificates, in both directions.
 
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
 mod caller; // our client against scripted servers
 mod listener; // clients, good and bad, against the partner listener
 mod world; // certificates, servers and clients for both

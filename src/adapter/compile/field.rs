@@ -20,9 +20,8 @@ impl Compiler<'_> {
         for (name, field) in mapped {
             match spec.field(name.get_ref()) {
                 Some(id) => {
-                    if let Some(rule) = self.rule(rows, id, &spec.fields[id.0], field) {
-                        rows.rules.push(rule);
-                    }
+                    let rule = field.as_ref().and_then(|field| self.rule(rows, id, &spec.fields[id.0], field));
+                    rows.rules.extend(rule);
                 }
                 None => {
                     let near = did_you_mean(name.get_ref(), spec.fields.iter().map(|field| field.name));
@@ -52,7 +51,7 @@ impl Compiler<'_> {
                 self.find(default, "a field with a default is never missing; remove `required` or `default`");
             }
             if let Err(reason) = read.check(default.get_ref()) {
-                self.find(default, format!("the default `{}` {reason}", default.get_ref()));
+                self.find(default, format!("the default `{}` does not fit: {reason}", default.get_ref()));
             }
         }
         let default = manifest.default.as_ref().map(|default| default.get_ref().clone());
@@ -156,7 +155,7 @@ impl Compiler<'_> {
     }
 
     fn no_attributes(&mut self, manifest: &InboundManifest) {
-        let fields = manifest.fields.iter().map(|(_, field)| field.get_ref());
+        let fields = manifest.fields.iter().filter_map(|(_, field)| field.as_ref()).map(Spanned::get_ref);
         let paths = fields.flat_map(|field| field.from.iter().chain(field.first_of.iter().flat_map(|paths| paths.get_ref())));
         let paths: Vec<&Spanned<String>> = paths.chain(&manifest.record_index).chain([&manifest.idempotency_key]).collect();
         for path in paths.into_iter().filter(|path| path.get_ref().contains('@')) {

@@ -3,15 +3,19 @@
 //! Checks well-formedness and the limits of [`super`]; refuses DTDs, processing instructions and
 //! entities other than the predefined ones. It takes texts; what they mean is `rows`' business.
 
+use std::io::BufRead;
+
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
+
+mod markup; // attributes and references
+mod plain; // the common case, fast
+
+use markup::{check_attributes, resolve, take_attributes};
 
 use super::charset::Charset;
 use super::tree::{Capture, Guess, NONE, PathTree, Target};
 use super::{DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX, TEXT_BYTES_MAX, cut};
-
-/// Longest name or number between `&` and `;`.
-const REFERENCE_BYTES_MAX: usize = 12;
 
 /// What an event led to.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(super) struct XmlSource<'a> {
     walk: Walk<'a>,
     /// A record has begun but its content is not read yet.
     begun: bool,
+    /// The latest event was a whole tag, so that the reader stands between two events.
+    between: bool,
 }
 
 /// Where we are in the document.
@@ -47,6 +53,8 @@ struct Walk<'a> {
     record_start: u64,
     /// Attributes of the open record's element as they stand there.
     record_attributes: String,
+    /// The open record's element has no content.
+    ends_at_once: bool,
     records: u64,
     first: bool,
     closed: bool,
@@ -67,7 +75,6 @@ struct Leaf {
 impl<'a> XmlSource<'a> {
     pub(super) fn new(chars: Charset<'a>, head: &'a PathTree) -> XmlSource<'a> {
         let mut reader = Reader::from_reader(chars);
-        reader.config_mut().expand_empty_elements = true;
         reader.config_mut().check_comments = true;
         let mut stack = Vec::with_capacity(DEPTH_MAX + 1);
         stack.push(Frame { node: 0, last: NONE });
@@ -82,11 +89,12 @@ impl<'a> XmlSource<'a> {
             record_depth: 0,
             record_start: 0,
             record_attributes: String::new(),
+            ends_at_once: false,
             records: 0,
             first: true,
             closed: false,
         };
-        XmlSource { reader, buffer: Vec::with_capacity(4096), walk, begun: false }
+        XmlSource { reader, buffer: Vec::with_capacity(4096), walk, begun: false, between: false }
     }
 
     /// Reads up to the first record; `None` when the document ends without one, else the record's node.
@@ -125,7 +133,29 @@ impl<'a> XmlSource<'a> {
         }
     }
 
+    /// Takes plain elements of the open record straight from the decoded text, as many as there are.
+    fn take_plain(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+        let mut stream = self.reader.stream();
+        stream.get_mut().allow(TEXT_BYTES_MAX + TAG_BYTES_MAX);
+        // What cannot be read is met again, and reported, by the tokenizer.
+        let Ok(text) = stream.fill_buf() else { return Ok(()) };
+        let mut taken = 0;
+        while let Some(element) = plain::plain(&text[taken..]) {
+            self.walk.plain(element.name, element.value, capture);
+            taken += element.length;
+        }
+        stream.consume(taken);
+        let at = stream.offset();
+        self.walk.bound(at).map_err(|reason| self.walk.malformed(&reason, at))
+    }
+
     fn step(&mut self, capture: &mut Capture) -> Result<Step, Stop> {
+        if self.between && self.walk.may_be_plain() {
+            self.take_plain(capture)?;
+        }
+        if std::mem::take(&mut self.walk.ends_at_once) {
+            return Ok(self.walk.end(capture));
+        }
         self.reader.get_mut().allow(TEXT_BYTES_MAX + TAG_BYTES_MAX);
         self.buffer.clear();
         let before = self.reader.buffer_position();
@@ -137,6 +167,7 @@ impl<'a> XmlSource<'a> {
             }
         };
         let at = self.reader.buffer_position();
+        self.between = matches!(event, Event::Start(_) | Event::End(_) | Event::Empty(_));
         let result = self.walk.event(event, at, capture);
         self.walk.first = false;
         result.map_err(|reason| self.walk.malformed(&reason, before))
@@ -159,6 +190,7 @@ impl Walk<'_> {
         self.bound(at)?;
         match event {
             Event::Start(start) => self.start(&start, at, capture),
+            Event::Empty(start) => self.empty(&start, at, capture),
             Event::End(_) => Ok(self.end(capture)),
             Event::Text(text) => self.text(&text, capture),
             Event::CData(text) if self.stack.len() == 1 => Err(format!("a CDATA section of {} bytes outside the root element", text.len())),
@@ -170,7 +202,7 @@ impl Walk<'_> {
                 }
                 self.text(found.encode_utf8(&mut [0; 4]), capture)
             }
-            Event::Comment(_) | Event::Empty(_) => Ok(Step::On),
+            Event::Comment(_) => Ok(Step::On),
             Event::Decl(_) if self.first => Ok(Step::On),
             Event::Decl(_) => Err("an XML declaration that is not at the beginning".into()),
             Event::PI(_) => Err("a processing instruction; remove it".into()),
@@ -243,6 +275,34 @@ impl Walk<'_> {
             take_attributes(tree, node, tag.attributes_raw(), capture)?;
         }
         Ok(Step::On)
+    }
+
+    /// An element without content. A record without content begins here and ends with the next step.
+    fn empty(&mut self, tag: &BytesStart<'_>, at: u64, capture: &mut Capture) -> Stepped {
+        match self.start(tag, at, capture)? {
+            Step::RecordBegins => {
+                self.ends_at_once = true;
+                Ok(Step::RecordBegins)
+            }
+            _ => Ok(self.end(capture)),
+        }
+    }
+
+    /// Whether the next element may be a child of the open record.
+    fn may_be_plain(&self) -> bool {
+        self.record.is_some() && self.record_depth == self.stack.len() && self.leaf.is_none() && self.stack.len() <= DEPTH_MAX && !self.ends_at_once
+    }
+
+    /// What `start`, `text` and `end` would do for a plain child of the open record.
+    fn plain(&mut self, name: &str, value: &str, capture: &mut Capture) {
+        let (Some(tree), Some(frame)) = (self.record, self.stack.last_mut()) else { return };
+        let node = self.record_guess.step(tree, frame.node, frame.last, name);
+        if node != NONE {
+            frame.last = node;
+        }
+        if let Target::Value(column) = tree.target(node) {
+            capture.whole(column, value);
+        }
     }
 
     /// Empties the capture and takes the attributes of the record's own element.
@@ -320,71 +380,4 @@ impl Walk<'_> {
         };
         Stop::new(Kind::Malformed, format!("{reason} ({place}, near byte {at} of the text in UTF-8)"))
     }
-}
-
-/// Well-formed attributes: quoted, each once, without `<` and without undeclared entities.
-fn check_attributes(tag: &BytesStart<'_>) -> Result<(), String> {
-    if tag.attributes_raw().is_empty() {
-        return Ok(());
-    }
-    for attribute in tag.attributes() {
-        let attribute = attribute.map_err(|error| format!("a malformed attribute: {}", cut(&error.to_string(), 100)))?;
-        if attribute.value.contains('<') {
-            return Err("`<` in an attribute's value".into());
-        }
-        unescape(&attribute.value)?;
-    }
-    Ok(())
-}
-
-fn take_attributes(tree: &PathTree, node: u32, raw: &str, capture: &mut Capture) -> Result<(), String> {
-    let wanted = tree.attributes(node);
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    for attribute in quick_xml::events::attributes::Attributes::new(raw, 0).flatten() {
-        if let Some((_, column)) = wanted.iter().find(|(name, _)| &**name == attribute.key.local_name().into_inner()) {
-            let value = unescape(&attribute.value)?;
-            capture.whole(*column, &value);
-        }
-    }
-    Ok(())
-}
-
-/// Text of an attribute with its references resolved.
-fn unescape(raw: &str) -> Result<String, String> {
-    let mut rest = raw;
-    let mut text = String::new();
-    while let Some((before, reference)) = rest.split_once('&') {
-        let (name, after) = reference.split_once(';').ok_or("a lone `&` in an attribute's value")?;
-        text.push_str(before);
-        text.push(resolve(name)?);
-        rest = after;
-    }
-    text.push_str(rest);
-    Ok(text)
-}
-
-/// One of the five predefined entities or a numeric reference to a character XML 1.0 allows.
-fn resolve(name: &str) -> Result<char, String> {
-    if name.len() > REFERENCE_BYTES_MAX {
-        return Err(format!("a reference longer than {REFERENCE_BYTES_MAX} bytes"));
-    }
-    let number = match name {
-        "lt" => return Ok('<'),
-        "gt" => return Ok('>'),
-        "amp" => return Ok('&'),
-        "quot" => return Ok('"'),
-        "apos" => return Ok('\''),
-        _ => match (name.strip_prefix("#x"), name.strip_prefix('#')) {
-            (Some(hex), _) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => u32::from_str_radix(hex, 16).ok(),
-            (None, Some(decimal)) if decimal.bytes().all(|byte| byte.is_ascii_digit()) => decimal.parse().ok(),
-            _ => return Err(format!("the entity `&{};`; only lt, gt, amp, quot, apos and numbers are taken", cut(name, 40))),
-        },
-    };
-    number
-        .and_then(char::from_u32)
-        .filter(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'))
-        .filter(|c| !matches!(c, '\u{FFFE}' | '\u{FFFF}'))
-        .ok_or_else(|| format!("`&{name};` is not a character XML allows"))
 }

@@ -85,7 +85,8 @@ impl Replier<'_> {
         })?;
         let text = document.render(&receipt)?;
         let (body, _, _) = encoding.encode(&text);
-        let content_type = format!("{}; charset={}", document.content_type(), encoding.name());
+        let kind = document.content_type().split(';').next().unwrap_or_default();
+        let content_type = format!("{kind}; charset={}", encoding.name());
         Ok(Reply { status, content_type, body: body.into_owned(), counts: None })
     }
 }

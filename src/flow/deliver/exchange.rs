@@ -5,14 +5,14 @@
 //! began is recorded as not sent.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use super::destination::{Failure, Speaker, Term};
-use super::gate::{Gate, Held};
+use super::gate::{Gate, Pass};
 use crate::error::Fault;
-use crate::model::{Outcome, Request, Verdict};
+use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{self as store, Delivery, Start};
 
 /// How far a request came.
@@ -22,8 +22,8 @@ pub enum Exchange {
     NotBegun,
     /// The row is no longer ours; nothing was sent.
     Lost,
-    /// The attempt of that number began, and met with this.
-    Begun(i32, Met),
+    /// The attempt of that number began, and met with this, so long after it had left.
+    Begun(i32, Met, Duration),
 }
 
 /// What a request met with.
@@ -71,34 +71,15 @@ pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (
     let Some(attempt_no) = store::begin(&term.pool, &term.lease, &start, term.hold()).await? else {
         return Ok(Exchange::Lost);
     };
-    let met = transmit(term, speaker, (kind, reference), request, begun_at).await;
-    Ok(Exchange::Begun(attempt_no, met))
-}
-
-async fn transmit(term: &Term, speaker: &dyn Speaker, (kind, reference): (Kind, &str), request: &Request, begun_at: Instant) -> Met {
-    tokio::select! {
-        biased;
-        () = term.gate.until_shut() => return Met::HeldBack,
-        () = term.pacer.turn() => {}
-    }
-    let deadline = term.destination.deadline;
-    if begun_at.elapsed() + deadline >= term.hold() {
-        return Met::HeldBack;
-    }
-    let pass = match term.gate.pass(Instant::now()) {
-        Ok(pass) => pass,
-        Err(Held::Shut | Held::For(_)) => return Met::HeldBack,
-    };
-    if kind == Kind::Inquire {
-        term.counts.inquiries.fetch_add(1, Ordering::Relaxed);
-    }
-    match term.destination.wire.send(request, deadline).await {
+    let Some(pass) = turn(term, begun_at).await else { return Ok(Exchange::Begun(attempt_no, Met::HeldBack, Duration::ZERO)) };
+    let left_at = Instant::now();
+    let met = match carry(term, request).await {
         Ok(answer) => {
             let verdict = match kind {
                 Kind::Send => speaker.judge(&answer, reference),
                 Kind::Inquire => speaker.judge_inquiry(&answer, reference),
             };
-            term.counts.met(verdict.outcome);
+            count(term, kind, verdict.outcome);
             note(&term.gate, pass, &verdict);
             Met::Answered(answer.status, verdict)
         }
@@ -108,16 +89,44 @@ async fn transmit(term: &Term, speaker: &dyn Speaker, (kind, reference): (Kind, 
             Met::NotSent(text)
         }
         Err(Failure::Unknown(text)) => {
-            term.counts.met(Outcome::Unknown);
+            count(term, kind, Outcome::Unknown);
             pass.failed(Instant::now());
             Met::Silence(text)
         }
+    };
+    Ok(Exchange::Begun(attempt_no, met, left_at.elapsed()))
+}
+
+fn count(term: &Term, kind: Kind, outcome: Outcome) {
+    match kind {
+        Kind::Send => term.counts.met(outcome),
+        Kind::Inquire => drop(term.counts.inquiries.fetch_add(1, Ordering::Relaxed)),
     }
+}
+
+/// Waits for the turn and looks at the gate once more; `None` when the request must not leave.
+async fn turn(term: &Term, begun_at: Instant) -> Option<Pass<'_>> {
+    tokio::select! {
+        biased;
+        () = term.gate.until_shut() => return None,
+        () = term.pacer.turn() => {}
+    }
+    // The row must stay ours until the deadline has passed.
+    let in_time = begun_at.elapsed() + term.destination.deadline < term.hold();
+    if in_time { term.gate.pass(Instant::now()).ok() } else { None }
+}
+
+/// Sends; a wire that forgets its deadline is cut off, or its slot would be lost for good.
+async fn carry(term: &Term, request: &Request) -> Result<Answer, Failure> {
+    const GRACE: Duration = Duration::from_millis(500);
+    let deadline = term.destination.deadline;
+    let cut_off = || Failure::Unknown(format!("no complete answer within {} s", deadline.as_secs()));
+    tokio::time::timeout(deadline + GRACE, term.destination.wire.send(request, deadline)).await.unwrap_or_else(|_| Err(cut_off()))
 }
 
 /// Tells the gate what the answer says about the partner itself. A pause asked for holds at once,
 /// before any other request of this destination can leave.
-fn note(gate: &Gate, pass: super::gate::Pass<'_>, verdict: &Verdict) {
+fn note(gate: &Gate, pass: Pass<'_>, verdict: &Verdict) {
     let now = Instant::now();
     match (verdict.outcome, verdict.retry_after) {
         (Outcome::RetryLater | Outcome::Unknown, Some(wait)) => {
@@ -130,6 +139,6 @@ fn note(gate: &Gate, pass: super::gate::Pass<'_>, verdict: &Verdict) {
 }
 
 /// A pause that clocks can represent.
-fn capped(wait: std::time::Duration) -> std::time::Duration {
-    wait.min(std::time::Duration::from_secs(400 * 86_400))
+fn capped(wait: Duration) -> Duration {
+    wait.min(Duration::from_secs(400 * 86_400))
 }

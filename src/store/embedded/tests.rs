@@ -117,12 +117,44 @@ fn as_root_a_folder_under_a_closed_home_is_refused_by_name() {
     assert!(fault.text.contains(&format!("because {} is closed to it", home.path().display())), "{fault}");
 }
 
-/// The other account's half of the next test; does nothing when run by itself.
+/// The other process's half of the next two tests; does nothing when run by itself.
 #[test]
-fn start_and_stop_where_told() {
+fn start_where_told() {
     let Some(dir) = std::env::var_os("LTCGW_TEST_EMBEDDED_DIR") else { return };
+    let server = Embedded::start(&Options::throwaway(Path::new(&dir))).unwrap();
+    if std::env::var_os("LTCGW_TEST_EMBEDDED_STAY").is_some() {
+        loop {
+            std::thread::park();
+        }
+    }
     assert!(!nix::unistd::Uid::effective().is_root());
-    Embedded::start(&Options::throwaway(Path::new(&dir))).unwrap().stop();
+    server.stop();
+}
+
+#[test]
+fn a_killed_gateway_takes_its_server_with_it_and_the_next_one_starts() {
+    let dir = folder();
+    let options = Options::throwaway(dir.path().join("pg"));
+    let mut gateway = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::embedded::tests::start_where_told"])
+        .env("LTCGW_TEST_EMBEDDED_DIR", &options.dir)
+        .env("LTCGW_TEST_EMBEDDED_STAY", "1")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let pid_file = options.dir.join("cluster/postmaster.pid");
+    while !std::fs::read_to_string(&pid_file).is_ok_and(|text| text.contains("ready")) {
+        assert!(Instant::now() < deadline, "the other process's server did not start");
+        std::thread::yield_now();
+    }
+    let orphan = postmaster(&options.dir);
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    let server = Embedded::start(&options).unwrap();
+    assert_ne!(postmaster(&options.dir), orphan);
+    assert!(!Path::new("/proc").join(&orphan).join("cwd").exists(), "the old server has ended");
+    server.stop();
 }
 
 #[test]
@@ -138,7 +170,7 @@ fn an_ordinary_user_runs_the_server_as_himself() {
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&binary)
-        .args(["--exact", "store::embedded::tests::start_and_stop_where_told", "--nocapture"])
+        .args(["--exact", "store::embedded::tests::start_where_told", "--nocapture"])
         .env("LTCGW_TEST_EMBEDDED_DIR", dir.path().join("pg"))
         .output()
         .unwrap();

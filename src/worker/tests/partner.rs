@@ -23,6 +23,8 @@ pub enum Does {
     Busy(Option<u64>),
     TakeAndKeepSilent,
     KeepSilent,
+    /// Takes it, and the connection breaks at once.
+    TakeAndBreakOff,
     /// The connection is refused.
     Unreachable,
     /// Takes it, and answers only when told to.
@@ -37,7 +39,7 @@ pub struct State {
     pub otherwise: Option<Does>,
     /// Deliveries sent: reference, delivery, when.
     pub sends: Vec<(String, i64, Instant)>,
-    pub inquiries: Vec<String>,
+    pub inquiries: Vec<Instant>,
     /// Deliveries taken, by reference.
     pub taken: HashMap<String, i64>,
     pub under_way: usize,
@@ -101,7 +103,7 @@ impl Partner {
         state.sends.push((reference.clone(), delivery, Instant::now()));
         state.under_way += 1;
         state.under_way_most = state.under_way_most.max(state.under_way);
-        let takes = matches!(does, Does::Take | Does::TakeAndKeepSilent | Does::TakeAndHang);
+        let takes = matches!(does, Does::Take | Does::TakeAndKeepSilent | Does::TakeAndBreakOff | Does::TakeAndHang);
         let status = if takes && state.taken.insert(reference, delivery).is_some() { 409 } else { 200 };
         (does, status)
     }
@@ -111,7 +113,7 @@ impl Partner {
             let mut state = self.state.lock().unwrap();
             let reference = request.headers[0].1.clone();
             let status = if state.taken.contains_key(&reference) { 200 } else { 404 };
-            state.inquiries.push(reference);
+            state.inquiries.push(Instant::now());
             return Ok(Answer { status, headers: Vec::new(), body: Vec::new() });
         }
         let (does, status) = self.take_next(request);
@@ -130,6 +132,7 @@ impl Partner {
                 tokio::time::sleep(deadline).await;
                 Err(Failure::Unknown("no answer".into()))
             }
+            Does::TakeAndBreakOff => Err(Failure::Unknown("connection reset".into())),
             Does::TakeAndHang => {
                 self.answers.notified().await;
                 answer(status, None)

@@ -1,0 +1,153 @@
+//! The simulated LTC system: contributions as JSON under an Idempotency-Key.
+
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Desk;
+use super::books::{Batch, Entered};
+use super::https::{Handling, deliver};
+use crate::model::{Fen, Month};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.route("/api/v1/contributions", web::post().to(contributions));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    batch: String,
+    packet_no: String,
+    reversal: bool,
+    line_count: usize,
+    long_term_care_total: String,
+    lines: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    detail_no: String,
+    pooling_area: String,
+    district: String,
+    employer_no: String,
+    receipt_no: String,
+    contribution_month: String,
+    payment_kind: String,
+    headcount: Option<i64>,
+    employer_base: String,
+    long_term_care_amount: String,
+    treasury_on: String,
+}
+
+/// Status, code and message of a refusal.
+type Refusal = (u16, &'static str, String);
+
+struct Delivery {
+    key: Option<String>,
+    body: Bytes,
+}
+
+async fn contributions(request: HttpRequest, body: Bytes, desk: Data<Desk>) -> HttpResponse {
+    let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    deliver(&desk, &Delivery { key, body }).await
+}
+
+impl Handling for Delivery {
+    fn take(&self, desk: &Desk) -> HttpResponse {
+        match self.attempt(desk) {
+            Ok((status, batch)) => answer(status, &json!({ "state": "accepted", "batch": batch })),
+            Err((status, code, message)) => {
+                let mut state = desk.state();
+                match code {
+                    "duplicate" => state.tally.repeats += 1,
+                    _ => state.tally.refused += 1,
+                }
+                answer(status, &json!({ "code": code, "message": message }))
+            }
+        }
+    }
+
+    fn refuse(&self, code: &str) -> HttpResponse {
+        answer(422, &json!({ "code": code, "message": "refused by the script" }))
+    }
+}
+
+impl Delivery {
+    fn attempt(&self, desk: &Desk) -> Result<(u16, String), Refusal> {
+        let key = self.key.as_deref().filter(|key| !key.is_empty() && key.len() <= 64);
+        let key = key.ok_or_else(|| refusal(400, "no_key", "Idempotency-Key: expected 1 to 64 characters"))?;
+        if desk.options.chars_max.is_some_and(|most| self.body.len() > most) {
+            return Err(refusal(400, "too_large", "more characters than taken"));
+        }
+        let document: Document = serde_json::from_slice(&self.body).map_err(|error| (400, "malformed", error.to_string()))?;
+        let batch = document.check()?;
+        let number = batch.number.clone();
+        let mut state = desk.state();
+        match state.books.enter(key, &self.body, &batch) {
+            Entered::New => Ok((201, number)),
+            Entered::Again => {
+                state.tally.repeats += 1;
+                Ok((200, number))
+            }
+            Entered::Conflict => Err(refusal(409, "conflict", "this key was used for other content")),
+            Entered::Known => Err((409, "duplicate", format!("batch {number} is known"))),
+            Entered::Overflow => Err(refusal(422, "overflow", "the sums no longer fit")),
+        }
+    }
+}
+
+impl Document {
+    fn check(self) -> Result<Batch, Refusal> {
+        if self.batch.is_empty() || self.packet_no.is_empty() {
+            return Err(refusal(422, "missing", "batch and packet_no must not be empty"));
+        }
+        if self.line_count != self.lines.len() || self.lines.is_empty() {
+            return Err((422, "line_count", format!("line_count is {}; there are {} lines", self.line_count, self.lines.len())));
+        }
+        let mut sum = Fen::ZERO;
+        let mut lines = Vec::with_capacity(self.lines.len());
+        for (index, line) in self.lines.iter().enumerate() {
+            let at = |what: &str| (422, "line", format!("line {}: {what}", index + 1));
+            let fen = line.check().map_err(at)?;
+            sum = sum.checked_add(fen).ok_or_else(|| at("the sum no longer fits"))?;
+            lines.push((line.district.clone(), fen));
+        }
+        if Fen::parse_yuan(&self.long_term_care_total) != Ok(sum) {
+            return Err((422, "total", format!("long_term_care_total is not the lines' sum {sum}; reversal is {}", self.reversal)));
+        }
+        Ok(Batch { number: self.batch, lines })
+    }
+}
+
+impl Line {
+    fn check(&self) -> Result<Fen, &'static str> {
+        let area = |code: &str| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
+        if self.detail_no.is_empty() || self.employer_no.is_empty() || self.receipt_no.is_empty() {
+            return Err("detail_no, employer_no and receipt_no must not be empty");
+        }
+        if !area(&self.pooling_area) || !area(&self.district) || self.pooling_area[..4] != self.district[..4] {
+            return Err("pooling_area or district is not six digits of one city");
+        }
+        if Month::parse_dashed(&self.contribution_month).is_none() || self.treasury_on.parse::<jiff::civil::Date>().is_err() {
+            return Err("contribution_month or treasury_on is not a month or date");
+        }
+        if !matches!(self.payment_kind.as_str(), "normal" | "refund" | "back_payment" | "base_adjustment" | "rate_adjustment") {
+            return Err("payment_kind is unknown");
+        }
+        if self.headcount.is_some_and(|count| count < 0) || Fen::parse_yuan(&self.employer_base).is_err() {
+            return Err("headcount or employer_base is not a number");
+        }
+        Fen::parse_yuan(&self.long_term_care_amount).map_err(|_| "long_term_care_amount is not an amount")
+    }
+}
+
+fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
+    (status, code, message.to_owned())
+}
+
+fn answer(status: u16, body: &serde_json::Value) -> HttpResponse {
+    let status = actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status).json(body)
+}
