@@ -60,7 +60,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let metrics = Metrics::default();
     let trust = TrustState::load(&config.gateway.tls, &config.partners)?;
     let (gateway, destinations) = Gateway::new(config, catalog, book, store)?;
-    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.pool(), destinations);
+    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());
     let server = Server::start(gateway.clone(), trust.clone(), metrics)?;
@@ -75,6 +75,12 @@ impl Running {
         let patience = Duration::from_secs(self.gateway.config.gateway.deliver.drain_seconds);
         self.server.stop().await;
         self.worker.drain(patience).await;
+    }
+
+    /// Ends as a crash would: nothing is finished, no lease is released. For tests of what comes after.
+    pub fn abandon(self) {
+        self.reload.abort();
+        drop(self.worker);
     }
 
     /// Reads certificates and revocation list again, now; says whether they changed.

@@ -26,11 +26,14 @@ pub mod verdicts; // duplicates, conflicts and revocations, found against what i
 /// Ids one block holds; `id_block` hands out blocks.
 const BLOCK: i64 = 1024;
 const CONNECTIONS: usize = 16;
+/// Connections of the dispatchers alone: when receiving takes all others, leases are still renewed.
+const DISPATCH_CONNECTIONS: usize = 4;
 
 /// The database of one instance: connections, ids, sender numbers.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    dispatch_pool: Pool,
     ids: Arc<Mutex<std::ops::Range<i64>>>,
     senders: Arc<HashMap<String, u16>>,
 }
@@ -38,12 +41,12 @@ pub struct Store {
 impl Store {
     /// Connects, migrates and registers the senders.
     pub async fn open(connection: Connection, senders: &[String]) -> Result<Store, Fault> {
-        let pool = connection.pool()?;
+        let (pool, dispatch_pool) = (connection.pool(connection.size)?, connection.pool(DISPATCH_CONNECTIONS)?);
         let mut client = pool.get().await.map_err(|error| unreachable(&error))?;
         migrate(&mut client).await?;
         let senders = register(&client, senders).await.map_err(|error| fault(&error))?;
         drop(client);
-        Ok(Store { pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
+        Ok(Store { pool, dispatch_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
     }
 
     /// A connection from the pool; waits for one at most ten seconds.
@@ -51,7 +54,12 @@ impl Store {
         self.pool.get().await.map_err(|error| unreachable(&error))
     }
 
-    /// The connections themselves, for the delivery tables.
+    /// Connections for the dispatchers.
+    pub fn dispatch_pool(&self) -> &Pool {
+        &self.dispatch_pool
+    }
+
+    /// The connections themselves, for looking at the delivery tables.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -113,15 +121,16 @@ impl Connection {
         Ok(Some(Connection { config, tls, size: database.connections_max.unwrap_or(CONNECTIONS) }))
     }
 
-    fn pool(self) -> Result<Pool, Fault> {
+    fn pool(&self, size: usize) -> Result<Pool, Fault> {
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match self.tls {
-            Some(tls) => Manager::from_config(self.config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycle),
-            None => Manager::from_config(self.config, NoTls, recycle),
+        let config = self.config.clone();
+        let manager = match &self.tls {
+            Some(tls) => Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls.clone()), recycle),
+            None => Manager::from_config(config, NoTls, recycle),
         };
         let wait = Some(std::time::Duration::from_secs(10));
         Pool::builder(manager)
-            .max_size(self.size)
+            .max_size(size)
             .wait_timeout(wait)
             .create_timeout(wait)
             .runtime(deadpool_postgres::Runtime::Tokio1)

@@ -376,7 +376,7 @@ fn whole(refusal: PacketRefusal) -> Refused {
         Some(element) => format!("{element}: {}", refusal.reason),
         None => refusal.reason,
     };
-    Refused::Whole { status, reason, head: refusal.head }
+    Refused::Whole { status, reason, head: *refusal.head }
 }
 
 fn saved(stored: StoredPacket) -> Reply {

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
+use ltcgw::sandbox::partners::{Options as PartnerOptions, Simulated, Tls};
 use ltcgw::sandbox::stage::{Scene, Stage};
 use ltcgw::service::Running;
 use ltcgw::store::Connection;
@@ -46,7 +49,7 @@ pub struct Gateway {
     pub running: Running,
     pub stage: Stage,
     pub database: tokio_postgres::Config,
-    pub dir: TempDir,
+    pub _dir: TempDir,
 }
 
 /// The project's folder.
@@ -66,7 +69,7 @@ impl Gateway {
         let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
         let database = database().await;
         let running = stage.start(Connection::local(database.clone())).await.expect("the gateway starts");
-        Gateway { running, stage, database, dir }
+        Gateway { running, stage, database, _dir: dir }
     }
 
     /// The URL of a path on the partner listener.
@@ -107,4 +110,63 @@ pub async fn receipt(answer: reqwest::Response) -> (u16, String) {
     let encoding =
         content_type.split("charset=").nth(1).and_then(|name| encoding_rs::Encoding::for_label(name.trim().as_bytes())).unwrap_or(encoding_rs::UTF_8);
     (status, encoding.decode(&bytes).0.into_owned())
+}
+
+/// A gateway with a medical core and an LTC system to deliver to.
+pub struct Counterparts {
+    pub gateway: Gateway,
+    pub core: Simulated,
+    pub ltc: Simulated,
+}
+
+impl Counterparts {
+    /// The shipped configuration, with deadlines and pauses short enough for tests.
+    pub async fn start() -> Counterparts {
+        Counterparts::with(|scene| scene).await
+    }
+
+    /// The same, changed.
+    pub async fn with(change: impl FnOnce(Scene) -> Scene) -> Counterparts {
+        let mut partners = None;
+        let gateway = Gateway::with(|scene| {
+            let server = scene.authority.server(&["localhost"]).expect("a certificate");
+            let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
+            let public = PrivateKey::parse(&scene.sm2_key).expect("the key just made").public_hex();
+            let core = Simulated::core(&tls, PartnerOptions { sm2_public_hex: Some(public), ..PartnerOptions::default() }).expect("a core");
+            let ltc = Simulated::ltc(&tls, PartnerOptions::default()).expect("an LTC system");
+            let scene = Scene { medical_core: core.url().to_string(), ltc_system: ltc.url().to_string(), ..scene };
+            partners = Some((core, ltc));
+            change(scene)
+                .edit("deadline_seconds = 30", "deadline_seconds = 1")
+                .edit("# retry_first_milliseconds = 1000", "retry_first_milliseconds = 50")
+                .edit("# poll_milliseconds = 1000", "poll_milliseconds = 50")
+        })
+        .await;
+        let (core, ltc) = partners.expect("the change was made");
+        Counterparts { gateway, core, ltc }
+    }
+
+    /// Waits until no delivery is on its way any more.
+    pub async fn settled(&self) {
+        self.until("SELECT count(*) FROM delivery WHERE state NOT IN ('delivered', 'superseded', 'dead')", "0").await;
+    }
+
+    /// Waits until a query has this value.
+    pub async fn until(&self, sql: &str, expected: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            look.tick().await;
+            let value = self.gateway.value(sql).await;
+            if value == expected {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{sql}: still {value}, expected {expected}");
+        }
+    }
+
+    /// Deliveries to a partner as `state outcome attempts`.
+    pub async fn deliveries(&self, to: &str) -> String {
+        self.gateway.value(&format!("SELECT state, outcome, attempt_no FROM delivery WHERE destination = '{to}' ORDER BY delivery_id")).await
+    }
 }
