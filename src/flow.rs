@@ -67,9 +67,12 @@ fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect
     let told = entry.receives.iter().map(|message| {
         let outbound = speak::named(adapter, message)?;
         let records_max = entry.records_max.unwrap_or(u32::MAX).min(outbound.records_max());
-        let word = outbound.fund().unwrap_or("medical");
+        let word = outbound.fund().unwrap_or_default();
         let fund = Fund::of_word(word).ok_or_else(|| {
-            Fault::operator(Stage::Config, format!("adapter {}: message {message} names fund `{word}`; expected medical or long_term_care", adapter.name()))
+            Fault::operator(
+                Stage::Config,
+                format!("adapter {}: message {message} names fund `{word}`; expected `fund = \"medical\"` or \"long_term_care\"", adapter.name()),
+            )
         })?;
         Ok(collect::Destination { partner: partner.name.clone(), message: message.clone(), records_max, fund })
     });

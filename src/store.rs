@@ -18,6 +18,7 @@ pub mod contributions; // posted lines, read for destinations
 pub mod copy; // rows in PostgreSQL's binary COPY format
 pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
+pub mod inspect; // what a database says of itself, for doctor
 pub mod lines; // collection lines as rows
 pub mod replace; // a packet that takes an earlier one's place
 pub mod trace; // everything known of a number

@@ -15,7 +15,7 @@ use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
-use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket};
+use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::{Finding, STAGED};
@@ -79,7 +79,8 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Err(Refused::Whole { status, reason, head }) => {
             let packet_no = head.packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
-            gateway.store.note_refusal(&arrival.partner.name, packet_no, &arrival.body.digest, status, &reason).await?;
+            let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };
+            gateway.store.note_refusal(&note).await?;
             replier(arrival, Some(head))?.refused(status, &reason)
         }
     }
@@ -93,10 +94,11 @@ pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str)
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
     let packet = Packet::open(gateway, arrival)?;
-    if arrival.body.in_memory() && !packet.head.replaces {
-        if let Some(reply) = packet.post_in_group().await? {
-            return Ok(reply);
-        }
+    if arrival.body.in_memory()
+        && !packet.head.replaces
+        && let Some(reply) = packet.post_in_group().await?
+    {
+        return Ok(reply);
     }
     packet.post_alone().await
 }
@@ -376,7 +378,7 @@ fn whole(refusal: PacketRefusal) -> Refused {
         Some(element) => format!("{element}: {}", refusal.reason),
         None => refusal.reason,
     };
-    Refused::Whole { status, reason, head: *refusal.head }
+    Refused::Whole { status, reason, head: refusal.head }
 }
 
 fn saved(stored: StoredPacket) -> Reply {

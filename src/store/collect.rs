@@ -43,6 +43,19 @@ pub struct StoredPacket {
     pub reply: Vec<u8>,
 }
 
+/// A packet refused whole.
+#[derive(Debug)]
+pub struct RefusalNote<'a> {
+    pub sender: &'a str,
+    /// As far as it was read.
+    pub packet_no: Option<&'a str>,
+    /// SHA-256 of the body, decompressed.
+    pub digest: [u8; 32],
+    /// HTTP status it was answered with.
+    pub status: u16,
+    pub reason: &'a str,
+}
+
 /// The packet row itself.
 #[derive(Debug)]
 pub struct PacketRow<'a> {
@@ -295,10 +308,11 @@ impl Store {
     }
 
     /// Notes a packet refused whole; its number stays free.
-    pub async fn note_refusal(&self, sender: &str, packet_no: Option<&str>, digest: &[u8], status: u16, reason: &str) -> Result<(), Fault> {
+    pub async fn note_refusal(&self, note: &RefusalNote<'_>) -> Result<(), Fault> {
         let client = self.client().await?;
         let sql = "INSERT INTO packet_refusal (sender, packet_no, digest, status, reason) VALUES ($1, $2, $3, $4, $5)";
-        let status = i32::from(status);
-        client.execute(sql, &[&sender, &packet_no, &digest, &status, &reason]).await.map(drop).map_err(|error| super::fault(&error))
+        let (digest, status) = (note.digest.as_slice(), i32::from(note.status));
+        let done = client.execute(sql, &[&note.sender, &note.packet_no, &digest, &status, &note.reason]).await;
+        done.map(drop).map_err(|error| super::fault(&error))
     }
 }

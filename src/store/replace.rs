@@ -38,11 +38,11 @@ const REVERSE_POSTINGS: &str = "
 
 const SUPERSEDE_DELIVERIES: &str = "
     UPDATE delivery SET state = 'superseded', settled_at = now()
-    WHERE packet_id = $1 AND NOT reversal AND state = 'ready' AND attempts = 0";
+    WHERE packet_id = $1 AND NOT reversal AND state = 'ready' AND attempt_no = 0";
 
 const REVERSE_DELIVERIES: &str = "
-    INSERT INTO delivery (delivery_id, destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
-    SELECT nextval('id_block') * 1024, destination, message, ordering_key, packet_id, first_record, last_record, true, lines, -fen
+    INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
+    SELECT destination, message, ordering_key, packet_id, first_record, last_record, true, lines, -fen
     FROM delivery WHERE packet_id = $1 AND NOT reversal AND state <> 'superseded' ORDER BY delivery_id";
 
 impl Posting {

@@ -70,7 +70,10 @@ async fn the_ltc_system_gets_the_same_key_again_and_takes_it_once() {
     all.gateway.send(one()).await;
     all.settled().await;
     assert_eq!(all.ltc.totals().fen, Fen(CARE));
-    assert_eq!(all.gateway.value("SELECT count(DISTINCT a.reference) FROM attempt a JOIN delivery USING (delivery_id) WHERE destination = 'ltc-system'").await, "1");
+    assert_eq!(
+        all.gateway.value("SELECT count(DISTINCT a.reference) FROM attempt a JOIN delivery USING (delivery_id) WHERE destination = 'ltc-system'").await,
+        "1"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

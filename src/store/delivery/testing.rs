@@ -39,6 +39,7 @@ impl Database {
         let config = cluster().database(&name).await.unwrap();
         let pool = Pool::builder(Manager::new(config, NoTls)).max_size(8).build().unwrap();
         let client = pool.get().await.unwrap();
+        client.batch_execute("CREATE SEQUENCE id_block MINVALUE 1").await.unwrap();
         client.batch_execute(include_str!("../../../schemas/postgres/0002_delivery.sql")).await.unwrap();
         Database { pool, name }
     }

@@ -98,6 +98,17 @@ fn a_wrong_setting_is_reported_in_the_servers_words() {
 }
 
 #[test]
+fn a_prospect_makes_nothing_and_sees_the_cluster_once_there_is_one() {
+    let dir = folder();
+    let options = Options::throwaway(dir.path().join("deep/pg"));
+    assert!(!Embedded::prospect(&options.dir).unwrap().has_cluster);
+    assert!(!dir.path().join("deep").exists());
+    Embedded::start(&options).unwrap().stop();
+    let prospect = Embedded::prospect(&options.dir).unwrap();
+    assert!(prospect.has_cluster && prospect.major >= 15 && prospect.binaries.join("initdb").is_file());
+}
+
+#[test]
 fn half_a_cluster_left_by_a_killed_initdb_is_made_anew() {
     let dir = folder();
     let options = Options::throwaway(dir.path().join("pg"));
