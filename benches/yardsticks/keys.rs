@@ -28,7 +28,9 @@ pub fn run(stand: &Stand, sizes: &Sizes) -> Done {
             let key = if kind.is_empty() { String::new() } else { format!("detail_key {kind} NOT NULL, ") };
             let column = if value.is_empty() { String::new() } else { format!("{value}, ") };
             let primary = if at == 0 { "" } else { ", PRIMARY KEY (packet_id, record_index)" };
-            let table = format!("CREATE TABLE key_trial ({key}packet_id bigint NOT NULL, record_index int NOT NULL, revoke boolean NOT NULL, filler text NOT NULL{primary})");
+            let table = format!(
+                "CREATE TABLE key_trial ({key}packet_id bigint NOT NULL, record_index int NOT NULL, revoke boolean NOT NULL, filler text NOT NULL{primary})"
+            );
             let rows = format!("SELECT {column}1, n, false, repeat('x', 230) FROM generate_series(1, {}) AS n", sizes.lines);
             stand.psql(&["DROP TABLE IF EXISTS key_trial", &table, &format!("\\copy ({rows}) TO '{}'", path.display())])?;
             if !kind.is_empty() {

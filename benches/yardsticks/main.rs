@@ -26,7 +26,8 @@ pub struct Sizes {
 fn main() -> Done {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wants = |name: &str, by_default: bool| if asked.is_empty() { by_default } else { asked.iter().any(|word| word == name) };
-    let sizes = Sizes { lines: number("LTCGW_BENCH_LINES", 1_000_000), rounds: number("LTCGW_BENCH_ROUNDS", 3) as usize, seconds: number("LTCGW_BENCH_SECONDS", 6) };
+    let sizes =
+        Sizes { lines: number("LTCGW_BENCH_LINES", 1_000_000), rounds: number("LTCGW_BENCH_ROUNDS", 3) as usize, seconds: number("LTCGW_BENCH_SECONDS", 6) };
     ltcgw::link::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let stand = stand::Stand::new()?;

@@ -45,7 +45,11 @@ pub async fn run(stand: &Stand, sizes: &Sizes) -> Done {
         let report = stand.pgbench(&["-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", &seconds, "-D", "n=0", "-f", &script])?;
         let transactions = tps(&report)?;
         let kind = if round == 0 { "warm-up".to_string() } else { format!("round {round}") };
-        println!("  {kind}: gateway {rate:.0}/s ({used:.1} processor seconds; packets and commits {}), pgbench {transactions:.0}/s, ratio {:.2}", grouped.trim(), rate / transactions);
+        println!(
+            "  {kind}: gateway {rate:.0}/s ({used:.1} processor seconds; packets and commits {}), pgbench {transactions:.0}/s, ratio {:.2}",
+            grouped.trim(),
+            rate / transactions
+        );
         if round > 0 {
             ours.push(rate);
             theirs.push(transactions);
