@@ -29,7 +29,7 @@ mod read;
 mod receipt;
 mod spool;
 
-pub use destinations::Destination;
+pub use destinations::{Destination, share};
 pub use group::Group;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
@@ -196,12 +196,25 @@ impl<'a> Packet<'a> {
         }
         let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
         let tally = self.stream(&posting, packet_id, Some(self.table.name()), findings).await?;
-        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        self.revoke(&posting, packet_id, &tally).await?;
         let mut rows = PacketRows::default();
         let reply = self.finish(packet_id, replaces, tally, &mut rows).await?;
         posting.write(rows).await?;
         posting.commit().await?;
         Ok(reply)
+    }
+
+    /// Marks the lines taken back and queues that for every destination that was told of them.
+    async fn revoke(&self, posting: &Posting, packet_id: i64, tally: &Tally) -> Result<(), PostError> {
+        if tally.revoked.is_empty() {
+            return Ok(());
+        }
+        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        for destination in self.gateway.destinations.iter() {
+            let fen: Vec<i64> = tally.revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
+            posting.queue_revocations(packet_id, &destination.partner, &tally.revoked, &fen).await?;
+        }
+        Ok(())
     }
 
     async fn compare(&self, posting: &Posting, packet_id: i64) -> Result<Vec<Finding>, Again> {
