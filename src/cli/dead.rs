@@ -29,7 +29,14 @@ pub enum Command {
     },
     /// Let one be delivered after all.
     Retry {
-        id: i64,
+        #[arg(required_unless_present = "all")]
+        id: Option<i64>,
+        /// Every dead letter; those of unknown outcome are asked about first.
+        #[arg(long, conflicts_with_all = ["id", "send_again", "delivered"])]
+        all: bool,
+        /// With --all: only those to this partner.
+        #[arg(long, requires = "all")]
+        to: Option<String>,
         /// The partner says it does not have it: send again without asking, under the same reference.
         #[arg(long, conflicts_with = "delivered")]
         send_again: bool,
@@ -45,7 +52,12 @@ pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { to, limit, config } => list(config, to.as_deref(), *limit).await,
         Command::Show { id, config } => show(config, *id).await,
-        Command::Retry { id, send_again, delivered, config } => {
+        Command::Retry { id: None, to, config, .. } => {
+            let store = store(config).await?;
+            println!("{} dead letters will be tried again", flow::retry_all(store.pool(), to.as_deref()).await?);
+            Ok(())
+        }
+        Command::Retry { id: Some(id), send_again, delivered, config, .. } => {
             let decision = match (send_again, delivered) {
                 (true, _) => Decision::SendAgain,
                 (_, true) => Decision::Delivered,
@@ -59,7 +71,7 @@ pub(super) async fn run(command: &Command) -> Done {
 /// The database of a configuration, for looking around beside a running gateway.
 pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
     let config = Config::load(dir)?;
-    Ok(Store::open(service::beside(&config)?, &[]).await?)
+    Ok(Store::attach(service::beside(&config)?).await?)
 }
 
 async fn list(config: &std::path::Path, to: Option<&str>, limit: i64) -> Done {
