@@ -21,6 +21,7 @@ pub mod embedded; // PostgreSQL as a child process
 pub mod inspect; // what a database says of itself, for doctor
 pub mod lines; // collection lines as rows
 pub mod replace; // a packet that takes an earlier one's place
+mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 

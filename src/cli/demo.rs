@@ -85,6 +85,10 @@ pub(super) async fn run(options: &Options) -> Done {
     // actix-http reports as errors the answers that the simulated partners break off on purpose.
     telemetry::start_logging(false, "warn,actix_http=off");
     let project = place::project(options.project.as_deref())?;
+    if let Some(path) = &options.report {
+        // Not only after minutes.
+        std::fs::File::options().create(true).append(true).open(path).map_err(|error| report_fault(path, &error))?;
+    }
     let place = Place::new(options.data_dir.as_deref())?;
     let mut theatre = Theatre::default();
     let played = tokio::select! {
@@ -101,7 +105,9 @@ pub(super) async fn run(options: &Options) -> Done {
         ended => ended,
     };
     println!();
+    let closing = progress::doing("stopping: finishing what is under way, then PostgreSQL");
     theatre.close().await;
+    drop(closing);
     match &options.data_dir {
         Some(dir) => println!("  stopped; everything is kept in {}", dir.display()),
         None => println!("  stopped; {} is removed", place.dir().display()),
@@ -130,13 +136,17 @@ async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Th
     print!("{}", tables::render(&figures));
     if let Some(path) = &options.report {
         let text = format!("{:#}\n", figures.report());
-        std::fs::write(path, text).map_err(|error| Fault::operator(Stage::Config, format!("--report {}: {error}", path.display())))?;
+        std::fs::write(path, text).map_err(|error| report_fault(path, &error))?;
     }
     if figures.agrees() {
         return Ok(());
     }
     eprintln!("ltcgw: the figures do not agree, see above");
     Err(Failure::Said)
+}
+
+fn report_fault(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::operator(Stage::Config, format!("--report {} cannot be written: {error}", path.display()))
 }
 
 /// Pushes the month and the employees' detail, and waits until everything is delivered.

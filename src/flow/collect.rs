@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketRefusal, RefusalKind};
+use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
@@ -93,10 +93,10 @@ pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str)
 }
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
-    let packet = Packet::open(gateway, arrival)?;
+    let (packet, reader) = Packet::open(gateway, arrival)?;
     if arrival.body.in_memory()
         && !packet.head.replaces
-        && let Some(reply) = packet.post_in_group().await?
+        && let Some(reply) = packet.post_in_group(reader).await?
     {
         return Ok(reply);
     }
@@ -115,7 +115,7 @@ struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    fn open(gateway: &'a Gateway, arrival: &'a Arrival) -> Result<Packet<'a>, Refused> {
+    fn open(gateway: &'a Gateway, arrival: &'a Arrival) -> Result<(Packet<'a>, PacketReader<'a>), Refused> {
         let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| Refused::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
         let receive = &gateway.config.gateway.receive;
         let reader = endpoint.open(arrival.body.reader(), receive.lines_max).map_err(whole)?;
@@ -128,14 +128,14 @@ impl<'a> Packet<'a> {
             || Refused::Failed(Fault::operator(Stage::Config, format!("partner {} was added after the start; restart the gateway", arrival.partner.name)));
         let sender_id = gateway.store.sender_id(&arrival.partner.name).ok_or_else(unknown)?;
         let (earliest, latest) = months(gateway, arrival.received_at);
-        Ok(Packet { gateway, arrival, head, table, sender_id, earliest, latest })
+        Ok((Packet { gateway, arrival, head, table, sender_id, earliest, latest }, reader))
     }
 
-    /// The quick way; `None` when the packet must go the other.
-    async fn post_in_group(&self) -> Result<Option<Reply>, Refused> {
+    /// The quick way, in one reading; `None` when the packet must go the other.
+    async fn post_in_group(&self, reader: PacketReader<'_>) -> Result<Option<Reply>, Refused> {
         let packet_id = self.new_id().await?;
         let mut sink = Sink::Memory(Default::default());
-        let tally = match self.read(packet_id, Purpose::Post(None), &mut sink) {
+        let tally = match self.read(reader, (packet_id, Purpose::Post(None)), &mut sink) {
             Ok(tally) => tally,
             Err(Stop::NeedsComparison) => return Ok(None),
             Err(stop) => return Err(refused(stop, &self.head)),
@@ -232,7 +232,7 @@ impl<'a> Packet<'a> {
         let reading = tokio::task::spawn_blocking(move || {
             let packet = Packet { gateway: &gateway, arrival: &arrival, head, table, sender_id, earliest, latest };
             let purpose = if stage { Purpose::Stage } else { Purpose::Post(findings.as_deref()) };
-            packet.read(packet_id, purpose, &mut Sink::stream(chunks))
+            packet.read(packet.reopen()?, (packet_id, purpose), &mut Sink::stream(chunks))
         });
         let copied = posting.copy_lines(self.table, target.unwrap_or(STAGED), rows).await;
         let read = reading.await.map_err(|error| Refused::Failed(Fault::later(Stage::Decode, format!("reading a packet ended unexpectedly: {error}"))))?;
@@ -244,11 +244,14 @@ impl<'a> Packet<'a> {
         }
     }
 
-    fn read(&self, packet_id: i64, purpose: Purpose<'_>, sink: &mut Sink) -> Result<Tally, Stop> {
-        let receive = &self.gateway.config.gateway.receive;
+    /// Opens the packet again.
+    fn reopen(&self) -> Result<PacketReader<'_>, Stop> {
         let endpoint =
             self.arrival.adapter.endpoint(&self.arrival.endpoint).ok_or_else(|| Stop::Failed(no_endpoint(&self.arrival.adapter, &self.arrival.endpoint)))?;
-        let mut reader = endpoint.open(self.arrival.body.reader(), receive.lines_max).map_err(Stop::Refused)?;
+        endpoint.open(self.arrival.body.reader(), self.gateway.config.gateway.receive.lines_max).map_err(Stop::Refused)
+    }
+
+    fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), sink: &mut Sink) -> Result<Tally, Stop> {
         let reading = Reading {
             rules: Rules { book: &self.gateway.book, earliest: self.earliest, latest: self.latest },
             sender_id: self.sender_id,
@@ -256,7 +259,7 @@ impl<'a> Packet<'a> {
             table: self.table,
             purpose,
             destinations: &self.gateway.destinations,
-            listed_max: receive.refusals_listed_max,
+            listed_max: self.gateway.config.gateway.receive.refusals_listed_max,
         };
         read_packet(&mut reader, &reading, sink)
     }

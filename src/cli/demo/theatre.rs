@@ -46,11 +46,13 @@ pub(super) struct Counterparts {
 impl Theatre {
     /// Starts everything, telling each step.
     pub async fn build(&mut self, project: &Path, place: &Place, seconds: &mut Seconds) -> Result<(), Fault> {
-        let start = Instant::now();
+        let doing = progress::doing("making a PostgreSQL cluster and starting it");
         // Blocks for a second, on purpose: nothing else is to be done, and it cannot be left half-started.
         let embedded = self.embedded.insert(Embedded::start(&embedded::Options::durable(place.dir().join("data/postgres")))?);
         let database = embedded.database("ltcgw").await?;
-        progress::step("PostgreSQL, a cluster of its own, durable (fsync on)", seconds.since("postgresql", start));
+        let took = seconds.since("postgresql", doing.start);
+        drop(doing);
+        progress::step("PostgreSQL, a cluster of its own, durable (fsync on)", took);
 
         let start = Instant::now();
         let mut scene = Scene::new(project, place.dir())?
