@@ -51,15 +51,6 @@ impl Store {
         Ok(Store { pool, dispatch_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
     }
 
-    /// Connects to a database as it is, for commands beside a gateway of whatever version.
-    pub async fn attach(connection: Connection) -> Result<Store, Fault> {
-        let (pool, dispatch_pool) = (connection.pool(2)?, connection.pool(1)?);
-        let client = pool.get().await.map_err(|error| unreachable(&error))?;
-        let rows = client.query("SELECT name, sender_id FROM sender", &[]).await.map_err(|error| fault(&error))?;
-        let senders = rows.iter().map(|row| (row.get(0), row.get::<_, i16>(1).unsigned_abs())).collect();
-        Ok(Store { pool, dispatch_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
-    }
-
     /// A connection from the pool; waits for one at most ten seconds.
     pub async fn client(&self) -> Result<Object, Fault> {
         self.pool.get().await.map_err(|error| unreachable(&error))
