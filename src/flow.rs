@@ -54,6 +54,11 @@ impl Gateway {
         Ok((gateway, reached))
     }
 
+    /// The adapter a partner speaks.
+    pub fn adapter_of(&self, partner: &Partner) -> Result<&Arc<Adapter>, Fault> {
+        loaded(partner, &self.catalog)
+    }
+
     /// The same gateway, telling `wake` of every commit that queued deliveries.
     #[must_use]
     pub fn waking(self, wake: impl Fn() + Send + Sync + 'static) -> Gateway {
@@ -68,9 +73,12 @@ fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect
     let told = entry.receives.iter().map(|message| {
         let outbound = speak::named(adapter, message)?;
         let records_max = entry.limits.records_per_request.unwrap_or(u32::MAX).min(outbound.records_max());
-        let word = outbound.fund().unwrap_or("medical");
+        let word = outbound.fund().unwrap_or_default();
         let fund = Fund::of_word(word).ok_or_else(|| {
-            Fault::operator(Stage::Config, format!("adapter {}: message {message} names fund `{word}`; expected medical or long_term_care", adapter.name()))
+            Fault::operator(
+                Stage::Config,
+                format!("adapter {}: message {message} names fund `{word}`; expected `fund = \"medical\"` or \"long_term_care\"", adapter.name()),
+            )
         })?;
         Ok(collect::Destination { partner: partner.name.clone(), message: message.clone(), records_max, fund })
     });
@@ -101,8 +109,6 @@ fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<co
 }
 
 fn loaded<'a>(partner: &Partner, catalog: &'a Catalog) -> Result<&'a Arc<Adapter>, Fault> {
-    catalog.get(&partner.adapter).ok_or_else(|| {
-        let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
-        Fault::operator(Stage::Config, text)
-    })
+    let unknown = || Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, catalog.unknown(&partner.adapter)));
+    catalog.get(&partner.adapter).ok_or_else(unknown)
 }

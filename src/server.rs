@@ -22,6 +22,8 @@ mod body; // a partner's bytes, with time limits
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
 
+pub use operator::Refresh;
+
 /// Longest a client may take for its TLS handshake, and for its request head.
 const HEAD_SECONDS: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -53,14 +55,16 @@ pub struct Server {
 
 impl Server {
     /// Binds both addresses and serves until [`Server::stop`].
-    pub fn start(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics) -> Result<Server, Fault> {
+    ///
+    /// `refresh` is called before `/metrics` is answered.
+    pub fn start(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics, refresh: Refresh) -> Result<Server, Fault> {
         let listen = &gateway.config.gateway.listen;
         let (partner_socket, partner) = bind(listen.partner)?;
         let (operator_socket, operator) = bind(listen.operator)?;
         let ready = Arc::new(AtomicBool::new(true));
         let drain = gateway.config.gateway.deliver.drain_seconds;
         let tls = trust.server_config()?;
-        let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), trust: trust.clone() });
+        let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), refresh });
         let api = web::Data::new(PartnerApi::new(gateway, trust, metrics)?);
         let partners = HttpServer::new(move || App::new().app_data(api.clone()).default_service(web::to(partner::handle)))
             .on_connect(partner::remember_certificate)
@@ -100,10 +104,7 @@ impl PartnerApi {
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
-            let adapter = gateway.catalog.get(&partner.adapter).cloned().ok_or_else(|| {
-                let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
-                Fault::operator(Stage::Config, text)
-            })?;
+            let adapter = gateway.adapter_of(partner)?.clone();
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
         Ok(PartnerApi { gateway, trust, limits, entries, metrics })

@@ -61,6 +61,19 @@ pub struct Status {
     pub figures: Figures,
 }
 
+/// Looks at the dispatchers; cheap to clone.
+#[derive(Clone)]
+pub struct Watcher {
+    dispatchers: Vec<Arc<Dispatcher>>,
+}
+
+impl Watcher {
+    /// What each dispatcher does now.
+    pub fn status(&self) -> Vec<Status> {
+        self.dispatchers.iter().map(|dispatcher| dispatcher.status()).collect()
+    }
+}
+
 impl Worker {
     /// Starts a dispatcher for each destination, inside the current tokio runtime.
     pub fn start(policy: &Deliver, pool: &Pool, destinations: Vec<Destination>) -> Worker {
@@ -86,7 +99,12 @@ impl Worker {
 
     /// What each dispatcher does now.
     pub fn status(&self) -> Vec<Status> {
-        self.dispatchers.iter().map(|dispatcher| dispatcher.status()).collect()
+        self.watcher().status()
+    }
+
+    /// A handle that looks at the dispatchers, also while they drain.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { dispatchers: self.dispatchers.clone() }
     }
 
     /// Claims nothing more, waits for what is under way, writes it down and releases the leases;

@@ -1,0 +1,129 @@
+//! A partner's entry held against its adapter, secrets and certificate files, before anything starts.
+//!
+//! Reads files only; whether anybody answers is `link::probe`'s business.
+
+use std::collections::BTreeMap;
+
+use crate::adapter::{Adapter, Catalog, Secrets};
+use crate::config::{Outbound, Partner};
+use crate::error::did_you_mean;
+use crate::ledger::Fund;
+use crate::link::Client;
+
+/// Why a partner's entry cannot work, as safe sentences; empty when it can.
+pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
+    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![catalog.unknown(&partner.adapter)] };
+    let mut problems = Vec::new();
+    for route in partner.inbound.iter().flat_map(|inbound| &inbound.routes) {
+        let endpoint = route.rsplit('/').next().unwrap_or_default();
+        if adapter.endpoint(endpoint).is_none() {
+            let known: Vec<&str> = adapter.endpoints().iter().map(|endpoint| endpoint.name()).collect();
+            problems.push(format!("route `{route}`: adapter {} has {}{}", adapter.name(), one_of(endpoint, "endpoint", &known), did_you_mean(endpoint, known)));
+        }
+    }
+    if let Some(outbound) = &partner.outbound {
+        problems.extend(outbound_problems(partner, outbound, adapter));
+    }
+    problems
+}
+
+fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) -> Vec<String> {
+    let mut problems = Vec::new();
+    let secrets = match Secrets::load(&partner.secrets) {
+        Ok(secrets) => Some(secrets),
+        Err(findings) => {
+            problems.extend(findings.iter().map(ToString::to_string));
+            None
+        }
+    };
+    for message in &outbound.receives {
+        problems.extend(message_problems(message, adapter, &partner.settings, secrets.as_ref()));
+    }
+    problems.extend(Client::new(outbound).err().map(|fault| fault.text));
+    let mut seen = std::collections::HashSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
+    problems
+}
+
+/// What a message lacks; with it the message that asks about its outcome.
+fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String, String>, secrets: Option<&Secrets>) -> Vec<String> {
+    let Some(outbound) = adapter.outbound(message) else {
+        let known: Vec<&str> = adapter.outbounds().iter().map(|outbound| outbound.message()).collect();
+        return vec![format!("receives: adapter {} has {}{}", adapter.name(), one_of(message, "outbound message", &known), did_you_mean(message, known))];
+    };
+    let mut problems = Vec::new();
+    if outbound.fund().and_then(Fund::of_word).is_none() {
+        let funds: Vec<&str> = Fund::ALL.into_iter().map(Fund::word).collect();
+        problems.push(format!(
+            "receives `{message}`, but adapter {} does not say whose money it is about; add `fund`: one of {}",
+            adapter.name(),
+            funds.join(", ")
+        ));
+    }
+    let inquiry = outbound.inquiry().and_then(|inquiry| adapter.outbound(inquiry));
+    if let Some(secrets) = secrets {
+        problems.extend(std::iter::once(outbound).chain(inquiry).flat_map(|outbound| outbound.check(settings, secrets)));
+    }
+    problems
+}
+
+fn one_of(wanted: &str, what: &str, known: &[&str]) -> String {
+    if known.is_empty() { format!("no {what} at all, so no `{wanted}`") } else { format!("no {what} `{wanted}`; it has {}", known.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is wrong with an entry for the shipped LTC system's adapter, changed.
+    fn problems_of(entry: &str, change: impl FnOnce(String) -> String) -> Vec<String> {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters/ltc-system");
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("ltc-system");
+        copy(&shipped, &folder);
+        let manifest = change(std::fs::read_to_string(shipped.join("adapter.toml")).unwrap());
+        std::fs::write(folder.join("adapter.toml"), manifest).unwrap();
+        let catalog = Catalog::load(dir.path()).unwrap();
+        let partner: Partner = toml::from_str(&format!("name = \"ltc\"\n{entry}")).unwrap();
+        // Its certificate files are not there, which other tests look at.
+        problems(&partner, &catalog).into_iter().filter(|problem| !problem.contains("cannot be read")).collect()
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target).unwrap()) }
+        }
+    }
+
+    fn outbound(receives: &str) -> String {
+        format!(
+            "adapter = \"ltc-system\"\n[outbound]\nurl = \"https://x\"\ncertificate = \"c\"\nkey = \"k\"\nca = \"a\"\nreceives = [\"{receives}\"]\nrequests_per_second = 1"
+        )
+    }
+
+    #[test]
+    fn an_entry_that_fits_has_no_problems() {
+        assert_eq!(problems_of(&outbound("contributions"), |manifest| manifest), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_message_that_does_not_say_whose_money_it_is_about_cannot_be_received() {
+        let found = problems_of(&outbound("contributions"), |manifest| manifest.replace("fund = \"long_term_care\"\n", ""));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("add `fund`: one of medical, long_term_care"), "{found:?}");
+    }
+
+    #[test]
+    fn unknown_messages_endpoints_and_adapters_are_named_with_their_neighbours() {
+        let found = problems_of(&outbound("contribution"), |manifest| manifest);
+        assert!(found[0].contains("no outbound message `contribution`") && found[0].contains("did you mean `contributions`?"), "{found:?}");
+        let found = problems_of("adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /packets\"]", |manifest| manifest);
+        assert!(found[0].contains("no endpoint at all, so no `packets`"), "{found:?}");
+        let found = problems_of("adapter = \"ltc-sistem\"\n[inbound]\nsan = \"x\"\nroutes = []", |manifest| manifest);
+        assert!(found[0].contains("did you mean `ltc-system`?"), "{found:?}");
+    }
+}
