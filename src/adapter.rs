@@ -28,6 +28,6 @@ pub use catalog::{Adapter, Catalog};
 pub use check::{check, list, test};
 pub use decode::{EncodingRule, HeadSeen, Kind as RefusalKind, Line, PacketHead, PacketReader, PacketRefusal, Refusal};
 pub use inbound::{Endpoint, Format, Inbound};
-pub use outbound::{Document, Outbound, RenderContext, Secrets};
+pub use outbound::{Disclosure, Document, Outbound, RenderContext, Secrets};
 pub use sample::Report;
 pub use scaffold::scaffold;

@@ -16,8 +16,10 @@ use crate::store::Store;
 
 pub mod collect; // a partner's packet becomes posted money
 pub mod contributions; // what destinations are told of posted lines
+pub mod backfill; // the whole registry for a new destination
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deliver; // one delivery: render, send, judge
+pub mod entities; // what destinations are told of registry entries
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod trace; // where a line, packet or receipt went
