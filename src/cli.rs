@@ -15,7 +15,7 @@ mod dead; // ltcgw dead list|show|retry
 mod demo; // ltcgw demo
 mod doctor; // ltcgw doctor
 mod pki; // ltcgw pki init
-mod serve; // ltcgw serve
+mod serve; // ltcgw serve, ltcgw migrate
 mod table; // text tables for the terminal
 mod trace; // ltcgw trace
 
@@ -31,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway until SIGTERM or SIGINT.
     Serve(ConfigDir),
+    /// Bring the database to this version's schema, then end; serve does it by itself.
+    Migrate(ConfigDir),
     /// Show the main job on a generated city: PostgreSQL, PKI and counterparts included.
     Demo(demo::Options),
     /// Check, test, list and scaffold adapters.
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
     crate::link::install_provider();
     let done = match arguments.command {
         Command::Serve(dir) => wait(serve::run(&dir.config)),
+        Command::Migrate(dir) => wait(serve::migrate(&dir.config)),
         Command::Demo(options) => wait(demo::run(&options)),
         Command::Adapter(command) => adapter::run(&command),
         Command::Trace(options) => wait(trace::run(&options)),

@@ -21,6 +21,9 @@ use crate::telemetry::Metrics;
 mod body; // a partner's bytes, with time limits
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
+mod registry; // institutions and caregivers in
+
+pub use operator::Refresh;
 
 /// Longest a client may take for its TLS handshake, and for its request head.
 const HEAD_SECONDS: Duration = Duration::from_secs(10);
@@ -53,14 +56,16 @@ pub struct Server {
 
 impl Server {
     /// Binds both addresses and serves until [`Server::stop`].
-    pub fn start(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics) -> Result<Server, Fault> {
+    ///
+    /// `refresh` is called before `/metrics` is answered.
+    pub fn start(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics, refresh: Refresh) -> Result<Server, Fault> {
         let listen = &gateway.config.gateway.listen;
         let (partner_socket, partner) = bind(listen.partner)?;
         let (operator_socket, operator) = bind(listen.operator)?;
         let ready = Arc::new(AtomicBool::new(true));
         let drain = gateway.config.gateway.deliver.drain_seconds;
         let tls = trust.server_config()?;
-        let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), trust: trust.clone() });
+        let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), refresh });
         let api = web::Data::new(PartnerApi::new(gateway, trust, metrics)?);
         let partners = HttpServer::new(move || App::new().app_data(api.clone()).default_service(web::to(partner::handle)))
             .on_connect(partner::remember_certificate)

@@ -1,7 +1,11 @@
 //! Everything put together: a configuration becomes a running gateway.
 //!
-//! Shared by `ltcgw serve`, the demo and the tests. Decides the order in which things start and
-//! stop, nothing else.
+//! Shared by `ltcgw serve`, the demo and the tests. Decides what is checked before anything starts
+//! and the order in which things start and stop, nothing else.
+//!
+//! Certificates, keys and the revocation list are read again when their files change. Partners'
+//! entries are not: who may call and where we deliver changes only with a restart, so that one
+//! instance never works by half of an edited file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,16 +15,27 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
+use crate::flow::publish::Registrar;
 use crate::ledger::RateBook;
 use crate::link::TrustState;
+use crate::registry::Rules;
 use crate::server::Server;
 use crate::store::embedded::{Embedded, Options};
+use crate::store::sealed::Keys;
 use crate::store::{Connection, Store};
 use crate::telemetry::Metrics;
 use crate::worker::Worker;
 
+mod check; // a partner's entry against its adapter and its files
+mod figures; // what the dispatchers and certificates add to the metrics
+
+pub use check::problems;
+
 /// How often certificates and the revocation list are looked at for changes.
 const RELOAD: Duration = Duration::from_secs(10);
+
+/// How long a gateway that cannot start waits for its dispatchers.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// A running gateway.
 pub struct Running {
@@ -36,45 +51,75 @@ pub struct Loaded {
     pub config: Config,
     pub catalog: Catalog,
     pub book: RateBook,
+    pub rules: Rules,
+    pub keys: Keys,
+    pub trust: Arc<TrustState>,
 }
 
 impl Loaded {
-    /// Reads configuration, rates and adapters; all problems at once.
+    /// Reads configuration, rates, adapters, certificates and secrets; all problems at once.
     pub fn read(dir: &Path) -> Result<Loaded, Vec<Finding>> {
         let config = Config::load(dir)?;
         let mut findings = Vec::new();
         let book = RateBook::load(&config.gateway.rates_dir).map_err(|found| findings.extend(found)).ok();
+        let rules = Rules::load(&config.gateway.rules_dir).map_err(|found| findings.extend(found)).ok();
+        let keys = Keys::load(&config.gateway.privacy.key_file)
+            .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, fault.text)))
+            .ok();
         let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
-        match (book, catalog) {
-            (Some(book), Some(catalog)) => Ok(Loaded { config, catalog, book }),
+        let trust = TrustState::load(&config.gateway.tls, &config.partners)
+            .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, format!("[tls] {fault}"))))
+            .ok();
+        if let Some(catalog) = &catalog {
+            let file = dir.join("partners.toml").display().to_string();
+            for partner in &config.partners {
+                let texts = problems(partner, catalog).into_iter().map(|text| format!("partner `{}`: {text}", partner.name));
+                findings.extend(texts.map(|text| Finding::new(&file, None, text)));
+            }
+        }
+        match (book, rules, keys, catalog, trust) {
+            (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust)) if findings.is_empty() => {
+                Ok(Loaded { config, catalog, book, rules, keys, trust })
+            }
             _ => Err(findings),
         }
     }
 }
 
 /// Starts listeners and dispatchers on a database.
+///
+/// # Errors
+/// An address is taken, or the database cannot be reached or brought to this version's schema.
 pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded { config, catalog, book } = loaded;
+    let Loaded { config, catalog, book, rules, keys, trust } = loaded;
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
     let metrics = Metrics::default();
-    let trust = TrustState::load(&config.gateway.tls, &config.partners)?;
-    let (gateway, destinations) = Gateway::new(config, catalog, book, store)?;
-    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
+    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, &store), store)?;
+    let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());
-    let server = Server::start(gateway.clone(), trust.clone(), metrics)?;
+    worker.keep_calendar(&gateway);
+    let refresh = figures::refresher(worker.watcher(), trust.clone(), gateway.config.clone());
+    let server = match Server::start(gateway.clone(), trust.clone(), metrics, refresh) {
+        Ok(server) => server,
+        Err(fault) => {
+            worker.drain(GIVE_UP).await;
+            return Err(fault);
+        }
+    };
     let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone()));
     Ok(Running { gateway, server, worker, trust, reload })
 }
 
 impl Running {
-    /// Stops taking packets, finishes what is under way, releases every lease.
-    pub async fn stop(self) {
+    /// Turns `/readyz` off, takes no more packets, answers those under way, lets the dispatchers
+    /// finish and release their leases; `false` when something was cut off.
+    pub async fn stop(self) -> bool {
         self.reload.abort();
         let patience = Duration::from_secs(self.gateway.config.gateway.deliver.drain_seconds);
         self.server.stop().await;
-        self.worker.drain(patience).await;
+        self.worker.drain(patience).await
     }
 
     /// Ends as a crash would: nothing is finished, no lease is released. For tests of what comes after.
@@ -94,6 +139,7 @@ impl Running {
     }
 }
 
+/// Looks at the certificate files now and then; at nothing else.
 async fn reload(trust: Arc<TrustState>, config: Arc<Config>) {
     loop {
         tokio::time::sleep(RELOAD).await;

@@ -18,10 +18,12 @@ pub mod contributions; // posted lines, read for destinations
 pub mod copy; // rows in PostgreSQL's binary COPY format
 pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
+pub mod inspect; // what a database says of itself, for doctor
 pub mod lines; // collection lines as rows
 pub mod registry; // institutions and caregivers, and every change of them
 pub mod replace; // a packet that takes an earlier one's place
 pub mod sealed; // personal data at rest
+mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 

@@ -3,7 +3,9 @@
 //! Everything here is safe to show: names of partners, numbers of packets, counts. Never a line's
 //! content, a person, a body or a secret.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -15,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// Starts logging; `LTCGW_LOG` filters (default `info`). A second call does nothing.
 pub fn start_logging(json: bool, default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG").unwrap_or_else(|_| default.into());
-    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
     // Refused only when the process logs already, as in tests.
     let _ = if json { layer.json().try_init() } else { layer.try_init() };
 }
@@ -33,48 +35,89 @@ pub struct DestinationState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Destination {
+    pub destination: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Named {
     pub name: String,
 }
 
-/// Every metric of an instance.
+/// Every metric of an instance. Labels are names of configuration and words of the code only.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    /// Requests of partners by status class or reason.
+    /// Requests of partners by HTTP status.
     pub requests: Family<PartnerOutcome, Counter>,
     /// Lines by outcome: posted, refused, duplicate.
     pub lines: Family<PartnerOutcome, Counter>,
     /// From the first byte of a packet to its reply.
     pub receive_seconds: Histogram,
-    /// Requests to destinations by outcome.
+    /// Requests to destinations by what the answer meant; `inquired` and `lost` beside.
     pub attempts: Family<PartnerOutcome, Counter>,
-    /// Deliveries by destination and state, counted when read.
+    /// Deliveries this instance ended, by how.
+    pub settled: Family<PartnerOutcome, Counter>,
+    /// Deliveries not delivered yet by destination and state, counted when read.
     pub deliveries: Family<DestinationState, Gauge>,
-    /// Days until a certificate expires.
+    /// Age of the oldest delivery that is neither delivered nor dead.
+    pub oldest_seconds: Family<Destination, Gauge<f64, AtomicU64>>,
+    /// Requests under way to a destination.
+    pub under_way: Family<Destination, Gauge>,
+    /// 1 where this instance dispatches to the destination.
+    pub lease_held: Family<Destination, Gauge>,
+    /// 1 where the breaker pauses the destination.
+    pub breaker_open: Family<Destination, Gauge>,
+    /// Days until a certificate or the revocation list expires; negative afterwards.
     pub certificate_days: Family<Named, Gauge>,
+    /// 1 when the database answered just now.
+    pub database_up: Gauge,
+    /// Memory in RAM.
+    pub resident_bytes: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        let mut registry = Registry::with_prefix("ltcgw");
-        let requests = Family::default();
-        let lines = Family::default();
-        let attempts = Family::default();
-        let deliveries = Family::default();
-        let certificate_days = Family::default();
-        let receive_seconds = Histogram::new(exponential_buckets(0.001, 2.5, 14));
-        registry.register("requests", "Requests of partners by outcome", requests.clone());
-        registry.register("lines", "Lines received by outcome", lines.clone());
-        registry.register_with_unit("receive", "From the first byte of a packet to its reply", Unit::Seconds, receive_seconds.clone());
-        registry.register("attempts", "Requests to destinations by outcome", attempts.clone());
-        registry.register("deliveries", "Deliveries by destination and state", deliveries.clone());
-        registry.register("certificate_expiry_days", "Days until a certificate expires", certificate_days.clone());
-        Metrics { registry: Arc::new(registry), requests, lines, receive_seconds, attempts, deliveries, certificate_days }
+        let metrics = Metrics {
+            registry: Arc::default(),
+            requests: Family::default(),
+            lines: Family::default(),
+            receive_seconds: Histogram::new(exponential_buckets(0.001, 2.5, 14)),
+            attempts: Family::default(),
+            settled: Family::default(),
+            deliveries: Family::default(),
+            oldest_seconds: Family::default(),
+            under_way: Family::default(),
+            lease_held: Family::default(),
+            breaker_open: Family::default(),
+            certificate_days: Family::default(),
+            database_up: Gauge::default(),
+            resident_bytes: Gauge::default(),
+        };
+        Metrics { registry: Arc::new(metrics.registered()), ..metrics }
     }
 }
 
 impl Metrics {
+    /// A registry that knows every metric but the registry itself.
+    fn registered(&self) -> Registry {
+        let mut registry = Registry::with_prefix("ltcgw");
+        registry.register("requests", "Requests of partners by HTTP status", self.requests.clone());
+        registry.register("lines", "Lines received by outcome", self.lines.clone());
+        registry.register_with_unit("receive", "From the first byte of a packet to its reply", Unit::Seconds, self.receive_seconds.clone());
+        registry.register("attempts", "Requests to destinations by outcome", self.attempts.clone());
+        registry.register("settled", "Deliveries this instance ended, by how", self.settled.clone());
+        registry.register("deliveries", "Deliveries not delivered yet by destination and state", self.deliveries.clone());
+        registry.register_with_unit("oldest_delivery", "Age of the oldest delivery still open", Unit::Seconds, self.oldest_seconds.clone());
+        registry.register("under_way", "Requests under way to a destination", self.under_way.clone());
+        registry.register("lease_held", "1 where this instance dispatches to the destination", self.lease_held.clone());
+        registry.register("breaker_open", "1 where the breaker pauses the destination", self.breaker_open.clone());
+        registry.register("certificate_expiry_days", "Days until a certificate or the revocation list expires", self.certificate_days.clone());
+        registry.register("database_up", "1 when the database answered just now", self.database_up.clone());
+        registry.register_with_unit("resident_memory", "Memory of the process in RAM", Unit::Bytes, self.resident_bytes.clone());
+        registry
+    }
+
     /// The text Prometheus reads.
     pub fn encode(&self) -> String {
         let mut text = String::new();

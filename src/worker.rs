@@ -4,6 +4,7 @@
 //! Started after the listeners' state, woken after commits, drained on SIGTERM. What a delivery is
 //! and what becomes of it is told in `flow::deliver` and `flow::inquire`; here is only when.
 
+mod calendar; // the registry's dates
 mod dispatcher; // one destination: lease, claim, spawn, settle
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Deliver;
+use crate::flow::Gateway;
 use crate::flow::deliver::{Destination, Figures};
 use dispatcher::Dispatcher;
 
@@ -61,6 +63,19 @@ pub struct Status {
     pub figures: Figures,
 }
 
+/// Looks at the dispatchers; cheap to clone.
+#[derive(Clone)]
+pub struct Watcher {
+    dispatchers: Vec<Arc<Dispatcher>>,
+}
+
+impl Watcher {
+    /// What each dispatcher does now.
+    pub fn status(&self) -> Vec<Status> {
+        self.dispatchers.iter().map(|dispatcher| dispatcher.status()).collect()
+    }
+}
+
 impl Worker {
     /// Starts a dispatcher for each destination, inside the current tokio runtime.
     pub fn start(policy: &Deliver, pool: &Pool, destinations: Vec<Destination>) -> Worker {
@@ -79,6 +94,12 @@ impl Worker {
         worker
     }
 
+    /// Looks at the registry's dates from now on.
+    pub fn keep_calendar(&mut self, gateway: &Gateway) {
+        let holder = uuid::Uuid::now_v7().to_string();
+        self.tasks.spawn(calendar::run(gateway.clone(), gateway.store.dispatch_pool().clone(), holder, self.drain.clone()));
+    }
+
     /// A handle that wakes the dispatchers.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
@@ -86,7 +107,12 @@ impl Worker {
 
     /// What each dispatcher does now.
     pub fn status(&self) -> Vec<Status> {
-        self.dispatchers.iter().map(|dispatcher| dispatcher.status()).collect()
+        self.watcher().status()
+    }
+
+    /// A handle that looks at the dispatchers, also while they drain.
+    pub fn watcher(&self) -> Watcher {
+        Watcher { dispatchers: self.dispatchers.clone() }
     }
 
     /// Claims nothing more, waits for what is under way, writes it down and releases the leases;

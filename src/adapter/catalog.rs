@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::compile::Compiler;
 use super::inbound::Endpoint;
-use super::manifest::{InboundManifest, Manifest, Source};
+use super::manifest::{InboundManifest, Manifest, Place, Source};
 use super::outbound::{self, Document, Outbound, Outgoing};
 use super::sample;
 use crate::error::{Finding, did_you_mean};
@@ -25,6 +25,7 @@ pub struct Adapter {
     digest: [u8; 32],
     endpoints: Vec<Endpoint>,
     outgoing: Outgoing,
+    places: Vec<Place>,
 }
 
 impl Adapter {
@@ -35,9 +36,11 @@ impl Adapter {
         let mut findings = Vec::new();
         let manifest = Manifest::read(&source, &mut findings);
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut adapter = Adapter { name, folder: folder.to_path_buf(), digest: [0; 32], endpoints: Vec::new(), outgoing: Outgoing::default() };
+        let mut adapter =
+            Adapter { name, folder: folder.to_path_buf(), digest: [0; 32], endpoints: Vec::new(), outgoing: Outgoing::default(), places: Vec::new() };
         if let Some(manifest) = manifest {
             adapter.compile(&source, &manifest, &mut findings);
+            adapter.places = manifest.places;
         }
         match digest(folder) {
             Ok(digest) => adapter.digest = digest,
@@ -117,6 +120,11 @@ impl Adapter {
     /// Every outbound message.
     pub fn outbounds(&self) -> &[Outbound] {
         &self.outgoing.outbound
+    }
+
+    /// Method, path and body form of an outbound message, as the manifest has them.
+    pub(super) fn place(&self, message: &str) -> Option<&Place> {
+        self.places.iter().find(|place| place.message == message)
     }
 
     /// The document of that name.

@@ -83,10 +83,13 @@ fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
         notes.extend(Some(outbound.secrets_needed().join(", ")).filter(|names| !names.is_empty()).map(|names| format!("signed with {names}")));
         notes.extend(outbound.idempotent().then(|| "idempotent".to_string()));
         notes.extend(outbound.inquiry().map(|inquiry| format!("asked about by {inquiry}")));
-        [adapter.name().to_string(), "out".to_string(), outbound.message().to_string(), String::new(), String::new(), notes.join("; ")]
+        let place = adapter.place(outbound.message());
+        let form = place.and_then(|place| place.template.rsplit_once('.')).map_or("", |(_, form)| form).to_string();
+        let target = place.map_or_else(String::new, |place| format!("{} {}", place.method, place.path));
+        [adapter.name().to_string(), "out".to_string(), outbound.message().to_string(), form, target, notes.join("; ")]
     });
     let documents = adapter.documents().iter().map(move |document| {
-        let form = document.content_type().split(';').next().unwrap_or_default().to_string();
+        let form = document.content_type().split(';').next().unwrap_or_default().trim_start_matches("application/").to_string();
         [adapter.name().to_string(), "reply".to_string(), document.name().to_string(), form, String::new(), String::new()]
     });
     messages.chain(documents)

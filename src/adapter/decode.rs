@@ -132,9 +132,9 @@ impl Kind {
 pub struct PacketRefusal {
     pub kind: Kind,
     /// The element in the sender's words, where one is to blame.
-    pub element: Option<String>,
+    pub element: Option<Box<str>>,
     pub reason: String,
-    pub head: Box<HeadSeen>,
+    pub head: HeadSeen,
 }
 
 /// A refusal before the head is put to it.
@@ -312,7 +312,7 @@ impl PacketReader<'_> {
             encoding: self.head.encoding,
             values: self.head.values.clone(),
         };
-        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head: Box::new(head) }
+        PacketRefusal { kind: stop.kind, element: stop.element.map(String::into_boxed_str), reason: stop.reason, head }
     }
 }
 

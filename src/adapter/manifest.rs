@@ -51,6 +51,23 @@ impl Source {
 pub(super) struct Manifest {
     pub(super) adapter: Option<Spanned<String>>,
     pub(super) inbound: Vec<Spanned<InboundManifest>>,
+    /// Of `[[outbound]]`, what lists show; `outbound` reads and checks the rest.
+    pub(super) places: Vec<Place>,
+}
+
+/// Where an outbound message goes.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Place {
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) template: String,
+    #[serde(default = "post")]
+    pub(super) method: String,
+    pub(super) path: String,
+}
+
+fn post() -> String {
+    "POST".into()
 }
 
 /// One `[[inbound]]`.
@@ -129,7 +146,9 @@ impl Manifest {
         for entry in entries(&mut table, "inbound", source, findings) {
             inbound.extend(read_inbound(entry, source, findings));
         }
-        Some(Manifest { adapter, inbound })
+        let blocks = entries(&mut table, "outbound", source, findings);
+        let places = blocks.into_iter().filter_map(|block| Place::deserialize(ValueDeserializer::from(block)).ok()).collect();
+        Some(Manifest { adapter, inbound, places })
     }
 }
 

@@ -1,6 +1,205 @@
-//! (to come)
+//! `ltcgw demo`: the main job on a generated city, shown to a person.
+//!
+//! Builds everything a real installation has (PostgreSQL, certificates, gateway, counterparts),
+//! pushes a month of packets through it and compares the sums of all who hold money. It drives and
+//! shows; what is shown is computed by the gateway and its counterparts, each for itself.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::serve::stop_signal;
+use super::{Done, Failure};
+use crate::error::{Fault, Stage};
+use crate::model::Month;
+use crate::sandbox::city::{Charset, City, EmployeePacket, Expected, GeneratedPacket, PacketKind};
+use crate::sandbox::tax_bureau::{Books, TaxBureau};
+use crate::telemetry;
+
+mod around; // how to look around afterwards
+mod figures; // the sums, and whether they agree
+mod paint; // bold and colour
+mod place; // where the demo is built
+mod progress; // bars, or lines where there is no terminal
+mod tables; // figures for people
+mod theatre; // everything that runs
+mod watch; // waits for deliveries
+
+use figures::Figures;
+use place::Place;
+use progress::Progress;
+use theatre::Theatre;
+
+/// Keep-alive connections of the tax bureau.
+const CONNECTIONS: usize = 8;
+/// Employees whose detail lines are sent in one JFXX102 packet.
+const EMPLOYEE_LINES: u64 = 4_000;
+
+/// What to show.
 #[derive(Debug, clap::Args)]
-pub struct Options {}
-pub(super) async fn run(_: &Options) -> super::Done {
-    Ok(())
+pub struct Options {
+    /// Employers of the city; Nanning has some 60,000.
+    #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    employers: u64,
+    /// Two runs of the same seed and size send the same bytes.
+    #[arg(long, default_value_t = 450_100)]
+    seed: u64,
+    /// Contribution month.
+    #[arg(long, value_name = "YYYY-MM", default_value = "2021-10", value_parser = month)]
+    month: Month,
+    /// Lines of an ordinary packet.
+    #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    lines_per_packet: u32,
+    /// End after the tables instead of staying up.
+    #[arg(long)]
+    exit: bool,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Keep configuration, certificates and database in this folder; a temporary one is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Folder with the project's config/ and adapters/.
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+}
+
+/// Seconds each part took.
+#[derive(Debug, Clone, Default)]
+struct Seconds(Vec<(&'static str, f64)>);
+
+impl Seconds {
+    fn since(&mut self, what: &'static str, start: Instant) -> Duration {
+        let took = start.elapsed();
+        self.0.push((what, took.as_secs_f64()));
+        took
+    }
+}
+
+/// Where the demo is when it ends by itself.
+enum End {
+    Finished,
+    Interrupted,
+}
+
+pub(super) async fn run(options: &Options) -> Done {
+    // actix-http reports as errors the answers that the simulated partners break off on purpose.
+    telemetry::start_logging(false, "warn,actix_http=off");
+    let project = place::project(options.project.as_deref())?;
+    if let Some(path) = &options.report {
+        // Not only after minutes.
+        std::fs::File::options().create(true).append(true).open(path).map_err(|error| report_fault(path, &error))?;
+    }
+    let place = Place::new(options.data_dir.as_deref())?;
+    let mut theatre = Theatre::default();
+    let played = tokio::select! {
+        biased; // so that Ctrl-C is heard from the beginning
+        () = stop_signal() => Ok(End::Interrupted),
+        done = play(options, &project, &place, &mut theatre) => done.map(|()| End::Finished),
+    };
+    let ended = match played {
+        Ok(End::Finished) if !options.exit => {
+            around::print(&theatre, &place).await?;
+            stop_signal().await;
+            Ok(End::Finished)
+        }
+        ended => ended,
+    };
+    println!();
+    let closing = progress::doing("stopping: finishing what is under way, then PostgreSQL");
+    theatre.close().await;
+    drop(closing);
+    match &options.data_dir {
+        Some(dir) => println!("  stopped; everything is kept in {}", dir.display()),
+        None => println!("  stopped; {} is removed", place.dir().display()),
+    }
+    match ended {
+        Ok(End::Finished) => Ok(()),
+        Ok(End::Interrupted) => {
+            eprintln!("ltcgw: the demo was interrupted before its end");
+            Err(Failure::Said)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Done {
+    let mut seconds = Seconds::default();
+    let start = Instant::now();
+    println!("\n  {} · a month of a city like Nanning (南宁), from the tax bureau to the funds", paint::bold("ltcgw demo"));
+    let city = (options.employers.cast_signed(), options.seed, options.month);
+    println!("  {} employers in 12 districts · seed {} · contribution month {}\n", super::table::thousands(city.0), city.1, city.2);
+    theatre.build(project, place, &mut seconds).await?;
+    let city = City::new(options.seed, options.employers);
+    let (month, detail, deliveries) = push(options, &city, (place, theatre), &mut seconds).await?;
+    seconds.since("total", start);
+    let figures = Figures::gather(theatre, (month, detail), deliveries, seconds).await?;
+    print!("{}", tables::render(&figures));
+    if let Some(path) = &options.report {
+        let text = format!("{:#}\n", figures.report());
+        std::fs::write(path, text).map_err(|error| report_fault(path, &error))?;
+    }
+    if figures.agrees() {
+        return Ok(());
+    }
+    eprintln!("ltcgw: the figures do not agree, see above");
+    Err(Failure::Said)
+}
+
+fn report_fault(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::operator(Stage::Config, format!("--report {} cannot be written: {error}", path.display()))
+}
+
+/// Pushes the month and the employees' detail, and waits until everything is delivered.
+async fn push(
+    options: &Options,
+    city: &City,
+    (place, theatre): (&Place, &Theatre),
+    seconds: &mut Seconds,
+) -> Result<(Books, Books, watch::Deliveries), Failure> {
+    let running = theatre.running()?;
+    let packets = city.month_packets(options.month, options.lines_per_packet as usize);
+    let detail = employee_packet(options)?;
+    let progress = Progress::start(packets.count_all() + 1, theatre.destinations());
+    let client = theatre.stage()?.client(theatre::TAX_BUREAU)?;
+    let bureau = TaxBureau::new(client, theatre.packets_url()?, CONNECTIONS);
+    let pushing = std::cell::Cell::new(true);
+    let start = Instant::now();
+    let send = async {
+        let mut first = true;
+        let keep = packets.inspect(|packet| {
+            if std::mem::take(&mut first) {
+                place.keep_packet(packet);
+            }
+        });
+        let month = bureau.push(keep, |books| progress.packets(books.packets, &books.lines)).await?;
+        let detail = bureau.push([detail], |_| progress.packets(month.packets + 1, &month.lines)).await?;
+        pushing.set(false);
+        Ok::<_, Fault>((month, detail, start.elapsed()))
+    };
+    let ((month, detail, took), deliveries) = tokio::try_join!(send, watch::deliveries(running, &progress, &pushing))?;
+    progress.finish();
+    seconds.0.push(("push", took.as_secs_f64()));
+    let settled = seconds.since("deliver", start);
+    let megabytes = (month.bytes + detail.bytes) as f64 / 1e6;
+    progress::step(&format!("{} packets pushed, {megabytes:.0} MB of GBK over mutual TLS, {CONNECTIONS} connections", month.packets + 1), took);
+    progress::step("every delivery settled (since the first packet)", settled);
+    Ok((month, detail, deliveries))
+}
+
+/// JFXX102: detail lines of the first employers' payments.
+fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
+    let number = format!("1450100000{}28E0000001", options.month.number());
+    let mut packet = EmployeePacket::new(number, EMPLOYEE_LINES.min(options.employers * 20), options.seed);
+    packet.month = options.month;
+    let mut bytes = Vec::new();
+    packet.write_to(&mut bytes).map_err(|error| Fault::operator(Stage::Send, format!("the employees' packet cannot be written: {error}")))?;
+    let expected = Expected { status: 200, received: packet.lines, posted: packet.lines, refused: 0, duplicate: 0 };
+    let kind = PacketKind::Ordinary;
+    Ok(GeneratedPacket { packet_no: packet.packet_no, kind, charset: Charset::Gbk, bytes, expected, net: crate::model::Fen::ZERO, waits: false })
+}
+
+fn month(text: &str) -> Result<Month, String> {
+    let month = Month::parse_dashed(text).ok_or_else(|| format!("`{text}` is no month; expected one such as 2021-10"))?;
+    // The gateway takes months from 2010 on; back payments of the demo go three months back.
+    if month.number() < 201_004 { Err(format!("{text} is too early; expected 2010-04 or later")) } else { Ok(month) }
 }

@@ -1,4 +1,102 @@
-//! (to come)
-pub(super) async fn run(_: &std::path::Path) -> super::Done {
-    Ok(())
+//! `ltcgw doctor`: everything that can be checked before serving, on one screen.
+//!
+//! Reads files, asks the database and shows partners our certificate; changes nothing, not even the
+//! database's schema. Each line says what was looked at, what was found and, unless it is in order,
+//! what to do.
+
+use std::path::Path;
+
+use super::{Done, Failure};
+use crate::adapter::Catalog;
+use crate::config::Config;
+use crate::error::Finding;
+use crate::ledger::RateBook;
+
+mod certificates; // ours, our authorities', the revocation list
+mod database; // PostgreSQL and its schema
+mod machine; // addresses, folders, disks
+mod partners; // entries, and who answers at the other end
+mod sheet; // the lines and how they are shown
+
+use sheet::Sheet;
+
+/// Findings of one kind shown at most; the rest is counted.
+const FINDINGS_MAX: usize = 8;
+
+pub(super) async fn run(dir: &Path) -> Done {
+    let sheet = examine(dir).await;
+    print!("{}", sheet.render());
+    if sheet.failed() { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Looks at everything a configuration names.
+async fn examine(dir: &Path) -> Sheet {
+    let mut sheet = Sheet::default();
+    let config = match Config::load(dir) {
+        Ok(config) => config,
+        Err(findings) => {
+            report(&mut sheet, "config", &findings, "mend these first: everything else depends on them");
+            return sheet;
+        }
+    };
+    sheet.good("config", format!("{}: {} partners", dir.display(), config.partners.len()));
+    rates(&mut sheet, &config);
+    let catalog = adapters(&mut sheet, &config);
+    certificates::look(&mut sheet, &config);
+    machine::look(&mut sheet, &config).await;
+    database::look(&mut sheet, &config).await;
+    if let Some(catalog) = catalog {
+        partners::look(&mut sheet, &config, &catalog).await;
+    }
+    sheet
+}
+
+fn rates(sheet: &mut Sheet, config: &Config) {
+    match RateBook::load(&config.gateway.rates_dir) {
+        Err(findings) => report(sheet, "rates", &findings, ""),
+        Ok(book) => {
+            sheet.good("rates", format!("pooling areas {}", book.areas().collect::<Vec<_>>().join(", ")));
+            let open = book.open_choices();
+            let rules = |area: &str| open.iter().filter(|(rule, _)| rule.split('/').next() == Some(area)).count();
+            let areas: Vec<String> =
+                book.areas().map(|area| (area, rules(area))).filter(|(_, rules)| *rules > 0).map(|(area, rules)| format!("{area} ({rules})")).collect();
+            if !areas.is_empty() {
+                let text = format!("rules with values that no source confirms: {}; their key `open` lists them", areas.join(", "));
+                sheet.note("rates", text, "confirm those of your areas before going live, then take them out of `open`");
+            }
+        }
+    }
+}
+
+fn adapters(sheet: &mut Sheet, config: &Config) -> Option<Catalog> {
+    match Catalog::load(&config.gateway.adapters_dir) {
+        Ok(catalog) => {
+            let names: Vec<&str> = catalog.iter().map(|adapter| adapter.name()).collect();
+            sheet.good("adapters", format!("{}; checked, samples pass", names.join(", ")));
+            Some(catalog)
+        }
+        Err(findings) => {
+            report(sheet, "adapters", &findings, "mend them (`ltcgw adapter test` says the same); no partner can be checked without");
+            None
+        }
+    }
+}
+
+/// A line for each finding, up to a screenful.
+fn report(sheet: &mut Sheet, what: &str, findings: &[Finding], todo: &str) {
+    let more = findings.len().saturating_sub(FINDINGS_MAX);
+    for (at, finding) in findings.iter().take(FINDINGS_MAX).enumerate() {
+        let last = at + 1 == findings.len().min(FINDINGS_MAX);
+        let todo = match (last, more) {
+            (false, _) => String::new(),
+            (true, 0) => todo.to_string(),
+            (true, more) => format!("{more} more like these; {todo}"),
+        };
+        sheet.bad(what, finding.to_string(), todo);
+    }
+}
+
+/// Days from now; negative when past.
+fn days_until(at: jiff::Timestamp) -> i64 {
+    (at.as_second() - jiff::Timestamp::now().as_second()).div_euclid(86_400)
 }

@@ -1,34 +1,103 @@
-//! `ltcgw serve`: the real thing, until SIGTERM or SIGINT.
+//! `ltcgw serve`: the gateway until SIGTERM or SIGINT; `ltcgw migrate`: its database only.
+//!
+//! Stops in order: `/readyz` off, packets under way answered, deliveries under way written down and
+//! leases released, embedded PostgreSQL stopped. A second signal ends the process at once: what is
+//! durable stays so, and what was under way is asked about at the next start. A database that does
+//! not answer at the start is a fault, not something to wait for: whoever started us (systemd, a
+//! container's policy) starts us again and tells the operator.
 
 use std::path::Path;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Done;
+use crate::config::Config;
+use crate::error::{Fault, Stage};
 use crate::service::{self, Loaded};
+use crate::store::Store;
+use crate::store::embedded::Embedded;
 use crate::telemetry;
+
+/// Exit status of a process ended by a signal is 128 and its number (signal(7)).
+const SIGNAL_STATUS: i32 = 128;
 
 pub(super) async fn run(dir: &Path) -> Done {
     let loaded = Loaded::read(dir)?;
     telemetry::start_logging(loaded.config.gateway.log.json, "info");
-    let (connection, embedded) = service::database(&loaded.config).await?;
-    let running = service::start(loaded, connection).await?;
-    tracing::info!(partners = %running.server.partner, operator = %running.server.operator, "serving");
-    stop_signal().await;
-    tracing::info!("stopping: no new packets, finishing what is under way");
-    running.stop().await;
-    if let Some(embedded) = embedded {
-        let _ = tokio::task::spawn_blocking(move || embedded.stop()).await;
-    }
+    let mut signals = Signals::new()?;
+    let (connection, embedded) = tokio::select! {
+        database = service::database(&loaded.config) => database?,
+        _ = signals.next() => return Ok(()),
+    };
+    let started = tokio::select! {
+        running = service::start(loaded, connection) => Some(running),
+        _ = signals.next() => None,
+    };
+    let done = match started {
+        Some(Ok(running)) => {
+            tracing::info!(partners = %running.server.partner, operator = %running.server.operator, "serving");
+            signals.next().await;
+            tracing::info!("stopping: no new packets, finishing what is under way; a second signal ends at once");
+            tokio::spawn(end_at_once(signals));
+            running.stop().await;
+            Ok(())
+        }
+        Some(Err(fault)) => Err(fault.into()),
+        None => Ok(()),
+    };
+    stop(embedded).await;
     tracing::info!("stopped");
+    done
+}
+
+/// Brings the database of a configuration to this version's schema and ends.
+pub(super) async fn migrate(dir: &Path) -> Done {
+    let config = Config::load(dir)?;
+    let (connection, embedded) = service::database(&config).await?;
+    let opened = Store::open(connection, &[]).await.map(drop);
+    stop(embedded).await;
+    opened?;
+    println!("the database has this version's schema");
     Ok(())
+}
+
+async fn stop(embedded: Option<Embedded>) {
+    if let Some(embedded) = embedded {
+        // It waits for the server's last checkpoint; if that task dies, dropping has stopped the server.
+        tokio::task::spawn_blocking(move || embedded.stop()).await.ok();
+    }
+}
+
+async fn end_at_once(mut signals: Signals) {
+    let number = signals.next().await;
+    tracing::warn!("ended at once by a second signal");
+    std::process::exit(SIGNAL_STATUS + number);
+}
+
+/// SIGTERM and SIGINT from now on, instead of their ending the process.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> Result<Signals, Fault> {
+        let on = |kind| signal(kind).map_err(|error| Fault::operator(Stage::Config, format!("signals cannot be received: {error}")));
+        Ok(Signals { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one and says its number.
+    pub(super) async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.
 pub(super) async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    if let Ok(mut signals) = Signals::new() {
+        signals.next().await;
     }
 }

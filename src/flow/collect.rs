@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketRefusal, RefusalKind};
+use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
-use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket};
+use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::{Finding, STAGED};
@@ -29,7 +29,7 @@ mod read;
 mod receipt;
 mod spool;
 
-pub use destinations::Destination;
+pub use destinations::{Destination, share};
 pub use group::Group;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
@@ -79,7 +79,8 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Err(Refused::Whole { status, reason, head }) => {
             let packet_no = head.packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
-            gateway.store.note_refusal(&arrival.partner.name, packet_no, &arrival.body.digest, status, &reason).await?;
+            let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };
+            gateway.store.note_refusal(&note).await?;
             replier(arrival, Some(head))?.refused(status, &reason)
         }
     }
@@ -92,11 +93,12 @@ pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str)
 }
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
-    let packet = Packet::open(gateway, arrival)?;
-    if arrival.body.in_memory() && !packet.head.replaces {
-        if let Some(reply) = packet.post_in_group().await? {
-            return Ok(reply);
-        }
+    let (packet, reader) = Packet::open(gateway, arrival)?;
+    if arrival.body.in_memory()
+        && !packet.head.replaces
+        && let Some(reply) = packet.post_in_group(reader).await?
+    {
+        return Ok(reply);
     }
     packet.post_alone().await
 }
@@ -113,7 +115,7 @@ struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    fn open(gateway: &'a Gateway, arrival: &'a Arrival) -> Result<Packet<'a>, Refused> {
+    fn open(gateway: &'a Gateway, arrival: &'a Arrival) -> Result<(Packet<'a>, PacketReader<'a>), Refused> {
         let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| Refused::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
         let receive = &gateway.config.gateway.receive;
         let reader = endpoint.open(arrival.body.reader(), receive.lines_max).map_err(whole)?;
@@ -126,14 +128,14 @@ impl<'a> Packet<'a> {
             || Refused::Failed(Fault::operator(Stage::Config, format!("partner {} was added after the start; restart the gateway", arrival.partner.name)));
         let sender_id = gateway.store.sender_id(&arrival.partner.name).ok_or_else(unknown)?;
         let (earliest, latest) = months(gateway, arrival.received_at);
-        Ok(Packet { gateway, arrival, head, table, sender_id, earliest, latest })
+        Ok((Packet { gateway, arrival, head, table, sender_id, earliest, latest }, reader))
     }
 
-    /// The quick way; `None` when the packet must go the other.
-    async fn post_in_group(&self) -> Result<Option<Reply>, Refused> {
+    /// The quick way, in one reading; `None` when the packet must go the other.
+    async fn post_in_group(&self, reader: PacketReader<'_>) -> Result<Option<Reply>, Refused> {
         let packet_id = self.new_id().await?;
         let mut sink = Sink::Memory(Default::default());
-        let tally = match self.read(packet_id, Purpose::Post(None), &mut sink) {
+        let tally = match self.read(reader, (packet_id, Purpose::Post(None)), &mut sink) {
             Ok(tally) => tally,
             Err(Stop::NeedsComparison) => return Ok(None),
             Err(stop) => return Err(refused(stop, &self.head)),
@@ -194,12 +196,25 @@ impl<'a> Packet<'a> {
         }
         let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
         let tally = self.stream(&posting, packet_id, Some(self.table.name()), findings).await?;
-        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        self.revoke(&posting, packet_id, &tally).await?;
         let mut rows = PacketRows::default();
         let reply = self.finish(packet_id, replaces, tally, &mut rows).await?;
         posting.write(rows).await?;
         posting.commit().await?;
         Ok(reply)
+    }
+
+    /// Marks the lines taken back and queues that for every destination that was told of them.
+    async fn revoke(&self, posting: &Posting, packet_id: i64, tally: &Tally) -> Result<(), PostError> {
+        if tally.revoked.is_empty() {
+            return Ok(());
+        }
+        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        for destination in self.gateway.destinations.iter() {
+            let fen: Vec<i64> = tally.revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
+            posting.queue_revocations(packet_id, &destination.partner, &tally.revoked, &fen).await?;
+        }
+        Ok(())
     }
 
     async fn compare(&self, posting: &Posting, packet_id: i64) -> Result<Vec<Finding>, Again> {
@@ -217,7 +232,7 @@ impl<'a> Packet<'a> {
         let reading = tokio::task::spawn_blocking(move || {
             let packet = Packet { gateway: &gateway, arrival: &arrival, head, table, sender_id, earliest, latest };
             let purpose = if stage { Purpose::Stage } else { Purpose::Post(findings.as_deref()) };
-            packet.read(packet_id, purpose, &mut Sink::stream(chunks))
+            packet.read(packet.reopen()?, (packet_id, purpose), &mut Sink::stream(chunks))
         });
         let copied = posting.copy_lines(self.table, target.unwrap_or(STAGED), rows).await;
         let read = reading.await.map_err(|error| Refused::Failed(Fault::later(Stage::Decode, format!("reading a packet ended unexpectedly: {error}"))))?;
@@ -229,11 +244,14 @@ impl<'a> Packet<'a> {
         }
     }
 
-    fn read(&self, packet_id: i64, purpose: Purpose<'_>, sink: &mut Sink) -> Result<Tally, Stop> {
-        let receive = &self.gateway.config.gateway.receive;
+    /// Opens the packet again.
+    fn reopen(&self) -> Result<PacketReader<'_>, Stop> {
         let endpoint =
             self.arrival.adapter.endpoint(&self.arrival.endpoint).ok_or_else(|| Stop::Failed(no_endpoint(&self.arrival.adapter, &self.arrival.endpoint)))?;
-        let mut reader = endpoint.open(self.arrival.body.reader(), receive.lines_max).map_err(Stop::Refused)?;
+        endpoint.open(self.arrival.body.reader(), self.gateway.config.gateway.receive.lines_max).map_err(Stop::Refused)
+    }
+
+    fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), sink: &mut Sink) -> Result<Tally, Stop> {
         let reading = Reading {
             rules: Rules { book: &self.gateway.book, earliest: self.earliest, latest: self.latest },
             sender_id: self.sender_id,
@@ -241,7 +259,7 @@ impl<'a> Packet<'a> {
             table: self.table,
             purpose,
             destinations: &self.gateway.destinations,
-            listed_max: receive.refusals_listed_max,
+            listed_max: self.gateway.config.gateway.receive.refusals_listed_max,
         };
         read_packet(&mut reader, &reading, sink)
     }
@@ -376,7 +394,7 @@ fn whole(refusal: PacketRefusal) -> Refused {
         Some(element) => format!("{element}: {}", refusal.reason),
         None => refusal.reason,
     };
-    Refused::Whole { status, reason, head: *refusal.head }
+    Refused::Whole { status, reason, head: refusal.head }
 }
 
 fn saved(stored: StoredPacket) -> Reply {

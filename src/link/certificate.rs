@@ -75,6 +75,14 @@ pub fn certificate_facts(path: &Path) -> Result<Facts, Fault> {
     Facts::of(&chain[0]).map_err(|error| fault(path, &error))
 }
 
+/// The facts of every certificate in a PEM file, in its order.
+///
+/// # Errors
+/// The file cannot be read or holds no certificate.
+pub fn all_facts(path: &Path) -> Result<Vec<Facts>, Fault> {
+    certificates(path, &read(path)?)?.iter().map(|der| Facts::of(der).map_err(|error| fault(path, &error))).collect()
+}
+
 /// Reads a PEM file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     std::fs::read(path).map_err(|error| fault(path, &format!("cannot be read: {error}; expected a PEM file")))

@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::{HttpResponse, web};
 
-use crate::link::TrustState;
 use crate::store::{Store, delivery};
-use crate::telemetry::{DestinationState, Metrics, Named};
+use crate::telemetry::{Destination, DestinationState, Metrics};
+
+/// Brings metrics up to date that are read elsewhere: dispatchers, certificates, memory.
+pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 
 /// What the operator listener looks at.
 pub struct Watch {
     pub store: Store,
     pub metrics: Metrics,
     pub ready: Arc<AtomicBool>,
-    pub trust: Arc<TrustState>,
+    pub refresh: Refresh,
 }
 
 pub fn routes(app: &mut web::ServiceConfig) {
@@ -34,19 +36,18 @@ async fn ready(watch: web::Data<Watch>) -> HttpResponse {
     }
 }
 
+/// The metrics; those of the database are missing while it does not answer.
 async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
-    if let Ok(backlog) = delivery::backlog(watch.store.pool()).await {
-        watch.metrics.deliveries.clear();
-        for waiting in backlog {
-            for (state, count) in [("ready", waiting.ready), ("leased", waiting.leased), ("in_doubt", waiting.in_doubt), ("dead", waiting.dead)] {
-                let label = DestinationState { destination: waiting.destination.clone(), state: state.into() };
-                watch.metrics.deliveries.get_or_create(&label).set(count);
-            }
+    let backlog = delivery::backlog(watch.store.pool()).await;
+    let metrics = &watch.metrics;
+    metrics.deliveries.clear();
+    metrics.database_up.set(i64::from(backlog.is_ok()));
+    for waiting in backlog.unwrap_or_default() {
+        for (state, count) in [("ready", waiting.ready), ("leased", waiting.leased), ("in_doubt", waiting.in_doubt), ("dead", waiting.dead)] {
+            metrics.deliveries.get_or_create(&DestinationState { destination: waiting.destination.clone(), state: state.into() }).set(count);
         }
+        metrics.oldest_seconds.get_or_create(&Destination { destination: waiting.destination }).set(waiting.oldest_seconds);
     }
-    if let Ok(facts) = watch.trust.server_facts() {
-        let days = (facts.not_after.as_second() - jiff::Timestamp::now().as_second()) / 86_400;
-        watch.metrics.certificate_days.get_or_create(&Named { name: "server".into() }).set(days);
-    }
-    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(watch.metrics.encode())
+    (watch.refresh)(metrics);
+    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(metrics.encode())
 }

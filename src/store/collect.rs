@@ -3,6 +3,8 @@
 //! Either all of a packet is durable or nothing of it. The caller decides what the rows say and
 //! reacts to a number that is already taken; this module only reports it.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use deadpool_postgres::Object;
 use tokio::sync::mpsc;
@@ -11,17 +13,33 @@ use tokio_postgres::error::SqlState;
 use super::Store;
 use super::copy::{Copy, CopyError, Rows};
 use super::lines::LineTable;
+use super::table::{Column, Table, columns_of, insert_statement};
 use crate::error::{Fault, Stage};
 
-const PACKET: &str = "COPY packet (packet_id, sender, packet_no, message, digest, adapter, adapter_digest, received_at, lines_received, \
-    lines_posted, lines_refused, lines_duplicate, received_fen, posted_fen, reply_type, reply, replaces) FROM STDIN (FORMAT binary)";
-const REFUSAL: &str = "COPY line_refusal (packet_id, record_index, element, content, reason) FROM STDIN (FORMAT binary)";
-const RUN: &str = "COPY employee_run (packet_id, first_record, last_record, receipt_no, employer_no, contribution_month, lines, \
-    employer_paid_fen, employee_paid_fen) FROM STDIN (FORMAT binary)";
-const ENTRY: &str = "COPY entry (entry_id, packet_id, kind, posted_at) FROM STDIN (FORMAT binary)";
-const POSTING: &str = "COPY posting (entry_id, account, district, contribution_month, fund, fen) FROM STDIN (FORMAT binary)";
-const DELIVERY: &str = "COPY delivery (delivery_id, destination, message, ordering_key, packet_id, first_record, last_record, reversal, \
-    lines, fen) FROM STDIN (FORMAT binary)";
+const PACKET: Table = Table {
+    name: "packet",
+    columns: &["packet_id bigint, sender text, packet_no text, message text, digest bytea, adapter text, adapter_digest bytea, \
+        received_at timestamptz, lines_received int, lines_posted int, lines_refused int, lines_duplicate int, received_fen bigint, \
+        posted_fen bigint, reply_type text, reply bytea, replaces bigint"],
+};
+const REFUSAL: Table = Table { name: "line_refusal", columns: &["packet_id bigint, record_index int, element text, content text, reason text"] };
+const RUN: Table = Table {
+    name: "employee_run",
+    columns: &["packet_id bigint, first_record int, last_record int, receipt_no text, employer_no text, contribution_month int, lines int, \
+        employer_paid_fen bigint, employee_paid_fen bigint"],
+};
+const ENTRY: Table = Table { name: "entry", columns: &["entry_id bigint, packet_id bigint, kind text, posted_at timestamptz"] };
+const POSTING: Table = Table { name: "posting", columns: &["entry_id bigint, account text, district int, contribution_month int, fund text, fen bigint"] };
+const DELIVERY: Table = Table {
+    name: "delivery",
+    columns: &["delivery_id bigint, destination text, message text, ordering_key text, packet_id bigint, first_record int, \
+        last_record int, reversal boolean, lines int, fen bigint"],
+};
+
+/// Tables a packet may have rows in.
+const PARTS: usize = 8;
+/// Bytes of rows up to which they are written by one statement.
+const FEW_BYTES: u64 = 256 * 1024;
 
 /// Why a packet could not be written.
 #[derive(Debug)]
@@ -41,6 +59,19 @@ pub struct StoredPacket {
     pub digest: Vec<u8>,
     pub reply_type: String,
     pub reply: Vec<u8>,
+}
+
+/// A packet refused whole.
+#[derive(Debug)]
+pub struct RefusalNote<'a> {
+    pub sender: &'a str,
+    /// As far as it was read.
+    pub packet_no: Option<&'a str>,
+    /// SHA-256 of the body, decompressed.
+    pub digest: [u8; 32],
+    /// HTTP status it was answered with.
+    pub status: u16,
+    pub reason: &'a str,
 }
 
 /// The packet row itself.
@@ -96,7 +127,7 @@ pub struct PostingRow<'a> {
     pub fen: i64,
 }
 
-/// Everything of one packet (or of several small ones) but streamed lines.
+/// Everything of one packet, or of several small ones, but streamed lines.
 #[derive(Default)]
 pub struct PacketRows {
     pub employer_lines: Rows,
@@ -178,6 +209,36 @@ impl PacketRows {
         self.postings.append(other.postings)?;
         self.deliveries.append(other.deliveries)
     }
+
+    /// The rows of each table; the order decides which collision is reported.
+    fn parts(self) -> [(Rows, &'static Table); PARTS] {
+        [
+            (self.packets, &PACKET),
+            (self.employer_lines, LineTable::Employer.table()),
+            (self.employee_lines, LineTable::Employee.table()),
+            (self.refusals, &REFUSAL),
+            (self.runs, &RUN),
+            (self.entries, &ENTRY),
+            (self.postings, &POSTING),
+            (self.deliveries, &DELIVERY),
+        ]
+    }
+}
+
+/// One statement for all rows with its parameters; `None` when they are too many for that.
+fn at_once(parts: &[(Rows, &'static Table); PARTS]) -> Option<(&'static str, Vec<Column>)> {
+    static STATEMENTS: [OnceLock<String>; 1 << PARTS] = [const { OnceLock::new() }; 1 << PARTS];
+    if parts.iter().map(|(rows, _)| rows.bytes()).sum::<u64>() > FEW_BYTES {
+        return None;
+    }
+    let mut present = 0;
+    let mut columns = Vec::new();
+    for (at, (rows, table)) in parts.iter().enumerate().filter(|(_, (rows, _))| !rows.is_empty()) {
+        present |= 1 << at;
+        columns.append(&mut columns_of(rows.few()?, table.width())?);
+    }
+    let tables = parts.iter().filter(|(rows, _)| !rows.is_empty()).map(|(_, table)| *table);
+    Some((STATEMENTS[present].get_or_init(|| insert_statement(tables)), columns))
 }
 
 /// The key that keeps a reversal behind what it reverses.
@@ -203,30 +264,23 @@ impl Posting {
 
     /// Copies lines as they come, until the channel closes.
     pub async fn copy_lines(&self, table: LineTable, target: &str, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
-        let mut copy = Copy::start(self.client(), &table.copy_statement(target)).await?;
+        let mut copy = Copy::start(self.client(), &table.table().copy_statement(target)).await?;
         while let Some(rows) = chunks.recv().await {
             copy.send(rows).await?;
         }
         Ok(copy.finish().await?)
     }
 
-    /// Writes everything but streamed lines; skips tables that get no rows.
+    /// Writes everything but streamed lines.
     pub async fn write(&self, rows: PacketRows) -> Result<(), PostError> {
-        let employer = LineTable::Employer.copy_statement(LineTable::Employer.name());
-        let employee = LineTable::Employee.copy_statement(LineTable::Employee.name());
-        let parts = [
-            (rows.packets, PACKET),
-            (rows.employer_lines, employer.as_str()),
-            (rows.employee_lines, employee.as_str()),
-            (rows.refusals, REFUSAL),
-            (rows.runs, RUN),
-            (rows.entries, ENTRY),
-            (rows.postings, POSTING),
-            (rows.deliveries, DELIVERY),
-        ];
-        for (part, statement) in parts {
+        self.copy_parts(rows.parts()).await
+    }
+
+    /// Skips tables that get no rows.
+    async fn copy_parts(&self, parts: [(Rows, &'static Table); PARTS]) -> Result<(), PostError> {
+        for (part, table) in parts {
             if !part.is_empty() {
-                part.copy_into(self.client(), statement).await?;
+                part.copy_into(self.client(), &table.copy_statement(table.name)).await?;
             }
         }
         Ok(())
@@ -285,6 +339,25 @@ impl From<std::io::Error> for PostError {
 }
 
 impl Store {
+    /// Writes packets in one transaction: a few rows by one statement, many by COPY.
+    pub async fn write_packets(&self, rows: PacketRows) -> Result<(), PostError> {
+        let parts = rows.parts();
+        if let Some((sql, columns)) = at_once(&parts) {
+            let client = self.client().await.map_err(PostError::Failed)?;
+            let statement = client.prepare_cached(sql).await?;
+            client.execute_raw(&statement, &columns).await?;
+            return Ok(());
+        }
+        let posting = Posting::begin(self).await?;
+        match posting.copy_parts(parts).await {
+            Ok(()) => posting.commit().await,
+            Err(error) => {
+                posting.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// The packet in force under that number.
     pub async fn find_packet(&self, sender: &str, packet_no: &str) -> Result<Option<StoredPacket>, Fault> {
         let client = self.client().await?;
@@ -295,10 +368,11 @@ impl Store {
     }
 
     /// Notes a packet refused whole; its number stays free.
-    pub async fn note_refusal(&self, sender: &str, packet_no: Option<&str>, digest: &[u8], status: u16, reason: &str) -> Result<(), Fault> {
+    pub async fn note_refusal(&self, note: &RefusalNote<'_>) -> Result<(), Fault> {
         let client = self.client().await?;
         let sql = "INSERT INTO packet_refusal (sender, packet_no, digest, status, reason) VALUES ($1, $2, $3, $4, $5)";
-        let status = i32::from(status);
-        client.execute(sql, &[&sender, &packet_no, &digest, &status, &reason]).await.map(drop).map_err(|error| super::fault(&error))
+        let (digest, status) = (note.digest.as_slice(), i32::from(note.status));
+        let done = client.execute(sql, &[&note.sender, &note.packet_no, &digest, &status, &note.reason]).await;
+        done.map(drop).map_err(|error| super::fault(&error))
     }
 }

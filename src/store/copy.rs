@@ -139,12 +139,13 @@ fn days(date: Date) -> i32 {
 pub struct Rows {
     file: SpooledTempFile,
     buffer: Vec<u8>,
-    count: usize,
+    /// Bytes in the file.
+    spilled: u64,
 }
 
 impl Default for Rows {
     fn default() -> Rows {
-        Rows { file: SpooledTempFile::new(MEMORY_MAX), buffer: Vec::new(), count: 0 }
+        Rows { file: SpooledTempFile::new(MEMORY_MAX), buffer: Vec::new(), spilled: 0 }
     }
 }
 
@@ -154,17 +155,15 @@ impl Rows {
         let mut writer = RowWriter(&mut self.buffer);
         writer.row(columns);
         fill(&mut writer);
-        self.count += 1;
         if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
     }
 
     /// Adds rows that were written elsewhere.
     pub fn append(&mut self, mut other: Rows) -> std::io::Result<()> {
-        self.count += other.count;
-        if other.file.stream_position()? > 0 {
+        if other.spilled > 0 {
             self.spill()?;
             other.file.seek(SeekFrom::Start(0))?;
-            std::io::copy(&mut other.file, &mut self.file)?;
+            self.spilled += std::io::copy(&mut other.file, &mut self.file)?;
         }
         self.buffer.extend_from_slice(&other.buffer);
         if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
@@ -173,16 +172,26 @@ impl Rows {
     /// Adds one row that `write` lays out in COPY form.
     pub fn add_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> std::io::Result<()> {
         write(&mut self.buffer);
-        self.count += 1;
         if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.bytes() == 0
+    }
+
+    /// Length of all rows.
+    pub fn bytes(&self) -> u64 {
+        self.spilled + self.buffer.len() as u64
+    }
+
+    /// The rows themselves, as long as they are in memory.
+    pub fn few(&self) -> Option<&[u8]> {
+        (self.spilled == 0).then_some(&*self.buffer)
     }
 
     fn spill(&mut self) -> std::io::Result<()> {
         self.file.write_all(&self.buffer)?;
+        self.spilled += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
@@ -190,7 +199,7 @@ impl Rows {
     /// Sends every row through a COPY statement.
     pub async fn copy_into(mut self, client: &Client, statement: &str) -> Result<(), CopyError> {
         let mut copy = Copy::start(client, statement).await?;
-        if self.file.stream_position()? > 0 {
+        if self.spilled > 0 {
             self.file.seek(SeekFrom::Start(0))?;
             loop {
                 let mut chunk = vec![0; CHUNK];

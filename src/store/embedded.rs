@@ -63,7 +63,33 @@ pub struct Embedded {
     _lock: File,
 }
 
+/// What a start would work with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect {
+    /// Folder of the server's binaries and their major version.
+    pub binaries: PathBuf,
+    pub major: u32,
+    /// There is a cluster already.
+    pub has_cluster: bool,
+}
+
 impl Embedded {
+    /// Says what [`Embedded::start`] in `dir` would work with; makes and changes nothing.
+    ///
+    /// # Errors
+    /// Why it would be refused: no binaries or account, a folder out of the account's reach, too long a path.
+    pub fn prospect(dir: &Path) -> Result<Prospect, Fault> {
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
+        let account = Account::for_server()?;
+        check_socket_path(&dir.join("run"))?;
+        let nearest = dir.ancestors().find(|folder| folder.is_dir()).unwrap_or(&dir);
+        // A folder of ours that a start will still make or hand over says nothing about its reach.
+        account.check_reach(if dir.is_dir() { nearest.parent().unwrap_or(nearest) } else { nearest })?;
+        let cluster = dir.join("cluster");
+        let binaries = Binaries::find(&cluster)?;
+        Ok(Prospect { major: binaries.major, binaries: binaries.dir, has_cluster: cluster.exists() })
+    }
+
     /// Starts the server and returns when it takes connections; makes the cluster first if there is none.
     ///
     /// Blocks for about a second on first use and 0.1 s later on. The server is forked from a

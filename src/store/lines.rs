@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use super::copy::RowWriter;
+use super::table::Table;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead};
 
 /// Which table a packet's lines go to.
@@ -14,15 +15,20 @@ pub enum LineTable {
     Employee,
 }
 
-const HEAD: &str = "packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, levy_no, receipt_no, insurance, \
-    employer_no, contribution_month, payment_kind, remitted_on, treasury_on, tax_office, transfer_batch, transferred_at";
+const HEAD: &str = "packet_id bigint, record_index int, detail_key uuid, revoke boolean, detail_no text, pooling_area int, district int, \
+    levy_no text, receipt_no text, insurance insurance_type, employer_no text, contribution_month int, payment_kind payment_kind, \
+    remitted_on date, treasury_on date, tax_office text, transfer_batch text, transferred_at timestamp";
 const HEAD_COLUMNS: i16 = 18;
-const EMPLOYER: &str = "headcount, wages_fen, employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_rate, \
-    employee_paid_fen, late_fee_fen, interest_fen, other_interest_fen, rate_id, medical_fen, long_term_care_fen, underpaid";
+const EMPLOYER: &str = "headcount int, wages_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
+    employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint, \
+    other_interest_fen bigint, rate_id text, medical_fen bigint, long_term_care_fen bigint, underpaid boolean";
 const EMPLOYER_COLUMNS: i16 = 15;
-const EMPLOYEE: &str = "person_no, wage_fen, employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_rate, \
-    employee_paid_fen, late_fee_fen, interest_fen";
+const EMPLOYEE: &str = "person_no text, wage_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
+    employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint";
 const EMPLOYEE_COLUMNS: i16 = 10;
+
+const EMPLOYER_LINE: Table = Table { name: "employer_line", columns: &[HEAD, EMPLOYER] };
+const EMPLOYEE_LINE: Table = Table { name: "employee_line", columns: &[HEAD, EMPLOYEE] };
 
 /// What makes two lines of one number the same: everything the sender states but how it was transferred.
 const SAME_HEAD: &[&str] = &[
@@ -49,19 +55,14 @@ const SAME_HEAD: &[&str] = &[
 
 impl LineTable {
     pub fn name(self) -> &'static str {
-        match self {
-            LineTable::Employer => "employer_line",
-            LineTable::Employee => "employee_line",
-        }
+        self.table().name
     }
 
-    /// `COPY <table> (<columns>) FROM STDIN (FORMAT binary)`, for the table itself or its staging copy.
-    pub fn copy_statement(self, table: &str) -> String {
-        let own = match self {
-            LineTable::Employer => EMPLOYER,
-            LineTable::Employee => EMPLOYEE,
-        };
-        format!("COPY {table} ({HEAD}, {own}) FROM STDIN (FORMAT binary)")
+    pub(super) fn table(self) -> &'static Table {
+        match self {
+            LineTable::Employer => &EMPLOYER_LINE,
+            LineTable::Employee => &EMPLOYEE_LINE,
+        }
     }
 
     /// SQL that says whether the rows `a` and `b` state the same.

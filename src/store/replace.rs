@@ -1,7 +1,7 @@
 //! A packet that takes an earlier one's place (SFCF=1): the earlier one's effects are reversed.
 //!
 //! Lines stay as evidence, postings are reversed by a further entry, deliveries that were never
-//! attempted are superseded and all others get a reversal behind them.
+//! attempted, or that the partner refused, are superseded; all others get a reversal behind them.
 
 use super::collect::{PostError, Posting};
 use super::fault;
@@ -38,7 +38,8 @@ const REVERSE_POSTINGS: &str = "
 
 const SUPERSEDE_DELIVERIES: &str = "
     UPDATE delivery SET state = 'superseded', settled_at = now()
-    WHERE packet_id = $1 AND NOT reversal AND state = 'ready' AND attempt_no = 0";
+    WHERE packet_id = $1 AND NOT reversal
+      AND (state = 'ready' AND attempt_no = 0 OR state = 'dead' AND outcome = 'rejected')";
 
 const REVERSE_DELIVERIES: &str = "
     INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)

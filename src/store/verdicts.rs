@@ -49,6 +49,18 @@ pub struct Original {
     pub treasury_on: Date,
 }
 
+/// A line taken back by a record of the packet being posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// The revoking record.
+    pub record: i32,
+    /// The line taken back.
+    pub packet_id: i64,
+    pub record_index: i32,
+    /// What the revocation brings: the negated original.
+    pub paid: Paid,
+}
+
 impl Posting {
     /// Makes the staging table for such lines.
     pub async fn make_staging(&self, table: LineTable) -> Result<(), PostError> {
@@ -71,8 +83,8 @@ impl Posting {
     }
 
     /// Marks the lines this packet takes back; fails when another packet was faster.
-    pub async fn mark_revoked(&self, table: LineTable, by: i64, lines: &[(i64, i32)]) -> Result<(), PostError> {
-        let (packets, records): (Vec<i64>, Vec<i32>) = lines.iter().copied().unzip();
+    pub async fn mark_revoked(&self, table: LineTable, by: i64, lines: &[Revoked]) -> Result<(), PostError> {
+        let (packets, records): (Vec<i64>, Vec<i32>) = lines.iter().map(|line| (line.packet_id, line.record_index)).unzip();
         let sql = format!(
             "UPDATE {} AS line SET revoked_by = $1 FROM unnest($2::bigint[], $3::int[]) AS gone (packet_id, record_index) \
              WHERE line.packet_id = gone.packet_id AND line.record_index = gone.record_index AND line.revoked_by IS NULL AND NOT line.superseded",
@@ -80,6 +92,22 @@ impl Posting {
         );
         let marked = self.client().execute(&sql, &[&by, &packets, &records]).await?;
         if marked == lines.len() as u64 { Ok(()) } else { Err(PostError::DetailTaken) }
+    }
+
+    /// Queues the revocations for a destination that was told of the originals, each under its
+    /// original's ordering key, so that it never arrives first. `fen` is what each brings it.
+    pub async fn queue_revocations(&self, by: i64, destination: &str, lines: &[Revoked], fen: &[i64]) -> Result<(), PostError> {
+        let records: Vec<i32> = lines.iter().map(|line| line.record).collect();
+        let (packets, originals): (Vec<i64>, Vec<i32>) = lines.iter().map(|line| (line.packet_id, line.record_index)).unzip();
+        // The default id is above any given out before, so within the key it comes after the original.
+        let sql = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, lines, fen)
+            SELECT d.destination, d.message, d.ordering_key, $1, gone.record, gone.record, 1, gone.fen
+            FROM unnest($3::int[], $4::bigint[], $5::int[], $6::bigint[]) AS gone (record, packet_id, original, fen)
+            JOIN delivery d ON d.packet_id = gone.packet_id AND gone.original BETWEEN d.first_record AND d.last_record
+                AND d.destination = $2 AND NOT d.reversal
+            WHERE gone.fen <> 0 ORDER BY gone.record";
+        self.client().execute(sql, &[&by, &destination, &records, &packets, &originals, &fen]).await?;
+        Ok(())
     }
 }
 

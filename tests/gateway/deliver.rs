@@ -131,3 +131,31 @@ async fn a_second_instance_finishes_what_a_dead_one_left_behind() {
     assert_eq!(all.core.totals().fen, Fen(MEDICAL));
     assert_eq!(all.core.tally().deliveries, 1, "asked about, not sent again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_waits_behind_the_line_it_takes_back() {
+    let all = Counterparts::start().await;
+    all.core.will([Refuse("-9".into())]);
+    all.gateway.send(Packet::employers("P1", [Line::employer("1"), Line::employer("2")])).await;
+    all.until("SELECT count(*) FROM delivery WHERE state = 'dead'", "1").await;
+    all.gateway.send(Packet::employers("P2", [Line::employer("1").with("AAA321", "2"), Line::employer("3")])).await;
+    all.until("SELECT count(*) FROM delivery WHERE destination = 'ltc-system' AND state = 'delivered'", "3").await;
+    all.until("SELECT fen FROM delivery WHERE destination = 'medical-core' AND state = 'delivered'", &MEDICAL.to_string()).await;
+    assert_eq!(all.core.totals().fen, Fen(MEDICAL), "line 3 only: the core never hears of a revocation of what it does not have");
+    let dead = all.gateway.value("SELECT delivery_id FROM delivery WHERE state = 'dead'").await.parse().expect("an id");
+    assert!(decide(all.gateway.running.gateway.store.pool(), dead, Decision::Retry).await.expect("the database answers"));
+    all.settled().await;
+    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 * MEDICAL), Fen(2 * CARE)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replacing_a_packet_closes_what_a_partner_refused_of_it() {
+    let all = Counterparts::start().await;
+    all.core.will([Refuse("-9".into())]);
+    all.gateway.send(one()).await;
+    all.settled().await;
+    all.gateway.send(Packet::employers("P1", [Line::employer("2")]).replacing()).await;
+    all.settled().await;
+    assert_eq!(all.gateway.value("SELECT count(*) FROM delivery WHERE state = 'dead'").await, "0");
+    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(MEDICAL), Fen(CARE)));
+}

@@ -39,7 +39,7 @@ pub async fn database() -> tokio_postgres::Config {
     let (client, connection) = SERVER.0.connection("postgres").connect(tokio_postgres::NoTls).await.expect("a connection");
     tokio::spawn(connection);
     // Copying a template needs it to itself, and tests run in parallel.
-    client.batch_execute(&format!("SELECT pg_advisory_lock(1)")).await.expect("the lock");
+    client.batch_execute("SELECT pg_advisory_lock(1)").await.expect("the lock");
     client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template_ltcgw STRATEGY FILE_COPY")).await.expect("a fresh database");
     SERVER.0.connection(&name)
 }

@@ -36,6 +36,7 @@ impl Compiler<'_> {
             self.find(&block.get_ref().message, format!("{} requires fields that are not mapped: {}", spec.name, missing.join(", ")));
         }
         rows.rules.sort_by_key(|rule| rule.field);
+        keep_private(&mut rows.rules);
         if matches!(frame.format, Format::Json | Format::Ndjson) {
             self.no_attributes(block.get_ref());
         }
@@ -161,5 +162,14 @@ impl Compiler<'_> {
         for path in paths.into_iter().filter(|path| path.get_ref().contains('@')) {
             self.find(path, format!("`{}` names an attribute; JSON has none", path.get_ref()));
         }
+    }
+}
+
+/// An element that one field keeps private is private for every field that reads it.
+fn keep_private(rules: &mut [Rule]) {
+    let columns = |rule: &Rule| rule.columns.iter().chain(&rule.agrees_with).copied().collect::<Vec<u16>>();
+    let private: Vec<u16> = rules.iter().filter(|rule| rule.private).flat_map(columns).collect();
+    for rule in rules {
+        rule.private |= columns(rule).iter().any(|column| private.contains(column));
     }
 }

@@ -99,6 +99,6 @@ impl Endpoint {
                 }
             }
         }
-        PacketRefusal { kind: stop.kind, element: stop.element, reason: stop.reason, head: Box::new(head) }
+        PacketRefusal { kind: stop.kind, element: stop.element.map(String::into_boxed_str), reason: stop.reason, head }
     }
 }

@@ -6,7 +6,7 @@
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{PostError, Posting};
+use super::PostError;
 use crate::error::{Fault, Stage};
 use crate::store::Store;
 use crate::store::collect::PacketRows;
@@ -73,14 +73,7 @@ async fn commit(store: &Store, members: Vec<PacketRows>) -> Result<(), PostError
     for rows in members {
         all.append(rows)?;
     }
-    let posting = Posting::begin(store).await?;
-    match posting.write(all).await {
-        Ok(()) => posting.commit().await,
-        Err(error) => {
-            posting.rollback().await;
-            Err(error)
-        }
-    }
+    store.write_packets(all).await
 }
 
 fn same(outcome: &Result<(), PostError>) -> Result<(), PostError> {

@@ -17,7 +17,7 @@ use crate::model::{Fen, FieldId, Record};
 use crate::store::collect::Counts;
 use crate::store::copy::{CHUNK, Rows};
 use crate::store::lines::{LineTable, employee_row, employer_row};
-use crate::store::verdicts::{Fact, Finding, Original};
+use crate::store::verdicts::{Fact, Finding, Original, Revoked};
 
 /// What a reading needs to know.
 pub struct Reading<'a> {
@@ -62,8 +62,7 @@ pub struct Tally {
     pub listed: Vec<ListedRefusal>,
     pub runs: Rows,
     pub ranges: Vec<Range>,
-    /// Lines taken back: their packet and record.
-    pub revoked: Vec<(i64, i32)>,
+    pub revoked: Vec<Revoked>,
 }
 
 /// A refused line as a receipt shows it.
@@ -211,7 +210,7 @@ impl<'a> State<'a> {
             line.head.district = original.district;
             line.head.contribution_month = original.contribution_month;
             line.rate_id = &original.rate_id;
-            self.tally.revoked.push((original.packet_id, original.record_index));
+            self.tally.revoked.push(revoked(line.head.record_index, original, line.paid));
         }
         sink.row(|buffer| employer_row(buffer, id, key, &line))?;
         self.post(&line)?;
@@ -226,7 +225,7 @@ impl<'a> State<'a> {
         }
         match self.verdict(line.head.record_index, line.head.revoke, line_field(LineTable::Employee))? {
             Verdict::Post(None) => {}
-            Verdict::Post(Some(original)) => self.tally.revoked.push((original.packet_id, original.record_index)),
+            Verdict::Post(Some(original)) => self.tally.revoked.push(revoked(line.head.record_index, original, Paid::default())),
             Verdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
             Verdict::Refuse(fault) => return Ok(Err(fault)),
         }
@@ -247,6 +246,9 @@ impl<'a> State<'a> {
         let district = District::parse(&format!("{:06}", line.head.district)).ok_or_else(too_much)?;
         for (fund, amount) in [(Fund::Medical, paid.medical), (Fund::LongTermCare, paid.long_term_care)] {
             self.tally.totals.add(district, line.head.contribution_month, fund, (Source::EmployerPaid, amount)).map_err(|_| too_much())?;
+        }
+        if line.head.revoke {
+            return Ok(()); // told behind its original, not with this packet's other lines
         }
         self.ranges.add(line.head.record_index, paid).ok_or_else(too_much)
     }
@@ -368,6 +370,10 @@ fn takes_back(paid: &mut Paid, original: &Original) -> Result<(), LineFault> {
     }
     *paid = undone;
     Ok(())
+}
+
+fn revoked(record: i32, original: &Original, paid: Paid) -> Revoked {
+    Revoked { record, packet_id: original.packet_id, record_index: original.record_index, paid }
 }
 
 fn line_field(table: LineTable) -> FieldId {

@@ -50,8 +50,8 @@ impl Replier<'_> {
     /// The receipt of a packet that was taken, with the lines that were not.
     pub fn taken(&self, counts: Counts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
         let message = match (counts.refused, counts.duplicate) {
-            (0, 0) => "成功".to_string(),
-            (refused, duplicate) => format!("成功；退回 {refused} 条，重复 {duplicate} 条"),
+            (0, 0) => "成功 accepted".to_string(),
+            (refused, duplicate) => format!("成功 accepted；退回 refused {refused}，重复 duplicate {duplicate}"),
         };
         let shown = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate };
         let reply = self.reply(200, message, shown, refused)?;

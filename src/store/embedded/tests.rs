@@ -1,3 +1,5 @@
+//! Real servers in throwaway folders: what survives, what is refused, who ends with whom.
+
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -95,6 +97,17 @@ fn a_wrong_setting_is_reported_in_the_servers_words() {
     options.settings.push(("shared_bufers".into(), "1GB".into()));
     let fault = Embedded::start(&options).unwrap_err();
     assert!(fault.text.contains("shared_bufers"), "{fault}");
+}
+
+#[test]
+fn a_prospect_makes_nothing_and_sees_the_cluster_once_there_is_one() {
+    let dir = folder();
+    let options = Options::throwaway(dir.path().join("deep/pg"));
+    assert!(!Embedded::prospect(&options.dir).unwrap().has_cluster);
+    assert!(!dir.path().join("deep").exists());
+    Embedded::start(&options).unwrap().stop();
+    let prospect = Embedded::prospect(&options.dir).unwrap();
+    assert!(prospect.has_cluster && prospect.major >= 15 && prospect.binaries.join("initdb").is_file());
 }
 
 #[test]

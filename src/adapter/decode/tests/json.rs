@@ -121,3 +121,12 @@ fn a_line_of_ndjson_has_at_most_256_kibibytes() {
     assert!(decode(&stream(), &sized(max + 1)).is_err());
     assert!(decode(&stream(), &sized(max * 4)).unwrap_err().reason.contains("a single text, tag or line is longer than 262144 bytes"));
 }
+
+#[test]
+fn an_element_that_is_private_for_one_field_is_private_for_all() {
+    let endpoint = endpoint(|text| text.replace("receipt_no = { from = \"receipt_no\" }", "receipt_no = { from = \"detail_no\", max = 2, private = true }"));
+    let refusal = decode(&endpoint, &document(&detail("1"))).unwrap().remove(0).unwrap_err();
+    assert_eq!((refusal.element.as_str(), refusal.content, refusal.reason.as_str()), ("detail_no", None, "has 3 characters; at most 2 are taken"));
+    let long = document(&detail("1").replace("D-1", &"D".repeat(41)));
+    assert_eq!(decode(&endpoint, &long).unwrap().remove(0).unwrap_err().content, None);
+}

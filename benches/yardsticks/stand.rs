@@ -1,0 +1,154 @@
+//! What both sides of a ratio stand on: one PostgreSQL, psql beside it, the gateway as its own process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ltcgw::sandbox::stage::{Scene, Stage};
+use ltcgw::store::embedded::{Embedded, Options};
+use tempfile::TempDir;
+
+use crate::Done;
+
+const DATABASE: &str = "ltcgw";
+/// Tables a packet leaves rows in. The journal refuses TRUNCATE, so its guard is taken off for it.
+const EMPTY: &str = "SET session_replication_role = replica; TRUNCATE packet, packet_refusal, line_refusal, employer_line, employee_line, employee_run, \
+    entry, posting, delivery, attempt; RESET session_replication_role; VACUUM; CHECKPOINT;";
+
+/// A running PostgreSQL, durable as in production, and a configuration folder.
+pub struct Stand {
+    server: Embedded,
+    stage: Stage,
+    partner_port: u16,
+    pub dir: TempDir,
+}
+
+/// The gateway in a process of its own; ended when dropped.
+pub struct Gateway {
+    process: Child,
+}
+
+impl Stand {
+    pub fn new() -> Done<Stand> {
+        let dir = TempDir::with_prefix("ltcgw-bench-")?;
+        // The server's account must be able to reach its cluster.
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let server = Embedded::start(&Options::durable(dir.path().join("postgres")))?;
+        let (partner_port, operator_port) = (free_port()?, free_port()?);
+        let url = format!("postgres://postgres@{}/{DATABASE}", server.socket_dir().display().to_string().replace('/', "%2F"));
+        let stage = Scene::new(env!("CARGO_MANIFEST_DIR"), dir.path().join("stage"))?
+            .edit("partner = \"127.0.0.1:0\"", &format!("partner = \"127.0.0.1:{partner_port}\""))
+            .edit("operator = \"127.0.0.1:0\"", &format!("operator = \"127.0.0.1:{operator_port}\""))
+            .edit("# url = \"postgres://ltcgw@db.example:5432/ltcgw?sslmode=require\"", &format!("url = \"{url}\""))
+            .edit("requests_per_second = 200", "requests_per_second = 1000000")
+            .edit("burst = 400", "burst = 1000000")
+            .build()?;
+        let stand = Stand { server, stage, partner_port, dir };
+        stand.psql_in("postgres", &[&format!("CREATE DATABASE {DATABASE}")])?;
+        Ok(stand)
+    }
+
+    /// Starts the gateway and waits until it listens.
+    pub fn gateway(&self) -> Done<Gateway> {
+        let log = std::fs::File::create(self.dir.path().join("gateway.log"))?;
+        let process = Command::new(env!("CARGO_BIN_EXE_ltcgw"))
+            .args(["serve", "--config"])
+            .arg(&self.stage.config_dir)
+            .env("LTCGW_LOG", "warn")
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let mut gateway = Gateway { process };
+        let start = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.partner_port)).is_err() {
+            if gateway.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(30) {
+                let log = std::fs::read_to_string(self.dir.path().join("gateway.log")).unwrap_or_default();
+                return Err(format!("the gateway did not start: {log}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(gateway)
+    }
+
+    pub fn partner_port(&self) -> u16 {
+        self.partner_port
+    }
+
+    /// Folder of certificates.
+    pub fn pki(&self) -> &Path {
+        &self.stage.pki
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Empties every table and lets PostgreSQL come to rest, so that each turn begins alike.
+    pub fn empty(&self) -> Done {
+        self.psql(&EMPTY.split_inclusive(';').map(str::trim).filter(|sql| !sql.is_empty()).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Runs statements in psql; what it prints.
+    pub fn psql(&self, statements: &[&str]) -> Done<String> {
+        self.psql_in(DATABASE, statements)
+    }
+
+    fn psql_in(&self, database: &str, statements: &[&str]) -> Done<String> {
+        let mut command = self.tool("psql");
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database]);
+        for statement in statements {
+            command.args(["-c", statement]);
+        }
+        output(&mut command)
+    }
+
+    /// Runs a pgbench script; what it prints.
+    pub fn pgbench(&self, arguments: &[&str]) -> Done<String> {
+        output(self.tool("pgbench").args(arguments).arg(DATABASE))
+    }
+
+    /// A client program of PostgreSQL, told where the server is.
+    fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.env("PGHOST", self.server.socket_dir()).env("PGUSER", "postgres").stdin(Stdio::null());
+        command
+    }
+}
+
+impl Gateway {
+    /// Most memory the process ever held (VmHWM), in MB of a million bytes.
+    pub fn peak_megabytes(&self) -> Done<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc")?;
+        let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes * 1024.0 / 1e6)
+    }
+
+    /// Processor seconds it has used.
+    pub fn processor_seconds(&self) -> Done<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+        Ok(ticks / 100.0)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.process.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.process.wait();
+    }
+}
+
+fn output(command: &mut Command) -> Done<String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn free_port() -> Done<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

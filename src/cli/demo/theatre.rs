@@ -1,0 +1,140 @@
+//! Everything that runs during the demo, in the order it starts, and how it ends.
+//!
+//! The counterparts misbehave a little on purpose, so that what the gateway does about it shows.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::place::Place;
+use super::{Seconds, progress};
+use crate::adapter::capability::sm2_sorted_fields::PrivateKey;
+use crate::error::{Fault, Stage as Step};
+use crate::sandbox::partners::{Behaviour, Options, Simulated, Tls};
+use crate::sandbox::stage::{Scene, Stage};
+use crate::service::Running;
+use crate::store::Connection;
+use crate::store::embedded::{self, Embedded};
+
+/// Partner names of the shipped configuration.
+pub(super) const TAX_BUREAU: &str = "nanning-tax";
+pub(super) const MEDICAL_CORE: &str = "medical-core";
+pub(super) const LTC_SYSTEM: &str = "ltc-system";
+/// Requests a second the simulated partners take; the shipped partners.toml promises to send no more.
+pub(super) const REQUESTS_PER_SECOND: u32 = 50;
+/// Largest input of the medical core (characters), as in the NHSA interface.
+const INPUT_CHARS_MAX: usize = 40_000;
+/// Lines of which an input stays below that.
+const RECORDS_MAX: u32 = 80;
+/// How long an answer of the medical core is waited for; an unknown outcome is asked about after that.
+const DEADLINE_SECONDS: u32 = 5;
+
+/// What runs.
+#[derive(Default)]
+pub(super) struct Theatre {
+    embedded: Option<Embedded>,
+    counterparts: Option<Counterparts>,
+    stage: Option<Stage>,
+    running: Option<Running>,
+}
+
+/// Those we deliver to.
+pub(super) struct Counterparts {
+    pub core: Simulated,
+    pub ltc: Simulated,
+}
+
+impl Theatre {
+    /// Starts everything, telling each step.
+    pub async fn build(&mut self, project: &Path, place: &Place, seconds: &mut Seconds) -> Result<(), Fault> {
+        let doing = progress::doing("making a PostgreSQL cluster and starting it");
+        // Blocks for a second, on purpose: nothing else is to be done, and it cannot be left half-started.
+        let embedded = self.embedded.insert(Embedded::start(&embedded::Options::durable(place.dir().join("data/postgres")))?);
+        let database = embedded.database("ltcgw").await?;
+        let took = seconds.since("postgresql", doing.start);
+        drop(doing);
+        progress::step("PostgreSQL, a cluster of its own, durable (fsync on)", took);
+
+        let start = Instant::now();
+        let mut scene = Scene::new(project, place.dir())?
+            .edit("records_max = 500\ndeadline_seconds = 30 ", &format!("records_max = {RECORDS_MAX}\ndeadline_seconds = {DEADLINE_SECONDS} "));
+        let counterparts = self.counterparts.insert(Counterparts::start(&scene)?);
+        (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());
+        let ports = format!("medical core (医保核心) {}, LTC system (长护险系统) {}", port(&scene.medical_core), port(&scene.ltc_system));
+        progress::step(&ports, seconds.since("counterparts", start));
+
+        let start = Instant::now();
+        let stage = self.stage.insert(scene.build()?);
+        progress::step("configuration, throwaway CA and a certificate for each partner and direction", seconds.since("pki", start));
+
+        let start = Instant::now();
+        let running = self.running.insert(stage.start(Connection::local(database)).await?);
+        let listeners = format!("gateway: partners {}, operator {}", running.server.partner, running.server.operator);
+        progress::step(&listeners, seconds.since("gateway", start));
+        Ok(())
+    }
+
+    pub fn running(&self) -> Result<&Running, Fault> {
+        self.running.as_ref().ok_or_else(not_built)
+    }
+
+    pub fn stage(&self) -> Result<&Stage, Fault> {
+        self.stage.as_ref().ok_or_else(not_built)
+    }
+
+    pub fn counterparts(&self) -> Result<&Counterparts, Fault> {
+        self.counterparts.as_ref().ok_or_else(not_built)
+    }
+
+    pub fn embedded(&self) -> Result<&Embedded, Fault> {
+        self.embedded.as_ref().ok_or_else(not_built)
+    }
+
+    /// Where the tax bureau sends its packets.
+    pub fn packets_url(&self) -> Result<String, Fault> {
+        Ok(format!("https://localhost:{}/tax/v1/packets", self.running()?.server.partner.port()))
+    }
+
+    /// Names of the partners delivered to.
+    pub fn destinations(&self) -> Vec<String> {
+        let names = self.running.iter().flat_map(|running| running.worker().status());
+        names.map(|status| status.destination).collect()
+    }
+
+    /// Stops everything in order: no new packets, what is under way finished, then the counterparts, then PostgreSQL.
+    pub async fn close(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        if let Some(counterparts) = self.counterparts.take() {
+            counterparts.core.stop().await;
+            counterparts.ltc.stop().await;
+        }
+        if let Some(embedded) = self.embedded.take() {
+            // Fails only when stopping panicked; the server ends with this process in any case.
+            let _ = tokio::task::spawn_blocking(move || embedded.stop()).await;
+        }
+    }
+}
+
+impl Counterparts {
+    fn start(scene: &Scene) -> Result<Counterparts, Fault> {
+        let server = scene.authority.server(&["localhost", "127.0.0.1"])?;
+        let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
+        let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| Fault::operator(Step::Config, format!("the demo's SM2 key: {error}")))?;
+        let limited = Options { requests_per_second: Some(REQUESTS_PER_SECOND), ..Options::default() };
+        let core = Options { sm2_public_hex: Some(key.public_hex()), chars_max: Some(INPUT_CHARS_MAX), ..limited.clone() };
+        let counterparts = Counterparts { core: Simulated::core(&tls, core)?, ltc: Simulated::ltc(&tls, limited)? };
+        // Each takes a batch and breaks off its answer once, and once asks to wait.
+        counterparts.core.will([Behaviour::Accept, Behaviour::AcceptThenClose, Behaviour::TooMany(1)]);
+        counterparts.ltc.will([Behaviour::AcceptThenClose, Behaviour::Unavailable(Some(1))]);
+        Ok(counterparts)
+    }
+}
+
+fn port(url: &str) -> &str {
+    url.rsplit_once(':').map_or(url, |(_, port)| port)
+}
+
+fn not_built() -> Fault {
+    Fault::operator(Step::Config, "the demo is not built yet")
+}

@@ -1,0 +1,76 @@
+//! Certificates, keys and the revocation list: readable, belonging together, and for how long.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::days_until;
+use super::sheet::Sheet;
+use crate::config::{Config, Tls};
+use crate::link::certificate::{Facts, all_facts};
+use crate::link::{TrustState, certificate_facts};
+
+/// Days before an end that a person should act.
+const DAYS_LEFT_MIN: i64 = 30;
+/// Days before a revocation list must be replaced that a person should act; lists live shorter.
+const LIST_DAYS_LEFT_MIN: i64 = 3;
+
+pub(super) fn look(sheet: &mut Sheet, config: &Config) {
+    let tls = &config.gateway.tls;
+    match certificate_facts(&tls.certificate) {
+        Ok(facts) => {
+            let names: Vec<&str> = facts.sans.iter().map(|name| name.text()).collect();
+            expiry(sheet, "server certificate", &facts, &format!("for {}", names.join(", ")), "get a new one from its authority");
+        }
+        Err(fault) => sheet.bad("server certificate", fault.text, "trial certificates: ltcgw pki init"),
+    }
+    readers(sheet, "server key", &tls.key);
+    match all_facts(&tls.client_ca) {
+        Ok(authorities) => {
+            for facts in authorities {
+                expiry(sheet, "client authority", &facts, &format!("`{}`", facts.subject), "its clients will be refused; get its new certificate");
+            }
+        }
+        Err(fault) => sheet.bad("client authority", fault.text, ""),
+    }
+    together(sheet, tls, config);
+}
+
+/// Key and certificate belong together, the revocation lists fit the authorities.
+fn together(sheet: &mut Sheet, tls: &Tls, config: &Config) {
+    if [&tls.certificate, &tls.client_ca].iter().any(|path| certificate_facts(path).is_err()) {
+        return; // Said above.
+    }
+    match TrustState::load(tls, &config.partners) {
+        Err(fault) => sheet.bad("mutual TLS", fault.text, ""),
+        Ok(trust) => match trust.crl_expires_at() {
+            None => sheet.note("revocation list", "none is configured: a revoked client certificate stays good", "name one as [tls] crl in gateway.toml"),
+            Some(until) if days_until(until) < LIST_DAYS_LEFT_MIN => {
+                let text = format!("must be replaced in {} days ({until}); every client is refused after that", days_until(until));
+                sheet.note("revocation list", text, "fetch the current one from the authority");
+            }
+            Some(until) => sheet.good("revocation list", format!("good for {} days", days_until(until))),
+        },
+    }
+}
+
+/// A line about a certificate's end.
+pub(super) fn expiry(sheet: &mut Sheet, what: &str, facts: &Facts, whose: &str, todo: &str) {
+    let left = days_until(facts.not_after);
+    if facts.not_before > jiff::Timestamp::now() {
+        sheet.bad(what, format!("{whose}: not valid before {}", facts.not_before), "check this machine's clock, or wait");
+    } else if left < 0 {
+        sheet.bad(what, format!("{whose}: expired {}", facts.not_after), todo);
+    } else if left < DAYS_LEFT_MIN {
+        sheet.note(what, format!("{whose}: expires in {left} days ({})", facts.not_after), todo);
+    } else {
+        sheet.good(what, format!("{whose}: good for {left} days"));
+    }
+}
+
+/// A note when others may read a key or secret.
+pub(super) fn readers(sheet: &mut Sheet, what: &str, path: &Path) {
+    let Ok(found) = std::fs::metadata(path) else { return }; // Said where it is used.
+    if found.permissions().mode() & 0o004 != 0 {
+        sheet.note(what, format!("{} can be read by every account", path.display()), format!("chmod o-r {}", path.display()));
+    }
+}

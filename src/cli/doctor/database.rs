@@ -1,0 +1,55 @@
+//! PostgreSQL: can it be reached or started, is it new enough, which schema is in it.
+
+use super::sheet::Sheet;
+use crate::config::Config;
+use crate::service;
+use crate::store::embedded::Embedded;
+use crate::store::inspect::{Inspected, MAJOR_MIN, Schema, inspect};
+
+pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
+    let given = config.gateway.database.url.is_some();
+    let connection = match service::beside(config) {
+        Ok(connection) => connection,
+        Err(fault) if given => return sheet.bad("database", fault.text, ""),
+        Err(_) => return embedded(sheet, config),
+    };
+    match inspect(connection).await {
+        Ok(found) => {
+            let whose = if given { "the server at [database] url" } else { "the embedded server of a gateway that runs now" };
+            answers(sheet, &found, whose);
+        }
+        Err(fault) if given => sheet.bad("database", fault.text, ""),
+        // A socket without a server: left by a gateway that was killed.
+        Err(_) => embedded(sheet, config),
+    }
+}
+
+/// No server runs: would one?
+fn embedded(sheet: &mut Sheet, config: &Config) {
+    let dir = config.gateway.data_dir.join("postgres");
+    match Embedded::prospect(&dir) {
+        Err(fault) => sheet.bad("database", fault.text, ""),
+        Ok(found) => {
+            let cluster = if found.has_cluster { "starts on its data" } else { "makes its data" };
+            sheet.good("database", format!("embedded PostgreSQL {} from {} {cluster} in {}", found.major, found.binaries.display(), dir.display()));
+        }
+    }
+}
+
+fn answers(sheet: &mut Sheet, found: &Inspected, whose: &str) {
+    let server = format!("PostgreSQL {}, {whose}", found.major);
+    if found.major < MAJOR_MIN {
+        return sheet.bad("database", server, format!("PostgreSQL {MAJOR_MIN} or later is needed"));
+    }
+    match found.schema {
+        Schema::Absent => sheet.good("database", format!("{server}: no schema yet, made at the first start")),
+        Schema::Current { has } => sheet.good("database", format!("{server}: schema {has}, up to date")),
+        Schema::Older { has, needs } => {
+            sheet.note("database", format!("{server}: schema {has}; the next start brings it to {needs}"), "back it up first; ltcgw migrate does it alone");
+        }
+        Schema::Foreign { has, needs } => {
+            let text = format!("{server}: schema {has} was made by another version of the gateway or changed by hand; this one knows {needs}");
+            sheet.bad("database", text, "use the version that made it, or a database of its own");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The lines doctor prints: a mark, what was looked at, what was found, what to do.
+
+use crate::cli::table::width;
+
+/// Columns a line takes at most.
+const COLUMNS: usize = 120;
+
+/// What doctor found.
+#[derive(Debug, Default)]
+pub struct Sheet {
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    mark: Mark,
+    what: String,
+    detail: String,
+    todo: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Good,
+    Note,
+    Bad,
+}
+
+impl Mark {
+    fn sign(self) -> &'static str {
+        match self {
+            Mark::Good => "✔",
+            Mark::Note => "!",
+            Mark::Bad => "✘",
+        }
+    }
+}
+
+impl Sheet {
+    /// In order.
+    pub fn good(&mut self, what: &str, detail: impl Into<String>) {
+        self.add(Mark::Good, what, detail.into(), String::new());
+    }
+
+    /// Works, but wants attention.
+    pub fn note(&mut self, what: &str, detail: impl Into<String>, todo: impl Into<String>) {
+        self.add(Mark::Note, what, detail.into(), todo.into());
+    }
+
+    /// Does not work; `todo` may be empty where the detail says it.
+    pub fn bad(&mut self, what: &str, detail: impl Into<String>, todo: impl Into<String>) {
+        self.add(Mark::Bad, what, detail.into(), todo.into());
+    }
+
+    fn add(&mut self, mark: Mark, what: &str, detail: String, todo: String) {
+        self.lines.push(Line { mark, what: what.to_string(), detail, todo });
+    }
+
+    /// Whether anything does not work.
+    pub fn failed(&self) -> bool {
+        self.count(Mark::Bad) > 0
+    }
+
+    fn count(&self, mark: Mark) -> usize {
+        self.lines.iter().filter(|line| line.mark == mark).count()
+    }
+
+    /// All lines and a sentence that sums them up.
+    pub fn render(&self) -> String {
+        let column = self.lines.iter().map(|line| width(&line.what)).max().unwrap_or(0);
+        let indent = " ".repeat(column + 7);
+        let mut text = String::new();
+        let mut last = "";
+        for line in &self.lines {
+            let what = if line.what == last { "" } else { &line.what };
+            last = &line.what;
+            let head = format!("  {}  {what}{}  ", line.mark.sign(), " ".repeat(column - width(what)));
+            text += &wrapped(&head, &line.detail, &indent);
+            if !line.todo.is_empty() {
+                text += &wrapped(&format!("{indent}→ "), &line.todo, &format!("{indent}  "));
+            }
+        }
+        let (bad, notes) = (self.count(Mark::Bad), self.count(Mark::Note));
+        let notes = match notes {
+            0 => String::new(),
+            1 => "; 1 line wants attention".into(),
+            _ => format!("; {notes} lines want attention"),
+        };
+        text += &match bad {
+            0 => format!("\n  ready to serve{notes}\n"),
+            1 => format!("\n  1 problem{notes}\n"),
+            _ => format!("\n  {bad} problems{notes}\n"),
+        };
+        text
+    }
+}
+
+/// `head` and `text` in lines of up to [`COLUMNS`], the later ones indented; words are never broken.
+fn wrapped(head: &str, text: &str, indent: &str) -> String {
+    let mut out = head.to_string();
+    let (mut used, start) = (width(head), width(indent));
+    for (at, word) in text.split_whitespace().enumerate() {
+        if at > 0 && used + 1 + width(word) > COLUMNS && used > start {
+            out += "\n";
+            out += indent;
+            used = start;
+        } else if at > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out += word;
+        used += width(word);
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_show_mark_subject_finding_and_remedy() {
+        let mut sheet = Sheet::default();
+        sheet.good("config", "4 partners");
+        sheet.note("rates", "one key is open", "confirm it");
+        sheet.bad("rates", "a key is missing", "");
+        assert!(sheet.failed());
+        assert_eq!(
+            sheet.render(),
+            "  ✔  config  4 partners\n  !  rates   one key is open\n             → confirm it\n  ✘          a key is missing\n\n  1 problem; 1 line wants attention\n"
+        );
+    }
+
+    #[test]
+    fn long_findings_are_wrapped_between_words_under_their_beginning() {
+        let mut sheet = Sheet::default();
+        sheet.bad("x", "word ".repeat(40), "");
+        let text = sheet.render();
+        assert!(text.lines().all(|line| width(line) <= COLUMNS), "{text}");
+        assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("        word")), "{text}");
+    }
+}

@@ -1,0 +1,84 @@
+//! A partner's entry held against its adapter, secrets and certificate files, before anything starts.
+//!
+//! Reads files only; whether anybody answers is `link::probe`'s business.
+
+use std::collections::BTreeMap;
+
+use crate::adapter::{Adapter, Catalog, Secrets};
+use crate::config::{Outbound, Partner, built_in};
+use crate::error::did_you_mean;
+use crate::ledger::Fund;
+use crate::link::Client;
+
+/// Why a partner's entry cannot work, as safe sentences; empty when it can.
+pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
+    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![catalog.unknown(&partner.adapter)] };
+    let mut problems = Vec::new();
+    for route in partner.inbound.iter().flat_map(|inbound| &inbound.routes) {
+        match built_in(route) {
+            Some(Ok(_)) => continue,
+            Some(Err(known)) => {
+                problems.push(format!(
+                    "route `{route}` is none of the gateway's own; it has {}{}",
+                    known.join(", "),
+                    did_you_mean(route, known.iter().copied())
+                ));
+                continue;
+            }
+            None => {}
+        }
+        let endpoint = route.rsplit('/').next().unwrap_or_default();
+        if adapter.endpoint(endpoint).is_none() {
+            let known: Vec<&str> = adapter.endpoints().iter().map(|endpoint| endpoint.name()).collect();
+            problems.push(format!("route `{route}`: adapter {} has {}{}", adapter.name(), one_of(endpoint, "endpoint", &known), did_you_mean(endpoint, known)));
+        }
+    }
+    if let Some(outbound) = &partner.outbound {
+        problems.extend(outbound_problems(partner, outbound, adapter));
+    }
+    problems
+}
+
+fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) -> Vec<String> {
+    let mut problems = Vec::new();
+    let secrets = match Secrets::load(&partner.secrets) {
+        Ok(secrets) => Some(secrets),
+        Err(findings) => {
+            problems.extend(findings.iter().map(ToString::to_string));
+            None
+        }
+    };
+    for message in &outbound.receives {
+        problems.extend(message_problems(message, adapter, &partner.settings, secrets.as_ref()));
+    }
+    problems.extend(Client::new(outbound).err().map(|fault| fault.text));
+    let mut seen = std::collections::HashSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
+    problems
+}
+
+/// What a message lacks; with it the message that asks about its outcome.
+fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String, String>, secrets: Option<&Secrets>) -> Vec<String> {
+    let Some(outbound) = adapter.outbound(message) else {
+        let known: Vec<&str> = adapter.outbounds().iter().map(|outbound| outbound.message()).collect();
+        return vec![format!("receives: adapter {} has {}{}", adapter.name(), one_of(message, "outbound message", &known), did_you_mean(message, known))];
+    };
+    let mut problems = Vec::new();
+    if outbound.fund().and_then(Fund::of_word).is_none() {
+        let funds: Vec<&str> = Fund::ALL.into_iter().map(Fund::word).collect();
+        problems.push(format!(
+            "receives `{message}`, but adapter {} does not say whose money it is about; add `fund`: one of {}",
+            adapter.name(),
+            funds.join(", ")
+        ));
+    }
+    let inquiry = outbound.inquiry().and_then(|inquiry| adapter.outbound(inquiry));
+    if let Some(secrets) = secrets {
+        problems.extend(std::iter::once(outbound).chain(inquiry).flat_map(|outbound| outbound.check(settings, secrets)));
+    }
+    problems
+}
+
+fn one_of(wanted: &str, what: &str, known: &[&str]) -> String {
+    if known.is_empty() { format!("no {what} at all, so no `{wanted}`") } else { format!("no {what} `{wanted}`; it has {}", known.join(", ")) }
+}

@@ -1,0 +1,71 @@
+//! Metrics that are read where they arise when somebody asks: dispatchers, certificates, memory.
+//!
+//! Labels are names from partners.toml and words of the code; nothing of what partners send.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::link::{TrustState, certificate_facts};
+use crate::server::Refresh;
+use crate::telemetry::{Destination, Metrics, Named, PartnerOutcome};
+use crate::worker::Watcher;
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// What brings the metrics up to date before they are shown.
+pub(super) fn refresher(watcher: Watcher, trust: Arc<TrustState>, config: Arc<Config>) -> Refresh {
+    Arc::new(move |metrics| {
+        dispatchers(&watcher, metrics);
+        certificates(&trust, &config, metrics);
+        metrics.resident_bytes.set(resident_bytes().unwrap_or_default());
+    })
+}
+
+fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
+    for status in watcher.status() {
+        let destination = Destination { destination: status.destination.clone() };
+        metrics.lease_held.get_or_create(&destination).set(i64::from(status.holds_lease));
+        metrics.breaker_open.get_or_create(&destination).set(i64::from(status.breaker_open));
+        metrics.under_way.get_or_create(&destination).set(i64::try_from(status.under_way).unwrap_or(i64::MAX));
+        let figures = &status.figures;
+        let more = [("inquired", figures.inquiries), ("lost", figures.lost)];
+        for (outcome, count) in figures.outcomes.iter().copied().chain(more) {
+            let label = PartnerOutcome { partner: status.destination.clone(), outcome: outcome.into() };
+            let counter = metrics.attempts.get_or_create_owned(&label);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        for (state, count) in [("delivered", figures.delivered), ("dead", figures.dead)] {
+            let label = PartnerOutcome { partner: status.destination.clone(), outcome: state.into() };
+            let counter = metrics.settled.get_or_create_owned(&label);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+}
+
+/// Days left of every certificate whose expiry would stop something; one that cannot be read has none.
+fn certificates(trust: &TrustState, config: &Config, metrics: &Metrics) {
+    let days = |until: jiff::Timestamp| (until.as_second() - jiff::Timestamp::now().as_second()).div_euclid(DAY_SECONDS);
+    let set = |name: &str, until: Option<jiff::Timestamp>| {
+        let label = Named { name: name.into() };
+        match until {
+            Some(until) => drop(metrics.certificate_days.get_or_create(&label).set(days(until))),
+            None => drop(metrics.certificate_days.remove(&label)),
+        }
+    };
+    set("server", trust.server_facts().ok().map(|facts| facts.not_after));
+    set("client_ca", certificate_facts(&config.gateway.tls.client_ca).ok().map(|facts| facts.not_after));
+    set("crl", trust.crl_expires_at());
+    for partner in &config.partners {
+        if let Some(outbound) = &partner.outbound {
+            set(&format!("to_{}", partner.name), certificate_facts(&outbound.certificate).ok().map(|facts| facts.not_after));
+        }
+    }
+}
+
+/// Memory of this process that is in RAM, from /proc/self/statm (proc(5)).
+fn resident_bytes() -> Option<i64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: i64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    pages.checked_mul(page)
+}
