@@ -22,6 +22,9 @@ mod calendar; // entries whose day has come
 mod read; // changes, entries, the registry at one instant
 mod write; // the one transaction that changes the registry
 
+pub use calendar::{Due, Turn};
+pub use read::Designation;
+
 /// The registry's door: reads and writes.
 #[derive(Clone)]
 pub struct Registry {

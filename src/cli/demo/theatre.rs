@@ -56,7 +56,8 @@ impl Theatre {
 
         let start = Instant::now();
         let mut scene = Scene::new(project, place.dir())?
-            .edit("records_max = 500\ndeadline_seconds = 30 ", &format!("records_max = {RECORDS_MAX}\ndeadline_seconds = {DEADLINE_SECONDS} "));
+            .edit("records_per_request = 500", &format!("records_per_request = {RECORDS_MAX}"))
+            .edit("deadline_seconds = 30 ", &format!("deadline_seconds = {DEADLINE_SECONDS} "));
         let counterparts = self.counterparts.insert(Counterparts::start(&scene)?);
         (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());
         let ports = format!("medical core (医保核心) {}, LTC system (长护险系统) {}", port(&scene.medical_core), port(&scene.ltc_system));
