@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::error::{Fault, Finding};
 
 mod adapter; // ltcgw adapter check|test|new|list
+mod backfill; // ltcgw backfill
 mod dead; // ltcgw dead list|show|retry
 mod demo; // ltcgw demo
 mod doctor; // ltcgw doctor
@@ -40,6 +41,8 @@ enum Command {
     Adapter(adapter::Command),
     /// Where a receipt, line or packet came from and went to.
     Trace(trace::Options),
+    /// Tell a destination of the whole registry, behind live changes and under its limits.
+    Backfill(backfill::Options),
     /// Deliveries that need a person.
     #[command(subcommand)]
     Dead(dead::Command),
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => wait(demo::run(&options)),
         Command::Adapter(command) => adapter::run(&command),
         Command::Trace(options) => wait(trace::run(&options)),
+        Command::Backfill(options) => wait(backfill::run(&options)),
         Command::Dead(command) => wait(dead::run(&command)),
         Command::Doctor(dir) => wait(doctor::run(&dir.config)),
         Command::Pki(command) => pki::run(&command),

@@ -13,6 +13,7 @@ use crate::error::{Fault, Stage};
 use crate::ledger::{Fund, RateBook};
 use crate::link::SystemClock;
 use crate::store::Store;
+use crate::store::delivery::EntityQueue;
 
 pub mod clock; // what day it is
 pub mod collect; // a partner's packet becomes posted money
@@ -53,11 +54,16 @@ impl Gateway {
             told.extend(contributions_for(partner, &catalog)?);
         }
         let destinations: Arc<[collect::Destination]> = told.into();
-        let content = Arc::new(contributions::Contributions { store: store.clone(), destinations: destinations.clone() });
+        let told = entities_for(&config.partners, &catalog)?;
+        let registrar = registrar.queueing(EntityQueue { routes: told.routes.clone() });
+        let contributions = contributions::Contributions { store: store.clone(), destinations: destinations.clone() };
+        let entities = entities::Entities { pool: store.dispatch_pool().clone(), keys: registrar.keys.clone(), told };
+        let content = Arc::new(entities::Contents { contributions, entities });
         let mut reached = Vec::new();
         for partner in &config.partners {
             if let Some(entry) = &partner.outbound {
-                reached.push(reach(partner, entry, &catalog, content.clone())?);
+                let destination = reach(partner, entry, &catalog, content.clone())?;
+                reached.push(deliver::Destination { clock: Arc::new(registrar.clock.clone()), ..destination });
             }
         }
         let group = collect::Group::start(&store);
@@ -82,8 +88,9 @@ impl Gateway {
 fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect::Destination>, Fault> {
     let Some(entry) = &partner.outbound else { return Ok(Vec::new()) };
     let adapter = loaded(partner, catalog)?;
-    let told = entry.receives.iter().map(|message| {
-        let outbound = speak::named(adapter, message)?;
+    let outbounds = entry.receives.iter().map(|message| speak::named(adapter, message)).collect::<Result<Vec<_>, _>>()?;
+    let told = outbounds.into_iter().filter(|outbound| outbound.disclosure().is_none()).map(|outbound| {
+        let message = outbound.message();
         let records_max = entry.limits.records_per_request.unwrap_or(u32::MAX).min(outbound.records_max());
         let word = outbound.fund().unwrap_or_default();
         let fund = Fund::of_word(word).ok_or_else(|| {
@@ -92,12 +99,21 @@ fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect
                 format!("adapter {}: message {message} names fund `{word}`; expected `fund = \"medical\"` or \"long_term_care\"", adapter.name()),
             )
         })?;
-        Ok(collect::Destination { partner: partner.name.clone(), message: message.clone(), records_max, fund })
+        Ok(collect::Destination { partner: partner.name.clone(), message: message.to_owned(), records_max, fund })
     });
     told.collect()
 }
 
-fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<contributions::Contributions>) -> Result<deliver::Destination, Fault> {
+/// Who is told of which registry entries.
+pub fn entities_for(partners: &[Partner], catalog: &Catalog) -> Result<entities::Told, Fault> {
+    let mut told = entities::Told::default();
+    for partner in partners.iter().filter(|partner| partner.outbound.is_some()) {
+        told.add(partner, loaded(partner, catalog)?)?;
+    }
+    Ok(told)
+}
+
+fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<entities::Contents>) -> Result<deliver::Destination, Fault> {
     let adapter = loaded(partner, catalog)?;
     let secrets = Secrets::load(&partner.secrets).map_err(|findings| {
         let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();

@@ -45,12 +45,19 @@ impl Clock {
     }
 }
 
+impl crate::link::Clock for Clock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+}
+
 /// The day in Asia/Shanghai of a moment.
 pub fn day_of(moment: Timestamp) -> Date {
     moment.to_zoned(shanghai()).date()
 }
 
-fn shanghai() -> TimeZone {
+/// Asia/Shanghai.
+pub fn shanghai() -> TimeZone {
     TimeZone::fixed(Offset::constant(8))
 }
 

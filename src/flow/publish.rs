@@ -15,7 +15,7 @@ use crate::error::Fault;
 use crate::model::registry::{Kind, Submission};
 use crate::registry::{KnownInstitution, RuleFinding, Rules, Severity};
 use crate::store::Store;
-use crate::store::registry::{Put, Registry, Taken};
+use crate::store::registry::{Put, Queue, Registry, Taken};
 use crate::store::sealed::Keys;
 
 pub mod calendar; // what a date that has come changes by itself
@@ -40,6 +40,12 @@ pub struct Registrar {
 impl Registrar {
     pub fn new(rules: Rules, keys: Keys, store: &Store) -> Registrar {
         Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock: Clock::default() }
+    }
+
+    /// The same, with somebody to tell of every change.
+    #[must_use]
+    pub fn queueing(self, queue: impl Queue + 'static) -> Registrar {
+        Registrar { registry: self.registry.queueing(Arc::new(queue)), ..self }
     }
 }
 

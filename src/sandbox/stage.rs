@@ -23,6 +23,9 @@ pub struct Scene {
     /// Base URLs of the medical core and the LTC system.
     pub medical_core: String,
     pub ltc_system: String,
+    /// Base URLs of civil affairs and the health commission.
+    pub civil_affairs: String,
+    pub health_commission: String,
     /// Text replacements in gateway.toml and partners.toml, after those above.
     pub edits: Vec<(String, String)>,
     /// Signs every certificate of the stage.
@@ -46,7 +49,9 @@ impl Scene {
             project: project.into(),
             dir: dir.into(),
             medical_core: nobody.clone(),
-            ltc_system: nobody,
+            ltc_system: nobody.clone(),
+            civil_affairs: nobody.clone(),
+            health_commission: nobody,
             edits: Vec::new(),
             authority: Arc::new(Authority::new("ltcgw trial CA")?),
             sm2_key: sm2_sorted_fields::generate_pem(),
@@ -76,6 +81,8 @@ impl Scene {
             ("127.0.0.1:9464", "127.0.0.1:0"),
             ("https://core.nanning.example:8443", &self.medical_core),
             ("https://ltc.nanning.example:8443", &self.ltc_system),
+            ("https://civil.nanning.example:8443", &self.civil_affairs),
+            ("https://health.nanning.example:8443", &self.health_commission),
         ];
         let (mut gateway, mut partners) = (shipped("gateway.toml")?, shipped("partners.toml")?);
         for (from, to) in edits.into_iter().chain(self.edits.iter().map(|(from, to)| (from.as_str(), to.as_str()))) {

@@ -64,7 +64,7 @@ fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String
         return vec![format!("receives: adapter {} has {}{}", adapter.name(), one_of(message, "outbound message", &known), did_you_mean(message, known))];
     };
     let mut problems = Vec::new();
-    if outbound.fund().and_then(Fund::of_word).is_none() {
+    if outbound.disclosure().is_none() && outbound.fund().and_then(Fund::of_word).is_none() {
         let funds: Vec<&str> = Fund::ALL.into_iter().map(Fund::word).collect();
         problems.push(format!(
             "receives `{message}`, but adapter {} does not say whose money it is about; add `fund`: one of {}",

@@ -1,0 +1,98 @@
+//! `ltcgw backfill`: tells a destination of the whole registry, behind live changes and under its limits.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+
+use super::Done;
+use super::dead::store;
+use crate::adapter::Catalog;
+use crate::config::Config;
+use crate::flow::backfill::{Filling, Target};
+use crate::flow::clock::shanghai;
+use crate::store::delivery::Progress;
+
+/// How often the display looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Tell a destination of the whole registry.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The partner to tell, as in partners.toml.
+    #[arg(long)]
+    to: String,
+    /// Only entries changed since then (Asia/Shanghai), such as 2026-01-31.
+    #[arg(long, value_name = "DATE")]
+    since: Option<Date>,
+    /// Queue everything and leave, without watching it being sent.
+    #[arg(long)]
+    no_wait: bool,
+    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    config: PathBuf,
+}
+
+pub(super) async fn run(options: &Options) -> Done {
+    let config = Config::load(&options.config)?;
+    let catalog = Catalog::load(&config.gateway.adapters_dir)?;
+    let target = Target::of(&config.partners, &catalog, &options.to)?;
+    let store = store(&options.config).await?;
+    let mut filling = Filling::start(store.pool(), target, options.since).await?;
+    if filling.backfill.looked_at > 0 {
+        println!("going on with the backfill of {}: {} of {} entries were looked at", options.to, filling.backfill.looked_at, filling.entries);
+    }
+    queue(&mut filling).await?;
+    let first = filling.progress().await?;
+    println!("queued {} deliveries to {}, at the lowest priority", filling.backfill.queued, options.to);
+    if !options.no_wait && first.waiting > 0 {
+        println!("at its limits the last one leaves {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(&filling, first));
+        watch(&filling, first).await?;
+    }
+    Ok(())
+}
+
+async fn queue(filling: &mut Filling) -> Done {
+    let bar = bar(filling.entries, "{msg} {wide_bar} {pos}/{len} entries");
+    bar.set_message("queueing");
+    while filling.queue_more().await? {
+        bar.set_position(filling.backfill.looked_at.unsigned_abs());
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Shows how it goes out until everything is settled.
+async fn watch(filling: &Filling, first: Progress) -> Done {
+    let bar = bar(first.waiting, "sending {wide_bar} {pos}/{len}, ends {msg}");
+    let mut now = first;
+    while now.waiting > 0 {
+        // What a running gateway queues at this priority meanwhile counts as well.
+        bar.set_length(bar.length().unwrap_or(0).max(now.waiting.unsigned_abs()));
+        bar.set_position(bar.length().unwrap_or(0).saturating_sub(now.waiting.unsigned_abs()));
+        bar.set_message(end(filling, now));
+        tokio::time::sleep(LOOK).await;
+        now = filling.progress().await?;
+    }
+    bar.finish_and_clear();
+    match now.dead {
+        0 => println!("everything was sent"),
+        dead => println!("everything was sent but {dead}, see `ltcgw dead list --to {}`", filling.backfill.destination),
+    }
+    Ok(())
+}
+
+/// When the last record leaves at the destination's limits, in local time.
+fn end(filling: &Filling, now: Progress) -> String {
+    let wait = SignedDuration::try_from(filling.remaining(now.waiting)).unwrap_or(SignedDuration::MAX);
+    Timestamp::now().checked_add(wait).map_or_else(|_| "some day".to_owned(), |at| at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+fn bar(length: i64, template: &str) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(length.unsigned_abs()), target);
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
