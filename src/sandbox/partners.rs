@@ -1,24 +1,30 @@
-//! Simulated counterparts: a medical insurance core and an LTC system that are real HTTPS servers
-//! with mandatory client certificates.
+//! Simulated counterparts: a medical insurance core, an LTC system, civil affairs and a health
+//! commission that are real HTTPS servers with mandatory client certificates.
 //!
 //! They check what they are sent as strictly as their interfaces are written, recognise repeats,
-//! enforce a rate limit of their own, add up what they took, and misbehave on request. For the demo
+//! enforce limits of their own, add up what they took, and misbehave on request. For the demo
 //! and the tests; they keep their books in memory, and share no code with what they check beyond
 //! money and the SM2 signature.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Fault;
 
 mod books; // what was taken, and under which references
+mod civil; // civil affairs' elderly-care platform
 mod core; // the medical insurance core: NHSA envelope
+mod health; // the health commission's platform
 mod https; // the listener
+mod limits; // what they take at most
 mod ltc; // the LTC system
+mod register; // registry entries, the latest revision of each
 
 pub use books::{District, Totals};
 pub use https::Tls;
+pub use limits::Most;
+pub use register::Held;
 
 /// What a simulated partner does with the next delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +50,8 @@ pub enum Behaviour {
 /// What a simulated partner insists on.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Requests taken in any second; more are answered with 429. No limit when absent.
-    pub requests_per_second: Option<u32>,
+    /// What it takes at most; more is answered with 429 and counted.
+    pub most: Most,
     /// Public key (hexadecimal point) the medical core verifies `cainfo` with; not verified when absent.
     pub sm2_public_hex: Option<String>,
     /// How long an answer takes.
@@ -74,8 +80,8 @@ struct State {
     books: books::Books,
     script: VecDeque<Behaviour>,
     otherwise: Option<Behaviour>,
-    /// Arrivals of the last second, oldest first.
-    arrivals: VecDeque<Instant>,
+    register: register::Register,
+    arrivals: limits::Arrivals,
     tally: Tally,
 }
 
@@ -93,6 +99,8 @@ pub struct Tally {
     pub over_limit: u64,
     /// Most requests that arrived in any one second.
     pub most_in_a_second: usize,
+    /// Most requests under way at once.
+    pub most_under_way: usize,
 }
 
 impl Simulated {
@@ -110,6 +118,22 @@ impl Simulated {
     /// The certificates cannot be used, or no port can be bound.
     pub fn ltc(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
         Simulated::start(tls, options, ltc::routes)
+    }
+
+    /// Starts a simulated elderly-care platform of civil affairs on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The certificates cannot be used, or no port can be bound.
+    pub fn civil(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
+        Simulated::start(tls, options, civil::routes)
+    }
+
+    /// Starts a simulated supervision platform of the health commission on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The certificates cannot be used, or no port can be bound.
+    pub fn health(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
+        Simulated::start(tls, options, health::routes)
     }
 
     fn start(tls: &Tls, options: Options, routes: https::Routes) -> Result<Simulated, Fault> {
@@ -138,6 +162,21 @@ impl Simulated {
         self.desk.state().books.totals().clone()
     }
 
+    /// The registry entries it holds, by kind (`institution`, `caregiver`) and id, removed ones too.
+    pub fn register(&self) -> BTreeMap<(&'static str, String), Held> {
+        self.desk.state().register.entries().clone()
+    }
+
+    /// Ids and revisions of registry entries in the order it took them.
+    pub fn order(&self) -> Vec<(String, i64)> {
+        self.desk.state().register.order().to_vec()
+    }
+
+    /// Refuses registry entries with these ids from now on, and no others.
+    pub fn refuses<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        self.desk.state().register.refuse(ids.into_iter().map(str::to_owned).collect());
+    }
+
     /// How it was called.
     pub fn tally(&self) -> Tally {
         self.desk.state().tally
@@ -162,18 +201,14 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an arrival; `false` when it is above the limit.
-    fn admits(&self, now: Instant) -> bool {
+    /// Counts an arrival, under way until the place is dropped; `false` when it is above a limit.
+    fn admits(&self, now: Instant) -> (Place<'_>, bool) {
         let mut state = self.state();
-        while state.arrivals.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_secs(1)) {
-            state.arrivals.pop_front();
-        }
-        state.arrivals.push_back(now);
-        let count = state.arrivals.len();
-        state.tally.most_in_a_second = state.tally.most_in_a_second.max(count);
-        let over = self.options.requests_per_second.is_some_and(|limit| count > limit as usize);
-        state.tally.over_limit += u64::from(over);
-        !over
+        let admitted = state.arrivals.admit(&self.options.most, now);
+        state.tally.most_in_a_second = state.arrivals.most_in_a_second;
+        state.tally.most_under_way = state.arrivals.most_under_way;
+        state.tally.over_limit += u64::from(!admitted);
+        (Place(self), admitted)
     }
 
     /// What to do with the delivery that has just arrived.
@@ -182,6 +217,15 @@ impl Desk {
         state.tally.deliveries += 1;
         let next = state.script.pop_front();
         next.or_else(|| state.otherwise.clone()).unwrap_or(Behaviour::Accept)
+    }
+}
+
+/// A request under way.
+struct Place<'a>(&'a Desk);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.state().arrivals.under_way -= 1;
     }
 }
 

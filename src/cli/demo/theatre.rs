@@ -9,7 +9,7 @@ use super::place::Place;
 use super::{Seconds, progress};
 use crate::adapter::capability::sm2_sorted_fields::PrivateKey;
 use crate::error::{Fault, Stage as Step};
-use crate::sandbox::partners::{Behaviour, Options, Simulated, Tls};
+use crate::sandbox::partners::{Behaviour, Most, Options, Simulated, Tls};
 use crate::sandbox::stage::{Scene, Stage};
 use crate::service::Running;
 use crate::store::Connection;
@@ -122,7 +122,7 @@ impl Counterparts {
         let server = scene.authority.server(&["localhost", "127.0.0.1"])?;
         let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
         let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| Fault::operator(Step::Config, format!("the demo's SM2 key: {error}")))?;
-        let limited = Options { requests_per_second: Some(REQUESTS_PER_SECOND), ..Options::default() };
+        let limited = Options { most: Most { requests_per_second: Some(REQUESTS_PER_SECOND), ..Most::default() }, ..Options::default() };
         let core = Options { sm2_public_hex: Some(key.public_hex()), chars_max: Some(INPUT_CHARS_MAX), ..limited.clone() };
         let counterparts = Counterparts { core: Simulated::core(&tls, core)?, ltc: Simulated::ltc(&tls, limited)? };
         // Each takes a batch and breaks off its answer once, and once asks to wait.

@@ -106,7 +106,8 @@ pub(super) trait Handling {
 
 /// Does with a delivery what limit and script say.
 pub(super) async fn deliver(desk: &Desk, delivery: &impl Handling) -> HttpResponse {
-    if !desk.admits(Instant::now()) {
+    let (_place, admitted) = desk.admits(Instant::now());
+    if !admitted {
         return busy(StatusCode::TOO_MANY_REQUESTS, Some(1));
     }
     pause(desk).await;
@@ -130,7 +131,8 @@ pub(super) async fn deliver(desk: &Desk, delivery: &impl Handling) -> HttpRespon
 
 /// Counts an inquiry against the limit; an answer when it is above.
 pub(super) async fn admit_inquiry(desk: &Desk) -> Option<HttpResponse> {
-    if !desk.admits(Instant::now()) {
+    let (_place, admitted) = desk.admits(Instant::now());
+    if !admitted {
         return Some(busy(StatusCode::TOO_MANY_REQUESTS, Some(1)));
     }
     desk.state().tally.inquiries += 1;

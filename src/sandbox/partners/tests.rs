@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Behaviour, Options, Simulated, Tls};
+use super::{Behaviour, Most, Options, Simulated, Tls};
 use crate::adapter::capability::sm2_sorted_fields::{PrivateKey, generate_pem};
 use crate::adapter::{Catalog, Secrets};
 use crate::config::{Deliver, Limits, Outbound, Partner};
@@ -231,7 +231,7 @@ async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_t
 
 #[tokio::test]
 async fn the_partners_own_limit_is_never_exceeded() {
-    let (db, mut world) = (Database::new().await, World::ltc(Options { requests_per_second: Some(25), ..Options::default() }));
+    let (db, mut world) = (Database::new().await, World::ltc(Options { most: Most { requests_per_second: Some(25), ..Most::default() }, ..Options::default() }));
     world.entry.outbound.as_mut().unwrap().limits.requests_per_second = 25;
     db.queue("core", 60).await;
     let _worker = world.work(&db);
@@ -243,7 +243,7 @@ async fn the_partners_own_limit_is_never_exceeded() {
 
 #[tokio::test]
 async fn a_simulated_partner_enforces_its_limit_and_its_certificates() {
-    let world = World::ltc(Options { requests_per_second: Some(1), ..Options::default() });
+    let world = World::ltc(Options { most: Most { requests_per_second: Some(1), ..Most::default() }, ..Options::default() });
     let request = Request { headers: vec![("Idempotency-Key".into(), "k".into())], ..world.request() };
     assert_eq!(world.send(&request).await.status, 201);
     let second = world.send(&request).await;
