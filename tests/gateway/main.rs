@@ -6,5 +6,6 @@ mod deliver;
 mod journal;
 mod listener;
 mod packet;
+mod push;
 mod refusals;
 mod support;

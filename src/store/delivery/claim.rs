@@ -12,7 +12,8 @@ use crate::error::Fault;
 /// Claims up to `limit` ready and due rows, the most urgent and then the oldest first, for `hold`.
 ///
 /// Of rows with one ordering key only the first unsettled one is ever taken, originals before
-/// reversals; a dead one blocks only its own key. Takes nothing when the lease is lost.
+/// reversals; a dead one blocks only its own key, and of registry entries, which go out whole, not
+/// even that. Takes nothing when the lease is lost.
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
@@ -26,7 +27,7 @@ pub async fn claim(pool: &Pool, lease: &Lease, limit: usize, hold: Duration) -> 
                 SELECT 1 FROM delivery e
                 WHERE e.destination = w.destination AND e.ordering_key = w.ordering_key
                   AND (e.reversal, e.delivery_id) < (w.reversal, w.delivery_id)
-                  AND e.state IN ('ready', 'leased', 'in_doubt', 'dead'))
+                  AND e.state IN ('ready', 'leased', 'in_doubt', 'dead') AND (e.state <> 'dead' OR w.entity_kind IS NULL))
             ORDER BY w.priority, w.delivery_id LIMIT $3 FOR UPDATE SKIP LOCKED)
          UPDATE delivery d SET state = 'leased', attempts = d.attempts + 1, lease_token = $2,
                 leased_until = now() + $4 * interval '1 millisecond'

@@ -71,13 +71,22 @@ pub async fn settle(pool: &Pool, lease: &Lease, settlements: &[Settlement]) -> R
     const SQL: &str = "WITH given AS (
             SELECT * FROM unnest($3::bigint[], $4::int[], $5::text[], $6::float8[], $7::text[], $8::text[], $9::int[], $10::text[], $11::int[])
                 AS g(delivery_id, attempt_no, state, after, outcome, answered, status, answer, uncounted)),
+        -- Of a registry entry only the newest change is sent again or left to a person.
+        outdated AS (
+            SELECT d.delivery_id FROM given g JOIN delivery d USING (delivery_id)
+            WHERE g.state IN ('ready', 'dead') AND d.entity_kind IS NOT NULL AND EXISTS (
+                SELECT 1 FROM delivery n WHERE n.ordering_key = d.ordering_key AND n.destination = d.destination AND n.entity_kind IS NOT NULL
+                  AND n.revision > d.revision AND n.state <> 'superseded' AND (g.state = 'dead' OR n.priority <= d.priority))),
+        told AS (
+            SELECT g.*, CASE WHEN o.delivery_id IS NULL THEN g.state ELSE 'superseded' END AS next
+            FROM given g LEFT JOIN outdated o USING (delivery_id)),
         held AS (
-            UPDATE delivery d SET state = g.state, lease_token = NULL, leased_until = NULL, under_way = false,
+            UPDATE delivery d SET state = g.next, lease_token = NULL, leased_until = NULL, under_way = false,
                 due_at = now() + g.after * interval '1 millisecond',
                 outcome = coalesce(g.outcome, d.outcome), answer = g.answer,
                 attempts = greatest(d.attempts - g.uncounted, 0),
-                settled_at = CASE WHEN g.state IN ('delivered', 'dead') THEN now() END
-            FROM given g
+                settled_at = CASE WHEN g.next IN ('delivered', 'dead', 'superseded') THEN now() END
+            FROM told g
             WHERE d.delivery_id = g.delivery_id AND d.destination = $1 AND d.lease_token = $2
               AND d.under_way = (g.attempt_no IS NOT NULL) AND d.attempt_no = coalesce(g.attempt_no, d.attempt_no)
             RETURNING d.delivery_id),

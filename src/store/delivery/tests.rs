@@ -1,5 +1,7 @@
 //! What the statements promise, against a real PostgreSQL.
 
+mod entities; // registry entries, the limits of a day, backfills
+
 use std::time::Duration;
 
 use super::testing::{Database, delivery};
