@@ -73,18 +73,15 @@ impl Quota {
         Quota { per_day: limits.requests_per_day, window: limits.window, clock, block: Mutex::default() }
     }
 
-    /// How many of `most` requests may leave now.
+    /// Whether requests may leave now; each draws its own later.
     ///
     /// # Errors
-    /// None; why.
-    pub fn room(&self, most: usize) -> Result<usize, Closed> {
+    /// None may; why.
+    pub fn check(&self) -> Result<(), Closed> {
         let now = self.local();
         let block = self.block();
         let day = self.open(now, &block)?;
-        if self.per_day.is_none() {
-            return Ok(most);
-        }
-        self.drawable(&block, day).map(|left| most.min(left as usize))
+        if self.per_day.is_some() { self.drawable(&block, day) } else { Ok(()) }
     }
 
     /// Draws one request of today.
@@ -118,9 +115,9 @@ impl Quota {
         block.day.filter(|_| block.left > 0).map(|day| (day, block.left))
     }
 
-    fn drawable(&self, block: &Block, day: Date) -> Result<u32, Closed> {
+    fn drawable(&self, block: &Block, day: Date) -> Result<(), Closed> {
         let count = self.per_day.map_or(1, |per_day| (per_day / BLOCKS).clamp(1, BLOCK_MAX));
-        if block.day == Some(day) && block.left > 0 { Ok(block.left) } else { Err(Closed::Reserve { day, count }) }
+        if block.day == Some(day) && block.left > 0 { Ok(()) } else { Err(Closed::Reserve { day, count }) }
     }
 
     /// The day requests that leave now count for.

@@ -45,6 +45,8 @@ struct UnderWay {
     settlements: Vec<Settlement>,
     give_back: Vec<i64>,
     swept_at: Option<Instant>,
+    /// When rows in doubt were last looked for.
+    asked_at: Option<Instant>,
     /// Places kept free for requests that an earlier holder may still have at the partner.
     places_kept: usize,
 }
@@ -130,6 +132,10 @@ impl Dispatcher {
 
     /// Claims what there is room for and starts it; returns how long nothing further need be looked for.
     async fn claim(&self, term: &Arc<Term>, under_way: &mut UnderWay) -> Duration {
+        if let Err(fault) = self.sweep(term, under_way).await {
+            self.complain("cannot take up what was left", &fault);
+            return self.poll();
+        }
         let most = self.tasks_max().saturating_sub(under_way.tasks.len());
         let room = match term.gate.room(Instant::now(), most, under_way.tasks.len()) {
             // Rows are claimed several at a time, once a quarter of the places is free.
@@ -140,10 +146,9 @@ impl Dispatcher {
             Err(Held::Shut) => return Duration::ZERO,
             Err(Held::For(wait)) => return wait.min(self.poll()),
         };
-        let room = match term.room(room).await {
-            Ok(room) => room,
-            Err(wait) => return wait.min(self.poll()),
-        };
+        if let Err(wait) = term.open().await {
+            return wait.min(self.poll());
+        }
         match self.claim_rows(term, under_way, room).await {
             Ok(()) => self.poll(),
             Err(fault) => {
@@ -156,13 +161,8 @@ impl Dispatcher {
     /// Claims rows for so many requests and starts each request in a task of its own.
     async fn claim_rows(&self, term: &Arc<Term>, under_way: &mut UnderWay, room: usize) -> Result<(), Fault> {
         let mut room = room;
-        if under_way.swept_at.is_none_or(|at| at.elapsed() >= self.poll()) {
-            self.keep_places(term, under_way).await?;
-            under_way.swept_at = Some(Instant::now());
-            let (unsent, doubtful) = store::recover(&self.pool, &term.lease).await?;
-            if unsent + doubtful > 0 {
-                tracing::warn!(destination = %self.destination.name, unsent, doubtful, "took up what a dispatcher that is gone had left");
-            }
+        if under_way.asked_at.is_none_or(|at| at.elapsed() >= self.poll()) {
+            under_way.asked_at = Some(Instant::now());
             for delivery in store::claim_in_doubt(&self.pool, &term.lease, room, term.hold()).await? {
                 room = room.saturating_sub(1);
                 let (term, row) = (term.clone(), delivery.clone());
@@ -178,6 +178,21 @@ impl Dispatcher {
             let (term, rows) = (term.clone(), request.clone());
             let task = under_way.tasks.spawn(async move { deliver(&term, &rows).await });
             under_way.rows.insert(task.id(), request);
+        }
+        Ok(())
+    }
+
+    /// Takes up what dispatchers that are gone have left; not only when there is room, because what
+    /// they left may be what takes it.
+    async fn sweep(&self, term: &Term, under_way: &mut UnderWay) -> Result<(), Fault> {
+        if under_way.swept_at.is_some_and(|at| at.elapsed() < self.poll()) {
+            return Ok(());
+        }
+        self.keep_places(term, under_way).await?;
+        under_way.swept_at = Some(Instant::now());
+        let (unsent, doubtful) = store::recover(&self.pool, &term.lease).await?;
+        if unsent + doubtful > 0 {
+            tracing::warn!(destination = %self.destination.name, unsent, doubtful, "took up what a dispatcher that is gone had left");
         }
         Ok(())
     }

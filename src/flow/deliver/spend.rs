@@ -13,11 +13,11 @@ use crate::store::delivery as store;
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Term {
-    /// How many of `most` requests the day and the hour allow now; else how long not.
-    pub async fn room(&self, most: usize) -> Result<usize, Duration> {
+    /// Whether the day and the hour allow requests now; else how long not.
+    pub async fn open(&self) -> Result<(), Duration> {
         loop {
-            match self.quota.room(most) {
-                Ok(room) => return Ok(room),
+            match self.quota.check() {
+                Ok(()) => return Ok(()),
                 Err(closed) => self.reserve(closed).await?,
             }
         }

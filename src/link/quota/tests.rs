@@ -48,7 +48,7 @@ const HOUR: u64 = 3_600;
 fn without_limits_of_the_day_everything_may_leave_at_any_time() {
     let clock = Hand::at("2026-03-01T23:59:59.9");
     let quota = quota(None, None, &clock);
-    assert_eq!(quota.room(9), Ok(9));
+    assert_eq!(quota.check(), Ok(()));
     assert!(quota.take().unwrap().spend());
 }
 
@@ -56,20 +56,20 @@ fn without_limits_of_the_day_everything_may_leave_at_any_time() {
 fn outside_its_window_nothing_leaves_and_the_wait_is_until_it_opens() {
     let clock = Hand::at("2026-03-01T00:59:00");
     let night = quota(None, Some("01:00-05:00"), &clock);
-    assert_eq!(night.room(1), Err(Closed::For(Duration::from_secs(62))));
+    assert_eq!(night.check(), Err(Closed::For(Duration::from_secs(62))));
     clock.set("2026-03-01T01:00:02");
     let ticket = night.take().unwrap();
     clock.set("2026-03-01T04:59:57.999");
-    assert_eq!(night.room(1), Ok(1));
+    assert_eq!(night.check(), Ok(()));
     clock.set("2026-03-01T04:59:58.5");
     assert!(!ticket.spend(), "a request that waited until the end of the window does not leave");
-    assert_eq!(night.room(1), Err(Closed::For(Duration::from_millis(1_500) + Duration::from_secs(20 * HOUR + 2))));
+    assert_eq!(night.check(), Err(Closed::For(Duration::from_millis(1_500) + Duration::from_secs(20 * HOUR + 2))));
 
     let across = quota(None, Some("22:00-02:00"), &clock);
     clock.set("2026-03-01T23:59:59.9");
-    assert_eq!(across.room(1), Ok(1), "midnight is nothing special without a limit per day");
+    assert_eq!(across.check(), Ok(()), "midnight is nothing special without a limit per day");
     clock.set("2026-03-01T12:00:00");
-    assert_eq!(across.room(1), Err(Closed::For(Duration::from_secs(10 * HOUR + 2))));
+    assert_eq!(across.check(), Err(Closed::For(Duration::from_secs(10 * HOUR + 2))));
 }
 
 #[test]
@@ -77,19 +77,19 @@ fn a_day_gives_only_what_was_reserved_and_the_next_begins_at_midnight_in_shangha
     let clock = Hand::at("2026-03-01T12:00:00");
     let quota = quota(Some(3), None, &clock);
     let today = date(2026, 3, 1);
-    assert_eq!(quota.room(5), Err(Closed::Reserve { day: today, count: 1 }));
+    assert_eq!(quota.check(), Err(Closed::Reserve { day: today, count: 1 }));
     quota.reserved(today, 2);
-    assert_eq!(quota.room(5), Ok(2));
+    assert_eq!(quota.check(), Ok(()));
     drop(quota.take().unwrap());
     assert!(quota.take().unwrap().spend());
-    assert_eq!(quota.room(5), Ok(1), "one was dropped unspent and one spent");
-    assert!(quota.take().unwrap().spend());
+    assert!(quota.take().unwrap().spend(), "one was dropped unspent and one spent");
+    assert!(quota.take().is_err());
     quota.reserved(today, 0);
-    assert_eq!(quota.room(5), Err(Closed::For(Duration::from_secs(12 * HOUR + 2))));
+    assert_eq!(quota.check(), Err(Closed::For(Duration::from_secs(12 * HOUR + 2))));
     clock.set("2026-03-02T00:00:01");
-    assert!(matches!(quota.room(5), Err(Closed::For(_))), "not this close to midnight");
+    assert!(matches!(quota.check(), Err(Closed::For(_))), "not this close to midnight");
     clock.set("2026-03-02T00:00:02");
-    assert_eq!(quota.room(5), Err(Closed::Reserve { day: date(2026, 3, 2), count: 1 }));
+    assert_eq!(quota.check(), Err(Closed::Reserve { day: date(2026, 3, 2), count: 1 }));
     quota.reserved(date(2026, 3, 2), 3);
     let late = quota.take().unwrap();
     assert_eq!(quota.unused(), Some((date(2026, 3, 2), 2)));
