@@ -17,6 +17,7 @@ demo: setup ## the main job on a generated city; ARGS="--employers 500 --exit" f
 
 # Tests of one binary share one PostgreSQL, so this is cargo test and not a process per test.
 test: setup ## all tests, with PostgreSQL, certificates and sockets; ARGS="name" for some
+	@deploy/setup.sh tests
 	cargo test --locked $(ARGS)
 
 bench: setup ## the yardsticks, as ratios from one run
