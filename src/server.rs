@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 mod body; // a partner's bytes, with time limits
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
+mod registry; // institutions and caregivers in
 
 pub use operator::Refresh;
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::adapter::{Adapter, Catalog, Secrets};
-use crate::config::{Outbound, Partner};
+use crate::config::{Outbound, Partner, built_in};
 use crate::error::did_you_mean;
 use crate::ledger::Fund;
 use crate::link::Client;
@@ -15,6 +15,18 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
     let Some(adapter) = catalog.get(&partner.adapter) else { return vec![catalog.unknown(&partner.adapter)] };
     let mut problems = Vec::new();
     for route in partner.inbound.iter().flat_map(|inbound| &inbound.routes) {
+        match built_in(route) {
+            Some(Ok(_)) => continue,
+            Some(Err(known)) => {
+                problems.push(format!(
+                    "route `{route}` is none of the gateway's own; it has {}{}",
+                    known.join(", "),
+                    did_you_mean(route, known.iter().copied())
+                ));
+                continue;
+            }
+            None => {}
+        }
         let endpoint = route.rsplit('/').next().unwrap_or_default();
         if adapter.endpoint(endpoint).is_none() {
             let known: Vec<&str> = adapter.endpoints().iter().map(|endpoint| endpoint.name()).collect();

@@ -7,4 +7,5 @@ mod journal;
 mod listener;
 mod packet;
 mod refusals;
+mod registry;
 mod support;
