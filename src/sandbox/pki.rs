@@ -246,6 +246,17 @@ enum Secret {
     No,
 }
 
+/// Writes a secret (0600) to a path of its own, making its folder.
+///
+/// # Errors
+/// The file exists already, or cannot be written.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), Fault> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+    }
+    write_new(path, text, Secret::Yes)
+}
+
 fn write_new(path: &Path, text: &str, secret: Secret) -> Result<(), Fault> {
     let mode = if secret == Secret::Yes { 0o600 } else { 0o644 };
     let written = std::fs::File::options().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| file.write_all(text.as_bytes()));

@@ -64,7 +64,7 @@ impl Scene {
     /// Writes configuration, certificates and keys.
     pub fn build(&self) -> Result<Stage, Fault> {
         let config_dir = self.dir.join("config");
-        std::fs::create_dir_all(config_dir.join("secrets")).map_err(|error| cannot(&config_dir, &error))?;
+        std::fs::create_dir_all(&config_dir).map_err(|error| cannot(&config_dir, &error))?;
         let shipped = |name: &str| read(&self.project.join("config").join(name));
         let adapters = self.project.join("adapters").display().to_string();
         let rates = self.project.join("config/rates").display().to_string();
@@ -88,7 +88,7 @@ impl Scene {
         }
         write(&config_dir.join("gateway.toml"), &gateway)?;
         write(&config_dir.join("partners.toml"), &partners)?;
-        write(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
+        pki::write_secret(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
         let pki = config_dir.join("pki");
         let config = Config::load(&config_dir)
             .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
