@@ -48,7 +48,7 @@ impl Gateway {
                 reached.push(reach(partner, entry, &catalog, content.clone())?);
             }
         }
-        let group = collect::Group::start(&store);
+        let group = collect::Group::new(&store);
         let gateway = Gateway { config: Arc::new(config), catalog: Arc::new(catalog), book: Arc::new(book), store, destinations, group, wake: Arc::new(|| {}) };
         Ok((gateway, reached))
     }
