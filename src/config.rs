@@ -13,7 +13,9 @@ use serde::Deserialize;
 use crate::error::Finding;
 
 mod partner;
+mod route;
 pub use partner::{Inbound, Outbound, Partner};
+pub use route::{Api, BUILT_IN, built_in, route_matches};
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]
@@ -34,8 +36,11 @@ pub struct Gateway {
     pub adapters_dir: PathBuf,
     /// Folder of the rate files.
     pub rates_dir: PathBuf,
+    /// Folder of what is asked of institutions and caregivers.
+    pub rules_dir: PathBuf,
     pub listen: Listen,
     pub tls: Tls,
+    pub privacy: Privacy,
     #[serde(default)]
     pub database: Database,
     #[serde(default)]
@@ -64,6 +69,14 @@ pub struct Tls {
     /// Revocation list of that authority; none checked when absent.
     #[serde(default)]
     pub crl: Option<PathBuf>,
+}
+
+/// How personal data is sealed at rest.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// One key a line, 64 hexadecimal digits, the newest first.
+    pub key_file: PathBuf,
 }
 
 /// The PostgreSQL to use; embedded when `url` is absent.
@@ -194,7 +207,16 @@ impl Config {
 
 impl Gateway {
     fn resolve(&mut self, dir: &Path) {
-        for path in [&mut self.data_dir, &mut self.adapters_dir, &mut self.rates_dir, &mut self.tls.certificate, &mut self.tls.key, &mut self.tls.client_ca] {
+        for path in [
+            &mut self.data_dir,
+            &mut self.adapters_dir,
+            &mut self.rates_dir,
+            &mut self.rules_dir,
+            &mut self.privacy.key_file,
+            &mut self.tls.certificate,
+            &mut self.tls.key,
+            &mut self.tls.client_ca,
+        ] {
             *path = dir.join(&path);
         }
         for path in [&mut self.tls.crl, &mut self.database.ca, &mut self.database.password_file].into_iter().flatten() {

@@ -13,11 +13,13 @@ use crate::error::{Fault, Stage};
 use crate::ledger::{Fund, RateBook};
 use crate::store::Store;
 
+pub mod clock; // what day it is
 pub mod collect; // a partner's packet becomes posted money
 pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deliver; // one delivery: render, send, judge
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
+pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod trace; // where a line, packet or receipt went
 
@@ -29,13 +31,20 @@ pub struct Gateway {
     pub book: Arc<RateBook>,
     pub store: Store,
     pub destinations: Arc<[collect::Destination]>,
+    pub registrar: publish::Registrar,
     group: collect::Group,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Gateway {
     /// Joins everything; returns also what the dispatchers need to reach each destination.
-    pub fn new(config: Config, catalog: Catalog, book: RateBook, store: Store) -> Result<(Gateway, Vec<deliver::Destination>), Fault> {
+    pub fn new(
+        config: Config,
+        catalog: Catalog,
+        book: RateBook,
+        registrar: publish::Registrar,
+        store: Store,
+    ) -> Result<(Gateway, Vec<deliver::Destination>), Fault> {
         let mut told = Vec::new();
         for partner in &config.partners {
             told.extend(contributions_for(partner, &catalog)?);
@@ -49,8 +58,14 @@ impl Gateway {
             }
         }
         let group = collect::Group::new(&store);
-        let gateway = Gateway { config: Arc::new(config), catalog: Arc::new(catalog), book: Arc::new(book), store, destinations, group, wake: Arc::new(|| {}) };
+        let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
+        let gateway = Gateway { config, catalog, book, store, destinations, registrar, group, wake: Arc::new(|| {}) };
         Ok((gateway, reached))
+    }
+
+    /// The adapter a partner speaks.
+    pub fn adapter_of(&self, partner: &Partner) -> Result<&Arc<Adapter>, Fault> {
+        loaded(partner, &self.catalog)
     }
 
     /// The same gateway, telling `wake` of every commit that queued deliveries.
@@ -103,8 +118,6 @@ fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<co
 }
 
 fn loaded<'a>(partner: &Partner, catalog: &'a Catalog) -> Result<&'a Arc<Adapter>, Fault> {
-    catalog.get(&partner.adapter).ok_or_else(|| {
-        let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
-        Fault::operator(Stage::Config, text)
-    })
+    let unknown = || Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, catalog.unknown(&partner.adapter)));
+    catalog.get(&partner.adapter).ok_or_else(unknown)
 }

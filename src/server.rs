@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 mod body; // a partner's bytes, with time limits
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
+mod registry; // institutions and caregivers in
 
 pub use operator::Refresh;
 
@@ -104,10 +105,7 @@ impl PartnerApi {
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
-            let adapter = gateway.catalog.get(&partner.adapter).cloned().ok_or_else(|| {
-                let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
-                Fault::operator(Stage::Config, text)
-            })?;
+            let adapter = gateway.adapter_of(partner)?.clone();
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
         Ok(PartnerApi { gateway, trust, limits, entries, metrics })

@@ -57,18 +57,12 @@ fn rates(sheet: &mut Sheet, config: &Config) {
         Ok(book) => {
             sheet.good("rates", format!("pooling areas {}", book.areas().collect::<Vec<_>>().join(", ")));
             let open = book.open_choices();
-            if !open.is_empty() {
-                let mut areas: Vec<String> = Vec::new();
-                for area in book.areas() {
-                    let of_area = || open.iter().filter(|(rule, _)| rule.split('/').next() == Some(area));
-                    let mut keys: Vec<&str> = of_area().flat_map(|(_, keys)| keys.iter().map(String::as_str)).collect();
-                    keys.sort_unstable();
-                    keys.dedup();
-                    if !keys.is_empty() {
-                        areas.push(format!("{area}: {} in {} rules", keys.join(", "), of_area().count()));
-                    }
-                }
-                sheet.note("rates", format!("not confirmed by any source: {}", areas.join("; ")), "confirm them with the bureau, then take them out of `open`");
+            let rules = |area: &str| open.iter().filter(|(rule, _)| rule.split('/').next() == Some(area)).count();
+            let areas: Vec<String> =
+                book.areas().map(|area| (area, rules(area))).filter(|(_, rules)| *rules > 0).map(|(area, rules)| format!("{area} ({rules})")).collect();
+            if !areas.is_empty() {
+                let text = format!("rules with values that no source confirms: {}; their key `open` lists them", areas.join(", "));
+                sheet.note("rates", text, "confirm those of your areas before going live, then take them out of `open`");
             }
         }
     }

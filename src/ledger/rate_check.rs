@@ -226,7 +226,7 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     if let Some(segments) = rule.segments.as_ref().filter(|segments| segments.get_ref().as_slice() != [Segment::Active]) {
         report.add(&segments.span(), "an employer pays for the active only; remove `segments`".into());
     }
-    meaningless(rule, &["age_from", "age_to", "no_account", "shortfall"], report);
+    meaningless(rule, &["age_from", "age_to", "no_account", "shortfall", "base_floor", "base_cap"], report);
     let parts = parts(&scope, whole, report);
     let mut fund = |key: &str, fund: &Option<Spanned<Fund>>| {
         let Some(fund) = fund else {
@@ -344,6 +344,9 @@ fn meaningless(rule: &Rule, keys: &[&str], report: &mut Report<'_>) {
             "employee_paid_to" => rule.employee_paid_to.as_ref().map(Spanned::span),
             "no_account" => rule.no_account.as_ref().map(Spanned::span),
             "shortfall" => rule.shortfall.as_ref().map(Spanned::span),
+            // An employer's base is a sum over its employees; floor and cap are each person's.
+            "base_floor" => rule.base_floor.as_ref().map(Spanned::span),
+            "base_cap" => rule.base_cap.as_ref().map(Spanned::span),
             _ => None,
         };
         if let Some(span) = span {

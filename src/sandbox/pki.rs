@@ -16,6 +16,7 @@ use rcgen::{
 
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
+use crate::store::sealed::Keys;
 
 /// One day.
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -195,7 +196,7 @@ impl Plan {
 
 /// Makes everything for a trial in `out` and returns the files written:
 ///
-/// `ca.pem`, `ca.key`, `crl.pem`; `server.pem`, `server.key` for the partner listener;
+/// `ca.pem`, `ca.key`, `crl.pem`; `privacy.key`, which seals personal data; `server.pem`, `server.key` for the partner listener;
 /// `inbound/<partner>.pem`, `.key` to hand to a partner; `outbound/<partner>.pem`, `.key` with
 /// which we call a partner.
 ///
@@ -213,6 +214,9 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
     let mut written = authority.write_to(out)?;
+    let privacy = out.join("privacy.key");
+    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
+    written.push(privacy);
     let mut issue = |issued: Issued, dir: &Path, name: &str| {
         let (certificate, key) = issued.write_to(dir, name)?;
         written.extend([certificate, key]);
@@ -229,7 +233,7 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
 }
 
 fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
-    let mut stems: Vec<PathBuf> = vec![out.join("ca"), out.join("crl"), out.join("server")];
+    let mut stems: Vec<PathBuf> = vec![out.join("ca"), out.join("crl"), out.join("server"), out.join("privacy")];
     stems.extend(plan.inbound.iter().map(|(name, _)| out.join("inbound").join(name)));
     stems.extend(plan.outbound.iter().map(|name| out.join("outbound").join(name)));
     let existing = stems.iter().flat_map(|stem| ["pem", "key"].map(|ending| stem.with_extension(ending))).find(|path| path.exists());
@@ -240,6 +244,17 @@ fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
 enum Secret {
     Yes,
     No,
+}
+
+/// Writes a secret (0600) to a path of its own, making its folder.
+///
+/// # Errors
+/// The file exists already, or cannot be written.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), Fault> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+    }
+    write_new(path, text, Secret::Yes)
 }
 
 fn write_new(path: &Path, text: &str, secret: Secret) -> Result<(), Fault> {

@@ -63,13 +63,15 @@ impl Scene {
     /// Writes configuration, certificates and keys.
     pub fn build(&self) -> Result<Stage, Fault> {
         let config_dir = self.dir.join("config");
-        std::fs::create_dir_all(config_dir.join("secrets")).map_err(|error| cannot(&config_dir, &error))?;
+        std::fs::create_dir_all(&config_dir).map_err(|error| cannot(&config_dir, &error))?;
         let shipped = |name: &str| read(&self.project.join("config").join(name));
         let adapters = self.project.join("adapters").display().to_string();
         let rates = self.project.join("config/rates").display().to_string();
+        let rules = self.project.join("config/rules").display().to_string();
         let edits = [
             ("../adapters", adapters.as_str()),
             ("\"rates\"", &format!("\"{rates}\"")),
+            ("\"rules\"", &format!("\"{rules}\"")),
             ("0.0.0.0:8443", "127.0.0.1:0"),
             ("127.0.0.1:9464", "127.0.0.1:0"),
             ("https://core.nanning.example:8443", &self.medical_core),
@@ -85,7 +87,7 @@ impl Scene {
         }
         write(&config_dir.join("gateway.toml"), &gateway)?;
         write(&config_dir.join("partners.toml"), &partners)?;
-        write(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
+        pki::write_secret(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
         let pki = config_dir.join("pki");
         let config = Config::load(&config_dir)
             .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;

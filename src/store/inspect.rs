@@ -50,7 +50,7 @@ pub async fn inspect(connection: Connection) -> Result<Inspected, Fault> {
         applied = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     }
     let known = migrations().map_err(|error| Fault::operator(Stage::Store, format!("the migrations of this version are unusable: {error}")))?;
-    let known: Vec<(i32, String)> = known.iter().filter_map(|migration| Some((migration.version(), migration.checksum().to_string()))).collect();
+    let known: Vec<(i32, String)> = known.iter().map(|migration| (migration.version(), migration.checksum().to_string())).collect();
     Ok(Inspected { major, schema: compare(&applied, &known) })
 }
 

@@ -1,9 +1,11 @@
 //! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
 
 mod collect;
+mod database;
 mod deliver;
 mod journal;
 mod listener;
 mod packet;
 mod refusals;
+mod registry;
 mod support;

@@ -16,15 +16,16 @@ pub(super) async fn print(theatre: &Theatre, place: &Place) -> Result<(), Fault>
     let packet = place.packet();
     let packet = packet.display();
     println!("\n  Still running. Look around from another terminal:\n");
-    println!("  alive, and what is counted (operator listener)\n    curl http://{operator}/healthz\n    curl http://{operator}/metrics\n");
+    println!("  alive, and what is counted (operator listener)\n    curl -sS http://{operator}/healthz\n    curl -sS http://{operator}/metrics\n");
     println!("  send a packet again as the tax bureau: the same receipt, nothing posted twice");
     println!("    D={pki}");
-    println!("    curl --cacert $D/ca.pem --cert $D/inbound/{TAX_BUREAU}.pem --key $D/inbound/{TAX_BUREAU}.key \\");
+    println!("    curl -sS --cacert $D/ca.pem --cert $D/inbound/{TAX_BUREAU}.pem --key $D/inbound/{TAX_BUREAU}.key \\");
     println!("      -H 'Content-Type: application/xml' --data-binary @{packet} \\\n      {url} | iconv -f GBK -t UTF-8\n");
     if let Some(receipt_no) = traceable(theatre, place).await? {
         println!("  where the money of one receipt (电子税票) went\n    {program} trace {receipt_no} \\\n      --config {config}\n");
     }
     println!("  deliveries that need a person\n    {program} dead list \\\n      --config {config}\n");
+    println!("  everything checked that can be checked\n    {program} doctor \\\n      --config {config}\n");
     println!("  the database itself\n    psql -h {socket} -U postgres ltcgw\n");
     println!("  Ctrl-C stops everything.");
     Ok(())

@@ -23,6 +23,27 @@ pub(super) fn step(what: &str, took: Duration) {
     println!("  {} {what} {} {:>5.1} s", paint::good("✔"), paint::dim(&dots), took.as_secs_f64());
 }
 
+/// Says what is being done, while it is, on a terminal.
+pub(super) fn doing(what: &str) -> Doing {
+    let spinner = ProgressBar::new_spinner();
+    spinner.set_style(ProgressStyle::with_template("  {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.set_message(what.to_string());
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    Doing { spinner, start: Instant::now() }
+}
+
+/// Something that is being done; its line disappears with it.
+pub(super) struct Doing {
+    spinner: ProgressBar,
+    pub start: Instant,
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.spinner.finish_and_clear();
+    }
+}
+
 /// A bar for packets and one for each counterpart.
 pub(super) struct Progress {
     packets: ProgressBar,
@@ -47,7 +68,7 @@ impl Progress {
         };
         let names = destinations.into_iter();
         let packets = bar(packets, "packets", "    {prefix:<14} {bar:40.cyan/dim} {pos:>6}/{len:<6} {msg}");
-        let destinations = names.map(|name| (name.clone(), bar(0, &name, "    {prefix:<14} {bar:40.green/dim} {pos:>6}/{len:<6} {msg}"))).collect();
+        let destinations = names.map(|name| (name.clone(), bar(1, &name, "    {prefix:<14} {bar:40.green/dim} {pos:>6}/{len:<6} {msg}"))).collect();
         Progress { packets, destinations, bars, terminal, last_line: Cell::new(Instant::now()) }
     }
 
@@ -61,11 +82,10 @@ impl Progress {
     /// Deliveries to one counterpart.
     pub fn deliveries(&self, destination: &str, settled: u64, of: u64) {
         let Some((_, bar)) = self.destinations.iter().find(|(name, _)| name == destination) else { return };
-        bar.set_length(of.max(settled));
+        bar.set_length(of.max(settled).max(1));
         bar.set_position(settled);
-        let seconds = bar.elapsed().as_secs_f64();
-        if settled > 0 && seconds > 0.5 {
-            bar.set_message("deliveries");
+        if settled > 0 {
+            bar.set_message(format!("batches, {:.1}/s", settled as f64 / bar.elapsed().as_secs_f64().max(0.1)));
         }
         self.line();
     }

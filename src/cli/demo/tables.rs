@@ -48,8 +48,14 @@ fn packets(figures: &Figures) -> String {
     row("employers' payments JFXX101", month);
     row("employees' detail JFXX102", &figures.detail);
     let mut text = format!("{}{}", title("1 · What came in 接收"), table.render());
-    text += &format!(
-        "\n  Of {} packets {} were taken, {} took an earlier one's place (SFCF=1), {} came twice and got\n  the same receipt, {} were refused whole{}:\n",
+    text += &whole(month);
+    if month.reasons.is_empty() { text } else { format!("{text}\n{}", reasons(month)) }
+}
+
+/// What became of packets as wholes.
+fn whole(month: &Books) -> String {
+    let mut text = format!(
+        "\n  Of {} packets {} were taken, {} took an earlier one's place (SFCF=1), {} came twice and got\n  the same receipt, {} were refused whole{}.\n",
         count(month.packets),
         count(month.taken),
         count(month.replacements),
@@ -57,12 +63,15 @@ fn packets(figures: &Figures) -> String {
         count(month.refused_whole.values().sum()),
         if month.waits + month.lost > 0 { format!(" (asked to wait {} times, sent again {} times)", month.waits, month.lost) } else { String::new() },
     );
-    let mut whole = Table::new(&["packets>", "HTTP", "refused whole because 整包退回"]);
-    for ((status, reason), packets) in &month.refused_whole {
-        wrapped(&mut whole, [count(*packets), status.to_string()], reason);
+    if month.refused_whole.is_empty() {
+        return text;
     }
-    text += &whole.render();
-    format!("{text}\n{}", reasons(month))
+    let mut table = Table::new(&["packets>", "HTTP", "refused whole because 整包退回"]);
+    for ((status, reason), packets) in &month.refused_whole {
+        wrapped(&mut table, [count(*packets), status.to_string()], reason);
+    }
+    text += &table.render();
+    text
 }
 
 /// Refused lines by element and reason, most frequent first.
@@ -85,14 +94,14 @@ fn reasons(month: &Books) -> String {
 }
 
 fn money(figures: &Figures) -> String {
-    let mut table = Table::new(&["district 区县", "", "medical fund 医保基金>", "LTC fund 长护险基金>", "together 合计>"]);
+    let mut table = Table::new(&["district 区县", "medical fund 医保基金>", "LTC fund 长护险基金>", "together 合计>"]);
     for (district, funds) in &figures.districts {
         let name = DISTRICTS.iter().find(|(known, _)| known == district).map_or("", |(_, name)| name);
-        table.row([district.to_string(), name.to_string(), yuan(funds.medical), yuan(funds.long_term_care), yuan(funds.both())]);
+        table.row([format!("{district:06} {name}"), yuan(funds.medical), yuan(funds.long_term_care), yuan(funds.both())]);
     }
     let Funds { medical, long_term_care } = figures.ledger();
     table.rule();
-    table.row(["every fen".to_string(), String::new(), yuan(medical), yuan(long_term_care), yuan(medical + long_term_care)]);
+    table.row(["every fen 合计".to_string(), yuan(medical), yuan(long_term_care), yuan(medical + long_term_care)]);
     format!("{}{}", title("2 · Where the money went 资金去向 (yuan)"), table.render())
 }
 
@@ -119,8 +128,8 @@ fn deliveries(figures: &Figures) -> String {
     let most = figures.counterparts.iter().map(|one| one.tally.most_in_a_second).max().unwrap_or_default();
     let over: u64 = figures.counterparts.iter().map(|one| one.tally.over_limit).sum();
     format!(
-        "{}{}\n  Agreed: at most {REQUESTS_PER_SECOND} requests in any second. Seen by the partners: at most {most}; {over} above it.\n  \
-         On purpose each partner broke off one answer (its outcome was unknown until found out) and once\n  asked to wait. Rates leave out such pauses.\n",
+        "{}{}\n  Agreed: to send at most {REQUESTS_PER_SECOND} requests in any second. On arrival the partners counted at most {most}\n  in one, and refused {over} as too many.\n  \
+         On purpose each partner breaks off an early answer (its outcome is unknown until found out) and\n  once asks to wait. Rates leave out such pauses.\n",
         title("3 · Deliveries 推送"),
         table.render()
     )

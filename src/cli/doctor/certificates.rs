@@ -59,7 +59,7 @@ pub(super) fn expiry(sheet: &mut Sheet, what: &str, facts: &Facts, whose: &str, 
     if facts.not_before > jiff::Timestamp::now() {
         sheet.bad(what, format!("{whose}: not valid before {}", facts.not_before), "check this machine's clock, or wait");
     } else if left < 0 {
-        sheet.bad(what, format!("{whose}: expired {} days ago ({})", -left, facts.not_after), todo);
+        sheet.bad(what, format!("{whose}: expired {}", facts.not_after), todo);
     } else if left < DAYS_LEFT_MIN {
         sheet.note(what, format!("{whose}: expires in {left} days ({})", facts.not_after), todo);
     } else {

@@ -60,7 +60,7 @@ fn entry(partner: &Partner) -> String {
         text += &format!("; known by {by}, may call {}", inbound.routes.join(", "));
     }
     if let Some(outbound) = &partner.outbound {
-        text += &format!("; receives {}, settings and {} secrets complete", outbound.receives.join(", "), partner.secrets.len());
+        text += &format!("; receives {}; settings and secrets complete", outbound.receives.join(", "));
     }
     text
 }

@@ -155,6 +155,12 @@ fn keys_must_fit_payer_and_mode() {
 }
 
 #[test]
+fn an_employer_has_no_floor_and_no_cap() {
+    let found = mistake("basis = \"employer_base\"", "basis = \"employer_base\"\nbase_cap = \"19000.00\"");
+    assert!(found.len() == 1 && found[0].contains("`base_cap` has no meaning for this payer and channel"), "{found:?}");
+}
+
+#[test]
 fn an_area_is_defined_by_one_file_named_after_it() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(RateBook::load(dir.path()).unwrap_err().len(), 1, "an empty folder is a finding");

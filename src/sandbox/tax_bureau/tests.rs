@@ -1,3 +1,5 @@
+//! The simulated bureau's books, against scripted answers.
+
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

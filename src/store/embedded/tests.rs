@@ -1,3 +1,5 @@
+//! Real servers in throwaway folders: what survives, what is refused, who ends with whom.
+
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 

@@ -1,0 +1,108 @@
+//! `trace` and `dead`, beside a running gateway.
+
+use ltcgw::sandbox::partners::Behaviour;
+
+use crate::support::{Place, packet, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_traced_from_its_packet_to_its_deliveries() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    serving.send(&client, &packet("P1", 2)).await.unwrap();
+    until("both deliveries", async || (place.value("SELECT count(*) FROM delivery WHERE state = 'delivered'").await == "2").then_some(())).await;
+    let said = place.run(&["trace", "P1-1"]).await;
+    assert_eq!(said.status.code(), Some(0), "{}", said.err);
+    for expected in [
+        "packet P1 from nanning-tax (employer_collection)",
+        "2 lines: 2 posted, 0 refused, 0 duplicate · 21,480.00 yuan",
+        "line P1-1 (record 2), receipt 445016211000004711",
+        "by rate 450100/employer/2021-03: medical 10560.00 · long-term care 180.00",
+        "treasury",
+        "medical-core",
+        "ltc-system",
+        "delivered",
+    ] {
+        assert!(said.out.contains(expected), "{expected} is not in {}", said.out);
+    }
+    let by_receipt = place.run(&["trace", "445016211000004711"]).await;
+    assert!(by_receipt.out.contains("line P1-0") && by_receipt.out.contains("line P1-1"), "{}", by_receipt.out);
+    let by_packet = place.run(&["trace", "P1"]).await;
+    assert!(by_packet.out.contains("packet P1") && !by_packet.out.contains("line P1-0"), "{}", by_packet.out);
+    let unknown = place.run(&["trace", "P9"]).await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(unknown.err.contains("nothing is stored under P9"), "{}", unknown.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_delivery_is_listed_shown_and_delivered_once_a_person_says_so() {
+    let (place, _core, ltc) = Place::with_partners(|scene| scene);
+    ltc.will([Behaviour::Refuse("unknown_district".into())]);
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    serving.send(&client, &packet("P1", 2)).await.unwrap();
+    let dead = "SELECT delivery_id FROM delivery WHERE state = 'dead' AND destination = 'ltc-system'";
+    let id = until("the refusal", async || Some(place.value(dead).await).filter(|id| !id.is_empty())).await;
+    let list = place.run(&["dead", "list"]).await;
+    assert!(list.out.contains(&id) && list.out.contains("ltc-system") && list.out.contains("unknown_district"), "{}", list.out);
+    let other = place.run(&["dead", "list", "--to", "medical-core"]).await;
+    assert_eq!(other.out, "no dead letters\n");
+    let show = place.run(&["dead", "show", &id]).await;
+    assert!(show.out.starts_with(&format!("delivery {id} to ltc-system: dead\n")) && show.out.contains("rejected HTTP 4"), "{}", show.out);
+    assert!(!show.out.contains("P1-0"), "what was sent is not shown: {}", show.out);
+
+    let wrong = place.run(&["dead", "retry", &id, "--delivered"]).await;
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(wrong.err.contains("was not taken by the partner"), "{}", wrong.err);
+    let retry = place.run(&["dead", "retry", &id]).await;
+    assert_eq!(retry.status.code(), Some(0), "{}", retry.err);
+    let state = format!("SELECT state FROM delivery WHERE delivery_id = {id}");
+    until("the delivery", async || (place.value(&state).await == "delivered").then_some(())).await;
+    assert_eq!(ltc.totals().lines, 2);
+    let again = place.run(&["dead", "retry", &id]).await;
+    assert!(again.err.contains(&format!("delivery {id} is delivered, not dead")), "{}", again.err);
+    let none = place.run(&["dead", "show", "999999"]).await;
+    assert!(none.err.contains("there is no delivery 999999"), "{}", none.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_dead_letters_of_one_partner_are_retried_together() {
+    let (place, core, ltc) = Place::with_partners(|scene| scene);
+    core.will([Behaviour::Refuse("-1".into())]);
+    ltc.will([Behaviour::Refuse("unknown_district".into())]);
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    serving.send(&client, &packet("P1", 2)).await.unwrap();
+    let states = "SELECT destination, state FROM delivery ORDER BY 1";
+    until("both refusals", async || (place.value(states).await == "ltc-system dead; medical-core dead").then_some(())).await;
+    let retry = place.run(&["dead", "retry", "--all", "--to", "ltc-system"]).await;
+    assert_eq!(retry.status.code(), Some(0), "{}", retry.err);
+    assert!(retry.out.starts_with("1 deliveries will be tried again"), "{}", retry.out);
+    until("the delivery", async || (place.value(states).await == "ltc-system delivered; medical-core dead").then_some(())).await;
+    assert_eq!(place.run(&["dead", "retry"]).await.status.code(), Some(2), "one or all must be said");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_version_is_left_alone() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let _serving = place.serve().await;
+    place.value("INSERT INTO refinery_schema_history VALUES (999, 'later', '', '0')").await;
+    for command in [&["trace", "P1"][..], &["dead", "list"]] {
+        let said = place.run(command).await;
+        assert_eq!(said.status.code(), Some(1));
+        assert!(said.err.contains("the database has schema 999, this version works with"), "{}", said.err);
+    }
+    let doctor = place.run(&["doctor"]).await;
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(doctor.out.contains("schema 999 was made by"), "{}", doctor.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_gateway_they_say_what_is_missing() {
+    let place = Place::new();
+    for command in [&["trace", "P1"][..], &["dead", "list"]] {
+        let said = place.run(command).await;
+        assert_eq!(said.status.code(), Some(1));
+        assert!(said.err.contains("start the gateway first"), "{}", said.err);
+    }
+}

@@ -1,0 +1,159 @@
+//! `doctor`: what is wrong is named before anybody serves, and looking changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ltcgw::sandbox::pki::{Authority, Validity};
+use ltcgw::sandbox::stage::Scene;
+
+use crate::support::{Place, Said, project};
+
+/// What doctor says, in one line: wrapping depends on the length of paths.
+async fn doctor(place: &Place) -> (Said, String) {
+    let said = place.run(&["doctor"]).await;
+    let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    (said, text)
+}
+
+/// Doctor fails and says all of these.
+async fn finds(place: &Place, expected: &[&str]) {
+    let (said, text) = doctor(place).await;
+    assert_eq!(said.status.code(), Some(1), "{}", said.out);
+    for expected in expected {
+        assert!(text.contains(expected), "{expected} is not in {}", said.out);
+    }
+}
+
+/// Every file below a folder.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(&file, target).unwrap();
+    }
+}
+
+fn put(place: &Place, name: &str, issued: &ltcgw::sandbox::pki::Issued) {
+    std::fs::write(place.stage.pki.join(format!("{name}.pem")), &issued.certificate_pem).unwrap();
+    std::fs::write(place.stage.pki.join(format!("{name}.key")), &issued.key_pem).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_configuration_is_ready_to_serve_and_left_as_it_was() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let before = files(place.dir.path());
+    let (said, text) = doctor(&place).await;
+    assert_eq!(said.status.code(), Some(0), "{}", said.out);
+    for expected in
+        ["ready to serve", "takes our certificate", "embedded PostgreSQL", "450100", "samples pass", "server certificate for localhost, 127.0.0.1: good for 36"]
+    {
+        assert!(text.contains(expected), "{expected} is not in {}", said.out);
+    }
+    assert_eq!(files(place.dir.path()), before, "nothing was made");
+    assert!(said.out.lines().count() < 40, "one screen: {}", said.out);
+
+    let _serving = place.serve().await;
+    let (said, text) = doctor(&place).await;
+    assert_eq!(said.status.code(), Some(0), "{}", said.out);
+    assert!(text.contains("the embedded server of a gateway that runs now: schema 2, up to date"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_partner_and_a_missing_secret_are_named() {
+    let place = Place::new();
+    std::fs::remove_file(place.config().join("secrets/medical-core-sm2.key")).unwrap();
+    finds(&place, &["partner medical-core", "secret `sm2_key` cannot be read", "127.0.0.1:1 cannot be reached", "partner ltc-system"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sm2_key_that_is_none_is_named_without_showing_it() {
+    let place = Place::new();
+    std::fs::write(place.config().join("secrets/medical-core-sm2.key"), "open sesame").unwrap();
+    let (said, text) = doctor(&place).await;
+    assert_eq!(said.status.code(), Some(1));
+    assert!(text.contains("sm2_key") && !text.contains("open sesame"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_ended_end_soon_or_do_not_fit_are_named() {
+    let place = Place::new();
+    let authority = &place.stage.authority;
+    put(&place, "server", &authority.server_valid(&["localhost"], Validity::expired()).unwrap());
+    put(&place, "outbound/ltc-system", &authority.client_valid("gateway", Validity::days(12)).unwrap());
+    let other = authority.client("gateway").unwrap();
+    std::fs::write(place.stage.pki.join("outbound/medical-core.key"), &other.key_pem).unwrap();
+    finds(&place, &["server certificate for localhost: expired", "expires in 1", "outbound/medical-core.key: cannot be used with"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_revocation_list_is_named() {
+    let place = Place::new();
+    std::fs::write(place.stage.pki.join("crl.pem"), place.stage.authority.revocation_list_valid(&[], Validity::expired()).unwrap()).unwrap();
+    finds(&place, &["crl.pem", "should have been replaced", "fetch the current one"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_refuses_our_certificate_is_named() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let stranger = Authority::new("somebody else").unwrap();
+    put(&place, "outbound/medical-core", &stranger.client("gateway").unwrap());
+    finds(&place, &["partner medical-core", "refuses our certificate"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_of_another_authority_is_not_trusted() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| Scene { authority: Arc::new(Authority::new("our CA").unwrap()), ..scene });
+    finds(&place, &["partner medical-core", "is not trusted"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_rate_file_is_named_with_its_line() {
+    let shipped = project().join("config/rates").display().to_string();
+    let place = Place::with(|scene| {
+        let own = scene.dir.join("rates");
+        copy(&project().join("config/rates"), &own);
+        let nanning = own.join("450100-nanning.toml");
+        let text = std::fs::read_to_string(&nanning).unwrap();
+        std::fs::write(&nanning, text.replacen("long_term_care", "long_term_car", 1)).unwrap();
+        scene.edit(&shipped, &own.display().to_string())
+    });
+    finds(&place, &["450100-nanning.toml:", "long_term_car"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_that_fails_a_sample_is_named() {
+    let shipped = project().join("adapters").display().to_string();
+    let place = Place::with(|scene| {
+        let own = scene.dir.join("adapters");
+        copy(&project().join("adapters"), &own);
+        std::fs::write(own.join("tax-bureau/samples/employer_collection/dtd.expected.txt"), "taken\n").unwrap();
+        scene.edit(&shipped, &own.display().to_string())
+    });
+    finds(&place, &["dtd.expected.txt"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_address_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let place = Place::with(|scene| scene.edit("partner = \"127.0.0.1:0\"", &format!("partner = \"{address}\"")));
+    finds(&place, &[&format!("partner address {address}:"), "[listen] in gateway.toml"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_be_read_is_said_with_its_line() {
+    let place = Place::new();
+    let file = place.config().join("partners.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("requests_per_second = 200", "requests_per_sekond = 200")).unwrap();
+    finds(&place, &["partners.toml:", "requests_per_sekond"]).await;
+}

@@ -1,0 +1,14 @@
+//! The binary as operators meet it: exit statuses, what it prints, what survives its end.
+
+#![allow(clippy::unwrap_used)] // a test says why by its name
+
+mod adapter;
+mod deliveries;
+mod doctor;
+mod lifecycle;
+mod metrics;
+#[allow(dead_code)]
+#[path = "../gateway/packet.rs"]
+mod packet;
+mod serve;
+mod support;
