@@ -10,6 +10,7 @@ pub mod lines; // collection lines, checked and apportioned
 pub mod month; // contribution months
 pub mod record; // canonical records: specs and slots
 pub mod records; // the closed list of canonical records
+pub mod registry; // institutions and caregivers
 
 pub use exchange::{Answer, Outcome, Request, Verdict};
 pub use fen::Fen;

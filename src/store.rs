@@ -20,7 +20,9 @@ pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
 pub mod inspect; // what a database says of itself, for doctor
 pub mod lines; // collection lines as rows
+pub mod registry; // institutions and caregivers, and every change of them
 pub mod replace; // a packet that takes an earlier one's place
+pub mod sealed; // personal data at rest
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
@@ -153,10 +155,14 @@ fn trust(path: &std::path::Path) -> Result<rustls::ClientConfig, Fault> {
 
 /// Every migration, in order; a file once released is never edited.
 fn migrations() -> Result<Vec<Migration>, refinery::Error> {
-    [("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")), ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql"))]
-        .iter()
-        .map(|(name, sql)| Migration::unapplied(name, sql))
-        .collect()
+    [
+        ("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")),
+        ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql")),
+        ("V3__registry", include_str!("../schemas/postgres/0003_registry.sql")),
+    ]
+    .iter()
+    .map(|(name, sql)| Migration::unapplied(name, sql))
+    .collect()
 }
 
 /// The digest of all migrations: names template databases.

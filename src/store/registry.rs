@@ -1,0 +1,209 @@
+//! The registries in PostgreSQL: what is known of each entry, and every change in the order of commit.
+//!
+//! A write is accepted or not by its version alone: a higher one is taken (it also registers an
+//! ended entry again: the source said so later), the same one must have the same content, a lower
+//! one is noted and ignored. Sequence numbers are taken under the lock of one row just before the
+//! rows are written, so whoever sees number n sees every number below it, for good.
+//!
+//! Knows nothing of what records mean, nor of keys: contents come as JSON, personal parts sealed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jiff::civil::Date;
+use tokio_postgres::{Client, Row};
+
+use super::{Store, fault};
+use crate::error::Fault;
+use crate::model::registry::Kind;
+
+mod calendar; // entries whose day has come
+mod read; // changes, entries, the registry at one instant
+mod write; // the one transaction that changes the registry
+
+/// The registry's door: reads and writes.
+#[derive(Clone)]
+pub struct Registry {
+    store: Store,
+    queue: Arc<dyn Queue>,
+}
+
+/// Who is to be told of changes: adds its rows in the transaction that makes them.
+pub trait Queue: Send + Sync {
+    /// Called after the rows of `registry_change` with these numbers were written, before the
+    /// commit; a fault undoes everything.
+    fn queue<'a>(&'a self, client: &'a Client, written: Written) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// Sequence numbers of the changes a transaction has written, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    pub first: i64,
+    pub last: i64,
+}
+
+/// Nobody is to be told.
+pub struct NoQueue;
+
+impl Queue for NoQueue {
+    fn queue<'a>(&'a self, _: &'a Client, _: Written) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// What kind of change a row of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// A new version.
+    Put,
+    /// The entry ended.
+    Delete,
+    /// The same version; a date in it has come.
+    Status,
+}
+
+impl ChangeKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            ChangeKind::Put => "put",
+            ChangeKind::Delete => "delete",
+            ChangeKind::Status => "status",
+        }
+    }
+
+    fn of_word(word: &str) -> ChangeKind {
+        match word {
+            "delete" => ChangeKind::Delete,
+            "status" => ChangeKind::Status,
+            _ => ChangeKind::Put,
+        }
+    }
+}
+
+/// One change, in the log or as the present state of its entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub sequence: i64,
+    pub kind: Kind,
+    pub entity_id: String,
+    pub version: i64,
+    pub change: ChangeKind,
+    /// The canonical record as JSON without its personal part; absent for a delete.
+    pub content: Option<String>,
+    /// The personal part, sealed; absent for a delete and where there is none.
+    pub sealed: Option<Vec<u8>>,
+    /// The status in force on `effective_on`.
+    pub status: Option<String>,
+    /// Whether the institution is designated on `effective_on`.
+    pub designated: bool,
+    /// Of a delete.
+    pub reason: Option<String>,
+    pub effective_on: Date,
+    pub changed_at: jiff::Timestamp,
+}
+
+/// Columns of a [`Change`] of table `c`, in the order [`Change::from_row`] reads them.
+const COLUMNS: &str =
+    "c.sequence, c.kind, c.entity_id, c.version, c.change, c.content::text, c.sealed, c.status, c.designated, c.reason, c.effective_on, c.changed_at";
+
+impl Change {
+    fn from_row(row: &Row) -> Change {
+        Change {
+            sequence: row.get(0),
+            kind: Kind::of_word(row.get(1)).expect("the table checks the word"),
+            entity_id: row.get(2),
+            version: row.get(3),
+            change: ChangeKind::of_word(row.get(4)),
+            content: row.get(5),
+            sealed: row.get(6),
+            status: row.get(7),
+            designated: row.get(8),
+            reason: row.get(9),
+            effective_on: row.get(10),
+            changed_at: row.get(11),
+        }
+    }
+
+    /// Whether the entry has ended with this change.
+    pub fn is_tombstone(&self) -> bool {
+        self.change == ChangeKind::Delete
+    }
+}
+
+/// A new version of an entry, or its end, ready to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    pub kind: Kind,
+    pub entity_id: String,
+    pub version: i64,
+    /// The canonical record as JSON without its personal part; `None` ends the entry.
+    pub content: Option<String>,
+    /// Its personal part, sealed.
+    pub sealed: Option<Vec<u8>>,
+    /// Why the entry ended; exactly where there is no content.
+    pub reason: Option<String>,
+    /// Digests of the whole record under each key, 32 bytes each, newest first.
+    pub digests: Vec<u8>,
+    pub status: Option<&'static str>,
+    pub designated: bool,
+    /// The day of which status and designated speak.
+    pub effective_on: Date,
+    /// The next day on which they may change.
+    pub next_on: Option<Date>,
+    /// In the clear, for look-up: institutions only.
+    pub name: Option<String>,
+    pub uscc: Option<String>,
+    /// Blind, for look-up.
+    pub certificate_index: Option<i64>,
+    pub phone_index: Option<i64>,
+}
+
+/// What became of a [`Put`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Stored {
+        sequence: i64,
+        new: bool,
+    },
+    /// The same version with the same content is there.
+    Unchanged,
+    /// A higher version is there; noted.
+    Older {
+        known: i64,
+    },
+    /// The same version with other content is there; noted.
+    OtherContent,
+}
+
+impl Registry {
+    pub fn new(store: Store) -> Registry {
+        Registry { store, queue: Arc::new(NoQueue) }
+    }
+
+    /// The same, with somebody to tell of every change.
+    #[must_use]
+    pub fn queueing(self, queue: Arc<dyn Queue>) -> Registry {
+        Registry { queue, ..self }
+    }
+
+    /// Takes versions and ends, in their order; all are durable when it returns, or none on a fault.
+    ///
+    /// # Errors
+    /// Faults of stage `Store` when the database refuses or cannot be reached.
+    pub async fn put_batch(&self, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Fault> {
+        let mut taken = Vec::with_capacity(puts.len());
+        while taken.len() < puts.len() {
+            // An entry that occurs twice is written in two rounds, so that each sees the one before.
+            let rest = &puts[taken.len()..];
+            let mut seen = HashSet::with_capacity(rest.len());
+            let round = rest.iter().take_while(|put| seen.insert((put.kind, put.entity_id.as_str()))).count();
+            taken.extend(write::put(self, sender, &rest[..round]).await?);
+        }
+        Ok(taken)
+    }
+}
+
+fn cannot(error: tokio_postgres::Error) -> Fault {
+    fault(&error)
+}

@@ -1,0 +1,87 @@
+//! Entries whose day has come: read in order of that day, written back with the next one.
+
+use jiff::civil::Date;
+use tokio_postgres::GenericClient;
+
+use super::{COLUMNS, Change, Registry, Written, cannot};
+use crate::error::Fault;
+
+/// An entry one of whose dates has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The day that has come.
+    pub on: Date,
+    pub current: Change,
+}
+
+/// What a date that has come makes of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The status and designation in force from that day, where they differ from before; `None`: only the date is moved on.
+    pub standing: Option<(Option<&'static str>, bool)>,
+    pub next_on: Option<Date>,
+}
+
+impl Registry {
+    /// Takes up to `limit` entries whose day has come by `today`, asks what becomes of each, and
+    /// writes it; returns how many there were. Several instances may do it at once: each entry is
+    /// turned once.
+    ///
+    /// # Errors
+    /// Faults of `turn`, and of stage `Store` when the database refuses or cannot be reached.
+    pub async fn turn_due(&self, today: Date, limit: i64, turn: impl Fn(&Due) -> Result<Turn, Fault>) -> Result<usize, Fault> {
+        let mut client = self.store.client().await?;
+        let transaction = client.transaction().await.map_err(cannot)?;
+        let sql = format!(
+            "SELECT {COLUMNS}, e.next_on FROM registry_entity e JOIN registry_change c USING (sequence)
+             WHERE (e.kind, e.entity_id) IN (SELECT kind, entity_id FROM registry_entity WHERE next_on <= $1 ORDER BY next_on LIMIT $2) AND e.next_on <= $1
+             ORDER BY e.kind, e.entity_id FOR UPDATE OF e"
+        );
+        let rows = transaction.query(&sql, &[&today, &limit]).await.map_err(cannot)?;
+        let mut due: Vec<Due> = rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(12) }).collect();
+        due.sort_by_key(|due| due.on);
+        let turns: Vec<(&Due, Turn)> = due.iter().map(|due| turn(due).map(|turn| (due, turn))).collect::<Result<_, _>>()?;
+        let (changed, moved): (Vec<_>, Vec<_>) = turns.iter().partition(|(_, turn)| turn.standing.is_some());
+        move_on(&*transaction, &moved).await?;
+        if !changed.is_empty() {
+            let written = change(&*transaction, &changed).await?;
+            self.queue.queue(GenericClient::client(&*transaction), written).await?;
+        }
+        transaction.commit().await.map_err(cannot)?;
+        Ok(due.len())
+    }
+}
+
+async fn move_on(client: &impl GenericClient, moved: &[&(&Due, Turn)]) -> Result<(), Fault> {
+    let kinds: Vec<&str> = moved.iter().map(|(due, _)| due.current.kind.word()).collect();
+    let ids: Vec<&str> = moved.iter().map(|(due, _)| due.current.entity_id.as_str()).collect();
+    let next: Vec<Option<Date>> = moved.iter().map(|(_, turn)| turn.next_on).collect();
+    let sql = "UPDATE registry_entity e SET next_on = t.next_on FROM unnest($1::text[], $2::text[], $3::date[]) AS t(kind, entity_id, next_on)
+        WHERE e.kind = t.kind AND e.entity_id = t.entity_id";
+    client.execute(sql, &[&kinds, &ids, &next]).await.map(drop).map_err(cannot)
+}
+
+async fn change(client: &impl GenericClient, changed: &[&(&Due, Turn)]) -> Result<Written, Fault> {
+    let count = changed.len() as i64;
+    let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await.map_err(cannot)?.get(0);
+    let first = last - count + 1;
+    let sequences: Vec<i64> = (first..=last).collect();
+    let before: Vec<i64> = changed.iter().map(|(due, _)| due.current.sequence).collect();
+    let on: Vec<Date> = changed.iter().map(|(due, _)| due.on).collect();
+    let standing = |(_, turn): &&(&Due, Turn)| turn.standing.unwrap_or((None, false));
+    let statuses: Vec<Option<&str>> = changed.iter().map(|changed| standing(changed).0).collect();
+    let designated: Vec<bool> = changed.iter().map(|changed| standing(changed).1).collect();
+    let next: Vec<Option<Date>> = changed.iter().map(|(_, turn)| turn.next_on).collect();
+    let sql = "WITH turned AS (
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::date[], $4::text[], $5::bool[], $6::date[])
+                AS t(sequence, before, effective_on, status, designated, next_on)
+        ), written AS (
+            INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, effective_on)
+            SELECT t.sequence, c.kind, c.entity_id, c.version, 'status', c.content, c.sealed, t.status, t.designated, t.effective_on
+            FROM turned t JOIN registry_change c ON c.sequence = t.before ORDER BY t.sequence
+        )
+        UPDATE registry_entity e SET sequence = t.sequence, status = t.status, designated = t.designated, next_on = t.next_on
+        FROM turned t JOIN registry_change c ON c.sequence = t.before WHERE e.kind = c.kind AND e.entity_id = c.entity_id";
+    client.execute(sql, &[&sequences, &before, &on, &statuses, &designated, &next]).await.map_err(cannot)?;
+    Ok(Written { first, last })
+}
