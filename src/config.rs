@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::error::Finding;
 
 mod partner;
-pub use partner::{Inbound, Outbound, Partner};
+pub use partner::{Fields, Inbound, Outbound, Partner};
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ pub struct Gateway {
     pub rates_dir: PathBuf,
     pub listen: Listen,
     pub tls: Tls,
+    pub privacy: Privacy,
     #[serde(default)]
     pub database: Database,
     #[serde(default)]
@@ -64,6 +65,14 @@ pub struct Tls {
     /// Revocation list of that authority; none checked when absent.
     #[serde(default)]
     pub crl: Option<PathBuf>,
+}
+
+/// How personal data is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// File of the keys under which it is sealed, 64 hexadecimal digits a line, the newest first.
+    pub key_file: PathBuf,
 }
 
 /// The PostgreSQL to use; embedded when `url` is absent.
@@ -197,6 +206,7 @@ impl Gateway {
         for path in [&mut self.data_dir, &mut self.adapters_dir, &mut self.rates_dir, &mut self.tls.certificate, &mut self.tls.key, &mut self.tls.client_ca] {
             *path = dir.join(&path);
         }
+        self.privacy.key_file = dir.join(&self.privacy.key_file);
         for path in [&mut self.tls.crl, &mut self.database.ca, &mut self.database.password_file].into_iter().flatten() {
             *path = dir.join(&path);
         }

@@ -19,8 +19,10 @@ use crate::link::{Limits, TrustState};
 use crate::telemetry::Metrics;
 
 mod body; // a partner's bytes, with time limits
+mod fhir; // the registries as FHIR
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
+mod province; // what pullers of the registries get
 
 pub use operator::Refresh;
 
@@ -40,7 +42,8 @@ pub struct PartnerApi {
 /// A partner that may call, with the adapter that reads what it sends.
 struct Entry {
     partner: Arc<Partner>,
-    adapter: Arc<Adapter>,
+    /// None for partners that use only the gateway's own routes.
+    adapter: Option<Arc<Adapter>>,
 }
 
 /// Both listeners, running.
@@ -104,14 +107,23 @@ impl PartnerApi {
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
-            let adapter = gateway.catalog.get(&partner.adapter).cloned().ok_or_else(|| {
+            let unknown = || {
                 let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
                 Fault::operator(Stage::Config, text)
-            })?;
+            };
+            let adapter = match partner.adapter.as_str() {
+                "" => None,
+                name => Some(gateway.catalog.get(name).cloned().ok_or_else(unknown)?),
+            };
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
         Ok(PartnerApi { gateway, trust, limits, entries, metrics })
     }
+}
+
+/// Whether a route, as `METHOD /path`, is the gateway's own, so that no adapter need serve it.
+pub fn own_route(route: &str) -> bool {
+    route.strip_prefix("GET ").is_some_and(|path| province::serves(path) || fhir::serves(path))
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {

@@ -19,6 +19,7 @@ use crate::ledger::RateBook;
 use crate::link::TrustState;
 use crate::server::Server;
 use crate::store::embedded::{Embedded, Options};
+use crate::store::sealed::Keys;
 use crate::store::{Connection, Store};
 use crate::telemetry::Metrics;
 use crate::worker::Worker;
@@ -48,6 +49,8 @@ pub struct Loaded {
     pub config: Config,
     pub catalog: Catalog,
     pub book: RateBook,
+    /// Under which personal data is sealed and cursors are signed.
+    pub keys: Keys,
     pub trust: Arc<TrustState>,
 }
 
@@ -58,6 +61,9 @@ impl Loaded {
         let mut findings = Vec::new();
         let book = RateBook::load(&config.gateway.rates_dir).map_err(|found| findings.extend(found)).ok();
         let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
+        let keys = Keys::load(&config.gateway.privacy.key_file)
+            .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, fault.text)))
+            .ok();
         let trust = TrustState::load(&config.gateway.tls, &config.partners)
             .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, format!("[tls] {fault}"))))
             .ok();
@@ -68,8 +74,8 @@ impl Loaded {
                 findings.extend(texts.map(|text| Finding::new(&file, None, text)));
             }
         }
-        match (book, catalog, trust) {
-            (Some(book), Some(catalog), Some(trust)) if findings.is_empty() => Ok(Loaded { config, catalog, book, trust }),
+        match (book, catalog, keys, trust) {
+            (Some(book), Some(catalog), Some(keys), Some(trust)) if findings.is_empty() => Ok(Loaded { config, catalog, book, keys, trust }),
             _ => Err(findings),
         }
     }
@@ -80,11 +86,11 @@ impl Loaded {
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
 pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded { config, catalog, book, trust } = loaded;
+    let Loaded { config, catalog, book, keys, trust } = loaded;
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
     let metrics = Metrics::default();
-    let (gateway, destinations) = Gateway::new(config, catalog, book, store)?;
+    let (gateway, destinations) = Gateway::new(config, catalog, book, (store, keys))?;
     let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());

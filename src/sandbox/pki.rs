@@ -16,6 +16,7 @@ use rcgen::{
 
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
+use crate::store::sealed::Keys;
 
 /// One day.
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -197,7 +198,7 @@ impl Plan {
 ///
 /// `ca.pem`, `ca.key`, `crl.pem`; `server.pem`, `server.key` for the partner listener;
 /// `inbound/<partner>.pem`, `.key` to hand to a partner; `outbound/<partner>.pem`, `.key` with
-/// which we call a partner.
+/// which we call a partner; `privacy.key`, under which personal data is sealed.
 ///
 /// # Errors
 /// A file exists already (nothing is written then), or cannot be written.
@@ -219,17 +220,20 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
         Ok::<(), Fault>(())
     };
     issue(authority.server(&plan.server_names)?, out, "server")?;
+    let privacy = out.join("privacy.key");
+    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
     for (name, san) in &plan.inbound {
         issue(authority.client(san)?, &inbound, name)?;
     }
     for name in &plan.outbound {
         issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
     }
+    written.push(privacy);
     Ok(written)
 }
 
 fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
-    let mut stems: Vec<PathBuf> = vec![out.join("ca"), out.join("crl"), out.join("server")];
+    let mut stems: Vec<PathBuf> = vec![out.join("ca"), out.join("crl"), out.join("server"), out.join("privacy")];
     stems.extend(plan.inbound.iter().map(|(name, _)| out.join("inbound").join(name)));
     stems.extend(plan.outbound.iter().map(|name| out.join("outbound").join(name)));
     let existing = stems.iter().flat_map(|stem| ["pem", "key"].map(|ending| stem.with_extension(ending))).find(|path| path.exists());
@@ -289,7 +293,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap();
         let keys: Vec<_> = written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 6);
         for key in keys {
             assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600, "{}", key.display());
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::Extensions;
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Entry, PartnerApi, body};
+use super::{Entry, PartnerApi, body, fhir, province};
 use crate::config::Inbound;
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Reply};
@@ -40,7 +40,11 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     let name = &entry.partner.name;
     let response = match route(&request, entry, &api) {
         Ok((headers, inbound)) => {
-            let mut response = receive(&request, payload, &api, (entry, inbound)).await;
+            let mut response = match request.path() {
+                path if request.method() == Method::GET && province::serves(path) => province::handle(&request, &api, name).await,
+                path if request.method() == Method::GET && fhir::serves(path) => fhir::handle(&request, &api, name).await,
+                _ => receive(&request, payload, &api, (entry, inbound)).await,
+            };
             rate_headers(response.headers_mut(), headers);
             response
         }
@@ -71,15 +75,15 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
         response
     })?;
     let asked = format!("{} {}", request.method(), request.path());
-    if inbound.routes.contains(&asked) {
+    if inbound.routes.iter().any(|route| covers(route, &asked)) {
         return Ok((headers, inbound));
     }
     let anybody =
-        |path: &str| api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(|route| route.ends_with(path));
-    let own_path = inbound.routes.iter().any(|route| route.split_once(' ').is_some_and(|(_, path)| path == request.path()));
+        |path: &str| api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(|route| route.split_once(' ').is_some_and(|(_, own)| covers(own, path)));
+    let own_path = inbound.routes.iter().any(|route| route.split_once(' ').is_some_and(|(_, path)| covers(path, request.path())));
     Err(if own_path {
         problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()))
-    } else if anybody(&format!(" {}", request.path())) {
+    } else if anybody(request.path()) {
         problem(
             StatusCode::FORBIDDEN,
             "Not allowed",
@@ -90,7 +94,18 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
     })
 }
 
+/// Whether a route of an entry is this one; `/*` at its end stands for everything below.
+fn covers(route: &str, asked: &str) -> bool {
+    match route.strip_suffix('*') {
+        Some(start) if start.ends_with('/') => asked.len() > start.len() && asked.starts_with(start),
+        _ => route == asked,
+    }
+}
+
 async fn receive(request: &HttpRequest, payload: web::Payload, api: &PartnerApi, (entry, inbound): (&Entry, &Inbound)) -> HttpResponse {
+    let Some(adapter) = &entry.adapter else {
+        return problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()));
+    };
     let receive = &api.gateway.config.gateway.receive;
     let gzip = match request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
         None | Some(b"identity") => false,
@@ -110,7 +125,7 @@ async fn receive(request: &HttpRequest, payload: web::Payload, api: &PartnerApi,
         }
     };
     let endpoint = endpoint_of(request.path()).to_string();
-    let arrival = Arrival { partner: entry.partner.clone(), adapter: entry.adapter.clone(), endpoint, body, received_at: jiff::Timestamp::now() };
+    let arrival = Arrival { partner: entry.partner.clone(), adapter: adapter.clone(), endpoint, body, received_at: jiff::Timestamp::now() };
     match collect::receive(&api.gateway, &arrival).await {
         Ok(reply) => {
             count_lines(api, &entry.partner.name, &reply);
@@ -142,9 +157,9 @@ fn endpoint_of(path: &str) -> &str {
 
 /// A refusal in the partner's own format where its adapter has one, else a problem document.
 fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse {
-    match collect::refuse_body(&entry.adapter, endpoint_of(path), status, reason) {
-        Ok(reply) => answer(reply),
-        Err(_) => problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
+    match entry.adapter.as_ref().map(|adapter| collect::refuse_body(adapter, endpoint_of(path), status, reason)) {
+        Some(Ok(reply)) => answer(reply),
+        _ => problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
     }
 }
 
@@ -154,7 +169,7 @@ fn answer(reply: Reply) -> HttpResponse {
 }
 
 /// A problem document (RFC 9457).
-fn problem(status: StatusCode, title: &str, detail: &str) -> HttpResponse {
+pub fn problem(status: StatusCode, title: &str, detail: &str) -> HttpResponse {
     let document = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
     HttpResponseBuilder::new(status).content_type("application/problem+json").body(document.to_string())
 }

@@ -6,5 +6,7 @@ mod deliver;
 mod journal;
 mod listener;
 mod packet;
+mod pull;
 mod refusals;
+mod registered;
 mod support;
