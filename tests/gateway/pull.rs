@@ -262,7 +262,7 @@ async fn a_page_that_did_not_change_is_304_and_a_new_change_ends_that() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_compressed_is_the_same_when_unpacked() {
     let gateway = filled(|scene| scene).await;
-    let puller = Puller::new(&gateway);
+    let puller = Puller { client: unpacking_nothing(&gateway), ..Puller::new(&gateway) };
     for path in ["/province/v1/caregivers?limit=7", "/province/v1/caregivers?limit=1000", "/province/v1/snapshot"] {
         let get = async |accepted: &str| {
             let answer = puller.get(path).header("accept-encoding", accepted).send().await.expect("an answer");
@@ -322,4 +322,45 @@ async fn only_whom_it_is_meant_for_may_pull() {
     assert_eq!(status("/province/v1/nothing").await, 404);
     let puller = Puller::new(&gateway);
     assert_eq!(puller.client.post(gateway.url("/province/v1/institutions")).send().await.expect("an answer").status(), 405);
+}
+
+/// A client of the province that leaves compressed answers as they are.
+fn unpacking_nothing(gateway: &Gateway) -> reqwest::Client {
+    let pem = |name: &str| std::fs::read_to_string(gateway.stage.pki.join(name)).expect("a certificate");
+    let identity = pem("inbound/provincial-platform.pem") + &pem("inbound/provincial-platform.key");
+    let builder = reqwest::Client::builder().no_gzip().no_proxy().identity(reqwest::Identity::from_pem(identity.as_bytes()).expect("an identity"));
+    let authority = reqwest::Certificate::from_pem(pem("ca.pem").as_bytes()).expect("an authority");
+    builder.tls_certs_only([authority]).build().expect("a client")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_shows_one_instant_and_its_cursors_go_on_from_there() {
+    let gateway = Gateway::start().await;
+    let (registry, keys) = (&gateway.running.gateway.pulls.registry, &gateway.running.gateway.keys);
+    // Several pieces, so that changes can come between them.
+    let puts: Vec<_> = (0..1300).map(|id| put_caregiver(keys, caregiver(&format!("C{id:04}"), 1))).collect();
+    store(registry, &puts).await;
+    store(registry, &[put_institution(keys, institution("I1", 1)), end(Kind::Caregiver, "C0007", 2)]).await;
+    let pulls = &gateway.running.gateway.pulls;
+    let mut snapshot = ltcgw::flow::pull::Snapshot::begin(pulls, "provincial-platform", ltcgw::flow::pull::Encoding::Identity).await.expect("a snapshot");
+    let mut text = snapshot.next().await.expect("read").expect("a first piece").to_vec();
+    store(registry, &[put_caregiver(keys, caregiver("C0001", 9)), put_caregiver(keys, caregiver("C1299", 9)), put_caregiver(keys, caregiver("C9999", 1))]).await;
+    while let Some(piece) = snapshot.next().await.expect("read") {
+        text.extend_from_slice(&piece);
+    }
+    let text = String::from_utf8(text).expect("UTF-8");
+    let mut lines: Vec<&str> = text.lines().collect();
+    let trailer: Value = serde_json::from_str(lines.pop().expect("a trailer")).expect("a trailer");
+    let trailer = &trailer["trailer"];
+    assert_eq!((lines.len(), &trailer["caregivers"]["items"], &trailer["institutions"]["items"]), (1301, &1300.into(), &1.into()));
+    assert!(!text.contains("\"version\":9") && !text.contains("C9999"), "what came later is not in it");
+    assert_eq!(lines.iter().filter(|line| line.contains("\"change\":\"delete\"")).count(), 1);
+    let mut held = Held::default();
+    lines.iter().filter(|line| line.contains("\"kind\":\"caregiver\",\"id\"")).for_each(|line| held.take(line));
+    assert_eq!(trailer["caregivers"]["digest"], hex(&held.digest));
+    held.sequences.clear();
+    held.cursor = Some(trailer["caregivers"]["cursor"].as_str().expect("a cursor").to_string());
+    let puller = Puller::new(&gateway);
+    assert!(!puller.follow("caregivers", &mut held, 100).await);
+    assert_eq!(held.sequences, [1303, 1304, 1305]);
 }
