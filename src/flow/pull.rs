@@ -28,7 +28,7 @@ pub use item::FieldSet;
 pub use snapshot::Snapshot;
 
 use cache::Cache;
-use cursor::Position;
+pub(super) use cursor::Position;
 
 /// Records of a page when the puller names no number, and at most.
 pub const LIMIT_DEFAULT: u32 = 100;
@@ -40,6 +40,8 @@ pub struct Pulls {
     pub registry: Registry,
     pub keys: Arc<Keys>,
     signer: Signer,
+    /// Of the pages of FHIR: its cursors are no cursors of ours.
+    pub(super) fhir_signer: Signer,
     pullers: HashMap<String, Arc<Puller>>,
     cache: Mutex<Cache<PageKey>>,
 }
@@ -103,6 +105,8 @@ pub enum Refusal {
     Forbidden(String),
     /// There is no such thing.
     NotFound(String),
+    /// There was one; it has ended.
+    Gone(String),
     /// Not in a form it takes.
     NotAcceptable(String),
     /// Not its fault.
@@ -120,7 +124,8 @@ impl Pulls {
         let pullers = config.partners.iter().filter_map(|partner| Some((partner.name.clone(), Arc::new(Puller::new(&partner.name, partner.fields.as_ref()?)))));
         Pulls {
             registry: Registry::new(store.clone()),
-            signer: Signer::new(&keys),
+            signer: Signer::new(&keys, "pull cursor"),
+            fhir_signer: Signer::new(&keys, "fhir cursor"),
             keys,
             pullers: pullers.collect(),
             cache: Mutex::new(Cache::new(CACHE_BYTES)),

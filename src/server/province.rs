@@ -17,7 +17,7 @@ use crate::model::registry::Kind;
 pub const PREFIX: &str = "/province/v1/";
 
 /// Seconds a puller is asked to wait when the database does not answer.
-const LATER_SECONDS: u64 = 5;
+pub const LATER_SECONDS: u64 = 5;
 
 /// Whether a path is one of these routes.
 pub fn serves(path: &str) -> bool {
@@ -148,7 +148,7 @@ fn weighted(header: &str) -> Vec<(String, u16)> {
 }
 
 /// Whether the client says it holds this already (RFC 9110 §13.1.2).
-fn already_has(request: &HttpRequest, etag: &str) -> bool {
+pub fn already_has(request: &HttpRequest, etag: &str) -> bool {
     let held = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     held.map(str::trim).any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
 }
@@ -164,6 +164,7 @@ fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
         Refusal::Bad(text) => problem(StatusCode::BAD_REQUEST, "Not understood", text),
         Refusal::Forbidden(text) => problem(StatusCode::FORBIDDEN, "Not allowed", text),
         Refusal::NotFound(text) => problem(StatusCode::NOT_FOUND, "Not found", text),
+        Refusal::Gone(text) => problem(StatusCode::GONE, "Gone", text),
         Refusal::NotAcceptable(text) => problem(StatusCode::NOT_ACCEPTABLE, "Not served so", text),
         Refusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "pull not answered");

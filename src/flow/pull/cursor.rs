@@ -41,8 +41,9 @@ pub struct Signer {
 }
 
 impl Signer {
-    pub fn new(keys: &Keys) -> Signer {
-        Signer { keys: keys.derived("pull cursor") }
+    /// For one use.
+    pub fn new(keys: &Keys, label: &str) -> Signer {
+        Signer { keys: keys.derived(label) }
     }
 
     /// The cursor of a place.
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     fn signer(secrets: &[[u8; 32]]) -> Signer {
-        Signer::new(&Keys::of(secrets))
+        Signer::new(&Keys::of(secrets), "test")
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Registry {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {
+    pub(super) async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, values).await.map_err(cannot)?;
