@@ -13,7 +13,9 @@ use serde::Deserialize;
 use crate::error::Finding;
 
 mod partner;
+mod route;
 pub use partner::{Fields, Inbound, Outbound, Partner};
+pub use route::{Api, BUILT_IN, api_of, built_in, route_matches};
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub struct Gateway {
     pub adapters_dir: PathBuf,
     /// Folder of the rate files.
     pub rates_dir: PathBuf,
+    /// Folder of what is asked of institutions and caregivers.
+    pub rules_dir: PathBuf,
     pub listen: Listen,
     pub tls: Tls,
     pub privacy: Privacy,
@@ -67,11 +71,11 @@ pub struct Tls {
     pub crl: Option<PathBuf>,
 }
 
-/// How personal data is kept.
+/// How personal data is sealed at rest.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Privacy {
-    /// File of the keys under which it is sealed, 64 hexadecimal digits a line, the newest first.
+    /// One key a line, 64 hexadecimal digits, the newest first.
     pub key_file: PathBuf,
 }
 
@@ -203,10 +207,18 @@ impl Config {
 
 impl Gateway {
     fn resolve(&mut self, dir: &Path) {
-        for path in [&mut self.data_dir, &mut self.adapters_dir, &mut self.rates_dir, &mut self.tls.certificate, &mut self.tls.key, &mut self.tls.client_ca] {
+        for path in [
+            &mut self.data_dir,
+            &mut self.adapters_dir,
+            &mut self.rates_dir,
+            &mut self.rules_dir,
+            &mut self.privacy.key_file,
+            &mut self.tls.certificate,
+            &mut self.tls.key,
+            &mut self.tls.client_ca,
+        ] {
             *path = dir.join(&path);
         }
-        self.privacy.key_file = dir.join(&self.privacy.key_file);
         for path in [&mut self.tls.crl, &mut self.database.ca, &mut self.database.password_file].into_iter().flatten() {
             *path = dir.join(&path);
         }

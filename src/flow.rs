@@ -12,14 +12,15 @@ use crate::config::{Config, Outbound, Partner};
 use crate::error::{Fault, Stage};
 use crate::ledger::{Fund, RateBook};
 use crate::store::Store;
-use crate::store::sealed::Keys;
 
+pub mod clock; // what day it is
 pub mod collect; // a partner's packet becomes posted money
 pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deliver; // one delivery: render, send, judge
 pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
+pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod trace; // where a line, packet or receipt went
@@ -32,7 +33,7 @@ pub struct Gateway {
     pub book: Arc<RateBook>,
     pub store: Store,
     pub destinations: Arc<[collect::Destination]>,
-    pub keys: Arc<Keys>,
+    pub registrar: publish::Registrar,
     /// What the province pulls.
     pub pulls: Arc<pull::Pulls>,
     group: collect::Group,
@@ -41,7 +42,13 @@ pub struct Gateway {
 
 impl Gateway {
     /// Joins everything; returns also what the dispatchers need to reach each destination.
-    pub fn new(config: Config, catalog: Catalog, book: RateBook, (store, keys): (Store, Keys)) -> Result<(Gateway, Vec<deliver::Destination>), Fault> {
+    pub fn new(
+        config: Config,
+        catalog: Catalog,
+        book: RateBook,
+        registrar: publish::Registrar,
+        store: Store,
+    ) -> Result<(Gateway, Vec<deliver::Destination>), Fault> {
         let mut told = Vec::new();
         for partner in &config.partners {
             told.extend(contributions_for(partner, &catalog)?);
@@ -55,19 +62,9 @@ impl Gateway {
             }
         }
         let group = collect::Group::start(&store);
-        let keys = Arc::new(keys);
-        let pulls = Arc::new(pull::Pulls::new(&config, &store, keys.clone()));
-        let gateway = Gateway {
-            config: Arc::new(config),
-            catalog: Arc::new(catalog),
-            book: Arc::new(book),
-            store,
-            destinations,
-            keys,
-            pulls,
-            group,
-            wake: Arc::new(|| {}),
-        };
+        let pulls = Arc::new(pull::Pulls::new(&config, &registrar));
+        let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
+        let gateway = Gateway { config, catalog, book, store, destinations, registrar, pulls, group, wake: Arc::new(|| {}) };
         Ok((gateway, reached))
     }
 

@@ -10,10 +10,10 @@
 //! Import rule, enforced by `tests/architecture.rs`; a module imports only from the right:
 //!
 //! ```text
-//! main, cli, sandbox -> service -> server, worker -> flow -> adapter, ledger, link, store -> model, error, config, telemetry
+//! main, cli, sandbox -> service -> server, worker -> flow -> adapter, ledger, link, registry, store -> model, error, config, telemetry
 //! ```
 //!
-//! The four of the fourth group never import each other, so an adapter cannot query, the store
+//! The five of the fourth group never import each other, so an adapter cannot query, the store
 //! cannot map, the link does not know what bytes mean and the ledger does not know where money
 //! came from; a flow is the only place where they meet.
 
@@ -25,6 +25,7 @@ pub mod flow; // the stories: collect, deliver, inquire, trace
 pub mod ledger; // rates, apportionment, journal
 pub mod link; // mutual TLS in both directions
 pub mod model; // what flows through: fen, months, canonical records
+pub mod registry; // what is asked of institutions and caregivers
 pub mod sandbox; // simulated counterparts, throwaway PKI, generated city, embedded PostgreSQL
 pub mod server; // the partner and the operator listener
 pub mod service; // everything put together and running

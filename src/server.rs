@@ -23,6 +23,7 @@ mod fhir; // the registries as FHIR
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
 mod province; // what pullers of the registries get
+mod registry; // institutions and caregivers in
 
 pub use operator::Refresh;
 
@@ -119,11 +120,6 @@ impl PartnerApi {
         }
         Ok(PartnerApi { gateway, trust, limits, entries, metrics })
     }
-}
-
-/// Whether a route, as `METHOD /path`, is the gateway's own, so that no adapter need serve it.
-pub fn own_route(route: &str) -> bool {
-    route.strip_prefix("GET ").is_some_and(|path| province::serves(path) || fhir::serves(path))
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {

@@ -15,8 +15,10 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
+use crate::flow::publish::Registrar;
 use crate::ledger::RateBook;
 use crate::link::TrustState;
+use crate::registry::Rules;
 use crate::server::Server;
 use crate::store::embedded::{Embedded, Options};
 use crate::store::sealed::Keys;
@@ -49,7 +51,7 @@ pub struct Loaded {
     pub config: Config,
     pub catalog: Catalog,
     pub book: RateBook,
-    /// Under which personal data is sealed and cursors are signed.
+    pub rules: Rules,
     pub keys: Keys,
     pub trust: Arc<TrustState>,
 }
@@ -60,10 +62,11 @@ impl Loaded {
         let config = Config::load(dir)?;
         let mut findings = Vec::new();
         let book = RateBook::load(&config.gateway.rates_dir).map_err(|found| findings.extend(found)).ok();
-        let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
+        let rules = Rules::load(&config.gateway.rules_dir).map_err(|found| findings.extend(found)).ok();
         let keys = Keys::load(&config.gateway.privacy.key_file)
             .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, fault.text)))
             .ok();
+        let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
         let trust = TrustState::load(&config.gateway.tls, &config.partners)
             .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, format!("[tls] {fault}"))))
             .ok();
@@ -74,8 +77,10 @@ impl Loaded {
                 findings.extend(texts.map(|text| Finding::new(&file, None, text)));
             }
         }
-        match (book, catalog, keys, trust) {
-            (Some(book), Some(catalog), Some(keys), Some(trust)) if findings.is_empty() => Ok(Loaded { config, catalog, book, keys, trust }),
+        match (book, rules, keys, catalog, trust) {
+            (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust)) if findings.is_empty() => {
+                Ok(Loaded { config, catalog, book, rules, keys, trust })
+            }
             _ => Err(findings),
         }
     }
@@ -86,14 +91,15 @@ impl Loaded {
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
 pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded { config, catalog, book, keys, trust } = loaded;
+    let Loaded { config, catalog, book, rules, keys, trust } = loaded;
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
     let metrics = Metrics::default();
-    let (gateway, destinations) = Gateway::new(config, catalog, book, (store, keys))?;
-    let worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
+    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, &store), store)?;
+    let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());
+    worker.keep_calendar(&gateway);
     let refresh = figures::refresher(worker.watcher(), trust.clone(), gateway.config.clone());
     let server = match Server::start(gateway.clone(), trust.clone(), metrics, refresh) {
         Ok(server) => server,

@@ -4,6 +4,7 @@
 //! Started after the listeners' state, woken after commits, drained on SIGTERM. What a delivery is
 //! and what becomes of it is told in `flow::deliver` and `flow::inquire`; here is only when.
 
+mod calendar; // the registry's dates
 mod dispatcher; // one destination: lease, claim, spawn, settle
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Deliver;
+use crate::flow::Gateway;
 use crate::flow::deliver::{Destination, Figures};
 use dispatcher::Dispatcher;
 
@@ -90,6 +92,12 @@ impl Worker {
         }
         worker.waker.by_destination = Arc::new(by_destination);
         worker
+    }
+
+    /// Looks at the registry's dates from now on.
+    pub fn keep_calendar(&mut self, gateway: &Gateway) {
+        let holder = uuid::Uuid::now_v7().to_string();
+        self.tasks.spawn(calendar::run(gateway.clone(), gateway.store.dispatch_pool().clone(), holder, self.drain.clone()));
     }
 
     /// A handle that wakes the dispatchers.

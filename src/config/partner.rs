@@ -191,9 +191,8 @@ fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(String))
         problem(format!("partner `{name}`: requests_per_second and burst must be at least 1"));
     }
     for route in &inbound.routes {
-        let known = matches!(route.split_once(" /"), Some(("GET" | "POST" | "PUT" | "DELETE", path)) if !path.is_empty());
-        if !known {
-            problem(format!("partner `{name}`: route `{route}`; expected a method and a path such as `POST /tax/v1/packets`"));
+        if let Some(text) = super::route::problem(route) {
+            problem(format!("partner `{name}`: route `{route}`{text}"));
         }
     }
 }

@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::config::{Config, Fields};
 use crate::error::Fault;
+use crate::flow::publish::Registrar;
 use crate::model::registry::Kind;
-use crate::store::Store;
 use crate::store::registry::{Change, Registry};
 use crate::store::sealed::Keys;
 
@@ -39,6 +39,7 @@ const CACHE_BYTES: usize = 64 << 20;
 pub struct Pulls {
     pub registry: Registry,
     pub keys: Arc<Keys>,
+    pub registrar: Registrar,
     signer: Signer,
     /// Of the pages of FHIR: its cursors are no cursors of ours.
     pub(super) fhir_signer: Signer,
@@ -120,10 +121,12 @@ impl From<Fault> for Refusal {
 }
 
 impl Pulls {
-    pub fn new(config: &Config, store: &Store, keys: Arc<Keys>) -> Pulls {
+    pub fn new(config: &Config, registrar: &Registrar) -> Pulls {
+        let keys = registrar.keys.clone();
         let pullers = config.partners.iter().filter_map(|partner| Some((partner.name.clone(), Arc::new(Puller::new(&partner.name, partner.fields.as_ref()?)))));
         Pulls {
-            registry: Registry::new(store.clone()),
+            registry: registrar.registry.clone(),
+            registrar: registrar.clone(),
             signer: Signer::new(&keys, "pull cursor"),
             fhir_signer: Signer::new(&keys, "fhir cursor"),
             keys,

@@ -196,9 +196,9 @@ impl Plan {
 
 /// Makes everything for a trial in `out` and returns the files written:
 ///
-/// `ca.pem`, `ca.key`, `crl.pem`; `server.pem`, `server.key` for the partner listener;
+/// `ca.pem`, `ca.key`, `crl.pem`; `privacy.key`, which seals personal data; `server.pem`, `server.key` for the partner listener;
 /// `inbound/<partner>.pem`, `.key` to hand to a partner; `outbound/<partner>.pem`, `.key` with
-/// which we call a partner; `privacy.key`, under which personal data is sealed.
+/// which we call a partner.
 ///
 /// # Errors
 /// A file exists already (nothing is written then), or cannot be written.
@@ -214,21 +214,21 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
     let mut written = authority.write_to(out)?;
+    let privacy = out.join("privacy.key");
+    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
+    written.push(privacy);
     let mut issue = |issued: Issued, dir: &Path, name: &str| {
         let (certificate, key) = issued.write_to(dir, name)?;
         written.extend([certificate, key]);
         Ok::<(), Fault>(())
     };
     issue(authority.server(&plan.server_names)?, out, "server")?;
-    let privacy = out.join("privacy.key");
-    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
     for (name, san) in &plan.inbound {
         issue(authority.client(san)?, &inbound, name)?;
     }
     for name in &plan.outbound {
         issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
     }
-    written.push(privacy);
     Ok(written)
 }
 

@@ -67,9 +67,11 @@ impl Scene {
         let shipped = |name: &str| read(&self.project.join("config").join(name));
         let adapters = self.project.join("adapters").display().to_string();
         let rates = self.project.join("config/rates").display().to_string();
+        let rules = self.project.join("config/rules").display().to_string();
         let edits = [
             ("../adapters", adapters.as_str()),
             ("\"rates\"", &format!("\"{rates}\"")),
+            ("\"rules\"", &format!("\"{rules}\"")),
             ("0.0.0.0:8443", "127.0.0.1:0"),
             ("127.0.0.1:9464", "127.0.0.1:0"),
             ("https://core.nanning.example:8443", &self.medical_core),

@@ -22,11 +22,6 @@ const CONTENT: &str = "application/fhir+json; charset=utf-8";
 /// Since when this instance's statement holds.
 static STARTED: LazyLock<jiff::Timestamp> = LazyLock::new(jiff::Timestamp::now);
 
-/// Whether a path is one of these routes.
-pub fn serves(path: &str) -> bool {
-    path.starts_with(PREFIX)
-}
-
 /// Answers a partner that may call this route.
 pub async fn handle(request: &HttpRequest, api: &PartnerApi, partner: &str) -> HttpResponse {
     answer(request, api, partner).await.unwrap_or_else(|refusal| refuse(partner, &refusal))

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::Extensions;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Entry, PartnerApi, body, fhir, province};
-use crate::config::Inbound;
+use super::{Entry, PartnerApi, body, fhir, province, registry};
+use crate::config::{Api, Inbound, api_of, route_matches};
 use crate::error::Fault;
-use crate::flow::collect::{self, Arrival, Reply};
+use crate::flow::collect::{self, Arrival, Body, Reply};
 use crate::link::{Headers, PeerCertificate};
 
 /// Seconds a partner is asked to wait when we cannot take a packet now.
@@ -40,10 +40,12 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     let name = &entry.partner.name;
     let response = match route(&request, entry, &api) {
         Ok((headers, inbound)) => {
-            let mut response = match request.path() {
-                path if request.method() == Method::GET && province::serves(path) => province::handle(&request, &api, name).await,
-                path if request.method() == Method::GET && fhir::serves(path) => fhir::handle(&request, &api, name).await,
-                _ => receive(&request, payload, &api, (entry, inbound)).await,
+            let call = Call { request: &request, entry, inbound };
+            let mut response = match api_of(request.path()) {
+                Some(Api::Registry) => registry::handle(&call, payload, &api).await,
+                Some(Api::Province) => province::handle(&request, &api, name).await,
+                Some(Api::Fhir) => fhir::handle(&request, &api, name).await,
+                None => receive(&call, payload, &api).await,
             };
             rate_headers(response.headers_mut(), headers);
             response
@@ -75,15 +77,14 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
         response
     })?;
     let asked = format!("{} {}", request.method(), request.path());
-    if inbound.routes.iter().any(|route| covers(route, &asked)) {
+    if inbound.routes.iter().any(|route| route_matches(route, &asked)) {
         return Ok((headers, inbound));
     }
-    let anybody =
-        |path: &str| api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(|route| route.split_once(' ').is_some_and(|(_, own)| covers(own, path)));
-    let own_path = inbound.routes.iter().any(|route| route.split_once(' ').is_some_and(|(_, path)| covers(path, request.path())));
-    Err(if own_path {
+    let is_path = |route: &String| route.split_once(' ').is_some_and(|(_, path)| route_matches(path, request.path()));
+    let anybody = || api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(is_path);
+    Err(if inbound.routes.iter().any(is_path) {
         problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()))
-    } else if anybody(request.path()) {
+    } else if anybody() {
         problem(
             StatusCode::FORBIDDEN,
             "Not allowed",
@@ -94,37 +95,17 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
     })
 }
 
-/// Whether a route of an entry is this one; `/*` at its end stands for everything below.
-fn covers(route: &str, asked: &str) -> bool {
-    match route.strip_suffix('*') {
-        Some(start) if start.ends_with('/') => asked.len() > start.len() && asked.starts_with(start),
-        _ => route == asked,
-    }
-}
-
-async fn receive(request: &HttpRequest, payload: web::Payload, api: &PartnerApi, (entry, inbound): (&Entry, &Inbound)) -> HttpResponse {
+/// An adapter's endpoint gets a packet.
+async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
+    let (entry, path) = (call.entry, call.request.path());
     let Some(adapter) = &entry.adapter else {
-        return problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()));
+        return problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {path}"));
     };
-    let receive = &api.gateway.config.gateway.receive;
-    let gzip = match request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity") => false,
-        Some(b"gzip" | b"x-gzip") => true,
-        Some(_) => return refuse(entry, request.path(), 415, "Content-Encoding is neither gzip nor identity"),
-    };
-    let bytes_max = inbound.body_bytes_max.unwrap_or(u64::MAX).min(receive.body_bytes_max);
-    let announced = request.headers().get("content-length").and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > bytes_max) {
-        return closing(refuse(entry, request.path(), 413, &format!("the body is larger than {bytes_max} bytes; send it in several packets")));
-    }
-    let body = match body::take(payload, receive, bytes_max, gzip).await {
+    let body = match call.body(payload, api).await {
         Ok(body) => body,
-        Err(refusal) => {
-            tracing::info!(partner = %entry.partner.name, status = refusal.status, reason = %refusal.reason, "body refused");
-            return closing(refuse(entry, request.path(), refusal.status, &refusal.reason));
-        }
+        Err(refusal) => return refusal,
     };
-    let endpoint = endpoint_of(request.path()).to_string();
+    let endpoint = endpoint_of(path).to_string();
     let arrival = Arrival { partner: entry.partner.clone(), adapter: adapter.clone(), endpoint, body, received_at: jiff::Timestamp::now() };
     match collect::receive(&api.gateway, &arrival).await {
         Ok(reply) => {
@@ -133,10 +114,44 @@ async fn receive(request: &HttpRequest, payload: web::Payload, api: &PartnerApi,
         }
         Err(fault) => {
             tracing::error!(partner = %entry.partner.name, %fault, "packet not taken");
-            let mut response = refuse(entry, request.path(), 503, "the gateway cannot take the packet now; send it again later");
-            response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
-            response
+            call.later("the gateway cannot take the packet now; send it again later")
         }
+    }
+}
+
+/// A request that may be served: by whom and under which entry.
+pub struct Call<'a> {
+    pub request: &'a HttpRequest,
+    pub entry: &'a Entry,
+    pub inbound: &'a Inbound,
+}
+
+impl Call<'_> {
+    /// The whole body within the partner's limits, or the refusal to answer with.
+    pub async fn body(&self, payload: web::Payload, api: &PartnerApi) -> Result<Body, HttpResponse> {
+        let receive = &api.gateway.config.gateway.receive;
+        let (entry, path) = (self.entry, self.request.path());
+        let gzip = match self.request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+            None | Some(b"identity") => false,
+            Some(b"gzip" | b"x-gzip") => true,
+            Some(_) => return Err(refuse(entry, path, 415, "Content-Encoding is neither gzip nor identity")),
+        };
+        let bytes_max = self.inbound.body_bytes_max.unwrap_or(u64::MAX).min(receive.body_bytes_max);
+        let announced = self.request.headers().get("content-length").and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > bytes_max) {
+            return Err(closing(refuse(entry, path, 413, &format!("the body is larger than {bytes_max} bytes; send it in several packets"))));
+        }
+        body::take(payload, receive, bytes_max, gzip).await.map_err(|refusal| {
+            tracing::info!(partner = %entry.partner.name, status = refusal.status, reason = %refusal.reason, "body refused");
+            closing(refuse(entry, path, refusal.status, &refusal.reason))
+        })
+    }
+
+    /// 503, with when to come again.
+    pub fn later(&self, reason: &str) -> HttpResponse {
+        let mut response = refuse(self.entry, self.request.path(), 503, reason);
+        response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+        response
     }
 }
 

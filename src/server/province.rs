@@ -14,22 +14,18 @@ use crate::error::did_you_mean;
 use crate::flow::pull::{Ask, Encoding, Format, LIMIT_DEFAULT, LIMIT_MAX, Refusal, Snapshot};
 use crate::model::registry::Kind;
 
-pub const PREFIX: &str = "/province/v1/";
+const PREFIX: &str = "/province/v1/";
 
 /// Seconds a puller is asked to wait when the database does not answer.
 pub const LATER_SECONDS: u64 = 5;
-
-/// Whether a path is one of these routes.
-pub fn serves(path: &str) -> bool {
-    matches!(path.strip_prefix(PREFIX), Some("institutions" | "caregivers" | "snapshot"))
-}
 
 /// Answers a partner that may call this route.
 pub async fn handle(request: &HttpRequest, api: &PartnerApi, partner: &str) -> HttpResponse {
     let answered = match request.path().strip_prefix(PREFIX) {
         Some("institutions") => page(request, api, partner, Kind::Institution).await,
         Some("caregivers") => page(request, api, partner, Kind::Caregiver).await,
-        _ => snapshot(request, api, partner).await,
+        Some("snapshot") => snapshot(request, api, partner).await,
+        _ => Err(Refusal::NotFound(format!("there is nothing at {}", request.path()))),
     };
     answered.unwrap_or_else(|refusal| refuse(partner, &refusal))
 }

@@ -23,6 +23,9 @@ mod read; // changes, entries, the registry at one instant
 mod search; // entries by what is known of them
 mod write; // the one transaction that changes the registry
 
+pub use calendar::{Due, Turn};
+pub use read::Designation;
+
 /// The registry's door: reads and writes.
 #[derive(Clone)]
 pub struct Registry {

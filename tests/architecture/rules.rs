@@ -5,7 +5,7 @@ use super::source::Source;
 /// Groups of the import rule, from the right: a module may use those of lower groups only.
 const GROUPS: [&[&str]; 7] = [
     &["model", "error", "config", "telemetry"],
-    &["adapter", "ledger", "link", "store"],
+    &["adapter", "ledger", "link", "registry", "store"],
     &["flow"],
     &["server", "worker"],
     &["service"],

@@ -38,7 +38,8 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
     };
     let store = open("right.pem").await.map_err(|fault| fault.to_string()).expect("connected over TLS");
     assert_eq!(store.sender_id("nanning-tax"), Some(1));
-    let ssl: bool = store.client().await.expect("a connection").query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await.expect("a row").get(0);
+    let ssl: bool =
+        store.client().await.expect("a connection").query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await.expect("a row").get(0);
     assert!(ssl, "the connection is encrypted");
     assert!(open("wrong.pem").await.is_err(), "a server of another authority is not trusted");
     drop(store);

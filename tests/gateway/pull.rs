@@ -84,7 +84,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Ten institutions and twenty caregivers, some changed, some ended.
 async fn filled(change: impl FnOnce(ltcgw::sandbox::stage::Scene) -> ltcgw::sandbox::stage::Scene) -> Gateway {
     let gateway = Gateway::with(change).await;
-    let (registry, keys) = (&gateway.running.gateway.pulls.registry, &gateway.running.gateway.keys);
+    let (registry, keys) = (&gateway.running.gateway.registrar.registry, &*gateway.running.gateway.registrar.keys);
     let mut puts: Vec<_> = (1..=10).map(|id| put_institution(keys, institution(&format!("I{id}"), 1))).collect();
     puts.extend((1..=20).map(|id| put_caregiver(keys, caregiver(&format!("C{id}"), 1))));
     puts.push(put_institution(keys, institution("I3", 2)));
@@ -178,7 +178,7 @@ async fn lines_end_with_a_trailer_and_have_the_same_digest_as_json() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_many_writers_and_of_those_who_commit_late_come_once_and_in_order() {
     let gateway = Gateway::with(|scene| scene.edit("requests_per_second = 50\n\n[partner.fields]", "requests_per_second = 5000\n\n[partner.fields]")).await;
-    let (registry, keys) = (&gateway.running.gateway.pulls.registry, gateway.running.gateway.keys.clone());
+    let (registry, keys) = (&gateway.running.gateway.pulls.registry, gateway.running.gateway.registrar.keys.clone());
     store(registry, &[put_institution(&keys, institution("shared", 1))]).await;
     let done = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..6)
@@ -253,7 +253,7 @@ async fn a_page_that_did_not_change_is_304_and_a_new_change_ends_that() {
         let lines = puller.get(&path).header("accept", "application/x-ndjson").send().await.expect("an answer");
         assert_ne!(lines.headers()["etag"].to_str().expect("text"), etag, "lines are another representation");
         if path.contains("cursor") {
-            store(&gateway.running.gateway.pulls.registry, &[put_institution(&gateway.running.gateway.keys, institution("I1", 2))]).await;
+            store(&gateway.running.gateway.pulls.registry, &[put_institution(&gateway.running.gateway.registrar.keys, institution("I1", 2))]).await;
             assert_eq!(ask(&etag).await.status(), 200);
         }
     }
@@ -336,7 +336,7 @@ fn unpacking_nothing(gateway: &Gateway) -> reqwest::Client {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_shows_one_instant_and_its_cursors_go_on_from_there() {
     let gateway = Gateway::start().await;
-    let (registry, keys) = (&gateway.running.gateway.pulls.registry, &gateway.running.gateway.keys);
+    let (registry, keys) = (&gateway.running.gateway.registrar.registry, &*gateway.running.gateway.registrar.keys);
     // Several pieces, so that changes can come between them.
     let puts: Vec<_> = (0..1300).map(|id| put_caregiver(keys, caregiver(&format!("C{id:04}"), 1))).collect();
     store(registry, &puts).await;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Asker, OURS, Type, own_id};
 use crate::error::did_you_mean;
+use crate::flow::publish;
 use crate::flow::pull::{FieldSet, Refusal};
 use crate::model::registry::Kind;
 use crate::store::registry::Search;
@@ -216,7 +217,8 @@ async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &st
             }
         } else if system.is_none_or(|system| system.strip_prefix(OURS).is_some_and(|own| own.starts_with("certificate:"))) {
             if fields.has("personal.certificate_number") {
-                ids.extend(holders(asker, value).await?);
+                let holders = publish::caregivers_by_certificate(&asker.pulls.registrar, value).await?;
+                ids.extend(holders.into_iter().map(|caregiver| caregiver.caregiver_id));
             } else if system.is_some() {
                 require(fields, "personal.certificate_number", "identifier")?;
             }
@@ -224,20 +226,6 @@ async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &st
     }
     if !usccs.is_empty() || !licences.is_empty() {
         ids.extend(asker.pulls.registry.institution_ids(&usccs, &licences).await?);
-    }
-    Ok(ids)
-}
-
-/// Caregivers with this certificate number: found by its blind index, then opened and compared.
-async fn holders(asker: &Asker<'_>, number: &str) -> Result<Vec<String>, Refusal> {
-    let keys = &asker.pulls.keys;
-    let set = FieldSet::new(Kind::Caregiver, &["personal.certificate_number".to_string()]);
-    let mut ids = Vec::new();
-    for change in asker.pulls.registry.by_certificate(&keys.indexes("certificate", number)).await? {
-        let record = set.given(&change, keys)?.unwrap_or_default();
-        if record["personal"]["certificate_number"] == number {
-            ids.push(change.entity_id);
-        }
     }
     Ok(ids)
 }

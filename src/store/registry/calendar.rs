@@ -28,8 +28,8 @@ impl Registry {
     /// turned once.
     ///
     /// # Errors
-    /// Faults of `turn`, and of stage `Store` when the database refuses or cannot be reached.
-    pub async fn turn_due(&self, today: Date, limit: i64, turn: impl Fn(&Due) -> Result<Turn, Fault>) -> Result<usize, Fault> {
+    /// Faults of stage `Store` when the database refuses or cannot be reached.
+    pub async fn turn_due(&self, today: Date, limit: i64, turn: impl Fn(&Due) -> Turn) -> Result<usize, Fault> {
         let mut client = self.store.client().await?;
         let transaction = client.transaction().await.map_err(cannot)?;
         let sql = format!(
@@ -40,7 +40,7 @@ impl Registry {
         let rows = transaction.query(&sql, &[&today, &limit]).await.map_err(cannot)?;
         let mut due: Vec<Due> = rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(12) }).collect();
         due.sort_by_key(|due| due.on);
-        let turns: Vec<(&Due, Turn)> = due.iter().map(|due| turn(due).map(|turn| (due, turn))).collect::<Result<_, _>>()?;
+        let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
         let (changed, moved): (Vec<_>, Vec<_>) = turns.iter().partition(|(_, turn)| turn.standing.is_some());
         move_on(&*transaction, &moved).await?;
         if !changed.is_empty() {

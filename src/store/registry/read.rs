@@ -7,6 +7,15 @@ use super::{COLUMNS, Change, Registry, cannot};
 use crate::error::Fault;
 use crate::model::registry::Kind;
 
+/// What rules about caregivers need to know of an institution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Designation {
+    pub institution_id: String,
+    /// As of its last change.
+    pub designated: bool,
+    pub division: String,
+}
+
 impl Registry {
     /// The number of the last change; 0 when there is none.
     ///
@@ -85,13 +94,14 @@ impl Registry {
         self.changes(&sql, &[&uscc]).await
     }
 
-    /// Which of these institutions are registered, with whether they are designated now.
-    pub async fn designated(&self, ids: &[&str]) -> Result<Vec<(String, bool)>, Fault> {
+    /// Those of these institutions that are registered and have not ended, as rules about caregivers see them.
+    pub async fn institutions(&self, ids: &[&str]) -> Result<Vec<Designation>, Fault> {
         let client = self.store.client().await?;
-        let sql = "SELECT entity_id, designated FROM registry_entity WHERE kind = 'institution' AND entity_id = ANY($1) AND NOT ended";
+        let sql = "SELECT e.entity_id, e.designated, c.content->>'division' FROM registry_entity e JOIN registry_change c USING (sequence)
+            WHERE e.kind = 'institution' AND e.entity_id = ANY($1) AND NOT e.ended";
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, &[&ids]).await.map_err(cannot)?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        Ok(rows.iter().map(|row| Designation { institution_id: row.get(0), designated: row.get(1), division: row.get(2) }).collect())
     }
 
     pub(super) async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {

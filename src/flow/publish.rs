@@ -1,0 +1,192 @@
+//! The LTC system's registries: a version of an institution or caregiver is checked, sealed, stored and queued.
+//!
+//! An answer goes out after the commit, so it means: durable, in the log for those who pull,
+//! queued for those we push to. What is refused leaves nothing; no answer repeats what a record
+//! says of a person.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Gateway;
+use super::clock::Clock;
+use crate::error::Fault;
+use crate::model::registry::{Kind, Submission};
+use crate::registry::{KnownInstitution, RuleFinding, Rules, Severity, id_is_formed};
+use crate::store::Store;
+use crate::store::registry::{Put, Registry, Taken};
+use crate::store::sealed::Keys;
+
+pub mod calendar; // what a date that has come changes by itself
+mod load; // many lines in one request
+mod open; // stored entries, with their personal part
+mod parse; // from bytes to a submission, or what is wrong without repeating it
+mod prepare; // from a submission to what is stored
+
+pub use load::load;
+pub use open::{Entry, caregivers_by_certificate, caregivers_by_phone, open};
+pub use parse::parse;
+
+/// Rules, keys, store and clock of the registries; cheap to clone.
+#[derive(Clone)]
+pub struct Registrar {
+    pub rules: Arc<Rules>,
+    pub keys: Arc<Keys>,
+    pub registry: Registry,
+    pub clock: Clock,
+}
+
+impl Registrar {
+    pub fn new(rules: Rules, keys: Keys, store: &Store) -> Registrar {
+        Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock: Clock::default() }
+    }
+}
+
+/// One thing the sender should know: a failed rule or a malformed field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Path in the record; empty when the whole is meant.
+    pub field: String,
+    /// `json`, `form`, `version`, or the check's word in config/rules.
+    pub rule: &'static str,
+    pub detail: String,
+}
+
+impl Problem {
+    pub fn new(field: &str, rule: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { field: field.into(), rule, detail: detail.into() }
+    }
+}
+
+impl From<RuleFinding> for Problem {
+    fn from(finding: RuleFinding) -> Problem {
+        Problem { field: finding.field.into(), rule: finding.rule, detail: finding.text }
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Stored,
+    Unchanged,
+    Older,
+    Refused,
+}
+
+/// What the sender is told of one submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Line of the request, from 1; only of a load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    pub result: Outcome,
+    /// Its number in the change log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<i64>,
+    /// The version that is there instead, when the one sent is older.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_version: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// The entry was not known before.
+    #[serde(skip)]
+    pub new: bool,
+}
+
+impl Answer {
+    /// Refused before it was known what it is about.
+    pub fn unreadable(line: Option<u64>, problem: Problem) -> Answer {
+        Answer {
+            line,
+            kind: None,
+            id: None,
+            version: None,
+            result: Outcome::Refused,
+            sequence: None,
+            known_version: None,
+            warnings: Vec::new(),
+            problems: vec![problem],
+            new: false,
+        }
+    }
+
+    /// About a submission, with what its rules found; refused when there is a refusal among it.
+    fn of(submission: &Submission, findings: Vec<RuleFinding>) -> Answer {
+        let (problems, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.severity == Severity::Refusal);
+        let id = id_is_formed(submission.id()).then(|| submission.id().to_string());
+        Answer {
+            line: None,
+            kind: Some(submission.kind()),
+            id,
+            version: Some(submission.version()),
+            result: if problems.is_empty() { Outcome::Stored } else { Outcome::Refused },
+            sequence: None,
+            known_version: None,
+            warnings: warnings.into_iter().map(Problem::from).collect(),
+            problems: problems.into_iter().map(Problem::from).collect(),
+            new: false,
+        }
+    }
+
+    fn settle(&mut self, taken: Taken) {
+        match taken {
+            Taken::Stored { sequence, new } => (self.sequence, self.new) = (Some(sequence), new),
+            Taken::Unchanged => self.result = Outcome::Unchanged,
+            Taken::Older { known } => (self.result, self.known_version) = (Outcome::Older, Some(known)),
+            Taken::OtherContent => {
+                self.result = Outcome::Refused;
+                self.problems.push(Problem::new("version", "version", "this version is stored with other content; a change needs a higher version"));
+            }
+        }
+    }
+
+    /// Whether it was refused because its version is stored with other content.
+    pub fn conflicts(&self) -> bool {
+        self.problems.iter().any(|problem| problem.rule == "version")
+    }
+}
+
+/// Takes one submission; a fault means that nothing was kept and the sender should send it again.
+///
+/// # Errors
+/// The database cannot be reached or refuses.
+pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) -> Result<Answer, Fault> {
+    let registrar = &gateway.registrar;
+    let mut known = HashMap::new();
+    if let Submission::Caregiver(caregiver) = submission {
+        remember(registrar, &mut known, &[caregiver.institution_id.as_str()]).await?;
+    }
+    let (mut answer, put) = prepare::prepare(registrar, submission, &known);
+    if let Some(put) = put {
+        for taken in registrar.registry.put_batch(sender, std::slice::from_ref(&put)).await? {
+            answer.settle(taken);
+        }
+    }
+    if answer.sequence.is_some() {
+        (gateway.wake)();
+    }
+    tracing::debug!(sender, kind = %submission.kind(), version = submission.version(), result = ?answer.result, "registry submission");
+    Ok(answer)
+}
+
+/// Looks institutions up for the rules about caregivers.
+async fn remember(registrar: &Registrar, known: &mut HashMap<String, KnownInstitution>, ids: &[&str]) -> Result<(), Fault> {
+    let formed: Vec<&str> = ids.iter().copied().filter(|id| id_is_formed(id)).collect();
+    for found in registrar.registry.institutions(&formed).await? {
+        known.insert(found.institution_id, KnownInstitution { designated: found.designated, division: found.division });
+    }
+    Ok(())
+}
+
+/// Checks and seals; nothing to put when it is refused.
+type Prepared = (Answer, Option<Put>);
