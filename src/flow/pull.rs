@@ -140,7 +140,9 @@ impl Pulls {
     /// # Errors
     /// Its entry has no `[partner.fields]`.
     pub fn puller(&self, name: &str) -> Result<&Arc<Puller>, Refusal> {
-        self.pullers.get(name).ok_or_else(|| Refusal::Forbidden(format!("partner {name} is given no fields; its entry in partners.toml needs [partner.fields]")))
+        self.pullers
+            .get(name)
+            .ok_or_else(|| Refusal::Forbidden(format!("partner {name} is given no fields; its entry in partners.toml needs [partner.fields]")))
     }
 
     /// The next changes after a cursor.
@@ -224,7 +226,11 @@ impl Puller {
     /// Its entry lists no fields of this kind.
     pub fn fields(&self, kind: Kind) -> Result<&FieldSet, Refusal> {
         self.sets.get(&kind).ok_or_else(|| {
-            Refusal::Forbidden(format!("partner {} is given no {}; [partner.fields] of its entry in partners.toml lists none of their fields", self.name, kind.plural()))
+            Refusal::Forbidden(format!(
+                "partner {} is given no {}; [partner.fields] of its entry in partners.toml lists none of their fields",
+                self.name,
+                kind.plural()
+            ))
         })
     }
 }

@@ -283,8 +283,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap();
         let names: Vec<String> = written.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
-        let expected = ["ca.pem", "ca.key", "crl.pem", "server.pem", "server.key", "inbound/tax-bureau.pem", "inbound/tax-bureau.key"];
-        assert_eq!(names[..7], expected);
+        let expected = ["ca.pem", "ca.key", "crl.pem", "privacy.key", "server.pem", "server.key", "inbound/tax-bureau.pem", "inbound/tax-bureau.key"];
+        assert_eq!(names[..8], expected);
         assert!(names.contains(&"inbound/civil.pem".into()) && names.contains(&"outbound/medical-core.key".into()));
     }
 

@@ -129,7 +129,10 @@ async fn no_page_shows_what_the_client_is_not_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_given_names_finds_practitioners_by_name_and_certificate() {
-    let gateway = filled(|scene| scene.edit("    \"statuses\", \"registered_on\", \"status\",\n]", "    \"personal.name\", \"personal.certificate_number\", \"personal.birth_on\",\n]")).await;
+    let gateway = filled(|scene| {
+        scene.edit("    \"statuses\", \"registered_on\", \"status\",\n]", "    \"personal.name\", \"personal.certificate_number\", \"personal.birth_on\",\n]")
+    })
+    .await;
     let (registry, keys) = (&gateway.running.gateway.registrar.registry, &*gateway.running.gateway.registrar.keys);
     let mut other = caregiver("other", 1);
     if let Some(personal) = &mut other.personal {
@@ -195,7 +198,8 @@ async fn what_changes_while_pages_are_turned_comes_later_and_is_not_lost() {
     let (registry, keys) = (&gateway.running.gateway.registrar.registry, &*gateway.running.gateway.registrar.keys);
     store(registry, &[put_institution(keys, institution("I1", 7)), put_institution(keys, institution("I9", 7))]).await;
     let rest = client.ids(&link_of(&first, "next").expect("a next page")).await;
-    let mut seen: Vec<String> = first["entry"].as_array().expect("entries").iter().map(|entry| entry["resource"]["id"].as_str().expect("an id").into()).collect();
+    let mut seen: Vec<String> =
+        first["entry"].as_array().expect("entries").iter().map(|entry| entry["resource"]["id"].as_str().expect("an id").into()).collect();
     seen.extend(rest);
     seen.sort();
     seen.dedup();

@@ -344,7 +344,8 @@ async fn a_snapshot_shows_one_instant_and_its_cursors_go_on_from_there() {
     let pulls = &gateway.running.gateway.pulls;
     let mut snapshot = ltcgw::flow::pull::Snapshot::begin(pulls, "provincial-platform", ltcgw::flow::pull::Encoding::Identity).await.expect("a snapshot");
     let mut text = snapshot.next().await.expect("read").expect("a first piece").to_vec();
-    store(registry, &[put_caregiver(keys, caregiver("C0001", 9)), put_caregiver(keys, caregiver("C1299", 9)), put_caregiver(keys, caregiver("C9999", 1))]).await;
+    store(registry, &[put_caregiver(keys, caregiver("C0001", 9)), put_caregiver(keys, caregiver("C1299", 9)), put_caregiver(keys, caregiver("C9999", 1))])
+        .await;
     while let Some(piece) = snapshot.next().await.expect("read") {
         text.extend_from_slice(&piece);
     }
@@ -363,4 +364,28 @@ async fn a_snapshot_shows_one_instant_and_its_cursors_go_on_from_there() {
     let puller = Puller::new(&gateway);
     assert!(!puller.follow("caregivers", &mut held, 100).await);
     assert_eq!(held.sequences, [1303, 1304, 1305]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_takes_the_snapshot_and_follows_holds_the_same_registry_field_by_field() {
+    let named = "\"statuses\", \"registered_on\", \"status\",\n]";
+    let gateway = filled(|scene| scene.edit(named, "\"statuses\", \"status\", \"personal.name\", \"personal.recipients\",\n]")).await;
+    let (registry, keys) = (&gateway.running.gateway.registrar.registry, &*gateway.running.gateway.registrar.keys);
+    let mut platform = ltcgw::sandbox::puller::Puller::new(gateway.stage.client("provincial-platform").expect("a client"), gateway.url(""));
+    platform.snapshot().await.expect("a snapshot");
+    let differences =
+        async |platform: &ltcgw::sandbox::puller::Puller| platform.differences(&gateway.running.gateway, "provincial-platform").await.expect("compared");
+    assert_eq!(differences(&platform).await, [""; 0]);
+    let counts = platform.counts();
+    assert_eq!((counts.institutions, counts.caregivers, counts.ended), (9, 19, 2));
+    let mut moved = institution("I2", 5);
+    moved.address = Some("新址".into());
+    moved.beds = None;
+    store(registry, &[put_institution(keys, moved), end(Kind::Caregiver, "C1", 2), put_caregiver(keys, caregiver("C77", 1))]).await;
+    assert_eq!(differences(&platform).await.len(), 3, "not followed yet");
+    assert_eq!(platform.follow().await.expect("followed"), 3);
+    assert_eq!(platform.follow().await.expect("followed"), 0);
+    assert_eq!(differences(&platform).await, [""; 0]);
+    gateway.value("UPDATE registry_change SET content = replace(content::text, '新址', '别处')::json WHERE kind = 'institution'").await;
+    assert_eq!(differences(&platform).await, ["institution I2: address differ"]);
 }

@@ -30,11 +30,7 @@ pub fn institution(id: &str, version: i64) -> Institution {
         statuses: vec![Dated { status: InstitutionStatus::AgreementInForce, from: date(2026, 1, 1), to: None }],
         medical_insurance_designated: false,
         registered_on: date(2021, 3, 1),
-        personal: Some(InstitutionPersonal {
-            legal_representative: Some(PLANTED[0].into()),
-            contact: Some(PLANTED[1].into()),
-            phone: Some(PLANTED[2].into()),
-        }),
+        personal: Some(InstitutionPersonal { legal_representative: Some(PLANTED[0].into()), contact: Some(PLANTED[1].into()), phone: Some(PLANTED[2].into()) }),
     }
 }
 
