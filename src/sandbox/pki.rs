@@ -214,9 +214,6 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
     let mut written = authority.write_to(out)?;
-    let privacy = out.join("privacy.key");
-    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
-    written.push(privacy);
     let mut issue = |issued: Issued, dir: &Path, name: &str| {
         let (certificate, key) = issued.write_to(dir, name)?;
         written.extend([certificate, key]);
@@ -229,6 +226,9 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
     for name in &plan.outbound {
         issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
     }
+    let privacy = out.join("privacy.key");
+    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
+    written.push(privacy);
     Ok(written)
 }
 
@@ -244,6 +244,17 @@ fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
 enum Secret {
     Yes,
     No,
+}
+
+/// Writes a secret (0600) to a path of its own, making its folder.
+///
+/// # Errors
+/// The file exists already, or cannot be written.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), Fault> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+    }
+    write_new(path, text, Secret::Yes)
 }
 
 fn write_new(path: &Path, text: &str, secret: Secret) -> Result<(), Fault> {
@@ -283,8 +294,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap();
         let names: Vec<String> = written.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
-        let expected = ["ca.pem", "ca.key", "crl.pem", "privacy.key", "server.pem", "server.key", "inbound/tax-bureau.pem", "inbound/tax-bureau.key"];
-        assert_eq!(names[..8], expected);
+        let expected = ["ca.pem", "ca.key", "crl.pem", "server.pem", "server.key", "inbound/tax-bureau.pem", "inbound/tax-bureau.key"];
+        assert_eq!(names[..7], expected);
         assert!(names.contains(&"inbound/civil.pem".into()) && names.contains(&"outbound/medical-core.key".into()));
     }
 

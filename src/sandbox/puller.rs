@@ -4,7 +4,7 @@
 //! its registry is ours is proved field by field by [`Puller::differences`], which alone looks
 //! into the gateway's database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -213,8 +213,8 @@ impl Puller {
             (None, None) => None,
             (Some(held), Some(expected)) if held == expected => None,
             (Some(Value::Object(held)), Some(Value::Object(expected))) => {
-                let names = held.keys().chain(expected.keys());
-                let differing: Vec<&str> = names.filter(|name| held.get(*name) != expected.get(*name)).map(String::as_str).collect();
+                let names: BTreeSet<&String> = held.keys().chain(expected.keys()).collect();
+                let differing: Vec<&str> = names.into_iter().filter(|name| held.get(*name) != expected.get(*name)).map(String::as_str).collect();
                 Some(format!("{name}: {} differ", differing.join(", ")))
             }
             (held, _) => Some(format!("{name} has ended for one side only; the puller holds it {}", if held.is_some() { "live" } else { "ended" })),
