@@ -68,6 +68,11 @@ impl Gateway {
         Ok((gateway, reached))
     }
 
+    /// The adapter a partner speaks.
+    pub fn adapter_of(&self, partner: &Partner) -> Result<&Arc<Adapter>, Fault> {
+        loaded(partner, &self.catalog)
+    }
+
     /// The same gateway, telling `wake` of every commit that queued deliveries.
     #[must_use]
     pub fn waking(self, wake: impl Fn() + Send + Sync + 'static) -> Gateway {
@@ -118,8 +123,6 @@ fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<co
 }
 
 fn loaded<'a>(partner: &Partner, catalog: &'a Catalog) -> Result<&'a Arc<Adapter>, Fault> {
-    catalog.get(&partner.adapter).ok_or_else(|| {
-        let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
-        Fault::operator(Stage::Config, text)
-    })
+    let unknown = || Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, catalog.unknown(&partner.adapter)));
+    catalog.get(&partner.adapter).ok_or_else(unknown)
 }

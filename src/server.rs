@@ -108,14 +108,7 @@ impl PartnerApi {
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
-            let unknown = || {
-                let text = format!("partner {} names adapter `{}`, which is not among those loaded; see `ltcgw adapter list`", partner.name, partner.adapter);
-                Fault::operator(Stage::Config, text)
-            };
-            let adapter = match partner.adapter.as_str() {
-                "" => None,
-                name => Some(gateway.catalog.get(name).cloned().ok_or_else(unknown)?),
-            };
+            let adapter = if partner.adapter.is_empty() { None } else { Some(gateway.adapter_of(partner)?.clone()) };
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
         Ok(PartnerApi { gateway, trust, limits, entries, metrics })

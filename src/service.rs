@@ -15,6 +15,7 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
+use crate::flow::clock::Clock;
 use crate::flow::publish::Registrar;
 use crate::ledger::RateBook;
 use crate::link::TrustState;
@@ -54,6 +55,8 @@ pub struct Loaded {
     pub rules: Rules,
     pub keys: Keys,
     pub trust: Arc<TrustState>,
+    /// What day it is; may be set before the start.
+    pub clock: Clock,
 }
 
 impl Loaded {
@@ -79,7 +82,7 @@ impl Loaded {
         }
         match (book, rules, keys, catalog, trust) {
             (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust)) if findings.is_empty() => {
-                Ok(Loaded { config, catalog, book, rules, keys, trust })
+                Ok(Loaded { config, catalog, book, rules, keys, trust, clock: Clock::default() })
             }
             _ => Err(findings),
         }
@@ -91,11 +94,11 @@ impl Loaded {
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
 pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded { config, catalog, book, rules, keys, trust } = loaded;
+    let Loaded { config, catalog, book, rules, keys, trust, clock } = loaded;
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
     let metrics = Metrics::default();
-    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, &store), store)?;
+    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, clock, &store), store)?;
     let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());

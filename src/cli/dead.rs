@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use super::{Done, Failure};
 use crate::config::Config;
+use crate::error::{Fault, Stage};
 use crate::flow::dead::{self as flow, Decision};
 use crate::service;
 use crate::store::Store;
+use crate::store::inspect::{Schema, inspect};
 
 /// Deliveries that need a person.
 #[derive(Debug, clap::Subcommand)]
@@ -29,7 +31,14 @@ pub enum Command {
     },
     /// Let one be delivered after all.
     Retry {
-        id: i64,
+        #[arg(required_unless_present = "all")]
+        id: Option<i64>,
+        /// Every dead letter, or every one to the partner named by --to: refused ones are sent again, unknown ones asked about.
+        #[arg(long, conflicts_with_all = ["id", "send_again", "delivered"])]
+        all: bool,
+        /// With --all: only those to this partner.
+        #[arg(long, requires = "all")]
+        to: Option<String>,
         /// The partner says it does not have it: send again without asking, under the same reference.
         #[arg(long, conflicts_with = "delivered")]
         send_again: bool,
@@ -45,7 +54,8 @@ pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { to, limit, config } => list(config, to.as_deref(), *limit).await,
         Command::Show { id, config } => show(config, *id).await,
-        Command::Retry { id, send_again, delivered, config } => {
+        Command::Retry { id: None, to, config, .. } => retry_all(config, to.as_deref()).await,
+        Command::Retry { id: Some(id), send_again, delivered, config, .. } => {
             let decision = match (send_again, delivered) {
                 (true, _) => Decision::SendAgain,
                 (_, true) => Decision::Delivered,
@@ -59,7 +69,24 @@ pub(super) async fn run(command: &Command) -> Done {
 /// The database of a configuration, for looking around beside a running gateway.
 pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
     let config = Config::load(dir)?;
-    Ok(Store::open(service::beside(&config)?, &[]).await?)
+    // Opening brings the schema up to date, which is not for a command that looks around.
+    match inspect(service::beside(&config)?).await?.schema {
+        Schema::Current { .. } => Ok(Store::open(service::beside(&config)?, &[]).await?),
+        Schema::Absent => Err(refused("the database has no schema yet; run `ltcgw serve` or `ltcgw migrate`".into())),
+        Schema::Older { has, needs } | Schema::Foreign { has, needs } => {
+            Err(refused(format!("the database has schema {has}, this version works with {needs}; use the version of the gateway that serves")))
+        }
+    }
+}
+
+fn refused(text: String) -> Failure {
+    Fault::operator(Stage::Store, text).into()
+}
+
+async fn retry_all(config: &std::path::Path, to: Option<&str>) -> Done {
+    let store = store(config).await?;
+    println!("{} deliveries will be tried again; those of unknown outcome are asked about first", flow::retry_all(store.pool(), to).await?);
+    Ok(())
 }
 
 async fn list(config: &std::path::Path, to: Option<&str>, limit: i64) -> Done {

@@ -75,9 +75,11 @@ impl Seconds {
     }
 }
 
-/// Where the demo is when it ends by itself.
+/// How the play ended when nothing failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    Finished,
+    Agreed,
+    Disagreed,
     Interrupted,
 }
 
@@ -94,14 +96,10 @@ pub(super) async fn run(options: &Options) -> Done {
     let played = tokio::select! {
         biased; // so that Ctrl-C is heard from the beginning
         () = stop_signal() => Ok(End::Interrupted),
-        done = play(options, &project, &place, &mut theatre) => done.map(|()| End::Finished),
+        done = play(options, &project, &place, &mut theatre) => done,
     };
     let ended = match played {
-        Ok(End::Finished) if !options.exit => {
-            around::print(&theatre, &place).await?;
-            stop_signal().await;
-            Ok(End::Finished)
-        }
+        Ok(end @ (End::Agreed | End::Disagreed)) if !options.exit => stay(&theatre, &place).await.map(|()| end),
         ended => ended,
     };
     println!();
@@ -112,17 +110,27 @@ pub(super) async fn run(options: &Options) -> Done {
         Some(dir) => println!("  stopped; everything is kept in {}", dir.display()),
         None => println!("  stopped; {} is removed", place.dir().display()),
     }
-    match ended {
-        Ok(End::Finished) => Ok(()),
-        Ok(End::Interrupted) => {
-            eprintln!("ltcgw: the demo was interrupted before its end");
-            Err(Failure::Said)
-        }
-        Err(failure) => Err(failure),
+    match ended? {
+        End::Agreed => Ok(()),
+        End::Disagreed => said("the figures do not agree, see above"),
+        End::Interrupted => said("the demo was interrupted before its end"),
     }
 }
 
-async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Done {
+fn said(problem: &str) -> Done {
+    eprintln!("ltcgw: {problem}");
+    Err(Failure::Said)
+}
+
+/// Says how to look around and stays until Ctrl-C.
+async fn stay(theatre: &Theatre, place: &Place) -> Done {
+    around::print(theatre, place).await?;
+    stop_signal().await;
+    Ok(())
+}
+
+/// Builds, pushes, waits and shows the figures.
+async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Result<End, Failure> {
     let mut seconds = Seconds::default();
     let start = Instant::now();
     println!("\n  {} · a month of a city like Nanning (南宁), from the tax bureau to the funds", paint::bold("ltcgw demo"));
@@ -138,11 +146,7 @@ async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Th
         let text = format!("{:#}\n", figures.report());
         std::fs::write(path, text).map_err(|error| report_fault(path, &error))?;
     }
-    if figures.agrees() {
-        return Ok(());
-    }
-    eprintln!("ltcgw: the figures do not agree, see above");
-    Err(Failure::Said)
+    Ok(if figures.agrees() { End::Agreed } else { End::Disagreed })
 }
 
 fn report_fault(path: &Path, error: &std::io::Error) -> Fault {

@@ -21,9 +21,12 @@ use crate::telemetry;
 /// Exit status of a process ended by a signal is 128 and its number (signal(7)).
 const SIGNAL_STATUS: i32 = 128;
 
+/// What is logged unless `LTCGW_LOG` says otherwise; the listeners' own start and stop is ours to tell.
+const LOGGED: &str = "info,actix_server=warn";
+
 pub(super) async fn run(dir: &Path) -> Done {
     let loaded = Loaded::read(dir)?;
-    telemetry::start_logging(loaded.config.gateway.log.json, "info");
+    telemetry::start_logging(loaded.config.gateway.log.json, LOGGED);
     let mut signals = Signals::new()?;
     let (connection, embedded) = tokio::select! {
         database = service::database(&loaded.config) => database?,

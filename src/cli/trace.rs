@@ -6,6 +6,7 @@ use super::table::{Table, yuan};
 use super::{Done, Failure, dead};
 use crate::error::{Fault, Stage};
 use crate::flow::trace::{Traced, trace};
+use crate::ledger::percent;
 use crate::store::trace::TracedLine;
 
 #[derive(Debug, clap::Args)]
@@ -70,13 +71,15 @@ fn line_text(line: &TracedLine) -> String {
         line.detail_no, line.record_index, line.receipt_no, line.employer_no, line.contribution_month, line.payment_kind, line.treasury_on
     );
     text += &format!(
-        "    paid: employer {} · employees {} · late fee {} · interest {}\n",
-        line.paid.employer,
-        line.paid.employees,
-        line.paid.late_fee,
-        line.paid.interest.0 + line.paid.other_interest.0
+        "    paid (yuan): employer {} at a stated {} · employees {} · late fee {} · interest {}\n",
+        yuan(line.paid.employer.0),
+        percent(line.employer_rate.into()),
+        yuan(line.paid.employees.0),
+        yuan(line.paid.late_fee.0),
+        yuan(line.paid.interest.0 + line.paid.other_interest.0)
     );
-    text += &format!("    by rate {}: medical {} · long-term care {}\n", line.rate_id, line.paid.medical, line.paid.long_term_care);
+    let (medical, care) = (yuan(line.paid.medical.0), yuan(line.paid.long_term_care.0));
+    text += &format!("    apportioned by rate {}: medical fund {medical} · long-term care fund {care}\n", line.rate_id);
     for (says, is) in [
         ("less was paid than base x rate", line.underpaid),
         ("takes an earlier line back", line.revoke),
@@ -113,19 +116,23 @@ fn deliveries(one: &Traced) -> String {
     if one.deliveries.is_empty() {
         return "\n  nothing of it goes to a partner\n".into();
     }
-    let mut table = Table::new(&["delivery>", "to", "records", "yuan>", "state", "outcome", "reference", "answer"]);
+    let mut text = "\n  deliveries\n".to_string();
     for delivery in &one.deliveries {
         let of = &delivery.of;
-        table.row([
-            delivery.delivery_id.to_string(),
-            of.destination.clone(),
-            format!("{}..{}{}", of.first_record, of.last_record, if of.reversal { " reversed" } else { "" }),
-            yuan(of.fen.0),
-            delivery.state.clone(),
-            delivery.outcome.clone().unwrap_or_default(),
-            delivery.reference.clone().unwrap_or_default(),
-            delivery.answer.clone().unwrap_or_default(),
-        ]);
+        let reversal = if of.reversal { ", a reversal" } else { "" };
+        let state = delivery.outcome.as_ref().map_or_else(|| delivery.state.clone(), |outcome| format!("{} ({outcome})", delivery.state));
+        text += &format!(
+            "  {} to {}: records {} to {}{reversal}, {} yuan · {state}\n",
+            delivery.delivery_id,
+            of.destination,
+            of.first_record,
+            of.last_record,
+            yuan(of.fen.0)
+        );
+        if let Some(reference) = &delivery.reference {
+            let answer = delivery.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!(" · answered: {answer}"));
+            text += &format!("    under {reference}{answer}\n");
+        }
     }
-    format!("\n  deliveries\n{}", table.render())
+    text
 }

@@ -93,3 +93,64 @@ fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String
 fn one_of(wanted: &str, what: &str, known: &[&str]) -> String {
     if known.is_empty() { format!("no {what} at all, so no `{wanted}`") } else { format!("no {what} `{wanted}`; it has {}", known.join(", ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is wrong with an entry for the shipped LTC system's adapter, changed.
+    fn problems_of(entry: &str, change: impl FnOnce(String) -> String) -> Vec<String> {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters/ltc-system");
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("ltc-system");
+        copy(&shipped, &folder);
+        let manifest = change(std::fs::read_to_string(shipped.join("adapter.toml")).unwrap());
+        std::fs::write(folder.join("adapter.toml"), manifest).unwrap();
+        let catalog = Catalog::load(dir.path()).unwrap();
+        let partner: Partner = toml::from_str(&format!("name = \"ltc\"\n{entry}")).unwrap();
+        // Its certificate files are not there, which other tests look at.
+        problems(&partner, &catalog).into_iter().filter(|problem| !problem.contains("cannot be read")).collect()
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+
+    fn outbound(receives: &str) -> String {
+        format!(
+            "adapter = \"ltc-system\"\n[outbound]\nurl = \"https://x\"\ncertificate = \"c\"\nkey = \"k\"\nca = \"a\"\nreceives = [\"{receives}\"]\nrequests_per_second = 1"
+        )
+    }
+
+    #[test]
+    fn an_entry_that_fits_has_no_problems() {
+        assert_eq!(problems_of(&outbound("contributions"), |manifest| manifest), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_message_that_does_not_say_whose_money_it_is_about_cannot_be_received() {
+        let found = problems_of(&outbound("contributions"), |manifest| manifest.replace("fund = \"long_term_care\"\n", ""));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("add `fund`: one of medical, long_term_care"), "{found:?}");
+    }
+
+    #[test]
+    fn unknown_messages_endpoints_and_adapters_are_named_with_their_neighbours() {
+        let found = problems_of(&outbound("contribution"), |manifest| manifest);
+        assert!(found[0].contains("no outbound message `contribution`") && found[0].contains("did you mean `contributions`?"), "{found:?}");
+        let found = problems_of("adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /packets\"]", |manifest| manifest);
+        assert!(found[0].contains("no endpoint at all, so no `packets`"), "{found:?}");
+        let found = problems_of("adapter = \"ltc-sistem\"\n[inbound]\nsan = \"x\"\nroutes = []", |manifest| manifest);
+        assert!(found[0].contains("did you mean `ltc-system`?"), "{found:?}");
+    }
+}

@@ -66,6 +66,38 @@ async fn a_rejected_delivery_is_listed_shown_and_delivered_once_a_person_says_so
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_dead_letters_of_one_partner_are_retried_together() {
+    let (place, core, ltc) = Place::with_partners(|scene| scene);
+    core.will([Behaviour::Refuse("-1".into())]);
+    ltc.will([Behaviour::Refuse("unknown_district".into())]);
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    serving.send(&client, &packet("P1", 2)).await.unwrap();
+    let states = "SELECT destination, state FROM delivery ORDER BY 1";
+    until("both refusals", async || (place.value(states).await == "ltc-system dead; medical-core dead").then_some(())).await;
+    let retry = place.run(&["dead", "retry", "--all", "--to", "ltc-system"]).await;
+    assert_eq!(retry.status.code(), Some(0), "{}", retry.err);
+    assert!(retry.out.starts_with("1 deliveries will be tried again"), "{}", retry.out);
+    until("the delivery", async || (place.value(states).await == "ltc-system delivered; medical-core dead").then_some(())).await;
+    assert_eq!(place.run(&["dead", "retry"]).await.status.code(), Some(2), "one or all must be said");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_version_is_left_alone() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let _serving = place.serve().await;
+    place.value("INSERT INTO refinery_schema_history VALUES (999, 'later', '', '0')").await;
+    for command in [&["trace", "P1"][..], &["dead", "list"]] {
+        let said = place.run(command).await;
+        assert_eq!(said.status.code(), Some(1));
+        assert!(said.err.contains("the database has schema 999, this version works with"), "{}", said.err);
+    }
+    let doctor = place.run(&["doctor"]).await;
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(doctor.out.contains("schema 999 was made by"), "{}", doctor.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_gateway_they_say_what_is_missing() {
     let place = Place::new();
     for command in [&["trace", "P1"][..], &["dead", "list"]] {

@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Place, Serving, packet, until};
 
-/// More than the kernel keeps for both ends of a connection: once so much has left, the gateway is reading.
-const BUFFERED_MAX: usize = 12 << 20;
+/// More than client and server keep in memory before somebody reads.
+const BUFFERED_MAX: usize = 1 << 20;
 /// Lines whose packet is larger than that.
-const LINES: usize = 16_000;
+const LINES: usize = 2_000;
 
 /// A request whose body comes in pieces; dropping the sender ends the body.
 struct Dribble {
@@ -30,6 +30,7 @@ impl Dribble {
         for piece in body.chunks(1 << 16) {
             pieces.send(piece.to_vec()).await.expect("the request is under way");
         }
+        until("the gateway to read", async || all_read(serving.partner).then_some(())).await;
         Dribble { pieces, answer }
     }
 
@@ -39,6 +40,23 @@ impl Dribble {
         drop(self.pieces);
         self.answer.await.expect("no panic")
     }
+}
+
+/// Whether everything sent to a local port over TCP was read there: its connections' queues are empty.
+///
+/// Columns of /proc/net/tcp (proc(5)): local and remote address, state (01 is established), `sent:received` not yet taken.
+fn all_read(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    let port = format!(":{port:04X}");
+    let (mut connections, mut waiting) = (0, false);
+    for line in table.lines().skip(1) {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, remote, "01", queues, ..] = columns[..] else { continue };
+        let (sent, received) = queues.split_once(':').expect("two queues");
+        connections += usize::from(local.ends_with(&port));
+        waiting |= local.ends_with(&port) && received != "00000000" || remote.ends_with(&port) && sent != "00000000";
+    }
+    connections > 0 && !waiting
 }
 
 #[tokio::test(flavor = "multi_thread")]

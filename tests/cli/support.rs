@@ -57,7 +57,9 @@ impl Place {
     /// The shipped configuration, changed.
     pub fn with(change: impl FnOnce(Scene) -> Scene) -> Place {
         ltcgw::link::install_provider();
-        let dir = TempDir::with_prefix("ltcgw-cli-").expect("a temporary folder");
+        // In memory where the machine has /dev/shm: its disk is not what is tested.
+        let root = Some(Path::new("/dev/shm")).filter(|root| root.is_dir()).map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let dir = TempDir::with_prefix_in("ltcgw-cli-", root).expect("a temporary folder");
         // As root PostgreSQL runs as another account, which must get to the data.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("an open folder");
         let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");

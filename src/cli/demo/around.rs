@@ -25,6 +25,7 @@ pub(super) async fn print(theatre: &Theatre, place: &Place) -> Result<(), Fault>
         println!("  where the money of one receipt (电子税票) went\n    {program} trace {receipt_no} \\\n      --config {config}\n");
     }
     println!("  deliveries that need a person\n    {program} dead list \\\n      --config {config}\n");
+    println!("  everything checked that can be checked\n    {program} doctor \\\n      --config {config}\n");
     println!("  the database itself\n    psql -h {socket} -U postgres ltcgw\n");
     println!("  Ctrl-C stops everything.");
     Ok(())

@@ -178,3 +178,58 @@ fn by_district(totals: &Totals) -> BTreeMap<String, i64> {
 fn rounded(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Fen;
+    use crate::sandbox::partners::District;
+
+    fn counterpart(name: &'static str, [first, second]: [i64; 2]) -> Counterpart {
+        let district = |fen| District { lines: 1, fen: Fen(fen) };
+        let districts = BTreeMap::from([("450102".to_string(), district(first)), ("450103".to_string(), district(second))]);
+        let holds = Totals { batches: 1, lines: 2, fen: Fen(first + second), districts };
+        Counterpart { name, holds, tally: Tally::default(), seen: None, queued: (1, 2, first + second), delivered: 1, dead: 0 }
+    }
+
+    fn figures() -> Figures {
+        let funds = |medical, long_term_care| Funds { medical, long_term_care };
+        Figures {
+            month: Books { packets: 1, net: Fen(1_020), ..Books::default() },
+            detail: Books::default(),
+            districts: BTreeMap::from([(450_102, funds(700, 14)), (450_103, funds(300, 6))]),
+            counterparts: [counterpart(MEDICAL_CORE, [700, 300]), counterpart(LTC_SYSTEM, [14, 6])],
+            seconds: Seconds::default(),
+        }
+    }
+
+    #[test]
+    fn equal_sums_agree_and_are_reported_in_fen() {
+        assert!(figures().agrees());
+        let report = figures().report();
+        assert_eq!(
+            report["fen"],
+            json!({ "received": 1020, "posted": 1020, "by_fund": { "medical": 1000, "long_term_care": 20 }, "medical_core": 1000, "ltc_system": 20 })
+        );
+        assert_eq!(report["agrees"], true);
+    }
+
+    #[test]
+    fn a_fen_missing_anywhere_in_the_wrong_district_or_undelivered_does_not_agree() {
+        let mistakes: [fn(&mut Figures); 7] = [
+            |figures| figures.month.net.0 += 1,
+            |figures| figures.districts.get_mut(&450_103).expect("a district").medical -= 1,
+            |figures| figures.counterparts[0].holds.fen.0 -= 1,
+            |figures| figures.counterparts[1] = counterpart(LTC_SYSTEM, [13, 7]),
+            |figures| figures.counterparts[1].delivered = 0,
+            |figures| figures.month.differences.push("packet 1".into()),
+            |figures| figures.detail.differences.push("packet 2".into()),
+        ];
+        for mistake in mistakes {
+            let mut wrong = figures();
+            mistake(&mut wrong);
+            assert!(!wrong.agrees(), "{wrong:?}");
+            assert_eq!(wrong.report()["agrees"], false);
+        }
+    }
+}
