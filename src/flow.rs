@@ -61,7 +61,7 @@ impl Gateway {
                 reached.push(reach(partner, entry, &catalog, content.clone())?);
             }
         }
-        let group = collect::Group::start(&store);
+        let group = collect::Group::new(&store);
         let pulls = Arc::new(pull::Pulls::new(&config, &registrar));
         let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
         let gateway = Gateway { config, catalog, book, store, destinations, registrar, pulls, group, wake: Arc::new(|| {}) };
