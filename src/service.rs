@@ -9,7 +9,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::adapter::Catalog;
 use crate::config::Config;
@@ -28,12 +28,16 @@ use crate::telemetry::Metrics;
 use crate::worker::Worker;
 
 mod check; // a partner's entry against its adapter and its files
+mod endings; // certificates that expire, and warnings before
 mod figures; // what the dispatchers and certificates add to the metrics
 
 pub use check::problems;
 
 /// How often certificates and the revocation list are looked at for changes.
 const RELOAD: Duration = Duration::from_secs(10);
+
+/// How often it is said that certificates have ended or will soon.
+const WARN_EVERY: Duration = Duration::from_secs(86_400);
 
 /// How long a gateway that cannot start waits for its dispatchers.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -142,9 +146,14 @@ impl Running {
     }
 }
 
-/// Looks at the certificate files now and then; at nothing else.
+/// Looks at the certificate files now and then, at nothing else; warns of their ends at the start and daily.
 async fn reload(trust: Arc<TrustState>, config: Arc<Config>) {
+    let mut warned_at: Option<Instant> = None;
     loop {
+        if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            endings::warn(&trust, &config);
+            warned_at = Some(Instant::now());
+        }
         tokio::time::sleep(RELOAD).await;
         match trust.reload(&config.gateway.tls, &config.partners) {
             Ok(true) => tracing::info!("certificates reloaded"),
