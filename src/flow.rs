@@ -57,7 +57,7 @@ impl Gateway {
                 reached.push(reach(partner, entry, &catalog, content.clone())?);
             }
         }
-        let group = collect::Group::start(&store);
+        let group = collect::Group::new(&store);
         let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
         let gateway = Gateway { config, catalog, book, store, destinations, registrar, group, wake: Arc::new(|| {}) };
         Ok((gateway, reached))

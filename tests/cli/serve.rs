@@ -25,7 +25,7 @@ async fn a_packet_outlives_the_gateway_and_its_repeat_gets_the_same_bytes() {
     assert!(!place.dir.path().join("data/postgres/cluster/postmaster.pid").exists(), "and it was stopped cleanly");
     assert!(serving.log().contains("stopped"), "{}", serving.log());
     let between = Embedded::start(&Options::durable(place.dir.path().join("data/postgres"))).unwrap();
-    assert_eq!(place.value("SELECT count(*), count(*) FILTER (WHERE until > now()) FROM dispatcher_lease").await, "2 0", "both leases are released");
+    assert_eq!(place.value("SELECT count(*), count(*) FILTER (WHERE until > now()) FROM dispatcher_lease").await, "3 0", "the leases of both destinations and of the calendar are released");
     between.stop();
 
     let mut serving = place.serve().await;
