@@ -8,8 +8,8 @@ pub mod client; // requests to a partner
 pub mod identity; // a client certificate -> a partner
 pub mod limit; // how fast a partner may call
 pub mod pace; // how fast we call a partner
-pub mod quota; // how many requests of a day, and in which hours
 pub mod probe; // what doctor wants to know about a partner's server
+pub mod quota; // how many requests of a day, and in which hours
 pub mod server_tls; // the partner listener's TLS and its reload
 
 pub use certificate::{Facts, certificate_facts};

@@ -12,6 +12,7 @@ mod rules; // all cities' rules, looked up by division and day
 #[cfg(test)]
 mod tests;
 
+pub use form::id_is_formed;
 pub use rules::Rules;
 
 /// What a failed check means.

@@ -16,7 +16,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// Starts logging; `LTCGW_LOG` filters (default `info`). A second call does nothing.
 pub fn start_logging(json: bool, default: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG").unwrap_or_else(|_| format!("{default},actix_server=warn,refinery_core=warn,tokio_postgres=warn").into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG")
+        .unwrap_or_else(|_| format!("{default},actix_server=warn,refinery_core=warn,tokio_postgres=warn").into());
     let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
     // Refused only when the process logs already, as in tests.
     let _ = if json { layer.json().try_init() } else { layer.try_init() };

@@ -16,7 +16,7 @@ use crate::{Done, Sizes, client, median, spread};
 
 const CONNECTIONS: usize = 16;
 /// Packets a second the generator prepares for; more than any machine of ours sends.
-const PREPARED_PER_SECOND: u64 = 15_000;
+const PREPARED_PER_SECOND: u64 = 12_000;
 const CASTS: &str = "INSERT INTO pgbench_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, levy_no, receipt_no, insurance, \
     employer_no, contribution_month, payment_kind, headcount, wages_fen, employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_rate, \
     employee_paid_fen, late_fee_fen, interest_fen, other_interest_fen, remitted_on, treasury_on, tax_office, transfer_batch, transferred_at, rate_id, medical_fen, \

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use super::Done;
+use crate::adapter::capability::sm2_sorted_fields;
 use crate::config::Config;
 use crate::sandbox::pki::{self, Plan};
+
+/// The secret that signs requests in the NHSA envelope.
+const SM2_KEY: &str = "sm2_key";
 
 /// Certificates for trials; a real installation gets them from its partners' authorities.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Make a CA, a server certificate and one client certificate for each partner of the configuration.
+    /// Make a CA, a server certificate, one client certificate for each partner of the configuration, and the SM2 keys it names.
     Init {
         /// Folder to write to; nothing in it is overwritten.
         #[arg(long, value_name = "DIR")]
@@ -28,6 +32,10 @@ pub(super) fn run(command: &Command) -> Done {
     let config = Config::load(config)?;
     let plan = Plan::of(&config.partners, names);
     for path in pki::init(out, &plan)? {
+        println!("{}", path.display());
+    }
+    for path in config.partners.iter().filter_map(|partner| partner.secrets.get(SM2_KEY)).filter(|path| !path.exists()) {
+        pki::write_secret(path, &sm2_sorted_fields::generate_pem())?;
         println!("{}", path.display());
     }
     for partner in config.partners.iter().filter(|partner| partner.inbound.as_ref().is_some_and(|inbound| inbound.san.is_none())) {

@@ -122,7 +122,14 @@ fn deliveries(one: &Traced) -> String {
         let Some(records) = of.records() else { continue };
         let reversal = if records.reversal { ", a reversal" } else { "" };
         let state = delivery.outcome.as_ref().map_or_else(|| delivery.state.clone(), |outcome| format!("{} ({outcome})", delivery.state));
-        text += &format!("  {} to {}: records {} to {}{reversal}, {} yuan · {state}\n", delivery.delivery_id, of.destination, records.first_record, records.last_record, yuan(of.fen.0));
+        text += &format!(
+            "  {} to {}: records {} to {}{reversal}, {} yuan · {state}\n",
+            delivery.delivery_id,
+            of.destination,
+            records.first_record,
+            records.last_record,
+            yuan(of.fen.0)
+        );
         if let Some(reference) = &delivery.reference {
             let answer = delivery.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!(" · answered: {answer}"));
             text += &format!("    under {reference}{answer}\n");

@@ -58,8 +58,10 @@ pub fn table(letters: &[Delivery]) -> String {
     if letters.is_empty() {
         return "no dead letters\n".into();
     }
-    let mut text =
-        format!("{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n", "delivery", "destination", "message", "packet/entry", "lines", "yuan", "attempts");
+    let mut text = format!(
+        "{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n",
+        "delivery", "destination", "message", "packet/entry", "lines", "yuan", "attempts"
+    );
     for letter in letters {
         let of = &letter.of;
         let (id, fen) = (letter.delivery_id, of.fen.to_string());

@@ -100,7 +100,8 @@ impl Entities {
         if let (true, false, Some(sealed)) = (disclosure.needs_personal(), entity.removal, &change.sealed) {
             let label = Label { kind: &change.kind, id: &change.id, version: change.version };
             let personal = self.keys.open(label, sealed)?;
-            record["personal"] = serde_json::from_slice(&personal).map_err(|_| gone("the entry's personal part is not JSON; this is a mistake in the gateway"))?;
+            record["personal"] =
+                serde_json::from_slice(&personal).map_err(|_| gone("the entry's personal part is not JSON; this is a mistake in the gateway"))?;
         }
         Ok(disclosure.record(&record))
     }

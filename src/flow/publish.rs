@@ -13,7 +13,7 @@ use super::Gateway;
 use super::clock::Clock;
 use crate::error::Fault;
 use crate::model::registry::{Kind, Submission};
-use crate::registry::{KnownInstitution, RuleFinding, Rules, Severity};
+use crate::registry::{KnownInstitution, RuleFinding, Rules, Severity, id_is_formed};
 use crate::store::Store;
 use crate::store::registry::{Put, Queue, Registry, Taken};
 use crate::store::sealed::Keys;
@@ -38,8 +38,8 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    pub fn new(rules: Rules, keys: Keys, store: &Store) -> Registrar {
-        Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock: Clock::default() }
+    pub fn new(rules: Rules, keys: Keys, clock: Clock, store: &Store) -> Registrar {
+        Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock }
     }
 
     /// The same, with somebody to tell of every change.
@@ -129,8 +129,7 @@ impl Answer {
     /// About a submission, with what its rules found; refused when there is a refusal among it.
     fn of(submission: &Submission, findings: Vec<RuleFinding>) -> Answer {
         let (problems, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.severity == Severity::Refusal);
-        // An id of the wrong form is not repeated: it may be anything.
-        let id = (!problems.iter().any(|finding| finding.rule == "form" && finding.field.ends_with("id"))).then(|| submission.id().to_string());
+        let id = id_is_formed(submission.id()).then(|| submission.id().to_string());
         Answer {
             line: None,
             kind: Some(submission.kind()),
@@ -188,7 +187,8 @@ pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) ->
 
 /// Looks institutions up for the rules about caregivers.
 async fn remember(registrar: &Registrar, known: &mut HashMap<String, KnownInstitution>, ids: &[&str]) -> Result<(), Fault> {
-    for found in registrar.registry.institutions(ids).await? {
+    let formed: Vec<&str> = ids.iter().copied().filter(|id| id_is_formed(id)).collect();
+    for found in registrar.registry.institutions(&formed).await? {
         known.insert(found.institution_id, KnownInstitution { designated: found.designated, division: found.division });
     }
     Ok(())

@@ -44,7 +44,9 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
         let (lines, first) = (&one.lines, one.lines.first());
         one.postings
             .retain(|posting| lines.iter().any(|line| line.district == posting.district && line.contribution_month.number() == posting.contribution_month));
-        one.deliveries.retain(|delivery| lines.iter().any(|line| delivery.of.records().is_some_and(|records| (records.first_record..=records.last_record).contains(&line.record_index))));
+        one.deliveries.retain(|delivery| {
+            lines.iter().any(|line| delivery.of.records().is_some_and(|records| (records.first_record..=records.last_record).contains(&line.record_index)))
+        });
         if let Some(line) = first {
             one.runs = store.trace_runs(&line.receipt_no).await?;
         }

@@ -68,9 +68,15 @@ fn missing_personal(asked: &mut Asked<'_>) {
     asked.malformed("personal", "missing; expected an object, empty where nothing is known of an institution's people");
 }
 
-fn id(field: &'static str, id: &str, asked: &mut Asked<'_>) {
+/// Whether it can be the id of an institution or caregiver; what is not may be anything, also a
+/// person's name, so it is neither looked up nor repeated.
+pub fn id_is_formed(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if id.is_empty() || id.len() > ID_MAX || !id.bytes().all(allowed) {
+    !id.is_empty() && id.len() <= ID_MAX && id.bytes().all(allowed)
+}
+
+fn id(field: &'static str, id: &str, asked: &mut Asked<'_>) {
+    if !id_is_formed(id) {
         asked.malformed(field, format!("expected 1 to {ID_MAX} letters, digits or one of - _ . :"));
     }
 }

@@ -214,9 +214,6 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
     let mut written = authority.write_to(out)?;
-    let privacy = out.join("privacy.key");
-    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
-    written.push(privacy);
     let mut issue = |issued: Issued, dir: &Path, name: &str| {
         let (certificate, key) = issued.write_to(dir, name)?;
         written.extend([certificate, key]);
@@ -229,6 +226,9 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
     for name in &plan.outbound {
         issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
     }
+    let privacy = out.join("privacy.key");
+    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
+    written.push(privacy);
     Ok(written)
 }
 
@@ -244,6 +244,17 @@ fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
 enum Secret {
     Yes,
     No,
+}
+
+/// Writes a secret (0600) to a path of its own, making its folder.
+///
+/// # Errors
+/// The file exists already, or cannot be written.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), Fault> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
+    }
+    write_new(path, text, Secret::Yes)
 }
 
 fn write_new(path: &Path, text: &str, secret: Secret) -> Result<(), Fault> {
@@ -293,7 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap();
         let keys: Vec<_> = written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 6);
         for key in keys {
             assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600, "{}", key.display());
         }

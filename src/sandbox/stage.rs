@@ -10,6 +10,7 @@ use super::pki::{self, Authority, Plan};
 use crate::adapter::capability::sm2_sorted_fields;
 use crate::config::Config;
 use crate::error::{Fault, Stage as Step};
+use crate::flow::clock::Clock;
 use crate::service::{self, Loaded, Running};
 use crate::store::Connection;
 
@@ -68,7 +69,7 @@ impl Scene {
     /// Writes configuration, certificates and keys.
     pub fn build(&self) -> Result<Stage, Fault> {
         let config_dir = self.dir.join("config");
-        std::fs::create_dir_all(config_dir.join("secrets")).map_err(|error| cannot(&config_dir, &error))?;
+        std::fs::create_dir_all(&config_dir).map_err(|error| cannot(&config_dir, &error))?;
         let shipped = |name: &str| read(&self.project.join("config").join(name));
         let adapters = self.project.join("adapters").display().to_string();
         let rates = self.project.join("config/rates").display().to_string();
@@ -94,7 +95,7 @@ impl Scene {
         }
         write(&config_dir.join("gateway.toml"), &gateway)?;
         write(&config_dir.join("partners.toml"), &partners)?;
-        write(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
+        pki::write_secret(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
         let pki = config_dir.join("pki");
         let config = Config::load(&config_dir)
             .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
@@ -106,9 +107,14 @@ impl Scene {
 impl Stage {
     /// Starts the gateway on a database.
     pub async fn start(&self, connection: Connection) -> Result<Running, Fault> {
+        self.start_at(connection, Clock::default()).await
+    }
+
+    /// Starts the gateway on a database with a clock of the caller's.
+    pub async fn start_at(&self, connection: Connection, clock: Clock) -> Result<Running, Fault> {
         let loaded = Loaded::read(&self.config_dir)
             .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-        service::start(loaded, connection).await
+        service::start(Loaded { clock, ..loaded }, connection).await
     }
 
     /// An HTTP client with a partner's certificate, trusting the stage's authority.

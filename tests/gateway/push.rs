@@ -175,7 +175,8 @@ async fn what_a_platform_does_not_need_never_leaves_and_is_in_no_table_of_delive
     world.civil.refuses(["C1"]);
     world.put(&caregiver("C1", 2, "E1", "nurse")).await;
     world.settled().await;
-    let tables = world.gateway.value("SELECT string_agg(d::text, ' ') FROM delivery d").await + &world.gateway.value("SELECT string_agg(a::text, ' ') FROM attempt a").await;
+    let tables = world.gateway.value("SELECT string_agg(d::text, ' ') FROM delivery d").await
+        + &world.gateway.value("SELECT string_agg(a::text, ' ') FROM attempt a").await;
     for private in ["EC177", "EC277", "1980-06-17", "13800138000", "13700137000", "赵法定", "钱联系"] {
         for (place, text) in [("civil", format!("{:?}", held(&world.civil))), ("health", format!("{:?}", held(&world.health))), ("tables", tables.clone())] {
             assert!(!text.contains(private), "{private} at {place}");
@@ -199,7 +200,8 @@ async fn a_newer_version_takes_the_place_of_one_that_still_waits_or_was_refused(
     }
     world.civil.refuses([]);
     world.settled().await;
-    let states = world.gateway.value("SELECT version, state FROM delivery WHERE ordering_key = 'institution/E1' AND destination = 'civil-affairs' ORDER BY 1").await;
+    let states =
+        world.gateway.value("SELECT version, state FROM delivery WHERE ordering_key = 'institution/E1' AND destination = 'civil-affairs' ORDER BY 1").await;
     assert_eq!(states, "1 superseded; 2 superseded; 3 superseded; 4 delivered");
     assert_eq!(world.civil.order().len(), 2, "{:?}", world.civil.order());
 }
@@ -219,7 +221,8 @@ async fn a_suspension_goes_before_everything_that_waits_and_one_bad_record_keeps
         world.put(&moved).await;
     }
     let mut suspended = institution("E5", 2, "elderly_care");
-    suspended["statuses"] = json!([{ "status": "agreement_in_force", "from": "2026-01-01" }, { "status": "suspended", "from": "2026-06-01", "to": "2026-08-31" }]);
+    suspended["statuses"] =
+        json!([{ "status": "agreement_in_force", "from": "2026-01-01" }, { "status": "suspended", "from": "2026-06-01", "to": "2026-08-31" }]);
     world.put(&suspended).await;
     world.civil.refuses(["E2"]);
     world.settled().await;

@@ -115,7 +115,10 @@ impl Disclosure {
         let purpose = written.purpose.as_ref().map_or("", |purpose| purpose.get_ref().trim()).to_owned();
         if purpose.chars().count() < 10 {
             let at = written.purpose.map_or(at, |purpose| purpose.span().start);
-            problems.push((at, "registry entries are told for a stated purpose; add `purpose = \"...\"`, a sentence that says what the partner needs them for".into()));
+            problems.push((
+                at,
+                "registry entries are told for a stated purpose; add `purpose = \"...\"`, a sentence that says what the partner needs them for".into(),
+            ));
         }
         let only = written.only.into_iter().map(|(field, words)| only(field, words, asked, problems)).collect();
         let Some(listed) = written.fields else {

@@ -10,8 +10,8 @@ use crate::error::Finding;
 use crate::model::Outcome;
 
 mod mistakes; // manifests that must be refused
-mod samples; // the sample runner is tested itself
 mod registers; // what supervising platforms are told, by independent validators
+mod samples; // the sample runner is tested itself
 mod schema; // samples against schemas/partners/
 
 const KEY: &str = "3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8";

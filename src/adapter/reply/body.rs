@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn items_of_a_list_are_looked_into_one_by_one() {
         let json = Body::parse(BodyForm::Json, b"{\"results\": [{\"id\": \"a\", \"code\": 0}, {\"id\": \"b\"}]}");
-        let xml = Body::parse(BodyForm::Xml, b"<R><Results><Item><id>a</id><code>0</code></Item><Other><id>x</id></Other><Item><id>b</id></Item></Results></R>");
+        let xml =
+            Body::parse(BodyForm::Xml, b"<R><Results><Item><id>a</id><code>0</code></Item><Other><id>x</id></Other><Item><id>b</id></Item></Results></R>");
         for (body, at) in [(json, "/results"), (xml, "/Results/Item")] {
             let items = body.items(at);
             assert_eq!(items.iter().map(|item| item.text("/id").unwrap()).collect::<Vec<_>>(), ["a", "b"]);

@@ -36,7 +36,8 @@ impl Records {
     fn item(&self, answer: &Answer, item: &Body) -> Verdict {
         let rule = self.rules.iter().find(|rule| rule.matches(answer.status, item));
         let text_at = rule.and_then(|rule| rule.text_at.as_deref()).or(self.text_at.as_deref());
-        let parts: Vec<String> = [self.code_at.as_deref(), text_at].into_iter().flatten().filter_map(|at| item.text(at)).filter(|text| !text.is_empty()).collect();
+        let parts: Vec<String> =
+            [self.code_at.as_deref(), text_at].into_iter().flatten().filter_map(|at| item.text(at)).filter(|text| !text.is_empty()).collect();
         let text = safe::shown(&parts.join(" "));
         match rule {
             Some(rule) => Verdict { outcome: rule.outcome, text, retry_after: None },

@@ -128,7 +128,7 @@ fn deliveries(figures: &Figures) -> String {
     let most = figures.counterparts.iter().map(|one| one.tally.most_in_a_second).max().unwrap_or_default();
     let over: u64 = figures.counterparts.iter().map(|one| one.tally.over_limit).sum();
     format!(
-        "{}{}\n  Agreed: at most {REQUESTS_PER_SECOND} requests in any second. Seen by the partners: at most {most}; {over} above it.\n  \
+        "{}{}\n  Agreed: to send at most {REQUESTS_PER_SECOND} requests in any second. On arrival the partners counted at most {most}\n  in one, and refused {over} as too many.\n  \
          On purpose each partner breaks off an early answer (its outcome is unknown until found out) and\n  once asks to wait. Rates leave out such pauses.\n",
         title("3 · Deliveries 推送"),
         table.render()

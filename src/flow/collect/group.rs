@@ -3,25 +3,36 @@
 //! A commit waits for the disk; sixteen senders with one line each need not wait sixteen times.
 //! Each packet is still all or nothing and its reply still follows the commit. When one of the
 //! group turns out to be a repeat, nothing is written and every member goes its own way.
+//!
+//! Nobody waits for company: the first packet that finds fewer than [`COMMITTERS_MAX`] writes under
+//! way starts one at once, on its own thread; those that come while all are busy go together.
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
 
 use super::PostError;
 use crate::error::{Fault, Stage};
 use crate::store::Store;
 use crate::store::collect::PacketRows;
 
-use std::sync::Arc;
-
 /// Packets one transaction takes at most.
 const MEMBERS_MAX: usize = 64;
-/// Transactions under way at once: while one waits for the disk the next is filled.
-const COMMITTERS: usize = 2;
+/// Transactions under way at once. PostgreSQL lets those that wait for the disk share one flush, so
+/// several small groups are as cheap for the disk as a large one; more would only cost processor.
+const COMMITTERS_MAX: usize = 8;
 
-/// The queue in front of the committers.
+/// The packets waiting to be written.
 #[derive(Clone)]
 pub struct Group {
-    queue: mpsc::Sender<Member>,
+    store: Store,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    members: Vec<Member>,
+    committers: usize,
 }
 
 struct Member {
@@ -29,47 +40,88 @@ struct Member {
     done: oneshot::Sender<Result<(), PostError>>,
 }
 
+/// One of the committers; counted among them until it finds nobody waiting.
+struct Committer {
+    group: Group,
+    counted: bool,
+}
+
 impl Group {
-    /// Starts the committers; they end when the last handle is dropped.
-    pub fn start(store: &Store) -> Group {
-        let (queue, members) = mpsc::channel(1024);
-        let members = Arc::new(Mutex::new(members));
-        for _ in 0..COMMITTERS {
-            tokio::spawn(commit_groups(store.clone(), members.clone()));
-        }
-        Group { queue }
+    pub fn new(store: &Store) -> Group {
+        Group { store: store.clone(), waiting: Arc::default() }
     }
 
-    /// Writes a packet, together with others; returns once it is durable. `NumberTaken` only says
-    /// that somebody of the group was a repeat: the packet has to be posted on its own.
+    /// Writes a packet, perhaps together with others; returns once it is durable. `NumberTaken` only
+    /// says that somebody of the group was a repeat: the packet has to be posted on its own.
     pub async fn commit(&self, rows: PacketRows) -> Result<(), PostError> {
         let (done, outcome) = oneshot::channel();
-        let stopped = || PostError::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again"));
-        self.queue.send(Member { rows, done }).await.map_err(|_| stopped())?;
-        outcome.await.map_err(|_| stopped())?
+        if let Some(committer) = self.join(Member { rows, done }) {
+            // A task of its own: it has to outlive this request when the sender hangs up.
+            tokio::spawn(committer.run());
+        }
+        let stopped = |_| PostError::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again"));
+        outcome.await.map_err(stopped)?
+    }
+
+    /// Queues a packet; a committer to be run, unless enough of them are at work.
+    fn join(&self, member: Member) -> Option<Committer> {
+        let mut waiting = self.lock();
+        waiting.members.push(member);
+        if waiting.committers == COMMITTERS_MAX {
+            return None;
+        }
+        waiting.committers += 1;
+        Some(Committer { group: self.clone(), counted: true })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn commit_groups(store: Store, members: Arc<Mutex<mpsc::Receiver<Member>>>) {
-    loop {
-        let mut group = Vec::new();
-        {
-            let mut members = members.lock().await;
-            if members.recv_many(&mut group, MEMBERS_MAX).await == 0 {
-                return;
+impl Committer {
+    /// Writes groups until nobody waits.
+    async fn run(mut self) {
+        while let Some(members) = self.next() {
+            let (rows, waiting): (Vec<_>, Vec<_>) = members.into_iter().map(|member| (member.rows, member.done)).unzip();
+            let outcome = commit(&self.group.store, rows).await;
+            for done in waiting {
+                // Nobody waiting any more is fine: the sender will ask again and get the saved reply.
+                let _ = done.send(same(&outcome));
             }
         }
-        let (rows, waiting): (Vec<_>, Vec<_>) = group.into_iter().map(|member| (member.rows, member.done)).unzip();
-        let outcome = commit(&store, rows).await;
-        for done in waiting {
-            // Nobody waiting any more is fine: the sender will ask again and get the saved reply.
-            let _ = done.send(same(&outcome));
+    }
+
+    /// The packets that have waited longest. Under one lock with the end of the committer: whoever
+    /// joins afterwards sees that it is gone and starts another.
+    fn next(&mut self) -> Option<Vec<Member>> {
+        let mut waiting = self.group.lock();
+        if waiting.members.is_empty() {
+            waiting.committers -= 1;
+            self.counted = false;
+            return None;
+        }
+        let count = waiting.members.len().min(MEMBERS_MAX);
+        Some(waiting.members.drain(..count).collect())
+    }
+}
+
+impl Drop for Committer {
+    /// A committer that was cut off: those who wait with nobody left to write them are told.
+    fn drop(&mut self) {
+        if self.counted {
+            let mut waiting = self.group.lock();
+            waiting.committers -= 1;
+            if waiting.committers == 0 {
+                waiting.members.clear();
+            }
         }
     }
 }
 
 async fn commit(store: &Store, members: Vec<PacketRows>) -> Result<(), PostError> {
-    let mut all = PacketRows::default();
+    let mut members = members.into_iter();
+    let mut all = members.next().unwrap_or_default();
     for rows in members {
         all.append(rows)?;
     }

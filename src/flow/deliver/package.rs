@@ -93,6 +93,9 @@ pub(super) async fn package(term: &Term, deliveries: &[Delivery]) -> Result<(Pac
 }
 
 fn empty() -> Package {
-    Package { deliveries: Vec::new(), reference: String::new(), request: Request { method: String::new(), path: String::new(), headers: Vec::new(), body: Vec::new() } }
+    Package {
+        deliveries: Vec::new(),
+        reference: String::new(),
+        request: Request { method: String::new(), path: String::new(), headers: Vec::new(), body: Vec::new() },
+    }
 }
-

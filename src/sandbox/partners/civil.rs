@@ -177,7 +177,12 @@ fn attributes(tag: &BytesStart<'_>) -> Result<Map<String, Value>, String> {
 }
 
 fn attribute(tag: &BytesStart<'_>, wanted: &str) -> Result<String, String> {
-    attributes(tag)?.get(wanted).and_then(Value::as_str).filter(|value| !value.is_empty()).map(str::to_owned).ok_or_else(|| format!("attribute {wanted} is missing"))
+    attributes(tag)?
+        .get(wanted)
+        .and_then(Value::as_str)
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| format!("attribute {wanted} is missing"))
 }
 
 fn number(text: &str) -> Result<i64, String> {
@@ -201,8 +206,7 @@ fn answer(status: StatusCode, code: &str, message: &str, results: &[(String, Kep
         })
         .collect();
     let message = quick_xml::escape::escape(message);
-    let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Reply><Code>{code}</Code><Message>{message}</Message><Results>{results}</Results></Reply>\n"
-    );
+    let body =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Reply><Code>{code}</Code><Message>{message}</Message><Results>{results}</Results></Reply>\n");
     HttpResponse::build(status).content_type("application/xml; charset=utf-8").body(body)
 }

@@ -13,19 +13,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.route("/hc/api/v1/institutions", web::post().to(institutions)).route("/hc/api/v1/nurses", web::post().to(nurses));
 }
 
-const INSTITUTION: &[&str] = &[
-    "credit_code",
-    "name",
-    "region",
-    "grade",
-    "licence_no",
-    "licence_expires_on",
-    "modes",
-    "beds",
-    "ltc_designated",
-    "ltc_status",
-    "effective_on",
-];
+const INSTITUTION: &[&str] =
+    &["credit_code", "name", "region", "grade", "licence_no", "licence_expires_on", "modes", "beds", "ltc_designated", "ltc_status", "effective_on"];
 const NURSE: &[&str] = &["name", "institution_id", "certificates", "ltc_status", "effective_on"];
 
 struct List {

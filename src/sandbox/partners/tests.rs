@@ -89,6 +89,7 @@ impl World {
             adapter: adapter.into(),
             inbound: None,
             outbound: Some(outbound),
+            fields: None,
             settings: settings(),
             secrets: [("sm2_key".to_owned(), dir.path().join("sm2.pem"))].into(),
         };
@@ -231,7 +232,8 @@ async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_t
 
 #[tokio::test]
 async fn the_partners_own_limit_is_never_exceeded() {
-    let (db, mut world) = (Database::new().await, World::ltc(Options { most: Most { requests_per_second: Some(25), ..Most::default() }, ..Options::default() }));
+    let (db, mut world) =
+        (Database::new().await, World::ltc(Options { most: Most { requests_per_second: Some(25), ..Most::default() }, ..Options::default() }));
     world.entry.outbound.as_mut().unwrap().limits.requests_per_second = 25;
     db.queue("core", 60).await;
     let _worker = world.work(&db);

@@ -25,9 +25,8 @@ fn civil_affairs_documents_are_what_their_xsd_says() {
         eprintln!("skipped: xmllint is not installed; deploy/setup.sh installs it");
         return;
     }
-    let validates = |schema: &str, path: &Path| {
-        Command::new("xmllint").args(["--noout", "--nonet", "--schema"]).arg(project(schema)).arg(path).output().unwrap()
-    };
+    let validates =
+        |schema: &str, path: &Path| Command::new("xmllint").args(["--noout", "--nonet", "--schema"]).arg(project(schema)).arg(path).output().unwrap();
     for message in ["institutions", "caregivers"] {
         let schema = format!("schemas/partners/civil-affairs/{message}.xsd");
         for path in expected("civil-affairs", message, "xml") {
@@ -60,9 +59,12 @@ fn no_document_holds_what_its_platform_does_not_need() {
     // Of the people in the samples: identity number, telephones, birth, certificate numbers.
     let everybody = ["11010519491231002X", "1949-12-31", "13800138000", "13900139000", "赵法定", "钱联系", "LC4-99"];
     let of_civil = ["201545001234", "PDY45010345010311A1001"];
-    for (adapter, message, extension) in
-        [("civil-affairs", "institutions", "xml"), ("civil-affairs", "caregivers", "xml"), ("health-commission", "institutions", "json"), ("health-commission", "nurses", "json")]
-    {
+    for (adapter, message, extension) in [
+        ("civil-affairs", "institutions", "xml"),
+        ("civil-affairs", "caregivers", "xml"),
+        ("health-commission", "institutions", "json"),
+        ("health-commission", "nurses", "json"),
+    ] {
         for path in expected(adapter, message, extension) {
             let document = std::fs::read_to_string(&path).unwrap();
             let hidden = everybody.iter().chain(of_civil.iter().filter(|_| adapter == "civil-affairs"));

@@ -1,0 +1,185 @@
+//! The order of commit: whoever follows the log misses nothing, whatever writers do at once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::BoxFuture;
+use ltcgw::error::{Fault, Stage};
+use ltcgw::model::registry::Kind;
+use ltcgw::store::registry::{Put, Queue, Registry, Taken, Written};
+use tokio_postgres::NoTls;
+
+use super::{Ltc, TODAY};
+
+fn put(id: &str, version: i64) -> Put {
+    Put {
+        kind: Kind::Institution,
+        entity_id: id.into(),
+        version,
+        content: Some(format!("{{\"version\":{version}}}")),
+        sealed: None,
+        reason: None,
+        digests: vec![version as u8; 32],
+        status: None,
+        designated: false,
+        effective_on: TODAY,
+        next_on: None,
+        name: None,
+        uscc: None,
+        certificate_index: None,
+        phone_index: None,
+    }
+}
+
+async fn follow(registry: &Registry, from: i64, limit: i64) -> Vec<(i64, String)> {
+    let changes = registry.changes_after(from, &Kind::ALL, limit).await.expect("changes");
+    changes.into_iter().map(|change| (change.sequence, format!("{} {}", change.entity_id, change.version))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_began_early_and_committed_late_comes_after_what_was_pulled_before() {
+    let ltc = Ltc::start().await;
+    let registry = ltc.registrar().registry.clone();
+    registry.put_batch("test", &[put("A", 1)]).await.expect("stored");
+    // Somebody holds A's row, so that A's writer begins and has to wait.
+    let (mut holder, connection) = ltc.gateway.database.connect(NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let held = holder.transaction().await.expect("a transaction");
+    held.execute("SELECT FROM registry_entity WHERE entity_id = 'A' FOR UPDATE", &[]).await.expect("the row");
+    let early = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.put_batch("test", &[put("A", 2), put("Z", 1)]).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ltc.gateway.value(waiting).await == "0" {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    registry.put_batch("test", &[put("B", 1)]).await.expect("stored");
+    assert_eq!(follow(&registry, 1, 10).await, [(2, "B 1".to_string())], "the puller is at 2 now");
+    held.rollback().await.expect("let go");
+    early.await.expect("no panic").expect("stored");
+    assert_eq!(follow(&registry, 2, 10).await, [(3, "A 2".to_string()), (4, "Z 1".to_string())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_puller_gets_every_change_once_and_in_order_while_many_write() {
+    let ltc = Ltc::start().await;
+    let registry = ltc.registrar().registry.clone();
+    let done = Arc::new(AtomicBool::new(false));
+    let puller = tokio::spawn({
+        let (registry, done) = (registry.clone(), done.clone());
+        async move {
+            let mut got: Vec<(i64, String)> = Vec::new();
+            loop {
+                let last = done.load(Ordering::Acquire);
+                let page = follow(&registry, got.last().map_or(0, |(sequence, _)| *sequence), 3).await;
+                if page.is_empty() && last {
+                    return got;
+                }
+                got.extend(page);
+            }
+        }
+    });
+    let writers: Vec<_> = (0..6)
+        .map(|writer| {
+            let registry = registry.clone();
+            tokio::spawn(async move {
+                for round in 1..=15 {
+                    // Own entries and ones that all writers fight for, in turning order.
+                    let mut puts = vec![put(&format!("own{writer}"), round), put("shared1", round * 6 + writer), put("shared2", round * 6 + writer)];
+                    puts.rotate_left(usize::try_from(round + writer).expect("small") % 3);
+                    registry.put_batch("test", &puts).await.expect("stored");
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    done.store(true, Ordering::Release);
+    let got = puller.await.expect("no panic");
+    let numbers: Vec<i64> = got.iter().map(|(sequence, _)| *sequence).collect();
+    assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>(), "no gap, nothing twice");
+    assert_eq!(got.iter().map(|(_, what)| what).collect::<HashSet<_>>().len(), got.len(), "each version once");
+    assert_eq!(registry.head().await.expect("head"), numbers.len() as i64);
+    for writer in 0..6 {
+        assert_eq!(got.iter().filter(|(_, what)| what.starts_with(&format!("own{writer} "))).count(), 15);
+    }
+    let shared: Vec<i64> = got.iter().filter_map(|(_, what)| what.strip_prefix("shared1 ")).map(|version| version.parse().expect("a number")).collect();
+    assert!(shared.is_sorted() && shared.last() == Some(&95), "versions only rise: {shared:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_of_one_new_entry_leave_the_highest_version() {
+    let ltc = Ltc::start().await;
+    let registry = ltc.registrar().registry.clone();
+    let writers: Vec<_> = [5, 3, 9, 1, 7, 2, 8, 4, 6, 9]
+        .into_iter()
+        .map(|version| {
+            let registry = registry.clone();
+            tokio::spawn(async move { (version, registry.put_batch("test", &[put("A", version)]).await.expect("an answer")[0]) })
+        })
+        .collect();
+    let (mut new, mut stored) = (0, 0);
+    for writer in writers {
+        let (version, taken) = writer.await.expect("no panic");
+        match taken {
+            Taken::Stored { new: first, .. } => (new, stored) = (new + usize::from(first), stored + 1),
+            Taken::Older { known } => assert!(known > version),
+            Taken::Unchanged => assert_eq!(version, 9),
+            Taken::OtherContent => panic!("version {version} has one content"),
+        }
+    }
+    let log = follow(&registry, 0, 100).await;
+    assert_eq!((new, log.len(), log.last().map(|(_, what)| what.as_str())), (1, stored, Some("A 9")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_the_registry_as_of_a_change_does_not_see_later_ones() {
+    let ltc = Ltc::start().await;
+    let registry = ltc.registrar().registry.clone();
+    registry.put_batch("test", &[put("A", 1), put("B", 1), put("C", 1), put("D", 1)]).await.expect("stored");
+    let end = Put { content: None, reason: Some("ended".into()), ..put("C", 2) };
+    registry.put_batch("test", &[end]).await.expect("stored");
+    let at = registry.head().await.expect("head");
+    let page = async |after: Option<&str>| {
+        let page = registry.as_of(at, &Kind::ALL, after.map(|id| (Kind::Institution, id)), 2).await.expect("a page");
+        page.into_iter().map(|change| format!("{} {} {}", change.entity_id, change.version, change.change.word())).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, ["A 1 put", "B 1 put"]);
+    registry.put_batch("test", &[put("B", 2), put("BB", 1), put("D", 2)]).await.expect("stored");
+    assert_eq!(page(Some("B")).await, ["C 2 delete", "D 1 put"]);
+    assert_eq!(page(Some("D")).await, Vec::<String>::new());
+}
+
+/// Adds a row beside the changes, or refuses.
+struct Beside {
+    refuses: AtomicBool,
+}
+
+impl Queue for Beside {
+    fn queue<'a>(&'a self, client: &'a tokio_postgres::Client, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let sql = "INSERT INTO beside SELECT entity_id FROM registry_change WHERE sequence BETWEEN $1 AND $2";
+            client.execute(sql, &[&written.first, &written.last]).await.expect("the rows");
+            if self.refuses.load(Ordering::Relaxed) { Err(Fault::later(Stage::Store, "no")) } else { Ok(()) }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_queued_for_a_change_commits_with_it_or_not_at_all() {
+    let ltc = Ltc::start().await;
+    ltc.gateway.value("CREATE TABLE beside (entity_id text)").await;
+    let beside = Arc::new(Beside { refuses: AtomicBool::new(true) });
+    let registry = ltc.registrar().registry.clone().queueing(beside.clone());
+    let puts = [put("A", 1), put("B", 1)];
+    assert!(registry.put_batch("test", &puts).await.is_err());
+    assert_eq!(ltc.gateway.value("SELECT (SELECT count(*) FROM beside), (SELECT count(*) FROM registry_change)").await, "0 0");
+    beside.refuses.store(false, Ordering::Relaxed);
+    registry.put_batch("test", &puts).await.expect("stored");
+    registry.put_batch("test", &puts).await.expect("unchanged");
+    assert_eq!(ltc.gateway.value("SELECT string_agg(entity_id, ' ' ORDER BY entity_id) FROM beside").await, "A B");
+    assert_eq!(registry.head().await.expect("head"), 2, "a refused transaction leaves no gap");
+}
