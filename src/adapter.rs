@@ -29,5 +29,5 @@ pub use check::{check, list, test};
 pub use decode::{EncodingRule, HeadSeen, Kind as RefusalKind, Line, PacketHead, PacketReader, PacketRefusal, Refusal};
 pub use inbound::{Endpoint, Format, Inbound};
 pub use outbound::{Document, Outbound, RenderContext, Secrets};
-pub use sample::Report;
+pub use sample::{Report, Written};
 pub use scaffold::scaffold;

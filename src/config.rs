@@ -14,8 +14,8 @@ use crate::error::Finding;
 
 mod partner;
 mod route;
-pub use partner::{Inbound, Outbound, Partner};
-pub use route::{Api, BUILT_IN, built_in, route_matches};
+pub use partner::{Fields, Inbound, Outbound, Partner};
+pub use route::{Api, BUILT_IN, api_of, built_in, route_matches};
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]

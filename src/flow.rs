@@ -18,8 +18,10 @@ pub mod collect; // a partner's packet becomes posted money
 pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deliver; // one delivery: render, send, judge
+pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
+pub mod pull; // the registries, pulled by the province
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod trace; // where a line, packet or receipt went
 
@@ -32,6 +34,8 @@ pub struct Gateway {
     pub store: Store,
     pub destinations: Arc<[collect::Destination]>,
     pub registrar: publish::Registrar,
+    /// What the province pulls.
+    pub pulls: Arc<pull::Pulls>,
     group: collect::Group,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -58,8 +62,9 @@ impl Gateway {
             }
         }
         let group = collect::Group::new(&store);
+        let pulls = Arc::new(pull::Pulls::new(&config, &registrar));
         let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
-        let gateway = Gateway { config, catalog, book, store, destinations, registrar, group, wake: Arc::new(|| {}) };
+        let gateway = Gateway { config, catalog, book, store, destinations, registrar, pulls, group, wake: Arc::new(|| {}) };
         Ok((gateway, reached))
     }
 

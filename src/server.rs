@@ -19,8 +19,10 @@ use crate::link::{Limits, TrustState};
 use crate::telemetry::Metrics;
 
 mod body; // a partner's bytes, with time limits
+mod fhir; // the registries as FHIR
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
+mod province; // what pullers of the registries get
 mod registry; // institutions and caregivers in
 
 pub use operator::Refresh;
@@ -41,7 +43,8 @@ pub struct PartnerApi {
 /// A partner that may call, with the adapter that reads what it sends.
 struct Entry {
     partner: Arc<Partner>,
-    adapter: Arc<Adapter>,
+    /// None for partners that use only the gateway's own routes.
+    adapter: Option<Arc<Adapter>>,
 }
 
 /// Both listeners, running.
@@ -105,7 +108,7 @@ impl PartnerApi {
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
-            let adapter = gateway.adapter_of(partner)?.clone();
+            let adapter = if partner.adapter.is_empty() { None } else { Some(gateway.adapter_of(partner)?.clone()) };
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
         Ok(PartnerApi { gateway, trust, limits, entries, metrics })

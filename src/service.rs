@@ -9,12 +9,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
+use crate::flow::clock::Clock;
 use crate::flow::publish::Registrar;
 use crate::ledger::RateBook;
 use crate::link::TrustState;
@@ -27,12 +28,16 @@ use crate::telemetry::Metrics;
 use crate::worker::Worker;
 
 mod check; // a partner's entry against its adapter and its files
+mod endings; // certificates that expire, and warnings before
 mod figures; // what the dispatchers and certificates add to the metrics
 
 pub use check::problems;
 
 /// How often certificates and the revocation list are looked at for changes.
 const RELOAD: Duration = Duration::from_secs(10);
+
+/// How often it is said that certificates have ended or will soon.
+const WARN_EVERY: Duration = Duration::from_secs(86_400);
 
 /// How long a gateway that cannot start waits for its dispatchers.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -54,6 +59,8 @@ pub struct Loaded {
     pub rules: Rules,
     pub keys: Keys,
     pub trust: Arc<TrustState>,
+    /// What day it is; may be set before the start.
+    pub clock: Clock,
 }
 
 impl Loaded {
@@ -79,7 +86,7 @@ impl Loaded {
         }
         match (book, rules, keys, catalog, trust) {
             (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust)) if findings.is_empty() => {
-                Ok(Loaded { config, catalog, book, rules, keys, trust })
+                Ok(Loaded { config, catalog, book, rules, keys, trust, clock: Clock::default() })
             }
             _ => Err(findings),
         }
@@ -91,11 +98,11 @@ impl Loaded {
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
 pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded { config, catalog, book, rules, keys, trust } = loaded;
+    let Loaded { config, catalog, book, rules, keys, trust, clock } = loaded;
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
     let metrics = Metrics::default();
-    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, &store), store)?;
+    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, clock, &store), store)?;
     let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move || waker.wake_all());
@@ -139,9 +146,14 @@ impl Running {
     }
 }
 
-/// Looks at the certificate files now and then; at nothing else.
+/// Looks at the certificate files now and then, at nothing else; warns of their ends at the start and daily.
 async fn reload(trust: Arc<TrustState>, config: Arc<Config>) {
+    let mut warned_at: Option<Instant> = None;
     loop {
+        if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            endings::warn(&trust, &config);
+            warned_at = Some(Instant::now());
+        }
         tokio::time::sleep(RELOAD).await;
         match trust.reload(&config.gateway.tls, &config.partners) {
             Ok(true) => tracing::info!("certificates reloaded"),

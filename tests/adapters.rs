@@ -93,3 +93,44 @@ fn the_digest_of_an_adapter_changes_with_any_of_its_files() {
         assert_ne!(before, digest(), "{}", path.display());
     }
 }
+
+#[test]
+fn blessing_names_every_file_it_writes_and_what_became_of_the_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = adapter::scaffold(dir.path(), "some-system").unwrap();
+    let path = |end: &str| made.iter().find(|path| path.ends_with(end)).unwrap();
+    let sample = path("employer_collection/ordinary.json");
+    std::fs::write(sample, std::fs::read_to_string(sample).unwrap().replace("8340.00", "8340.001")).unwrap();
+    std::fs::remove_file(path("employer_collection/no-records.expected.txt")).unwrap();
+    std::fs::remove_file(path("contributions/ordinary.expected.json")).unwrap();
+    std::fs::remove_file(path("replies/accepted.expected.txt")).unwrap();
+    let report = adapter::test(dir.path(), &[], true);
+    assert!(report.findings.is_empty(), "{}", text(&report.findings));
+    let said = |end: &str| report.blessed.iter().find(|written| written.path.ends_with(end)).map(|written| written.says.as_str());
+    let ordinary = said("employer_collection/ordinary.expected.json").unwrap();
+    assert!(ordinary.starts_with("0 records taken, 2 refused: paid has more than two decimals"), "{ordinary}");
+    assert!(said("employer_collection/no-records.expected.txt").unwrap().starts_with("refused whole: "));
+    assert_eq!((said("contributions/ordinary.expected.json"), said("replies/accepted.expected.txt")), (Some(""), Some("")));
+    assert_eq!(report.blessed.len(), 4);
+}
+
+#[test]
+fn the_readme_of_adapters_has_a_row_for_every_canonical_field_and_filter() {
+    let readme = std::fs::read_to_string("adapters/README.md").unwrap();
+    for spec in ltcgw::model::records::ALL {
+        let start = format!("### `{}`", spec.name);
+        let table = readme.split_once(&start).unwrap_or_else(|| panic!("adapters/README.md has no section {start}")).1;
+        let table = table.split("\n#").next().unwrap();
+        for field in spec.fields {
+            let row = table.lines().find(|line| line.starts_with(&format!("| `{}` |", field.name)));
+            let row = row.unwrap_or_else(|| panic!("adapters/README.md has no row `{}` in {start}", field.name));
+            assert!(row.contains(field.doc), "adapters/README.md says otherwise of `{}` than model::records: {}", field.name, field.doc);
+            assert_eq!(row.contains("| yes |"), field.required, "is `{}` required? {row}", field.name);
+            assert_eq!(row.contains("private"), field.private, "is `{}` private? {row}", field.name);
+        }
+    }
+    for (filter, _) in ltcgw::adapter::template::filters::FILTERS {
+        let row = readme.lines().any(|line| line.starts_with(&format!("| `{filter}")));
+        assert!(row, "adapters/README.md has no row for the filter {filter}");
+    }
+}

@@ -24,7 +24,7 @@ CREATE TABLE registry_change (
     designated    boolean NOT NULL,            -- institution with an agreement on effective_on
     reason        text,                        -- of a delete
     effective_on  date NOT NULL,               -- the day of which status and designated speak
-    changed_at    timestamptz NOT NULL DEFAULT now(),
+    changed_at    timestamptz NOT NULL DEFAULT clock_timestamp(),  -- under the head's lock: rises with sequence
     CHECK ((change = 'delete') = (content IS NULL)),
     CHECK ((change = 'delete') = (reason IS NOT NULL)),
     CHECK (change <> 'delete' OR sealed IS NULL)
@@ -33,6 +33,9 @@ CREATE TABLE registry_change (
 CREATE INDEX registry_change_entity ON registry_change (kind, entity_id, sequence);
 -- Pages of one kind.
 CREATE INDEX registry_change_kind ON registry_change (kind, sequence);
+
+-- From a moment on.
+CREATE INDEX registry_change_at ON registry_change USING brin (changed_at) WITH (pages_per_range = 16, autosummarize = on);
 
 -- The present state: the content is that of the change `sequence` names.
 CREATE TABLE registry_entity (

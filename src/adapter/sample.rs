@@ -4,6 +4,7 @@
 //! `<name>.expected.json` (head, records and refusals) or, for a packet refused whole, with
 //! `<name>.expected.txt`. Blessing writes the expected files instead of comparing.
 
+use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -25,8 +26,16 @@ pub struct Report {
     /// Samples that came out as expected.
     pub passed: usize,
     /// Expected files written.
-    pub blessed: Vec<PathBuf>,
+    pub blessed: Vec<Written>,
     pub findings: Vec<Finding>,
+}
+
+/// An expected file that was written because somebody asked for it.
+#[derive(Debug)]
+pub struct Written {
+    pub path: PathBuf,
+    /// Of a document that comes in: what it now says, e.g. `2 records taken, 1 refused: ...`; of others empty.
+    pub says: String,
 }
 
 impl Report {
@@ -75,7 +84,7 @@ pub(super) fn run(adapter: &Adapter, bless: bool) -> Report {
         for path in samples(&adapter.folder().join("samples").join(message), endpoint) {
             match run_one(&path, endpoint, bless) {
                 Ok(None) => report.passed += 1,
-                Ok(Some(written)) => report.blessed.push(written),
+                Ok(Some(path)) => report.blessed.push(Written { says: says(&path), path }),
                 Err(finding) => report.findings.push(finding),
             }
         }
@@ -85,12 +94,18 @@ pub(super) fn run(adapter: &Adapter, bless: bool) -> Report {
 }
 
 fn run_outgoing(adapter: &Adapter, bless: bool) -> Report {
-    let bless = if bless { Bless::Missing } else { Bless::No };
-    let findings = outbound::run_samples(adapter.folder(), adapter.outbounds(), adapter.documents(), bless);
+    let before = rendered(adapter);
+    let wanted = if bless { Bless::Missing } else { Bless::No };
+    let findings = outbound::run_samples(adapter.folder(), adapter.outbounds(), adapter.documents(), wanted);
+    let blessed = rendered(adapter).difference(&before).map(|path| Written { path: path.clone(), says: String::new() }).collect();
+    Report { passed: before.len().saturating_sub(findings.len()), blessed, findings }
+}
+
+/// The expected files of what we render and of what answers mean.
+fn rendered(adapter: &Adapter) -> BTreeSet<PathBuf> {
     let names = adapter.outbounds().iter().map(Outbound::message).chain(adapter.documents().iter().map(Document::name));
-    let expected = names.flat_map(|name| files(&adapter.folder().join("samples").join(name)).unwrap_or_default());
-    let expected = expected.filter(|path| path.to_string_lossy().contains(".expected.")).count();
-    Report { passed: expected.saturating_sub(findings.len()), blessed: Vec::new(), findings }
+    let all = names.flat_map(|name| files(&adapter.folder().join("samples").join(name)).unwrap_or_default());
+    all.filter(|path| path.to_string_lossy().contains(".expected.")).collect()
 }
 
 fn messages(adapter: &Adapter) -> impl Iterator<Item = (&Endpoint, &'static str)> {
@@ -137,6 +152,22 @@ fn write(expected: &Path, other: &Path, came: &str) -> std::io::Result<Option<Pa
     }
     std::fs::write(expected, came)?;
     Ok(Some(expected.to_path_buf()))
+}
+
+/// What an expected file says of the records, so that a person who blesses sees at once when none was taken.
+fn says(expected: &Path) -> String {
+    let text = std::fs::read_to_string(expected).unwrap_or_default();
+    let Ok(came) = serde_json::from_str::<Value>(&text) else { return format!("refused whole: {}", text.trim_end()) };
+    let count = |list: &str| came[list].as_array().map_or(0, Vec::len);
+    let (taken, refused) = (count("records"), count("refusals"));
+    let records = if taken == 1 { "record" } else { "records" };
+    match came["refusals"][0].as_object() {
+        None => format!("{taken} {records} taken"),
+        Some(first) => {
+            let word = |key: &str| first.get(key).and_then(Value::as_str).unwrap_or_default();
+            format!("{taken} {records} taken, {refused} refused: {} {}", word("element"), word("reason"))
+        }
+    }
 }
 
 fn first_lines(text: &str) -> String {

@@ -53,10 +53,11 @@ pub(super) fn run(command: &Command) -> Done {
         }
         Command::Test { folders: Folders { names, dir }, bless } => {
             let report = adapter::test(dir, names, *bless);
-            for path in &report.blessed {
-                println!("written: {}", path.display());
+            for written in &report.blessed {
+                let says = if written.says.is_empty() { String::new() } else { format!(": {}", written.says) };
+                println!("written: {}{says}", written.path.display());
             }
-            println!("{} samples passed, {} failed", report.passed, report.findings.len());
+            println!("{} samples passed, {} written, {} failed", report.passed, report.blessed.len(), report.findings.len());
             if !report.findings.is_empty() {
                 return Err(Failure::Findings(report.findings));
             }

@@ -11,6 +11,8 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::Finding;
 use crate::ledger::RateBook;
+use crate::registry::Rules;
+use crate::store::sealed::Keys;
 
 mod certificates; // ours, our authorities', the revocation list
 mod database; // PostgreSQL and its schema
@@ -41,6 +43,7 @@ async fn examine(dir: &Path) -> Sheet {
     };
     sheet.good("config", format!("{}: {} partners", dir.display(), config.partners.len()));
     rates(&mut sheet, &config);
+    registries(&mut sheet, &config);
     let catalog = adapters(&mut sheet, &config);
     certificates::look(&mut sheet, &config);
     machine::look(&mut sheet, &config).await;
@@ -65,6 +68,17 @@ fn rates(sheet: &mut Sheet, config: &Config) {
                 sheet.note("rates", text, "confirm those of your areas before going live, then take them out of `open`");
             }
         }
+    }
+}
+
+fn registries(sheet: &mut Sheet, config: &Config) {
+    match Rules::load(&config.gateway.rules_dir) {
+        Ok(rules) => sheet.good("rules", format!("pooling areas {}", rules.areas().collect::<Vec<_>>().join(", "))),
+        Err(findings) => report(sheet, "rules", &findings, ""),
+    }
+    match Keys::load(&config.gateway.privacy.key_file) {
+        Ok(_) => sheet.good("privacy key", format!("{}: good; keep a copy apart from the database's backups", config.gateway.privacy.key_file.display())),
+        Err(fault) => sheet.bad("privacy key", fault.text, "personal data cannot be sealed or opened without it"),
     }
 }
 

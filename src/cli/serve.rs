@@ -1,12 +1,14 @@
 //! `ltcgw serve`: the gateway until SIGTERM or SIGINT; `ltcgw migrate`: its database only.
 //!
 //! Stops in order: `/readyz` off, packets under way answered, deliveries under way written down and
-//! leases released, embedded PostgreSQL stopped. A second signal ends the process at once: what is
+//! leases released, embedded PostgreSQL stopped. A second signal ends the process at once, unless it
+//! comes within a second (a terminal and the program above us both pass one Ctrl-C on): what is
 //! durable stays so, and what was under way is asked about at the next start. A database that does
 //! not answer at the start is a fault, not something to wait for: whoever started us (systemd, a
 //! container's policy) starts us again and tells the operator.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,6 +22,9 @@ use crate::telemetry;
 
 /// Exit status of a process ended by a signal is 128 and its number (signal(7)).
 const SIGNAL_STATUS: i32 = 128;
+
+/// Signals that follow the first so soon are the same wish, told twice.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// What is logged unless `LTCGW_LOG` says otherwise; the listeners' own start and stop is ours to tell.
 const LOGGED: &str = "info,actix_server=warn";
@@ -72,7 +77,11 @@ async fn stop(embedded: Option<Embedded>) {
 }
 
 async fn end_at_once(mut signals: Signals) {
-    let number = signals.next().await;
+    let first_at = Instant::now();
+    let mut number = signals.next().await;
+    while first_at.elapsed() < SAME_WISH {
+        number = signals.next().await;
+    }
     tracing::warn!("ended at once by a second signal");
     std::process::exit(SIGNAL_STATUS + number);
 }

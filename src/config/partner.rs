@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::error::Finding;
+use crate::error::{Finding, did_you_mean};
+use crate::model::registry::Kind;
 
 /// An organisation with a certificate.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,7 +17,8 @@ use crate::error::Finding;
 pub struct Partner {
     /// Kebab-case, unique; used in the database, logs and metrics.
     pub name: String,
-    /// Folder under adapters/.
+    /// Folder under adapters/; empty for a partner that uses only the gateway's own routes.
+    #[serde(default)]
     pub adapter: String,
     /// What it may call; absent for partners that only we call.
     #[serde(default)]
@@ -24,6 +26,9 @@ pub struct Partner {
     /// Where we call it; absent for partners that only call us.
     #[serde(default)]
     pub outbound: Option<Outbound>,
+    /// What it is given of the registries when it pulls them.
+    #[serde(default)]
+    pub fields: Option<Fields>,
     /// Values the adapter's templates and envelope use (institution code, system code, ...).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -53,6 +58,30 @@ pub struct Inbound {
     /// Lowers the gateway's `body_bytes_max` for this partner.
     #[serde(default)]
     pub body_bytes_max: Option<u64>,
+}
+
+/// What a puller is given of the registries, and what for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fields {
+    /// Why it may know them, in a sentence; for the record.
+    pub purpose: String,
+    /// Of institutions; absent: it may not pull them.
+    #[serde(default)]
+    pub institution: Option<Vec<String>>,
+    /// Of caregivers; absent: it may not pull them.
+    #[serde(default)]
+    pub caregiver: Option<Vec<String>>,
+}
+
+impl Fields {
+    /// The names listed for a kind.
+    pub fn of(&self, kind: Kind) -> Option<&[String]> {
+        match kind {
+            Kind::Institution => self.institution.as_deref(),
+            Kind::Caregiver => self.caregiver.as_deref(),
+        }
+    }
 }
 
 /// Where and how a partner is called.
@@ -134,6 +163,12 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
     if let Some(inbound) = &partner.inbound {
         check_inbound(name, inbound, problem);
     }
+    if let Some(fields) = &partner.fields {
+        check_fields(name, fields, problem);
+    }
+    if partner.adapter.is_empty() && partner.outbound.is_some() {
+        problem(format!("partner `{name}` has [partner.outbound] but no `adapter`; name the folder under adapters/ that says what it speaks"));
+    }
     if let Some(outbound) = &partner.outbound {
         if !outbound.url.starts_with("https://") {
             problem(format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
@@ -158,6 +193,22 @@ fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(String))
     for route in &inbound.routes {
         if let Some(text) = super::route::problem(route) {
             problem(format!("partner `{name}`: route `{route}`{text}"));
+        }
+    }
+}
+
+fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(String)) {
+    if fields.purpose.trim().is_empty() {
+        problem(format!("partner `{name}`: [partner.fields] purpose is empty; say why it may know what it is given"));
+    }
+    if fields.institution.is_none() && fields.caregiver.is_none() {
+        problem(format!("partner `{name}`: [partner.fields] lists neither `institution` nor `caregiver` fields; list some or take it out"));
+    }
+    for kind in Kind::ALL {
+        let known = kind.fields();
+        for field in fields.of(kind).unwrap_or_default().iter().filter(|field| !known.contains(&field.as_str())) {
+            let near = did_you_mean(field, known.iter().copied());
+            problem(format!("partner `{name}`: [partner.fields] {kind} has no field `{field}`{near}; it has {}", known.join(", ")));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Routes a partner may be allowed: how they are written, and which are the gateway's own.
 //!
-//! A route is a method and a path; a last segment `*` stands for any one segment. Routes outside
+//! A route is a method and a path; a last segment `*` stands for any one segment,
+//! `**` for one or more. Routes outside
 //! the gateway's own belong to adapters, which say what they mean.
 
 /// An interface of the gateway itself.
@@ -8,6 +9,10 @@
 pub enum Api {
     /// Institutions and caregivers in.
     Registry,
+    /// Institutions and caregivers out, page by page.
+    Province,
+    /// The same as FHIR resources.
+    Fhir,
 }
 
 /// Every route of the gateway's own, as an entry in partners.toml names it.
@@ -17,23 +22,35 @@ pub const BUILT_IN: &[(Api, &str)] = &[
     (Api::Registry, "PUT /ltc/v1/caregivers/*"),
     (Api::Registry, "DELETE /ltc/v1/caregivers/*"),
     (Api::Registry, "POST /ltc/v1/registry"),
+    (Api::Province, "GET /province/v1/institutions"),
+    (Api::Province, "GET /province/v1/caregivers"),
+    (Api::Province, "GET /province/v1/snapshot"),
+    (Api::Fhir, "GET /fhir/**"),
 ];
 
 /// Where the gateway's own paths begin.
-const PREFIXES: &[(Api, &str)] = &[(Api::Registry, "/ltc/v1/")];
+const PREFIXES: &[(Api, &str)] = &[(Api::Registry, "/ltc/v1/"), (Api::Province, "/province/v1/"), (Api::Fhir, "/fhir/")];
 
 /// Which of the gateway's own interfaces an entry's route or a request (`PUT /ltc/v1/...`) means:
 /// nothing when it is an adapter's, the known ones when it is under their paths but none of them.
 pub fn built_in(route: &str) -> Option<Result<Api, Vec<&'static str>>> {
     let path = route.split_once(' ').map_or(route, |(_, path)| path);
-    let (api, _) = PREFIXES.iter().find(|(_, prefix)| path.starts_with(prefix))?;
-    let own = || BUILT_IN.iter().filter(|(of, _)| of == api).map(|(_, known)| *known);
+    let api = api_of(path)?;
+    let own = || BUILT_IN.iter().filter(|(of, _)| *of == api).map(|(_, known)| *known);
     let known = own().any(|known| known == route || route_matches(known, route));
-    Some(if known { Ok(*api) } else { Err(own().collect()) })
+    Some(if known { Ok(api) } else { Err(own().collect()) })
+}
+
+/// The interface of the gateway itself that a path belongs to.
+pub fn api_of(path: &str) -> Option<Api> {
+    PREFIXES.iter().find(|(_, prefix)| path.starts_with(prefix)).map(|(api, _)| *api)
 }
 
 /// Whether a request, `PUT /ltc/v1/caregivers/C1`, is covered by an entry's route.
 pub fn route_matches(route: &str, request: &str) -> bool {
+    if let Some(parent) = route.strip_suffix("/**") {
+        return request.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty());
+    }
     match route.strip_suffix("/*") {
         None => route == request,
         Some(parent) => request.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/')).is_some_and(|last| !last.is_empty() && !last.contains('/')),
@@ -46,7 +63,8 @@ pub(super) fn problem(route: &str) -> Option<&'static str> {
         Some(("GET" | "POST" | "PUT" | "DELETE", path)) if !path.is_empty() => path,
         _ => return Some("; expected a method and a path such as `POST /tax/v1/packets`"),
     };
-    path.strip_suffix("/*").unwrap_or(path).contains('*').then_some("; `*` may only be the whole last segment")
+    let start = path.strip_suffix("/**").or_else(|| path.strip_suffix("/*")).unwrap_or(path);
+    start.contains('*').then_some("; `*` or `**` may only be the whole last segment")
 }
 
 #[cfg(test)]
@@ -66,6 +84,17 @@ mod tests {
     }
 
     #[test]
+    fn two_stars_stand_for_everything_below() {
+        for request in ["GET /fhir/metadata", "GET /fhir/Organization/I1/_history"] {
+            assert!(route_matches("GET /fhir/**", request), "{request}");
+        }
+        for request in ["GET /fhir", "GET /fhir/", "POST /fhir/metadata", "GET /fhirx/metadata"] {
+            assert!(!route_matches("GET /fhir/**", request), "{request}");
+        }
+        assert_eq!(built_in("GET /fhir/Organization/**"), Some(Ok(Api::Fhir)));
+    }
+
+    #[test]
     fn routes_of_the_gateway_itself_are_told_from_adapters_and_from_mistakes() {
         assert_eq!(built_in("PUT /ltc/v1/caregivers/*"), Some(Ok(Api::Registry)));
         assert_eq!(built_in("PUT /ltc/v1/caregivers/C1"), Some(Ok(Api::Registry)));
@@ -75,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_star_elsewhere_is_a_mistake() {
-        assert_eq!(problem("PUT /ltc/v1/caregivers/*"), None);
-        for route in ["PUT /*/caregivers", "PUT /ltc/a*", "PUT /*/*"] {
+        assert_eq!((problem("PUT /ltc/v1/caregivers/*"), problem("GET /fhir/**")), (None, None));
+        for route in ["PUT /*/caregivers", "PUT /ltc/a*", "PUT /*/*", "GET /a/***"] {
             assert!(problem(route).is_some_and(|text| text.contains("last segment")), "{route}");
         }
         assert!(problem("FETCH /a").is_some() && problem("PUT a").is_some());

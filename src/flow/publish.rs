@@ -38,8 +38,8 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    pub fn new(rules: Rules, keys: Keys, store: &Store) -> Registrar {
-        Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock: Clock::default() }
+    pub fn new(rules: Rules, keys: Keys, clock: Clock, store: &Store) -> Registrar {
+        Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock }
     }
 }
 

@@ -103,6 +103,7 @@ mod tests {
             adapter: "tax-bureau".into(),
             inbound: Some(inbound),
             outbound: None,
+            fields: None,
             settings: Default::default(),
             secrets: Default::default(),
         }

@@ -5,7 +5,8 @@
 //! - With a revocation list configured, every certificate of a client's chain below the authority
 //!   must have a current list of its issuer: one list per issuer, an authority without one is a
 //!   configuration error, a list past its `nextUpdate` refuses clients (as nginx does) and does
-//!   not load. Doctor and metrics tell beforehand.
+//!   not load, no more than one that bears an authority's name without its signature. Doctor and
+//!   metrics tell beforehand. Lists of other issuers are kept for the chains clients send.
 //! - No session is resumed: a resumed session would skip the client's verification.
 //! - A live connection's certificate is verified anew after every reload and every half minute.
 //!
@@ -53,8 +54,8 @@ impl TrustState {
     /// Reads certificate, key, authority and revocation list.
     ///
     /// # Errors
-    /// A file cannot be read or used, key and certificate do not belong together, a list is stale
-    /// or missing for an authority.
+    /// A file cannot be read or used, key and certificate do not belong together, a list is stale,
+    /// missing for an authority or not signed by it.
     pub fn load(tls: &Tls, partners: &[Partner]) -> Result<Arc<TrustState>, Fault> {
         Ok(Arc::new(TrustState { loaded: ArcSwap::from_pointee(Loaded::read(tls, partners)?) }))
     }
@@ -199,7 +200,7 @@ fn verifier(
         .map_err(|error| fault(tls.crl.as_ref().unwrap_or(&tls.client_ca), &format!("cannot be used to verify clients: {error}")))
 }
 
-/// One current list for every authority and no two of one issuer; returns when the first goes stale.
+/// One current list for every authority, signed by it, and no two of one issuer; returns when the first goes stale.
 fn check_lists(tls: &Tls, authorities: &[CertificateDer<'_>], crls: &[CertificateRevocationListDer<'_>]) -> Result<Option<jiff::Timestamp>, Fault> {
     let Some(path) = &tls.crl else { return Ok(None) };
     let mut first: Option<jiff::Timestamp> = None;
@@ -220,6 +221,16 @@ fn check_lists(tls: &Tls, authorities: &[CertificateDer<'_>], crls: &[Certificat
     }
     for authority in authorities {
         let (_, authority) = X509Certificate::from_der(authority).map_err(|error| fault(&tls.client_ca, &format!("is not a certificate: {error}")))?;
+        for der in crls {
+            if forged(&authority, der) {
+                let text = format!(
+                    "the list of `{}` is not signed by the authority of that name in {}; every client of it would be refused: fetch the list from that authority",
+                    authority.subject(),
+                    tls.client_ca.display()
+                );
+                return Err(fault(path, &text));
+            }
+        }
         if !issuers.iter().any(|issuer| issuer == authority.subject().as_raw()) {
             let text = format!(
                 "holds no list of `{}`, an authority in {}; every client of it would be refused: add its list",
@@ -230,6 +241,14 @@ fn check_lists(tls: &Tls, authorities: &[CertificateDer<'_>], crls: &[Certificat
         }
     }
     Ok(first)
+}
+
+/// Whether a list bears an authority's name, but not its signature, by every algorithm a handshake takes.
+fn forged(authority: &X509Certificate<'_>, der: &[u8]) -> bool {
+    let Ok((_, list)) = CertificateRevocationList::from_der(der) else { return false }; // Said before.
+    let (key, message, signature) = (&authority.public_key().subject_public_key.data, list.tbs_cert_list.as_ref(), &list.signature_value.data);
+    let known = super::provider().signature_verification_algorithms.all;
+    list.issuer().as_raw() == authority.subject().as_raw() && !known.iter().any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
 }
 
 /// Hands each handshake to the state of this moment.

@@ -40,14 +40,14 @@ fn certificate(sex: Sex, personal: &CaregiverPersonal, asked: &mut Asked<'_>) {
     }
     let (field, number) = ("personal.certificate_number", personal.certificate_number.as_str());
     if !resident_id_is_valid(number) {
-        return asked.failed(Check::CertificateCheck, field, "this is no resident id: 17 digits with a birth date, and a check character (GB 11643-1999)");
+        return asked.failed(Check::Certificate, field, "this is no resident id: 17 digits with a birth date, and a check character (GB 11643-1999)");
     }
     if number[6..14] != personal.birth_on.strftime("%Y%m%d").to_string() {
-        asked.failed(Check::CertificateCheck, "personal.birth_on", "not the birth date of the resident id");
+        asked.failed(Check::Certificate, "personal.birth_on", "not the birth date of the resident id");
     }
     let stated = if (number.as_bytes()[16] - b'0').is_multiple_of(2) { Sex::Female } else { Sex::Male };
     if sex != Sex::Unknown && sex != stated {
-        asked.failed(Check::CertificateCheck, "sex", "not the sex of the resident id");
+        asked.failed(Check::Certificate, "sex", "not the sex of the resident id");
     }
 }
 

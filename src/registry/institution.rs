@@ -25,7 +25,7 @@ fn uscc(uscc: &str, asked: &mut Asked<'_>) {
     if !formed {
         asked.failed(Check::UsccForm, "uscc", "expected 18 digits and capital letters without I, O, S, V, Z (GB 32100-2015)");
     } else if !uscc_is_valid(uscc) {
-        asked.failed(Check::UsccCheck, "uscc", "the check character does not fit the first 17 (GB 32100-2015); look for a typing mistake");
+        asked.failed(Check::UsccCheckCharacter, "uscc", "the check character does not fit the first 17 (GB 32100-2015); look for a typing mistake");
     }
 }
 

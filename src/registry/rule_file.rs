@@ -48,13 +48,13 @@ struct Entry {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Check {
     UsccForm,
-    UsccCheck,
+    UsccCheckCharacter,
     Division,
     Modes,
     Licence,
     Beds,
     AgreementDates,
-    CertificateCheck,
+    Certificate,
     Age,
     Recipient,
     InstitutionKnown,
@@ -68,13 +68,13 @@ impl Check {
     pub(super) fn word(self) -> &'static str {
         match self {
             Check::UsccForm => "uscc_form",
-            Check::UsccCheck => "uscc_check",
+            Check::UsccCheckCharacter => "uscc_check_character",
             Check::Division => "division",
             Check::Modes => "modes",
             Check::Licence => "licence",
             Check::Beds => "beds",
             Check::AgreementDates => "agreement_dates",
-            Check::CertificateCheck => "certificate_check",
+            Check::Certificate => "certificate",
             Check::Age => "age",
             Check::Recipient => "recipient",
             Check::InstitutionKnown => "institution_known",

@@ -54,6 +54,11 @@ impl Rules {
         if findings.is_empty() { Ok(Rules { areas }) } else { Err(findings) }
     }
 
+    /// Areas there are rules for.
+    pub fn areas(&self) -> impl Iterator<Item = &str> {
+        self.areas.iter().map(|area| area.area.as_str())
+    }
+
     /// Everything about an institution's record that is not as it should be on a day.
     pub fn check_institution(&self, record: &Institution, on: Date) -> Vec<RuleFinding> {
         let mut asked = self.asked(Some(&record.division), on, record.registered_on);

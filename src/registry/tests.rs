@@ -80,7 +80,7 @@ fn records_as_they_should_be_give_no_findings() {
 
 #[test]
 fn a_credit_code_of_the_wrong_form_is_refused_and_one_with_a_wrong_check_character_only_warned_of() {
-    assert_eq!(of_institution(&[("/uscc", json!("91350100M000100Y44"))], TODAY), ["uscc_check uscc Warning"]);
+    assert_eq!(of_institution(&[("/uscc", json!("91350100M000100Y44"))], TODAY), ["uscc_check_character uscc Warning"]);
     for wrong in ["91350100M000100Y4", "91350100m000100y43", "91350100I000100Y43"] {
         assert_eq!(of_institution(&[("/uscc", json!(wrong))], TODAY), ["uscc_form uscc Refusal"], "{wrong}");
     }
@@ -148,9 +148,9 @@ fn a_resident_id_fits_its_check_character_the_birth_date_and_the_sex() {
     };
     // The standard's own example: a woman born on 1949-12-31.
     assert_eq!(with("11010519491231002X", "1949-12-31", "female"), nothing());
-    assert_eq!(with("110105194912310021", "1949-12-31", "female"), ["certificate_check personal.certificate_number Refusal"]);
-    assert_eq!(with("11010519491231002X", "1949-12-30", "female"), ["certificate_check personal.birth_on Refusal"]);
-    assert_eq!(with("11010519491231002X", "1949-12-31", "male"), ["certificate_check sex Refusal"]);
+    assert_eq!(with("110105194912310021", "1949-12-31", "female"), ["certificate personal.certificate_number Refusal"]);
+    assert_eq!(with("11010519491231002X", "1949-12-30", "female"), ["certificate personal.birth_on Refusal"]);
+    assert_eq!(with("11010519491231002X", "1949-12-31", "male"), ["certificate sex Refusal"]);
 }
 
 #[test]

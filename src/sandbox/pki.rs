@@ -214,9 +214,6 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
     let mut written = authority.write_to(out)?;
-    let privacy = out.join("privacy.key");
-    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
-    written.push(privacy);
     let mut issue = |issued: Issued, dir: &Path, name: &str| {
         let (certificate, key) = issued.write_to(dir, name)?;
         written.extend([certificate, key]);
@@ -229,6 +226,9 @@ pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<Pat
     for name in &plan.outbound {
         issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
     }
+    let privacy = out.join("privacy.key");
+    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
+    written.push(privacy);
     Ok(written)
 }
 
@@ -304,7 +304,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap();
         let keys: Vec<_> = written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 6);
         for key in keys {
             assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600, "{}", key.display());
         }

@@ -10,6 +10,7 @@ use super::pki::{self, Authority, Plan};
 use crate::adapter::capability::sm2_sorted_fields;
 use crate::config::Config;
 use crate::error::{Fault, Stage as Step};
+use crate::flow::clock::Clock;
 use crate::service::{self, Loaded, Running};
 use crate::store::Connection;
 
@@ -99,9 +100,14 @@ impl Scene {
 impl Stage {
     /// Starts the gateway on a database.
     pub async fn start(&self, connection: Connection) -> Result<Running, Fault> {
+        self.start_at(connection, Clock::default()).await
+    }
+
+    /// Starts the gateway on a database with a clock of the caller's.
+    pub async fn start_at(&self, connection: Connection, clock: Clock) -> Result<Running, Fault> {
         let loaded = Loaded::read(&self.config_dir)
             .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-        service::start(loaded, connection).await
+        service::start(Loaded { clock, ..loaded }, connection).await
     }
 
     /// An HTTP client with a partner's certificate, trusting the stage's authority.

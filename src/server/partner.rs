@@ -9,8 +9,8 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Entry, PartnerApi, body, registry};
-use crate::config::{Inbound, built_in, route_matches};
+use super::{Entry, PartnerApi, body, fhir, province, registry};
+use crate::config::{Api, Inbound, api_of, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
 use crate::link::{Headers, PeerCertificate};
@@ -41,8 +41,10 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     let response = match route(&request, entry, &api) {
         Ok((headers, inbound)) => {
             let call = Call { request: &request, entry, inbound };
-            let mut response = match built_in(request.path()) {
-                Some(_) => registry::handle(&call, payload, &api).await,
+            let mut response = match api_of(request.path()) {
+                Some(Api::Registry) => registry::handle(&call, payload, &api).await,
+                Some(Api::Province) => province::handle(&request, &api, name).await,
+                Some(Api::Fhir) => fhir::handle(&request, &api, name).await,
                 None => receive(&call, payload, &api).await,
             };
             rate_headers(response.headers_mut(), headers);
@@ -96,12 +98,15 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
 /// An adapter's endpoint gets a packet.
 async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
     let (entry, path) = (call.entry, call.request.path());
+    let Some(adapter) = &entry.adapter else {
+        return problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {path}"));
+    };
     let body = match call.body(payload, api).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
     let endpoint = endpoint_of(path).to_string();
-    let arrival = Arrival { partner: entry.partner.clone(), adapter: entry.adapter.clone(), endpoint, body, received_at: jiff::Timestamp::now() };
+    let arrival = Arrival { partner: entry.partner.clone(), adapter: adapter.clone(), endpoint, body, received_at: jiff::Timestamp::now() };
     match collect::receive(&api.gateway, &arrival).await {
         Ok(reply) => {
             count_lines(api, &entry.partner.name, &reply);
@@ -167,9 +172,9 @@ fn endpoint_of(path: &str) -> &str {
 
 /// A refusal in the partner's own format where its adapter has one, else a problem document.
 fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse {
-    match collect::refuse_body(&entry.adapter, endpoint_of(path), status, reason) {
-        Ok(reply) => answer(reply),
-        Err(_) => problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
+    match entry.adapter.as_ref().map(|adapter| collect::refuse_body(adapter, endpoint_of(path), status, reason)) {
+        Some(Ok(reply)) => answer(reply),
+        _ => problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
     }
 }
 

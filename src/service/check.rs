@@ -5,28 +5,39 @@
 use std::collections::BTreeMap;
 
 use crate::adapter::{Adapter, Catalog, Secrets};
-use crate::config::{Outbound, Partner, built_in};
+use crate::config::{Api, Outbound, Partner, built_in};
 use crate::error::did_you_mean;
 use crate::ledger::Fund;
 use crate::link::Client;
 
 /// Why a partner's entry cannot work, as safe sentences; empty when it can.
 pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
-    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![catalog.unknown(&partner.adapter)] };
+    let routes = || partner.inbound.iter().flat_map(|inbound| &inbound.routes);
     let mut problems = Vec::new();
-    for route in partner.inbound.iter().flat_map(|inbound| &inbound.routes) {
+    let mut others = Vec::new();
+    for route in routes() {
         match built_in(route) {
-            Some(Ok(_)) => continue,
+            Some(Ok(Api::Province | Api::Fhir)) if partner.fields.is_none() => {
+                problems.push(format!("route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why"));
+            }
+            Some(Ok(_)) => {}
             Some(Err(known)) => {
                 problems.push(format!(
                     "route `{route}` is none of the gateway's own; it has {}{}",
                     known.join(", "),
                     did_you_mean(route, known.iter().copied())
                 ));
-                continue;
             }
-            None => {}
+            None => others.push(route),
         }
+    }
+    if partner.adapter.is_empty() {
+        let needing = others.iter().map(|route| format!("route `{route}` is not one of the gateway's own, and there is no `adapter` to serve it; name one"));
+        problems.extend(needing);
+        return problems;
+    }
+    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![catalog.unknown(&partner.adapter)] };
+    for route in others {
         let endpoint = route.rsplit('/').next().unwrap_or_default();
         if adapter.endpoint(endpoint).is_none() {
             let known: Vec<&str> = adapter.endpoints().iter().map(|endpoint| endpoint.name()).collect();

@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
+use super::endings::{days_until, endings};
 use crate::config::Config;
-use crate::link::{TrustState, certificate_facts};
+use crate::link::TrustState;
 use crate::server::Refresh;
 use crate::telemetry::{Destination, Metrics, Named, PartnerOutcome};
 use crate::worker::Watcher;
-
-const DAY_SECONDS: i64 = 86_400;
 
 /// What brings the metrics up to date before they are shown.
 pub(super) fn refresher(watcher: Watcher, trust: Arc<TrustState>, config: Arc<Config>) -> Refresh {
@@ -44,20 +43,11 @@ fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
 
 /// Days left of every certificate whose expiry would stop something; one that cannot be read has none.
 fn certificates(trust: &TrustState, config: &Config, metrics: &Metrics) {
-    let days = |until: jiff::Timestamp| (until.as_second() - jiff::Timestamp::now().as_second()).div_euclid(DAY_SECONDS);
-    let set = |name: &str, until: Option<jiff::Timestamp>| {
-        let label = Named { name: name.into() };
-        match until {
-            Some(until) => drop(metrics.certificate_days.get_or_create(&label).set(days(until))),
+    for ending in endings(trust, config) {
+        let label = Named { name: ending.name };
+        match ending.until {
+            Some(until) => drop(metrics.certificate_days.get_or_create(&label).set(days_until(until))),
             None => drop(metrics.certificate_days.remove(&label)),
-        }
-    };
-    set("server", trust.server_facts().ok().map(|facts| facts.not_after));
-    set("client_ca", certificate_facts(&config.gateway.tls.client_ca).ok().map(|facts| facts.not_after));
-    set("crl", trust.crl_expires_at());
-    for partner in &config.partners {
-        if let Some(outbound) = &partner.outbound {
-            set(&format!("to_{}", partner.name), certificate_facts(&outbound.certificate).ok().map(|facts| facts.not_after));
         }
     }
 }

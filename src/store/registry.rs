@@ -20,6 +20,7 @@ use crate::model::registry::Kind;
 
 mod calendar; // entries whose day has come
 mod read; // changes, entries, the registry at one instant
+mod search; // entries by what is known of them
 mod write; // the one transaction that changes the registry
 
 pub use calendar::{Due, Turn};
@@ -83,6 +84,8 @@ impl ChangeKind {
         }
     }
 }
+
+pub use search::Search;
 
 /// One change, in the log or as the present state of its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,7 @@ struct Key {
     cipher: Aes256Gcm,
     index: [u8; 32],
     digest: [u8; 32],
+    derive: [u8; 32],
 }
 
 /// What a sealed part belongs to.
@@ -127,6 +128,11 @@ impl Keys {
         self.keys.iter().map(|key| key.index_of(what, value)).collect()
     }
 
+    /// Keys for another use, one of each line, newest first; they tell nothing of these or of other uses'.
+    pub fn derived(&self, label: &str) -> Vec<[u8; 32]> {
+        self.keys.iter().map(|key| mac(&key.derive, &[label.as_bytes()])).collect()
+    }
+
     /// The digest of a whole canonical record under each key, newest first, one after the other
     /// (32 bytes each). Keyed, because a plain digest would let a guess be confirmed.
     pub fn digests(&self, content: &[u8]) -> Vec<u8> {
@@ -140,7 +146,7 @@ impl Key {
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest[..KEY_ID]);
         let cipher = Aes256Gcm::new(&mac(secret, &[b"ltcgw seal"]).into());
-        Key { id, cipher, index: mac(secret, &[b"ltcgw index"]), digest: mac(secret, &[b"ltcgw digest"]) }
+        Key { id, cipher, index: mac(secret, &[b"ltcgw index"]), digest: mac(secret, &[b"ltcgw digest"]), derive: mac(secret, &[b"ltcgw derive"]) }
     }
 
     /// Eight bytes suffice: whoever looks up opens what was found and compares.

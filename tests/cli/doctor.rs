@@ -53,9 +53,15 @@ async fn a_sound_configuration_is_ready_to_serve_and_left_as_it_was() {
     let before = files(place.dir.path());
     let (said, text) = doctor(&place).await;
     assert_eq!(said.status.code(), Some(0), "{}", said.out);
-    for expected in
-        ["ready to serve", "takes our certificate", "embedded PostgreSQL", "450100", "samples pass", "server certificate for localhost, 127.0.0.1: good for 36"]
-    {
+    for expected in [
+        "ready to serve",
+        "takes our certificate",
+        "embedded PostgreSQL",
+        "450100",
+        "samples pass",
+        "privacy key",
+        "server certificate for localhost, 127.0.0.1: good for 36",
+    ] {
         assert!(text.contains(expected), "{expected} is not in {}", said.out);
     }
     assert_eq!(files(place.dir.path()), before, "nothing was made");

@@ -1,6 +1,7 @@
 //! Starts that are refused with a reason, and stops with something under way.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
@@ -10,6 +11,8 @@ use crate::support::{Place, Serving, packet, until};
 
 /// More than client and server keep in memory before somebody reads.
 const BUFFERED_MAX: usize = 1 << 20;
+/// Longer than signals count as one.
+const A_SECOND_WISH: Duration = Duration::from_millis(1_100);
 /// Lines whose packet is larger than that.
 const LINES: usize = 2_000;
 
@@ -83,9 +86,26 @@ async fn a_second_signal_ends_the_gateway_at_once_and_postgresql_with_it() {
     let _under_way = Dribble::begin(&serving, &client, &vec![b' '; BUFFERED_MAX + 1]).await;
     serving.signal(Signal::SIGTERM);
     until("the drain to begin", async || serving.log().contains("stopping").then_some(())).await;
+    tokio::time::sleep(A_SECOND_WISH).await;
     serving.signal(Signal::SIGTERM);
     assert_eq!(serving.ended().await.code(), Some(128 + 15), "{}", serving.log());
     until("PostgreSQL to end", async || (!place.postgres_runs()).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_told_twice_within_a_second_stops_in_order() {
+    let place = Place::new();
+    let client = place.stage.client("nanning-tax").unwrap();
+    let mut serving = place.serve().await;
+    let body = Vec::from(&packet("P1", LINES));
+    let (first, second) = body.split_at(body.len() - 1_000);
+    let under_way = Dribble::begin(&serving, &client, first).await;
+    serving.signal(Signal::SIGINT);
+    serving.signal(Signal::SIGTERM);
+    until("the drain to begin", async || serving.log().contains("stopping").then_some(())).await;
+    tokio::time::sleep(A_SECOND_WISH).await;
+    assert_eq!(under_way.end(second).await, Some(200));
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ltcgw::sandbox::pki::Validity;
 use ltcgw::store::embedded::{Embedded, Options};
 use nix::sys::signal::Signal;
 
@@ -25,7 +26,11 @@ async fn a_packet_outlives_the_gateway_and_its_repeat_gets_the_same_bytes() {
     assert!(!place.dir.path().join("data/postgres/cluster/postmaster.pid").exists(), "and it was stopped cleanly");
     assert!(serving.log().contains("stopped"), "{}", serving.log());
     let between = Embedded::start(&Options::durable(place.dir.path().join("data/postgres"))).unwrap();
-    assert_eq!(place.value("SELECT count(*), count(*) FILTER (WHERE until > now()) FROM dispatcher_lease").await, "2 0", "both leases are released");
+    assert_eq!(
+        place.value("SELECT count(*), count(*) FILTER (WHERE until > now()) FROM dispatcher_lease").await,
+        "3 0",
+        "the leases of both destinations and of the calendar are released"
+    );
     between.stop();
 
     let mut serving = place.serve().await;
@@ -77,4 +82,32 @@ async fn everything_answered_is_there_after_the_gateway_was_killed() {
     assert_eq!(place.value("SELECT sum(fen) FROM posting WHERE account = 'treasury'").await, money(sent), "each is posted once");
     serving.signal(Signal::SIGTERM);
     assert_eq!(serving.ended().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_have_ended_or_end_soon_are_said_at_the_start() {
+    let place = Place::new();
+    let authority = &place.stage.authority;
+    let expired = authority.server_valid(&["localhost"], Validity::expired()).unwrap();
+    let soon = authority.client_valid("gateway", Validity::days(12)).unwrap();
+    for (name, issued) in [("server", expired), ("outbound/ltc-system", soon)] {
+        std::fs::write(place.stage.pki.join(format!("{name}.pem")), &issued.certificate_pem).unwrap();
+        std::fs::write(place.stage.pki.join(format!("{name}.key")), &issued.key_pem).unwrap();
+    }
+    let serving = place.serve().await;
+    let log = until("both warnings", async || Some(serving.log()).filter(|log| log.matches(" expire").count() >= 2)).await;
+    assert!(log.contains("the server certificate expired ") && log.contains("the certificate we call ltc-system with expires in 1"), "{log}");
+    assert!(!log.contains("medical-core with expire") && !log.contains("revocation list expire"), "only those: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_fails_is_in_the_log_once() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    serving.send(&client, &packet("P1", 2)).await.unwrap();
+    let begins = |log: &str| log.lines().filter(|line| line.contains("begins to fail") && line.contains("ltc-system")).count();
+    until("the warning", async || Some(serving.log()).filter(|log| begins(log) > 0)).await;
+    until("more attempts", async || (place.value("SELECT count(*) >= 3 FROM attempt").await == "t").then_some(())).await;
+    assert_eq!(begins(&serving.log()), 1, "{}", serving.log());
 }

@@ -3,9 +3,12 @@
 mod collect;
 mod database;
 mod deliver;
+mod fhir;
 mod journal;
 mod listener;
 mod packet;
+mod pull;
 mod refusals;
+mod registered;
 mod registry;
 mod support;

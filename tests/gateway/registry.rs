@@ -8,6 +8,7 @@ mod records;
 mod schema;
 
 use jiff::civil::{Date, date};
+use ltcgw::flow::clock::Clock;
 use ltcgw::flow::publish::Registrar;
 use serde_json::{Value, json};
 
@@ -59,8 +60,9 @@ pub struct Ltc {
 
 impl Ltc {
     pub async fn start() -> Ltc {
-        let gateway = Gateway::start().await;
-        gateway.running.gateway.registrar.clock.set_day(TODAY);
+        let clock = Clock::default();
+        clock.set_day(TODAY);
+        let gateway = Gateway::at(clock, |scene| scene).await;
         let client = gateway.stage.client("ltc-system").expect("a client");
         Ltc { gateway, client }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
+use ltcgw::flow::clock::Clock;
 use ltcgw::sandbox::partners::{Options as PartnerOptions, Simulated, Tls};
 use ltcgw::sandbox::stage::{Scene, Stage};
 use ltcgw::service::Running;
@@ -65,10 +66,15 @@ impl Gateway {
 
     /// The shipped configuration, changed.
     pub async fn with(change: impl FnOnce(Scene) -> Scene) -> Gateway {
+        Gateway::at(Clock::default(), change).await
+    }
+
+    /// The same, with a clock that was set.
+    pub async fn at(clock: Clock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
         let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
         let database = database().await;
-        let running = stage.start(Connection::local(database.clone())).await.expect("the gateway starts");
+        let running = stage.start_at(Connection::local(database.clone()), clock).await.expect("the gateway starts");
         Gateway { running, stage, database, _dir: dir }
     }
 

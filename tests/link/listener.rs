@@ -146,10 +146,12 @@ fn unusable_lists_are_refused_before_they_refuse_everybody() {
     let world = World::new();
     let (old, new) = (world.authority.revocation_list(&[]).unwrap(), world.authority.revocation_list(&[]).unwrap());
     let foreign = Authority::new("Other CA").unwrap().revocation_list(&[]).unwrap();
+    let forged = Authority::new("Test CA").unwrap().revocation_list(&[]).unwrap(); // same name, other key
     let stale = world.authority.revocation_list_valid(&[], Validity::expired()).unwrap();
     for (list, expected) in [
         (stale, "should have been replaced by"),
         (foreign, "holds no list of `CN=Test CA`"),
+        (forged, "is not signed by the authority of that name in"),
         (format!("{old}{new}"), "holds two lists of `CN=Test CA`"),
         (String::new(), "holds no revocation list"),
     ] {

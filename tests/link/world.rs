@@ -87,7 +87,15 @@ pub fn key(issued: &Issued) -> PrivateKeyDer<'static> {
 /// A partner recognised by a name.
 pub fn partner(name: &str, san: &str) -> Partner {
     let inbound = Inbound { spki_sha256: None, san: Some(san.into()), routes: Vec::new(), requests_per_second: 50, burst: None, body_bytes_max: None };
-    Partner { name: name.into(), adapter: "x".into(), inbound: Some(inbound), outbound: None, settings: Default::default(), secrets: Default::default() }
+    Partner {
+        name: name.into(),
+        adapter: "x".into(),
+        inbound: Some(inbound),
+        outbound: None,
+        fields: None,
+        settings: Default::default(),
+        secrets: Default::default(),
+    }
 }
 
 /// The partner listener: says who the caller is, or refuses with the fault's text.

@@ -54,7 +54,7 @@ async fn answer(outbound: &Outbound) -> Result<Probe, Fault> {
 
 /// What a sound entry says.
 fn entry(partner: &Partner) -> String {
-    let mut text = format!("adapter {}", partner.adapter);
+    let mut text = if partner.adapter.is_empty() { "no adapter".to_string() } else { format!("adapter {}", partner.adapter) };
     if let Some(inbound) = &partner.inbound {
         let by = if inbound.spki_sha256.is_some() { "its key's pin" } else { inbound.san.as_deref().unwrap_or_default() };
         text += &format!("; known by {by}, may call {}", inbound.routes.join(", "));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::destination::{Failure, Speaker, Term};
-use super::gate::{Gate, Pass};
+use super::gate::{Gate, Pass, Turn};
 use crate::error::Fault;
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{self as store, Delivery, Start};
@@ -80,21 +80,32 @@ pub async fn exchange(term: &Term, delivery: &Delivery, speaker: &dyn Speaker, (
                 Kind::Inquire => speaker.judge_inquiry(&answer, reference),
             };
             count(term, kind, verdict.outcome);
-            note(&term.gate, pass, &verdict);
+            tell(term, note(&term.gate, pass, &verdict), &verdict.text);
             Met::Answered(answer.status, verdict)
         }
         Err(Failure::NotSent(text)) => {
             term.counts.not_sent.fetch_add(1, Ordering::Relaxed);
-            pass.failed(Instant::now());
+            tell(term, pass.failed(Instant::now()), &text);
             Met::NotSent(text)
         }
         Err(Failure::Unknown(text)) => {
             count(term, kind, Outcome::Unknown);
-            pass.failed(Instant::now());
+            tell(term, pass.failed(Instant::now()), &text);
             Met::Silence(text)
         }
     };
     Ok(Exchange::Begun(attempt_no, met, left_at.elapsed()))
+}
+
+/// Logs a turn for the worse or the better, with the safe text of what was met.
+fn tell(term: &Term, turn: Option<Turn>, text: &str) {
+    let destination = term.destination.name.as_str();
+    match turn {
+        None => {}
+        Some(Turn::Fails) => tracing::warn!(destination, "begins to fail: {text}"),
+        Some(Turn::Down) => tracing::warn!(destination, "counts as down; only probes until it answers: {text}"),
+        Some(Turn::Works) => tracing::info!(destination, "works again"),
+    }
 }
 
 fn count(term: &Term, kind: Kind, outcome: Outcome) {
@@ -126,12 +137,12 @@ async fn carry(term: &Term, request: &Request) -> Result<Answer, Failure> {
 
 /// Tells the gate what the answer says about the partner itself. A pause asked for holds at once,
 /// before any other request of this destination can leave.
-fn note(gate: &Gate, pass: Pass<'_>, verdict: &Verdict) {
+fn note(gate: &Gate, pass: Pass<'_>, verdict: &Verdict) -> Option<Turn> {
     let now = Instant::now();
     match (verdict.outcome, verdict.retry_after) {
         (Outcome::RetryLater | Outcome::Unknown, Some(wait)) => {
             gate.hold_off(now + capped(wait));
-            pass.answered();
+            pass.answered()
         }
         (Outcome::RetryLater | Outcome::Unknown, None) => pass.failed(now),
         (Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected, _) => pass.answered(),

@@ -38,6 +38,17 @@ pub enum Held {
     For(Duration),
 }
 
+/// What a request changed in our picture of the partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The first failure since it worked.
+    Fails,
+    /// The breaker opens.
+    Down,
+    /// It answers after failures.
+    Works,
+}
+
 /// Leave for one request. Say how it went; dropped unsaid it counts as neither.
 #[derive(Debug)]
 pub struct Pass<'a> {
@@ -121,19 +132,24 @@ impl Gate {
 
 impl Pass<'_> {
     /// The partner answered: it is up.
-    pub fn answered(self) {
+    pub fn answered(self) -> Option<Turn> {
         let mut inner = self.gate.inner();
+        let failed = inner.failures > 0;
         inner.failures = 0;
         inner.open_until = None;
+        failed.then_some(Turn::Works)
     }
 
     /// The partner could not be reached, kept silent or was too busy.
-    pub fn failed(self, now: Instant) {
+    pub fn failed(self, now: Instant) -> Option<Turn> {
         let mut inner = self.gate.inner();
         inner.failures = inner.failures.saturating_add(1);
+        let (first, open) = (inner.failures == 1, inner.open_until.is_some());
         if self.probe || inner.failures >= self.gate.failures_max {
             inner.open_until = Some(now + self.gate.breaker_pause);
         }
+        let opens = !open && inner.open_until.is_some();
+        if opens { Some(Turn::Down) } else { first.then_some(Turn::Fails) }
     }
 }
 
@@ -177,6 +193,19 @@ mod tests {
 
         gate.pass(later + 10 * SECOND).unwrap().answered();
         assert_eq!(gate.room(later + 10 * SECOND, 8, 3), Ok(8));
+    }
+
+    #[test]
+    fn each_turn_of_a_partner_is_told_once() {
+        let now = Instant::now();
+        let gate = Gate::new(3, 10 * SECOND, now + 100 * SECOND);
+        let under_way: Vec<Pass<'_>> = (0..5).map(|_| gate.pass(now).unwrap()).collect();
+        assert_eq!(gate.pass(now).unwrap().answered(), None, "it worked before");
+        let turns: Vec<Option<Turn>> = under_way.into_iter().map(|pass| pass.failed(now)).collect();
+        assert_eq!(turns, [Some(Turn::Fails), None, Some(Turn::Down), None, None]);
+        assert_eq!(gate.pass(now + 10 * SECOND).unwrap().failed(now + 10 * SECOND), None, "down it was already");
+        assert_eq!(gate.pass(now + 20 * SECOND).unwrap().answered(), Some(Turn::Works));
+        assert_eq!(gate.pass(now + 20 * SECOND).unwrap().answered(), None);
     }
 
     #[test]

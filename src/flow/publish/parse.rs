@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(of("{\"institution\":"), "json |  | not JSON: EOF while parsing a value at line 1 column 15");
         assert_eq!(
             of("{\"delete_caregiver\":{\"id\":\"C\",\"version\":1,\"reason\":\"r\",\"on\":\"2026-01-01\"}} x"),
-            "json |  | something follows the record at column 80"
+            "json |  | something follows the record at column 76"
         );
         assert!(of("\u{feff}{}").starts_with("json |"));
     }

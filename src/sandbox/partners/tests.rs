@@ -91,6 +91,7 @@ impl World {
             adapter: adapter.into(),
             inbound: None,
             outbound: Some(outbound),
+            fields: None,
             settings: settings(),
             secrets: [("sm2_key".to_owned(), dir.path().join("sm2.pem"))].into(),
         };

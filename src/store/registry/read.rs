@@ -104,7 +104,7 @@ impl Registry {
         Ok(rows.iter().map(|row| Designation { institution_id: row.get(0), designated: row.get(1), division: row.get(2) }).collect())
     }
 
-    async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {
+    pub(super) async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, values).await.map_err(cannot)?;

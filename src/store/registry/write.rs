@@ -24,24 +24,42 @@ const STAGING: &str = "CREATE TEMP TABLE IF NOT EXISTS registry_incoming (
 
 const COPY: &str = "COPY registry_incoming FROM STDIN (FORMAT binary)";
 
+/// Locks row by row in the order of kind and id, by the primary key: a plain join would, for want
+/// of statistics on the staging table, read all entries (measured: 0.3 s a batch at 300,000).
 const KNOWN: &str = "SELECT i.ordinal, e.version, position(e.digest IN i.digests) > 0
-    FROM registry_incoming i JOIN registry_entity e ON e.kind = i.kind AND e.entity_id = i.entity_id
-    ORDER BY e.kind, e.entity_id FOR UPDATE OF e";
+    FROM (SELECT ordinal, kind, entity_id, digests FROM registry_incoming ORDER BY kind, entity_id) i CROSS JOIN LATERAL
+         (SELECT version, digest FROM registry_entity k WHERE k.kind = i.kind AND k.entity_id = i.entity_id FOR UPDATE) e";
+
+/// The same for the update, which has no such form.
+const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+const AS_PLANNED: &str = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
 const CHANGES: &str = "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, reason, effective_on)
     SELECT $1 + row_number() OVER (ORDER BY ordinal), kind, entity_id, version, CASE WHEN content IS NULL THEN 'delete' ELSE 'put' END,
            content, sealed, status, designated, reason, effective_on
     FROM registry_incoming ORDER BY ordinal";
 
-const ENTITIES: &str = "INSERT INTO registry_entity AS e (kind, entity_id, version, sequence, ended, digest, status, designated, next_on, name, uscc,
-                                  certificate_index, phone_index)
-    SELECT kind, entity_id, version, $1 + row_number() OVER (ORDER BY ordinal), content IS NULL, substring(digests FOR 32), status, designated, next_on,
-           name, uscc, certificate_index, phone_index
-    FROM registry_incoming ORDER BY ordinal
-    ON CONFLICT (kind, entity_id) DO UPDATE SET version = excluded.version, sequence = excluded.sequence, ended = excluded.ended,
-        digest = excluded.digest, status = excluded.status, designated = excluded.designated, next_on = excluded.next_on, name = excluded.name,
-        uscc = excluded.uscc, certificate_index = excluded.certificate_index, phone_index = excluded.phone_index
-    WHERE e.version < excluded.version";
+const NUMBERED: &str = "(SELECT *, $1 + row_number() OVER (ORDER BY ordinal) AS sequence FROM registry_incoming)";
+
+/// Entries nobody had; one that appeared meanwhile is left alone, and missed in the count.
+fn insert_new() -> String {
+    format!(
+        "INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, status, designated, next_on, name, uscc, certificate_index, phone_index)
+         SELECT kind, entity_id, version, sequence, content IS NULL, substring(digests FOR 32), status, designated, next_on, name, uscc,
+                certificate_index, phone_index
+         FROM {NUMBERED} i WHERE ordinal <> ALL($2::int[]) ORDER BY ordinal ON CONFLICT (kind, entity_id) DO NOTHING"
+    )
+}
+
+/// Entries whose rows are locked.
+fn update_known() -> String {
+    format!(
+        "UPDATE registry_entity e SET version = i.version, sequence = i.sequence, ended = i.content IS NULL, digest = substring(i.digests FOR 32),
+             status = i.status, designated = i.designated, next_on = i.next_on, name = i.name, uscc = i.uscc,
+             certificate_index = i.certificate_index, phone_index = i.phone_index
+         FROM {NUMBERED} i WHERE i.ordinal = ANY($2::int[]) AND e.kind = i.kind AND e.entity_id = i.entity_id"
+    )
+}
 
 const EVENTS: &str = "INSERT INTO registry_event (kind, entity_id, version, known_version, event, sender)
     SELECT k, i, v, w, e, $6 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[]) AS t(k, i, v, w, e)";
@@ -104,11 +122,22 @@ async fn attempt(registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<
     if stored > 0 {
         let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&stored]).await?.get(0);
         let before = last - stored;
-        for sql in [CHANGES, ENTITIES] {
-            let statement = transaction.prepare_cached(sql).await?;
-            if transaction.execute(&statement, &[&before]).await? != stored.cast_unsigned() {
-                return Err(Stop::Again);
-            }
+        let statement = transaction.prepare_cached(CHANGES).await?;
+        transaction.execute(&statement, &[&before]).await?;
+        let known: Vec<i32> = known.into_keys().collect();
+        let mut written = 0;
+        if known.len() < puts.len() {
+            let statement = transaction.prepare_cached(&insert_new()).await?;
+            written += transaction.execute(&statement, &[&before, &known]).await?;
+        }
+        if !known.is_empty() {
+            client.batch_execute(BY_KEY).await?;
+            let statement = transaction.prepare_cached(&update_known()).await?;
+            written += transaction.execute(&statement, &[&before, &known]).await?;
+            client.batch_execute(AS_PLANNED).await?;
+        }
+        if written != stored.cast_unsigned() {
+            return Err(Stop::Again);
         }
         registry.queue.queue(client, Written { first: before + 1, last }).await.map_err(Stop::Failed)?;
         number(&mut taken, before);

@@ -1,12 +1,13 @@
 //! Dates that come by themselves.
 
 use jiff::civil::{Date, date};
+use ltcgw::flow::clock::Clock;
 use ltcgw::flow::publish::{Entry, open};
 use ltcgw::model::registry::Kind;
 use ltcgw::store::Connection;
 use serde_json::json;
 
-use super::{Ltc, caregiver, institution, with};
+use super::{Ltc, TODAY, caregiver, institution, with};
 
 /// Sets the clock and waits until the log has so many changes.
 async fn on(ltc: &Ltc, day: Date, changes: usize) -> Vec<String> {
@@ -64,7 +65,9 @@ async fn days_that_were_missed_are_caught_up_each_with_its_own_date() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_publish_a_date_once() {
     let ltc = Ltc::start().await;
-    let second = ltc.gateway.stage.start(Connection::local(ltc.gateway.database.clone())).await.expect("a second instance");
+    let clock = Clock::default();
+    clock.set_day(TODAY);
+    let second = ltc.gateway.stage.start_at(Connection::local(ltc.gateway.database.clone()), clock).await.expect("a second instance");
     for number in 0..20 {
         ltc.take(&with(institution(&format!("I{number}"), 1), &[("/statuses", suspended())])).await;
     }

@@ -110,7 +110,7 @@ async fn what_breaks_a_rule_gets_a_problem_document_with_field_and_rule_and_leav
 async fn a_warning_comes_with_the_answer_and_the_record_is_taken() {
     let ltc = Ltc::start().await;
     let answer = ltc.take(&with(institution("I1", 1), &[("/uscc", json!("91350100M000100Y44"))])).await;
-    assert_eq!(answer["warnings"][0]["rule"], "uscc_check");
+    assert_eq!(answer["warnings"][0]["rule"], "uscc_check_character");
     let answer = ltc.take(&with(caregiver("C1", 1), &[("/training", json!([{ "year": 2026, "hours": 19 }]))])).await;
     assert_eq!(answer["warnings"], json!([{ "field": "training", "rule": "training", "detail": "19 hours in 2026 so far; 20 are due by its end" }]));
 }

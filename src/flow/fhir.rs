@@ -1,0 +1,220 @@
+//! The registries as FHIR R4 resources, the way IHE's Care Services Discovery (mCSD) has them.
+//!
+//! An institution is an Organization, a Location and a HealthcareService; a caregiver is a
+//! Practitioner and a PractitionerRole. They are made from what a puller is given of a record and
+//! from nothing else, and a puller may search only by what it is given. Nothing here knows of HTTP
+//! beyond the words of FHIR's own interface.
+
+use serde_json::{Value, json};
+
+use crate::error::Fault;
+use crate::flow::pull::{FieldSet, Puller, Pulls, Refusal};
+use crate::model::registry::Kind;
+use crate::store::registry::Change;
+
+mod bundle; // searchset and history
+mod capability; // what this server can do
+mod institution; // Organization, Location, HealthcareService
+mod practitioner; // Practitioner, PractitionerRole
+mod search; // the parameters of a search
+
+pub use capability::statement;
+
+/// URIs of the code systems and identifiers of this gateway begin so.
+const OURS: &str = "urn:x-ltcgw:";
+
+/// The resource types served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    Organization,
+    Location,
+    HealthcareService,
+    Practitioner,
+    PractitionerRole,
+}
+
+impl Type {
+    pub const ALL: [Type; 5] = [Type::Organization, Type::Location, Type::HealthcareService, Type::Practitioner, Type::PractitionerRole];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Type::Organization => "Organization",
+            Type::Location => "Location",
+            Type::HealthcareService => "HealthcareService",
+            Type::Practitioner => "Practitioner",
+            Type::PractitionerRole => "PractitionerRole",
+        }
+    }
+
+    pub fn of_word(word: &str) -> Option<Type> {
+        Type::ALL.into_iter().find(|of| of.word() == word)
+    }
+
+    /// What it is made from.
+    pub fn kind(self) -> Kind {
+        match self {
+            Type::Organization | Type::Location | Type::HealthcareService => Kind::Institution,
+            Type::Practitioner | Type::PractitionerRole => Kind::Caregiver,
+        }
+    }
+}
+
+/// Who asks, and where it thinks we are.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    pub pulls: &'a Pulls,
+    pub puller: &'a Puller,
+    /// Base URL without a slash at its end.
+    pub base: &'a str,
+}
+
+/// A resource with what HTTP wants to know of it.
+pub struct Found {
+    pub body: Value,
+    pub sequence: i64,
+    pub changed_at: jiff::Timestamp,
+}
+
+impl Asker<'_> {
+    /// One resource.
+    ///
+    /// # Errors
+    /// There is none of this id, it has ended, or its kind is not given to the puller.
+    pub async fn read(&self, of: Type, id: &str) -> Result<Found, Refusal> {
+        let fields = self.puller.fields(of.kind())?;
+        let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
+        let own = own_id(id).ok_or_else(unknown)?;
+        let change = self.pulls.registry.entity(of.kind(), &own).await?.ok_or_else(unknown)?;
+        let body = self.resource(of, fields, &change)?.ok_or_else(|| Refusal::Gone(format!("this {} has ended", of.word())))?;
+        Ok(Found { body, sequence: change.sequence, changed_at: change.changed_at })
+    }
+
+    /// A page of resources: a Bundle of type `searchset`.
+    pub async fn search(&self, of: Type, parameters: &[(String, String)]) -> Result<Value, Refusal> {
+        bundle::search(self, of, parameters).await
+    }
+
+    /// A page of changes, newest first: a Bundle of type `history`.
+    pub async fn history(&self, of: Type, id: Option<&str>, parameters: &[(String, String)]) -> Result<Value, Refusal> {
+        bundle::history(self, (of, id), parameters).await
+    }
+
+    /// The resource a change made; `None` for a tombstone.
+    fn resource(&self, of: Type, fields: &FieldSet, change: &Change) -> Result<Option<Value>, Fault> {
+        let Some(record) = fields.given(change, &self.pulls.keys)? else { return Ok(None) };
+        let id = fhir_id(&change.entity_id);
+        let mut resource = json!({
+            "resourceType": of.word(),
+            "id": id,
+            "meta": {
+                "versionId": change.sequence.to_string(),
+                "lastUpdated": change.changed_at.to_string(),
+                "profile": [format!("https://profiles.ihe.net/ITI/mCSD/StructureDefinition/{}", profile(of))],
+            },
+        });
+        let own = (id.as_str(), change.entity_id.as_str());
+        let rest = match of {
+            Type::Organization => institution::organization(own, &record),
+            Type::Location => institution::location(own, &record),
+            Type::HealthcareService => institution::service(own, &record),
+            Type::Practitioner => practitioner::practitioner(own, &record),
+            Type::PractitionerRole => practitioner::role(own, &record),
+        };
+        if let (Value::Object(resource), Value::Object(rest)) = (&mut resource, rest) {
+            resource.extend(rest.into_iter().filter(|(_, value)| !is_empty(value)));
+        }
+        Ok(Some(resource))
+    }
+}
+
+/// An OperationOutcome that refuses.
+pub fn outcome(code: &str, text: &str) -> Value {
+    json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": code, "diagnostics": text }] })
+}
+
+fn profile(of: Type) -> &'static str {
+    match of {
+        Type::Organization => "IHE.mCSD.FacilityOrganization",
+        Type::Location => "IHE.mCSD.FacilityLocation",
+        Type::HealthcareService => "IHE.mCSD.HealthcareService",
+        Type::Practitioner => "IHE.mCSD.Practitioner",
+        Type::PractitionerRole => "IHE.mCSD.PractitionerRole",
+    }
+}
+
+/// FHIR forbids empty values.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// Our id as a FHIR id, whose characters are letters, digits, `-` and `.` (R4 §2.24.0.1): `_` becomes `.u`, `:` `.c`, `.` `..`.
+fn fhir_id(own: &str) -> String {
+    let mut id = String::with_capacity(own.len());
+    for character in own.chars() {
+        match character {
+            '_' => id.push_str(".u"),
+            ':' => id.push_str(".c"),
+            '.' => id.push_str(".."),
+            other => id.push(other),
+        }
+    }
+    id
+}
+
+/// The other way round; `None` for what is no such id.
+fn own_id(id: &str) -> Option<String> {
+    let mut own = String::with_capacity(id.len());
+    let mut characters = id.chars();
+    while let Some(character) = characters.next() {
+        own.push(match character {
+            '.' => match characters.next()? {
+                'u' => '_',
+                'c' => ':',
+                '.' => '.',
+                _ => return None,
+            },
+            other if other.is_ascii_alphanumeric() || other == '-' => other,
+            _ => return None,
+        });
+    }
+    Some(own)
+}
+
+/// A code of this gateway's as a CodeableConcept.
+fn concept(system: &str, code: &str) -> Value {
+    json!({ "coding": [{ "system": format!("{OURS}{system}"), "code": code }] })
+}
+
+fn identifier(system: &str, value: &str) -> Value {
+    json!({ "system": format!("{OURS}{system}"), "value": value })
+}
+
+/// An object without its empty fields.
+fn without_empty(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(_, value)| !is_empty(value)).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_of_ours_is_a_fhir_id_and_comes_back() {
+        for own in ["I1", "a_b", "a:b", "a.b", "..", "_:.", "A-9"] {
+            let id = fhir_id(own);
+            assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)), "{id}");
+            assert_eq!(own_id(&id).as_deref(), Some(own));
+        }
+        for other in [".", ".x", "a_b", "a/b", "é"] {
+            assert_eq!(own_id(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Pages of resources and of changes as Bundles.
+//!
+//! A page ends at the number of a change, and the next one begins after it: `link[next]` carries
+//! that number in a signed cursor that is good for this question only. Times never separate pages,
+//! so resources that changed at the same instant are not lost between them.
+
+use serde_json::{Value, json};
+
+use super::search::{self, Query};
+use super::{Asker, Type, fhir_id, own_id};
+use crate::flow::pull::{FieldSet, Position, Refusal};
+use crate::store::registry::{Change, ChangeKind};
+
+/// Entries read at a time where names must be opened to be compared, and how many times for one page.
+const SCANNED: i64 = 1000;
+const SCANS: usize = 20;
+
+pub async fn search(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Value, Refusal> {
+    let fields = asker.puller.fields(of.kind())?;
+    let query = search::read(asker, of, parameters).await?;
+    let mut after = position(asker, of, &query)?.unwrap_or(0);
+    let (mut entries, mut more) = (Vec::new(), false);
+    let base = format!("{}/{}", asker.base, of.word());
+    let limit = if query.names.is_empty() { query.count as i64 + 1 } else { SCANNED };
+    'pages: for _ in 0..SCANS {
+        let found = asker.pulls.registry.search(of.kind(), &query.search, after, limit).await?;
+        for change in &found {
+            if entries.len() == query.count {
+                more = true;
+                break 'pages;
+            }
+            after = change.sequence;
+            if !is_named(asker, fields, &query, change)? {
+                continue;
+            }
+            if let Some(resource) = asker.resource(of, fields, change)? {
+                let url = format!("{base}/{}", fhir_id(&change.entity_id));
+                entries.push(json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } }));
+            }
+        }
+        more = found.len() as i64 == limit;
+        if !more {
+            break;
+        }
+    }
+    let next = more.then_some(after);
+    Ok(bundle(asker, (of, "searchset", &base), (parameters, &query), (entries, next)))
+}
+
+pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), parameters: &[(String, String)]) -> Result<Value, Refusal> {
+    let fields = asker.puller.fields(of.kind())?;
+    let query = search::read_history(of, parameters)?;
+    let base = format!("{}/{}", asker.base, of.word());
+    let from = position(asker, of, &query)?;
+    // Before the changes are read, so that one that comes meanwhile is after it.
+    let seen_until = if from.is_none() { asker.pulls.registry.last_changed_at().await? } else { None };
+    let (changes, path) = match id {
+        Some(id) => {
+            let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
+            let mut changes = asker.pulls.registry.history(of.kind(), &own_id(id).ok_or_else(unknown)?).await?;
+            if changes.is_empty() {
+                return Err(unknown());
+            }
+            changes.reverse();
+            changes.retain(|change| from.is_none_or(|from| change.sequence < from) && query.since.is_none_or(|since| change.changed_at >= since));
+            (changes, format!("{base}/{id}/_history"))
+        }
+        None => {
+            let from = from.unwrap_or(i64::MAX);
+            let limit = query.count as i64 + 1;
+            (asker.pulls.registry.changes_before(of.kind(), from, query.since, limit).await?, format!("{base}/_history"))
+        }
+    };
+    let shown = &changes[..changes.len().min(query.count)];
+    let mut entries = Vec::with_capacity(shown.len());
+    for change in shown {
+        entries.push(entry(asker, (of, fields), change)?);
+    }
+    let next = shown.last().filter(|_| changes.len() > shown.len()).map(|last| last.sequence);
+    let mut bundle = bundle(asker, (of, "history", &path), (parameters, &query), (entries, next));
+    if let Some(at) = seen_until {
+        // `_since` this time gives everything that is not here.
+        bundle["meta"] = json!({ "lastUpdated": at.to_string() });
+    }
+    Ok(bundle)
+}
+
+fn entry(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), change: &Change) -> Result<Value, Refusal> {
+    let id = fhir_id(&change.entity_id);
+    let local = format!("{}/{id}", of.word());
+    let (method, status) = match change.change {
+        ChangeKind::Delete => ("DELETE", "204"),
+        ChangeKind::Put | ChangeKind::Status => ("PUT", "200"),
+    };
+    let mut entry = json!({ "fullUrl": format!("{}/{local}", asker.base) });
+    if let Some(resource) = asker.resource(of, fields, change)? {
+        entry["resource"] = resource;
+    }
+    entry["request"] = json!({ "method": method, "url": local });
+    entry["response"] = json!({ "status": status, "etag": format!("W/\"{}\"", change.sequence), "lastModified": change.changed_at.to_string() });
+    Ok(entry)
+}
+
+/// Whether its name is one looked for.
+fn is_named(asker: &Asker<'_>, fields: &FieldSet, query: &Query, change: &Change) -> Result<bool, Refusal> {
+    if query.names.is_empty() {
+        return Ok(true);
+    }
+    let record = fields.given(change, &asker.pulls.keys)?.unwrap_or_default();
+    let name = record["name"].as_str().or_else(|| record["personal"]["name"].as_str()).unwrap_or_default();
+    Ok(query.names.iter().all(|wanted| wanted.iter().any(|wanted| wanted.matches(name))))
+}
+
+/// Where the cursor of the question says to go on.
+fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, Refusal> {
+    let Some(cursor) = &query.cursor else { return Ok(None) };
+    let at = asker.pulls.fhir_signer.verify(cursor, asker.puller.name(), of.kind()).map_err(Refusal::Bad)?;
+    if at.digest != query.digest {
+        return Err(Refusal::Bad("_cursor is of another question; follow the `next` link as it was given".into()));
+    }
+    Ok(Some(at.sequence))
+}
+
+type Asked<'a> = (&'a [(String, String)], &'a Query);
+
+fn bundle(asker: &Asker<'_>, (of, kind, url): (Type, &str, &str), (parameters, query): Asked<'_>, (entries, next): (Vec<Value>, Option<i64>)) -> Value {
+    let mut links = vec![json!({ "relation": "self", "url": with_query(url, parameters) })];
+    if let Some(sequence) = next {
+        let cursor = asker.pulls.fhir_signer.sign(asker.puller.name(), of.kind(), &Position { sequence, digest: query.digest });
+        let mut parameters: Vec<(String, String)> = parameters.iter().filter(|(name, _)| name != "_cursor").cloned().collect();
+        parameters.push(("_cursor".into(), cursor));
+        links.push(json!({ "relation": "next", "url": with_query(url, &parameters) }));
+    }
+    let mut bundle = json!({ "resourceType": "Bundle", "type": kind, "timestamp": jiff::Timestamp::now().to_string(), "link": links });
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
+}
+
+fn with_query(url: &str, parameters: &[(String, String)]) -> String {
+    let mut text = url.to_string();
+    for (at, (name, value)) in parameters.iter().enumerate() {
+        text.push(if at == 0 { '?' } else { '&' });
+        escape(name, &mut text);
+        text.push('=');
+        escape(value, &mut text);
+    }
+    text
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986 §2.3).
+fn escape(part: &str, out: &mut String) {
+    for byte in part.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            other => *out += &format!("%{other:02X}"),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The registries, pulled: pages of changes in the order of commit, and everything at one instant.
+//!
+//! A puller goes on from the cursor it was given and so gets every change exactly once, in order,
+//! whatever the size of its pages. It is given the fields its entry in partners.toml lists and no
+//! others. Whoever it is has been decided before; nothing here knows of HTTP.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::config::{Config, Fields};
+use crate::error::Fault;
+use crate::flow::publish::Registrar;
+use crate::model::registry::Kind;
+use crate::store::registry::{Change, Registry};
+use crate::store::sealed::Keys;
+
+mod cache; // pages that can never change again
+mod cursor; // where a puller is, signed
+mod encode; // gzip, zstd
+mod item; // a change as a puller sees it
+mod snapshot; // everything at one instant
+
+pub use cursor::Signer;
+pub use encode::{Encoder, Encoding};
+pub use item::FieldSet;
+pub use snapshot::Snapshot;
+
+use cache::Cache;
+pub(super) use cursor::Position;
+
+/// Records of a page when the puller names no number, and at most.
+pub const LIMIT_DEFAULT: u32 = 100;
+pub const LIMIT_MAX: u32 = 1000;
+const CACHE_BYTES: usize = 64 << 20;
+
+/// What pulling works with: one per instance.
+pub struct Pulls {
+    pub registry: Registry,
+    pub keys: Arc<Keys>,
+    pub registrar: Registrar,
+    signer: Signer,
+    /// Of the pages of FHIR: its cursors are no cursors of ours.
+    pub(super) fhir_signer: Signer,
+    pullers: HashMap<String, Arc<Puller>>,
+    cache: Mutex<Cache<PageKey>>,
+}
+
+/// A partner that pulls.
+pub struct Puller {
+    name: String,
+    sets: HashMap<Kind, FieldSet>,
+}
+
+/// What a page is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ask {
+    pub kind: Kind,
+    /// As given by the page before; from the beginning when absent.
+    pub cursor: Option<String>,
+    pub limit: u32,
+    pub format: Format,
+    pub encoding: Encoding,
+}
+
+/// How a page is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// One object with `items`, `cursor`, `more` and `digest`.
+    Json,
+    /// An item a line; the last line is `{"trailer": {cursor, more, digest}}`.
+    NdJson,
+}
+
+impl Format {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::NdJson => "application/x-ndjson",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct PageKey {
+    puller: String,
+    ask: Ask,
+}
+
+/// A page, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Encoded as asked.
+    pub body: Bytes,
+    /// A strong validator (RFC 9110 §8.8.3), in quotes.
+    pub etag: String,
+}
+
+/// Why a puller is not given what it asked for.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It asked for something that cannot be; the text says what and what to do.
+    Bad(String),
+    /// Its entry does not let it.
+    Forbidden(String),
+    /// There is no such thing.
+    NotFound(String),
+    /// There was one; it has ended.
+    Gone(String),
+    /// Not in a form it takes.
+    NotAcceptable(String),
+    /// Not its fault.
+    Failed(Fault),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal::Failed(fault)
+    }
+}
+
+impl Pulls {
+    pub fn new(config: &Config, registrar: &Registrar) -> Pulls {
+        let keys = registrar.keys.clone();
+        let pullers = config.partners.iter().filter_map(|partner| Some((partner.name.clone(), Arc::new(Puller::new(&partner.name, partner.fields.as_ref()?)))));
+        Pulls {
+            registry: registrar.registry.clone(),
+            registrar: registrar.clone(),
+            signer: Signer::new(&keys, "pull cursor"),
+            fhir_signer: Signer::new(&keys, "fhir cursor"),
+            keys,
+            pullers: pullers.collect(),
+            cache: Mutex::new(Cache::new(CACHE_BYTES)),
+        }
+    }
+
+    /// The puller of that name.
+    ///
+    /// # Errors
+    /// Its entry has no `[partner.fields]`.
+    pub fn puller(&self, name: &str) -> Result<&Arc<Puller>, Refusal> {
+        self.pullers
+            .get(name)
+            .ok_or_else(|| Refusal::Forbidden(format!("partner {name} is given no fields; its entry in partners.toml needs [partner.fields]")))
+    }
+
+    /// The next changes after a cursor.
+    pub async fn page(&self, puller: &Puller, ask: Ask) -> Result<Page, Refusal> {
+        let fields = puller.fields(ask.kind)?;
+        let key = PageKey { puller: puller.name.clone(), ask };
+        if let Some(page) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(page);
+        }
+        let ask = &key.ask;
+        let from = self.position(puller, ask.kind, ask.cursor.as_deref())?;
+        let mut changes = self.registry.changes_after(from.sequence, &[ask.kind], i64::from(ask.limit) + 1).await?;
+        let more = changes.len() > ask.limit as usize;
+        changes.truncate(ask.limit as usize);
+        if changes.is_empty() && self.registry.head().await? < from.sequence {
+            return Err(Refusal::Bad(
+                "the cursor is newer than the registry, which was probably restored from a backup; take a new snapshot and go on from its cursors".into(),
+            ));
+        }
+        let page = self.write(puller, ask, (from, &changes, more), fields)?;
+        if more {
+            // Full, and nothing can come in between: this page stays as it is for ever.
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(key, page.clone());
+        }
+        Ok(page)
+    }
+
+    fn write(&self, puller: &Puller, ask: &Ask, (mut at, changes, more): (Position, &[Change], bool), fields: &FieldSet) -> Result<Page, Fault> {
+        let mut body = Vec::with_capacity(512 * changes.len() + 256);
+        if ask.format == Format::Json {
+            body.extend_from_slice(b"{\"items\":[");
+        }
+        for (number, change) in changes.iter().enumerate() {
+            if ask.format == Format::Json && number > 0 {
+                body.push(b',');
+            }
+            let start = body.len();
+            fields.write(change, &self.keys, &mut body)?;
+            at = at.after(change.sequence, &body[start..]);
+            if ask.format == Format::NdJson {
+                body.push(b'\n');
+            }
+        }
+        let cursor = self.signer.sign(&puller.name, ask.kind, &at);
+        let digest = hex(&at.digest);
+        let end = format!("\"cursor\":\"{cursor}\",\"more\":{more},\"digest\":\"{digest}\"}}");
+        match ask.format {
+            Format::Json => body.extend_from_slice(format!("],{end}").as_bytes()),
+            Format::NdJson => body.extend_from_slice(format!("{{\"trailer\":{{{end}}}\n").as_bytes()),
+        }
+        let etag = format!("\"{}-{}-{}{}{}\"", at.sequence, &digest[..32], u8::from(more), u8::from(ask.format == Format::NdJson), ask.encoding.word());
+        Ok(Page { body: ask.encoding.encode(body), etag })
+    }
+
+    fn position(&self, puller: &Puller, kind: Kind, cursor: Option<&str>) -> Result<Position, Refusal> {
+        match cursor {
+            None => Ok(Position::default()),
+            Some(text) => self.signer.verify(text, &puller.name, kind).map_err(Refusal::Bad),
+        }
+    }
+}
+
+impl Puller {
+    fn new(name: &str, fields: &Fields) -> Puller {
+        let sets = Kind::ALL.into_iter().filter_map(|kind| Some((kind, FieldSet::new(kind, fields.of(kind)?))));
+        Puller { name: name.to_string(), sets: sets.collect() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kinds it is given.
+    pub fn kinds(&self) -> Vec<Kind> {
+        Kind::ALL.into_iter().filter(|kind| self.sets.contains_key(kind)).collect()
+    }
+
+    /// What it is given of a kind.
+    ///
+    /// # Errors
+    /// Its entry lists no fields of this kind.
+    pub fn fields(&self, kind: Kind) -> Result<&FieldSet, Refusal> {
+        self.sets.get(&kind).ok_or_else(|| {
+            Refusal::Forbidden(format!(
+                "partner {} is given no {}; [partner.fields] of its entry in partners.toml lists none of their fields",
+                self.name,
+                kind.plural()
+            ))
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

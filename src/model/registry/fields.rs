@@ -1,0 +1,73 @@
+//! The fields a puller of the registry may be given, by name: what `[partner.fields]` in partners.toml lists.
+//!
+//! Names only; a puller's choice of them is configuration, and putting them into a document is a
+//! flow's business. Id, version and what kind of change it was are no fields: they always go out.
+
+use super::Kind;
+
+/// Of an institution, in the order in which they are written.
+const INSTITUTION: [&str; 20] = [
+    "uscc",
+    "name",
+    "division",
+    "address",
+    "kind",
+    "modes",
+    "level",
+    "stars",
+    "licence",
+    "beds",
+    "care_beds",
+    "agreement",
+    "statuses",
+    "medical_insurance_designated",
+    "registered_on",
+    "status",
+    "designated",
+    "personal.legal_representative",
+    "personal.contact",
+    "personal.phone",
+];
+
+/// Of a caregiver, in the order in which they are written.
+const CAREGIVER: [&str; 18] = [
+    "sex",
+    "kind",
+    "institution_id",
+    "job",
+    "qualifications",
+    "health_statement_on",
+    "contract",
+    "training",
+    "statuses",
+    "registered_on",
+    "status",
+    "personal.name",
+    "personal.certificate_type",
+    "personal.certificate_number",
+    "personal.birth_on",
+    "personal.phone",
+    "personal.recipients",
+    "personal.qualification_numbers",
+];
+
+/// What the names of private fields begin with.
+pub const PRIVATE: &str = "personal.";
+
+impl Kind {
+    /// The names of its fields that a puller may be given; private ones begin with [`PRIVATE`].
+    pub fn fields(self) -> &'static [&'static str] {
+        match self {
+            Kind::Institution => &INSTITUTION,
+            Kind::Caregiver => &CAREGIVER,
+        }
+    }
+
+    /// Its word in routes.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Kind::Institution => "institutions",
+            Kind::Caregiver => "caregivers",
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Certificates and revocation lists whose end would stop something, and warnings before it.
+//!
+//! Says when they end; what is refused then is the link's business.
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::link::certificate::all_facts;
+use crate::link::{TrustState, certificate_facts};
+
+const DAY_SECONDS: i64 = 86_400;
+/// Days before a certificate's end that a person should act.
+const DAYS_LEFT_MIN: i64 = 30;
+/// Days before a revocation list must be replaced that a person should act; lists live shorter.
+const LIST_DAYS_LEFT_MIN: i64 = 3;
+
+/// Something that ends.
+pub(super) struct Ending {
+    /// Its label in the metrics.
+    pub name: String,
+    /// None when it cannot be read, or there is none.
+    pub until: Option<Timestamp>,
+    /// What it is and what to do about it, for a log line.
+    what: String,
+    todo: &'static str,
+    days_left_min: i64,
+}
+
+/// Everything that ends: our server certificate, the authorities' (the first to end), the revocation
+/// list, and the certificates we call partners with.
+pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
+    let ending = |name: &str, what: String, until, todo| Ending { name: name.into(), until, what, todo, days_left_min: DAYS_LEFT_MIN };
+    let authorities = all_facts(&config.gateway.tls.client_ca).unwrap_or_default();
+    let list = ending("crl", "the revocation list".into(), trust.crl_expires_at(), "fetch the current one: without it every client is refused");
+    let mut endings = vec![
+        ending("server", "the server certificate".into(), trust.server_facts().ok().map(|facts| facts.not_after), "get a new one from its authority"),
+        ending(
+            "client_ca",
+            "an authority's certificate in [tls] client_ca".into(),
+            authorities.iter().map(|facts| facts.not_after).min(),
+            "get its new one: its clients will be refused",
+        ),
+        Ending { days_left_min: LIST_DAYS_LEFT_MIN, ..list },
+    ];
+    for partner in &config.partners {
+        if let Some(outbound) = &partner.outbound {
+            let until = certificate_facts(&outbound.certificate).ok().map(|facts| facts.not_after);
+            let what = format!("the certificate we call {} with", partner.name);
+            endings.push(ending(&format!("to_{}", partner.name), what, until, "get a new one from the partner's authority"));
+        }
+    }
+    endings
+}
+
+/// Logs what has ended or will soon.
+pub(super) fn warn(trust: &TrustState, config: &Config) {
+    for text in endings(trust, config).iter().filter_map(Ending::warning) {
+        tracing::warn!("{text}");
+    }
+}
+
+impl Ending {
+    fn warning(&self) -> Option<String> {
+        let (until, left) = (self.until?, days_until(self.until?));
+        let (what, todo) = (&self.what, self.todo);
+        match left {
+            ..0 => Some(format!("{what} expired {until}; {todo}")),
+            _ if left < self.days_left_min => Some(format!("{what} expires in {left} days ({until}); {todo}")),
+            _ => None,
+        }
+    }
+}
+
+/// Days from now; negative when past.
+pub(super) fn days_until(at: Timestamp) -> i64 {
+    (at.as_second() - Timestamp::now().as_second()).div_euclid(DAY_SECONDS)
+}
