@@ -108,12 +108,12 @@ fn headcount(count: i64) -> Checked<i32> {
     small(count, employer::HEADCOUNT)
 }
 
-/// Bases and wages are never negative; what was paid is so only in refunds and adjustments.
+/// Amounts are negative only in refunds and adjustments.
 fn signs(line: &EmployerLine<'_>) -> Checked<()> {
     let pays = matches!(line.head.payment_kind, "normal" | "back_payment");
     let amounts = [
-        (employer::WAGES, line.wages, true),
-        (employer::EMPLOYEE_BASE, line.employee_base, true),
+        (employer::WAGES, line.wages, pays),
+        (employer::EMPLOYEE_BASE, line.employee_base, pays),
         (employer::EMPLOYEE_PAID, Some(line.paid.employees), pays),
         (employer::LATE_FEE, Some(line.paid.late_fee), pays),
         (employer::INTEREST, Some(line.paid.interest), pays),
