@@ -41,6 +41,7 @@ pub struct Gateway {
     /// What the province pulls.
     pub pulls: Arc<pull::Pulls>,
     group: collect::Group,
+    alone: Arc<tokio::sync::Semaphore>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -73,7 +74,18 @@ impl Gateway {
         let group = collect::Group::new(&store);
         let pulls = Arc::new(pull::Pulls::new(&config, &registrar));
         let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
-        let gateway = Gateway { config, catalog, book, store, destinations, registrar, pulls, group, wake: Arc::new(|| {}) };
+        let gateway = Gateway {
+            config,
+            catalog,
+            book,
+            store,
+            destinations,
+            registrar,
+            pulls,
+            group,
+            alone: Arc::new(tokio::sync::Semaphore::new(collect::ALONE_MAX)),
+            wake: Arc::new(|| {}),
+        };
         Ok((gateway, reached))
     }
 

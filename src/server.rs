@@ -29,6 +29,8 @@ pub use operator::Refresh;
 
 /// Longest a client may take for its TLS handshake, and for its request head.
 const HEAD_SECONDS: Duration = Duration::from_secs(10);
+/// Connections of partners at once, per worker thread; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 2_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Everything the partner listener's handlers need.
@@ -74,6 +76,7 @@ impl Server {
             .on_connect(partner::remember_certificate)
             .client_request_timeout(HEAD_SECONDS)
             .keep_alive(KEEP_ALIVE)
+            .max_connections(CONNECTIONS_MAX)
             .tls_handshake_timeout(HEAD_SECONDS)
             .shutdown_timeout(drain)
             .tcp_nodelay(true)

@@ -49,6 +49,7 @@ impl Stand {
     }
 
     /// Starts the gateway and waits until it listens.
+    #[expect(clippy::disallowed_methods, reason = "another process's socket: there is no event to wait for but that it answers")]
     pub fn gateway(&self) -> Done<Gateway> {
         let log = std::fs::File::create(self.dir.path().join("gateway.log"))?;
         let process = Command::new(env!("CARGO_BIN_EXE_ltcgw"))

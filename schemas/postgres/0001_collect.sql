@@ -35,6 +35,8 @@ CREATE TABLE packet (
 );
 -- A number stands for one packet at a time; replacing frees it for the successor.
 CREATE UNIQUE INDEX packet_number ON packet (sender, packet_no) WHERE replaced_by IS NULL;
+-- A replaced packet that is sent again gets its own reply again.
+CREATE INDEX packet_replaced ON packet (sender, packet_no) WHERE replaced_by IS NOT NULL;
 
 -- Packets refused whole: nothing of them is kept but this note, and their number stays free.
 CREATE TABLE packet_refusal (
@@ -99,6 +101,7 @@ CREATE TABLE employer_line (
     long_term_care_fen    bigint NOT NULL,
     underpaid             boolean NOT NULL,
     PRIMARY KEY (packet_id, record_index),
+    CHECK (NOT superseded OR revoked_by IS NULL),  -- taken back once, whichever way
     CHECK (employer_paid_fen + employee_paid_fen + late_fee_fen + interest_fen + other_interest_fen
            = medical_fen + long_term_care_fen)
 );
@@ -138,7 +141,8 @@ CREATE TABLE employee_line (
     tax_office            text,
     transfer_batch        text,
     transferred_at        timestamp,
-    PRIMARY KEY (packet_id, record_index)
+    PRIMARY KEY (packet_id, record_index),
+    CHECK (NOT superseded OR revoked_by IS NULL)
 );
 CREATE UNIQUE INDEX employee_line_detail ON employee_line (detail_key) WHERE NOT revoke AND NOT superseded;
 CREATE INDEX employee_line_revoked ON employee_line (revoked_by) WHERE revoked_by IS NOT NULL;

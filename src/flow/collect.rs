@@ -39,6 +39,8 @@ use receipt::Replier;
 
 /// How often a packet is tried when others interfere at the same instant.
 const TRIES: usize = 5;
+/// Packets read and posted on their own at once; half the database connections stay free for small ones.
+pub const ALONE_MAX: usize = 8;
 /// Chunks of rows between the reading thread and the database.
 const CHUNKS_AHEAD: usize = 4;
 
@@ -160,9 +162,12 @@ impl<'a> Packet<'a> {
 
     /// The exact way: repeats, replacements, revocations, large packets.
     async fn post_alone(&self) -> Result<Reply, Refused> {
+        // Waits without a connection: large packets never take them all.
+        let _turn = self.gateway.alone.acquire().await.map_err(|_| Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again")))?;
         let mut compare = false;
         for _ in 0..TRIES {
-            let stored = self.gateway.store.find_packet(&self.arrival.partner.name, &self.head.packet_no).await.map_err(Refused::Failed)?;
+            let stored =
+                self.gateway.store.find_packet(&self.arrival.partner.name, &self.head.packet_no, &self.arrival.body.digest).await.map_err(Refused::Failed)?;
             let replaces = match stored {
                 Some(stored) if stored.digest == self.arrival.body.digest => return Ok(saved(stored)),
                 Some(stored) if self.head.replaces => Some(stored.packet_id),

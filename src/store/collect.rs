@@ -358,12 +358,13 @@ impl Store {
         }
     }
 
-    /// The packet in force under that number.
-    pub async fn find_packet(&self, sender: &str, packet_no: &str) -> Result<Option<StoredPacket>, Fault> {
+    /// The packet of that number and content, in force or replaced since; else the one in force under the number.
+    pub async fn find_packet(&self, sender: &str, packet_no: &str, digest: &[u8]) -> Result<Option<StoredPacket>, Fault> {
         let client = self.client().await?;
-        let sql = "SELECT packet_id, digest, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2 AND replaced_by IS NULL";
+        let sql = "SELECT packet_id, digest, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2
+            AND (replaced_by IS NULL OR replaced_by IS NOT NULL AND digest = $3) ORDER BY digest = $3 DESC, packet_id LIMIT 1";
         let statement = client.prepare_cached(sql).await.map_err(|error| super::fault(&error))?;
-        let row = client.query_opt(&statement, &[&sender, &packet_no]).await.map_err(|error| super::fault(&error))?;
+        let row = client.query_opt(&statement, &[&sender, &packet_no, &digest]).await.map_err(|error| super::fault(&error))?;
         Ok(row.map(|row| StoredPacket { packet_id: row.get(0), digest: row.get(1), reply_type: row.get(2), reply: row.get(3) }))
     }
 

@@ -38,7 +38,9 @@ pub struct Contribution {
 const LINES: &str = "SELECT detail_no, revoke, pooling_area, district, receipt_no, levy_no, employer_no, contribution_month, payment_kind::text, headcount,
         employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_paid_fen, late_fee_fen, interest_fen + other_interest_fen,
         medical_fen, long_term_care_fen, treasury_on
-    FROM employer_line WHERE packet_id = $1 AND record_index BETWEEN $2 AND $3 ORDER BY record_index";
+    FROM employer_line WHERE packet_id = $1 AND record_index BETWEEN $2 AND $3
+        AND (NOT revoke OR $2 = $3) -- revocations go one by one, behind what they take back
+    ORDER BY record_index";
 
 impl Store {
     /// The sender and number of a packet.

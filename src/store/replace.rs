@@ -24,6 +24,8 @@ pub struct Replacement {
     pub at: jiff::Timestamp,
 }
 
+const LOCK_LINES: [&str; 2] = ["SELECT 1 FROM employer_line WHERE packet_id = $1 FOR UPDATE", "SELECT 1 FROM employee_line WHERE packet_id = $1 FOR UPDATE"];
+
 const SUPERSEDE_LINES: &str = "
     UPDATE employer_line SET superseded = true WHERE packet_id = {old};
     UPDATE employee_line SET superseded = true WHERE packet_id = {old};
@@ -58,6 +60,10 @@ impl Posting {
         let free = client.execute("UPDATE packet SET replaced_by = $2 WHERE packet_id = $1 AND replaced_by IS NULL", &[&old, &new]).await?;
         if free == 0 {
             return Err(PostError::NumberTaken);
+        }
+        // A packet that revokes such a line meanwhile is waited for, and seen by what follows.
+        for lock in LOCK_LINES {
+            client.execute(lock, &[&old]).await?;
         }
         if let Some(row) = client.query_opt(revoked, &[&old]).await? {
             return Ok(Replaced::RevokedBy(row.get(0)));

@@ -27,7 +27,7 @@ pub enum Fact {
     /// The number stands earlier in the same packet.
     Repeats { earlier_index: i32, same: bool },
     /// The number is stored.
-    Stored { packet_no: String, same: bool, revoked: bool },
+    Stored { packet_no: String, same: bool, revoked: bool, line: (i64, i32) },
     /// A revocation, and the line it names.
     Revokes(Box<Original>),
     /// A revocation of a line that was revoked already, by that packet.
@@ -146,9 +146,12 @@ fn finding(row: &tokio_postgres::Row) -> Finding {
             (true, None, _) => Fact::RevokesNothing,
             (true, Some(_), Some(packet_no)) => Fact::RevokedAlready { packet_no },
             (true, Some(packet_id), None) => Fact::Revokes(Box::new(original(row, packet_id))),
-            (false, _, revoked_in) => {
-                Fact::Stored { packet_no: row.get::<_, Option<String>>(5).unwrap_or_default(), same: row.get(6), revoked: revoked_in.is_some() }
-            }
+            (false, _, revoked_in) => Fact::Stored {
+                packet_no: row.get::<_, Option<String>>(5).unwrap_or_default(),
+                same: row.get(6),
+                revoked: revoked_in.is_some(),
+                line: (stored.unwrap_or_default(), row.get::<_, Option<i32>>(8).unwrap_or_default()),
+            },
         }
     };
     Finding { record_index, fact }

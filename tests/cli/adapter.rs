@@ -26,7 +26,7 @@ async fn the_shipped_adapters_pass_and_a_mistake_is_named_with_its_line() {
     let adapters = project().join("adapters").display().to_string();
     let test = run(&["adapter", "test", "--dir", &adapters]).await;
     assert_eq!(test.status.code(), Some(0), "{}", test.err);
-    assert!(test.out.contains(" samples passed, 0 failed"), "{}", test.out);
+    assert!(test.out.contains(" samples passed, 0 written, 0 failed"), "{}", test.out);
     let bad = project().join("tests/bad_adapters").display().to_string();
     let check = run(&["adapter", "check", "unknown-key", "--dir", &bad]).await;
     assert_eq!(check.status.code(), Some(1));

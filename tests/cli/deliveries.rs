@@ -17,7 +17,7 @@ async fn a_number_is_traced_from_its_packet_to_its_deliveries() {
         "packet P1 from nanning-tax (employer_collection)",
         "2 lines: 2 posted, 0 refused, 0 duplicate · 21,480.00 yuan",
         "line P1-1 (record 2), receipt 445016211000004711",
-        "by rate 450100/employer/2021-03: medical 10560.00 · long-term care 180.00",
+        "apportioned by rate 450100/employer/2021-03: medical fund 10,560.00 · long-term care fund 180.00",
         "treasury",
         "medical-core",
         "ltc-system",

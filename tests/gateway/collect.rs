@@ -201,3 +201,43 @@ async fn a_packet_refused_whole_leaves_nothing_but_a_note_and_its_number_stays_f
     assert_eq!(gateway.value("SELECT (SELECT count(*) FROM employer_line) + (SELECT count(*) FROM packet) + (SELECT count(*) FROM posting)").await, "0");
     assert_eq!(gateway.send(good).await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_and_a_revocation_at_once_never_take_the_same_line_back_twice() {
+    let gateway = Gateway::start().await;
+    for round in 0..12 {
+        let lines = || (0..30).map(move |n| Line::employer(&format!("{round}{n:03}")));
+        gateway.send(Packet::employers(&format!("A{round}"), lines())).await;
+        let other = Packet::employers(&format!("A{round}"), [Line::employer(&format!("{round}900"))]).replacing();
+        let revoking = Packet::employers(&format!("B{round}"), lines().map(|line| line.with("AAA321", "2")));
+        let (replaced, revoked) = tokio::join!(gateway.send(other), gateway.send(revoking));
+        assert!(replaced.0 == 409 || counts(&revoked.1)[1] == "0", "round {round}: {replaced:?} {revoked:?}");
+    }
+    assert_eq!(gateway.value("SELECT count(*) FROM employer_line WHERE superseded AND revoked_by IS NOT NULL").await, "0");
+    let in_force = "SELECT coalesce(sum(medical_fen + long_term_care_fen), 0) FROM employer_line WHERE NOT superseded";
+    assert_eq!(gateway.value("SELECT sum(fen) FROM posting WHERE account = 'treasury'").await, gateway.value(in_force).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_packet_sent_again_gets_its_own_reply_and_changes_nothing() {
+    let gateway = Gateway::start().await;
+    let first = Packet::employers("P1", [Line::employer("1")]);
+    let second = Packet::employers("P1", [Line::employer("2")]).replacing();
+    let third = Packet::employers("P1", [Line::employer("3")]).replacing();
+    let answers = [gateway.send(&first).await, gateway.send(&second).await, gateway.send(&third).await];
+    for (packet, answer) in [first, second, third].iter().zip(&answers) {
+        assert_eq!(gateway.send(packet).await, *answer);
+    }
+    assert_eq!(gateway.value("SELECT detail_no FROM employer_line WHERE NOT superseded").await, "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_refused_or_revoked_line_is_refused_and_not_called_a_duplicate() {
+    let gateway = Gateway::start().await;
+    gateway.send(Packet::employers("P1", [Line::employer("1"), Line::employer("2")])).await;
+    let (_, receipt) = gateway.send(Packet::employers("P2", [Line::employer("1").with("AAA321", "2"), Line::employer("1")])).await;
+    assert_eq!(counts(&receipt), ["2", "1", "1", "0"], "{receipt}");
+    let other = || Line::employer("2").with("AAE080", "8340.01");
+    let (_, receipt) = gateway.send(Packet::employers("P3", [other(), other()])).await;
+    assert_eq!(counts(&receipt), ["2", "0", "2", "0"], "{receipt}");
+}

@@ -159,3 +159,13 @@ async fn replacing_a_packet_closes_what_a_partner_refused_of_it() {
     assert_eq!(all.gateway.value("SELECT count(*) FROM delivery WHERE state = 'dead'").await, "0");
     assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(MEDICAL), Fen(CARE)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_among_ordinary_lines_is_delivered_beside_them() {
+    let all = Counterparts::start().await;
+    all.gateway.send(one()).await;
+    all.gateway.send(Packet::employers("P2", [Line::employer("2"), Line::employer("1").with("AAA321", "2"), Line::employer("3")])).await;
+    all.settled().await;
+    assert_eq!(all.gateway.value("SELECT count(*) FROM delivery WHERE state = 'dead'").await, "0");
+    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 * MEDICAL), Fen(2 * CARE)));
+}

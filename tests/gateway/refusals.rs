@@ -19,7 +19,10 @@ async fn every_bad_field_is_named_with_its_content_and_reason() {
     let gateway = Gateway::start().await;
     let bad = |number: usize| Line::employer(&format!("{}", number * 10 + 1));
     type Change = fn(Line) -> Line;
-    let cases: [(&str, &str, &str, Change); 17] = [
+    let cases: [(&str, &str, &str, Change); 20] = [
+        ("AAB119", "-1", "negative", |line| line.with("AAB119", "-1")),
+        ("BAC121", "-0.01", "negative", |line| line.with("BAC121", "-0.01")),
+        ("AAB084", "-5.00", "negative", |line| line.with("AAB084", "-5.00")),
         ("AAE080", "1e3", "expected", |line| line.with("AAE080", "1e3")),
         ("AAE080", "1,000.00", "expected", |line| line.with("AAE080", "1,000.00")),
         ("AAE080", "12.345", "two decimals", |line| line.with("AAE080", "12.345")),
@@ -136,4 +139,18 @@ async fn a_receipt_is_in_the_encoding_of_its_packet_and_says_so() {
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes).expect("its encoding");
         assert!(text.contains("国家税务总局南宁市税务局") && text.contains("<REMSG_ZT>成功"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_tag_does_not_bring_a_persons_number_into_the_receipt() {
+    let gateway = Gateway::start().await;
+    let text = Packet::employees("E1", [Line::employee("1", "450103197707071234")]).text();
+    for (from, to) in [("<AAC001>4501", "<AAC0014501"), ("<AAC001>", "<AAC001><"), ("1234</AAC001>", "</1234AAC001>"), ("<AAC001>4501", "<AAC001>&4501")] {
+        let damaged = text.replace(from, to);
+        assert_ne!(damaged, text, "{from}");
+        let (status, receipt) = gateway.send(crate::packet::gbk(&damaged)).await;
+        assert_eq!(status, 400, "{receipt}");
+        assert!(!receipt.contains("0707"), "{to}: {receipt}");
+    }
+    assert!(!gateway.value("SELECT reason FROM packet_refusal").await.contains("0707"));
 }

@@ -19,11 +19,24 @@ use tokio::sync::OnceCell;
 static SERVER: LazyLock<(Embedded, TempDir)> = LazyLock::new(|| {
     ltcgw::link::install_provider();
     let root = Path::new("/dev/shm");
-    let dir = if root.is_dir() { TempDir::with_prefix_in("ltcgw-test-", root) } else { TempDir::with_prefix("ltcgw-test-") }.expect("a temporary folder");
+    remove_leftovers(root);
+    let dir = if root.is_dir() { TempDir::with_prefix_in(format!("ltcgw-test-{}-", std::process::id()), root) } else { TempDir::with_prefix("ltcgw-test-") }
+        .expect("a temporary folder");
     let mut options = Options::throwaway(dir.path().join("postgres"));
     options.settings.push(("max_connections".into(), "400".into()));
     (Embedded::start(&options).expect("PostgreSQL starts"), dir)
 });
+
+/// Statics are never dropped, so what an earlier process left is removed by the next one.
+fn remove_leftovers(root: &Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("ltcgw-test-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path()); // another test process may be faster
+        }
+    }
+}
 
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);

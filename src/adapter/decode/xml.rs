@@ -179,7 +179,9 @@ fn describe(error: &quick_xml::Error) -> String {
     match error {
         quick_xml::Error::Syntax(quick_xml::errors::SyntaxError::InvalidBangMarkup) => "`<!` that begins neither a comment nor a CDATA section".into(),
         quick_xml::Error::Syntax(_) => "the document ends inside a tag, a comment or a CDATA section; it is truncated".into(),
-        error => cut(&error.to_string(), 200),
+        // quick-xml quotes what it found, which may be a value.
+        quick_xml::Error::IllFormed(_) => "an end tag that does not match its start tag, or a tag or comment that is not closed".into(),
+        _ => "is not well-formed XML".into(),
     }
 }
 
@@ -217,6 +219,9 @@ impl Walk<'_> {
     fn bound(&self, at: u64) -> Result<(), String> {
         if self.record_depth > 0 && at - self.record_start > RECORD_BYTES_MAX {
             return Err(format!("a record is longer than {RECORD_BYTES_MAX} bytes"));
+        }
+        if self.records > 0 && self.record_depth == 0 && at - self.record_start > RECORD_BYTES_MAX + HEAD_BYTES_MAX {
+            return Err(format!("more than {HEAD_BYTES_MAX} bytes without a record; only records are taken after the first"));
         }
         if self.records == 0 && at > HEAD_BYTES_MAX {
             return Err(format!("no record within the first {HEAD_BYTES_MAX} bytes"));
@@ -332,7 +337,7 @@ impl Walk<'_> {
         let begins = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
         let goes_on = |c: char| begins(c) || c.is_ascii_digit() || matches!(c, '-' | '.' | ':');
         if !name.starts_with(begins) || !name.chars().all(goes_on) {
-            return Err(format!("`{}` is not an element's name", cut(name, 60)));
+            return Err("a tag that does not begin with an element's name".into()); // what stands there may be a value
         }
         check_attributes(tag)
     }

@@ -76,7 +76,7 @@ pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
     let stated = integer(record.decimal(employer::EMPLOYER_RATE), employer::EMPLOYER_RATE)?;
     let mut line = EmployerLine {
         head,
-        headcount: record.integer(employer::HEADCOUNT).map(|count| small(count, employer::HEADCOUNT)).transpose()?,
+        headcount: record.integer(employer::HEADCOUNT).map(headcount).transpose()?,
         wages: record.money(employer::WAGES),
         employer_base: need(record.money(employer::EMPLOYER_BASE), employer::EMPLOYER_BASE)?,
         employee_base: record.money(employer::EMPLOYEE_BASE),
@@ -94,10 +94,35 @@ pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
         underpaid: false,
     };
     if !line.head.revoke {
+        signs(&line)?;
         line.underpaid = flags(&line, rate)?;
         apportion(&mut line.paid, rate)?;
     }
     Ok(line)
+}
+
+fn headcount(count: i64) -> Checked<i32> {
+    if count < 0 {
+        return Err(fault(employer::HEADCOUNT, "is negative; expected zero or more"));
+    }
+    small(count, employer::HEADCOUNT)
+}
+
+/// Amounts are negative only in refunds and adjustments.
+fn signs(line: &EmployerLine<'_>) -> Checked<()> {
+    let pays = matches!(line.head.payment_kind, "normal" | "back_payment");
+    let amounts = [
+        (employer::WAGES, line.wages, pays),
+        (employer::EMPLOYEE_BASE, line.employee_base, pays),
+        (employer::EMPLOYEE_PAID, Some(line.paid.employees), pays),
+        (employer::LATE_FEE, Some(line.paid.late_fee), pays),
+        (employer::INTEREST, Some(line.paid.interest), pays),
+        (employer::OTHER_INTEREST, Some(line.paid.other_interest), pays),
+    ];
+    match amounts.into_iter().find(|(_, amount, bound)| *bound && amount.is_some_and(|amount| amount < Fen::ZERO)) {
+        Some((field, _, _)) => Err(fault(field, "is negative; expected zero or more (refunds have a kind of their own)")),
+        None => Ok(()),
+    }
 }
 
 fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<bool> {

@@ -112,7 +112,14 @@ impl Sink {
 /// Reads the whole packet into the sink.
 pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &mut Sink) -> Result<Tally, Stop> {
     let mut record = reader.new_record();
-    let mut state = State { reading, facts: facts(reading.purpose), tally: Tally::default(), ranges: Ranges::new(reading.destinations), run: None };
+    let mut state = State {
+        reading,
+        facts: facts(reading.purpose),
+        tally: Tally::default(),
+        ranges: Ranges::new(reading.destinations),
+        run: None,
+        refused: std::collections::HashSet::new(),
+    };
     let mut position = 0_i32;
     while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
         position += 1;
@@ -156,6 +163,8 @@ struct State<'a> {
     tally: Tally,
     ranges: Ranges<'a>,
     run: Option<Run>,
+    /// Lines the comparison refused: a copy of one is no duplicate of anything posted.
+    refused: std::collections::HashSet<i32>,
 }
 
 /// Consecutive employee lines of one employer's payment.
@@ -201,10 +210,14 @@ impl<'a> State<'a> {
         let original = match self.verdict(line.head.record_index, line.head.revoke, line_field(LineTable::Employer))? {
             Verdict::Post(original) => original,
             Verdict::Duplicate => return self.duplicate(total).map(Ok),
-            Verdict::Refuse(fault) => return Ok(Err(fault)),
+            Verdict::Refuse(fault) => {
+                self.refused.insert(line.head.record_index);
+                return Ok(Err(fault));
+            }
         };
         if let Some(original) = &original {
             if let Err(fault) = takes_back(&mut line.paid, original) {
+                self.refused.insert(line.head.record_index);
                 return Ok(Err(fault));
             }
             line.head.district = original.district;
@@ -227,7 +240,10 @@ impl<'a> State<'a> {
             Verdict::Post(None) => {}
             Verdict::Post(Some(original)) => self.tally.revoked.push(revoked(line.head.record_index, original, Paid::default())),
             Verdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
-            Verdict::Refuse(fault) => return Ok(Err(fault)),
+            Verdict::Refuse(fault) => {
+                self.refused.insert(line.head.record_index);
+                return Ok(Err(fault));
+            }
         }
         sink.row(|buffer| employee_row(buffer, id, key, &line))?;
         self.tally.counts.received += 1;
@@ -291,6 +307,12 @@ impl<'a> State<'a> {
             _ => return Ok(Verdict::Post(None)),
         };
         match fact {
+            Fact::Repeats { earlier_index, same: true } if self.refused.contains(earlier_index) => {
+                refuse(format!("says the same as record {earlier_index}, which was refused"))
+            }
+            Fact::Stored { line, .. } if self.tally.revoked.iter().any(|gone| (gone.packet_id, gone.record_index) == *line) => {
+                refuse("this packet revokes the line of this detail number; a corrected line needs a new number".to_string())
+            }
             Fact::Revokes(original) => Ok(Verdict::Post(Some(original))),
             Fact::Repeats { same: true, .. } | Fact::Stored { same: true, revoked: false, .. } | Fact::RevokedAlready { .. } => Ok(Verdict::Duplicate),
             Fact::Repeats { earlier_index, .. } => {
