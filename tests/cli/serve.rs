@@ -28,8 +28,8 @@ async fn a_packet_outlives_the_gateway_and_its_repeat_gets_the_same_bytes() {
     let between = Embedded::start(&Options::durable(place.dir.path().join("data/postgres"))).unwrap();
     assert_eq!(
         place.value("SELECT count(*), count(*) FILTER (WHERE until > now()) FROM dispatcher_lease").await,
-        "3 0",
-        "the leases of both destinations and of the calendar are released"
+        "5 0",
+        "the leases of all four destinations and of the calendar are released"
     );
     between.stop();
 

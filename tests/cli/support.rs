@@ -39,6 +39,8 @@ pub fn project() -> &'static Path {
 pub struct Place {
     pub stage: Stage,
     pub dir: TempDir,
+    /// Civil affairs and the health commission, where simulated.
+    others: Vec<Simulated>,
 }
 
 /// What a command said and how it ended.
@@ -64,23 +66,27 @@ impl Place {
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("an open folder");
         let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
         std::fs::set_permissions(stage.config_dir.join("secrets/medical-core-sm2.key"), PermissionsExt::from_mode(0o600)).expect("a closed secret");
-        Place { stage, dir }
+        Place { stage, dir, others: Vec::new() }
     }
 
-    /// The shipped configuration with both counterparts simulated.
+    /// The shipped configuration with every counterpart simulated.
     pub fn with_partners(change: impl FnOnce(Scene) -> Scene) -> (Place, Simulated, Simulated) {
         ltcgw::link::install_provider();
         let mut partners = None;
-        let place = Place::with(|mut scene| {
+        let mut place = Place::with(|mut scene| {
             let server = scene.authority.server(&["localhost"]).expect("a certificate");
             let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
             let core = Simulated::core(&tls, Options::default()).expect("a medical core");
             let ltc = Simulated::ltc(&tls, Options::default()).expect("an LTC system");
             (scene.medical_core, scene.ltc_system) = (core.url().into(), ltc.url().into());
-            partners = Some((core, ltc));
+            let civil = Simulated::civil(&tls, Options::default()).expect("civil affairs");
+            let health = Simulated::health(&tls, Options::default()).expect("a health commission");
+            (scene.civil_affairs, scene.health_commission) = (civil.url().into(), health.url().into());
+            partners = Some((core, ltc, vec![civil, health]));
             change(scene)
         });
-        let (core, ltc) = partners.expect("made above");
+        let (core, ltc, others) = partners.expect("made above");
+        place.others = others;
         (place, core, ltc)
     }
 
