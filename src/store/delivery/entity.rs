@@ -68,6 +68,7 @@ fn quoted(text: &str) -> String {
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn queue_entities(client: &impl GenericClient, route: &Route, written: Written) -> Result<u64, Fault> {
+    // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end.
     let sql = format!(
         "WITH changed AS (
             SELECT c.sequence, c.kind, c.entity_id, c.version, c.kind || '/' || c.entity_id AS key, c.status, c.designated, {} AS concerns
@@ -78,14 +79,15 @@ pub async fn queue_entities(client: &impl GenericClient, route: &Route, written:
             RETURNING d.ordering_key, d.priority)
         INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, removal, lines, fen, priority)
         SELECT $4, $5, c.key, c.kind, c.entity_id, c.version, c.sequence, NOT c.concerns, 1, 0,
-            least((SELECT min(s.priority) FROM superseded s WHERE s.ordering_key = c.key), CASE
+            least(s.priority, CASE
                 WHEN NOT c.concerns OR (before.designated AND NOT c.designated) THEN 10
                 WHEN c.status IN ('ended', 'suspended', 'suspended_new_clients', 'settlement_suspended', 'left') AND c.status IS DISTINCT FROM before.status THEN 10
                 ELSE 20 END)
         FROM changed c
+        LEFT JOIN (SELECT ordering_key, min(priority) AS priority FROM superseded GROUP BY 1) s ON s.ordering_key = c.key
         LEFT JOIN LATERAL (
             SELECT b.status, b.designated FROM registry_change b
-            WHERE b.kind = c.kind AND b.entity_id = c.entity_id AND b.sequence < c.sequence ORDER BY b.sequence DESC LIMIT 1) before ON true
+            WHERE b.kind = c.kind AND b.entity_id = c.entity_id AND b.sequence < c.sequence ORDER BY b.sequence + 0 DESC LIMIT 1) before ON true
         WHERE c.concerns OR (
             SELECT NOT d.removal FROM delivery d
             WHERE d.ordering_key = c.key AND d.destination = $4 AND d.entity_kind IS NOT NULL AND (d.attempt_no > 0 OR d.state = 'leased')
