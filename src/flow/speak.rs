@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -130,7 +130,11 @@ impl Wire for LinkWire {
 struct LinkPace(Pacer);
 
 impl Pace for LinkPace {
-    fn turn(&self) -> BoxFuture<'_, ()> {
+    fn turn(&self) -> BoxFuture<'_, Instant> {
         self.0.pass().boxed()
+    }
+
+    fn answered(&self, turn: Instant) {
+        self.0.answered(turn);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
@@ -38,8 +38,10 @@ pub trait Wire: Send + Sync {
 
 /// Keeps the partner's limit.
 pub trait Pace: Send + Sync {
-    /// Waits for the next turn; the request must leave at once.
-    fn turn(&self) -> BoxFuture<'_, ()>;
+    /// Waits for the next turn and returns when it came; the request must leave at once.
+    fn turn(&self) -> BoxFuture<'_, Instant>;
+    /// The request whose turn came then has been answered.
+    fn answered(&self, turn: Instant);
 }
 
 /// Speaks one outbound message of a partner's adapter.

@@ -80,12 +80,13 @@ pub async fn exchange(
     let Some(attempts) = store::begin(&term.pool, &term.lease, &start, term.hold()).await? else {
         return Ok(Exchange::Lost);
     };
-    let Some(pass) = turn(term, begun_at).await.filter(|_| ticket.spend()) else {
+    let Some((pass, turn)) = turn(term, begun_at).await.filter(|_| ticket.spend()) else {
         return Ok(Exchange::Begun(attempts, Met::HeldBack, Duration::ZERO));
     };
     let left_at = Instant::now();
     let met = match carry(term, request).await {
         Ok(answer) => {
+            term.pacer.answered(turn);
             let verdict = match kind {
                 Kind::Send => speaker.judge(&answer, reference),
                 Kind::Inquire => speaker.judge_inquiry(&answer, reference),
@@ -134,15 +135,15 @@ fn count(term: &Term, kind: Kind, outcome: Outcome) {
 }
 
 /// Waits for the turn and looks at the gate once more; `None` when the request must not leave.
-async fn turn(term: &Term, begun_at: Instant) -> Option<Pass<'_>> {
-    tokio::select! {
+async fn turn(term: &Term, begun_at: Instant) -> Option<(Pass<'_>, Instant)> {
+    let turn = tokio::select! {
         biased;
         () = term.gate.until_shut() => return None,
-        () = term.pacer.turn() => {}
-    }
+        turn = term.pacer.turn() => turn,
+    };
     // The row must stay ours until the deadline has passed.
     let in_time = begun_at.elapsed() + term.destination.deadline < term.hold();
-    if in_time { term.gate.pass(Instant::now()).ok() } else { None }
+    if in_time { term.gate.pass(Instant::now()).ok().map(|pass| (pass, turn)) } else { None }
 }
 
 /// Sends; a wire that forgets its deadline is cut off, or its slot would be lost for good.

@@ -159,8 +159,12 @@ impl Wire for Paced {
 struct Turns(Pacer);
 
 impl Pace for Turns {
-    fn turn(&self) -> BoxFuture<'_, ()> {
+    fn turn(&self) -> BoxFuture<'_, Instant> {
         Box::pin(self.0.pass())
+    }
+
+    fn answered(&self, turn: Instant) {
+        self.0.answered(turn);
     }
 }
 
