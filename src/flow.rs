@@ -73,6 +73,7 @@ impl Gateway {
         }
         let group = collect::Group::new(&store);
         let pulls = Arc::new(pull::Pulls::new(&config, &registrar));
+        let alone = (store.pool().status().max_size / 2).clamp(1, collect::ALONE_MAX);
         let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
         let gateway = Gateway {
             config,
@@ -83,7 +84,7 @@ impl Gateway {
             registrar,
             pulls,
             group,
-            alone: Arc::new(tokio::sync::Semaphore::new(collect::ALONE_MAX)),
+            alone: Arc::new(tokio::sync::Semaphore::new(alone)),
             wake: Arc::new(|| {}),
         };
         Ok((gateway, reached))

@@ -30,6 +30,8 @@ pub mod verdicts; // duplicates, conflicts and revocations, found against what i
 /// Ids one block holds; `id_block` hands out blocks.
 const BLOCK: i64 = 1024;
 const CONNECTIONS: usize = 16;
+/// Fewer would wait for each other.
+const CONNECTIONS_MIN: usize = 4;
 /// Connections of the dispatchers alone: when receiving takes all others, leases are still renewed.
 const DISPATCH_CONNECTIONS: usize = 4;
 
@@ -122,7 +124,12 @@ impl Connection {
             config.password(password.trim_end());
         }
         let tls = database.ca.as_deref().map(trust).transpose()?;
-        Ok(Some(Connection { config, tls, size: database.connections_max.unwrap_or(CONNECTIONS) }))
+        let size = database.connections_max.unwrap_or(CONNECTIONS);
+        if size < CONNECTIONS_MIN {
+            let text = format!("[database] connections_max is {size}; expected at least {CONNECTIONS_MIN}: a packet under way may need two");
+            return Err(Fault::operator(Stage::Config, text));
+        }
+        Ok(Some(Connection { config, tls, size }))
     }
 
     fn pool(&self, size: usize) -> Result<Pool, Fault> {

@@ -37,9 +37,9 @@ use line::Rules;
 use read::{Purpose, Reading, Sink, Stop, Tally, read_packet};
 use receipt::Replier;
 
-/// How often a packet is tried when others interfere at the same instant.
-const TRIES: usize = 5;
-/// Packets read and posted on their own at once; half the database connections stay free for small ones.
+/// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
+const TRIES: usize = 6;
+/// Packets read and posted on their own at once, and never more than half the database connections.
 pub const ALONE_MAX: usize = 8;
 /// Chunks of rows between the reading thread and the database.
 const CHUNKS_AHEAD: usize = 4;
@@ -162,8 +162,7 @@ impl<'a> Packet<'a> {
 
     /// The exact way: repeats, replacements, revocations, large packets.
     async fn post_alone(&self) -> Result<Reply, Refused> {
-        // Waits without a connection: large packets never take them all.
-        let _turn = self.gateway.alone.acquire().await.map_err(|_| Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again")))?;
+        let mut turn = None;
         let mut compare = false;
         for _ in 0..TRIES {
             let stored =
@@ -174,6 +173,12 @@ impl<'a> Packet<'a> {
                 Some(_) => return Err(self.conflict()),
                 None => None,
             };
+            // Waits without a connection, so packets on their own never take them all; repeats need no turn.
+            if turn.is_none() {
+                turn =
+                    Some(self.gateway.alone.acquire().await.map_err(|_| Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again")))?);
+                continue;
+            }
             match self.post(replaces, compare).await {
                 Ok(reply) => {
                     (self.gateway.wake)();

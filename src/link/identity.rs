@@ -71,7 +71,7 @@ impl Known {
 fn same(name: &Name, wanted: &str) -> bool {
     match name {
         Name::Dns(found) => found.eq_ignore_ascii_case(wanted),
-        Name::Uri(found) => found == wanted,
+        Name::Uri(found) => wanted.contains(':') && found == wanted, // a DNS name has no colon: the kinds never mix
         Name::Ip(_) => false,
     }
 }
@@ -143,5 +143,13 @@ mod tests {
     fn an_address_identifies_nobody() {
         let known = identities(&[("a", None, Some("127.0.0.1"))]);
         assert!(known.partner(&facts("00", &[Name::Ip("127.0.0.1".into())])).is_err());
+    }
+
+    #[test]
+    fn a_uri_that_reads_like_a_dns_name_is_not_that_name() {
+        let wanted = "tax.nanning.example";
+        assert!(same(&Name::Dns("TAX.nanning.example".into()), wanted));
+        assert!(!same(&Name::Uri(wanted.into()), wanted));
+        assert!(same(&Name::Uri("urn:partner:tax".into()), "urn:partner:tax"));
     }
 }

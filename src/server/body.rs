@@ -48,5 +48,13 @@ fn refusal(error: SpoolError) -> Refusal {
         SpoolError::Gzip(_) => 400,
         SpoolError::File(_) => 503,
     };
-    Refusal { status, reason: error.to_string() }
+    let reason = match &error {
+        SpoolError::File(_) => {
+            // What is wrong with our disk is the operator's to know.
+            tracing::error!(%error, "a body could not be kept");
+            "the gateway cannot take the body now; send it again later".to_string()
+        }
+        other => other.to_string(),
+    };
+    Refusal { status, reason }
 }

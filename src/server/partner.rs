@@ -132,8 +132,9 @@ impl Call<'_> {
         let receive = &api.gateway.config.gateway.receive;
         let (entry, path) = (self.entry, self.request.path());
         let gzip = match self.request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-            None | Some(b"identity") => false,
-            Some(b"gzip" | b"x-gzip") => true,
+            None => false,
+            Some(coding) if coding.eq_ignore_ascii_case(b"identity") => false,
+            Some(coding) if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => true,
             Some(_) => return Err(refuse(entry, path, 415, "Content-Encoding is neither gzip nor identity")),
         };
         let bytes_max = self.inbound.body_bytes_max.unwrap_or(u64::MAX).min(receive.body_bytes_max);

@@ -241,3 +241,22 @@ async fn a_copy_of_a_refused_or_revoked_line_is_refused_and_not_called_a_duplica
     let (_, receipt) = gateway.send(Packet::employers("P3", [other(), other()])).await;
     assert_eq!(counts(&receipt), ["2", "0", "2", "0"], "{receipt}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_waits_for_a_revocation_under_way_and_then_gives_way_to_it() {
+    let gateway = Gateway::start().await;
+    gateway.send(Packet::employers("P1", [Line::employer("1"), Line::employer("2")])).await;
+    let (revoker, connection) = gateway.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    // What a packet that revokes line 1 has done before it commits.
+    let revoking = "BEGIN; UPDATE employer_line SET revoked_by = packet_id WHERE detail_no = '1'";
+    revoker.batch_execute(revoking).await.expect("the line is free");
+    let replacement = Packet::employers("P1", [Line::employer("3")]).replacing();
+    let (answer, ()) = tokio::join!(gateway.send(replacement), async {
+        gateway.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'", "t").await;
+        revoker.batch_execute("COMMIT").await.expect("committed");
+    });
+    assert_eq!(answer.0, 409, "{}", answer.1);
+    assert_eq!(gateway.value("SELECT count(*) FROM employer_line WHERE superseded").await, "0");
+    assert_eq!(gateway.value("SELECT count(*) FROM entry").await, "1");
+}

@@ -99,7 +99,7 @@ async fn a_gzip_body_is_the_same_packet_and_a_bomb_is_refused() {
     let gateway = Gateway::with(|scene| scene.edit("# decompressed_bytes_max = 4294967296", "decompressed_bytes_max = 1000000")).await;
     let client = gateway.stage.client("nanning-tax").expect("a client");
     let post = async |body: Vec<u8>| {
-        let request = client.post(gateway.url("/tax/v1/packets")).header("content-encoding", "gzip").body(body);
+        let request = client.post(gateway.url("/tax/v1/packets")).header("content-encoding", "GZIP").body(body);
         receipt(request.send().await.expect("an answer")).await
     };
     let plain = gateway.send(packet()).await;

@@ -119,6 +119,20 @@ impl Gateway {
         });
         values.collect::<Vec<_>>().join("; ")
     }
+
+    /// Waits until a query has this value.
+    pub async fn until(&self, sql: &str, expected: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            look.tick().await;
+            let value = self.value(sql).await;
+            if value == expected {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{sql}: still {value}, expected {expected}");
+        }
+    }
 }
 
 /// Status and body of an answer, decoded by its declared charset.
@@ -172,16 +186,7 @@ impl Counterparts {
 
     /// Waits until a query has this value.
     pub async fn until(&self, sql: &str, expected: &str) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-        let mut look = tokio::time::interval(Duration::from_millis(20));
-        loop {
-            look.tick().await;
-            let value = self.gateway.value(sql).await;
-            if value == expected {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{sql}: still {value}, expected {expected}");
-        }
+        self.gateway.until(sql, expected).await;
     }
 
     /// Deliveries to a partner as `state outcome attempts`.

@@ -11,54 +11,10 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 
 use crate::error::did_you_mean;
-use crate::model::registry::Kind;
+use crate::model::registry::{Kind, PRIVATE};
 
-/// Fields of an institution that can be told, beside id, version, revision, removal and its reason.
-const INSTITUTION: &[&str] = &[
-    "uscc",
-    "name",
-    "division",
-    "address",
-    "kind",
-    "modes",
-    "level",
-    "stars",
-    "licence",
-    "beds",
-    "care_beds",
-    "agreement",
-    "statuses",
-    "medical_insurance_designated",
-    "registered_on",
-    "status",
-    "designated",
-    "effective_on",
-    "personal.legal_representative",
-    "personal.contact",
-    "personal.phone",
-];
-/// Fields of a caregiver that can be told.
-const CAREGIVER: &[&str] = &[
-    "sex",
-    "kind",
-    "institution_id",
-    "job",
-    "qualifications",
-    "health_statement_on",
-    "contract",
-    "training",
-    "statuses",
-    "registered_on",
-    "status",
-    "effective_on",
-    "personal.name",
-    "personal.certificate_type",
-    "personal.certificate_number",
-    "personal.birth_on",
-    "personal.phone",
-    "personal.recipients",
-    "personal.qualification_numbers",
-];
+/// Can be told beside the fields of the record itself: the day of which `status` and `designated` speak.
+const EFFECTIVE_ON: &str = "effective_on";
 /// What `only` can ask of, with the words it can ask for.
 type Asked = (&'static str, &'static [&'static str]);
 const INSTITUTION_KINDS: &[&str] = &["medical", "elderly_care", "home_care", "assessment"];
@@ -87,6 +43,11 @@ pub struct Written {
     pub fields: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
+/// Every field that can be told, beside id, version, revision, removal and its reason.
+fn known(kind: Kind) -> Vec<&'static str> {
+    kind.fields().iter().copied().chain([EFFECTIVE_ON]).collect()
+}
+
 impl Disclosure {
     /// Checks the keys; `None` where the message is about no entries. Adds `(offset, text)` per problem.
     pub fn compile(written: Written, problems: &mut Vec<(usize, String)>) -> Option<Disclosure> {
@@ -108,10 +69,11 @@ impl Disclosure {
             problems.push((at, format!("entities is `{}`; expected {}{near}", entities.get_ref(), words.join(" or "))));
             return None;
         };
-        let (known, asked) = match kind {
-            Kind::Institution => (INSTITUTION, OF_INSTITUTION),
-            Kind::Caregiver => (CAREGIVER, OF_CAREGIVER),
+        let asked = match kind {
+            Kind::Institution => OF_INSTITUTION,
+            Kind::Caregiver => OF_CAREGIVER,
         };
+        let known = known(kind);
         let purpose = written.purpose.as_ref().map_or("", |purpose| purpose.get_ref().trim()).to_owned();
         if purpose.chars().count() < 10 {
             let at = written.purpose.map_or(at, |purpose| purpose.span().start);
@@ -136,8 +98,8 @@ impl Disclosure {
             }
             fields.push(name);
         }
-        let personal = fields.iter().filter_map(|field| field.strip_prefix("personal.").map(str::to_owned)).collect();
-        fields.retain(|field| !field.starts_with("personal."));
+        let personal = fields.iter().filter_map(|field| field.strip_prefix(PRIVATE).map(str::to_owned)).collect();
+        fields.retain(|field| !field.starts_with(PRIVATE));
         Some(Disclosure { kind, purpose, only, fields, personal })
     }
 
@@ -148,7 +110,7 @@ impl Disclosure {
 
     /// All fields that are told, as they are named in the manifest.
     pub fn fields(&self) -> impl Iterator<Item = String> {
-        self.fields.iter().cloned().chain(self.personal.iter().map(|field| format!("personal.{field}")))
+        self.fields.iter().cloned().chain(self.personal.iter().map(|field| format!("{PRIVATE}{field}")))
     }
 
     /// What a template is given of an entry: id, version, revision, whether it is removed and why,

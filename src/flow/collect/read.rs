@@ -3,6 +3,8 @@
 //! Runs on its own thread for large packets, in place for small ones, in constant memory. Does no
 //! I/O but reading the body and filling its sink; the database is not known here.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -118,7 +120,8 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &
         tally: Tally::default(),
         ranges: Ranges::new(reading.destinations),
         run: None,
-        refused: std::collections::HashSet::new(),
+        refused: HashSet::new(),
+        taken_back: HashSet::new(),
     };
     let mut position = 0_i32;
     while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
@@ -164,7 +167,9 @@ struct State<'a> {
     ranges: Ranges<'a>,
     run: Option<Run>,
     /// Lines the comparison refused: a copy of one is no duplicate of anything posted.
-    refused: std::collections::HashSet<i32>,
+    refused: HashSet<i32>,
+    /// Stored lines this packet has taken back so far.
+    taken_back: HashSet<(i64, i32)>,
 }
 
 /// Consecutive employee lines of one employer's payment.
@@ -223,7 +228,7 @@ impl<'a> State<'a> {
             line.head.district = original.district;
             line.head.contribution_month = original.contribution_month;
             line.rate_id = &original.rate_id;
-            self.tally.revoked.push(revoked(line.head.record_index, original, line.paid));
+            self.take_back(line.head.record_index, original, line.paid);
         }
         sink.row(|buffer| employer_row(buffer, id, key, &line))?;
         self.post(&line)?;
@@ -238,7 +243,7 @@ impl<'a> State<'a> {
         }
         match self.verdict(line.head.record_index, line.head.revoke, line_field(LineTable::Employee))? {
             Verdict::Post(None) => {}
-            Verdict::Post(Some(original)) => self.tally.revoked.push(revoked(line.head.record_index, original, Paid::default())),
+            Verdict::Post(Some(original)) => self.take_back(line.head.record_index, original, Paid::default()),
             Verdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
             Verdict::Refuse(fault) => {
                 self.refused.insert(line.head.record_index);
@@ -250,6 +255,11 @@ impl<'a> State<'a> {
         self.tally.counts.posted += 1;
         self.extend_run(&line)?;
         Ok(Ok(()))
+    }
+
+    fn take_back(&mut self, record: i32, original: &Original, paid: Paid) {
+        self.taken_back.insert((original.packet_id, original.record_index));
+        self.tally.revoked.push(Revoked { record, packet_id: original.packet_id, record_index: original.record_index, paid });
     }
 
     fn post(&mut self, line: &EmployerLine<'_>) -> Result<(), Stop> {
@@ -310,7 +320,7 @@ impl<'a> State<'a> {
             Fact::Repeats { earlier_index, same: true } if self.refused.contains(earlier_index) => {
                 refuse(format!("says the same as record {earlier_index}, which was refused"))
             }
-            Fact::Stored { line, .. } if self.tally.revoked.iter().any(|gone| (gone.packet_id, gone.record_index) == *line) => {
+            Fact::Stored { line, .. } if self.taken_back.contains(line) => {
                 refuse("this packet revokes the line of this detail number; a corrected line needs a new number".to_string())
             }
             Fact::Revokes(original) => Ok(Verdict::Post(Some(original))),
@@ -392,10 +402,6 @@ fn takes_back(paid: &mut Paid, original: &Original) -> Result<(), LineFault> {
     }
     *paid = undone;
     Ok(())
-}
-
-fn revoked(record: i32, original: &Original, paid: Paid) -> Revoked {
-    Revoked { record, packet_id: original.packet_id, record_index: original.record_index, paid }
 }
 
 fn line_field(table: LineTable) -> FieldId {
