@@ -18,22 +18,30 @@ use crate::error::Fault;
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn claim(pool: &Pool, lease: &Lease, limit: usize, hold: Duration) -> Result<Vec<Delivery>, Fault> {
-    let sql = format!(
+    take(pool, lease, &claiming(), limit, hold).await
+}
+
+/// The statement of [`claim`].
+///
+/// The look for an earlier row of the same key is a scalar subquery on purpose: PostgreSQL would make
+/// a join of `NOT EXISTS`, and where the table was empty when last analysed, join every row with all
+/// open ones of the destination.
+pub(super) fn claiming() -> String {
+    format!(
         "WITH next AS (
             SELECT w.delivery_id FROM delivery w
             WHERE w.destination = $1 AND w.state = 'ready' AND w.due_at <= now()
               AND EXISTS (SELECT 1 FROM dispatcher_lease l WHERE l.destination = $1 AND l.token = $2 AND l.until > now() AND l.paused_until <= now())
-              AND NOT EXISTS (
+              AND (w.ordering_key IS NULL OR (
                 SELECT 1 FROM delivery e
                 WHERE e.destination = w.destination AND e.ordering_key = w.ordering_key
                   AND (e.reversal, e.delivery_id) < (w.reversal, w.delivery_id)
-                  AND e.state IN ('ready', 'leased', 'in_doubt', 'dead') AND (e.state <> 'dead' OR w.entity_kind IS NULL))
+                  AND e.state IN ('ready', 'leased', 'in_doubt', 'dead') AND (e.state <> 'dead' OR w.entity_kind IS NULL) LIMIT 1) IS NULL)
             ORDER BY w.priority, w.delivery_id LIMIT $3 FOR UPDATE SKIP LOCKED)
          UPDATE delivery d SET state = 'leased', attempts = d.attempts + 1, lease_token = $2,
                 leased_until = now() + $4 * interval '1 millisecond'
          FROM next WHERE d.delivery_id = next.delivery_id RETURNING {COLUMNS}"
-    );
-    take(pool, lease, &sql, limit, hold).await
+    )
 }
 
 /// Claims up to `limit` in-doubt rows whose time to ask has come, for `hold`; they stay `in_doubt`.

@@ -48,6 +48,27 @@ async fn one_holder_at_a_time_and_the_token_rises_with_each() {
     assert_eq!(claimed(&db, &first, 5).await, [] as [i64; 0], "the earlier holder claims nothing");
 }
 
+/// Buffers a statement of claiming touches, without statistics of the table.
+async fn buffers_touched(db: &Database, lease: &Lease) -> i64 {
+    let client = db.pool.get().await.unwrap();
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", claim::claiming());
+    let row = client.query_one(&sql, &[&lease.destination, &lease.token, &8_i64, &60_000_f64]).await.unwrap();
+    let plan = &row.get::<_, serde_json::Value>(0)[0]["Plan"];
+    plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn claiming_costs_as_much_with_a_long_queue_as_with_a_short_one() {
+    let (short, long) = (Database::new().await, Database::new().await);
+    let mut touched = Vec::new();
+    for (db, rows) in [(&short, 50), (&long, 5_000)] {
+        let keyed: Vec<NewDelivery> = (0..rows).map(|n| delivery("core", n, Some(&format!("1/{n}")))).collect();
+        queue(&**db.pool.get().await.unwrap(), &keyed).await.unwrap();
+        touched.push(buffers_touched(db, &lease(db).await).await);
+    }
+    assert!(touched[1] < touched[0] * 3, "buffers touched with 50 and with 5,000 rows queued: {touched:?}");
+}
+
 #[tokio::test]
 async fn a_pause_outlives_the_holder_and_is_never_shortened() {
     let db = Database::new().await;
