@@ -89,6 +89,25 @@ impl Stand {
         self.psql(&EMPTY.split_inclusive(';').map(str::trim).filter(|sql| !sql.is_empty()).collect::<Vec<_>>()).map(drop)
     }
 
+    /// Processor seconds PostgreSQL's processes have used; those that have ended count as well.
+    pub fn postgres_seconds(&self) -> Done<f64> {
+        let pid = std::fs::read_to_string(self.dir.path().join("postgres/cluster/postmaster.pid"))?;
+        let postmaster = pid.lines().next().ok_or("postmaster.pid is empty")?.to_string();
+        let mut ticks = 0.0;
+        for process in std::fs::read_dir("/proc")?.flatten() {
+            let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+            let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+            let own = process.file_name().to_string_lossy() == postmaster;
+            if own || fields.get(1) == Some(&postmaster.as_str()) {
+                // utime and stime; of the postmaster also those of children that have ended.
+                for field in &fields[11..if own { 15 } else { 13 }] {
+                    ticks += field.parse::<f64>()?;
+                }
+            }
+        }
+        Ok(ticks / 100.0)
+    }
+
     /// Runs statements in psql; what it prints.
     pub fn psql(&self, statements: &[&str]) -> Done<String> {
         self.psql_in(DATABASE, statements)

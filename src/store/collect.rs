@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use super::Store;
 use super::copy::{Copy, CopyError, Rows};
 use super::lines::LineTable;
-use super::table::{Column, Table, columns_of, insert_statement};
+use super::table::{RowArray, Table, insert_statement};
 use crate::error::{Fault, Stage};
 
 const PACKET: Table = Table {
@@ -226,19 +226,19 @@ impl PacketRows {
 }
 
 /// One statement for all rows with its parameters; `None` when they are too many for that.
-fn at_once(parts: &[(Rows, &'static Table); PARTS]) -> Option<(&'static str, Vec<Column>)> {
+fn at_once<'a>(parts: &'a [(Rows, &'static Table); PARTS]) -> Option<(&'static str, Vec<RowArray<'a>>)> {
     static STATEMENTS: [OnceLock<String>; 1 << PARTS] = [const { OnceLock::new() }; 1 << PARTS];
     if parts.iter().map(|(rows, _)| rows.bytes()).sum::<u64>() > FEW_BYTES {
         return None;
     }
     let mut present = 0;
-    let mut columns = Vec::new();
-    for (at, (rows, table)) in parts.iter().enumerate().filter(|(_, (rows, _))| !rows.is_empty()) {
+    let mut arrays = Vec::new();
+    for (at, (rows, _)) in parts.iter().enumerate().filter(|(_, (rows, _))| !rows.is_empty()) {
         present |= 1 << at;
-        columns.append(&mut columns_of(rows.few()?, table.width())?);
+        arrays.push(RowArray(rows.few()?));
     }
     let tables = parts.iter().filter(|(rows, _)| !rows.is_empty()).map(|(_, table)| *table);
-    Some((STATEMENTS[present].get_or_init(|| insert_statement(tables)), columns))
+    Some((STATEMENTS[present].get_or_init(|| insert_statement(tables)), arrays))
 }
 
 /// The key that keeps a reversal behind what it reverses.
@@ -342,10 +342,10 @@ impl Store {
     /// Writes packets in one transaction: a few rows by one statement, many by COPY.
     pub async fn write_packets(&self, rows: PacketRows) -> Result<(), PostError> {
         let parts = rows.parts();
-        if let Some((sql, columns)) = at_once(&parts) {
+        if let Some((sql, arrays)) = at_once(&parts) {
             let client = self.client().await.map_err(PostError::Failed)?;
             let statement = client.prepare_cached(sql).await?;
-            client.execute_raw(&statement, &columns).await?;
+            client.execute_raw(&statement, &arrays).await?;
             return Ok(());
         }
         let posting = Posting::begin(self).await?;

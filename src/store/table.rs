@@ -1,8 +1,9 @@
 //! A table as it is written to: its columns with their types, and the statements made of them.
 //!
-//! Many rows go through COPY, which costs several round trips a table. A few go as one array per
-//! column, the rows of several tables in a single statement: one round trip, and all or nothing by
-//! itself. Knows no rows and decides nothing.
+//! Many rows go through COPY, which costs several round trips a table. A few go as one array of
+//! rows a table, those of several tables in a single statement: one round trip, and all or nothing by
+//! itself. (An array per column would do as well, but PostgreSQL then keeps a tuple store for each
+//! of 70 columns.) Knows no rows and decides nothing.
 
 use std::error::Error;
 
@@ -23,11 +24,6 @@ impl Table {
         all.map(|column| column.split_once(' ').unwrap_or((column, "text")))
     }
 
-    /// How many columns a row has.
-    pub fn width(&self) -> usize {
-        self.columns().count()
-    }
-
     fn names(&self) -> String {
         self.columns().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
     }
@@ -37,70 +33,61 @@ impl Table {
         format!("COPY {into} ({}) FROM STDIN (FORMAT binary)", self.names())
     }
 
-    /// INSERT of rows given as one array per column, the first of them in parameter `$first`.
-    fn insert(&self, first: usize) -> String {
-        let arrays = self.columns().enumerate().map(|(at, (_, kind))| format!("${}::{kind}[]", first + at)).collect::<Vec<_>>().join(", ");
-        format!("INSERT INTO {} ({}) SELECT * FROM unnest({arrays})", self.name, self.names())
+    /// INSERT of rows given as an array in parameter `$at`, of the type `<table>_row` (schemas/postgres/0005_row_types.sql).
+    fn insert(&self, at: usize) -> String {
+        format!("INSERT INTO {0} ({1}) SELECT * FROM unnest(${at}::{0}_row[])", self.name, self.names())
     }
 }
 
-/// One statement that inserts into all these tables; its parameters are their columns in order.
+/// One statement that inserts into all these tables; its parameters are their rows, in order.
 pub fn insert_statement<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
-    let mut first = 1;
-    let mut parts = Vec::new();
-    for table in tables {
-        parts.push(format!("{}_rows AS ({})", table.name, table.insert(first)));
-        first += table.width();
-    }
-    format!("WITH {} SELECT", parts.join(", "))
+    let parts = tables.into_iter().enumerate().map(|(at, table)| format!("{}_rows AS ({})", table.name, table.insert(at + 1)));
+    format!("WITH {} SELECT", parts.collect::<Vec<_>>().join(", "))
 }
 
-/// The values of one column, laid out as the elements of a binary array.
-#[derive(Debug, Default)]
-pub struct Column {
-    count: i32,
-    nulls: bool,
-    elements: Vec<u8>,
-}
+/// Rows in COPY's binary form, without header and trailer, to be sent as an array of a composite type.
+#[derive(Debug)]
+pub struct RowArray<'a>(pub &'a [u8]);
 
-/// Turns rows in COPY's binary form into columns; `None` when they are not of that width.
-pub fn columns_of(mut rows: &[u8], width: usize) -> Option<Vec<Column>> {
-    let mut columns: Vec<Column> = Vec::with_capacity(width);
-    columns.resize_with(width, Column::default);
-    while let Some((fields, rest)) = rows.split_first_chunk() {
-        rows = rest;
-        if usize::try_from(i16::from_be_bytes(*fields)) != Ok(width) {
-            return None;
-        }
-        for column in &mut columns {
-            let (length, _) = rows.split_first_chunk()?;
-            // A null has the length -1 and no bytes, in a row as in an array.
-            let bytes = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
-            column.nulls |= i32::from_be_bytes(*length) < 0;
-            column.count += 1;
-            let (element, rest) = rows.split_at_checked(4 + bytes)?;
-            column.elements.extend_from_slice(element);
-            rows = rest;
-        }
-    }
-    rows.is_empty().then_some(columns)
-}
-
-impl ToSql for Column {
-    /// PostgreSQL's binary form of a one-dimensional array (`array_recv`).
+impl ToSql for RowArray<'_> {
+    /// PostgreSQL's binary form of a one-dimensional array (`array_recv`) of rows (`record_recv`).
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let Kind::Array(element) = kind.kind() else { return Err(format!("{kind} is not an array").into()) };
+        let Kind::Composite(columns) = element.kind() else { return Err(format!("{element} is not a row type").into()) };
         out.put_i32(1);
-        out.put_i32(self.nulls.into());
+        out.put_i32(0);
         out.put_u32(element.oid());
-        out.put_i32(self.count);
+        let count_at = out.len();
+        out.put_i32(0);
         out.put_i32(1);
-        out.put_slice(&self.elements);
+        let (mut rows, mut count) = (self.0, 0_i32);
+        while let Some((fields, rest)) = rows.split_first_chunk() {
+            if usize::try_from(i16::from_be_bytes(*fields)) != Ok(columns.len()) {
+                return Err(format!("a row of {} columns for {element}", i16::from_be_bytes(*fields)).into());
+            }
+            let row_at = out.len();
+            out.put_i32(0);
+            out.put_i32(i32::from(i16::from_be_bytes(*fields)));
+            rows = rest;
+            for column in columns {
+                let length = rows.first_chunk().ok_or("a row cut short")?;
+                // A null has the length -1 and no bytes, here and there.
+                let bytes = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+                let (value, rest) = rows.split_at_checked(4 + bytes).ok_or("a row cut short")?;
+                out.put_u32(column.type_().oid());
+                out.put_slice(value);
+                rows = rest;
+            }
+            let row_bytes = i32::try_from(out.len() - row_at - 4)?;
+            out[row_at..row_at + 4].copy_from_slice(&row_bytes.to_be_bytes());
+            count += 1;
+        }
+        out[count_at..count_at + 4].copy_from_slice(&count.to_be_bytes());
         Ok(IsNull::No)
     }
 
     fn accepts(kind: &Type) -> bool {
-        matches!(kind.kind(), Kind::Array(_))
+        matches!(kind.kind(), Kind::Array(element) if matches!(element.kind(), Kind::Composite(_)))
     }
 
     to_sql_checked!();
@@ -108,25 +95,32 @@ impl ToSql for Column {
 
 #[cfg(test)]
 mod tests {
+    use tokio_postgres::types::Field;
+
     use super::*;
     use crate::store::copy::RowWriter;
 
     const TRIAL: Table = Table { name: "trial", columns: &["a int, b text", "c timestamptz"] };
 
+    fn row_type() -> Type {
+        let columns = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::TEXT)];
+        let row = Type::new("trial_row".into(), 70_000, Kind::Composite(columns), "public".into());
+        Type::new("_trial_row".into(), 70_001, Kind::Array(row), "public".into())
+    }
+
     #[test]
     fn statements_name_every_column_in_order() {
-        assert_eq!(TRIAL.width(), 3);
         assert_eq!(TRIAL.copy_statement("other"), "COPY other (a, b, c) FROM STDIN (FORMAT binary)");
         let other = Table { name: "other", columns: &["d bytea"] };
         assert_eq!(
             insert_statement([&TRIAL, &other]),
-            "WITH trial_rows AS (INSERT INTO trial (a, b, c) SELECT * FROM unnest($1::int[], $2::text[], $3::timestamptz[])), \
-             other_rows AS (INSERT INTO other (d) SELECT * FROM unnest($4::bytea[])) SELECT"
+            "WITH trial_rows AS (INSERT INTO trial (a, b, c) SELECT * FROM unnest($1::trial_row[])), \
+             other_rows AS (INSERT INTO other (d) SELECT * FROM unnest($2::other_row[])) SELECT"
         );
     }
 
     #[test]
-    fn rows_become_columns_with_their_nulls() {
+    fn rows_become_an_array_with_their_nulls() {
         let mut rows = Vec::new();
         for (number, text) in [(7, Some("x")), (8, None)] {
             let mut row = RowWriter(&mut rows);
@@ -134,10 +128,16 @@ mod tests {
             row.int(number);
             row.text_or_null(text);
         }
-        let columns = columns_of(&rows, 2).expect("rows of two columns");
-        assert_eq!(columns[0].elements, [0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 4, 0, 0, 0, 8]);
-        assert_eq!(columns[1].elements, [0, 0, 0, 1, b'x', 0xff, 0xff, 0xff, 0xff]);
-        assert_eq!((columns[0].count, columns[0].nulls, columns[1].nulls), (2, false, true));
+        let mut sent = BytesMut::new();
+        RowArray(&rows).to_sql(&row_type(), &mut sent).expect("rows of two columns");
+        let int = [0, 0, 0, 23, 0, 0, 0, 4];
+        let text = [0, 0, 0, 25];
+        let expected = [
+            &[0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 17, 112, 0, 0, 0, 2, 0, 0, 0, 1][..],
+            &[&[0, 0, 0, 25, 0, 0, 0, 2], &int[..], &[0, 0, 0, 7], &text, &[0, 0, 0, 1, b'x']].concat(),
+            &[&[0, 0, 0, 24, 0, 0, 0, 2], &int[..], &[0, 0, 0, 8], &text, &[0xff, 0xff, 0xff, 0xff]].concat(),
+        ];
+        assert_eq!(sent.to_vec(), expected.concat());
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         let mut row = RowWriter(&mut rows);
         row.row(1);
         row.int(1);
-        assert!(columns_of(&rows, 2).is_none());
-        assert!(columns_of(&rows[..rows.len() - 1], 1).is_none());
+        assert!(RowArray(&rows).to_sql(&row_type(), &mut BytesMut::new()).is_err());
+        assert!(RowArray(&rows[..rows.len() - 1]).to_sql(&row_type(), &mut BytesMut::new()).is_err());
     }
 }

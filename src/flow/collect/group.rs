@@ -18,9 +18,9 @@ use crate::store::collect::PacketRows;
 
 /// Packets one transaction takes at most.
 const MEMBERS_MAX: usize = 64;
-/// Transactions under way at once. PostgreSQL lets those that wait for the disk share one flush, so
-/// several small groups are as cheap for the disk as a large one; more would only cost processor.
-const COMMITTERS_MAX: usize = 8;
+/// Transactions under way at once: one waits for the disk while the other's rows are written. With
+/// more the groups get smaller, and a statement costs PostgreSQL as much as three packets in it.
+const COMMITTERS_MAX: usize = 2;
 
 /// The packets waiting to be written.
 #[derive(Clone)]
