@@ -10,6 +10,15 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Fault, Finding};
 
+/// As the standard ones, but a reader that has seen enough (`| head`) does not stop what is being done.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::cli::say(format_args!($($text)*)) };
+}
+macro_rules! println {
+    () => { $crate::cli::say("\n") };
+    ($($text:tt)*) => { $crate::cli::say(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 mod adapter; // ltcgw adapter check|test|new|list
 mod backfill; // ltcgw backfill
 mod dead; // ltcgw dead list|show|retry
@@ -113,6 +122,16 @@ pub fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints to standard output; that nobody reads any more is no failure.
+fn say(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => eprintln!("ltcgw: standard output cannot be written: {error}"),
+        _ => {}
     }
 }
 

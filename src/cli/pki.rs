@@ -15,7 +15,7 @@ const SM2_KEY: &str = "sm2_key";
 pub enum Command {
     /// Make a CA, a server certificate, one client certificate for each partner of the configuration, and the SM2 keys it names.
     Init {
-        /// Folder to write to; nothing in it is overwritten.
+        /// Folder to write to; what is there is kept, and an authority in it issues what is missing.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Folder with gateway.toml and partners.toml.
@@ -31,8 +31,12 @@ pub(super) fn run(command: &Command) -> Done {
     let Command::Init { out, config, names } = command;
     let config = Config::load(config)?;
     let plan = Plan::of(&config.partners, names);
-    for path in pki::init(out, &plan)? {
+    let made = pki::init(out, &plan)?;
+    for path in &made.written {
         println!("{}", path.display());
+    }
+    for path in &made.kept {
+        println!("{} (kept as it was)", path.display());
     }
     for path in config.partners.iter().filter_map(|partner| partner.secrets.get(SM2_KEY)).filter(|path| !path.exists()) {
         pki::write_secret(path, &sm2_sorted_fields::generate_pem())?;

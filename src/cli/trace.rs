@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::table::{Table, yuan};
 use super::{Done, Failure, dead};
 use crate::error::{Fault, Stage};
-use crate::flow::trace::{Traced, trace};
+use crate::flow::trace::{Traced, refusals, trace};
 use crate::ledger::percent;
-use crate::store::trace::TracedLine;
+use crate::store::trace::{TracedLine, TracedRefusal};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -20,7 +20,11 @@ pub struct Options {
 pub(super) async fn run(options: &Options) -> Done {
     let store = dead::store(&options.config).await?;
     let traced = trace(&store, &options.number).await?;
-    if traced.is_empty() {
+    let refused = refusals(&store, &options.number).await?;
+    for one in &refused {
+        print!("{}", refusal(&options.number, one));
+    }
+    if traced.is_empty() && refused.is_empty() {
         let text = format!("nothing is stored under {}; it was never received, or refused (see the sender's receipt)", options.number);
         return Err(Failure::Fault(Fault::partner(Stage::Store, text)));
     }
@@ -30,10 +34,23 @@ pub(super) async fn run(options: &Options) -> Done {
     Ok(())
 }
 
+/// A packet that was refused whole, as text.
+pub fn refusal(packet_no: &str, one: &TracedRefusal) -> String {
+    let received = in_china(one.received_at);
+    format!(
+        "\npacket {packet_no} from {}, received {received} +08:00, refused whole with status {} · digest {}…\n  {}\n  nothing of it was kept; its number is free\n",
+        one.sender, one.status, one.digest, one.reason
+    )
+}
+
+fn in_china(at: jiff::Timestamp) -> impl std::fmt::Display {
+    at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Everything about one packet, as text.
 pub fn page(one: &Traced) -> String {
     let packet = &one.packet;
-    let received = packet.received_at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S");
+    let received = in_china(packet.received_at);
     let mut text = format!("\npacket {} from {} ({}), received {received} +08:00\n", packet.packet_no, packet.sender, packet.message);
     text += &format!(
         "  {} lines: {} posted, {} refused, {} duplicate · {} yuan · digest {}… · adapter {}\n",

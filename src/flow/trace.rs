@@ -5,7 +5,7 @@
 use crate::error::Fault;
 use crate::store::Store;
 use crate::store::delivery::{self, Delivery};
-use crate::store::trace::{TracedLine, TracedPacket, TracedPosting, TracedRun};
+use crate::store::trace::{TracedLine, TracedPacket, TracedPosting, TracedRefusal, TracedRun};
 
 /// All that is known of one packet, with the lines asked for.
 #[derive(Debug)]
@@ -52,6 +52,11 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
         }
     }
     Ok(traced)
+}
+
+/// Packets of that number that were refused whole.
+pub async fn refusals(store: &Store, number: &str) -> Result<Vec<TracedRefusal>, Fault> {
+    store.trace_refusals(number).await
 }
 
 async fn of_line(store: &Store, line: TracedLine) -> Result<Option<Traced>, Fault> {

@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber,
 };
+
+use sha2::{Digest, Sha256};
 
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
+use crate::link::certificate::{Facts, certificate_facts};
 use crate::store::sealed::Keys;
 
 /// One day.
@@ -25,7 +28,8 @@ const BACKDATED: Duration = Duration::from_secs(3_600);
 
 /// A certificate authority with its key.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
 }
 
 /// A certificate and its key.
@@ -68,21 +72,41 @@ impl Validity {
 impl Authority {
     /// A new authority, valid for ten years.
     pub fn new(name: &str) -> Result<Authority, Fault> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let mut params = authority_params(name);
         let validity = Validity::days(3_650);
         params.not_before = validity.from.into();
         params.not_after = validity.until.into();
         let key = KeyPair::generate().map_err(failed)?;
-        Ok(Authority { issuer: CertifiedIssuer::self_signed(params, key).map_err(failed)? })
+        let certificate_pem = params.self_signed(&key).map_err(failed)?.pem();
+        Ok(Authority { issuer: Issuer::new(params, key), certificate_pem })
+    }
+
+    /// The authority that [`Authority::write_to`] wrote into `dir` before.
+    ///
+    /// # Errors
+    /// A file cannot be read, or they are not what this program makes: a name of more than a common
+    /// name, or a key of another certificate.
+    pub fn open(dir: &Path) -> Result<Authority, Fault> {
+        let (certificate, key) = (dir.join("ca.pem"), dir.join("ca.key"));
+        let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| unusable(path, &format!("cannot be read: {error}")));
+        let facts = certificate_facts(&certificate)?;
+        let (certificate_pem, pair) = (read(&certificate)?, KeyPair::from_pem(&read(&key)?).map_err(|_| unusable(&key, "is no private key in PEM"))?);
+        if hex(&Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&pair))) != facts.spki_sha256 {
+            return Err(unusable(&key, &format!("is not the key of {}", certificate.display())));
+        }
+        let name = facts.subject.strip_prefix("CN=").unwrap_or_default();
+        let authority = Authority { issuer: Issuer::new(authority_params(name), pair), certificate_pem };
+        // What it signs must name it exactly as its certificate does.
+        let signed = Facts::of(&authority.client("check")?.certificate_der).map_err(|error| unusable(&certificate, &error))?;
+        if signed.issuer != facts.subject {
+            return Err(unusable(&certificate, &format!("names `{}`, which is more than this program's authorities have", facts.subject)));
+        }
+        Ok(authority)
     }
 
     /// Its certificate (PEM).
     pub fn certificate_pem(&self) -> String {
-        self.issuer.pem()
+        self.certificate_pem.clone()
     }
 
     /// A server certificate for DNS names and IP addresses, valid for a year.
@@ -194,48 +218,108 @@ impl Plan {
     }
 }
 
-/// Makes everything for a trial in `out` and returns the files written:
+/// What became of the files of a trial.
+#[derive(Debug, Default)]
+pub struct Made {
+    pub written: Vec<PathBuf>,
+    /// There already, and left as they were.
+    pub kept: Vec<PathBuf>,
+}
+
+/// Makes everything for a trial in `out` that is not there yet:
 ///
 /// `ca.pem`, `ca.key`, `crl.pem`; `privacy.key`, which seals personal data; `server.pem`, `server.key` for the partner listener;
 /// `inbound/<partner>.pem`, `.key` to hand to a partner; `outbound/<partner>.pem`, `.key` with
-/// which we call a partner.
+/// which we call a partner. With an authority in `out` it signs what is missing.
 ///
 /// # Errors
-/// A file exists already (nothing is written then), or cannot be written.
-pub fn init(out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
-    init_by(&Authority::new("ltcgw trial CA")?, out, plan)
+/// A file exists without the one that belongs to it, or without an authority (nothing is written
+/// then); the authority cannot be used; a file cannot be written.
+pub fn init(out: &Path, plan: &Plan) -> Result<Made, Fault> {
+    if !(out.join("ca.pem").exists() && out.join("ca.key").exists()) {
+        return Ok(Made { written: init_by(&Authority::new("ltcgw trial CA")?, out, plan)?, kept: Vec::new() });
+    }
+    let authority = Authority::open(out)?;
+    for stem in stems(out, plan) {
+        let halves = ["pem", "key"].map(|ending| stem.with_extension(ending));
+        if let [(there, true), (lacks, false)] | [(lacks, false), (there, true)] = halves.each_ref().map(|path| (path, path.exists())) {
+            return Err(unusable(there, &format!("is there without {}: move it away, or put the other back", lacks.display())));
+        }
+    }
+    let mut made = Made { kept: vec![out.join("ca.pem"), out.join("ca.key")], ..Made::default() };
+    fill(&authority, out, plan, &mut made)?;
+    Ok(made)
 }
 
-/// As [`init`], with an authority made before.
+/// Everything of a trial in a folder that has nothing of it, with an authority made before; returns the files written.
 pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
-    let (inbound, outbound) = (out.join("inbound"), out.join("outbound"));
     refuse_existing(out, plan)?;
+    std::fs::create_dir_all(out).map_err(|error| cannot_write(out, &error))?;
+    let mut made = Made { written: authority.write_to(out)?, ..Made::default() };
+    fill(authority, out, plan, &mut made)?;
+    Ok(made.written)
+}
+
+/// Issues what is missing.
+fn fill(authority: &Authority, out: &Path, plan: &Plan, made: &mut Made) -> Result<(), Fault> {
+    let (inbound, outbound) = (out.join("inbound"), out.join("outbound"));
     for dir in [&inbound, &outbound] {
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
     }
-    let mut written = authority.write_to(out)?;
-    let mut issue = |issued: Issued, dir: &Path, name: &str| {
-        let (certificate, key) = issued.write_to(dir, name)?;
-        written.extend([certificate, key]);
+    let privacy = out.join("privacy.key");
+    if privacy.exists() {
+        made.kept.push(privacy);
+    } else {
+        write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
+        made.written.push(privacy);
+    }
+    let mut issue = |dir: &Path, name: &str, issued: &dyn Fn() -> Result<Issued, Fault>| {
+        let certificate = dir.join(format!("{name}.pem"));
+        if certificate.exists() {
+            made.kept.push(certificate);
+            return Ok(());
+        }
+        let (certificate, key) = issued()?.write_to(dir, name)?;
+        made.written.extend([certificate, key]);
         Ok::<(), Fault>(())
     };
-    issue(authority.server(&plan.server_names)?, out, "server")?;
+    issue(out, "server", &|| authority.server(&plan.server_names))?;
     for (name, san) in &plan.inbound {
-        issue(authority.client(san)?, &inbound, name)?;
+        issue(&inbound, name, &|| authority.client(san))?;
     }
     for name in &plan.outbound {
-        issue(authority.client(&format!("ltcgw-to-{name}"))?, &outbound, name)?;
+        issue(&outbound, name, &|| authority.client(&format!("ltcgw-to-{name}")))?;
     }
-    let privacy = out.join("privacy.key");
-    write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
-    written.push(privacy);
-    Ok(written)
+    Ok(())
+}
+
+/// Certificates and keys of a plan, without their endings.
+fn stems(out: &Path, plan: &Plan) -> Vec<PathBuf> {
+    let mut stems: Vec<PathBuf> = vec![out.join("server")];
+    stems.extend(plan.inbound.iter().map(|(name, _)| out.join("inbound").join(name)));
+    stems.extend(plan.outbound.iter().map(|name| out.join("outbound").join(name)));
+    stems
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn unusable(path: &Path, text: &str) -> Fault {
+    Fault::operator(Stage::Config, format!("{} {text}", path.display()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
-    let mut stems: Vec<PathBuf> = vec![out.join("ca"), out.join("crl"), out.join("server"), out.join("privacy")];
-    stems.extend(plan.inbound.iter().map(|(name, _)| out.join("inbound").join(name)));
-    stems.extend(plan.outbound.iter().map(|name| out.join("outbound").join(name)));
+    let stems = [stems(out, plan), ["ca", "crl", "privacy"].map(|name| out.join(name)).to_vec()].concat();
     let existing = stems.iter().flat_map(|stem| ["pem", "key"].map(|ending| stem.with_extension(ending))).find(|path| path.exists());
     existing.map_or(Ok(()), |path| Err(exists(&path)))
 }
@@ -292,9 +376,9 @@ mod tests {
     #[test]
     fn a_trial_gets_a_certificate_for_every_partner_and_direction() {
         let dir = tempfile::tempdir().unwrap();
-        let written = init(dir.path(), &plan()).unwrap();
+        let written = init(dir.path(), &plan()).unwrap().written;
         let names: Vec<String> = written.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
-        let expected = ["ca.pem", "ca.key", "crl.pem", "server.pem", "server.key", "inbound/tax-bureau.pem", "inbound/tax-bureau.key"];
+        let expected = ["ca.pem", "ca.key", "crl.pem", "privacy.key", "server.pem", "server.key", "inbound/tax-bureau.pem"];
         assert_eq!(names[..7], expected);
         assert!(names.contains(&"inbound/civil.pem".into()) && names.contains(&"outbound/medical-core.key".into()));
     }
@@ -302,12 +386,47 @@ mod tests {
     #[test]
     fn keys_are_closed_to_others() {
         let dir = tempfile::tempdir().unwrap();
-        let written = init(dir.path(), &plan()).unwrap();
+        let written = init(dir.path(), &plan()).unwrap().written;
         let keys: Vec<_> = written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
         assert_eq!(keys.len(), 6);
         for key in keys {
             assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600, "{}", key.display());
         }
+    }
+
+    #[test]
+    fn a_partner_added_later_gets_its_certificate_from_the_authority_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+        init(dir.path(), &plan()).unwrap();
+        let before = ["ca.pem", "ca.key", "crl.pem", "privacy.key", "server.key", "inbound/civil.key"].map(|name| (name, read(name)));
+        let mut more = plan();
+        more.inbound.push(("health".into(), "health.nanning.example".into()));
+        let made = init(dir.path(), &more).unwrap();
+        assert_eq!(made.written, ["inbound/health.pem", "inbound/health.key"].map(|name| dir.path().join(name)));
+        assert!(made.kept.contains(&dir.path().join("ca.key")) && made.kept.contains(&dir.path().join("inbound/civil.pem")));
+        for (name, content) in before {
+            assert_eq!(read(name), content, "{name}");
+        }
+        let facts = certificate_facts(&dir.path().join("inbound/health.pem")).unwrap();
+        assert_eq!(facts.issuer, "CN=ltcgw trial CA");
+        let mut roots = rustls::RootCertStore::empty();
+        use rustls::pki_types::{CertificateDer, UnixTime, pem::PemObject};
+        roots.add(CertificateDer::from_pem_slice(&read("ca.pem")).unwrap()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), crate::link::provider()).build().unwrap();
+        verifier.verify_client_cert(&CertificateDer::from_pem_slice(&read("inbound/health.pem")).unwrap(), &[], UnixTime::now()).unwrap();
+    }
+
+    #[test]
+    fn an_authority_whose_key_is_another_ones_and_half_a_pair_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &plan()).unwrap();
+        std::fs::remove_file(dir.path().join("inbound/civil.pem")).unwrap();
+        let fault = init(dir.path(), &plan()).unwrap_err();
+        assert!(fault.text.contains("inbound/civil.key is there without"), "{fault}");
+        std::fs::copy(dir.path().join("server.key"), dir.path().join("ca.key")).unwrap();
+        let fault = init(dir.path(), &plan()).unwrap_err();
+        assert!(fault.text.contains("ca.key is not the key of"), "{fault}");
     }
 
     #[test]

@@ -49,6 +49,18 @@ pub struct TracedPacket {
     pub replaced_by: Option<i64>,
 }
 
+/// A packet refused whole: nothing of it was kept.
+#[derive(Debug, Clone)]
+pub struct TracedRefusal {
+    pub sender: String,
+    pub received_at: jiff::Timestamp,
+    /// HTTP status it was answered with.
+    pub status: i32,
+    pub reason: String,
+    /// Hex, shortened.
+    pub digest: String,
+}
+
 /// A posting of a packet's entries.
 #[derive(Debug, Clone)]
 pub struct TracedPosting {
@@ -80,6 +92,15 @@ const PACKET: &str = "SELECT packet_id, sender, packet_no, message, received_at,
 const LINES_MAX: i64 = 50;
 
 impl Store {
+    /// Refusals of packets of that number, the newest last.
+    pub async fn trace_refusals(&self, packet_no: &str) -> Result<Vec<TracedRefusal>, Fault> {
+        const SQL: &str = "SELECT sender, received_at, status, reason, left(encode(digest, 'hex'), 16) FROM packet_refusal \
+            WHERE packet_no = $1 ORDER BY refusal_id";
+        let rows = self.client().await?.query(SQL, &[&packet_no]).await.map_err(|error| fault(&error))?;
+        let refusal = |row: &Row| TracedRefusal { sender: row.get(0), received_at: row.get(1), status: row.get(2), reason: row.get(3), digest: row.get(4) };
+        Ok(rows.iter().map(refusal).collect())
+    }
+
     /// Employer lines of a receipt or detail number, of any sender.
     pub async fn trace_lines(&self, number: &str) -> Result<Vec<TracedLine>, Fault> {
         let client = self.client().await?;

@@ -44,11 +44,22 @@ async fn trial_certificates_are_made_once_and_never_overwritten() {
     assert_eq!(first.status.code(), Some(0), "{}", first.err);
     let key = std::fs::read(dir.path().join("pki/server.key")).unwrap();
     let second = run(&arguments).await;
-    assert_eq!(second.status.code(), Some(1));
-    assert!(second.err.contains("exists already and is not overwritten"), "{}", second.err);
+    assert_eq!(second.status.code(), Some(0), "{}", second.err);
+    assert!(second.out.contains("pki/server.pem (kept as it was)") && second.out.lines().all(|line| line.ends_with("(kept as it was)")), "{}", second.out);
     assert_eq!(std::fs::read(dir.path().join("pki/server.key")).unwrap(), key);
     let facts = ltcgw::link::certificate_facts(&dir.path().join("pki/server.pem")).unwrap();
     assert_eq!(facts.sans[0].text(), "gateway.example");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let adapters = project().join("adapters");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ltcgw"));
+    let output = command.args(["adapter", "list", "--dir"]).arg(adapters).stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let output = output.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,23 @@ async fn a_number_is_traced_from_its_packet_to_its_deliveries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_packet_refused_whole_is_traced_with_the_reason() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    let mut whole = Vec::from(&packet("P7", 2));
+    let announced = whole.windows(6).position(|bytes| bytes == b"<JLS>2").expect("a record count");
+    whole[announced + 5] = b'3';
+    let answer = client.post(serving.packets_url()).body(whole).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 400);
+    let said = place.run(&["trace", "P7"]).await;
+    assert_eq!(said.status.code(), Some(0), "{}", said.err);
+    for expected in ["packet P7 from nanning-tax", "refused whole with status 400", "its number is free"] {
+        assert!(said.out.contains(expected), "{expected} is not in {}", said.out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_delivery_is_listed_shown_and_delivered_once_a_person_says_so() {
     let (place, _core, ltc) = Place::with_partners(|scene| scene);
     ltc.will([Behaviour::Refuse("unknown_district".into())]);
