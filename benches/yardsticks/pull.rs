@@ -23,8 +23,8 @@ pub async fn run(stand: &Stand, sizes: &Sizes) -> Done {
         println!("  SKIPPED pull: there is no nginx here (looked at {}); install it to measure", NGINX.join(", "));
         return Ok(());
     };
-    stand.empty()?;
     let gateway = stand.gateway()?;
+    stand.empty()?;
     fill(stand).await?;
     let page = get(stand, stand.partner_port(), PAGE).await?;
     println!("  {} bytes a page", page.len());
@@ -126,7 +126,7 @@ impl Nginx {
         let config = format!(
             "daemon off; master_process on; worker_processes 2; user root; pid {dir}/pid; error_log {dir}/error.log;\n\
              events {{ worker_connections 256; }}\n\
-             http {{ access_log off; sendfile on; tcp_nodelay on; keepalive_requests 100000000; types {{ application/json json; }} open_file_cache max=10;\n\
+             http {{ access_log off; sendfile on; output_buffers 2 128k; tcp_nodelay on; keepalive_requests 100000000; types {{ application/json json; }} open_file_cache max=10;\n\
              client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;\n\
              server {{ listen 127.0.0.1:{port} ssl; root {dir}; ssl_certificate {pki}/server.pem; ssl_certificate_key {pki}/server.key;\n\
              ssl_client_certificate {pki}/ca.pem; ssl_verify_client on; ssl_protocols TLSv1.3; }} }}\n"

@@ -28,8 +28,8 @@ pub async fn run(stand: &Stand, (institutions, rounds): (u64, usize)) -> Done {
     let mut peaks = Vec::new();
     for institutions in [institutions / 10, institutions] {
         write(stand, institutions)?;
-        stand.empty()?;
         let gateway = stand.gateway()?;
+        stand.empty()?;
         load(stand, institutions).await?;
         peaks.push(gateway.peak_megabytes()?);
     }
@@ -40,8 +40,8 @@ pub async fn run(stand: &Stand, (institutions, rounds): (u64, usize)) -> Done {
     }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        stand.empty()?;
         let gateway = stand.gateway()?;
+        stand.empty()?;
         let before = gateway.processor_seconds()?;
         let seconds = load(stand, institutions).await?;
         let used = gateway.processor_seconds()? - before;
