@@ -23,8 +23,9 @@ pub async fn run(stand: &Stand, sizes: &Sizes) -> Done {
         println!("  SKIPPED pull: there is no nginx here (looked at {}); install it to measure", NGINX.join(", "));
         return Ok(());
     };
-    let gateway = stand.gateway()?;
+    drop(stand.gateway()?); // makes the tables
     stand.empty()?;
+    let gateway = stand.gateway()?;
     fill(stand).await?;
     let page = get(stand, stand.partner_port(), PAGE).await?;
     println!("  {} bytes a page", page.len());
