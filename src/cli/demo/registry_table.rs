@@ -52,7 +52,7 @@ fn came_in(shown: &Shown) -> String {
 
 /// Who holds how much.
 fn holdings(shown: &Shown) -> String {
-    let mut table = Table::new(&["held by", "institutions 机构>", "caregivers 人员>", "ended>", "requests>", "most/s>", "over 超限>", ""]);
+    let mut table = Table::new(&["held by", "institutions>", "caregivers>", "ended>", "requests>", "most/s>", "over 超限>", ""]);
     let mut row = |name: &str, [institutions, caregivers, ended]: [usize; 3], [requests, most, over]: [String; 3], agrees: &str| {
         let number = |count: usize| thousands(count as i64);
         table.row([name.to_string(), number(institutions), number(caregivers), number(ended), requests, most, over, agrees.to_string()]);

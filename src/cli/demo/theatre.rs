@@ -77,9 +77,9 @@ impl Theatre {
         (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());
         (scene.civil_affairs, scene.health_commission) = (counterparts.civil.url().to_string(), counterparts.health.url().to_string());
         let ports = [
-            ("medical core 医保核心", &scene.medical_core),
-            ("LTC system 长护险", &scene.ltc_system),
-            ("civil affairs 民政", &scene.civil_affairs),
+            ("core 医保", &scene.medical_core),
+            ("LTC 长护险", &scene.ltc_system),
+            ("civil 民政", &scene.civil_affairs),
             ("health 卫健", &scene.health_commission),
         ];
         let took = seconds.since("counterparts", start);
