@@ -171,7 +171,7 @@ impl LtcSystem {
         let body = bytes::Bytes::from(body);
         for _ in 0..TRIES {
             let sent = self.http.request(method.clone(), format!("{}{path}", self.base)).body(body.clone()).send().await;
-            let answer = sent.map_err(|error| broken(error))?;
+            let answer = sent.map_err(broken)?;
             let status = answer.status().as_u16();
             let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
             match (status, wait) {
