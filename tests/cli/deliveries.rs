@@ -118,7 +118,8 @@ async fn a_backfill_says_how_much_it_queues_when_it_ends_and_that_everything_was
     let lines: Vec<String> =
         Registries::of_size(1, Clock::default().today(), (87, 400)).submissions().map(|one| serde_json::to_string(&one).unwrap() + "\n").collect();
     let client = place.stage.client("ltc-system").unwrap();
-    let loaded = client.post(serving.packets_url().replace("/tax/v1/packets", "/ltc/v1/registry")).body(lines.concat()).send().await.unwrap().text().await.unwrap();
+    let loaded =
+        client.post(serving.packets_url().replace("/tax/v1/packets", "/ltc/v1/registry")).body(lines.concat()).send().await.unwrap().text().await.unwrap();
     assert!(loaded.contains("\"stored\":487,"), "{}", loaded.lines().last().unwrap_or_default());
     serving.signal(nix::sys::signal::Signal::SIGTERM);
     serving.ended().await;

@@ -1,3 +1,5 @@
+//! The made-up registries have the figures of Nanning and obey its rules.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::date;
