@@ -25,7 +25,7 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
     assert!(output.status.success(), "{shown}\n{problems}");
     let report: Value = serde_json::from_slice(&std::fs::read(&file).expect("a report")).expect("JSON");
     let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["packets", "lines", "fen", "deliveries", "seconds", "agrees"]);
+    assert_eq!(keys, ["packets", "lines", "fen", "deliveries", "registries", "seconds", "agrees"]);
     assert_eq!(report["agrees"], true);
 
     let [received, posted, refused, duplicate] = ["received", "posted", "refused", "duplicate"].map(|what| number(&report, &format!("/lines/{what}")));
@@ -41,7 +41,21 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
         assert!(deliveries > 0 && deliveries == delivered && dead == 0, "{report:#}");
     }
 
-    assert!(shown.contains("the three sums agree to the fen"), "{shown}");
+    let registries = &report["registries"];
+    assert_eq!((&registries["agrees"], number(&report, "/registries/over_limit")), (&Value::Bool(true), 0), "{registries:#}");
+    let [institutions, caregivers, changes] = ["institutions", "caregivers", "changes"].map(|what| number(&report, &format!("/registries/{what}")));
+    // 87 and 1,330 were loaded; two institutions came and one closed, fifteen caregivers came and ten were deleted.
+    assert_eq!((institutions, caregivers), (88, 1_335));
+    assert!(changes > institutions + caregivers + 200, "{changes} changes");
+    let held = |who: &str, what: &str| number(&report, &format!("/registries/by_destination/{who}/{what}"));
+    assert_eq!((held("provincial-platform", "institutions"), held("provincial-platform", "caregivers")), (institutions, caregivers));
+    assert_eq!(held("civil-affairs", "institutions") + held("health-commission", "institutions"), institutions);
+    for platform in ["civil-affairs", "health-commission"] {
+        assert_eq!((held(platform, "over_limit"), &registries["by_destination"][platform]["agrees"]), (0, &Value::Bool(true)), "{platform}");
+        assert!(held(platform, "caregivers") > 100 && held(platform, "requests") > 5, "{registries:#}");
+    }
+
+    assert!(shown.contains("the three sums agree to the fen") && shown.contains("hold the same registry, field by field"), "{shown}");
     // Chinese characters take two columns.
     let columns = |line: &str| line.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum::<usize>();
     let widest = shown.lines().map(columns).max().unwrap_or_default();

@@ -18,14 +18,14 @@ pub struct Connection {
     read: Vec<u8>,
 }
 
-/// The tax bureau's TLS identity.
-pub fn identity(pki: &Path) -> Done<TlsConnector> {
+/// A partner's TLS identity.
+pub fn identity(pki: &Path, partner: &str) -> Done<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(pki.join("ca.pem"))? {
         roots.add(certificate?)?;
     }
-    let chain = CertificateDer::pem_file_iter(pki.join("inbound/nanning-tax.pem"))?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(pki.join("inbound/nanning-tax.key"))?;
+    let chain = CertificateDer::pem_file_iter(pki.join("inbound").join(partner).with_extension("pem"))?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(pki.join("inbound").join(partner).with_extension("key"))?;
     let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -62,6 +62,28 @@ impl Connection {
             }
         };
         Ok((status, &self.read[start..end]))
+    }
+
+    /// Reads a streamed (chunked) answer to its end, keeping none of it but the last few hundred bytes: status and those.
+    pub async fn streamed(&mut self) -> Done<(u16, String)> {
+        self.stream.flush().await?;
+        self.read.clear();
+        let mut status = None;
+        loop {
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err("the gateway closed the connection".into());
+            }
+            if status.is_none() && self.read.len() >= 12 {
+                status = Some(std::str::from_utf8(&self.read[9..12])?.parse()?);
+            }
+            if let (Some(status), true) = (status, self.read.ends_with(b"\r\n0\r\n\r\n")) {
+                return Ok((status, String::from_utf8_lossy(&self.read).into_owned()));
+            }
+            let enough = self.read.len().saturating_sub(400);
+            if enough > 60_000 {
+                self.read.drain(..enough);
+            }
+        }
     }
 }
 

@@ -62,7 +62,7 @@ async fn peak(stand: &Stand, lines: u64) -> Done<f64> {
 async fn send(stand: &Stand, lines: u64) -> Done<f64> {
     let mut file = File::open(stand.file(&name(lines)))?;
     let length = file.metadata()?.len();
-    let mut connection = client::Connection::open(&client::identity(stand.pki())?, stand.partner_port()).await?;
+    let mut connection = client::Connection::open(&client::identity(stand.pki(), "nanning-tax")?, stand.partner_port()).await?;
     let mut chunk = vec![0; 256 * 1024];
     let start = Instant::now();
     connection.send(client::head(length).as_bytes()).await?;

@@ -7,6 +7,8 @@
 mod client; // a partner's connection over mutual TLS, as cheap as can be
 mod keys; // what an index on the detail number costs, by type of key
 mod large; // one packet of a million lines against \copy
+mod pull; // a page of the registry against nginx
+mod registry; // a province's registries in one load against \copy
 mod small; // packets of one line against pgbench
 mod stand; // PostgreSQL, the gateway as a process of its own, psql
 
@@ -36,6 +38,12 @@ fn main() -> Done {
     }
     if wants("large", true) {
         runtime.block_on(large::run(&stand, &sizes))?;
+    }
+    if wants("registry", true) {
+        runtime.block_on(registry::run(&stand, (number("LTCGW_BENCH_INSTITUTIONS", 10_000), sizes.rounds)))?;
+    }
+    if wants("pull", true) {
+        runtime.block_on(pull::run(&stand, &sizes))?;
     }
     if wants("keys", false) {
         keys::run(&stand, &sizes)?;

@@ -90,7 +90,7 @@ fn packets(count: u64) -> Vec<Vec<u8>> {
 
 /// Sends packets over all connections for so long; packets answered per second.
 async fn load(stand: &Stand, packets: &Arc<Vec<Vec<u8>>>, seconds: u64) -> Done<f64> {
-    let identity = client::identity(stand.pki())?;
+    let identity = client::identity(stand.pki(), "nanning-tax")?;
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         connections.push(client::Connection::open(&identity, stand.partner_port()).await?);

@@ -13,7 +13,7 @@ use crate::Done;
 const DATABASE: &str = "ltcgw";
 /// Tables a packet leaves rows in. The journal refuses TRUNCATE, so its guard is taken off for it.
 const EMPTY: &str = "SET session_replication_role = replica; TRUNCATE packet, packet_refusal, line_refusal, employer_line, employee_line, employee_run, \
-    entry, posting, delivery, attempt; RESET session_replication_role; VACUUM; CHECKPOINT;";
+    entry, posting, delivery, attempt, registry_change, registry_entity, registry_event; UPDATE registry_head SET sequence = 0; RESET session_replication_role; VACUUM; CHECKPOINT;";
 
 /// A running PostgreSQL, durable as in production, and a configuration folder.
 pub struct Stand {
@@ -41,6 +41,8 @@ impl Stand {
             .edit("operator = \"127.0.0.1:0\"", &format!("operator = \"127.0.0.1:{operator_port}\""))
             .edit("# url = \"postgres://ltcgw@db.example:5432/ltcgw?sslmode=require\"", &format!("url = \"{url}\""))
             .edit("requests_per_second = 200", "requests_per_second = 1000000")
+            .edit("san = \"platform.province.example\"", "san = \"platform.province.example\"\nburst = 1000000")
+            .edit("]\nrequests_per_second = 50\n", "]\nrequests_per_second = 1000000\n")
             .edit("burst = 400", "burst = 1000000")
             .build()?;
         let stand = Stand { server, stage, partner_port, dir };
@@ -169,6 +171,6 @@ fn output(command: &mut Command) -> Done<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn free_port() -> Done<u16> {
+pub fn free_port() -> Done<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

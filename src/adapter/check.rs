@@ -6,6 +6,7 @@ use std::path::Path;
 use super::catalog::{Adapter, Catalog, folders, in_order};
 use super::outbound::Disclosure;
 use super::sample::{self, Report};
+use super::template::filters::FILTERS;
 use crate::error::Finding;
 
 /// Checks the adapters of `dir` (all, or those named) without running a sample.
@@ -59,6 +60,11 @@ pub fn list(catalog: &Catalog) -> String {
         table.push_str(line.trim_end());
         table.push('\n');
     }
+    table.push_str("\nfilters of templates\n");
+    let longest = FILTERS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, does) in FILTERS {
+        let _ = writeln!(table, "  {name:longest$}  {does}");
+    }
     table
 }
 
@@ -84,6 +90,7 @@ fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
         notes.extend(Some(outbound.secrets_needed().join(", ")).filter(|names| !names.is_empty()).map(|names| format!("signed with {names}")));
         notes.extend(outbound.idempotent().then(|| "idempotent".to_string()));
         notes.extend(outbound.disclosure().map(told));
+        notes.extend(outbound.judged_by_record().then(|| "answered record by record".to_string()));
         notes.extend(outbound.inquiry().map(|inquiry| format!("asked about by {inquiry}")));
         let place = adapter.place(outbound.message());
         let form = place.and_then(|place| place.template.rsplit_once('.')).map_or("", |(_, form)| form).to_string();

@@ -101,6 +101,11 @@ impl Outbound {
         self.disclosure.as_ref()
     }
 
+    /// Whether the partner says of each record of a request what became of it.
+    pub fn judged_by_record(&self) -> bool {
+        self.reply.by_record()
+    }
+
     /// Records one request may carry; a partner's own entry may lower it.
     pub fn records_max(&self) -> u32 {
         self.records_max

@@ -68,6 +68,11 @@ impl Reply {
         }
     }
 
+    /// Whether answers speak of each record.
+    pub fn by_record(&self) -> bool {
+        self.records.is_some()
+    }
+
     /// What an answer that means `whole` means for each record of the request, by their ids.
     pub fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
         match &self.records {

@@ -1,8 +1,9 @@
 //! `ltcgw demo`: the main job on a generated city, shown to a person.
 //!
 //! Builds everything a real installation has (PostgreSQL, certificates, gateway, counterparts),
-//! pushes a month of packets through it and compares the sums of all who hold money. It drives and
-//! shows; what is shown is computed by the gateway and its counterparts, each for itself.
+//! pushes a month of packets through it and compares the sums of all who hold money; beside that
+//! it loads and changes the registries and compares what all hold of them. It drives and shows;
+//! what is shown is computed by the gateway and its counterparts, each for itself.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ mod figures; // the sums, and whether they agree
 mod paint; // bold and colour
 mod place; // where the demo is built
 mod progress; // bars, or lines where there is no terminal
+mod registries; // institutions and caregivers: loaded, changed, pushed, pulled
+mod registry_table; // what each holds of them
 mod tables; // figures for people
 mod theatre; // everything that runs
 mod watch; // waits for deliveries
@@ -73,6 +76,16 @@ impl Seconds {
         self.0.push((what, took.as_secs_f64()));
         took
     }
+}
+
+/// What was pushed, and what became of it.
+struct Pushed {
+    /// The month's JFXX101 packets.
+    month: Books,
+    /// The JFXX102 packet.
+    detail: Books,
+    deliveries: watch::Deliveries,
+    registries: registries::Played,
 }
 
 /// How the play ended when nothing failed.
@@ -138,10 +151,10 @@ async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Th
     println!("  {} employers in 12 districts · seed {} · contribution month {}\n", super::table::thousands(city.0), city.1, city.2);
     theatre.build(project, place, &mut seconds).await?;
     let city = City::new(options.seed, options.employers);
-    let (month, detail, deliveries) = push(options, &city, (place, theatre), &mut seconds).await?;
+    let pushed = push(options, &city, (place, theatre), &mut seconds).await?;
     seconds.since("total", start);
-    let figures = Figures::gather(theatre, (month, detail), deliveries, seconds).await?;
-    print!("{}", tables::render(&figures));
+    let figures = Figures::gather(theatre, pushed, seconds).await?;
+    print!("{}{}", tables::render(&figures), registry_table::render(&figures.registries));
     if let Some(path) = &options.report {
         let text = format!("{:#}\n", figures.report());
         std::fs::write(path, text).map_err(|error| report_fault(path, &error))?;
@@ -153,13 +166,8 @@ fn report_fault(path: &Path, error: &std::io::Error) -> Fault {
     Fault::operator(Stage::Config, format!("--report {} cannot be written: {error}", path.display()))
 }
 
-/// Pushes the month and the employees' detail, and waits until everything is delivered.
-async fn push(
-    options: &Options,
-    city: &City,
-    (place, theatre): (&Place, &Theatre),
-    seconds: &mut Seconds,
-) -> Result<(Books, Books, watch::Deliveries), Failure> {
+/// Pushes the month, the employees' detail and the registries, and waits until everything is delivered.
+async fn push(options: &Options, city: &City, (place, theatre): (&Place, &Theatre), seconds: &mut Seconds) -> Result<Pushed, Failure> {
     let running = theatre.running()?;
     let packets = city.month_packets(options.month, options.lines_per_packet as usize);
     let detail = employee_packet(options)?;
@@ -177,17 +185,22 @@ async fn push(
         });
         let month = bureau.push(keep, |books| progress.packets(books.packets, &books.lines)).await?;
         let detail = bureau.push([detail], |_| progress.packets(month.packets + 1, &month.lines)).await?;
-        pushing.set(false);
         Ok::<_, Fault>((month, detail, start.elapsed()))
     };
-    let ((month, detail, took), deliveries) = tokio::try_join!(send, watch::deliveries(running, &progress, &pushing))?;
+    let both = async {
+        let both = tokio::try_join!(send, registries::play(theatre, options.seed))?;
+        pushing.set(false);
+        Ok(both)
+    };
+    let (((month, detail, took), registries), deliveries) = tokio::try_join!(both, watch::deliveries(running, &progress, &pushing))?;
     progress.finish();
     seconds.0.push(("push", took.as_secs_f64()));
     let settled = seconds.since("deliver", start);
     let megabytes = (month.bytes + detail.bytes) as f64 / 1e6;
     progress::step(&format!("{} packets pushed, {megabytes:.0} MB of GBK over mutual TLS, {CONNECTIONS} connections", month.packets + 1), took);
+    registries.tell();
     progress::step("every delivery settled (since the first packet)", settled);
-    Ok((month, detail, deliveries))
+    Ok(Pushed { month, detail, deliveries, registries })
 }
 
 /// JFXX102: detail lines of the first employers' payments.

@@ -12,9 +12,11 @@ mod packet; // heads and bytes
 mod rng; // the seeded generator
 
 pub use employee::{EmployeePacket, EmployeeTotals};
+pub(super) use employer::uscc;
 pub use employer::{DISTRICTS, Employer};
 pub use month::MonthPackets;
 pub use packet::Charset;
+pub(super) use rng::Rng;
 
 use crate::model::{Fen, Month};
 

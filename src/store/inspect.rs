@@ -39,7 +39,7 @@ pub const MAJOR_MIN: i32 = 15;
 /// # Errors
 /// The database cannot be reached, or refuses to be looked at.
 pub async fn inspect(connection: Connection) -> Result<Inspected, Fault> {
-    let pool = connection.pool(1)?;
+    let pool = connection.pool(1, "")?;
     let client = pool.get().await.map_err(|error| unreachable(&error))?;
     let row = client.query_one("SELECT current_setting('server_version_num')::int / 10000, to_regclass('refinery_schema_history') IS NOT NULL", &[]).await;
     let row = row.map_err(|error| fault(&error))?;

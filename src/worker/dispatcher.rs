@@ -47,6 +47,8 @@ struct UnderWay {
     swept_at: Option<Instant>,
     /// When rows in doubt were last looked for.
     asked_at: Option<Instant>,
+    /// The last look for rows in doubt found as many as there were places.
+    more_in_doubt: bool,
     /// Places kept free for requests that an earlier holder may still have at the partner.
     places_kept: usize,
 }
@@ -161,9 +163,14 @@ impl Dispatcher {
     /// Claims rows for so many requests and starts each request in a task of its own.
     async fn claim_rows(&self, term: &Arc<Term>, under_way: &mut UnderWay, room: usize) -> Result<(), Fault> {
         let mut room = room;
-        if under_way.asked_at.is_none_or(|at| at.elapsed() >= self.poll()) {
+        let due = under_way.asked_at.is_none_or(|at| at.elapsed() >= self.poll());
+        // A request of many records leaves many rows in doubt: while there are more, they share the places with what is ready.
+        let places = if due { room } else { room.div_ceil(2) };
+        if due || under_way.more_in_doubt {
             under_way.asked_at = Some(Instant::now());
-            for delivery in store::claim_in_doubt(&self.pool, &term.lease, room, term.hold()).await? {
+            let doubtful = store::claim_in_doubt(&self.pool, &term.lease, places, term.hold()).await?;
+            under_way.more_in_doubt = doubtful.len() == places;
+            for delivery in doubtful {
                 room = room.saturating_sub(1);
                 let (term, row) = (term.clone(), delivery.clone());
                 let task = under_way.tasks.spawn(async move { vec![inquire(&term, &row).await] });

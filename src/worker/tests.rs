@@ -75,6 +75,21 @@ async fn a_delivery_answered_by_silence_is_asked_about_and_not_sent_twice() {
 }
 
 #[tokio::test]
+async fn many_in_doubt_are_asked_about_one_after_the_other_and_not_some_at_every_poll() {
+    let db = Database::new().await;
+    let partner = Partner::new();
+    for id in db.queue("core", 40).await {
+        partner.state.lock().unwrap().taken.insert(format!("doubt-{id}"), id);
+    }
+    db.run("UPDATE delivery SET state = 'in_doubt', outcome = 'unknown', attempt_no = 1, reference = 'doubt-' || delivery_id").await;
+    // Eight at every poll would take fifty seconds.
+    let policy = Deliver { poll_milliseconds: 10_000, ..policy() };
+    let _worker = Worker::start(&policy, &db.pool, vec![partner.destination(4, 500)]);
+    until_settled(&db).await;
+    assert_eq!((partner.inquiries(), partner.sends().len()), (40, 0));
+}
+
+#[tokio::test]
 async fn what_the_partner_does_not_have_is_sent_again_under_the_same_reference() {
     let db = Database::new().await;
     let partner = Partner::new().will(&[Does::KeepSilent]);

@@ -1,6 +1,8 @@
 //! `trace` and `dead`, beside a running gateway.
 
+use ltcgw::flow::clock::Clock;
 use ltcgw::sandbox::partners::Behaviour;
+use ltcgw::sandbox::registries::Registries;
 
 use crate::support::{Place, packet, until};
 
@@ -122,4 +124,33 @@ async fn without_a_gateway_they_say_what_is_missing() {
         assert_eq!(said.status.code(), Some(1));
         assert!(said.err.contains("start the gateway first"), "{}", said.err);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backfill_says_how_much_it_queues_when_it_ends_and_that_everything_was_sent() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| {
+        scene.edit("requests_per_second = 5\nburst = 10", "requests_per_second = 2\n#").edit("receives = [\"institutions\", \"caregivers\"]", "receives = []")
+    });
+    let mut serving = place.serve().await;
+    let lines: Vec<String> =
+        Registries::of_size(1, Clock::default().today(), (87, 400)).submissions().map(|one| serde_json::to_string(&one).unwrap() + "\n").collect();
+    let client = place.stage.client("ltc-system").unwrap();
+    let loaded =
+        client.post(serving.packets_url().replace("/tax/v1/packets", "/ltc/v1/registry")).body(lines.concat()).send().await.unwrap().text().await.unwrap();
+    assert!(loaded.contains("\"stored\":487,"), "{}", loaded.lines().last().unwrap_or_default());
+    serving.signal(nix::sys::signal::Signal::SIGTERM);
+    serving.ended().await;
+    // From now on civil affairs is told; the gateway is started again.
+    let file = place.stage.config_dir.join("partners.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("receives = []", "receives = [\"institutions\", \"caregivers\"]", 1)).unwrap();
+    let _serving = place.serve().await;
+    let said = place.run(&["backfill", "--to", "civil-affairs"]).await;
+    assert_eq!(said.status.code(), Some(0), "{}", said.err);
+    let queued: usize = said.out.split_once("queued ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    assert!((300..487).contains(&queued), "{}", said.out);
+    // At two requests a second of up to fifty records.
+    assert!(said.out.contains("(Asia/Shanghai) at the earliest") && said.out.ends_with("everything was sent\n"), "{}", said.out);
+    let again = place.run(&["backfill", "--to", "civil-affairs", "--no-wait"]).await;
+    assert!(again.out.contains("queued 0 deliveries to civil-affairs"), "{}", again.out);
 }

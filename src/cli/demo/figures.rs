@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Seconds;
+use super::registries::Shown;
 use super::theatre::{LTC_SYSTEM, MEDICAL_CORE, Theatre};
-use super::watch::{Deliveries, Seen};
+use super::watch::Seen;
+use super::{Pushed, Seconds};
 use crate::error::Fault;
 use crate::sandbox::partners::{Tally, Totals};
 use crate::sandbox::tax_bureau::Books;
@@ -50,11 +51,14 @@ pub(super) struct Figures {
     pub detail: Books,
     pub districts: BTreeMap<i32, Funds>,
     pub counterparts: [Counterpart; 2],
+    pub registries: Shown,
     pub seconds: Seconds,
 }
 
 impl Figures {
-    pub async fn gather(theatre: &Theatre, (month, detail): (Books, Books), deliveries: Deliveries, seconds: Seconds) -> Result<Figures, Fault> {
+    pub async fn gather(theatre: &Theatre, pushed: Pushed, seconds: Seconds) -> Result<Figures, Fault> {
+        let Pushed { month, detail, deliveries, registries } = pushed;
+        let registries = registries.compare(theatre).await?;
         let store = &theatre.running()?.gateway.store;
         let mut districts: BTreeMap<i32, Funds> = BTreeMap::new();
         for (district, fund, fen) in store.balances().await? {
@@ -81,7 +85,7 @@ impl Figures {
             }
         };
         let counterparts = [counterpart(MEDICAL_CORE, &counterparts.core), counterpart(LTC_SYSTEM, &counterparts.ltc)];
-        Ok(Figures { month, detail, districts, counterparts, seconds })
+        Ok(Figures { month, detail, districts, counterparts, registries, seconds })
     }
 
     /// The ledger's sum by fund.
@@ -116,10 +120,10 @@ impl Figures {
         self.month.differences.iter().chain(&self.detail.differences)
     }
 
-    /// Whether all sums agree, every receipt is as expected and nothing is left undelivered.
+    /// Whether all sums agree, every receipt is as expected, nothing is left undelivered, and everyone holds the same registry.
     pub fn agrees(&self) -> bool {
         let delivered = self.counterparts.iter().all(|counterpart| counterpart.delivered == counterpart.queued.0);
-        self.sums_agree() && self.differences().next().is_none() && delivered
+        self.sums_agree() && self.differences().next().is_none() && delivered && self.registries.agrees()
     }
 
     fn districts_of(&self, fund: impl Fn(&Funds) -> i64) -> BTreeMap<String, i64> {
@@ -143,6 +147,7 @@ impl Figures {
                 "ltc_system": held.long_term_care,
             },
             "deliveries": deliveries,
+            "registries": self.registries.report(),
             "seconds": seconds,
             "agrees": self.agrees(),
         })
@@ -175,21 +180,41 @@ fn by_district(totals: &Totals) -> BTreeMap<String, i64> {
     totals.districts.iter().map(|(district, held)| (district.clone(), held.fen.0)).filter(|(_, fen)| *fen != 0).collect()
 }
 
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::registries::{Platform, Pulled};
+    use super::super::theatre::{CIVIL_AFFAIRS, HEALTH_COMMISSION};
     use super::*;
     use crate::model::Fen;
     use crate::sandbox::partners::District;
+    use crate::sandbox::puller::Counts;
+    use crate::sandbox::registries::{Answers, Comparison};
 
     fn counterpart(name: &'static str, [first, second]: [i64; 2]) -> Counterpart {
         let district = |fen| District { lines: 1, fen: Fen(fen) };
         let districts = BTreeMap::from([("450102".to_string(), district(first)), ("450103".to_string(), district(second))]);
         let holds = Totals { batches: 1, lines: 2, fen: Fen(first + second), districts };
         Counterpart { name, holds, tally: Tally::default(), seen: None, queued: (1, 2, first + second), delivered: 1, dead: 0 }
+    }
+
+    fn registries() -> Shown {
+        let holds = Comparison { institutions: 88, caregivers: 1_330, ended: 11, differences: Vec::new() };
+        let platform = |name| Platform { name, holds: holds.clone(), tally: Tally::default() };
+        Shown {
+            answers: Answers::default(),
+            source: holds.clone(),
+            registry: holds.clone(),
+            changes: 1_600,
+            platforms: [platform(CIVIL_AFFAIRS), platform(HEALTH_COMMISSION)],
+            province: Pulled { counts: Counts { institutions: 88, caregivers: 1_330, ended: 11 }, followed: 9, pages: 2, differences: Vec::new() },
+            load: Duration::ZERO,
+        }
     }
 
     fn figures() -> Figures {
@@ -199,6 +224,7 @@ mod tests {
             detail: Books::default(),
             districts: BTreeMap::from([(450_102, funds(700, 14)), (450_103, funds(300, 6))]),
             counterparts: [counterpart(MEDICAL_CORE, [700, 300]), counterpart(LTC_SYSTEM, [14, 6])],
+            registries: registries(),
             seconds: Seconds::default(),
         }
     }
@@ -216,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_fen_missing_anywhere_in_the_wrong_district_or_undelivered_does_not_agree() {
-        let mistakes: [fn(&mut Figures); 7] = [
+        let mistakes: [fn(&mut Figures); 11] = [
             |figures| figures.month.net.0 += 1,
             |figures| figures.districts.get_mut(&450_103).expect("a district").medical -= 1,
             |figures| figures.counterparts[0].holds.fen.0 -= 1,
@@ -224,6 +250,10 @@ mod tests {
             |figures| figures.counterparts[1].delivered = 0,
             |figures| figures.month.differences.push("packet 1".into()),
             |figures| figures.detail.differences.push("packet 2".into()),
+            |figures| figures.registries.source.differences.push("caregiver 1".into()),
+            |figures| figures.registries.platforms[1].holds.differences.push("caregiver 2".into()),
+            |figures| figures.registries.province.differences.push("caregiver 3".into()),
+            |figures| figures.registries.answers.differences.push("late".into()),
         ];
         for mistake in mistakes {
             let mut wrong = figures();

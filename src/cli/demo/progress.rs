@@ -85,7 +85,7 @@ impl Progress {
         bar.set_length(of.max(settled).max(1));
         bar.set_position(settled);
         if settled > 0 {
-            bar.set_message(format!("batches, {:.1}/s", settled as f64 / bar.elapsed().as_secs_f64().max(0.1)));
+            bar.set_message(format!("{:.1}/s", settled as f64 / bar.elapsed().as_secs_f64().max(0.1)));
         }
         self.line();
     }

@@ -34,7 +34,7 @@ pub(super) fn render(figures: &Figures) -> String {
     [packets(figures), money(figures), deliveries(figures), sums(figures)].concat()
 }
 
-fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     thousands(number.cast_signed())
 }
 
@@ -157,11 +157,11 @@ fn sums(figures: &Figures) -> String {
     text
 }
 
-fn title(text: &str) -> String {
+pub(super) fn title(text: &str) -> String {
     format!("\n  {}\n\n", paint::bold(text))
 }
 
-fn verdict(good: bool, yes: &str, no: &str) -> String {
+pub(super) fn verdict(good: bool, yes: &str, no: &str) -> String {
     if good { format!("  {} {yes}\n", paint::good("✔")) } else { format!("  {}\n", paint::bad(&format!("✘ {no}"))) }
 }
 

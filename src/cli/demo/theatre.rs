@@ -19,10 +19,19 @@ use crate::store::embedded::{self, Embedded};
 pub(super) const TAX_BUREAU: &str = "nanning-tax";
 pub(super) const MEDICAL_CORE: &str = "medical-core";
 pub(super) const LTC_SYSTEM: &str = "ltc-system";
+pub(super) const CIVIL_AFFAIRS: &str = "civil-affairs";
+pub(super) const HEALTH_COMMISSION: &str = "health-commission";
+/// Pulls the registries.
+pub(super) const PROVINCE: &str = "provincial-platform";
 /// Requests a second the shipped partners.toml promises to send at most.
 pub(super) const REQUESTS_PER_SECOND: u32 = 50;
 /// Requests a second the simulated partners take: what leaves evenly may arrive bunched.
 const REQUESTS_TAKEN_PER_SECOND: u32 = 55;
+/// What civil affairs and the health commission take at most, in place of the shipped 5 and 10 a second; they count for themselves.
+pub(super) const CIVIL: Most =
+    Most { requests_per_second: Some(20), burst: Some(10), requests_per_day: Some(20_000), concurrent: Some(2), records_per_request: Some(50) };
+pub(super) const HEALTH: Most =
+    Most { requests_per_second: Some(20), burst: None, requests_per_day: None, concurrent: Some(2), records_per_request: Some(100) };
 /// Largest input of the medical core (characters), as in the NHSA interface.
 const INPUT_CHARS_MAX: usize = 40_000;
 /// Lines of which an input stays below that.
@@ -43,6 +52,8 @@ pub(super) struct Theatre {
 pub(super) struct Counterparts {
     pub core: Simulated,
     pub ltc: Simulated,
+    pub civil: Simulated,
+    pub health: Simulated,
 }
 
 impl Theatre {
@@ -59,11 +70,20 @@ impl Theatre {
         let start = Instant::now();
         let mut scene = Scene::new(project, place.dir())?
             .edit("records_per_request = 500", &format!("records_per_request = {RECORDS_MAX}"))
-            .edit("deadline_seconds = 30 ", &format!("deadline_seconds = {DEADLINE_SECONDS} "));
+            .edit("deadline_seconds = 30 ", &format!("deadline_seconds = {DEADLINE_SECONDS} "))
+            .edit("requests_per_second = 5\nburst = 10", &format!("requests_per_second = {}\nburst = 10", rate(&CIVIL)))
+            .edit("requests_per_second = 10\n", &format!("requests_per_second = {}\n", rate(&HEALTH)));
         let counterparts = self.counterparts.insert(Counterparts::start(&scene)?);
         (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());
-        let ports = format!("medical core (医保核心) {}, LTC system (长护险系统) {}", port(&scene.medical_core), port(&scene.ltc_system));
-        progress::step(&ports, seconds.since("counterparts", start));
+        (scene.civil_affairs, scene.health_commission) = (counterparts.civil.url().to_string(), counterparts.health.url().to_string());
+        let ports = [
+            ("core 医保", &scene.medical_core),
+            ("LTC 长护险", &scene.ltc_system),
+            ("civil 民政", &scene.civil_affairs),
+            ("health 卫健", &scene.health_commission),
+        ];
+        let took = seconds.since("counterparts", start);
+        progress::step(&ports.map(|(name, url)| format!("{name} {}", port(url))).join(", "), took);
 
         let start = Instant::now();
         let stage = self.stage.insert(scene.build()?);
@@ -94,7 +114,12 @@ impl Theatre {
 
     /// Where the tax bureau sends its packets.
     pub fn packets_url(&self) -> Result<String, Fault> {
-        Ok(format!("https://localhost:{}/tax/v1/packets", self.running()?.server.partner.port()))
+        Ok(format!("{}/tax/v1/packets", self.base_url()?))
+    }
+
+    /// The gateway, as partners see it.
+    pub fn base_url(&self) -> Result<String, Fault> {
+        Ok(format!("https://localhost:{}", self.running()?.server.partner.port()))
     }
 
     /// Names of the partners delivered to.
@@ -111,6 +136,8 @@ impl Theatre {
         if let Some(counterparts) = self.counterparts.take() {
             counterparts.core.stop().await;
             counterparts.ltc.stop().await;
+            counterparts.civil.stop().await;
+            counterparts.health.stop().await;
         }
         if let Some(embedded) = self.embedded.take() {
             // Fails only when stopping panicked; the server ends with this process in any case.
@@ -126,12 +153,24 @@ impl Counterparts {
         let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| Fault::operator(Step::Config, format!("the demo's SM2 key: {error}")))?;
         let limited = Options { most: Most { requests_per_second: Some(REQUESTS_TAKEN_PER_SECOND), ..Most::default() }, ..Options::default() };
         let core = Options { sm2_public_hex: Some(key.public_hex()), chars_max: Some(INPUT_CHARS_MAX), ..limited.clone() };
-        let counterparts = Counterparts { core: Simulated::core(&tls, core)?, ltc: Simulated::ltc(&tls, limited)? };
+        let strict = |most: Most| Options { most, ..Options::default() };
+        let counterparts = Counterparts {
+            core: Simulated::core(&tls, core)?,
+            ltc: Simulated::ltc(&tls, limited)?,
+            civil: Simulated::civil(&tls, strict(CIVIL))?,
+            health: Simulated::health(&tls, strict(HEALTH))?,
+        };
         // Each takes a batch and breaks off its answer once, and once asks to wait.
         counterparts.core.will([Behaviour::Accept, Behaviour::AcceptThenClose, Behaviour::TooMany(1)]);
         counterparts.ltc.will([Behaviour::AcceptThenClose, Behaviour::Unavailable(Some(1))]);
+        counterparts.civil.will([Behaviour::Accept, Behaviour::AcceptThenClose]);
+        counterparts.health.will([Behaviour::Accept, Behaviour::Unavailable(Some(1))]);
         Ok(counterparts)
     }
+}
+
+fn rate(most: &Most) -> u32 {
+    most.requests_per_second.unwrap_or_default()
 }
 
 fn port(url: &str) -> &str {

@@ -62,7 +62,7 @@ impl Employer {
 }
 
 /// A credit code of an enterprise (91) in a district with a valid organisation code and check character.
-fn uscc(district: &str, index: u64) -> String {
+pub(in crate::sandbox) fn uscc(district: &str, index: u64) -> String {
     let serial = format!("{:08}", (index + 1) % 100_000_000);
     let sum: u64 = serial.bytes().zip(ORGANISATION_WEIGHTS).map(|(digit, weight)| u64::from(digit - b'0') * weight).sum();
     let check = match 11 - sum % 11 {

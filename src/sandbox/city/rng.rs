@@ -4,7 +4,7 @@
 
 /// A stream of numbers that depends on its seed alone.
 #[derive(Debug, Clone)]
-pub(super) struct Rng(u64);
+pub(in crate::sandbox) struct Rng(u64);
 
 impl Rng {
     /// The stream of a thing named by a purpose and numbers, independent of every other thing's.

@@ -70,6 +70,25 @@ async fn claiming_costs_as_much_with_a_long_queue_as_with_a_short_one() {
 }
 
 #[tokio::test]
+async fn a_plan_made_when_the_queue_was_empty_is_as_good_when_it_is_long() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let client = db.pool.get().await.unwrap();
+    let sql = claim::claiming();
+    let run = format!("EXECUTE claim('{}', {}, 8, 60000)", lease.destination, lease.token);
+    client.batch_execute("VACUUM ANALYZE delivery").await.unwrap();
+    let made = format!("{}; SET plan_cache_mode = force_generic_plan; PREPARE claim (text, bigint, bigint, float8) AS {sql}; {run}", crate::store::BY_INDEX);
+    client.batch_execute(&made).await.unwrap();
+    let keyed: Vec<NewDelivery> = (0..3_000).map(|n| delivery("core", n, Some(&format!("1/{n}")))).collect();
+    queue(&**db.pool.get().await.unwrap(), &keyed).await.unwrap();
+    let row = client.query_one(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {run}"), &[]).await.unwrap();
+    let plan = &row.get::<_, serde_json::Value>(0)[0]["Plan"];
+    let touched = plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap();
+    // By the table it would be three thousand times its blocks.
+    assert!(touched < 1_000, "{touched} buffers touched: {plan:#}");
+}
+
+#[tokio::test]
 async fn a_pause_outlives_the_holder_and_is_never_shortened() {
     let db = Database::new().await;
     let first = lease(&db).await;

@@ -42,11 +42,13 @@ impl Registry {
         due.sort_by_key(|due| due.on);
         let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
         let (changed, moved): (Vec<_>, Vec<_>) = turns.iter().partition(|(_, turn)| turn.standing.is_some());
-        move_on(&*transaction, &moved).await?;
+        // Rows are written only when nothing is waited for any more: whoever holds the head may wait
+        // for a row that is being updated (ON CONFLICT does), though not for one that is locked.
         if !changed.is_empty() {
             let written = change(&*transaction, &changed).await?;
             self.queue.queue(GenericClient::client(&*transaction), written).await?;
         }
+        move_on(&*transaction, &moved).await?;
         transaction.commit().await.map_err(cannot)?;
         Ok(due.len())
     }

@@ -1,8 +1,8 @@
 //! The one transaction that changes the registry.
 //!
 //! Order of locks, so that writers never wait for each other in a circle: the rows of entries that
-//! exist, by kind and id; then `registry_head`, held until the commit. Whatever is inserted is
-//! inserted under the head's lock. Two writers that bring the same new entry: the second finds a
+//! exist, by kind and id; then `registry_head`, held until the commit. Whatever is inserted or
+//! updated is written under the head's lock. Two writers that bring the same new entry: the second finds a
 //! row it had not seen, gives up and tries again with it in sight.
 
 use std::collections::HashMap;

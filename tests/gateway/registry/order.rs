@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use ltcgw::error::{Fault, Stage};
 use ltcgw::model::registry::Kind;
-use ltcgw::store::registry::{Put, Queue, Registry, Taken, Written};
+use ltcgw::store::registry::{Due, Put, Queue, Registry, Taken, Turn, Written};
 use tokio_postgres::NoTls;
 
 use super::{Ltc, TODAY};
@@ -182,4 +182,49 @@ async fn what_is_queued_for_a_change_commits_with_it_or_not_at_all() {
     registry.put_batch("test", &puts).await.expect("unchanged");
     assert_eq!(ltc.gateway.value("SELECT string_agg(entity_id, ' ' ORDER BY entity_id) FROM beside").await, "A B");
     assert_eq!(registry.head().await.expect("head"), 2, "a refused transaction leaves no gap");
+}
+
+/// Waits until so many statements of the test's database wait for a lock.
+async fn until_waiting(ltc: &Ltc, count: &str) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ltc.gateway.value(waiting).await != count {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_comes_and_a_new_entry_never_wait_for_each_other_in_a_circle() {
+    let ltc = Ltc::start().await;
+    let registry = ltc.registrar().registry.clone();
+    registry.put_batch("test", &[Put { next_on: Some(TODAY), ..put("C", 1) }]).await.expect("stored");
+    let (mut holder, connection) = ltc.gateway.database.connect(NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let (other, connection) = ltc.gateway.database.connect(NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let held = holder.transaction().await.expect("a transaction");
+    held.execute("SELECT FROM registry_head FOR UPDATE", &[]).await.expect("the head");
+    // A writer that has looked for X, found nothing and waits for the head.
+    let writer = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.put_batch("test", &[put("X", 2)]).await }
+    });
+    until_waiting(&ltc, "1").await;
+    // X comes from elsewhere, and a date of it and of C with it; of X only the date moves on.
+    let sql = "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, designated, effective_on)
+        VALUES (1000, 'institution', 'X', 1, 'put', '{}', false, '2026-01-01');
+        INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, designated, next_on)
+        SELECT 'institution', 'X', 1, 1000, false, digest, false, next_on FROM registry_entity WHERE entity_id = 'C'";
+    other.batch_execute(sql).await.expect("X");
+    let turning = tokio::spawn({
+        let registry = registry.clone();
+        async move {
+            let turn = |due: &Due| Turn { standing: (due.current.entity_id == "C").then_some((Some("ended"), false)), next_on: None };
+            registry.turn_due(TODAY, 10, turn).await
+        }
+    });
+    until_waiting(&ltc, "2").await;
+    held.rollback().await.expect("let go");
+    assert_eq!(turning.await.expect("it runs").expect("no deadlock"), 2);
+    assert!(matches!(writer.await.expect("it runs").expect("stored")[..], [Taken::Stored { new: false, .. }]));
+    assert_eq!(ltc.gateway.value("SELECT entity_id, version, next_on IS NULL FROM registry_entity ORDER BY 1").await, "C 1 t; X 2 t");
 }
