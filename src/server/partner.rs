@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Entry, PartnerApi, body, fhir, province, registry};
+use super::{Entry, PartnerApi, body, core, fhir, province, registry, standing};
 use crate::config::{Api, Inbound, api_of, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
@@ -45,6 +45,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
                 Some(Api::Registry) => registry::handle(&call, payload, &api).await,
                 Some(Api::Province) => province::handle(&request, &api, name).await,
                 Some(Api::Fhir) => fhir::handle(&request, &api, name).await,
+                Some(Api::Core) => core::handle(&call, payload, &api).await,
+                Some(Api::Standing) => standing::handle(&call, &api).await,
                 None => receive(&call, payload, &api).await,
             };
             rate_headers(response.headers_mut(), headers);
