@@ -22,6 +22,7 @@ pub mod inspect; // what a database says of itself, for doctor
 pub mod lines; // collection lines as rows
 pub mod registry; // institutions and caregivers, and every change of them
 pub mod replace; // a packet that takes an earlier one's place
+pub mod roster; // who is insured
 pub mod sealed; // personal data at rest
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number

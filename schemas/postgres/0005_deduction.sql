@@ -18,7 +18,7 @@ CREATE TABLE roster (
     lines_refused   int NOT NULL,
     left_people     int NOT NULL,                 -- people a full roster no longer names
     reply           bytea NOT NULL,
-    UNIQUE (sender, roster_no),
+    CONSTRAINT roster_number UNIQUE (sender, roster_no),
     CHECK (lines_received = lines_taken + lines_refused)
 );
 

@@ -158,7 +158,7 @@ impl Call<'_> {
     }
 }
 
-fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
+pub(super) fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
     if let Some(counts) = reply.counts {
         for (outcome, count) in [("posted", counts.posted), ("refused", counts.refused), ("duplicate", counts.duplicate)] {
             if count > 0 {
@@ -181,7 +181,7 @@ fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse 
     }
 }
 
-fn answer(reply: Reply) -> HttpResponse {
+pub(super) fn answer(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     HttpResponseBuilder::new(status).insert_header((CONTENT_TYPE, reply.content_type)).body(reply.body)
 }
