@@ -12,4 +12,5 @@ mod push;
 mod refusals;
 mod registered;
 mod registry;
+mod roster;
 mod support;

@@ -112,9 +112,11 @@ mod tests {
     use super::*;
     use crate::model::Slot;
 
-    const RULES: Rules<'_> = Rules { area: "450100", earliest: None, latest: month(2021, 10) };
+    fn rules() -> Rules<'static> {
+        Rules { area: "450100", earliest: None, latest: month(2021, 10) }
+    }
 
-    const fn month(year: i16, month: i8) -> Month {
+    fn month(year: i16, month: i8) -> Month {
         Month::new(year, month).expect("a month of the range")
     }
 
@@ -136,10 +138,10 @@ mod tests {
     #[test]
     fn a_sound_line_is_a_person() {
         let record = record(|_| {});
-        let found = person(&record, RULES).expect("a person");
+        let found = person(&record, rules()).expect("a person");
         assert_eq!((found.person_no, found.account, found.district, found.from_month), ("P1", true, 450_103, month(2021, 3)));
         assert_eq!(found.born_on, Some(jiff::civil::date(1949, 12, 31)));
-        let full = person(&record, Rules { earliest: Some(month(2021, 9)), ..RULES }).expect("a person");
+        let full = person(&record, Rules { earliest: Some(month(2021, 9)), ..rules() }).expect("a person");
         assert_eq!(full.from_month, month(2021, 9));
     }
 
@@ -154,7 +156,7 @@ mod tests {
             (person::DISTRICT, |record| record.set_text(person::DISTRICT, "450203")),
         ];
         for (field, change) in mistakes {
-            let found = person(&record(change), RULES).expect_err("a mistake");
+            let found = person(&record(change), rules()).expect_err("a mistake");
             assert_eq!(found.field, field, "{}", found.reason);
             assert!(!found.reason.contains("110105"), "{}", found.reason);
         }
@@ -168,7 +170,7 @@ mod tests {
             record.set(person::CERTIFICATE_TYPE, Slot::Code(1));
             record.set_text(person::CERTIFICATE_NO, "E1234567");
         });
-        let found = person(&retired, RULES).expect("a person");
+        let found = person(&retired, rules()).expect("a person");
         assert_eq!((found.category, found.employer_no, found.born_on), (Category::Retired, None, None));
     }
 
