@@ -24,6 +24,7 @@ pub mod registry; // institutions and caregivers, and every change of them
 pub mod replace; // a packet that takes an earlier one's place
 pub mod roster; // who is insured
 pub mod sealed; // personal data at rest
+pub mod standing; // what is known of one person or employer
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored

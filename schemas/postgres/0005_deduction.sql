@@ -218,3 +218,8 @@ ALTER TABLE delivery
     ADD CONSTRAINT delivery_cycle_check CHECK (num_nonnulls(cycle_id, batch_no) IN (0, 2)),
     ADD CHECK (cycle_id IS NULL OR (entity_kind IS NULL AND NOT reversal AND ordering_key IS NULL));
 CREATE INDEX delivery_cycle ON delivery (cycle_id, batch_no) WHERE cycle_id IS NOT NULL;
+
+-- Who paid for an employer's people, month by month: for questions about one person or employer. Packets
+-- are loaded in bulk, so it is as small as can be: no month in it (an employer has a line or two a month,
+-- and equal numbers share one entry), compared byte by byte.
+CREATE INDEX employer_line_employer ON employer_line (employer_no COLLATE "C");

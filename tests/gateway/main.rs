@@ -13,4 +13,5 @@ mod refusals;
 mod registered;
 mod registry;
 mod roster;
+mod standing;
 mod support;
