@@ -228,3 +228,6 @@ fn payment(row: &Row) -> Payment {
         treasury_on: row.get(11),
     }
 }
+
+#[cfg(test)]
+mod tests;
