@@ -17,7 +17,7 @@ use crate::store::standing::Payment;
 mod months;
 mod verdict;
 
-pub use months::{EmployerPart, MonthFacts, OwnPart, Paid, RosterFacts};
+pub use months::{EmployerPart, MonthFacts, OwnPart, Paid, PaidDetail, RosterFacts};
 
 use months::Facts;
 
@@ -87,7 +87,14 @@ pub struct Standing {
 pub async fn person_contributions(gateway: &Gateway, person_no: &str, (from, to): (Month, Month)) -> Result<PersonContributions, Refusal> {
     let found = gateway.store.person_facts(&areas(gateway), person_no, (Some(from), to)).await?.ok_or_else(unknown_person)?;
     let facts = Facts { book: &gateway.book, found: &found };
-    let months = between(from, to).map(|month| facts.month(month)).collect();
+    let details = gateway.store.payment_details(person_no, &found.payments).await?;
+    let months = between(from, to).map(|month| {
+        let mut shown = facts.month(month);
+        let own = details.iter().filter(|detail| detail.contribution_month == month.number());
+        shown.employer.detail = own.map(PaidDetail::of).collect();
+        shown
+    });
+    let months = months.collect();
     Ok(PersonContributions { person_no: person_no.to_string(), from: from.to_string(), to: to.to_string(), months })
 }
 

@@ -90,6 +90,18 @@ pub struct Payment {
     pub treasury_on: Date,
 }
 
+/// The person's line in the detail of an employer's payment.
+#[derive(Debug, Clone)]
+pub struct Detail {
+    /// Of the payment.
+    pub receipt_no: String,
+    pub contribution_month: i32,
+    pub detail_no: String,
+    pub employer_base: Fen,
+    pub employer_paid: Fen,
+    pub employee_paid: Fen,
+}
+
 /// Everything known of a person over some months.
 #[derive(Debug, Clone, Default)]
 pub struct PersonFacts {
@@ -123,6 +135,14 @@ const PAYMENTS: &str = "SELECT employer_no, contribution_month, detail_no, recei
     FROM employer_line WHERE employer_no COLLATE \"C\" = ANY($1) AND contribution_month BETWEEN $2 AND $3
         AND NOT revoke AND NOT superseded AND revoked_by IS NULL
     ORDER BY contribution_month, treasury_on, packet_id, record_index";
+/// There is no index on people: the runs of a payment are, and those of up to 500 lines are looked through.
+const DETAILS: &str = "SELECT p.receipt_no, p.month, l.detail_no, l.employer_base_fen, l.employer_paid_fen, l.employee_paid_fen
+    FROM unnest($1::text[], $2::text[], $3::int[]) p(receipt_no, employer_no, month)
+    CROSS JOIN LATERAL (SELECT packet_id, first_record, last_record FROM employee_run
+        WHERE receipt_no = p.receipt_no AND employer_no = p.employer_no AND contribution_month = p.month AND last_record - first_record < 500 LIMIT 10) r
+    CROSS JOIN LATERAL (SELECT detail_no, employer_base_fen, employer_paid_fen, employee_paid_fen FROM employee_line
+        WHERE packet_id = r.packet_id AND record_index BETWEEN r.first_record AND r.last_record AND person_no = $4
+            AND NOT revoke AND NOT superseded AND revoked_by IS NULL LIMIT 10) l";
 const KNOWN_EMPLOYER: &str = "SELECT 1 FROM employer_line WHERE employer_no COLLATE \"C\" = $1 LIMIT 1";
 const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
@@ -168,6 +188,20 @@ impl Store {
         Ok(Some(facts))
     }
 
+    /// The person's own lines in the detail of payments, as far as they are cheap to find: runs of up to 500 lines.
+    pub async fn payment_details(&self, person_no: &str, payments: &[Payment]) -> Result<Vec<Detail>, Fault> {
+        let receipts: Vec<&str> = payments.iter().map(|payment| payment.receipt_no.as_str()).collect();
+        let employers: Vec<&str> = payments.iter().map(|payment| payment.employer_no.as_str()).collect();
+        let months: Vec<i32> = payments.iter().map(|payment| payment.contribution_month).collect();
+        let mut client = self.client().await?;
+        let transaction = client.build_transaction().read_only(true).start().await;
+        let look = Look(transaction.map_err(|error| fault(&error))?);
+        look.0.batch_execute(BY_INDEX).await.map_err(|error| fault(&error))?;
+        let details = look.rows(DETAILS, &[&receipts, &employers, &months, &person_no]).await?.iter().map(detail).collect();
+        look.end().await?;
+        Ok(details)
+    }
+
     /// What an employer paid for the months `from` to `to`; `None` when no line ever named it.
     pub async fn employer_payments(&self, employer_no: &str, (from, to): (Month, Month)) -> Result<Option<Vec<Payment>>, Fault> {
         let mut client = self.client().await?;
@@ -210,6 +244,17 @@ fn left_out(row: &Row) -> LeftOut {
 
 fn shortfall(row: &Row) -> Shortfall {
     Shortfall { cycle_id: row.get(0), fen: Fen(row.get(1)), handling: row.get(2), carried_into: row.get(3) }
+}
+
+fn detail(row: &Row) -> Detail {
+    Detail {
+        receipt_no: row.get(0),
+        contribution_month: row.get(1),
+        detail_no: row.get(2),
+        employer_base: Fen(row.get(3)),
+        employer_paid: Fen(row.get(4)),
+        employee_paid: Fen(row.get(5)),
+    }
 }
 
 fn payment(row: &Row) -> Payment {

@@ -149,6 +149,9 @@ async fn a_revoked_payment_and_people_who_left_no_longer_count() {
 #[tokio::test]
 async fn the_core_sees_what_was_asked_of_a_person_and_paid_by_the_employer() {
     let gateway = paid().await;
+    let detail = [Line::employee("901", "ONTIME"), Line::employee("902", "SHORT")];
+    let (status, receipt) = gateway.send(Packet::employees("DETAIL", detail)).await;
+    assert_eq!(status, 200, "{receipt}");
     let (status, answer) = ask(&gateway, "medical-core", "/core/v1/persons/SHORT/contributions?from=202109&to=2021-11").await;
     assert_eq!(status, 200, "{answer}");
     let months = answer["months"].as_array().expect("a list");
@@ -158,6 +161,8 @@ async fn the_core_sees_what_was_asked_of_a_person_and_paid_by_the_employer() {
     assert_eq!(found, [json!("short"), json!(900), json!(900), json!(1800), json!(0), json!(1800), json!(1)]);
     assert_eq!(months[1]["employer"]["lines"].as_array().map(Vec::len), Some(1));
     assert_eq!(months[2]["employer"]["state"], "missing");
+    let own = json!([{ "receipt_no": "445016211000004711", "detail_no": "902", "employer_base_fen": 600_000, "employer_paid_fen": 41_700, "employee_paid_fen": 12_000 }]);
+    assert_eq!(months[1]["employer"]["detail"], own);
 }
 
 #[tokio::test]

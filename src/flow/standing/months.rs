@@ -9,7 +9,7 @@ use crate::flow::clock::day_of;
 use crate::ledger::{Fund, RateBook, Segment};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
-use crate::store::standing::{Deduction, Entry, LeftOut, Payment, PersonFacts};
+use crate::store::standing::{Deduction, Detail, Entry, LeftOut, Payment, PersonFacts};
 
 /// What the roster in force says.
 #[derive(Debug, Clone, Serialize)]
@@ -55,6 +55,19 @@ pub struct EmployerPart {
     /// The first day the treasury had all of it, as far as lines tell.
     pub paid_on: Option<Date>,
     pub lines: Vec<Paid>,
+    /// The person's own lines in the payments' detail, where looked for and found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detail: Vec<PaidDetail>,
+}
+
+/// A person's line in the detail of an employer's payment.
+#[derive(Debug, Clone, Serialize)]
+pub struct PaidDetail {
+    pub receipt_no: String,
+    pub detail_no: String,
+    pub employer_base_fen: i64,
+    pub employer_paid_fen: i64,
+    pub employee_paid_fen: i64,
 }
 
 /// A payment of an employer for a month.
@@ -188,7 +201,7 @@ impl Facts<'_> {
     }
 
     fn employer(&self, month: Month, insured: Option<(&Entry, Category)>) -> EmployerPart {
-        let nothing = EmployerPart { state: "none_due", paid_on: None, lines: Vec::new() };
+        let nothing = EmployerPart { state: "none_due", paid_on: None, lines: Vec::new(), detail: Vec::new() };
         let Some((entry, Category::Active)) = insured else { return nothing };
         let rate = self.book.employer(&format!("{:06}", entry.pooling_area), month);
         if !rate.is_some_and(|rate| rate.parts().any(|(fund, part)| fund == Fund::LongTermCare && part > 0)) {
@@ -197,7 +210,7 @@ impl Facts<'_> {
         let is_his = |payment: &&Payment| payment.contribution_month == month.number() && Some(&payment.employer_no) == entry.employer_no.as_ref();
         let payments: Vec<&Payment> = self.found.payments.iter().filter(is_his).collect();
         let (state, paid_on) = paid(&payments);
-        EmployerPart { state, paid_on, lines: payments.into_iter().map(Paid::of).collect() }
+        EmployerPart { state, paid_on, lines: payments.into_iter().map(Paid::of).collect(), detail: Vec::new() }
     }
 }
 
@@ -257,6 +270,19 @@ impl Paid {
     }
 }
 
+impl PaidDetail {
+    /// A line as answers show it.
+    pub fn of(detail: &Detail) -> PaidDetail {
+        PaidDetail {
+            receipt_no: detail.receipt_no.clone(),
+            detail_no: detail.detail_no.clone(),
+            employer_base_fen: detail.employer_base.0,
+            employer_paid_fen: detail.employer_paid.0,
+            employee_paid_fen: detail.employee_paid.0,
+        }
+    }
+}
+
 fn roster(entry: &Entry, category: Category) -> RosterFacts {
     RosterFacts {
         category: category.word().to_string(),
@@ -278,4 +304,58 @@ fn apart(left_out: &LeftOut) -> OwnPart {
 fn age(born: Date, month: Month) -> u8 {
     let years = i32::from(month.year()) - i32::from(born.year()) - i32::from((born.month(), born.day()) > (month.month(), 1));
     u8::try_from(years.max(0)).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payment(kind: &str, fen: i64, day: i8) -> Payment {
+        Payment {
+            employer_no: "E".into(),
+            contribution_month: 202_110,
+            detail_no: "1".into(),
+            receipt_no: "1".into(),
+            payment_kind: kind.into(),
+            district: 450_103,
+            headcount: None,
+            employer_paid: Fen(fen),
+            medical: Fen::ZERO,
+            long_term_care: Fen(fen),
+            underpaid: kind == "underpaid",
+            treasury_on: jiff::civil::date(2021, 11, day),
+        }
+    }
+
+    #[test]
+    fn an_employer_has_paid_from_the_first_day_the_treasury_had_all_of_it() {
+        let on = |day| Some(jiff::civil::date(2021, 11, day));
+        for (payments, expected) in [
+            (vec![], ("missing", None)),
+            (vec![payment("normal", 900, 6)], ("paid", on(6))),
+            (vec![payment("normal", 900, 6), payment("normal", 900, 20)], ("paid", on(6))),
+            (vec![payment("normal", 900, 6), payment("refund", -900, 20)], ("missing", None)),
+            (vec![payment("normal", 900, 6), payment("refund", -300, 20)], ("paid", on(6))),
+            (vec![payment("underpaid", 900, 6)], ("underpaid", None)),
+            (vec![payment("underpaid", 900, 6), payment("back_payment", 100, 9)], ("paid", on(9))),
+            (vec![payment("back_payment", 100, 5), payment("underpaid", 900, 6)], ("underpaid", None)),
+        ] {
+            assert_eq!(paid(&payments.iter().collect::<Vec<_>>()), expected, "{payments:?}");
+        }
+    }
+
+    #[test]
+    fn a_month_is_due_by_the_end_of_the_next() {
+        for (month, day) in [(202_110, "2021-11-30"), (202_112, "2022-01-31"), (202_401, "2024-02-29")] {
+            assert_eq!(due_on(Month::from_number(month).expect("a month")).to_string(), day);
+        }
+    }
+
+    #[test]
+    fn ages_are_full_years_at_the_beginning_of_a_month() {
+        let october = Month::new(2021, 10).expect("a month");
+        for (born, years) in [((1981, 10, 1), 40), ((1981, 10, 2), 39), ((1981, 9, 30), 40), ((2021, 12, 1), 0)] {
+            assert_eq!(age(jiff::civil::date(born.0, born.1, born.2), october), years, "{born:?}");
+        }
+    }
 }

@@ -26,7 +26,12 @@ async fn database(people: i32) -> Database {
                  contribution_month, payment_kind, employer_base_fen, employer_rate, employer_paid_fen, employee_paid_fen, late_fee_fen, interest_fen,
                  other_interest_fen, treasury_on, rate_id, medical_fen, long_term_care_fen, underpaid)
              SELECT 1, n, gen_random_uuid(), false, n, 450100, 450103, n, 'employee_medical', 'E' || n, 202110, 'normal', 1, 69500, 1, 0, 0, 0, 0,
-                 '2021-11-06', 'r', 1, 0, false {rows}"
+                 '2021-11-06', 'r', 1, 0, false {rows};
+         INSERT INTO employee_run SELECT 2, n * 20 + 1, n * 20 + 20, n, 'E' || n, 202110, 20, 1, 1 {rows};
+         INSERT INTO employee_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, receipt_no, insurance, employer_no,
+                 person_no, contribution_month, payment_kind, employer_base_fen, employer_paid_fen, employee_paid_fen, late_fee_fen, interest_fen, treasury_on)
+             SELECT 2, n, gen_random_uuid(), false, n, 450100, 450103, n / 20, 'employee_medical', 'E' || n / 20, 'P' || n, 202110, 'normal', 1, 1, 1, 0, 0,
+                 '2021-11-06' {rows}"
     ))
     .await;
     db
@@ -46,13 +51,15 @@ async fn explain(db: &Database, sql: &str, values: &[&(dyn ToSql + Sync)]) -> (S
 #[tokio::test]
 async fn a_question_is_a_few_look_ups_even_where_no_table_was_ever_analysed() {
     let (areas, ids, employers) = (vec![450_100, 460_000], vec![1_i64, 2], vec!["E7"]);
-    let statements: [(&str, Vec<&(dyn ToSql + Sync)>); 7] = [
+    let (receipts, months) = (vec!["7"], vec![202_110]);
+    let statements: [(&str, Vec<&(dyn ToSql + Sync)>); 8] = [
         (ENTRIES, vec![&areas, &"P7"]),
         (CYCLES, vec![&areas, &202_101]),
         (DEDUCTIONS, vec![&ids, &"P7"]),
         (LEFT_OUT, vec![&ids, &"Q7"]),
         (SHORTFALLS, vec![&areas, &"P7"]),
         (PAYMENTS, vec![&employers, &202_101, &202_112]),
+        (DETAILS, vec![&receipts, &employers, &months, &"P150"]),
         (KNOWN_EMPLOYER, vec![&"E7"]),
     ];
     let large = database(20_000).await;
