@@ -26,7 +26,9 @@ pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province
+pub mod roster; // who is insured, from the medical core
 pub mod speak; // adapter and link, joined for the dispatcher
+pub mod standing; // who paid what, and whether a person has paid
 pub mod trace; // where a line, packet or receipt went
 
 /// What every flow works with: one per instance, immutable, cheap to clone.

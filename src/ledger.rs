@@ -23,4 +23,4 @@ pub use book::RateBook;
 pub use fund::{Fund, Parts};
 pub use journal::{Cell, Collected, District, JournalError, Posting, Source, Totals};
 pub use rate::{EmployerRate, FundRate, IndividualRate};
-pub use terms::{Mode, Segment, Terms, due, percent};
+pub use terms::{Mode, NoAccount, Segment, Terms, due, percent};

@@ -2,6 +2,7 @@
 //!
 //! Plain data and its checks. No I/O, no async, no knowledge of any partner's format.
 
+pub mod deduction; // insured people and their personal accounts
 pub mod detail_key; // detail numbers as ordered keys
 pub mod exchange; // a request to a partner, its answer, the outcome
 pub mod fen; // money

@@ -19,11 +19,16 @@ use crate::link::{Limits, TrustState};
 use crate::telemetry::Metrics;
 
 mod body; // a partner's bytes, with time limits
+mod core; // the medical insurance core's paths
+mod cycles; // a month's deductions, planned and looked at
 mod fhir; // the registries as FHIR
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
 mod province; // what pullers of the registries get
 mod registry; // institutions and caregivers in
+mod results; // results of deductions that come later
+mod roster; // who is insured
+mod standing; // who paid what
 
 pub use operator::Refresh;
 

@@ -22,7 +22,9 @@ pub mod inspect; // what a database says of itself, for doctor
 pub mod lines; // collection lines as rows
 pub mod registry; // institutions and caregivers, and every change of them
 pub mod replace; // a packet that takes an earlier one's place
+pub mod roster; // who is insured
 pub mod sealed; // personal data at rest
+pub mod standing; // what is known of one person or employer
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
@@ -177,6 +179,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V3__registry", include_str!("../schemas/postgres/0003_registry.sql")),
         ("V4__entity_delivery", include_str!("../schemas/postgres/0004_entity_delivery.sql")),
         ("V5__row_types", include_str!("../schemas/postgres/0005_row_types.sql")),
+        ("V6__deduction", include_str!("../schemas/postgres/0005_deduction.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

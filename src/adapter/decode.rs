@@ -279,6 +279,11 @@ impl PacketReader<'_> {
             let reason = format!("the packet has more than {} records; send it in several packets", self.lines_max);
             return Err(self.refuse(Stop::at(Kind::TooManyLines, &self.inbound.record, reason)));
         }
+        if let Source::Lines(source) = &mut self.source
+            && let Some(reason) = source.take_spoilt()
+        {
+            return Ok(Some(Line::Refused(Refusal { index: self.position, element: self.inbound.record.clone(), content: None, reason })));
+        }
         Ok(Some(self.line(record)))
     }
 

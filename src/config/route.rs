@@ -1,8 +1,7 @@
 //! Routes a partner may be allowed: how they are written, and which are the gateway's own.
 //!
-//! A route is a method and a path; a last segment `*` stands for any one segment,
-//! `**` for one or more. Routes outside
-//! the gateway's own belong to adapters, which say what they mean.
+//! A route is a method and a path; a segment `*` stands for any one segment, a last segment `**`
+//! for one or more. Routes outside the gateway's own belong to adapters, which say what they mean.
 
 /// An interface of the gateway itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +12,10 @@ pub enum Api {
     Province,
     /// The same as FHIR resources.
     Fhir,
+    /// Rosters, deductions and contributions, for the medical insurance core.
+    Core,
+    /// Whether a person has paid, for the LTC system.
+    Standing,
 }
 
 /// Every route of the gateway's own, as an entry in partners.toml names it.
@@ -26,10 +29,18 @@ pub const BUILT_IN: &[(Api, &str)] = &[
     (Api::Province, "GET /province/v1/caregivers"),
     (Api::Province, "GET /province/v1/snapshot"),
     (Api::Fhir, "GET /fhir/**"),
+    (Api::Core, "POST /core/v1/roster"),
+    (Api::Core, "POST /core/v1/deduction-cycles"),
+    (Api::Core, "GET /core/v1/deduction-cycles/*"),
+    (Api::Core, "POST /core/v1/deduction-results"),
+    (Api::Core, "GET /core/v1/persons/*/contributions"),
+    (Api::Core, "GET /core/v1/employers/*/contributions"),
+    (Api::Standing, "GET /ltc/v1/persons/*/standing"),
 ];
 
-/// Where the gateway's own paths begin.
-const PREFIXES: &[(Api, &str)] = &[(Api::Registry, "/ltc/v1/"), (Api::Province, "/province/v1/"), (Api::Fhir, "/fhir/")];
+/// Where the gateway's own paths begin; the first that fits counts.
+const PREFIXES: &[(Api, &str)] =
+    &[(Api::Standing, "/ltc/v1/persons/"), (Api::Registry, "/ltc/v1/"), (Api::Province, "/province/v1/"), (Api::Fhir, "/fhir/"), (Api::Core, "/core/v1/")];
 
 /// Which of the gateway's own interfaces an entry's route or a request (`PUT /ltc/v1/...`) means:
 /// nothing when it is an adapter's, the known ones when it is under their paths but none of them.
@@ -48,12 +59,15 @@ pub fn api_of(path: &str) -> Option<Api> {
 
 /// Whether a request, `PUT /ltc/v1/caregivers/C1`, is covered by an entry's route.
 pub fn route_matches(route: &str, request: &str) -> bool {
-    if let Some(parent) = route.strip_suffix("/**") {
-        return request.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty());
-    }
-    match route.strip_suffix("/*") {
-        None => route == request,
-        Some(parent) => request.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/')).is_some_and(|last| !last.is_empty() && !last.contains('/')),
+    let (mut wanted, mut found) = (route.split('/'), request.split('/'));
+    loop {
+        match (wanted.next(), found.next()) {
+            (Some("**"), Some(first)) => return !first.is_empty() || found.next().is_some(),
+            (Some("*"), Some(segment)) if !segment.is_empty() => {}
+            (Some(word), Some(segment)) if word == segment => {}
+            (None, None) => return true,
+            _ => return false,
+        }
     }
 }
 
@@ -63,8 +77,8 @@ pub(super) fn problem(route: &str) -> Option<&'static str> {
         Some(("GET" | "POST" | "PUT" | "DELETE", path)) if !path.is_empty() => path,
         _ => return Some("; expected a method and a path such as `POST /tax/v1/packets`"),
     };
-    let start = path.strip_suffix("/**").or_else(|| path.strip_suffix("/*")).unwrap_or(path);
-    start.contains('*').then_some("; `*` or `**` may only be the whole last segment")
+    let start = path.strip_suffix("/**").unwrap_or(path);
+    start.split('/').any(|segment| segment.contains('*') && segment != "*").then_some("; `*` may only be a whole segment, `**` only the whole last one")
 }
 
 #[cfg(test)]
@@ -72,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_one_last_segment_and_nothing_else() {
+    fn a_star_stands_for_one_segment_and_nothing_else() {
         let route = "PUT /ltc/v1/caregivers/*";
         assert!(route_matches(route, "PUT /ltc/v1/caregivers/C1"));
         for other in
@@ -81,6 +95,11 @@ mod tests {
             assert!(!route_matches(route, other), "{other}");
         }
         assert!(route_matches("POST /a", "POST /a") && !route_matches("POST /a", "POST /a/b"));
+        let inside = "GET /core/v1/persons/*/contributions";
+        assert!(route_matches(inside, "GET /core/v1/persons/P1/contributions"));
+        for other in ["GET /core/v1/persons//contributions", "GET /core/v1/persons/P1/x/contributions", "GET /core/v1/persons/P1"] {
+            assert!(!route_matches(inside, other), "{other}");
+        }
     }
 
     #[test]
@@ -99,14 +118,17 @@ mod tests {
         assert_eq!(built_in("PUT /ltc/v1/caregivers/*"), Some(Ok(Api::Registry)));
         assert_eq!(built_in("PUT /ltc/v1/caregivers/C1"), Some(Ok(Api::Registry)));
         assert_eq!(built_in("POST /tax/v1/packets"), None);
+        assert_eq!(built_in("GET /ltc/v1/persons/*/standing"), Some(Ok(Api::Standing)));
+        assert_eq!(built_in("GET /core/v1/persons/P1/contributions"), Some(Ok(Api::Core)));
         assert!(built_in("PUT /ltc/v1/caregiver/*").is_some_and(|found| found.is_err_and(|known| known.contains(&"PUT /ltc/v1/caregivers/*"))));
     }
 
     #[test]
     fn a_star_elsewhere_is_a_mistake() {
         assert_eq!((problem("PUT /ltc/v1/caregivers/*"), problem("GET /fhir/**")), (None, None));
-        for route in ["PUT /*/caregivers", "PUT /ltc/a*", "PUT /*/*", "GET /a/***"] {
-            assert!(problem(route).is_some_and(|text| text.contains("last segment")), "{route}");
+        assert_eq!(problem("GET /core/v1/persons/*/contributions"), None);
+        for route in ["PUT /ltc/a*", "PUT /**/caregivers", "GET /a/***"] {
+            assert!(problem(route).is_some_and(|text| text.contains("whole segment")), "{route}");
         }
         assert!(problem("FETCH /a").is_some() && problem("PUT a").is_some());
     }

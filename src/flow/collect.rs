@@ -26,11 +26,12 @@ mod destinations;
 mod group;
 mod line;
 mod read;
-mod receipt;
+pub(super) mod receipt;
 mod spool;
 
 pub use destinations::{Destination, share};
 pub use group::Group;
+pub use read::ListedRefusal;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;

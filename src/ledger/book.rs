@@ -78,6 +78,11 @@ impl RateBook {
         rates.iter().find(|rate| rate.segment() == segment && rate.terms().period.contains(month) && rate.ages().contains(age))
     }
 
+    /// Whether what an individual of the area owes ever depends on age: only then is a birth date needed.
+    pub fn depends_on_age(&self, area: &str) -> bool {
+        self.area(area).is_some_and(|area| area.individual.iter().any(|rate| rate.ages() != super::terms::Ages::ANY))
+    }
+
     /// What pooled fund and government pay for a segment.
     pub fn funds(&self, area: &str, month: Month, segment: Segment) -> impl Iterator<Item = &FundRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.funds);

@@ -31,15 +31,27 @@ const RESIDENT_CHECKS: &[u8; 11] = b"10X98765432";
 
 /// Whether a resident id (公民身份号码) has 17 digits, a birth date that exists, and the right check character (GB 11643-1999).
 pub fn resident_id_is_valid(id: &str) -> bool {
-    let bytes = id.as_bytes();
-    if bytes.len() != 18 || !bytes[..17].iter().all(u8::is_ascii_digit) {
-        return false;
+    resident_birth_date(id).is_some()
+}
+
+/// The birth date in a resident id that is valid (GB 11643-1999).
+pub fn resident_birth_date(id: &str) -> Option<jiff::civil::Date> {
+    let (check, first) = id.as_bytes().split_last()?;
+    if resident_check_character(first)? != *check {
+        return None;
     }
     let number = |digits: &[u8]| digits.iter().fold(0_i16, |number, digit| number * 10 + i16::from(digit - b'0'));
-    let (month, day) = (number(&bytes[10..12]) as i8, number(&bytes[12..14]) as i8);
-    let born = jiff::civil::Date::new(number(&bytes[6..10]), month, day);
-    let sum: u32 = bytes.iter().zip(RESIDENT_WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
-    born.is_ok_and(|born| born.year() >= 1800) && RESIDENT_CHECKS[sum as usize % 11] == bytes[17]
+    let (month, day) = (number(&first[10..12]) as i8, number(&first[12..14]) as i8);
+    jiff::civil::Date::new(number(&first[6..10]), month, day).ok().filter(|born| born.year() >= 1800)
+}
+
+/// The 18th character for the first 17; nothing when there are not 17 digits (GB 11643-1999).
+pub fn resident_check_character(first: &[u8]) -> Option<u8> {
+    if first.len() != 17 || !first.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let sum: u32 = first.iter().zip(RESIDENT_WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    Some(RESIDENT_CHECKS[sum as usize % 11])
 }
 
 #[cfg(test)]
@@ -70,7 +82,7 @@ mod tests {
     #[test]
     fn a_resident_id_needs_its_check_character_and_a_birth_date_that_exists() {
         // The standard's own example.
-        assert!(resident_id_is_valid("11010519491231002X"));
+        assert_eq!(resident_birth_date("11010519491231002X"), Some(jiff::civil::date(1949, 12, 31)));
         for id in ["110105194912310021", "11010519491231002x", "1101051949123100X", "", "11010519491231002X1", "1101051949123100２X"] {
             assert!(!resident_id_is_valid(id), "{id}");
         }

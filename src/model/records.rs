@@ -99,8 +99,27 @@ record! { employee_collection, "One insured person's part in an employer's payme
     TRANSFERRED_AT = "transferred_at", OPTIONAL, DateTime, "When the sender transferred the line.";
 } }
 
+/// What kind of insured person somebody is: the words of [`super::deduction::Category`].
+pub const CATEGORIES: &[&str] = &["active", "retired", "flexible", "unemployed"];
+/// Kinds of certificates; only the first has a check.
+pub const CERTIFICATE_TYPES: &[&str] = &["resident_id", "passport", "hong_kong_macao_permit", "taiwan_permit", "foreigner_residence", "other"];
+/// Whether a person has a personal account.
+pub const ACCOUNTS: &[&str] = &["account", "no_account"];
+
+record! { roster_person, "One insured person in a roster of the medical insurance core: what holds from a month on." {
+    PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The person's number in medical insurance; once in a roster.";
+    CERTIFICATE_TYPE = "certificate_type", REQUIRED, Code(super::CERTIFICATE_TYPES), "Type of the certificate.";
+    CERTIFICATE_NO = "certificate_no", REQUIRED PRIVATE, Text(40), "Number of the certificate; of a resident id the check character must be right.";
+    CATEGORY = "category", REQUIRED, Code(super::CATEGORIES), "Kind of insured person.";
+    ACCOUNT = "account", REQUIRED, Code(super::ACCOUNTS), "Whether there is a personal account.";
+    EMPLOYER_NO = "employer_no", OPTIONAL, Text(20), "The employer's number in medical insurance; active people need one.";
+    DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260; one of the roster's pooling area.";
+    BASE = "base", REQUIRED, Money, "Own base a month; of retired people last year's own pension a month. Zero or more.";
+    FROM_MONTH = "from_month", REQUIRED, Month, "First month this holds for; not after the present one.";
+} }
+
 /// Every canonical record an adapter may decode.
-pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC];
+pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC, &roster_person::SPEC];
 
 /// The canonical record of that name.
 pub fn spec(name: &str) -> Option<&'static RecordSpec> {
@@ -116,6 +135,8 @@ mod tests {
         assert_eq!(employer_collection::SPEC.field("employer_paid"), Some(employer_collection::EMPLOYER_PAID));
         assert_eq!(employee_collection::SPEC.field("transferred_at"), Some(employee_collection::TRANSFERRED_AT));
         assert!(employee_collection::SPEC.fields[employee_collection::PERSON_NO.0].private);
+        assert_eq!(roster_person::SPEC.field("from_month"), Some(roster_person::FROM_MONTH));
+        assert_eq!(CATEGORIES, crate::model::deduction::Category::ALL.map(|category| category.word()));
         assert!(matches!(employer_collection::SPEC.fields[0].holds, FieldType::Text(40)));
     }
 }

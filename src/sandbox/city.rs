@@ -9,6 +9,7 @@ mod employer; // made-up employers
 mod line; // one JFXX101 line
 mod month; // a month's packets
 mod packet; // heads and bytes
+mod people; // insured people, and their rosters
 mod rng; // the seeded generator
 
 pub use employee::{EmployeePacket, EmployeeTotals};
@@ -17,6 +18,7 @@ pub use employer::{DISTRICTS, Employer};
 pub use month::MonthPackets;
 pub use packet::Charset;
 pub(super) use rng::Rng;
+pub use people::{People, Person};
 
 use crate::model::{Fen, Month};
 

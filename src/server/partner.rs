@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Entry, PartnerApi, body, fhir, province, registry};
+use super::{Entry, PartnerApi, body, core, fhir, province, registry, standing};
 use crate::config::{Api, Inbound, api_of, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
@@ -45,6 +45,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
                 Some(Api::Registry) => registry::handle(&call, payload, &api).await,
                 Some(Api::Province) => province::handle(&request, &api, name).await,
                 Some(Api::Fhir) => fhir::handle(&request, &api, name).await,
+                Some(Api::Core) => core::handle(&call, payload, &api).await,
+                Some(Api::Standing) => standing::handle(&call, &api).await,
                 None => receive(&call, payload, &api).await,
             };
             rate_headers(response.headers_mut(), headers);
@@ -156,7 +158,7 @@ impl Call<'_> {
     }
 }
 
-fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
+pub(super) fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
     if let Some(counts) = reply.counts {
         for (outcome, count) in [("posted", counts.posted), ("refused", counts.refused), ("duplicate", counts.duplicate)] {
             if count > 0 {
@@ -179,7 +181,7 @@ fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse 
     }
 }
 
-fn answer(reply: Reply) -> HttpResponse {
+pub(super) fn answer(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     HttpResponseBuilder::new(status).insert_header((CONTENT_TYPE, reply.content_type)).body(reply.body)
 }

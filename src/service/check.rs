@@ -20,6 +20,8 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
             Some(Ok(Api::Province | Api::Fhir)) if partner.fields.is_none() => {
                 problems.push(format!("route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why"));
             }
+            // What a roster's lines look like is the adapter's to say.
+            Some(Ok(Api::Core)) if route.ends_with("/roster") => others.push(route),
             Some(Ok(_)) => {}
             Some(Err(known)) => {
                 problems.push(format!(
@@ -32,7 +34,7 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
         }
     }
     if partner.adapter.is_empty() {
-        let needing = others.iter().map(|route| format!("route `{route}` is not one of the gateway's own, and there is no `adapter` to serve it; name one"));
+        let needing = others.iter().map(|route| format!("route `{route}` needs an adapter that reads what is sent there, and no `adapter` is named; name one"));
         problems.extend(needing);
         return problems;
     }
@@ -150,6 +152,8 @@ mod tests {
         assert!(found[0].contains("no outbound message `contribution`") && found[0].contains("did you mean `contributions`?"), "{found:?}");
         let found = problems_of("adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /packets\"]", |manifest| manifest);
         assert!(found[0].contains("no endpoint at all, so no `packets`"), "{found:?}");
+        let found = problems_of("adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /core/v1/roster\"]", |manifest| manifest);
+        assert!(found[0].contains("no endpoint at all, so no `roster`"), "{found:?}");
         let found = problems_of("adapter = \"ltc-sistem\"\n[inbound]\nsan = \"x\"\nroutes = []", |manifest| manifest);
         assert!(found[0].contains("did you mean `ltc-system`?"), "{found:?}");
     }

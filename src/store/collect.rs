@@ -314,7 +314,7 @@ impl From<tokio_postgres::Error> for PostError {
     fn from(error: tokio_postgres::Error) -> PostError {
         let constraint = error.as_db_error().filter(|db| *db.code() == SqlState::UNIQUE_VIOLATION).and_then(|db| db.constraint());
         match constraint {
-            Some("packet_number") => PostError::NumberTaken,
+            Some("packet_number" | "roster_number") => PostError::NumberTaken,
             Some("employer_line_detail" | "employee_line_detail") => PostError::DetailTaken,
             _ => PostError::Failed(super::fault(&error)),
         }

@@ -12,4 +12,6 @@ mod push;
 mod refusals;
 mod registered;
 mod registry;
+mod roster;
+mod standing;
 mod support;

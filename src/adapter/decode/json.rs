@@ -68,12 +68,14 @@ pub(super) struct LineSource<'a> {
     line: Vec<u8>,
     number: u64,
     tree: Option<&'a PathTree>,
+    /// Why the latest line is no record.
+    spoilt: Option<String>,
 }
 
 impl<'a> LineSource<'a> {
     /// Takes the head values from the first line.
     pub(super) fn read_head(chars: Charset<'a>, head: &PathTree, values: &mut Capture) -> Result<LineSource<'a>, Stop> {
-        let mut source = LineSource { chars, line: Vec::new(), number: 0, tree: None };
+        let mut source = LineSource { chars, line: Vec::new(), number: 0, tree: None, spoilt: None };
         if !source.read_line()? {
             return Err(Stop::new(Kind::Empty, "the document is empty; expected a head line and at least one record"));
         }
@@ -92,8 +94,20 @@ impl<'a> LineSource<'a> {
         if !self.read_line()? {
             return Ok(false);
         }
-        record(self.text()?, tree, capture).map_err(|reason| self.malformed(&reason))?;
+        if let Err(reason) = record(self.text()?, tree, capture) {
+            // A last line without its end was cut off, and nobody knows how much went with it.
+            if self.line.last() != Some(&b'\n') {
+                return Err(self.malformed(&reason));
+            }
+            capture.clear();
+            self.spoilt = Some(reason);
+        }
         Ok(true)
+    }
+
+    /// Why the line read last holds no record, if so: lines are read one by one, so the others are none the worse.
+    pub(super) fn take_spoilt(&mut self) -> Option<String> {
+        self.spoilt.take()
     }
 
     /// The next line that is not blank; false at the end.

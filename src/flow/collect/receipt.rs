@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::Reply;
 use super::read::ListedRefusal;
-use crate::adapter::{Adapter, Endpoint, HeadSeen};
+use crate::adapter::{Adapter, Document, Endpoint, HeadSeen};
 use crate::error::Fault;
 use crate::store::collect::Counts;
+use crate::store::roster::RosterCounts;
 
 /// What a receipt template may use.
 #[derive(Debug, Serialize)]
@@ -36,6 +37,8 @@ pub struct ReceiptCounts {
     pub posted: i32,
     pub refused: i32,
     pub duplicate: i32,
+    /// People a full roster no longer names; nothing of packets.
+    pub left: i32,
 }
 
 /// Where the reply goes and how it is written.
@@ -53,9 +56,21 @@ impl Replier<'_> {
             (0, 0) => "成功 accepted".to_string(),
             (refused, duplicate) => format!("成功 accepted；退回 refused {refused}，重复 duplicate {duplicate}"),
         };
-        let shown = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate };
+        let shown = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate, left: 0 };
         let reply = self.reply(200, message, shown, refused)?;
         Ok(Reply { counts: Some(counts), ..reply })
+    }
+
+    /// The receipt of a roster that was taken; `notice` says what its sender should know.
+    pub fn roster(&self, counts: RosterCounts, notice: String, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
+        let RosterCounts { received, taken, refused: lines_refused, left } = counts;
+        let reply = self.reply(200, notice, ReceiptCounts { received, posted: taken, refused: lines_refused, duplicate: 0, left }, refused)?;
+        Ok(Reply { counts: Some(Counts { received, posted: taken, refused: lines_refused, ..Counts::default() }), ..reply })
+    }
+
+    /// A reply that was given before.
+    pub fn again(&self, body: Vec<u8>) -> Result<Reply, Fault> {
+        Ok(Reply { status: 200, content_type: self.content_type(self.document()?), body, counts: None })
     }
 
     /// The receipt of a packet refused whole.
@@ -65,7 +80,7 @@ impl Replier<'_> {
 
     fn reply(&self, status: u16, message: String, counts: ReceiptCounts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
         let nothing = BTreeMap::new();
-        let encoding: &'static Encoding = self.head.as_ref().map_or(self.endpoint.default_encoding(), |head| head.encoding);
+        let encoding = self.encoding();
         let accepted = status == 200;
         let receipt = Receipt {
             packet_no: self.head.as_ref().and_then(|head| head.packet_no.as_deref()).unwrap_or_default(),
@@ -80,13 +95,23 @@ impl Replier<'_> {
             refused,
             refused_listed: refused.len(),
         };
-        let document = self.adapter.document(self.endpoint.receipt()).ok_or_else(|| {
-            Fault::operator(crate::error::Stage::Render, format!("adapter {} has no document `{}`", self.adapter.name(), self.endpoint.receipt()))
-        })?;
+        let document = self.document()?;
         let text = document.render(&receipt)?;
         let (body, _, _) = encoding.encode(&text);
+        Ok(Reply { status, content_type: self.content_type(document), body: body.into_owned(), counts: None })
+    }
+
+    fn document(&self) -> Result<&Document, Fault> {
+        let missing = || Fault::operator(crate::error::Stage::Render, format!("adapter {} has no document `{}`", self.adapter.name(), self.endpoint.receipt()));
+        self.adapter.document(self.endpoint.receipt()).ok_or_else(missing)
+    }
+
+    fn encoding(&self) -> &'static Encoding {
+        self.head.as_ref().map_or(self.endpoint.default_encoding(), |head| head.encoding)
+    }
+
+    fn content_type(&self, document: &Document) -> String {
         let kind = document.content_type().split(';').next().unwrap_or_default();
-        let content_type = format!("{kind}; charset={}", encoding.name());
-        Ok(Reply { status, content_type, body: body.into_owned(), counts: None })
+        format!("{kind}; charset={}", self.encoding().name())
     }
 }

@@ -179,3 +179,9 @@ fn every_problem_is_found_at_once() {
     let text = GOOD.replace("0.15 %\" }", "0.16 %\" }").replace("2021-03\"\nmode = \"rate\"\nrate = \"0.15 %\"", "21-03\"\nmode = \"rate\"\nrate = \"0.15\"");
     assert_eq!(findings(&text).len(), 3);
 }
+
+#[test]
+fn only_an_area_with_age_bands_depends_on_age() {
+    let book = RateBook::load(Path::new("config/rates")).expect("the shipped rates");
+    assert_eq!(["450100", "510100", "990000"].map(|area| book.depends_on_age(area)), [false, true, false]);
+}

@@ -109,6 +109,19 @@ fn ndjson_has_its_head_in_the_first_line_and_a_record_in_every_other() {
 }
 
 #[test]
+fn a_line_of_ndjson_that_is_no_json_is_refused_by_itself_unless_it_was_cut_off() {
+    let head = r#"{"head": {"packet_no": "P", "lines": 3, "sender": "S"}}"#;
+    let text = format!("{head}\n{}\n{{\"detail_no\": \"secret\n{}\n", detail("1.00"), detail("2.00"));
+    let lines = decode(&stream(), &text).unwrap();
+    let refusal = lines[1].as_ref().unwrap_err();
+    assert_eq!((lines[0].as_ref().unwrap(), lines[2].as_ref().unwrap()), (&Fen(100), &Fen(200)));
+    assert_eq!((refusal.index, refusal.element.as_str(), refusal.content.as_deref()), (2, "line", None));
+    assert!(refusal.reason.contains("is not valid JSON at line 1 column") && !refusal.reason.contains("secret"), "{}", refusal.reason);
+    let cut = decode(&stream(), text.trim_end().trim_end_matches('}')).unwrap_err();
+    assert!(cut.kind == Kind::Malformed && cut.reason.starts_with("line 4: "), "{}", cut.reason);
+}
+
+#[test]
 fn a_line_of_ndjson_has_at_most_256_kibibytes() {
     let head = r#"{"head": {"packet_no": "P", "lines": 1}}"#;
     let sized = |bytes: usize| {

@@ -1,0 +1,183 @@
+//! One decoded record -> one checked person of a roster.
+//!
+//! Pure. Says which field is wrong and why; whether the person stands twice is not known here.
+
+use jiff::civil::Date;
+
+use crate::model::deduction::Category;
+use crate::model::identity::resident_birth_date;
+use crate::model::records::roster_person as person;
+use crate::model::{Fen, FieldId, Month, Record};
+
+/// What lines are checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Pooling area of the roster.
+    pub area: &'a str,
+    /// The roster's month, where nothing may count from an earlier one.
+    pub earliest: Option<Month>,
+    /// The present month.
+    pub latest: Month,
+}
+
+/// A person as a line states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person<'r> {
+    pub person_no: &'r str,
+    pub certificate_type: &'static str,
+    pub certificate_no: &'r str,
+    pub category: Category,
+    pub account: bool,
+    pub employer_no: Option<&'r str>,
+    pub district: i32,
+    pub base: Fen,
+    pub from_month: Month,
+    /// From a resident id; nothing of other certificates.
+    pub born_on: Option<Date>,
+}
+
+/// Why a line is refused: the canonical field at fault and the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineFault {
+    pub field: FieldId,
+    pub reason: String,
+}
+
+/// Checks a person's line.
+pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, LineFault> {
+    let category = need(record.code(person::CATEGORY).and_then(Category::of_word), person::CATEGORY)?;
+    let certificate_type = need(record.code(person::CERTIFICATE_TYPE), person::CERTIFICATE_TYPE)?;
+    let certificate_no = need(record.text(person::CERTIFICATE_NO), person::CERTIFICATE_NO)?;
+    let born_on = resident_birth_date(certificate_no).filter(|_| certificate_type == "resident_id");
+    if certificate_type == "resident_id" && born_on.is_none() {
+        let reason = "is no resident id; expected 17 digits with a birth date and the check character of GB 11643";
+        return Err(fault(person::CERTIFICATE_NO, reason));
+    }
+    let employer_no = record.text(person::EMPLOYER_NO);
+    if category == Category::Active && employer_no.is_none() {
+        return Err(fault(person::EMPLOYER_NO, "is missing or empty; an active person has an employer"));
+    }
+    let base = need(record.money(person::BASE), person::BASE)?;
+    if base < Fen::ZERO {
+        return Err(fault(person::BASE, "is negative; expected zero or more"));
+    }
+    let from_month = need(record.month(person::FROM_MONTH), person::FROM_MONTH)?;
+    if from_month > rules.latest {
+        return Err(LineFault {
+            field: person::FROM_MONTH,
+            reason: format!("is {from_month}, which has not come; expected {} or an earlier month", rules.latest),
+        });
+    }
+    Ok(Person {
+        person_no: need(record.text(person::PERSON_NO), person::PERSON_NO)?,
+        certificate_type,
+        certificate_no,
+        category,
+        account: record.code(person::ACCOUNT) == Some("account"),
+        employer_no,
+        district: district(record, rules.area)?,
+        base,
+        from_month: rules.earliest.map_or(from_month, |earliest| from_month.max(earliest)),
+        born_on,
+    })
+}
+
+fn district(record: &Record, area: &str) -> Result<i32, LineFault> {
+    let district = need(record.text(person::DISTRICT), person::DISTRICT)?;
+    let digits = district.len() == 6 && district.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || !district.starts_with(scope(area)) {
+        let reason = format!("is {district}, which is no district of pooling area {area}");
+        return Err(LineFault { field: person::DISTRICT, reason });
+    }
+    district.parse().map_err(|_| fault(person::DISTRICT, "is no six-digit division code"))
+}
+
+/// The digits all districts of an area begin with (GB/T 2260): two of a province or a municipality
+/// directly under the central government (11, 12, 31, 50), whose counties have other middle digits; four of a city.
+fn scope(area: &str) -> &str {
+    let municipality = ["11", "12", "31", "50"].iter().any(|code| area.starts_with(code));
+    if municipality || area.ends_with("0000") { &area[..2] } else { &area[..4] }
+}
+
+fn need<T>(value: Option<T>, field: FieldId) -> Result<T, LineFault> {
+    value.ok_or_else(|| fault(field, "is missing"))
+}
+
+fn fault(field: FieldId, reason: &str) -> LineFault {
+    LineFault { field, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Slot;
+
+    fn rules() -> Rules<'static> {
+        Rules { area: "450100", earliest: None, latest: month(2021, 10) }
+    }
+
+    fn month(year: i16, month: i8) -> Month {
+        Month::new(year, month).expect("a month of the range")
+    }
+
+    fn record(change: impl FnOnce(&mut Record)) -> Record {
+        let mut record = Record::new(&person::SPEC);
+        record.set_text(person::PERSON_NO, "P1");
+        record.set(person::CERTIFICATE_TYPE, Slot::Code(0));
+        record.set_text(person::CERTIFICATE_NO, "11010519491231002X");
+        record.set(person::CATEGORY, Slot::Code(0));
+        record.set(person::ACCOUNT, Slot::Code(0));
+        record.set_text(person::EMPLOYER_NO, "E1");
+        record.set_text(person::DISTRICT, "450103");
+        record.set(person::BASE, Slot::Money(Fen(500_000)));
+        record.set(person::FROM_MONTH, Slot::Month(month(2021, 3)));
+        change(&mut record);
+        record
+    }
+
+    #[test]
+    fn a_sound_line_is_a_person() {
+        let record = record(|_| {});
+        let found = person(&record, rules()).expect("a person");
+        assert_eq!((found.person_no, found.account, found.district, found.from_month), ("P1", true, 450_103, month(2021, 3)));
+        assert_eq!(found.born_on, Some(jiff::civil::date(1949, 12, 31)));
+        let full = person(&record, Rules { earliest: Some(month(2021, 9)), ..rules() }).expect("a person");
+        assert_eq!(full.from_month, month(2021, 9));
+    }
+
+    #[test]
+    fn each_mistake_is_found_at_its_field_without_private_content() {
+        type Change = fn(&mut Record);
+        let mistakes: [(FieldId, Change); 5] = [
+            (person::CERTIFICATE_NO, |record| record.set_text(person::CERTIFICATE_NO, "110105194912310021")),
+            (person::EMPLOYER_NO, |record| record.set(person::EMPLOYER_NO, Slot::Empty)),
+            (person::BASE, |record| record.set(person::BASE, Slot::Money(Fen(-1)))),
+            (person::FROM_MONTH, |record| record.set(person::FROM_MONTH, Slot::Month(month(2021, 11)))),
+            (person::DISTRICT, |record| record.set_text(person::DISTRICT, "450203")),
+        ];
+        for (field, change) in mistakes {
+            let found = person(&record(change), rules()).expect_err("a mistake");
+            assert_eq!(found.field, field, "{}", found.reason);
+            assert!(!found.reason.contains("110105"), "{}", found.reason);
+        }
+    }
+
+    #[test]
+    fn only_active_people_need_an_employer_and_only_resident_ids_a_check() {
+        let retired = record(|record| {
+            record.set(person::CATEGORY, Slot::Code(1));
+            record.set(person::EMPLOYER_NO, Slot::Empty);
+            record.set(person::CERTIFICATE_TYPE, Slot::Code(1));
+            record.set_text(person::CERTIFICATE_NO, "E1234567");
+        });
+        let found = person(&retired, rules()).expect("a person");
+        assert_eq!((found.category, found.employer_no, found.born_on), (Category::Retired, None, None));
+    }
+
+    #[test]
+    fn districts_of_cities_provinces_and_municipalities_are_told_from_others() {
+        for (area, prefix) in [("450100", "4501"), ("460000", "46"), ("500100", "50"), ("510100", "5101")] {
+            assert_eq!(scope(area), prefix, "{area}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads a roster's lines one by one: refuses, or checks, seals and hands on each.
+//!
+//! Runs on a thread of its own, in constant memory. The database is not known here.
+
+use std::io::{BufRead, Cursor, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::head::RosterHead;
+use super::line::{self, Person, Rules};
+use super::{ENDPOINT, no_endpoint};
+use crate::adapter::{Adapter, Line, PacketRefusal};
+use crate::error::{Fault, Stage};
+use crate::flow::collect::{Body, ListedRefusal};
+use crate::model::records::roster_person;
+use crate::model::{Month, Record};
+use crate::store::copy::CHUNK;
+use crate::store::roster::{StagedPerson, named_row, staged_row};
+use crate::store::sealed::{Keys, Label};
+
+/// What sealed certificates belong to.
+const SEALED_KIND: &str = "insured_person";
+
+/// Everything a reading needs; owned, so that it can move to its thread.
+pub struct Reading {
+    pub adapter: Arc<Adapter>,
+    pub body: Body,
+    pub head: RosterHead,
+    pub keys: Arc<Keys>,
+    pub roster_id: i64,
+    /// The present month.
+    pub latest: Month,
+    /// Whether the area's rates depend on age.
+    pub with_birth: bool,
+    /// Refused lines to keep for the reply.
+    pub listed_max: usize,
+    pub lines_max: u64,
+}
+
+/// What reading found.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub received: i32,
+    pub refused: i32,
+    /// Refused lines of which it cannot be told whom they meant.
+    pub unnamed: i32,
+    pub listed: Vec<ListedRefusal>,
+}
+
+/// Why reading ended early.
+#[derive(Debug)]
+pub enum Stop {
+    /// The roster is refused whole.
+    Refused(PacketRefusal),
+    /// Nobody takes the rows any more; the other side knows why.
+    SinkClosed,
+    Failed(Fault),
+}
+
+impl Reading {
+    /// Reads every line; rows go to `chunks` in COPY's form.
+    pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Stop> {
+        let endpoint = self.adapter.endpoint(ENDPOINT).ok_or_else(|| Stop::Failed(no_endpoint(&self.adapter)))?;
+        let document: Box<dyn BufRead + Send> = Box::new(Cursor::new(self.head.line()).chain(self.body.reader()));
+        let mut reader = endpoint.open(document, self.lines_max).map_err(Stop::Refused)?;
+        if reader.head().message.name != roster_person::SPEC.name {
+            let text = format!("adapter {}: endpoint `{ENDPOINT}` decodes {}; expected roster_person", self.adapter.name(), reader.head().message.name);
+            return Err(Stop::Failed(Fault::operator(Stage::Config, text)));
+        }
+        let rules = Rules { area: &self.head.area, earliest: self.head.kind.is_full().then_some(self.head.month), latest: self.latest };
+        let (mut record, mut tally) = (reader.new_record(), Tally::default());
+        let (mut rows, mut plain) = (Vec::with_capacity(CHUNK + 1024), Vec::new());
+        while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
+            tally.received += 1;
+            let refusal = match line {
+                Line::Refused(refusal) => Some((refusal.element, refusal.content, refusal.reason)),
+                Line::Good { .. } => match line::person(&record, rules) {
+                    Ok(person) => {
+                        self.add(&person, tally.received, (&mut rows, &mut plain));
+                        None
+                    }
+                    Err(fault) => Some((reader.element_of(fault.field).to_string(), reader.content_of(fault.field), fault.reason)),
+                },
+            };
+            if let Some(refusal) = refusal {
+                self.refuse(&record, refusal, (&mut tally, &mut rows));
+            }
+            if rows.len() >= CHUNK {
+                let full = std::mem::replace(&mut rows, Vec::with_capacity(CHUNK + 1024));
+                chunks.blocking_send(full.into()).map_err(|_| Stop::SinkClosed)?;
+            }
+        }
+        if !rows.is_empty() {
+            chunks.blocking_send(rows.into()).map_err(|_| Stop::SinkClosed)?;
+        }
+        Ok(tally)
+    }
+
+    /// Seals the certificate and adds the person's row; `plain` is memory to be used again.
+    fn add(&self, person: &Person<'_>, record_index: i32, (rows, plain): (&mut Vec<u8>, &mut Vec<u8>)) {
+        plain.clear();
+        plain.extend_from_slice(person.certificate_type.as_bytes());
+        plain.push(b'\n');
+        plain.extend_from_slice(person.certificate_no.as_bytes());
+        let sealed = self.keys.seal(Label { kind: SEALED_KIND, id: person.person_no, version: self.roster_id }, plain);
+        staged_row(
+            rows,
+            &StagedPerson {
+                record_index,
+                person_no: person.person_no,
+                from_month: person.from_month,
+                category: person.category,
+                account: person.account,
+                employer_no: person.employer_no,
+                district: person.district,
+                base: person.base,
+                born_on: person.born_on.filter(|_| self.with_birth),
+                sealed: &sealed,
+            },
+        );
+    }
+
+    /// Notes a refused line and, where it can be told, whom it names.
+    fn refuse(&self, record: &Record, (element, content, reason): (String, Option<String>, String), (tally, rows): (&mut Tally, &mut Vec<u8>)) {
+        tally.refused += 1;
+        match record.text(roster_person::PERSON_NO) {
+            Some(person_no) => named_row(rows, tally.received, person_no),
+            None => tally.unnamed += 1,
+        }
+        if tally.listed.len() < self.listed_max {
+            tally.listed.push(ListedRefusal { index: u64::from(tally.received.unsigned_abs()), element, content: content.unwrap_or_default(), reason });
+        }
+    }
+}

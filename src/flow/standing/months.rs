@@ -1,0 +1,361 @@
+//! The facts of one person in one month: roster, own deduction, employer's payments.
+//!
+//! Joins what is stored and reckons with rates; judges nothing.
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::flow::clock::day_of;
+use crate::ledger::{Fund, RateBook, Segment};
+use crate::model::deduction::Category;
+use crate::model::{Fen, Month};
+use crate::store::standing::{Deduction, Detail, Entry, LeftOut, Payment, PersonFacts};
+
+/// What the roster in force says.
+#[derive(Debug, Clone, Serialize)]
+pub struct RosterFacts {
+    pub category: String,
+    pub account: bool,
+    pub employer_no: Option<String>,
+    pub pooling_area: i32,
+    pub district: i32,
+    pub from_month: String,
+    pub roster_id: i64,
+}
+
+/// The person's own part.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnPart {
+    /// `paid`; `short`; `waiting` for an answer; `not_asked` yet; `apart`: without an account, collected elsewhere; `none_due`.
+    pub state: &'static str,
+    /// Due for the month alone.
+    pub due_fen: i64,
+    /// Of earlier months, asked together with it.
+    pub carried_fen: i64,
+    pub asked_fen: i64,
+    pub taken_fen: i64,
+    /// What the account did not cover, while nothing has made up for it.
+    pub short_fen: i64,
+    pub outcome: Option<String>,
+    pub round: Option<i16>,
+    pub cycle_id: Option<i64>,
+    /// The day it was taken, also by a later month's deduction.
+    pub paid_on: Option<Date>,
+    /// The later cycle that took what was carried over.
+    pub made_up_by: Option<i64>,
+    /// Why it was left out.
+    pub reason: Option<String>,
+}
+
+/// The employer's part.
+#[derive(Debug, Clone, Serialize)]
+pub struct EmployerPart {
+    /// `paid`; `underpaid`; `missing`; `none_due`.
+    pub state: &'static str,
+    /// The first day the treasury had all of it, as far as lines tell.
+    pub paid_on: Option<Date>,
+    pub lines: Vec<Paid>,
+    /// The person's own lines in the payments' detail, where looked for and found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detail: Vec<PaidDetail>,
+}
+
+/// A person's line in the detail of an employer's payment.
+#[derive(Debug, Clone, Serialize)]
+pub struct PaidDetail {
+    pub receipt_no: String,
+    pub detail_no: String,
+    pub employer_base_fen: i64,
+    pub employer_paid_fen: i64,
+    pub employee_paid_fen: i64,
+}
+
+/// A payment of an employer for a month.
+#[derive(Debug, Clone, Serialize)]
+pub struct Paid {
+    pub detail_no: String,
+    pub receipt_no: String,
+    pub payment_kind: String,
+    pub district: i32,
+    pub headcount: Option<i32>,
+    pub employer_paid_fen: i64,
+    pub medical_fen: i64,
+    pub long_term_care_fen: i64,
+    pub underpaid: bool,
+    pub treasury_on: Date,
+}
+
+/// One month.
+#[derive(Debug, Clone, Serialize)]
+pub struct MonthFacts {
+    pub month: String,
+    pub due_on: Date,
+    /// Nothing where the person was not insured.
+    pub roster: Option<RosterFacts>,
+    pub own: OwnPart,
+    pub employer: EmployerPart,
+}
+
+/// What months are made of.
+pub struct Facts<'a> {
+    pub book: &'a RateBook,
+    pub found: &'a PersonFacts,
+}
+
+/// The last day what is due for a month can be paid on time: the end of the month after.
+pub fn due_on(month: Month) -> Date {
+    let next = month.next();
+    Date::new(next.year(), next.month(), 1).expect("a month from 1990 to 2199 has a first day").last_of_month()
+}
+
+impl Facts<'_> {
+    /// What held of the person in a month: of each area the entry with the greatest month and roster; insured before not.
+    pub fn in_force(&self, month: Month) -> Option<&Entry> {
+        // Entries are in order, so the last of an area that has come is the one in force there.
+        let come = || self.found.entries.iter().filter(|entry| entry.from_month <= month.number());
+        let last_of_area = |entry: &&Entry| come().rfind(|other| other.pooling_area == entry.pooling_area).is_some_and(|last| std::ptr::eq(last, *entry));
+        come().filter(last_of_area).max_by_key(|entry| (entry.category.is_some(), entry.from_month, entry.roster_id))
+    }
+
+    /// Everything of a month.
+    pub fn month(&self, month: Month) -> MonthFacts {
+        let insured = self.in_force(month).and_then(|entry| Some((entry, Category::of_word(entry.category.as_deref()?)?)));
+        MonthFacts {
+            month: month.to_string(),
+            due_on: due_on(month),
+            roster: insured.map(|(entry, category)| roster(entry, category)),
+            own: self.own(month, insured),
+            employer: self.employer(month, insured),
+        }
+    }
+
+    fn own(&self, month: Month, insured: Option<(&Entry, Category)>) -> OwnPart {
+        let cycles: Vec<i64> = self.found.cycles.iter().filter(|cycle| cycle.month == month.number()).map(|cycle| cycle.cycle_id).collect();
+        if let Some(deduction) = self.found.deductions.iter().find(|deduction| cycles.contains(&deduction.cycle_id)) {
+            return self.deducted(deduction);
+        }
+        if let Some(left_out) = self.found.left_out.iter().find(|left_out| cycles.contains(&left_out.cycle_id)) {
+            return apart(left_out);
+        }
+        let due = insured.and_then(|(entry, category)| self.due(month, entry, category)).unwrap_or(Fen::ZERO);
+        let account = insured.is_some_and(|(entry, _)| entry.account);
+        let state = match (due > Fen::ZERO, account) {
+            (false, _) => "none_due",
+            (true, true) => "not_asked",
+            (true, false) => "apart",
+        };
+        OwnPart { due_fen: due.0, ..OwnPart::new(state) }
+    }
+
+    /// What the rates ask where no cycle has asked yet; nothing where they waive it.
+    fn due(&self, month: Month, entry: &Entry, category: Category) -> Option<Fen> {
+        let segment = match category {
+            Category::Active => Segment::Active,
+            Category::Retired => Segment::Retired,
+            Category::Flexible => Segment::Flexible,
+            Category::Unemployed => Segment::Unemployed,
+        };
+        let rate = self.book.individual(&format!("{:06}", entry.pooling_area), month, segment, entry.born_on.map(|born| age(born, month)))?;
+        let waived = !entry.account && rate.no_account() == Some(crate::ledger::NoAccount::Waive);
+        (!waived).then(|| rate.terms().due(entry.base.unwrap_or(Fen::ZERO)))
+    }
+
+    fn deducted(&self, deduction: &Deduction) -> OwnPart {
+        let part = OwnPart {
+            due_fen: deduction.due.0,
+            carried_fen: deduction.carried.0,
+            asked_fen: deduction.asked.0,
+            cycle_id: Some(deduction.cycle_id),
+            ..OwnPart::new("waiting")
+        };
+        let Some(answer) = &deduction.answer else { return part };
+        let part = OwnPart { outcome: Some(answer.outcome.clone()), round: Some(answer.round), taken_fen: answer.taken.0, ..part };
+        if answer.outcome == "deducted" {
+            return OwnPart { state: "paid", paid_on: answer.at.map(day_of), ..part };
+        }
+        let shortfall = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == deduction.cycle_id);
+        if shortfall.is_some_and(|shortfall| shortfall.handling == "waive") {
+            return OwnPart { state: "none_due", reason: Some("waived".into()), ..part };
+        }
+        match self.made_up(deduction.cycle_id) {
+            Some(later) => {
+                OwnPart { state: "paid", paid_on: later.answer.as_ref().and_then(|answer| answer.at).map(day_of), made_up_by: Some(later.cycle_id), ..part }
+            }
+            None => OwnPart { state: "short", short_fen: shortfall.map_or(deduction.asked.0, |shortfall| shortfall.fen.0), ..part },
+        }
+    }
+
+    /// The later deduction that took what a cycle left short, along the cycles it was carried into.
+    fn made_up(&self, cycle_id: i64) -> Option<&Deduction> {
+        let mut at = cycle_id;
+        // Carrying goes forward, so no chain is longer than the cycles there are.
+        for _ in 0..self.found.cycles.len() {
+            let next = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == at)?.carried_into.filter(|next| *next != at)?;
+            let deduction = self.found.deductions.iter().find(|deduction| deduction.cycle_id == next)?;
+            if deduction.answer.as_ref()?.outcome == "deducted" {
+                return Some(deduction);
+            }
+            at = next;
+        }
+        None
+    }
+
+    fn employer(&self, month: Month, insured: Option<(&Entry, Category)>) -> EmployerPart {
+        let nothing = EmployerPart { state: "none_due", paid_on: None, lines: Vec::new(), detail: Vec::new() };
+        let Some((entry, Category::Active)) = insured else { return nothing };
+        let rate = self.book.employer(&format!("{:06}", entry.pooling_area), month);
+        if !rate.is_some_and(|rate| rate.parts().any(|(fund, part)| fund == Fund::LongTermCare && part > 0)) {
+            return nothing;
+        }
+        let is_his = |payment: &&Payment| payment.contribution_month == month.number() && Some(&payment.employer_no) == entry.employer_no.as_ref();
+        let payments: Vec<&Payment> = self.found.payments.iter().filter(is_his).collect();
+        let (state, paid_on) = paid(&payments);
+        EmployerPart { state, paid_on, lines: payments.into_iter().map(Paid::of).collect(), detail: Vec::new() }
+    }
+}
+
+/// What payments come to: in order of the days the treasury had them. An underpayment is made up
+/// for by a back payment behind it; how much of it lines do not tell.
+fn paid(payments: &[&Payment]) -> (&'static str, Option<Date>) {
+    let sum: i64 = payments.iter().fold(0, |sum, payment| sum.saturating_add(payment.long_term_care.0));
+    if sum <= 0 {
+        return ("missing", None);
+    }
+    let pays = |payment: &&&Payment| payment.long_term_care > Fen::ZERO && payment.payment_kind != "refund";
+    let whole = payments.iter().find(|payment| pays(payment) && !payment.underpaid);
+    match (payments.iter().rposition(|payment| payment.underpaid), whole) {
+        (None, Some(whole)) => ("paid", Some(whole.treasury_on)),
+        (Some(short), _) => match payments[short + 1..].iter().find(|payment| pays(payment) && payment.payment_kind == "back_payment") {
+            Some(made_up) => ("paid", Some(made_up.treasury_on)),
+            None => ("underpaid", None),
+        },
+        (None, None) => ("missing", None),
+    }
+}
+
+impl OwnPart {
+    fn new(state: &'static str) -> OwnPart {
+        OwnPart {
+            state,
+            due_fen: 0,
+            carried_fen: 0,
+            asked_fen: 0,
+            taken_fen: 0,
+            short_fen: 0,
+            outcome: None,
+            round: None,
+            cycle_id: None,
+            paid_on: None,
+            made_up_by: None,
+            reason: None,
+        }
+    }
+}
+
+impl Paid {
+    /// A payment as answers show it.
+    pub fn of(payment: &Payment) -> Paid {
+        Paid {
+            detail_no: payment.detail_no.clone(),
+            receipt_no: payment.receipt_no.clone(),
+            payment_kind: payment.payment_kind.clone(),
+            district: payment.district,
+            headcount: payment.headcount,
+            employer_paid_fen: payment.employer_paid.0,
+            medical_fen: payment.medical.0,
+            long_term_care_fen: payment.long_term_care.0,
+            underpaid: payment.underpaid,
+            treasury_on: payment.treasury_on,
+        }
+    }
+}
+
+impl PaidDetail {
+    /// A line as answers show it.
+    pub fn of(detail: &Detail) -> PaidDetail {
+        PaidDetail {
+            receipt_no: detail.receipt_no.clone(),
+            detail_no: detail.detail_no.clone(),
+            employer_base_fen: detail.employer_base.0,
+            employer_paid_fen: detail.employer_paid.0,
+            employee_paid_fen: detail.employee_paid.0,
+        }
+    }
+}
+
+fn roster(entry: &Entry, category: Category) -> RosterFacts {
+    RosterFacts {
+        category: category.word().to_string(),
+        account: entry.account,
+        employer_no: entry.employer_no.clone(),
+        pooling_area: entry.pooling_area,
+        district: entry.district,
+        from_month: Month::from_number(entry.from_month).map(|month| month.to_string()).unwrap_or_default(),
+        roster_id: entry.roster_id,
+    }
+}
+
+fn apart(left_out: &LeftOut) -> OwnPart {
+    let state = if left_out.reason == "no_account" { "apart" } else { "none_due" };
+    OwnPart { due_fen: left_out.due.0, cycle_id: Some(left_out.cycle_id), reason: Some(left_out.reason.clone()), ..OwnPart::new(state) }
+}
+
+/// Full years at the beginning of a month.
+fn age(born: Date, month: Month) -> u8 {
+    let years = i32::from(month.year()) - i32::from(born.year()) - i32::from((born.month(), born.day()) > (month.month(), 1));
+    u8::try_from(years.max(0)).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payment(kind: &str, fen: i64, day: i8) -> Payment {
+        Payment {
+            employer_no: "E".into(),
+            contribution_month: 202_110,
+            detail_no: "1".into(),
+            receipt_no: "1".into(),
+            payment_kind: kind.into(),
+            district: 450_103,
+            headcount: None,
+            employer_paid: Fen(fen),
+            medical: Fen::ZERO,
+            long_term_care: Fen(fen),
+            underpaid: kind == "underpaid",
+            treasury_on: jiff::civil::date(2021, 11, day),
+        }
+    }
+
+    #[test]
+    fn an_employer_has_paid_from_the_first_day_the_treasury_had_all_of_it() {
+        let on = |day| Some(jiff::civil::date(2021, 11, day));
+        for (payments, expected) in [
+            (vec![], ("missing", None)),
+            (vec![payment("normal", 900, 6)], ("paid", on(6))),
+            (vec![payment("normal", 900, 6), payment("normal", 900, 20)], ("paid", on(6))),
+            (vec![payment("normal", 900, 6), payment("refund", -900, 20)], ("missing", None)),
+            (vec![payment("normal", 900, 6), payment("refund", -300, 20)], ("paid", on(6))),
+            (vec![payment("underpaid", 900, 6)], ("underpaid", None)),
+            (vec![payment("underpaid", 900, 6), payment("back_payment", 100, 9)], ("paid", on(9))),
+            (vec![payment("back_payment", 100, 5), payment("underpaid", 900, 6)], ("underpaid", None)),
+        ] {
+            assert_eq!(paid(&payments.iter().collect::<Vec<_>>()), expected, "{payments:?}");
+        }
+    }
+
+    #[test]
+    fn a_month_is_due_by_the_end_of_the_next() {
+        for (month, day) in [(202_110, "2021-11-30"), (202_112, "2022-01-31"), (202_401, "2024-02-29")] {
+            assert_eq!(due_on(Month::from_number(month).expect("a month")).to_string(), day);
+        }
+    }
+
+    #[test]
+    fn ages_are_full_years_at_the_beginning_of_a_month() {
+        let october = Month::new(2021, 10).expect("a month");
+        for (born, years) in [((1981, 10, 1), 40), ((1981, 10, 2), 39), ((1981, 9, 30), 40), ((2021, 12, 1), 0)] {
+            assert_eq!(age(jiff::civil::date(born.0, born.1, born.2), october), years, "{born:?}");
+        }
+    }
+}

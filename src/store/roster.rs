@@ -1,0 +1,189 @@
+//! Rosters: one transaction from staged people to entries, people who left, and the saved reply.
+//!
+//! People are copied to a temporary table first, so that one statement can find who stands twice
+//! and another who is no longer named. What may stand in a roster is decided before.
+
+use jiff::civil::Date;
+
+use super::collect::{PostError, Posting};
+use super::copy::{Copy, RowWriter};
+use super::table::Table;
+use super::{Store, fault};
+use crate::error::Fault;
+use crate::model::deduction::Category;
+use crate::model::{Fen, Month};
+
+const STAGED: Table = Table {
+    name: "staged_person",
+    columns: &["record_index int, person_no text, from_month int, category insured_category, account boolean, employer_no text, district int, \
+        base_fen bigint, born_on date, sealed bytea"],
+};
+const STAGED_COLUMNS: i16 = 10;
+
+const STAGE: &str = "CREATE TEMPORARY TABLE staged_person (record_index int NOT NULL, person_no text COLLATE \"C\" NOT NULL, from_month int,
+    category insured_category, account boolean, employer_no text, district int, base_fen bigint, born_on date, sealed bytea) ON COMMIT DROP;
+    SET LOCAL work_mem = '64MB'";
+
+/// Whoever was insured in the month and is not named; before the roster's own entries are there.
+const LEAVE: &str = "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, account, district)
+    SELECT $1, e.person_no, $2, $3, false, e.district
+    FROM (SELECT DISTINCT ON (person_no) person_no, category, district FROM roster_entry
+        WHERE pooling_area = $1 AND from_month <= $2 ORDER BY person_no DESC, from_month DESC, roster_id DESC) e
+    WHERE e.category IS NOT NULL AND NOT EXISTS (SELECT FROM staged_person s WHERE s.person_no = e.person_no)";
+
+/// The first line of each person, in order of the key.
+const TAKE: &str =
+    "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, employer_no, district, base_fen, born_on, sealed)
+    SELECT DISTINCT ON (person_no) $1::int, person_no, from_month, $2::bigint, category, account, employer_no, district, base_fen, born_on, sealed
+    FROM staged_person WHERE category IS NOT NULL ORDER BY person_no, record_index";
+
+/// Lines of people who stand in an earlier line already.
+const TWICE: &str = "SELECT record_index, first FROM (SELECT record_index, min(record_index) OVER (PARTITION BY person_no) AS first
+    FROM staged_person WHERE category IS NOT NULL) s WHERE record_index > first ORDER BY record_index LIMIT $1";
+
+/// A person as a roster's line states it.
+#[derive(Debug, Clone, Copy)]
+pub struct StagedPerson<'a> {
+    /// Position in the roster, from 1.
+    pub record_index: i32,
+    pub person_no: &'a str,
+    pub from_month: Month,
+    pub category: Category,
+    pub account: bool,
+    pub employer_no: Option<&'a str>,
+    pub district: i32,
+    pub base: Fen,
+    pub born_on: Option<Date>,
+    pub sealed: &'a [u8],
+}
+
+/// Adds a person to a buffer.
+pub fn staged_row(buffer: &mut Vec<u8>, person: &StagedPerson<'_>) {
+    let mut row = RowWriter(buffer);
+    row.row(STAGED_COLUMNS);
+    row.int(person.record_index);
+    row.text(person.person_no);
+    row.month(person.from_month);
+    row.text(person.category.word());
+    row.bool(person.account);
+    row.text_or_null(person.employer_no);
+    row.int(person.district);
+    row.fen(person.base);
+    row.date_or_null(person.born_on);
+    row.bytes(person.sealed);
+}
+
+/// Adds a person whose line is refused: named, so has not left, and not taken.
+pub fn named_row(buffer: &mut Vec<u8>, record_index: i32, person_no: &str) {
+    let mut row = RowWriter(buffer);
+    row.row(STAGED_COLUMNS);
+    row.int(record_index);
+    row.text(person_no);
+    (2..STAGED_COLUMNS).for_each(|_| row.null());
+}
+
+/// A roster's own row, but for what is counted when it is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct RosterRow<'a> {
+    pub roster_id: i64,
+    pub sender: &'a str,
+    pub roster_no: &'a str,
+    pub pooling_area: i32,
+    /// `full` or `changes`.
+    pub kind: &'a str,
+    pub month: Month,
+    /// SHA-256 of the body, decompressed.
+    pub digest: [u8; 32],
+    pub received_at: jiff::Timestamp,
+}
+
+/// What became of a roster's lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RosterCounts {
+    pub received: i32,
+    pub taken: i32,
+    pub refused: i32,
+    /// People a full roster no longer names.
+    pub left: i32,
+}
+
+/// A roster that is stored, with what its sender was told.
+#[derive(Debug)]
+pub struct StoredRoster {
+    pub digest: Vec<u8>,
+    pub pooling_area: i32,
+    pub kind: String,
+    pub month: i32,
+    pub reply: Vec<u8>,
+}
+
+/// Rosters of one pooling area are stored one after the other.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7211, $1)";
+
+impl Posting {
+    /// Makes the temporary table.
+    pub async fn stage_roster(&self) -> Result<(), PostError> {
+        Ok(self.client().batch_execute(STAGE).await?)
+    }
+
+    /// Starts copying people into it.
+    pub async fn copy_people(&self) -> Result<Copy, PostError> {
+        Ok(Copy::start(self.client(), &STAGED.copy_statement(STAGED.name)).await?)
+    }
+
+    /// Waits for other rosters of the area, and until the end of this transaction keeps them waiting.
+    pub async fn lock_area(&self, pooling_area: i32) -> Result<(), PostError> {
+        self.client().execute(LOCK, &[&pooling_area]).await?;
+        Ok(())
+    }
+
+    /// Ends whoever was insured in the month and is not staged; returns how many.
+    pub async fn end_unnamed(&self, roster: &RosterRow<'_>) -> Result<i32, PostError> {
+        let ended = self.client().execute(LEAVE, &[&roster.pooling_area, &roster.month.number(), &roster.roster_id]).await?;
+        Ok(clamp(ended))
+    }
+
+    /// Enters everybody staged, by the first line of each; returns how many.
+    pub async fn enter_people(&self, roster: &RosterRow<'_>) -> Result<i32, PostError> {
+        Ok(clamp(self.client().execute(TAKE, &[&roster.pooling_area, &roster.roster_id]).await?))
+    }
+
+    /// Lines whose person stands in an earlier one, with that one: the first of them.
+    pub async fn people_twice(&self, limit: usize) -> Result<Vec<(i32, i32)>, PostError> {
+        let rows = self.client().query(TWICE, &[&i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Writes the roster's row with the reply its sender gets.
+    ///
+    /// # Errors
+    /// [`PostError::NumberTaken`] when the sender has used the number.
+    pub async fn write_roster(&self, roster: &RosterRow<'_>, counts: RosterCounts, reply: &[u8]) -> Result<(), PostError> {
+        let sql = "INSERT INTO roster (roster_id, sender, roster_no, pooling_area, kind, month, digest, received_at,
+                lines_received, lines_taken, lines_refused, left_people, reply)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        let RosterRow { roster_id, sender, roster_no, pooling_area, kind, .. } = roster;
+        let (month, digest, received_at) = (roster.month.number(), roster.digest.as_slice(), roster.received_at);
+        let RosterCounts { received, taken, refused, left } = counts;
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 13] =
+            [roster_id, sender, roster_no, pooling_area, kind, &month, &digest, &received_at, &received, &taken, &refused, &left, &reply];
+        self.client().execute(sql, &values).await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The roster of that number.
+    pub async fn find_roster(&self, sender: &str, roster_no: &str) -> Result<Option<StoredRoster>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT digest, pooling_area, kind, month, reply FROM roster WHERE sender = $1 AND roster_no = $2";
+        let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
+        let row = client.query_opt(&statement, &[&sender, &roster_no]).await.map_err(|error| fault(&error))?;
+        Ok(row.map(|row| StoredRoster { digest: row.get(0), pooling_area: row.get(1), kind: row.get(2), month: row.get(3), reply: row.get(4) }))
+    }
+}
+
+/// A count of rows: a roster has at most as many lines as an `int` can count.
+fn clamp(rows: u64) -> i32 {
+    i32::try_from(rows).unwrap_or(i32::MAX)
+}
