@@ -78,6 +78,12 @@ impl RateBook {
         rates.iter().find(|rate| rate.segment() == segment && rate.terms().period.contains(month) && rate.ages().contains(age))
     }
 
+    /// Every individual's rate of an area in a contribution month, of any segment and age.
+    pub fn individuals(&self, area: &str, month: Month) -> impl Iterator<Item = &IndividualRate> {
+        let rates = self.area(area).map_or(&[][..], |area| &area.individual);
+        rates.iter().filter(move |rate| rate.terms().period.contains(month))
+    }
+
     /// What pooled fund and government pay for a segment.
     pub fn funds(&self, area: &str, month: Month, segment: Segment) -> impl Iterator<Item = &FundRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.funds);

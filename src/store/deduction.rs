@@ -24,7 +24,7 @@ pub use batch::{Batches, Receiver};
 pub use discrepancy::{Discrepancy, Resolved};
 pub use people::{People, Person};
 pub use rows::{InstructionRow, LeftOutRow, Sheet};
-pub use view::{Answers, Cell, LeftOut, LeftOutPerson, Owed, Outcome, Short};
+pub use view::{Answers, Cell, LeftOut, LeftOutPerson, Outcome, Owed, Short};
 
 /// Where a cycle is; documented in schemas/postgres/0005_deduction.sql.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +130,7 @@ impl Work {
         let client = work.client();
         client.batch_execute("BEGIN").await.map_err(|error| fault(&error))?;
         client.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
-        let sql =
-            format!("SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE", Cycle::COLUMNS);
+        let sql = format!("SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE", Cycle::COLUMNS);
         let row = client.query_opt(&sql, &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
         Ok((work, row.as_ref().map(Cycle::of)))
     }
@@ -265,8 +264,6 @@ fn category(word: &str) -> Category {
 fn written(error: CopyError) -> Fault {
     match error {
         CopyError::Database(error) => fault(&error),
-        CopyError::File(error) => {
-            Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder"))
-        }
+        CopyError::File(error) => Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder")),
     }
 }

@@ -30,8 +30,7 @@ fn carrying() -> IndividualRate {
     rate(Shortfall::CarryOver, NoAccount::ListApart)
 }
 
-const PERSON: Insured<'_> =
-    Insured { person_no: "P1", category: Category::Active, district: 450_102, account: true, base: Fen(400_000), carried: Fen::ZERO };
+const PERSON: Insured<'_> = Insured { person_no: "P1", category: Category::Active, district: 450_102, account: true, base: Fen(400_000), carried: Fen::ZERO };
 
 fn october() -> Month {
     Month::parse("202110").unwrap()
@@ -90,14 +89,8 @@ fn digest_of(area: i32, month: Month, people: &[Someone], rate: &IndividualRate)
     let mut running = Running::new(area, month);
     for (number, category, district, base, due, carried, deduct) in people {
         let person_no = format!("{number:08}");
-        let person = Insured {
-            person_no: &person_no,
-            category: Category::ALL[*category],
-            district: *district,
-            account: true,
-            base: Fen(*base),
-            carried: Fen(*carried),
-        };
+        let person =
+            Insured { person_no: &person_no, category: Category::ALL[*category], district: *district, account: true, base: Fen(*base), carried: Fen(*carried) };
         if *deduct {
             running.instruct(&person, rate, &Instruction { due: Fen(*due), carried: Fen(*carried), fen: Fen(due + carried) });
         } else {

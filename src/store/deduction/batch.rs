@@ -11,10 +11,8 @@ use super::written;
 use crate::error::Fault;
 use crate::model::Fen;
 
-const BATCH: Table = Table {
-    name: "deduction_batch",
-    columns: &["cycle_id bigint, batch_no int, round smallint, first_person text, last_person text, people int, fen bigint"],
-};
+const BATCH: Table =
+    Table { name: "deduction_batch", columns: &["cycle_id bigint, batch_no int, round smallint, first_person text, last_person text, people int, fen bigint"] };
 const DELIVERY: Table = Table {
     name: "delivery",
     columns: &["delivery_id bigint, destination text, message text, cycle_id bigint, batch_no int, lines int, fen bigint, priority smallint"],

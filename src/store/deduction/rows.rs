@@ -11,10 +11,8 @@ use crate::error::Fault;
 use crate::model::Fen;
 use crate::model::deduction::Category;
 
-pub(super) const LEFT_OUT: Table = Table {
-    name: "deduction_left_out",
-    columns: &["cycle_id bigint, person_no text, district int, category insured_category, reason text, due_fen bigint"],
-};
+pub(super) const LEFT_OUT: Table =
+    Table { name: "deduction_left_out", columns: &["cycle_id bigint, person_no text, district int, category insured_category, reason text, due_fen bigint"] };
 pub(super) const INSTRUCTION: Table = Table {
     name: "deduction",
     columns: &["cycle_id bigint, person_no text, category insured_category, district int, rate smallint, base_fen bigint, due_fen bigint, \

@@ -195,13 +195,8 @@ impl Store {
     /// Everybody left out, in order of person.
     pub async fn cycle_left_out_people(&self, cycle_id: i64) -> Result<impl Stream<Item = Result<LeftOutPerson, Fault>> + use<>, Fault> {
         let sql = "SELECT person_no, district, category::text, reason, due_fen FROM deduction_left_out WHERE cycle_id = $1 ORDER BY person_no";
-        let person = |row: &Row| LeftOutPerson {
-            person_no: row.get(0),
-            district: row.get(1),
-            category: category(row.get(2)),
-            reason: row.get(3),
-            due: Fen(row.get(4)),
-        };
+        let person =
+            |row: &Row| LeftOutPerson { person_no: row.get(0), district: row.get(1), category: category(row.get(2)), reason: row.get(3), due: Fen(row.get(4)) };
         self.streamed(sql, &[&cycle_id], person).await
     }
 
