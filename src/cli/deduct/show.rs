@@ -50,14 +50,18 @@ fn head(cycle: &Cycle) -> String {
 
 /// Per district and category, beside the month before.
 fn totals(seen: &Seen) -> String {
-    let mut table =
-        Table::new(&["district 区县", "category 类别", "people 人数>", "base 基数>", "due 应缴>", "carried 结转>", "to take 应扣>", "people ±>", "yuan ±>"]);
     let changes = seen.changes();
     let compared = seen.before.is_some();
+    let headings =
+        ["district 区县", "category 类别", "people 人数>", "base 基数>", "due 应缴>", "carried 结转>", "to take 应扣>", "people 人数 ±>", "yuan 金额 ±>"];
+    let mut table = Table::new(if compared { &headings } else { &headings[..7] });
+    let mut above = None;
     for change in &changes {
         let cell = seen.cells.iter().find(|cell| (cell.district, cell.category) == (change.district, change.category));
         let (base, due, carried) = cell.map_or((0, 0, 0), |cell| (cell.base.0, cell.due.0, cell.carried.0));
-        let names = [format!("{:06}", change.district), category(change.category)];
+        let again = above.replace(change.district) == Some(change.district);
+        let district = if again { String::new() } else { format!("{:06}", change.district) };
+        let names = [district, category(change.category)];
         table.row(names.into_iter().chain(figures([change.people.1.into(), base, due, carried], compared.then_some(change))));
     }
     table.rule();
@@ -77,10 +81,12 @@ fn totals(seen: &Seen) -> String {
 }
 
 fn figures([people, base, due, carried]: [i64; 4], change: Option<&Change>) -> Vec<String> {
-    let (by_people, by_fen) = change.map_or((String::new(), String::new()), |change| {
-        (signed(i64::from(change.people.1 - change.people.0), thousands), signed(change.fen.1 - change.fen.0, yuan))
-    });
-    vec![thousands(people), yuan(base), yuan(due), yuan(carried), yuan(due + carried), by_people, by_fen]
+    let mut cells = vec![thousands(people), yuan(base), yuan(due), yuan(carried), yuan(due + carried)];
+    if let Some(change) = change {
+        cells.push(signed(i64::from(change.people.1 - change.people.0), thousands));
+        cells.push(signed(change.fen.1 - change.fen.0, yuan));
+    }
+    cells
 }
 
 fn signed(number: i64, write: fn(i64) -> String) -> String {
@@ -97,7 +103,8 @@ fn left_out(seen: &Seen) -> String {
     }
     let mut table = Table::new(&["left out 未扣", "why 原因", "people 人数>", "would be due 应缴>"]);
     for left in &seen.left_out {
-        table.row([left.reason.clone(), reason(&left.reason).0.to_owned(), thousands(left.people), yuan(left.due.0)]);
+        let (english, chinese) = reason(&left.reason);
+        table.row([left.reason.clone(), format!("{english} {chinese}"), thousands(left.people), yuan(left.due.0)]);
     }
     format!("\n{}", table.render())
 }
