@@ -164,7 +164,8 @@ impl Desk {
             return Err(refusal::shortfalls_changed(of));
         }
         let Some(batches) = computed.batches else { return Err(refusal::no_roster(of)) };
-        work.start(&self.store, cycle.cycle_id, by, &computed.rates, batches).await?;
+        work.rates(cycle.cycle_id, &computed.rates).await?;
+        work.start(&self.store, cycle.cycle_id, by, batches).await?;
         work.commit().await?;
         Ok(Cycle { state: State::Running, rounds: 1, run_by: Some(by.to_owned()), ..cycle })
     }

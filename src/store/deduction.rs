@@ -180,12 +180,16 @@ impl Work {
         Ok(Fen(row.get(0)))
     }
 
-    /// Writes the rates by number, the first batches and their deliveries; the cycle runs from now on.
-    pub async fn start(&self, store: &Store, cycle_id: i64, by: &str, rates: &[RateRow<'_>], batches: Batches) -> Result<(), Fault> {
+    /// Writes the rates by number.
+    pub async fn rates(&self, cycle_id: i64, rates: &[RateRow<'_>]) -> Result<(), Fault> {
         let (ids, shortfalls): (Vec<&str>, Vec<&str>) = rates.iter().copied().unzip();
         let sql = "INSERT INTO deduction_rate (cycle_id, rate, rate_id, shortfall)
             SELECT $1, n - 1, id, shortfall FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r (id, shortfall, n)";
-        self.client().execute(sql, &[&cycle_id, &ids, &shortfalls]).await.map_err(|error| fault(&error))?;
+        self.client().execute(sql, &[&cycle_id, &ids, &shortfalls]).await.map(drop).map_err(|error| fault(&error))
+    }
+
+    /// Writes the first batches and their deliveries; the cycle runs from now on.
+    pub async fn start(&self, store: &Store, cycle_id: i64, by: &str, batches: Batches) -> Result<(), Fault> {
         batches.write(store, self.client()).await?;
         let sql = "UPDATE deduction_cycle SET state = 'running', rounds = 1, run_by = $2, started_at = now() WHERE cycle_id = $1";
         self.client().execute(sql, &[&cycle_id, &by]).await.map(drop).map_err(|error| fault(&error))

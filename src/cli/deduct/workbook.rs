@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use futures_util::{Stream, TryStreamExt};
-use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder, Workbook, Worksheet, XlsxError};
+use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder, IgnoreError, Workbook, Worksheet, XlsxError};
 
 use super::super::Failure;
 use super::show;
@@ -175,6 +175,11 @@ fn headings(sheet: &mut Worksheet, styles: &Styles, at: u32, columns: &[(&str, f
     Ok(())
 }
 
+/// Codes of digits in the first columns are text and meant to be.
+fn codes(sheet: &mut Worksheet, last_row: u32, last_column: u16) -> Result<(), XlsxError> {
+    sheet.ignore_error_range(1, 0, last_row, last_column, IgnoreError::NumberStoredAsText).map(drop)
+}
+
 /// Prints on pages as wide as the sheet.
 fn page(sheet: &mut Worksheet) {
     sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
@@ -207,6 +212,7 @@ async fn people(workbook: &mut Workbook, styles: &Styles, of: &Sheet, rows: impl
         if at > 0 {
             let last = u16::try_from(of.columns.len().saturating_sub(1)).unwrap_or(0);
             sheet.autofilter(0, 0, at, last).map_err(failed)?;
+            codes(sheet, at, 1).map_err(failed)?;
         }
     }
     Ok(written)
@@ -260,5 +266,5 @@ fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<(), Xl
         sheet.write_number_with_format(row, 6, yuan(fen), &styles.yuan)?;
         sheet.write_number_with_format(row, 7, yuan(fen - fen_before), &styles.change)?;
     }
-    Ok(())
+    codes(sheet, u32::try_from(seen.changes().len()).unwrap_or(PEOPLE_MAX).max(1), 0)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use rust_xlsxwriter::{Chart, ChartLegendPosition, ChartType, Color, Worksheet, XlsxError};
 
-use super::{HEADING_HEIGHT, Styles, both, headings, page, yuan};
+use super::{HEADING_HEIGHT, Styles, both, codes, headings, page, yuan};
 use crate::cli::deduct::show;
 use crate::flow::deduct::{Report, Seen, hex};
 use crate::model::deduction::Category;
@@ -81,6 +81,7 @@ fn totals(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<u32, Xl
         sheet.write_number_with_format(row, 6, yuan(cells.iter().map(|cell| cell.carried.0).sum()), &styles.yuan)?;
         sheet.write_number_with_format(row, 7, yuan(cells.iter().map(|cell| cell.due.0 + cell.carried.0).sum()), &styles.yuan)?;
     }
+    codes(sheet, row, 0)?;
     let sum = row + 1;
     sheet.write_string_with_format(sum, 0, "合计 all", &styles.sum_text)?;
     sheet.write_number_with_format(sum, 1, seen.cycle.people, &styles.sum_count)?;
