@@ -61,7 +61,7 @@ async fn a_month_goes_from_plan_to_workbook_by_two_people() {
     done(&deduct(&place, "run", &["--by", "Wang", "--no-wait"]).await, &["1,176 people are queued to medical-core, in 3 requests"]);
     refused(&deduct(&place, "run", &["--by", "Wang"]).await, "a person is deducted from once a month");
 
-    place.value("UPDATE delivery SET state = 'dead', answer = 'refused', outcome = 'rejected', settled_at = now() WHERE cycle_id IS NOT NULL").await;
+    place.value("UPDATE delivery SET state = 'dead', lease_token = NULL, leased_until = NULL, under_way = false, answer = 'refused', outcome = 'rejected', settled_at = now() WHERE cycle_id IS NOT NULL").await;
     done(&deduct(&place, "status", &[]).await, &["running", "0 of 1,176 people answered, 0 of 3 requests", "3 need a person: ltcgw dead list"]);
     // What the core would have answered.
     place
