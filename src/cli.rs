@@ -22,6 +22,7 @@ macro_rules! println {
 mod adapter; // ltcgw adapter check|test|new|list
 mod backfill; // ltcgw backfill
 mod dead; // ltcgw dead list|show|retry
+mod deduct; // ltcgw deduct plan|approve|run|retry|status|discrepancies|resolve|report
 mod demo; // ltcgw demo
 mod doctor; // ltcgw doctor
 mod pki; // ltcgw pki init
@@ -52,6 +53,9 @@ enum Command {
     Trace(trace::Options),
     /// Tell a destination of the whole registry, behind live changes and under its limits.
     Backfill(backfill::Options),
+    /// A month's deductions from personal accounts: plan, approve, run, look.
+    #[command(subcommand)]
+    Deduct(deduct::Command),
     /// Deliveries that need a person.
     #[command(subcommand)]
     Dead(dead::Command),
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Adapter(command) => adapter::run(&command),
         Command::Trace(options) => wait(trace::run(&options)),
         Command::Backfill(options) => wait(backfill::run(&options)),
+        Command::Deduct(command) => wait(deduct::run(&command)),
         Command::Dead(command) => wait(dead::run(&command)),
         Command::Doctor(dir) => wait(doctor::run(&dir.config)),
         Command::Pki(command) => pki::run(&command),

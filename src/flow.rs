@@ -20,6 +20,7 @@ pub mod clock; // what day it is
 pub mod collect; // a partner's packet becomes posted money
 pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
+pub mod deduct; // a month's deductions: planned, approved, run
 pub mod deliver; // one delivery: render, send, judge
 pub mod entities; // what destinations are told of registry entries
 pub mod fhir; // the registries as FHIR resources

@@ -6,6 +6,7 @@
 
 pub mod assess; // what a collection line states, against the rate in force
 pub mod book; // every area's rates, looked up by month
+pub mod deduction; // one person's instruction, the digest over everybody
 pub mod fund; // the funds money is accounted in, and an amount split over them
 pub mod journal; // running totals and the double-entry postings made of them
 pub mod rate; // one rate: whole, parts, apportionment

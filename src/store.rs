@@ -16,6 +16,7 @@ use crate::error::{Fault, Origin, Retry, Stage};
 pub mod collect; // packets, lines, postings in one transaction
 pub mod contributions; // posted lines, read for destinations
 pub mod copy; // rows in PostgreSQL's binary COPY format
+pub mod deduction; // cycles: planned, approved, run
 pub mod delivery; // what is to be sent, and what became of it
 pub mod embedded; // PostgreSQL as a child process
 pub mod inspect; // what a database says of itself, for doctor

@@ -96,7 +96,7 @@ impl Filling {
 }
 
 /// How long so many records take at these limits: requests of a day spread over its open hours.
-fn remaining(limits: &Limits, records_max: usize, waiting: i64) -> Duration {
+pub(super) fn remaining(limits: &Limits, records_max: usize, waiting: i64) -> Duration {
     let requests = (waiting.max(0) as f64 / records_max.max(1) as f64).ceil();
     let rate = f64::from(limits.requests_per_second.max(1));
     let open = limits.window.map_or(DAY_SECONDS, |window| {

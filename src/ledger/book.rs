@@ -83,6 +83,12 @@ impl RateBook {
         self.area(area).is_some_and(|area| area.individual.iter().any(|rate| rate.ages() != super::terms::Ages::ANY))
     }
 
+    /// Every individual's rate of an area in a contribution month, of any segment and age.
+    pub fn individuals(&self, area: &str, month: Month) -> impl Iterator<Item = &IndividualRate> {
+        let rates = self.area(area).map_or(&[][..], |area| &area.individual);
+        rates.iter().filter(move |rate| rate.terms().period.contains(month))
+    }
+
     /// What pooled fund and government pay for a segment.
     pub fn funds(&self, area: &str, month: Month, segment: Segment) -> impl Iterator<Item = &FundRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.funds);

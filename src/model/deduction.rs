@@ -1,5 +1,8 @@
 //! Insured people and what is taken from their personal accounts: the words, and no rules.
 
+/// The outbound message that carries instructions; whoever receives it is asked to deduct.
+pub const MESSAGE: &str = "deductions";
+
 /// What kind of insured person somebody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Category {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test says why by its name
 
 mod adapter;
+mod deduct;
 mod deliveries;
 mod doctor;
 mod lifecycle;

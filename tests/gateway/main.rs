@@ -2,6 +2,7 @@
 
 mod collect;
 mod database;
+mod deduct;
 mod deliver;
 mod fhir;
 mod journal;

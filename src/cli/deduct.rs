@@ -1,0 +1,219 @@
+//! `ltcgw deduct`: a month's deductions planned, approved by a second person, run and looked at.
+//!
+//! Parses, calls the flow, prints. Instructions are sent by the gateway that serves on the same
+//! database; a run only watches it.
+
+use std::path::PathBuf;
+
+use super::dead::store;
+use super::{Done, Failure};
+use crate::adapter::Catalog;
+use crate::config::Config;
+use crate::error::{Fault, Stage};
+use crate::flow::clock::Clock;
+use crate::flow::deduct::{Core, Desk, Of, Refusal};
+use crate::ledger::RateBook;
+use crate::model::Month;
+use crate::store::deduction::Resolved;
+
+mod show; // plans and results as tables
+mod watch; // a run until it is settled
+mod workbook; // a cycle as a workbook
+
+/// A month's deductions from personal accounts.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Compute everybody; nothing is sent.
+    Plan {
+        #[command(flatten)]
+        on: On,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Approve a plan somebody else made, by its digest.
+    Approve {
+        #[command(flatten)]
+        on: On,
+        /// The plan's digest as it was shown, whole or at least its first eight digits.
+        #[arg(long, value_name = "HEX")]
+        digest: String,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Instruct the medical insurance core to deduct, as approved; once a month.
+    Run {
+        #[command(flatten)]
+        on: On,
+        #[command(flatten)]
+        who: Who,
+        /// Queue the instructions and leave, without watching.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Try people again who were left short, where the rates say `retry`.
+    Retry {
+        #[command(flatten)]
+        on: On,
+        /// Queue the instructions and leave, without watching.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Show a month's cycle as it is.
+    Status {
+        #[command(flatten)]
+        on: On,
+    },
+    /// Answers of the core that do not fit what was asked; nothing of them was posted.
+    Discrepancies {
+        #[command(flatten)]
+        on: On,
+        /// Also those somebody has looked at.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Note that somebody has looked at a discrepancy and what came of it.
+    Resolve {
+        id: i64,
+        #[arg(long)]
+        note: String,
+        #[command(flatten)]
+        who: Who,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// Write a cycle as a workbook: totals, shortfalls, differences, people left out.
+    Report {
+        #[command(flatten)]
+        on: On,
+        #[arg(long, value_name = "FILE.xlsx")]
+        out: PathBuf,
+    },
+}
+
+/// Which cycle, and where the configuration is.
+#[derive(Debug, clap::Args)]
+pub struct On {
+    /// Pooling area, six digits, such as 450100.
+    #[arg(long, value_parser = area)]
+    area: i32,
+    /// Contribution month, such as 2021-10.
+    #[arg(long, value_parser = month)]
+    month: Month,
+    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    config: PathBuf,
+}
+
+impl On {
+    fn of(&self) -> Of {
+        Of { area: self.area, month: self.month }
+    }
+}
+
+/// Who decides.
+#[derive(Debug, clap::Args)]
+pub struct Who {
+    /// Your name; without it the name you are logged in under.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl Who {
+    fn name(&self) -> Result<String, Failure> {
+        let login = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name);
+        let nobody = || Fault::operator(Stage::Config, "nobody is logged in under this user id; say who you are with --by NAME");
+        Ok(self.by.clone().or_else(login).ok_or_else(nobody)?)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        Failure::Fault(refusal.fault)
+    }
+}
+
+pub(super) async fn run(command: &Command) -> Done {
+    match command {
+        Command::Plan { on, who } => {
+            let desk = desk(on).await?;
+            let cycle = desk.plan(on.of(), &who.name()?).await?;
+            print!("{}", show::plan(&desk.seen(cycle).await?, &next(on)));
+        }
+        Command::Approve { on, digest, who } => {
+            let cycle = desk(on).await?.approve(on.of(), &who.name()?, digest).await?;
+            print!("{}", show::approved(&cycle, &next(on)));
+        }
+        Command::Run { on, who, no_wait } => {
+            let (desk, core) = (desk(on).await?, core(on)?);
+            let spinner = watch::computing();
+            let cycle = desk.run(on.of(), &who.name()?, &core).await;
+            spinner.finish_and_clear();
+            watch::run(&desk, &core, cycle?, *no_wait, &next(on)).await?;
+        }
+        Command::Retry { on, no_wait } => {
+            let (desk, core) = (desk(on).await?, core(on)?);
+            let (cycle, people) = desk.retry(on.of(), &core).await?;
+            println!("round {} of {}: {people} people are tried again", cycle.rounds, on.of());
+            watch::run(&desk, &core, cycle, *no_wait, &next(on)).await?;
+        }
+        Command::Status { on } => {
+            let desk = desk(on).await?;
+            let seen = desk.see(on.of()).await?;
+            let report = desk.report(&seen.cycle).await?;
+            print!("{}{}", show::plan(&seen, &next(on)), show::report(&seen.cycle, &report));
+        }
+        Command::Discrepancies { on, all } => {
+            let found = desk(on).await?.store.discrepancies(on.area, on.month, *all).await?;
+            print!("{}", show::discrepancies(&found));
+        }
+        Command::Resolve { id, note, who, config } => resolve(*id, note, &who.name()?, config).await?,
+        Command::Report { on, out } => {
+            let desk = desk(on).await?;
+            let seen = desk.see(on.of()).await?;
+            let rows = workbook::write(&desk, &seen, out).await?;
+            println!("{}: {} people short, {} left out", out.display(), rows.short, rows.left_out);
+        }
+    }
+    Ok(())
+}
+
+async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Done {
+    if note.trim().is_empty() || by.trim().is_empty() {
+        return Err(Fault::operator(Stage::Config, "a discrepancy is closed with a name and a note; say what came of it with --note TEXT").into());
+    }
+    match store(config).await?.resolve_discrepancy(id, by.trim(), note.trim()).await? {
+        Resolved::Now => println!("discrepancy {id}: noted as looked at by {}", by.trim()),
+        Resolved::Before(by) => {
+            return Err(Fault::operator(Stage::Store, format!("discrepancy {id} was looked at before, by {by}; nothing was changed")).into());
+        }
+        Resolved::Unknown => return Err(Fault::operator(Stage::Store, format!("there is no discrepancy {id}; see `ltcgw deduct discrepancies`")).into()),
+    }
+    Ok(())
+}
+
+/// The desk of a configuration, beside a running gateway.
+async fn desk(on: &On) -> Result<Desk, Failure> {
+    let config = Config::load(&on.config)?;
+    let book = RateBook::load(&config.gateway.rates_dir)?.into();
+    Ok(Desk { store: store(&on.config).await?, book, clock: Clock::default() })
+}
+
+fn core(on: &On) -> Result<Core, Failure> {
+    let config = Config::load(&on.config)?;
+    let catalog = Catalog::load(&config.gateway.adapters_dir)?;
+    Ok(Core::of(&config.partners, &catalog)?)
+}
+
+/// The rest of a command that goes on with the same cycle.
+fn next(on: &On) -> String {
+    let config = if on.config.as_os_str() == "config" { String::new() } else { format!(" --config {}", on.config.display()) };
+    format!("--area {:06} --month {}{config}", on.area, on.month)
+}
+
+fn area(text: &str) -> Result<i32, String> {
+    let six_digits = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| six_digits).ok_or_else(|| "expected a pooling area of six digits such as 450100".to_owned())
+}
+
+fn month(text: &str) -> Result<Month, String> {
+    Month::parse_dashed(text).ok_or_else(|| "expected a contribution month such as 2021-10".to_owned())
+}

@@ -1,0 +1,228 @@
+//! Plans, results and discrepancies as text for the terminal.
+//!
+//! Says what the flow found; decides nothing.
+
+use super::super::table::{Table, thousands, yuan};
+use crate::flow::clock::shanghai;
+use crate::flow::deduct::{Change, Report, Seen, hex};
+use crate::model::deduction::{Category, DeductionOutcome};
+use crate::store::deduction::{Cycle, Discrepancy, State};
+
+/// Digits of a digest that are shown to be repeated.
+const DIGEST_SHOWN: usize = 16;
+
+/// A plan on one page, with what to do next.
+pub fn plan(seen: &Seen, next: &str) -> String {
+    let cycle = &seen.cycle;
+    let mut text = head(cycle);
+    text += &totals(seen);
+    text += &left_out(seen);
+    text += &format!("\n  digest  {}\n", hex(&cycle.digest));
+    text + &what_next(cycle, next)
+}
+
+/// That a plan is approved, with what to do next.
+pub fn approved(cycle: &Cycle, next: &str) -> String {
+    head(cycle) + &what_next(cycle, next)
+}
+
+fn head(cycle: &Cycle) -> String {
+    let by = |what: &str, who: Option<&str>, at: Option<jiff::Timestamp>| match (who, at) {
+        (Some(who), Some(at)) => format!("{what} by {who}, {} · ", moment(at)),
+        (Some(who), None) => format!("{what} by {who} · "),
+        _ => String::new(),
+    };
+    let mut steps = by("planned", Some(&cycle.planned_by), Some(cycle.planned_at));
+    steps += &by("approved", cycle.approved_by.as_deref(), cycle.approved_at);
+    steps += &by("run", cycle.run_by.as_deref(), cycle.started_at);
+    steps += &cycle.settled_at.map_or_else(String::new, |at| format!("settled {} · ", moment(at)));
+    format!(
+        "\n  Deductions of {:06} for {}: {}\n  {} people, {} yuan · {}cycle {}\n",
+        cycle.pooling_area,
+        cycle.month,
+        cycle.state.word(),
+        thousands(cycle.people.into()),
+        yuan(cycle.fen.0),
+        steps,
+        cycle.cycle_id
+    )
+}
+
+/// Per district and category, beside the month before.
+fn totals(seen: &Seen) -> String {
+    let changes = seen.changes();
+    let compared = seen.before.is_some();
+    let headings =
+        ["district 区县", "category 类别", "people 人数>", "base 基数>", "due 应缴>", "carried 结转>", "to take 应扣>", "people 人数 ±>", "yuan 金额 ±>"];
+    let mut table = Table::new(if compared { &headings } else { &headings[..7] });
+    let mut above = None;
+    for change in &changes {
+        let cell = seen.cells.iter().find(|cell| (cell.district, cell.category) == (change.district, change.category));
+        let (base, due, carried) = cell.map_or((0, 0, 0), |cell| (cell.base.0, cell.due.0, cell.carried.0));
+        let again = above.replace(change.district) == Some(change.district);
+        let district = if again { String::new() } else { format!("{:06}", change.district) };
+        let names = [district, category(change.category)];
+        table.row(names.into_iter().chain(figures([change.people.1.into(), base, due, carried], compared.then_some(change))));
+    }
+    table.rule();
+    let sum = |of: fn(&crate::store::deduction::Cell) -> i64| seen.cells.iter().map(of).sum::<i64>();
+    let whole = changes.iter().fold(None, |whole: Option<Change>, change| {
+        let whole = whole.unwrap_or(Change { people: (0, 0), fen: (0, 0), ..*change });
+        let people = (whole.people.0 + change.people.0, whole.people.1 + change.people.1);
+        Some(Change { people, fen: (whole.fen.0 + change.fen.0, whole.fen.1 + change.fen.1), ..whole })
+    });
+    let all = [sum(|cell| cell.people.into()), sum(|cell| cell.base.0), sum(|cell| cell.due.0), sum(|cell| cell.carried.0)];
+    table.row(["all 合计".to_owned(), String::new()].into_iter().chain(figures(all, whole.as_ref().filter(|_| compared))));
+    let before = match &seen.before {
+        Some((before, _)) => format!("  ± against the cycle of {} ({})\n", before.month, before.state.word()),
+        None => "  there is no cycle of the month before to compare with\n".to_owned(),
+    };
+    format!("\n{}{before}", table.render())
+}
+
+fn figures([people, base, due, carried]: [i64; 4], change: Option<&Change>) -> Vec<String> {
+    let mut cells = vec![thousands(people), yuan(base), yuan(due), yuan(carried), yuan(due + carried)];
+    if let Some(change) = change {
+        cells.push(signed(i64::from(change.people.1 - change.people.0), thousands));
+        cells.push(signed(change.fen.1 - change.fen.0, yuan));
+    }
+    cells
+}
+
+fn signed(number: i64, write: fn(i64) -> String) -> String {
+    match number {
+        0 => "=".to_owned(),
+        more if more > 0 => format!("+{}", write(more)),
+        less => write(less),
+    }
+}
+
+fn left_out(seen: &Seen) -> String {
+    if seen.left_out.is_empty() {
+        return "\n  nobody is left out\n".to_owned();
+    }
+    let mut table = Table::new(&["left out 未扣", "why 原因", "people 人数>", "would be due 应缴>"]);
+    for left in &seen.left_out {
+        let (english, chinese) = reason(&left.reason);
+        table.row([left.reason.clone(), format!("{english} {chinese}"), thousands(left.people), yuan(left.due.0)]);
+    }
+    format!("\n{}", table.render())
+}
+
+fn what_next(cycle: &Cycle, next: &str) -> String {
+    match cycle.state {
+        State::Planned => format!(
+            "\n  next, by somebody other than {}:\n    ltcgw deduct approve {next} --digest {} --by NAME\n",
+            cycle.planned_by,
+            &hex(&cycle.digest)[..DIGEST_SHOWN]
+        ),
+        State::Approved => format!("\n  next:\n    ltcgw deduct run {next}\n"),
+        State::Running | State::Settled | State::Replaced => String::new(),
+    }
+}
+
+/// What came of a cycle.
+pub fn report(cycle: &Cycle, report: &Report) -> String {
+    if cycle.rounds == 0 {
+        return String::new();
+    }
+    let answers = &report.answers;
+    let mut text = format!(
+        "\n  round {}: {} of {} people answered, {} of {} requests",
+        cycle.rounds,
+        thousands(answers.answered),
+        thousands(answers.people),
+        thousands(answers.batches_answered),
+        thousands(answers.batches)
+    );
+    for (count, what) in [(answers.waiting, "wait to be sent"), (answers.in_doubt, "are asked about"), (answers.dead, "need a person: ltcgw dead list")] {
+        if count > 0 {
+            text += &format!(" · {} {what}", thousands(count));
+        }
+    }
+    text.push('\n');
+    if !report.outcomes.is_empty() {
+        let mut table = Table::new(&["round>", "result 结果", "", "people 人数>", "asked 应扣>", "taken 实扣>"]);
+        for of in &report.outcomes {
+            let (word, chinese) = (of.outcome.word().to_owned(), outcome(of.outcome).to_owned());
+            table.row([of.round.to_string(), word, chinese, thousands(of.people), yuan(of.asked.0), yuan(of.taken.0)]);
+        }
+        text += &format!("\n{}", table.render());
+    }
+    for owed in &report.owed {
+        let (people, fen, open) = (thousands(owed.people), yuan(owed.fen.0), thousands(owed.open));
+        text += &format!("  short: {people} people, {fen} yuan, {}; {open} of them open\n", handling(&owed.handling).0);
+    }
+    if report.discrepancies > 0 {
+        text += &format!("  {} answers do not fit what was asked: ltcgw deduct discrepancies\n", thousands(report.discrepancies));
+    }
+    text
+}
+
+/// Discrepancies as a table.
+pub fn discrepancies(found: &[Discrepancy]) -> String {
+    if found.is_empty() {
+        return "no discrepancies\n".to_owned();
+    }
+    let mut table = Table::new(&["id>", "found", "kind", "batch>", "person", "asked>", "told>", "what the core said", "looked at"]);
+    let amount = |fen: Option<crate::model::Fen>| fen.map_or_else(String::new, |fen| yuan(fen.0));
+    for one in found {
+        table.row([
+            one.discrepancy_id.to_string(),
+            moment(one.found_at),
+            one.kind.clone(),
+            one.batch_no.map_or_else(String::new, |number| number.to_string()),
+            one.person_no.clone().unwrap_or_default(),
+            amount(one.asked),
+            amount(one.told),
+            one.text.clone(),
+            one.resolved_by.as_ref().map_or_else(String::new, |by| format!("{by}: {}", one.note.as_deref().unwrap_or_default())),
+        ]);
+    }
+    format!("{}  nothing of these was posted; close one with: ltcgw deduct resolve ID --note TEXT\n", table.render())
+}
+
+/// A category in both languages.
+pub fn category(category: Category) -> String {
+    let chinese = match category {
+        Category::Active => "在职",
+        Category::Retired => "退休",
+        Category::Flexible => "灵活就业",
+        Category::Unemployed => "失业",
+    };
+    format!("{} {chinese}", category.word())
+}
+
+/// A reason for being left out, in English and Chinese.
+pub fn reason(word: &str) -> (&'static str, &'static str) {
+    match word {
+        "no_account" => ("no personal account", "无个人账户"),
+        "waived" => ("no account, waived by the rates", "无个人账户，按费率免缴"),
+        "no_rate" => ("no rate for the category", "无适用费率"),
+        _ => ("nothing is due", "应缴为零"),
+    }
+}
+
+/// What becomes of a shortfall, in English and Chinese.
+pub fn handling(word: &str) -> (&'static str, &'static str) {
+    match word {
+        "retry" => ("to be tried again", "重新扣缴"),
+        "carry_over" => ("carried over to the next month", "结转下月"),
+        _ => ("waived", "免缴"),
+    }
+}
+
+/// An outcome in Chinese.
+pub fn outcome(outcome: DeductionOutcome) -> &'static str {
+    match outcome {
+        DeductionOutcome::Deducted => "已扣",
+        DeductionOutcome::InsufficientBalance => "余额不足",
+        DeductionOutcome::AccountFrozen => "账户冻结",
+        DeductionOutcome::PersonUnknown => "查无此人",
+        DeductionOutcome::Deceased => "已死亡",
+    }
+}
+
+fn moment(at: jiff::Timestamp) -> String {
+    at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M").to_string()
+}

@@ -1,0 +1,270 @@
+//! A cycle as a workbook (XLSX): totals with a chart, shortfalls, differences, people left out.
+//!
+//! Sheets of people are written row by row as they are read, so memory holds no city; a sheet that
+//! is full goes on in another one. Headings are Chinese and English, amounts in yuan.
+
+use std::path::Path;
+
+use futures_util::{Stream, TryStreamExt};
+use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder, IgnoreError, Workbook, Worksheet, XlsxError};
+
+use super::super::Failure;
+use super::show;
+use crate::error::{Fault, Stage};
+use crate::flow::deduct::{Desk, Seen};
+
+mod summary; // the first sheet, with its chart
+
+/// Rows of people a sheet takes below its heading; Excel takes 1,048,576 rows.
+const PEOPLE_MAX: u32 = 1_000_000;
+const HEADING_HEIGHT: f64 = 32.0;
+
+/// How many people the workbook lists.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    pub short: u64,
+    pub left_out: u64,
+}
+
+/// Writes a cycle's workbook, over an earlier file of that name.
+pub async fn write(desk: &Desk, seen: &Seen, path: &Path) -> Result<Written, Failure> {
+    let failed = |error: &XlsxError| Fault::operator(Stage::Render, format!("{}: {error}; expected a file that can be written", path.display()));
+    let report = desk.report(&seen.cycle).await?;
+    let styles = Styles::new();
+    let mut workbook = Workbook::new();
+    summary::write(workbook.add_worksheet(), &styles, seen, &report).map_err(|error| failed(&error))?;
+    let short = desk.store.cycle_short(&seen.cycle).await?;
+    let short = people(
+        &mut workbook,
+        &styles,
+        &SHORT,
+        short.map_ok(|one| {
+            let handling = one.handling.as_deref().map_or_else(String::new, |word| both(show::handling(word)));
+            let outcome = format!("{} {}", show::outcome(one.outcome), one.outcome.word().replace('_', " "));
+            let names = [one.person_no, format!("{:06}", one.district), show::category(one.category)].map(Cell::Text);
+            let [person, district, category] = names;
+            vec![
+                person,
+                district,
+                category,
+                Cell::Yuan(one.asked.0),
+                Cell::Text(outcome),
+                one.balance.map_or(Cell::Empty, |fen| Cell::Yuan(fen.0)),
+                Cell::Text(handling),
+            ]
+        }),
+    );
+    let short = short.await?;
+    changes(workbook.add_worksheet(), &styles, seen).map_err(|error| failed(&error))?;
+    let left_out = desk.store.cycle_left_out_people(seen.cycle.cycle_id).await?;
+    let left_out = people(
+        &mut workbook,
+        &styles,
+        &LEFT_OUT,
+        left_out.map_ok(|one| {
+            let names = [one.person_no, format!("{:06}", one.district), show::category(one.category), both(show::reason(&one.reason))].map(Cell::Text);
+            names.into_iter().chain([Cell::Yuan(one.due.0)]).collect()
+        }),
+    );
+    let left_out = left_out.await?;
+    workbook.save(path).map_err(|error| failed(&error))?;
+    Ok(Written { short, left_out })
+}
+
+fn both((english, chinese): (&str, &str)) -> String {
+    format!("{chinese} {english}")
+}
+
+/// A sheet of people: its name, headings with column widths, and its colour.
+struct Sheet {
+    name: &'static str,
+    columns: &'static [(&'static str, f64)],
+    color: u32,
+}
+
+const SHORT: Sheet = Sheet {
+    name: "未扣款 Shortfalls",
+    columns: &[
+        ("个人编号\nperson", 22.0),
+        ("区县\ndistrict", 11.0),
+        ("类别\ncategory", 18.0),
+        ("应扣（元）\nasked, yuan", 15.0),
+        ("结果\nresult", 30.0),
+        ("账户余额（元）\nbalance, yuan", 16.0),
+        ("后续处理\nhandling", 34.0),
+    ],
+    color: 0x00C0_504D,
+};
+const LEFT_OUT: Sheet = Sheet {
+    name: "未列入 Left out",
+    columns: &[
+        ("个人编号\nperson", 22.0),
+        ("区县\ndistrict", 11.0),
+        ("类别\ncategory", 18.0),
+        ("原因\nreason", 44.0),
+        ("应缴（元）\nwould be due, yuan", 19.0),
+    ],
+    color: 0x007F_7F7F,
+};
+
+/// A cell of a person's row.
+enum Cell {
+    Text(String),
+    /// Fen, shown as yuan.
+    Yuan(i64),
+    Empty,
+}
+
+/// Formats shared by all sheets.
+struct Styles {
+    title: Format,
+    note: Format,
+    heading: Format,
+    text: Format,
+    count: Format,
+    yuan: Format,
+    change: Format,
+    count_change: Format,
+    sum_text: Format,
+    sum_count: Format,
+    sum_yuan: Format,
+}
+
+impl Styles {
+    fn new() -> Styles {
+        let base = || Format::new().set_font_name("Microsoft YaHei").set_font_size(10);
+        let line = Color::RGB(0x00D9_D9D9);
+        let cell = || base().set_border_bottom(FormatBorder::Hair).set_border_bottom_color(line);
+        let sum = || base().set_bold().set_border_top(FormatBorder::Thin).set_background_color(Color::RGB(0x00EA_F1F8));
+        let (count, yuan) = ("#,##0", "#,##0.00");
+        Styles {
+            title: base().set_bold().set_font_size(16).set_font_color(Color::RGB(0x001F_3864)),
+            note: base().set_font_color(Color::RGB(0x0059_5959)),
+            heading: base()
+                .set_bold()
+                .set_font_color(Color::White)
+                .set_background_color(Color::RGB(0x001F_4E79))
+                .set_align(FormatAlign::Center)
+                .set_align(FormatAlign::VerticalCenter)
+                .set_text_wrap(),
+            text: cell(),
+            count: cell().set_num_format(count),
+            yuan: cell().set_num_format(yuan),
+            change: cell().set_num_format("+#,##0.00;[Red]-#,##0.00;\"–\""),
+            count_change: cell().set_num_format("+#,##0;[Red]-#,##0;\"–\""),
+            sum_text: sum(),
+            sum_count: sum().set_num_format(count),
+            sum_yuan: sum().set_num_format(yuan),
+        }
+    }
+}
+
+/// Fen as the number of yuan a sheet holds.
+#[allow(clippy::cast_precision_loss)] // exact below ninety trillion yuan
+fn yuan(fen: i64) -> f64 {
+    fen as f64 / 100.0
+}
+
+/// Headings in a row, with column widths and a filter to be set by the caller.
+fn headings(sheet: &mut Worksheet, styles: &Styles, at: u32, columns: &[(&str, f64)]) -> Result<(), XlsxError> {
+    sheet.set_row_height(at, HEADING_HEIGHT)?;
+    for (column, (heading, width)) in (0..).zip(columns) {
+        sheet.set_column_width(column, *width)?;
+        sheet.write_string_with_format(at, column, *heading, &styles.heading)?;
+    }
+    Ok(())
+}
+
+/// Codes of digits in the first columns are text and meant to be.
+fn codes(sheet: &mut Worksheet, last_row: u32, last_column: u16) -> Result<(), XlsxError> {
+    sheet.ignore_error_range(1, 0, last_row, last_column, IgnoreError::NumberStoredAsText).map(drop)
+}
+
+/// Prints on pages as wide as the sheet.
+fn page(sheet: &mut Worksheet) {
+    sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
+    sheet.set_footer("&C&P / &N").set_margins(0.5, 0.5, 0.6, 0.6, 0.3, 0.3);
+}
+
+/// Writes people as they are read; returns how many.
+async fn people(workbook: &mut Workbook, styles: &Styles, of: &Sheet, rows: impl Stream<Item = Result<Vec<Cell>, Fault>>) -> Result<u64, Failure> {
+    let failed = |error: XlsxError| Fault::operator(Stage::Render, format!("sheet {}: {error}; check the free space of the temporary folder", of.name));
+    let mut rows = std::pin::pin!(rows);
+    let mut written = 0;
+    let mut sheets = 0;
+    let mut next = rows.try_next().await?;
+    while next.is_some() || sheets == 0 {
+        sheets += 1;
+        let sheet = workbook.add_worksheet_with_constant_memory().map_err(failed)?;
+        start(sheet, styles, of, sheets).map_err(failed)?;
+        let mut at = 0;
+        while let Some(cells) = next.take() {
+            at += 1;
+            for (column, cell) in (0..).zip(&cells) {
+                row_cell(sheet, styles, (at, column), cell).map_err(failed)?;
+            }
+            written += 1;
+            next = rows.try_next().await?;
+            if at == PEOPLE_MAX {
+                break;
+            }
+        }
+        if at > 0 {
+            let last = u16::try_from(of.columns.len().saturating_sub(1)).unwrap_or(0);
+            sheet.autofilter(0, 0, at, last).map_err(failed)?;
+            codes(sheet, at, 1).map_err(failed)?;
+        }
+    }
+    Ok(written)
+}
+
+fn start(sheet: &mut Worksheet, styles: &Styles, of: &Sheet, number: usize) -> Result<(), XlsxError> {
+    let name = if number == 1 { of.name.to_owned() } else { format!("{} {number}", of.name) };
+    sheet.set_name(name)?.set_tab_color(Color::RGB(of.color)).set_freeze_panes(1, 0)?;
+    sheet.set_repeat_rows(0, 0)?;
+    page(sheet);
+    headings(sheet, styles, 0, of.columns)
+}
+
+fn row_cell(sheet: &mut Worksheet, styles: &Styles, (row, column): (u32, u16), cell: &Cell) -> Result<(), XlsxError> {
+    match cell {
+        Cell::Text(text) => sheet.write_string_with_format(row, column, text, &styles.text)?,
+        Cell::Yuan(fen) => sheet.write_number_with_format(row, column, yuan(*fen), &styles.yuan)?,
+        Cell::Empty => sheet.write_blank(row, column, &styles.text)?,
+    };
+    Ok(())
+}
+
+/// Every district and category beside the month before.
+fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<(), XlsxError> {
+    sheet.set_name("与上月差异 Changes")?.set_tab_color(Color::RGB(0x00F7_9646));
+    page(sheet);
+    let before = seen.before.as_ref().map_or_else(|| "上月\nbefore".to_owned(), |(cycle, _)| cycle.month.to_string());
+    let now = seen.cycle.month.to_string();
+    let named = |what: &str, month: &str, english: &str| format!("{what} {month}\n{english}");
+    let heads = [
+        ("区县\ndistrict".to_owned(), 12.0),
+        ("类别\ncategory".to_owned(), 20.0),
+        (named("人数", &before, "people"), 16.0),
+        (named("人数", &now, "people"), 16.0),
+        ("人数差异\nchange".to_owned(), 14.0),
+        (named("应扣", &before, "yuan"), 19.0),
+        (named("应扣", &now, "yuan"), 19.0),
+        ("金额差异（元）\nchange, yuan".to_owned(), 17.0),
+    ];
+    let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
+    headings(sheet, styles, 0, &heads)?;
+    sheet.set_freeze_panes(1, 0)?;
+    for (row, change) in (1..).zip(&seen.changes()) {
+        sheet.write_string_with_format(row, 0, format!("{:06}", change.district), &styles.text)?;
+        sheet.write_string_with_format(row, 1, show::category(change.category), &styles.text)?;
+        let ((people_before, people), (fen_before, fen)) = (change.people, change.fen);
+        sheet.write_number_with_format(row, 2, people_before, &styles.count)?;
+        sheet.write_number_with_format(row, 3, people, &styles.count)?;
+        sheet.write_number_with_format(row, 4, people - people_before, &styles.count_change)?;
+        sheet.write_number_with_format(row, 5, yuan(fen_before), &styles.yuan)?;
+        sheet.write_number_with_format(row, 6, yuan(fen), &styles.yuan)?;
+        sheet.write_number_with_format(row, 7, yuan(fen - fen_before), &styles.change)?;
+    }
+    codes(sheet, u32::try_from(seen.changes().len()).unwrap_or(PEOPLE_MAX).max(1), 0)
+}

@@ -1,0 +1,180 @@
+//! Everybody of a month, one after the other: amount, digest, totals, row.
+//!
+//! Plan and run go through the same code and differ only in which rows they keep. Memory holds a
+//! few people and a row per district and category.
+
+use std::collections::BTreeMap;
+
+use super::{Desk, Of, Refusal, refusal};
+use crate::error::{Fault, Stage};
+use crate::ledger::deduction::{Assessment, Instruction, Insured, Running, Totals, assess, shortfall_word};
+use crate::ledger::{IndividualRate, Segment};
+use crate::model::Month;
+use crate::model::deduction::Category;
+use crate::store::deduction::{Batches, Cell, InstructionRow, LeftOutRow, People, Person, RateRow, Receiver, Sheet};
+
+/// What is kept of everybody.
+pub struct Out {
+    sheet: Sheet,
+    /// Of a run; a plan keeps whom it leaves out instead.
+    batches: Option<Batches>,
+}
+
+impl Out {
+    /// Keeps whom the plan leaves out.
+    pub fn plan(sheet: Sheet) -> Out {
+        Out { sheet, batches: None }
+    }
+
+    /// Keeps the instructions and makes batches of them.
+    pub fn run(sheet: Sheet, cycle_id: i64, receiver: &Receiver) -> Out {
+        Out { sheet, batches: Some(Batches::new(cycle_id, receiver.clone())) }
+    }
+}
+
+/// What everybody comes to.
+pub struct Computed<'a> {
+    pub digest: [u8; 32],
+    pub totals: Totals,
+    /// Somebody is insured, if only to be left out.
+    pub anybody: bool,
+    /// Cycles whose shortfalls were carried.
+    pub carrying: Vec<i64>,
+    /// The rates by number.
+    pub rates: Vec<RateRow<'a>>,
+    pub batches: Option<Batches>,
+}
+
+impl Computed<'_> {
+    /// The totals as they are stored.
+    pub fn cells(&self) -> Vec<Cell> {
+        let cells = self.totals.cells.iter();
+        cells
+            .map(|((district, category), total)| Cell {
+                district: *district,
+                category: *category,
+                people: total.people,
+                base: total.base,
+                due: total.due,
+                carried: total.carried,
+            })
+            .collect()
+    }
+}
+
+/// Reads the roster in force and computes everybody.
+pub async fn everybody<'a>(desk: &'a Desk, of: Of, mut out: Out) -> Result<Computed<'a>, Refusal> {
+    let mut people = People::open(&desk.store, of.area, of.month).await?;
+    let mut sum = Sum::new(desk, of);
+    while let Some(person) = people.next().await? {
+        sum.add(person, &mut out)?;
+        if out.sheet.is_full() {
+            out.sheet.send().await?;
+        }
+    }
+    let carrying = std::mem::take(&mut people.carrying);
+    people.finish().await?;
+    out.sheet.finish().await?;
+    Ok(Computed { digest: sum.running.finish(), totals: sum.totals, anybody: sum.anybody, carrying, rates: sum.rates, batches: out.batches })
+}
+
+struct Sum<'a> {
+    desk: &'a Desk,
+    area: String,
+    month: Month,
+    running: Running,
+    totals: Totals,
+    anybody: bool,
+    rates: Vec<RateRow<'a>>,
+    /// Number of each rate met, by its id.
+    numbers: BTreeMap<&'a str, i16>,
+}
+
+impl<'a> Sum<'a> {
+    fn new(desk: &'a Desk, of: Of) -> Sum<'a> {
+        let running = Running::new(of.area, of.month);
+        let (totals, rates, numbers) = (Totals::default(), Vec::new(), BTreeMap::new());
+        Sum { desk, area: format!("{:06}", of.area), month: of.month, running, totals, anybody: false, rates, numbers }
+    }
+
+    fn add(&mut self, person: &Person, out: &mut Out) -> Result<(), Refusal> {
+        self.anybody = true;
+        let category = person.category();
+        let age = person.born_on.and_then(|born_on| age(born_on, self.month));
+        let rate = self.desk.book.individual(&self.area, self.month, segment(category), age);
+        let insured =
+            Insured { person_no: &person.person_no, category, district: person.district, account: person.account, base: person.base, carried: person.carried };
+        match (assess(&insured, rate).map_err(|error| refusal::too_much(&error))?, rate) {
+            (Assessment::Deduct(instruction), Some(rate)) => self.instruct(&insured, rate, &instruction, out),
+            (Assessment::LeftOut { reason, due }, _) => {
+                self.running.leave_out(&insured, reason, due);
+                if out.batches.is_none() {
+                    let row = LeftOutRow { person_no: insured.person_no, district: insured.district, category, reason: reason.word(), due };
+                    out.sheet.leave_out(&row);
+                }
+                Ok(())
+            }
+            (Assessment::Deduct(_), None) => unreachable!("nothing is due without a rate"),
+        }
+    }
+
+    fn instruct(&mut self, insured: &Insured<'_>, rate: &'a IndividualRate, instruction: &Instruction, out: &mut Out) -> Result<(), Refusal> {
+        self.running.instruct(insured, rate, instruction);
+        self.totals.add(insured, instruction).map_err(|error| refusal::too_much(&error))?;
+        let number = self.number(rate)?;
+        let Some(batches) = &mut out.batches else { return Ok(()) };
+        let Instruction { due, carried, fen } = *instruction;
+        let &Insured { person_no, category, district, base, .. } = insured;
+        out.sheet.instruct(&InstructionRow { person_no, category, district, rate: number, base, due, carried, fen });
+        let full = |error: std::io::Error| Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check its folder's free space"));
+        Ok(batches.add(person_no, fen).map_err(full)?)
+    }
+
+    fn number(&mut self, rate: &'a IndividualRate) -> Result<i16, Refusal> {
+        if let Some(number) = self.numbers.get(rate.id()) {
+            return Ok(*number);
+        }
+        let many = |_| Fault::operator(Stage::Config, format!("area {} has more rates than can be numbered; expected fewer than 32,768", self.area));
+        let number = i16::try_from(self.rates.len()).map_err(many)?;
+        self.rates.push((rate.id(), shortfall_word(rate)));
+        self.numbers.insert(rate.id(), number);
+        Ok(number)
+    }
+}
+
+/// The rates' word for a category.
+fn segment(category: Category) -> Segment {
+    match category {
+        Category::Active => Segment::Active,
+        Category::Retired => Segment::Retired,
+        Category::Flexible => Segment::Flexible,
+        Category::Unemployed => Segment::Unemployed,
+    }
+}
+
+/// Completed years on the first day of the month.
+fn age(born_on: jiff::civil::Date, month: Month) -> Option<u8> {
+    let had_birthday = (born_on.month(), born_on.day()) <= (month.month(), 1);
+    let years = month.year() - born_on.year() - i16::from(!had_birthday);
+    u8::try_from(years).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn an_age_is_in_completed_years_on_the_first_of_the_month() {
+        let october = Month::parse("202110").unwrap();
+        for (born_on, expected) in [
+            (date(1981, 10, 1), Some(40)),
+            (date(1981, 10, 2), Some(39)),
+            (date(1981, 9, 30), Some(40)),
+            (date(1981, 11, 1), Some(39)),
+            (date(2022, 1, 1), None),
+        ] {
+            assert_eq!(age(born_on, october), expected, "{born_on}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What was asked of a cycle cannot be done: why, and what to do instead.
+//!
+//! Texts are for operators and the core's people; they name areas, months, people who operate and
+//! states, and nothing of any insured person but a number.
+
+use super::compute::Computed;
+use super::{DIGEST_DIGITS_MIN, Of, hex};
+use crate::error::{Fault, Stage};
+use crate::ledger::deduction::TooMuch;
+use crate::store::deduction::{Cycle, State};
+
+/// What kind of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// There is nothing of the kind: area, rates, roster, plan.
+    Missing,
+    /// The cycle's state does not allow it.
+    State,
+    /// What was said is wrong: month, digest, name.
+    Wrong,
+    /// The database or the configuration; the fault says which.
+    Failed,
+}
+
+/// Why something was not done; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub why: Why,
+    pub fault: Fault,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal { why: Why::Failed, fault }
+    }
+}
+
+fn refuse(why: Why, text: String) -> Refusal {
+    Refusal { why, fault: Fault::operator(Stage::Apportion, text) }
+}
+
+pub(super) fn unknown_area<'a>(of: Of, known: impl Iterator<Item = &'a str>) -> Refusal {
+    let known: Vec<&str> = known.collect();
+    refuse(Why::Missing, format!("no rates for pooling area {:06}; expected one of {} (rates_dir in gateway.toml)", of.area, known.join(", ")))
+}
+
+pub(super) fn no_rates(of: Of) -> Refusal {
+    let text = format!("nothing is taken from personal accounts in {of} by the rates of the area; expected a monthly rule with channel = \"personal_account\"");
+    refuse(Why::Missing, text)
+}
+
+pub(super) fn future_month(of: Of, today: jiff::civil::Date) -> Refusal {
+    refuse(Why::Wrong, format!("{} has not begun: today is {today} (Asia/Shanghai); plan it once it has", of.month))
+}
+
+pub(super) fn no_roster(of: Of) -> Refusal {
+    refuse(Why::Missing, format!("nobody is on a roster for {of}; the medical insurance core has to send one first (POST /core/v1/roster)"))
+}
+
+pub(super) fn no_plan(of: Of) -> Refusal {
+    refuse(Why::Missing, format!("there is no plan for {of}; run `ltcgw deduct plan` first"))
+}
+
+pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> Refusal {
+    let now = match cycle.state {
+        State::Running => "is running".to_owned(),
+        _ => cycle.settled_at.map_or_else(|| "is settled".to_owned(), |at| format!("was settled at {}", moment(at))),
+    };
+    let since = cycle.started_at.map_or_else(String::new, |at| format!(", run by {} at {}", cycle.run_by.as_deref().unwrap_or("somebody"), moment(at)));
+    let text = format!("the cycle of {of} {now}{since}; it cannot be {verb} again, a person is deducted from once a month. See `ltcgw deduct status`");
+    refuse(Why::State, text)
+}
+
+pub(super) fn approved_already(of: Of, cycle: &Cycle) -> Refusal {
+    let by = cycle.approved_by.as_deref().unwrap_or("somebody");
+    refuse(Why::State, format!("the plan for {of} is approved already, by {by}; run it, or plan again to undo the approval"))
+}
+
+pub(super) fn not_approved(of: Of, cycle: &Cycle) -> Refusal {
+    let text =
+        format!("the plan for {of} is not approved; somebody other than {} looks at it and runs `ltcgw deduct approve` with its digest", cycle.planned_by);
+    refuse(Why::State, text)
+}
+
+pub(super) fn not_settled(of: Of, cycle: &Cycle) -> Refusal {
+    let text = format!("the cycle of {of} is {}; people left short are tried again once everybody was answered", cycle.state.word());
+    refuse(Why::State, text)
+}
+
+pub(super) fn nobody_to_retry(of: Of) -> Refusal {
+    let text = format!("nobody of {of} is to be tried again: the last round left nobody short whose rate says shortfall = \"retry\"");
+    refuse(Why::Missing, text)
+}
+
+pub(super) fn wrong_digest(of: Of, said: &str) -> Refusal {
+    let found = if said.len() < DIGEST_DIGITS_MIN { format!("{} digits were given", said.len()) } else { "the one given is another".to_owned() };
+    let text = format!(
+        "that is not the digest of the plan for {of}: {found}; expected its first {DIGEST_DIGITS_MIN} hexadecimal digits or more. \
+         Look at the plan as it is now (`ltcgw deduct status`): it may have been made anew"
+    );
+    refuse(Why::Wrong, text)
+}
+
+pub(super) fn same_person(of: Of, cycle: &Cycle) -> Refusal {
+    let text = format!("{} made the plan for {of} and cannot approve it; a second person has to look at it (--by NAME)", cycle.planned_by);
+    refuse(Why::Wrong, text)
+}
+
+pub(super) fn nameless() -> Refusal {
+    refuse(Why::Wrong, "nobody's name was given; say who decides (--by NAME)".to_owned())
+}
+
+pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refusal {
+    let whole = &now.totals.whole;
+    let text = format!(
+        "the roster changed since the plan for {of} was approved: planned were {} people and {} yuan, now it is {} and {} (digest {}…, approved {}…). \
+         Nothing was sent; plan and approve again",
+        cycle.people,
+        cycle.fen,
+        whole.people,
+        whole.fen(),
+        &hex(&now.digest)[..12],
+        &hex(&cycle.digest)[..12]
+    );
+    refuse(Why::State, text)
+}
+
+pub(super) fn shortfalls_changed(of: Of) -> Refusal {
+    let text = format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan and approve again");
+    refuse(Why::State, text)
+}
+
+pub(super) fn too_much(error: &TooMuch) -> Refusal {
+    refuse(Why::Wrong, error.to_string())
+}
+
+/// A moment in the city's time, to the minute.
+fn moment(at: jiff::Timestamp) -> String {
+    at.to_zoned(crate::flow::clock::shanghai()).strftime("%Y-%m-%d %H:%M").to_string()
+}

@@ -1,0 +1,356 @@
+//! A month's deductions: planned, approved by a second person, run once, whatever happens.
+
+use std::sync::Arc;
+
+use ltcgw::adapter::Catalog;
+use ltcgw::config::Config;
+use ltcgw::flow::clock::Clock;
+use ltcgw::flow::deduct::{Core, Desk, Of, Refusal, hex};
+use ltcgw::ledger::RateBook;
+use ltcgw::model::Month;
+use ltcgw::sandbox::stage::Scene;
+use ltcgw::store::deduction::{Cycle, State};
+use ltcgw::store::{Connection, Store};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::support::{Gateway, database, project, receipt};
+
+fn october() -> Of {
+    Of { area: 450_100, month: month(10) }
+}
+
+fn november() -> Of {
+    Of { area: 450_100, month: month(11) }
+}
+
+fn month(number: i8) -> Month {
+    Month::new(2021, number).expect("a month")
+}
+
+/// A desk on a database of its own, with nobody running who would send anything.
+struct Office {
+    desk: Desk,
+    core: Core,
+    database: tokio_postgres::Config,
+}
+
+impl Office {
+    /// Three people a request.
+    async fn open() -> Office {
+        let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
+        ltcgw::link::install_provider();
+        let scene = Scene::new(project(), dir.path()).expect("a scene").edit("records_per_request = 500", "records_per_request = 3");
+        let stage = scene.build().expect("a stage");
+        let mut config = Config::load(&stage.config_dir).expect("the configuration");
+        for entry in config.partners.iter_mut().filter(|partner| partner.name == "medical-core").filter_map(|partner| partner.outbound.as_mut()) {
+            entry.receives.retain(|message| message != "deductions");
+            entry.receives.push("deductions".into());
+        }
+        let catalog = Catalog::load(&config.gateway.adapters_dir).expect("the adapters");
+        let core = Core::of(&config.partners, &catalog).expect("who deducts");
+        let book = Arc::new(RateBook::load(&project().join("config/rates")).expect("the rates"));
+        let database = database().await;
+        let store = Store::open(Connection::local(database.clone()), &[]).await.expect("a store");
+        Office { desk: Desk { store, book, clock: Clock::default() }, core, database }
+    }
+
+    /// Six people: four instructed, two left out; one has a base of their own from November on.
+    async fn with_roster() -> Office {
+        let office = Office::open().await;
+        office
+            .sql(
+                "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, employer_no, district, base_fen) VALUES
+                    (450100, 'P1', 202101, 1, 'active', true, 'E1', 450102, 400000),
+                    (450100, 'P2', 202101, 1, 'retired', true, NULL, 450102, 300000),
+                    (450100, 'P3', 202101, 1, 'active', false, 'E1', 450103, 500000),
+                    (450100, 'P4', 202101, 1, 'flexible', true, NULL, 450103, 200000),
+                    (450100, 'P4', 202109, 2, 'flexible', true, NULL, 450103, 210000),
+                    (450100, 'P4', 202111, 3, 'flexible', true, NULL, 450103, 220000),
+                    (450100, 'P5', 202101, 1, 'active', true, 'E1', 450102, 0),
+                    (450100, 'P6', 202101, 1, 'active', true, 'E1', 450102, 100000),
+                    (450100, 'P6', 202110, 3, NULL, false, NULL, 450102, NULL),
+                    (450100, 'P7', 202110, 3, 'unemployed', true, NULL, 450102, 100000),
+                    (450100, 'P8', 202111, 4, 'active', true, 'E1', 450102, 100000),
+                    (460000, 'P9', 202101, 1, 'active', true, 'E1', 460100, 100000)",
+            )
+            .await;
+        office
+    }
+
+    async fn sql(&self, sql: &str) -> String {
+        let (client, connection) = self.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let values = rows.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).unwrap_or("-")).collect::<Vec<_>>().join(" ")),
+            _ => None,
+        });
+        values.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Planned by Li and approved by Wang.
+    async fn approved(&self, of: Of) -> Cycle {
+        let plan = self.desk.plan(of, "Li").await.expect("a plan");
+        self.desk.approve(of, "Wang", &hex(&plan.digest)[..8]).await.expect("an approval")
+    }
+
+    async fn run(&self, of: Of) -> Result<Cycle, Refusal> {
+        self.desk.run(of, "Wang", &self.core).await
+    }
+
+    /// Plays the transfer: the core answered everybody, short are those named.
+    async fn settle(&self, cycle: &Cycle, short: &[&str], handling: &str) {
+        let (id, round) = (cycle.cycle_id, cycle.rounds);
+        let short = short.join("','");
+        self.sql(&format!(
+            "INSERT INTO deduction_result (cycle_id, person_no, round, batch_no, outcome, fen)
+                SELECT d.cycle_id, d.person_no, {round}, b.batch_no,
+                    CASE WHEN d.person_no IN ('{short}') THEN 'insufficient_balance' ELSE 'deducted' END::deduction_outcome,
+                    CASE WHEN d.person_no IN ('{short}') THEN 0 ELSE d.fen END
+                FROM deduction d JOIN deduction_batch b ON b.cycle_id = d.cycle_id AND b.round = {round} AND d.person_no BETWEEN b.first_person AND b.last_person
+                WHERE d.cycle_id = {id} AND ({round} = 1 OR EXISTS (SELECT FROM deduction_result r WHERE r.cycle_id = {id} AND r.person_no = d.person_no
+                    AND r.round = {round} - 1 AND r.outcome = 'insufficient_balance'));
+             UPDATE deduction_batch SET answered = people, answered_at = now() WHERE cycle_id = {id} AND round = {round};
+             INSERT INTO shortfall (pooling_area, person_no, cycle_id, fen, handling)
+                SELECT 450100, person_no, cycle_id, fen, '{handling}' FROM deduction WHERE cycle_id = {id} AND person_no IN ('{short}')
+                ON CONFLICT (pooling_area, person_no, cycle_id) DO UPDATE SET carried_into = NULL;
+             UPDATE delivery SET state = 'delivered', reference = 'R', outcome = 'accepted', settled_at = now() WHERE cycle_id = {id};
+             UPDATE deduction_cycle SET state = 'settled', settled_at = now() WHERE cycle_id = {id}"
+        ))
+        .await;
+    }
+}
+
+fn text(refusal: Result<Cycle, Refusal>) -> String {
+    refusal.expect_err("a refusal").fault.text
+}
+
+#[tokio::test]
+async fn a_month_is_planned_approved_and_run_in_batches() {
+    let office = Office::with_roster().await;
+    let plan = office.desk.plan(october(), "Li").await.expect("a plan");
+    assert_eq!((plan.state, plan.people, plan.fen.0), (State::Planned, 4, 600 + 450 + 630 + 300));
+    let totals = "SELECT district, category, people, base_fen, due_fen, carried_fen FROM deduction_total ORDER BY 1, 2";
+    let expected = "450102 active 1 400000 600 0; 450102 retired 1 300000 450 0; 450102 unemployed 1 100000 300 0; 450103 flexible 1 210000 630 0";
+    assert_eq!(office.sql(totals).await, expected);
+    assert_eq!(office.sql("SELECT person_no, reason, due_fen FROM deduction_left_out ORDER BY 1").await, "P3 no_account 750; P5 nothing_due 0");
+    assert_eq!(office.sql("SELECT count(*) FROM deduction").await, "0", "a plan instructs nobody");
+
+    assert!(text(office.run(october()).await).contains("is not approved"));
+    let approved = office.desk.approve(october(), "Wang", &hex(&plan.digest)[..8]).await.expect("an approval");
+    assert_eq!((approved.state, approved.approved_by.as_deref()), (State::Approved, Some("Wang")));
+    let running = office.run(october()).await.expect("a run");
+    assert_eq!((running.state, running.rounds), (State::Running, 1));
+    let people = "SELECT person_no, category, rate_id, base_fen, fen FROM deduction JOIN deduction_rate USING (cycle_id, rate) ORDER BY 1";
+    let expected = "P1 active 450100/individual/2021-03/active 400000 600; P2 retired 450100/individual/2021-03/retired 300000 450; \
+        P4 flexible 450100/individual/2021-03/flexible 210000 630; P7 unemployed 450100/individual/2021-03/unemployed 100000 300";
+    assert_eq!(office.sql(people).await, expected);
+    let batches = "SELECT batch_no, round, first_person, last_person, people, fen, answered FROM deduction_batch ORDER BY 1";
+    assert_eq!(office.sql(batches).await, "1 1 P1 P4 3 1680 0; 2 1 P7 P7 1 300 0");
+    let deliveries = "SELECT destination, message, batch_no, lines, fen, priority, state, ordering_key FROM delivery WHERE cycle_id IS NOT NULL ORDER BY 3";
+    assert_eq!(office.sql(deliveries).await, "medical-core deductions 1 3 1680 20 ready -; medical-core deductions 2 1 300 20 ready -");
+    let cycle = "SELECT state, rounds, planned_by, approved_by, run_by, people, fen FROM deduction_cycle";
+    assert_eq!(office.sql(cycle).await, "running 1 Li Wang Wang 4 1980");
+}
+
+#[tokio::test]
+async fn an_auditor_makes_the_same_digest_with_copy_and_sha256() {
+    use futures_util::TryStreamExt;
+    let office = Office::with_roster().await;
+    office.sql("UPDATE roster_entry SET person_no = E'P\\\\4\\t' WHERE person_no = 'P4'").await;
+    let cycle = office.approved(october()).await;
+    office.run(october()).await.expect("a run");
+    let (client, connection) = office.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let sql = format!(
+        "COPY (SELECT person_no, category, district, rate_id, base_fen, due_fen, carried_fen, fen, shortfall
+                FROM deduction JOIN deduction_rate USING (cycle_id, rate) WHERE cycle_id = {id}
+            UNION ALL SELECT person_no, category, district, reason, NULL, due_fen, NULL, NULL, NULL FROM deduction_left_out WHERE cycle_id = {id}
+            ORDER BY person_no) TO STDOUT (NULL '')",
+        id = cycle.cycle_id
+    );
+    let rows = client.copy_out(&sql).await.expect("a copy");
+    let rows: Vec<bytes::Bytes> = rows.try_collect().await.expect("rows");
+    assert_eq!(rows.len(), 6);
+    let mut hash = Sha256::new_with_prefix("450100\t202110\n");
+    rows.iter().for_each(|row| hash.update(row));
+    assert_eq!(hex(&hash.finalize()), hex(&cycle.digest));
+}
+
+#[tokio::test]
+async fn two_runs_at_once_instruct_once() {
+    let office = Office::with_roster().await;
+    office.approved(october()).await;
+    let (one, other) = tokio::join!(office.run(october()), office.run(october()));
+    let (ran, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert_eq!(ran.expect("one runs").state, State::Running);
+    assert!(text(refused).contains("is running, run by Wang"));
+    assert_eq!(office.sql("SELECT count(*), sum(fen) FROM deduction").await, "4 1980");
+    assert_eq!(office.sql("SELECT count(*) FROM delivery").await, "2");
+    assert!(text(office.desk.plan(october(), "Li").await).contains("a person is deducted from once a month"));
+}
+
+#[tokio::test]
+async fn a_run_whose_roster_changed_sends_nothing() {
+    let office = Office::with_roster().await;
+    let approved = office.approved(october()).await;
+    office.sql("UPDATE roster_entry SET base_fen = 400100 WHERE person_no = 'P1'").await;
+    let said = text(office.run(october()).await);
+    assert!(said.contains("the roster changed since the plan") && said.contains("plan and approve again"), "{said}");
+    assert_eq!(office.sql("SELECT (SELECT count(*) FROM deduction), (SELECT count(*) FROM delivery), (SELECT count(*) FROM deduction_batch)").await, "0 0 0");
+    assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "approved");
+    office.sql("UPDATE roster_entry SET base_fen = 400000, district = 450103 WHERE person_no = 'P1'").await;
+    assert!(text(office.run(october()).await).contains("the roster changed"), "a district counts as well");
+    let again = office.approved(october()).await;
+    assert_ne!(again.digest, approved.digest);
+    office.run(october()).await.expect("a run of the new plan");
+    assert_eq!(office.sql("SELECT state FROM deduction_cycle ORDER BY cycle_id").await, "replaced; running");
+}
+
+#[tokio::test]
+async fn nobody_approves_their_own_plan_or_another_digest() {
+    let office = Office::with_roster().await;
+    assert!(text(office.desk.approve(october(), "Wang", "12345678").await).contains("there is no plan for 450100 2021-10"));
+    let first = office.desk.plan(october(), "Li").await.expect("a plan");
+    let digest = hex(&first.digest);
+    for (by, said, expected) in [
+        ("li ", &*digest, "Li made the plan"),
+        ("Wang", &digest[..7], "7 digits were given"),
+        ("Wang", "0123456789", "the one given is another"),
+        (" ", &digest, "--by NAME"),
+    ] {
+        let refused = text(office.desk.approve(october(), by, said).await);
+        assert!(refused.contains(expected), "{by} {said}: {refused}");
+    }
+    assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "planned");
+    office.desk.approve(october(), "Wang", &digest.to_uppercase()).await.expect("the whole digest, in any case of letters");
+    assert!(text(office.desk.approve(october(), "Zhao", &digest).await).contains("approved already, by Wang"));
+    office.desk.plan(october(), "Li").await.expect("a plan anew undoes the approval");
+    assert!(text(office.run(october()).await).contains("is not approved"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_planned_is_refused_with_what_to_do() {
+    let office = Office::with_roster().await;
+    office.desk.clock.set_day(jiff::civil::date(2021, 11, 2));
+    let at = |area, month| Of { area, month };
+    for (of, expected) in [
+        (at(451_000, month(10)), "no rates for pooling area 451000; expected one of 450100, 460000"),
+        (at(450_100, month(1)), "nothing is taken from personal accounts in 450100 2021-01"),
+        (at(450_100, month(12)), "2021-12 has not begun: today is 2021-11-02"),
+        (at(510_100, month(10)), "nobody is on a roster for 510100 2021-10"),
+    ] {
+        let refused = text(office.desk.plan(of, "Li").await);
+        assert!(refused.contains(expected), "{refused}");
+    }
+    assert!(text(office.run(november()).await).contains("there is no plan for 450100 2021-11"));
+    let refused = office.desk.retry(october(), &office.core).await.expect_err("nothing to retry").fault.text;
+    assert!(refused.contains("there is no plan"), "{refused}");
+    assert_eq!(office.sql("SELECT count(*) FROM deduction_cycle").await, "0");
+}
+
+#[tokio::test]
+async fn what_was_left_open_is_carried_into_the_next_month_once() {
+    let office = Office::with_roster().await;
+    office.approved(october()).await;
+    let first = office.run(october()).await.expect("a run");
+    office.settle(&first, &["P1", "P7"], "carry_over").await;
+    // P7 has no account any more: what is open of them stays open.
+    office.sql("INSERT INTO roster_entry VALUES (450100, 'P7', 202111, 9, 'unemployed', false, NULL, 450102, 100000)").await;
+    let plan = office.desk.plan(november(), "Li").await.expect("a plan");
+    assert_eq!((plan.people, plan.fen.0), (4, 600 + 600 + 450 + 660 + 150));
+    assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NOT NULL").await, "0", "a plan carries nothing yet");
+    let seen = office.desk.see(november()).await.expect("a plan");
+    let active = seen.changes().into_iter().find(|change| change.district == 450_102 && change.category.word() == "active").expect("a change");
+    assert_eq!((active.people, active.fen), ((1, 2), (600, 1_350)));
+
+    office.desk.approve(november(), "Wang", &hex(&plan.digest)).await.expect("an approval");
+    let second = office.run(november()).await.expect("a run");
+    assert_eq!(
+        office.sql(&format!("SELECT due_fen, carried_fen, fen FROM deduction WHERE cycle_id = {} AND person_no = 'P1'", second.cycle_id)).await,
+        "600 600 1200"
+    );
+    let carried = format!("SELECT person_no, carried_into IS NOT DISTINCT FROM {} FROM shortfall ORDER BY 1", second.cycle_id);
+    assert_eq!(office.sql(&carried).await, "P1 t; P7 f");
+}
+
+#[tokio::test]
+async fn a_shortfall_that_came_after_the_plan_needs_a_new_plan() {
+    let office = Office::with_roster().await;
+    office.approved(october()).await;
+    let first = office.run(october()).await.expect("a run");
+    office.approved(november()).await;
+    office.settle(&first, &["P1"], "carry_over").await;
+    assert!(text(office.run(november()).await).contains("plan and approve again"));
+    assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NULL").await, "1");
+}
+
+#[tokio::test]
+async fn people_left_short_are_tried_again_where_the_rates_say_so() {
+    let office = Office::with_roster().await;
+    office.approved(october()).await;
+    let first = office.run(october()).await.expect("a run");
+    let early = office.desk.retry(october(), &office.core).await.expect_err("it still runs").fault.text;
+    assert!(early.contains("is running"), "{early}");
+    office.settle(&first, &["P1", "P7"], "retry").await;
+    let none = office.desk.retry(october(), &office.core).await.expect_err("Nanning carries over").fault.text;
+    assert!(none.contains("nobody of 450100 2021-10 is to be tried again"), "{none}");
+    office.sql("UPDATE deduction_rate SET shortfall = 'retry'").await;
+    let (second, people) = office.desk.retry(october(), &office.core).await.expect("a round");
+    assert_eq!((second.state, second.rounds, people), (State::Running, 2, 2));
+    assert_eq!(office.sql("SELECT batch_no, first_person, last_person, people, fen FROM deduction_batch WHERE round = 2").await, "3 P1 P7 2 900");
+    assert_eq!(office.sql("SELECT batch_no, lines, fen FROM delivery WHERE state = 'ready'").await, "3 2 900");
+    assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NULL").await, "0");
+    assert_eq!(office.sql("SELECT state, settled_at FROM deduction_cycle").await, "running -");
+    office.settle(&second, &["P7"], "retry").await;
+    let (third, people) = office.desk.retry(october(), &office.core).await.expect("another round");
+    assert_eq!((third.rounds, people), (3, 1), "P1 paid in the second round");
+}
+
+#[tokio::test]
+async fn the_medical_core_plans_and_looks_at_a_cycle() {
+    let gateway = Gateway::start().await;
+    let client = gateway.stage.client("medical-core").expect("a client");
+    let post = async |body: &'static str| {
+        let answer = client.post(gateway.url("/core/v1/deduction-cycles")).body(body).send().await.expect("an answer");
+        receipt(answer).await
+    };
+    for (body, status, expected) in [
+        ("{", 400, "not JSON"),
+        (r#"{"area":"450100"}"#, 422, "month"),
+        (r#"{"area":"45010","month":"2021-10"}"#, 422, "six digits"),
+        (r#"{"area":"450100","month":"2021-13"}"#, 422, "2021-10"),
+        (r#"{"area":"450100","month":"2199-12"}"#, 422, "has not begun"),
+        (r#"{"area":"450199","month":"2021-10"}"#, 404, "no rates for pooling area 450199"),
+        (r#"{"area":"450100","month":"2021-10"}"#, 404, "nobody is on a roster"),
+    ] {
+        let (found, text) = post(body).await;
+        assert!(found == status && text.contains(expected) && text.contains("about:blank"), "{body}: {found} {text}");
+    }
+    gateway.value("INSERT INTO roster_entry SELECT 450100, 'P' || n, 202101, 1, 'active', n > 1, 'E1', 450102, 400000 FROM generate_series(1, 5) n").await;
+    let (status, text) = post(r#"{"area":"450100","month":"2021-10"}"#).await;
+    let plan: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, &plan["state"], &plan["people"], &plan["fen"]), (201, &"planned".into(), &4.into(), &2_400.into()), "{text}");
+    assert_eq!(
+        plan["totals"],
+        serde_json::json!([{"district": "450102", "category": "active", "people": 4, "base_fen": 1_600_000, "due_fen": 2_400, "carried_fen": 0}])
+    );
+    assert_eq!(plan["left_out"], serde_json::json!([{"reason": "no_account", "people": 1, "due_fen": 600}]));
+    assert_eq!(
+        gateway.value("SELECT planned_by, encode(digest, 'hex') FROM deduction_cycle").await,
+        format!("partner medical-core {}", plan["digest"].as_str().expect("text"))
+    );
+
+    let show = async |id: &str| receipt(client.get(gateway.url(&format!("/core/v1/deduction-cycles/{id}"))).send().await.expect("an answer")).await;
+    let (status, text) = show(&plan["cycle_id"].to_string()).await;
+    let shown: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, &shown["state"], &shown["answered"]), (200, &"planned".into(), &0.into()), "{text}");
+    for unknown in ["1", "x"] {
+        let (status, text) = show(unknown).await;
+        assert!(status == 404 && text.contains("no cycle"), "{status} {text}");
+    }
+    gateway.value("UPDATE deduction_cycle SET state = 'running', approved_by = 'Wang', approved_at = now(), started_at = now()").await;
+    let (status, text) = post(r#"{"area":"450100","month":"2021-10"}"#).await;
+    assert!(status == 409 && text.contains("once a month"), "{status} {text}");
+}
