@@ -28,6 +28,7 @@ pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod trace; // where a line, packet or receipt went
+pub mod transfer; // a month's deductions: batches out, results in
 
 /// What every flow works with: one per instance, immutable, cheap to clone.
 #[derive(Clone)]

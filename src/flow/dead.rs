@@ -60,7 +60,7 @@ pub fn table(letters: &[Delivery]) -> String {
     }
     let mut text = format!(
         "{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n",
-        "delivery", "destination", "message", "packet/entry", "lines", "yuan", "attempts"
+        "delivery", "destination", "message", "tells of", "lines", "yuan", "attempts"
     );
     for letter in letters {
         let of = &letter.of;
@@ -99,6 +99,9 @@ pub fn page(detail: &Detail) -> String {
             let what = if entity.removal { "removal of " } else { "" };
             format!("{}, {what}{} {} version {}, change {}", of.message, entity.kind, entity.id, entity.version, entity.revision)
         }
+        Subject::Batch(batch) => {
+            format!("{}, deduction cycle {}, batch {}: {} people, {} yuan", of.message, batch.cycle_id, batch.batch_no, of.lines, of.fen)
+        }
     };
     let mut text = format!(
         "delivery {} to {}: {}\n  {told}\n  reference {}\n  queued {}\n",
@@ -132,6 +135,7 @@ fn subject(of: &NewDelivery) -> String {
     match &of.subject {
         Subject::Records(records) => records.packet_id.to_string(),
         Subject::Entity(entity) => entity.id.clone(),
+        Subject::Batch(batch) => super::transfer::name_of(*batch),
     }
 }
 

@@ -35,7 +35,7 @@ impl AdapterSpeaker {
         named(&self.adapter, &self.message)
     }
 
-    fn render_as(&self, outbound: &Outbound, body: Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
+    fn render_as(&self, outbound: &Outbound, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
         outbound.render(&RenderContext { body, settings: &self.partner.settings, secrets: &self.secrets, reference, at })
     }
 }
@@ -57,7 +57,7 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
-        self.render_as(self.outbound()?, body.clone(), reference, at)
+        self.render_as(self.outbound()?, body, reference, at)
     }
 
     fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
@@ -83,7 +83,7 @@ impl Speaker for AdapterSpeaker {
         Some(named(&self.adapter, message).and_then(|inquiry| {
             let own = inquiry.new_reference(&self.partner.settings, at, serial);
             let body = json!({ "inquiry": { "reference": reference, "infno": outbound.infno().unwrap_or_default() } });
-            Ok((own.clone(), self.render_as(inquiry, body, &own, at)?))
+            Ok((own.clone(), self.render_as(inquiry, &body, &own, at)?))
         }))
     }
 

@@ -47,7 +47,7 @@ fn at() -> Timestamp {
 fn render(outbound: &Outbound, body: Value, settings: &BTreeMap<String, String>) -> Result<(String, Request), Fault> {
     let secrets = Secrets::from_pairs([("sm2_key", KEY), ("tif_token", "5eC7")]);
     let reference = outbound.new_reference(settings, at(), 1);
-    let context = RenderContext { body, settings, secrets: &secrets, reference: &reference, at: at() };
+    let context = RenderContext { body: &body, settings, secrets: &secrets, reference: &reference, at: at() };
     outbound.render(&context).map(|request| (reference.clone(), request))
 }
 

@@ -95,7 +95,7 @@ impl NewDelivery {
     pub fn records_mut(&mut self) -> &mut Records {
         match &mut self.subject {
             Subject::Records(records) => records,
-            Subject::Entity(_) => panic!("a delivery of an entry has no records"),
+            Subject::Entity(_) | Subject::Batch(_) => panic!("only a delivery of a packet's records has records"),
         }
     }
 }
