@@ -25,6 +25,7 @@ pub mod replace; // a packet that takes an earlier one's place
 pub mod sealed; // personal data at rest
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
+pub mod transfer; // batches of deductions, and what the core did with them
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 
 /// Ids one block holds; `id_block` hands out blocks.

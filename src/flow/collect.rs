@@ -34,8 +34,10 @@ pub use group::Group;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
+pub(super) use read::ListedRefusal;
+pub(super) use receipt::Replier;
+
 use read::{Purpose, Reading, Sink, Stop, Tally, read_packet};
-use receipt::Replier;
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
 const TRIES: usize = 6;

@@ -8,11 +8,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::deliver::{Failure, Pace, Speaker, Wire};
+use super::deliver::{Failure, Kind, Pace, Speaker, Wire};
+use super::transfer;
 use crate::adapter::{Adapter, Outbound, RenderContext, Secrets};
 use crate::config::{Outbound as Entry, Partner};
 use crate::error::{Fault, Stage};
 use crate::link::{Certainty, Client, Pacer};
+use crate::model::told::Results;
 use crate::model::{Answer, Request, Verdict};
 
 /// One outbound message of one partner.
@@ -71,6 +73,15 @@ impl Speaker for AdapterSpeaker {
 
     fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
         self.outbound().map_or_else(|fault| vec![unknown(&fault); ids.len()], |outbound| outbound.judge_records(answer, whole, ids))
+    }
+
+    fn results(&self, answer: &Answer, kind: Kind) -> Option<Result<Results, Fault>> {
+        let own = self.outbound().ok()?;
+        let outbound = match kind {
+            Kind::Send => own,
+            Kind::Inquire => named(&self.adapter, own.inquiry()?).ok()?,
+        };
+        outbound.results().map(|results| transfer::read(results, answer))
     }
 
     fn idempotent(&self) -> bool {

@@ -39,11 +39,12 @@ impl Database {
         let config = cluster().database(&name).await.unwrap();
         let pool = Pool::builder(Manager::new(config, NoTls)).max_size(8).build().unwrap();
         let client = pool.get().await.unwrap();
-        client.batch_execute("CREATE SEQUENCE id_block MINVALUE 1").await.unwrap();
         for sql in [
+            include_str!("../../../schemas/postgres/0001_collect.sql"),
             include_str!("../../../schemas/postgres/0002_delivery.sql"),
             include_str!("../../../schemas/postgres/0003_registry.sql"),
             include_str!("../../../schemas/postgres/0004_entity_delivery.sql"),
+            include_str!("../../../schemas/postgres/0005_deduction.sql"),
         ] {
             client.batch_execute(sql).await.unwrap();
         }
