@@ -89,7 +89,12 @@ impl Transfer {
                 let (head, known) = self.store.batch_results(batch).await?.ok_or_else(missing)?;
                 let month = head.month.number().to_string();
                 let person = |known: &Known| {
-                    object([("person_no", json!(known.person_no)), ("month", json!(month)), ("outcome", json!(known.outcome.word())), ("fen", json!(known.fen.0))])
+                    object([
+                        ("person_no", json!(known.person_no)),
+                        ("month", json!(month)),
+                        ("outcome", json!(known.outcome.word())),
+                        ("fen", json!(known.fen.0)),
+                    ])
                 };
                 let people = known.iter().map(person).collect();
                 (head, people)

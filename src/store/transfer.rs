@@ -138,13 +138,14 @@ impl Store {
         Ok(Some((head, known)))
     }
 
-    /// Whether the batch was ever sent: until then nobody can have done anything with it.
+    /// Whether a request with the batch ever left: until then nobody can have done anything with it.
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn batch_was_sent(&self, batch: Batch, message: &str) -> Result<bool, Fault> {
         let client = self.client().await?;
-        let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE cycle_id = $1 AND batch_no = $2 AND message = $3 AND attempt_no > 0)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM delivery d JOIN attempt a USING (delivery_id)
+            WHERE d.cycle_id = $1 AND d.batch_no = $2 AND d.message = $3 AND a.kind = 'send' AND a.outcome IS DISTINCT FROM 'not_sent')";
         let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
         let row = client.query_one(&statement, &[&batch.cycle_id, &batch.batch_no, &message]).await.map_err(|error| fault(&error))?;
         Ok(row.get(0))

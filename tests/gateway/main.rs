@@ -13,3 +13,4 @@ mod refusals;
 mod registered;
 mod registry;
 mod support;
+mod transfer;

@@ -3,9 +3,9 @@
 //! The answer is held already and was judged; nothing of it but the records is looked at. A record
 //! that is wrong is reported as such, and the next one read.
 
+use super::Line;
 use super::json;
 use super::tree::{Capture, PathTree};
-use super::Line;
 use crate::adapter::inbound::Inbound;
 use crate::model::Record;
 

@@ -64,10 +64,8 @@ impl Results {
         let names: Vec<&str> = json.flat_map(Endpoint::inbounds).map(|inbound| inbound.message().name).collect();
         let have = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
         let near = did_you_mean(&self.record, names.iter().copied());
-        let text = format!(
-            "results are read by the field table of `{}`, and this adapter has no [[inbound]] of that message in json; {have}{near}",
-            self.record
-        );
+        let text =
+            format!("results are read by the field table of `{}`, and this adapter has no [[inbound]] of that message in json; {have}{near}", self.record);
         Err((self.offset, text))
     }
 

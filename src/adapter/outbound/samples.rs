@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::{Document, Outbound, RenderContext, Secrets};
-use crate::error::Finding;
 use crate::adapter::decode::Line;
 use crate::adapter::sample::canonical;
+use crate::error::Finding;
 use crate::model::{Answer, Outcome, Verdict};
 
 /// 2021-11-01 08:00:00 in Beijing.

@@ -190,7 +190,10 @@ mod tests {
     fn a_long_array_is_passed_over_and_everything_else_is_as_it_was() {
         let text = r#"{"infcode":0,"output":{"results":[{"a":1},{"a":2}],"state":"done"},"results":[1]}"#;
         let body = Body::parse_beside(BodyForm::Json, text.as_bytes(), Some("/output/results"));
-        assert_eq!((body.text("/infcode").as_deref(), body.text("/output/state").as_deref(), body.text("/results/0").as_deref()), (Some("0"), Some("done"), Some("1")));
+        assert_eq!(
+            (body.text("/infcode").as_deref(), body.text("/output/state").as_deref(), body.text("/results/0").as_deref()),
+            (Some("0"), Some("done"), Some("1"))
+        );
         assert!(body.exists("/output/results") && !body.exists("/output/results/0"));
         let without = Body::parse_beside(BodyForm::Json, br#"{"output":{"results":null,"state":"queued"}}"#, Some("/output/results"));
         assert!(!without.exists("/output/results") && without.exists("/output/state"));

@@ -58,7 +58,7 @@ impl Theatre {
 
         let start = Instant::now();
         let mut scene = Scene::new(project, place.dir())?
-            .edit("records_per_request = 500", &format!("records_per_request = {RECORDS_MAX}"))
+            .edit("records_per_request = 2000", &format!("records_per_request = {RECORDS_MAX}"))
             .edit("deadline_seconds = 30 ", &format!("deadline_seconds = {DEADLINE_SECONDS} "));
         let counterparts = self.counterparts.insert(Counterparts::start(&scene)?);
         (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());

@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use crate::model::Fen;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::told::{Results, Told};
-use crate::model::Fen;
 use crate::store::transfer::{Asked, Known, Odd, OddKind};
 
 /// What a message comes to.
@@ -111,7 +111,11 @@ mod tests {
     use super::*;
 
     fn asked() -> Vec<Asked> {
-        ["A", "B", "C", "D"].iter().enumerate().map(|(at, no)| Asked { person_no: (*no).into(), fen: Fen(100 + at as i64), district: 450_103 + (at as i32 % 2) }).collect()
+        ["A", "B", "C", "D"]
+            .iter()
+            .enumerate()
+            .map(|(at, no)| Asked { person_no: (*no).into(), fen: Fen(100 + at as i64), district: 450_103 + (at as i32 % 2) })
+            .collect()
     }
 
     fn told(person_no: &str, outcome: DeductionOutcome, fen: i64) -> Told {

@@ -87,7 +87,13 @@ async fn known_batch(gateway: &Gateway, name: &str) -> Result<Result<Batch, &'st
 fn taken(arrival: &Arrival, head: HeadSeen, listed_max: usize, (results, summary): (&Results, &Summary)) -> Result<Reply, Fault> {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let received = results.told.len() + results.unreadable.len();
-    let counts = Counts { received: count(received), posted: count(summary.new), refused: count(summary.odd.len()), duplicate: count(summary.known), ..Counts::default() };
+    let counts = Counts {
+        received: count(received),
+        posted: count(summary.new),
+        refused: count(summary.odd.len()),
+        duplicate: count(summary.known),
+        ..Counts::default()
+    };
     let listed = summary.odd.iter().take(listed_max).map(|odd| ListedRefusal {
         index: odd.index,
         element: odd.kind.word().to_owned(),

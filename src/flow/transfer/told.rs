@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::adapter::{Line, Refusal};
 use crate::adapter::outbound::Results as Place;
+use crate::adapter::{Line, Refusal};
 use crate::error::{Fault, Origin, Retry, Stage};
 use crate::model::deduction::DeductionOutcome;
 use crate::model::records::deduction_result::{BALANCE, DEDUCTED, EARLIER, LAST_YEAR, OUTCOME, PERSON_NO, THIS_YEAR};

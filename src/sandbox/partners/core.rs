@@ -288,9 +288,8 @@ fn answer(msgid: &str, infcode: i64, err_msg: &str, output: &Value) -> HttpRespo
 /// Success, with an output that is JSON already.
 fn answer_raw(msgid: &str, output: &str) -> HttpResponse {
     let (msgid, time) = (Value::from(msgid), time());
-    let body = format!(
-        "{{\"infcode\":0,\"inf_refmsgid\":{msgid},\"refmsg_time\":\"{time}\",\"respond_time\":\"{time}\",\"err_msg\":\"\",\"output\":{output}}}"
-    );
+    let body =
+        format!("{{\"infcode\":0,\"inf_refmsgid\":{msgid},\"refmsg_time\":\"{time}\",\"respond_time\":\"{time}\",\"err_msg\":\"\",\"output\":{output}}}");
     HttpResponse::Ok().content_type("application/json").body(body)
 }
 

@@ -135,18 +135,7 @@ async fn write(
     transaction
         .execute(
             &results,
-            &[
-                &cycle_id,
-                &head.round,
-                &batch_no,
-                &columns.person_no,
-                &columns.outcome,
-                &columns.fen,
-                this_year,
-                last_year,
-                earlier,
-                &columns.balance,
-            ],
+            &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
         )
         .await?;
     if !writes.districts.is_empty() {

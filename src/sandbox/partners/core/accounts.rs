@@ -184,7 +184,13 @@ impl Done {
             // Writing to a String cannot fail.
             let _ = write!(text, "{{\"psn_no\":{},\"rslt\":\"{}\"", serde_json::Value::from(number), answered.outcome);
             if answered.outcome == 0 {
-                let _ = write!(text, ",\"amt\":{},\"cur_amt\":{},\"last_amt\":{},\"prev_amt\":0.00", fen(answered.fen), fen(answered.fen - last_year), fen(last_year));
+                let _ = write!(
+                    text,
+                    ",\"amt\":{},\"cur_amt\":{},\"last_amt\":{},\"prev_amt\":0.00",
+                    fen(answered.fen),
+                    fen(answered.fen - last_year),
+                    fen(last_year)
+                );
             }
             if answered.outcome < 3 {
                 let _ = write!(text, ",\"balc\":{}", fen(answered.balance));
