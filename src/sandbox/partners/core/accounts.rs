@@ -100,7 +100,7 @@ impl Accounts {
     }
 
     /// Processes a batch under its msgid, once; `people` are numbers and amounts.
-    pub fn process<'a>(&mut self, (msgid, content): (&str, &str), (batch_no, month): (&str, i32), people: &[(&'a str, Fen)]) -> Result<(), NotNew> {
+    pub fn process(&mut self, (msgid, content): (&str, &str), (batch_no, month): (&str, i32), people: &[(&str, Fen)]) -> Result<(), NotNew> {
         let content = hash(content);
         if let Some(done) = self.done.get(msgid) {
             return Err(if done.content == content { NotNew::Known } else { NotNew::Conflict });

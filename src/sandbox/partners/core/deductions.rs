@@ -37,6 +37,9 @@ struct Person<'a> {
     amt: &'a RawValue,
 }
 
+/// Numbers and amounts.
+type People<'a> = Vec<(&'a str, Fen)>;
+
 struct Batch(Bytes);
 
 pub(super) async fn deductions(body: Bytes, desk: Data<Desk>) -> HttpResponse {
@@ -105,7 +108,7 @@ impl Batch {
 
 impl Input<'_> {
     /// Every person with the amount, each once, and the month.
-    fn check(&self) -> Result<(Vec<(&str, Fen)>, i32), String> {
+    fn check(&self) -> Result<(People<'_>, i32), String> {
         if self.batch_no.is_empty() || self.poolarea_no.len() != 6 || self.clct_way != "31" {
             return Err("batch_no, poolarea_no or clct_way is not as it should be".into());
         }
@@ -114,7 +117,7 @@ impl Input<'_> {
             return Err(format!("psn_count is {}; there are {} people", self.psn_count, self.psns.len()));
         }
         let mut sum = Fen::ZERO;
-        let mut people: Vec<(&str, Fen)> = Vec::with_capacity(self.psns.len());
+        let mut people: People<'_> = Vec::with_capacity(self.psns.len());
         for person in &self.psns {
             let at = |what: &str| format!("person {}: {what}", people.len() + 1);
             let fen = yuan("amt", person.amt).map_err(|text| at(&text))?;
