@@ -188,6 +188,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_batch_of_deductions_is_shown_by_its_number_and_people() {
+        let db = Database::new().await;
+        db.run(
+            "INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen, state, answer, settled_at)
+             VALUES ('core', 'deductions', 1049600, 12, 2000, 1800000, 'dead', 'no such area', now())",
+        )
+        .await;
+        let letters = list(&db.pool, None, 10).await.unwrap();
+        assert_eq!(letters[0].of.batch(), Some(store::Batch { cycle_id: 1_049_600, batch_no: 12 }));
+        let table = table(&letters);
+        assert!(table.contains(" 1049600-12 ") && table.contains("18000.00"), "{table}");
+        let page = page(&show(&db.pool, letters[0].delivery_id).await.unwrap());
+        assert!(page.contains("deductions, deduction cycle 1049600, batch 12: 2000 people, 18000.00 yuan"), "{page}");
+    }
+
+    #[tokio::test]
     async fn table_and_page_show_what_a_person_needs() {
         let db = Database::new().await;
         let ids = db.queue("core", 1).await;

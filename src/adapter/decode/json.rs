@@ -209,7 +209,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, '_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -218,6 +218,11 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
+    }
+
+    /// Inside another object `null` is as good as absent.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        if self.node == 0 { Err(E::invalid_type(serde::de::Unexpected::Unit, &self)) } else { Ok(()) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
