@@ -94,12 +94,13 @@ pub struct Odd {
 const HEAD: &str = "SELECT b.round, c.pooling_area, c.month, c.state, b.people, b.fen, b.answered, b.first_person, b.last_person
     FROM deduction_batch b JOIN deduction_cycle c USING (cycle_id) WHERE b.cycle_id = $1 AND b.batch_no = $2";
 
-/// The people of a batch's range; `$4` is the round before, 0 in the first.
+/// The people of a batch's range; `$4` is the round before, 0 in the first. A scalar subquery on
+/// purpose: `EXISTS` may be planned as a hash of every result of that round.
 const ASKED: &str = "SELECT d.person_no, d.fen, d.district FROM deduction d
-    WHERE d.cycle_id = $1 AND d.person_no BETWEEN $2 AND $3 AND ($4 = 0::smallint OR EXISTS (
+    WHERE d.cycle_id = $1 AND d.person_no BETWEEN $2 AND $3 AND ($4 = 0::smallint OR (
         SELECT 1 FROM deduction_result r JOIN deduction_rate q ON q.cycle_id = r.cycle_id
         WHERE r.cycle_id = d.cycle_id AND r.person_no = d.person_no AND r.round = $4 AND r.outcome IN ('insufficient_balance', 'account_frozen')
-          AND q.rate = d.rate AND q.shortfall = 'retry'))
+          AND q.rate = d.rate AND q.shortfall = 'retry' LIMIT 1) IS NOT NULL)
     ORDER BY d.person_no";
 
 const KNOWN: &str = "SELECT person_no, outcome::text, fen FROM deduction_result
