@@ -156,6 +156,8 @@ pub struct Deliver {
     pub poll_milliseconds: u64,
     /// How long SIGTERM waits for what is under way.
     pub drain_seconds: u64,
+    /// How long the results of a batch of deductions may take after it was taken, before they are asked for.
+    pub results_seconds: u64,
 }
 
 impl Default for Deliver {
@@ -169,6 +171,7 @@ impl Default for Deliver {
             breaker_pause_milliseconds: 10_000,
             poll_milliseconds: 1_000,
             drain_seconds: 30,
+            results_seconds: 900,
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod roster; // who is insured, from the medical core
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod standing; // who paid what, and whether a person has paid
 pub mod trace; // where a line, packet or receipt went
+pub mod transfer; // a month's deductions: batches out, results in
 
 /// What every flow works with: one per instance, immutable, cheap to clone.
 #[derive(Clone)]
@@ -41,6 +42,8 @@ pub struct Gateway {
     pub store: Store,
     pub destinations: Arc<[collect::Destination]>,
     pub registrar: publish::Registrar,
+    /// A month's deductions on their way.
+    pub transfer: transfer::Transfer,
     /// What the province pulls.
     pub pulls: Arc<pull::Pulls>,
     group: collect::Group,
@@ -66,7 +69,8 @@ impl Gateway {
         let registrar = registrar.queueing(EntityQueue { routes: told.routes.clone() });
         let contributions = contributions::Contributions { store: store.clone(), destinations: destinations.clone() };
         let entities = entities::Entities { pool: store.dispatch_pool().clone(), keys: registrar.keys.clone(), told };
-        let content = Arc::new(entities::Contents { contributions, entities });
+        let transfer = transfer::Transfer { store: store.clone(), told: transfer::told_of_results(&config.partners).into() };
+        let content = Arc::new(entities::Contents { contributions, entities, transfer: transfer.clone() });
         let mut reached = Vec::new();
         for partner in &config.partners {
             if let Some(entry) = &partner.outbound {
@@ -85,6 +89,7 @@ impl Gateway {
             store,
             destinations,
             registrar,
+            transfer,
             pulls,
             group,
             alone: Arc::new(tokio::sync::Semaphore::new(alone)),
@@ -110,7 +115,8 @@ fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect
     let Some(entry) = &partner.outbound else { return Ok(Vec::new()) };
     let adapter = loaded(partner, catalog)?;
     let outbounds = entry.receives.iter().map(|message| speak::named(adapter, message)).collect::<Result<Vec<_>, _>>()?;
-    let told = outbounds.into_iter().filter(|outbound| outbound.disclosure().is_none()).map(|outbound| {
+    let lines = outbounds.into_iter().filter(|outbound| outbound.disclosure().is_none() && !transfer::MESSAGES.contains(&outbound.message()));
+    let told = lines.map(|outbound| {
         let message = outbound.message();
         let records_max = entry.limits.records_per_request.unwrap_or(u32::MAX).min(outbound.records_max());
         let word = outbound.fund().unwrap_or_default();

@@ -28,6 +28,7 @@ pub mod sealed; // personal data at rest
 pub mod standing; // what is known of one person or employer
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
+pub mod transfer; // batches of deductions, and what the core did with them
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 
 /// Ids one block holds; `id_block` hands out blocks.
@@ -180,7 +181,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V3__registry", include_str!("../schemas/postgres/0003_registry.sql")),
         ("V4__entity_delivery", include_str!("../schemas/postgres/0004_entity_delivery.sql")),
         ("V5__row_types", include_str!("../schemas/postgres/0005_row_types.sql")),
-        ("V6__deduction", include_str!("../schemas/postgres/0005_deduction.sql")),
+        ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

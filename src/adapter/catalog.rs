@@ -63,6 +63,7 @@ impl Adapter {
         match outbound::load(&self.folder, &source.text) {
             Ok(outgoing) => {
                 self.outgoing = outgoing;
+                findings.extend(self.bind_results(source));
                 findings.extend(manifest.inbound.iter().filter_map(|block| self.no_receipt(source, block)));
             }
             Err(mut found) => {
@@ -74,6 +75,31 @@ impl Adapter {
         if manifest.inbound.is_empty() && self.outgoing.outbound.is_empty() && findings.is_empty() {
             findings.push(Finding::new(&source.file, None, "has neither [[inbound]] nor [[outbound]]; an adapter says what a system speaks"));
         }
+    }
+
+    /// Joins outbound messages with results to the field tables that read them.
+    fn bind_results(&mut self, source: &Source) -> Vec<Finding> {
+        let mut problems = Vec::new();
+        for outbound in &mut self.outgoing.outbound {
+            problems.extend(outbound.bind_results(&self.endpoints).err());
+        }
+        problems.extend(self.outgoing.outbound.iter().filter_map(|outbound| self.inquiry_without_results(outbound)));
+        problems.into_iter().map(|(offset, text)| Finding::at_offset(&source.file, &source.text, offset, text)).collect()
+    }
+
+    /// What became of a request in doubt is asked, and its results must come with the answer to that.
+    fn inquiry_without_results(&self, outbound: &Outbound) -> Option<(usize, String)> {
+        let (results, inquiry) = (outbound.results()?, outbound.inquiry()?);
+        let asked = self.outbound(inquiry)?;
+        if asked.results().is_some_and(|asked| asked.record() == results.record()) {
+            return None;
+        }
+        let text = format!(
+            "message `{}` has results of `{}`, but its inquiry `{inquiry}` has none: after a lost answer they would never come; give it `results` as well",
+            outbound.message(),
+            results.record()
+        );
+        Some((results.offset(), text))
     }
 
     fn no_receipt(&self, source: &Source, block: &Spanned<InboundManifest>) -> Option<Finding> {

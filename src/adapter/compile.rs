@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::Spanned;
 
@@ -116,7 +117,7 @@ impl<'s> Compiler<'s> {
             self.same_frame(&endpoints[at], manifest, &frame);
             if let Some(inbound) = self.inbound(&mut endpoints[at], block, &frame) {
                 self.distinct(&endpoints[at], block, &inbound);
-                endpoints[at].inbounds.push(inbound);
+                endpoints[at].inbounds.push(Arc::new(inbound));
             }
         }
         self.same_message_twice(blocks);

@@ -12,6 +12,7 @@ use encoding_rs::Encoding;
 
 use crate::model::{FieldId, Record, RecordSpec};
 
+mod answer; // records inside an answer to a request of ours
 mod charset; // bytes -> text
 mod head; // what a packet says about itself
 mod json;
@@ -19,6 +20,7 @@ pub(super) mod rows; // captured texts -> a record
 pub(super) mod tree; // paths, compiled
 mod xml;
 
+pub(super) use answer::read_answer;
 pub use charset::EncodingRule;
 
 use super::inbound::{Endpoint, Format, Inbound};

@@ -2,6 +2,8 @@
 //!
 //! Built by `compile` from a manifest that was found to be right; nothing is checked again here.
 
+use std::sync::Arc;
+
 use encoding_rs::Encoding;
 
 use super::decode::EncodingRule;
@@ -50,7 +52,7 @@ pub struct Endpoint {
     pub(super) receipt: String,
     /// Paths of all its messages' head values and records.
     pub(super) tree: PathTree,
-    pub(super) inbounds: Vec<Inbound>,
+    pub(super) inbounds: Vec<Arc<Inbound>>,
 }
 
 /// One message.
@@ -99,11 +101,16 @@ impl Endpoint {
 
     /// The messages taken here.
     pub fn inbounds(&self) -> impl Iterator<Item = &Inbound> {
-        self.inbounds.iter()
+        self.inbounds.iter().map(AsRef::as_ref)
     }
 
     pub(super) fn tree(&self) -> &PathTree {
         &self.tree
+    }
+
+    /// The message taken here whose lines are decoded to that canonical record.
+    pub(super) fn message(&self, record: &str) -> Option<&Arc<Inbound>> {
+        self.inbounds.iter().find(|inbound| inbound.message.name == record)
     }
 }
 

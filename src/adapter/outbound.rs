@@ -20,11 +20,13 @@ use crate::model::{Answer, Request, Verdict};
 mod codes; // code tables ours -> theirs
 pub mod disclosure; // which registry entries are told, and what of them
 mod manifest; // the TOML and its checks
+pub mod results; // what answers say of each record, in full
 mod samples; // samples/: what an adapter must render and judge
 
 pub use capability::Secrets;
 pub use disclosure::Disclosure;
 pub use manifest::load;
+pub use results::Results;
 pub use samples::{Bless, run_samples};
 
 /// What one adapter sends: the result of [`load`].
@@ -55,6 +57,7 @@ pub struct Outbound {
     settings_read: Vec<String>,
     disclosure: Option<Disclosure>,
     reply: Reply,
+    results: Option<Results>,
 }
 
 /// The NHSA envelope with the transaction number it carries.
@@ -76,7 +79,7 @@ pub struct Document {
 /// Everything a request is rendered from.
 pub struct RenderContext<'a> {
     /// Message specific, an object: its keys are the template's variables, beside `settings`, `reference` and `at`.
-    pub body: serde_json::Value,
+    pub body: &'a serde_json::Value,
     /// `[partner.settings]`.
     pub settings: &'a BTreeMap<String, String>,
     pub secrets: &'a Secrets,
@@ -104,6 +107,15 @@ impl Outbound {
     /// Whether the partner says of each record of a request what became of it.
     pub fn judged_by_record(&self) -> bool {
         self.reply.by_record()
+    }
+
+    /// Where its answers hold results of single records, if they do.
+    pub fn results(&self) -> Option<&Results> {
+        self.results.as_ref()
+    }
+
+    pub(in crate::adapter) fn bind_results(&mut self, endpoints: &[crate::adapter::inbound::Endpoint]) -> Result<(), (usize, String)> {
+        self.results.as_mut().map_or(Ok(()), |results| results.bind(endpoints))
     }
 
     /// Records one request may carry; a partner's own entry may lower it.
@@ -206,7 +218,7 @@ impl Outbound {
     }
 
     fn variables(&self, context: &RenderContext<'_>) -> Result<minijinja::Value, Fault> {
-        let serde_json::Value::Object(body) = &context.body else {
+        let serde_json::Value::Object(body) = context.body else {
             return Err(self.fault("the data to render is not an object; this is a mistake in the gateway"));
         };
         let mut variables: BTreeMap<&str, minijinja::Value> = body.iter().map(|(name, value)| (name.as_str(), minijinja::Value::from(Serde(value)))).collect();

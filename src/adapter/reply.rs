@@ -33,6 +33,8 @@ pub struct Reply {
     text_at: Option<String>,
     rules: Vec<Rule>,
     records: Option<records::Records>,
+    /// Where results of many records stand, which no rule looks into.
+    results_at: Option<String>,
 }
 
 /// A conjunction of conditions and the outcome it means.
@@ -56,7 +58,7 @@ enum Test {
 impl Reply {
     /// What an answer means. `reference` is ours, as it was sent with the request.
     pub fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
-        let body = Body::parse(self.form, &answer.body);
+        let body = Body::parse_beside(self.form, &answer.body, self.results_at.as_deref());
         let retry_after = retry_after(answer);
         let verdict = |outcome, text: String| Verdict { outcome, text, retry_after };
         if let Some(problem) = self.not_ours(answer, &body, reference) {
@@ -71,6 +73,17 @@ impl Reply {
     /// Whether answers speak of each record.
     pub fn by_record(&self) -> bool {
         self.records.is_some()
+    }
+
+    /// What its answers are written in.
+    pub fn form(&self) -> BodyForm {
+        self.form
+    }
+
+    /// The same rules for answers with results of many records at that place, which are skipped.
+    #[must_use]
+    pub fn beside(self, results_at: Option<String>) -> Reply {
+        Reply { results_at, ..self }
     }
 
     /// What an answer that means `whole` means for each record of the request, by their ids.

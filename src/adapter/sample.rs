@@ -237,7 +237,7 @@ fn head(head: &PacketHead) -> Value {
 }
 
 /// A record as canonical JSON: fields that are filled, amounts in yuan, dates as ISO 8601.
-fn canonical(index: u64, record: &Record) -> Value {
+pub(in crate::adapter) fn canonical(index: u64, record: &Record) -> Value {
     let mut object = Map::new();
     object.insert("index".into(), json!(index));
     for field in record.spec().fields {

@@ -35,8 +35,9 @@ pub use read::ListedRefusal;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
+pub(super) use receipt::Replier;
+
 use read::{Purpose, Reading, Sink, Stop, Tally, read_packet};
-use receipt::Replier;
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
 const TRIES: usize = 6;

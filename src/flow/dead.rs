@@ -60,7 +60,7 @@ pub fn table(letters: &[Delivery]) -> String {
     }
     let mut text = format!(
         "{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n",
-        "delivery", "destination", "message", "packet/entry", "lines", "yuan", "attempts"
+        "delivery", "destination", "message", "tells of", "lines", "yuan", "attempts"
     );
     for letter in letters {
         let of = &letter.of;
@@ -99,6 +99,9 @@ pub fn page(detail: &Detail) -> String {
             let what = if entity.removal { "removal of " } else { "" };
             format!("{}, {what}{} {} version {}, change {}", of.message, entity.kind, entity.id, entity.version, entity.revision)
         }
+        Subject::Batch(batch) => {
+            format!("{}, deduction cycle {}, batch {}: {} people, {} yuan", of.message, batch.cycle_id, batch.batch_no, of.lines, of.fen)
+        }
     };
     let mut text = format!(
         "delivery {} to {}: {}\n  {told}\n  reference {}\n  queued {}\n",
@@ -132,6 +135,7 @@ fn subject(of: &NewDelivery) -> String {
     match &of.subject {
         Subject::Records(records) => records.packet_id.to_string(),
         Subject::Entity(entity) => entity.id.clone(),
+        Subject::Batch(batch) => super::transfer::name_of(*batch),
     }
 }
 
@@ -181,6 +185,22 @@ mod tests {
         assert_eq!(retry_all(&db.pool, Some("core")).await.unwrap(), 3);
         assert_eq!(db.states().await, ["ready", "ready", "in_doubt", "dead"]);
         assert_eq!(retry_all(&db.pool, None).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_deductions_is_shown_by_its_number_and_people() {
+        let db = Database::new().await;
+        db.run(
+            "INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen, state, answer, settled_at)
+             VALUES ('core', 'deductions', 1049600, 12, 2000, 1800000, 'dead', 'no such area', now())",
+        )
+        .await;
+        let letters = list(&db.pool, None, 10).await.unwrap();
+        assert_eq!(letters[0].of.batch(), Some(store::Batch { cycle_id: 1_049_600, batch_no: 12 }));
+        let table = table(&letters);
+        assert!(table.contains(" 1049600-12 ") && table.contains("18000.00"), "{table}");
+        let page = page(&show(&db.pool, letters[0].delivery_id).await.unwrap());
+        assert!(page.contains("deductions, deduction cycle 1049600, batch 12: 2000 people, 18000.00 yuan"), "{page}");
     }
 
     #[tokio::test]

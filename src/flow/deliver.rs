@@ -11,6 +11,7 @@ mod gate; // whether anything may go out right now
 mod package; // what goes into one request
 mod pause; // how long until the next try
 mod spend; // the day's requests
+mod take_in; // results in an answer, durable before anything is settled
 
 pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
 pub use exchange::{Exchange, Kind, Met, exchange};
@@ -21,6 +22,7 @@ pub use pause::backoff;
 use std::time::Duration;
 
 use package::{Package, package};
+pub(super) use take_in::take_in;
 
 use crate::error::{Fault, Retry};
 use crate::model::{Outcome, Verdict};
@@ -60,6 +62,7 @@ async fn send(term: &Term, package: &Package) -> Vec<Ended> {
         Ok(Exchange::Lost) => each(&|delivery| Ended::Lost(delivery.delivery_id)),
         Ok(Exchange::Begun(attempts, met, took)) => {
             obey_pause(term, &met).await;
+            let met = take_in(term, first, met).await;
             let rows = package.deliveries.iter().zip(attempts).enumerate();
             rows.map(|(at, (delivery, attempt_no))| Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, took)))).collect()
         }
@@ -83,7 +86,7 @@ pub(super) async fn serial(term: &Term) -> Result<u64, Fault> {
 
 /// Writes down that the partner asked for a pause, for whoever dispatches next; the gate holds already.
 pub(super) async fn obey_pause(term: &Term, met: &Met) {
-    let Met::Answered(_, Verdict { outcome: Outcome::RetryLater | Outcome::Unknown, retry_after: Some(wait), .. }, _) = met else { return };
+    let Met::Answered(_, Verdict { outcome: Outcome::RetryLater | Outcome::Unknown, retry_after: Some(wait), .. }, ..) = met else { return };
     if let Err(fault) = store::pause(&term.pool, &term.lease, *wait).await {
         tracing::warn!(destination = %term.destination.name, "a pause the partner asked for is kept by this instance only: {fault}");
     }
@@ -95,10 +98,10 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, took)
         Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
         Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text.clone()),
         Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text: text.clone(), retry_after: None }),
-        Met::Answered(status, whole, each) if each.len() > 1 && whole.outcome == Outcome::Rejected => {
+        Met::Answered(status, whole, each, _) if each.len() > 1 && whole.outcome == Outcome::Rejected => {
             return refused_together(delivery, attempt_no, (*status, whole));
         }
-        Met::Answered(status, whole, each) => (Some(*status), each.get(at).unwrap_or(whole).clone()),
+        Met::Answered(status, whole, each, _) => (Some(*status), each.get(at).unwrap_or(whole).clone()),
     };
     let exhausted = delivery.attempts >= term.policy.attempts_max;
     let pause = || verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, delivery.attempts));

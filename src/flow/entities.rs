@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use super::contributions::Contributions;
 use super::deliver::Content;
 use super::speak;
+use super::transfer::Transfer;
 use crate::adapter::{Adapter, Disclosure};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
+use crate::model::told::Results;
 use crate::store::delivery::{ChangedEntity, Delivery, Only, Route, changed_entities};
 use crate::store::sealed::{Keys, Label};
 
@@ -53,19 +55,27 @@ pub struct Entities {
     pub told: Told,
 }
 
-/// Everything destinations are told: contributions and registry entries.
+/// Everything destinations are told: contributions, registry entries and a month's deductions.
 pub struct Contents {
     pub contributions: Contributions,
     pub entities: Entities,
+    pub transfer: Transfer,
 }
 
 impl Content for Contents {
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
-        self.contributions.body(delivery)
+        match delivery.of.batch() {
+            Some(batch) => self.transfer.body(delivery, batch).boxed(),
+            None => self.contributions.body(delivery),
+        }
     }
 
     fn records<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
         self.entities.read(deliveries).boxed()
+    }
+
+    fn take_in<'a>(&'a self, delivery: &'a Delivery, results: &'a Results) -> BoxFuture<'a, Result<(), Fault>> {
+        self.transfer.answered(delivery, results).boxed()
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::deliver::{Ended, Exchange, Kind, Met, Speaker, Term, backoff, exchange, held_back, not_sent, obey_pause, serial, speaker};
+use super::deliver::{Ended, Exchange, Kind, Met, Speaker, Term, backoff, exchange, held_back, not_sent, obey_pause, serial, speaker, take_in};
 use crate::error::{Fault, Retry, Stage};
 use crate::model::{Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Next, Settlement};
@@ -24,6 +24,7 @@ pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
         Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
         Ok(Exchange::Begun(attempts, met, _)) => {
             obey_pause(term, &met).await;
+            let met = take_in(term, delivery, met).await;
             let attempt_no = attempts.first().copied().expect("an inquiry begins one attempt");
             Ended::Settle(settlement(term, delivery, attempt_no, met))
         }
@@ -48,7 +49,7 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Se
         Met::HeldBack => return held_back(delivery, attempt_no, Next::InDoubt(Duration::ZERO)),
         Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::InDoubt(backoff(&term.policy, 1)), text),
         Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text, retry_after: None }),
-        Met::Answered(status, verdict, _) => (Some(status), verdict),
+        Met::Answered(status, verdict, ..) => (Some(status), verdict),
     };
     let exhausted = delivery.attempts >= term.policy.attempts_max;
     let (next, outcome, text) = match verdict.outcome {

@@ -8,11 +8,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::deliver::{Failure, Pace, Speaker, Wire};
+use super::deliver::{Failure, Kind, Pace, Speaker, Wire};
+use super::transfer;
 use crate::adapter::{Adapter, Outbound, RenderContext, Secrets};
 use crate::config::{Outbound as Entry, Partner};
 use crate::error::{Fault, Stage};
 use crate::link::{Certainty, Client, Pacer};
+use crate::model::told::Results;
 use crate::model::{Answer, Request, Verdict};
 
 /// One outbound message of one partner.
@@ -35,7 +37,7 @@ impl AdapterSpeaker {
         named(&self.adapter, &self.message)
     }
 
-    fn render_as(&self, outbound: &Outbound, body: Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
+    fn render_as(&self, outbound: &Outbound, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
         outbound.render(&RenderContext { body, settings: &self.partner.settings, secrets: &self.secrets, reference, at })
     }
 }
@@ -57,7 +59,7 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
-        self.render_as(self.outbound()?, body.clone(), reference, at)
+        self.render_as(self.outbound()?, body, reference, at)
     }
 
     fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
@@ -73,6 +75,15 @@ impl Speaker for AdapterSpeaker {
         self.outbound().map_or_else(|fault| vec![unknown(&fault); ids.len()], |outbound| outbound.judge_records(answer, whole, ids))
     }
 
+    fn results(&self, answer: &Answer, kind: Kind) -> Option<Result<Results, Fault>> {
+        let own = self.outbound().ok()?;
+        let outbound = match kind {
+            Kind::Send => own,
+            Kind::Inquire => named(&self.adapter, own.inquiry()?).ok()?,
+        };
+        outbound.results().map(|results| transfer::read(results, answer))
+    }
+
     fn idempotent(&self) -> bool {
         self.outbound().is_ok_and(Outbound::idempotent)
     }
@@ -83,7 +94,7 @@ impl Speaker for AdapterSpeaker {
         Some(named(&self.adapter, message).and_then(|inquiry| {
             let own = inquiry.new_reference(&self.partner.settings, at, serial);
             let body = json!({ "inquiry": { "reference": reference, "infno": outbound.infno().unwrap_or_default() } });
-            Ok((own.clone(), self.render_as(inquiry, body, &own, at)?))
+            Ok((own.clone(), self.render_as(inquiry, &body, &own, at)?))
         }))
     }
 

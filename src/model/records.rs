@@ -118,8 +118,21 @@ record! { roster_person, "One insured person in a roster of the medical insuranc
     FROM_MONTH = "from_month", REQUIRED, Month, "First month this holds for; not after the present one.";
 } }
 
+/// What the medical insurance core did with an instruction; see [`super::deduction::DeductionOutcome`].
+pub const DEDUCTION_OUTCOMES: &[&str] = &["deducted", "insufficient_balance", "account_frozen", "person_unknown", "deceased"];
+
+record! { deduction_result, "What the medical insurance core did with the instruction about one person's account." {
+    PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The insured person's number in medical insurance.";
+    OUTCOME = "outcome", REQUIRED, Code(super::DEDUCTION_OUTCOMES), "What was done.";
+    DEDUCTED = "deducted", OPTIONAL, Money, "Taken from the account; nothing when absent.";
+    THIS_YEAR = "this_year", OPTIONAL, Money, "Of that, from what the account received this year.";
+    LAST_YEAR = "last_year", OPTIONAL, Money, "Of that, from what it received last year.";
+    EARLIER = "earlier", OPTIONAL, Money, "Of that, from what it received before.";
+    BALANCE = "balance", OPTIONAL, Money, "What the account holds afterwards.";
+} }
+
 /// Every canonical record an adapter may decode.
-pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC, &roster_person::SPEC];
+pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC, &roster_person::SPEC, &deduction_result::SPEC];
 
 /// The canonical record of that name.
 pub fn spec(name: &str) -> Option<&'static RecordSpec> {
@@ -138,5 +151,12 @@ mod tests {
         assert_eq!(roster_person::SPEC.field("from_month"), Some(roster_person::FROM_MONTH));
         assert_eq!(CATEGORIES, crate::model::deduction::Category::ALL.map(|category| category.word()));
         assert!(matches!(employer_collection::SPEC.fields[0].holds, FieldType::Text(40)));
+        assert_eq!(deduction_result::SPEC.field("balance"), Some(deduction_result::BALANCE));
+    }
+
+    #[test]
+    fn a_result_has_a_word_for_every_outcome() {
+        let outcomes = crate::model::deduction::DeductionOutcome::ALL.map(crate::model::deduction::DeductionOutcome::word);
+        assert_eq!(DEDUCTION_OUTCOMES, outcomes);
     }
 }

@@ -17,8 +17,8 @@ pub(super) use employer::uscc;
 pub use employer::{DISTRICTS, Employer};
 pub use month::MonthPackets;
 pub use packet::Charset;
-pub(super) use rng::Rng;
 pub use people::{People, Person};
+pub(super) use rng::Rng;
 
 use crate::model::{Fen, Month};
 

@@ -22,8 +22,10 @@ mod ltc; // the LTC system
 mod register; // registry entries, the latest revision of each
 
 pub use books::{District, Totals};
+pub use core::accounts::Deductions;
 pub use https::Tls;
 pub use limits::Most;
+pub use ltc::results::ToldOfDeductions;
 pub use register::Held;
 
 /// What a simulated partner does with the next delivery.
@@ -81,6 +83,8 @@ struct State {
     script: VecDeque<Behaviour>,
     otherwise: Option<Behaviour>,
     register: register::Register,
+    accounts: core::accounts::Accounts,
+    told: ltc::results::Told,
     arrivals: limits::Arrivals,
     tally: Tally,
 }
@@ -175,6 +179,32 @@ impl Simulated {
     /// Refuses registry entries with these ids from now on, and no others.
     pub fn refuses<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
         self.desk.state().register.refuse(ids.into_iter().map(str::to_owned).collect());
+    }
+
+    /// What the medical core has taken from personal accounts.
+    pub fn deductions(&self) -> Deductions {
+        self.desk.state().accounts.totals().clone()
+    }
+
+    /// Every account made up from now on holds enough; otherwise some are poor, frozen, unknown or dead people's.
+    pub fn everyone_pays(&self, yes: bool) {
+        self.desk.state().accounts.everyone_pays(yes);
+    }
+
+    /// From now on the medical core only queues batches: it deducts, and holds the results back.
+    pub fn queue_deductions(&self, yes: bool) {
+        self.desk.state().accounts.queue(yes);
+    }
+
+    /// Lets go of results held back: inquiries bring them, and each of these bodies, sent to
+    /// `POST /core/v1/deduction-results`, tells of one batch.
+    pub fn release_results(&self) -> Vec<String> {
+        self.desk.state().accounts.release()
+    }
+
+    /// What the LTC system was told of deductions.
+    pub fn told_of_deductions(&self) -> ToldOfDeductions {
+        self.desk.state().told.totals().clone()
     }
 
     /// How it was called.

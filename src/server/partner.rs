@@ -181,6 +181,7 @@ fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse 
     }
 }
 
+/// What a flow replies, as a response.
 pub(super) fn answer(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     HttpResponseBuilder::new(status).insert_header((CONTENT_TYPE, reply.content_type)).body(reply.body)

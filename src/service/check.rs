@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::adapter::{Adapter, Catalog, Secrets};
+use crate::adapter::{self, Adapter, Catalog, Secrets};
 use crate::config::{Api, Outbound, Partner, built_in};
 use crate::error::did_you_mean;
+use crate::flow::transfer;
 use crate::ledger::Fund;
 use crate::link::Client;
+use crate::model::records::deduction_result;
 
 /// Why a partner's entry cannot work, as safe sentences; empty when it can.
 pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
@@ -77,7 +79,9 @@ fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String
         return vec![format!("receives: adapter {} has {}{}", adapter.name(), one_of(message, "outbound message", &known), did_you_mean(message, known))];
     };
     let mut problems = Vec::new();
-    if outbound.disclosure().is_none() && outbound.fund().and_then(Fund::of_word).is_none() {
+    let of_batches = transfer::MESSAGES.contains(&message);
+    problems.extend(without_results(outbound, adapter));
+    if !of_batches && outbound.disclosure().is_none() && outbound.fund().and_then(Fund::of_word).is_none() {
         let funds: Vec<&str> = Fund::ALL.into_iter().map(Fund::word).collect();
         problems.push(format!(
             "receives `{message}`, but adapter {} does not say whose money it is about; add `fund`: one of {}",
@@ -90,6 +94,16 @@ fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String
         problems.extend(std::iter::once(outbound).chain(inquiry).flat_map(|outbound| outbound.check(settings, secrets)));
     }
     problems
+}
+
+/// Why what the core does with deductions would never be known.
+fn without_results(outbound: &adapter::Outbound, adapter: &Adapter) -> Option<String> {
+    let wanted = deduction_result::SPEC.name;
+    if outbound.message() != transfer::DEDUCTIONS || outbound.results().is_some_and(|results| results.record() == wanted) {
+        return None;
+    }
+    let text = "receives `deductions`, but adapter";
+    Some(format!("{text} {} does not say where an answer has the results; add `results = {{ record = \"{wanted}\", at = ... }}`", adapter.name()))
 }
 
 fn one_of(wanted: &str, what: &str, known: &[&str]) -> String {

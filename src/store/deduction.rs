@@ -26,7 +26,7 @@ pub use people::{People, Person};
 pub use rows::{InstructionRow, LeftOutRow, Sheet};
 pub use view::{Answers, Cell, LeftOut, LeftOutPerson, Outcome, Owed, Short};
 
-/// Where a cycle is; documented in schemas/postgres/0005_deduction.sql.
+/// Where a cycle is; documented in schemas/postgres/0006_deduction.sql.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Planned,

@@ -56,6 +56,16 @@ pub struct NewDelivery {
 pub enum Subject {
     Records(Records),
     Entity(Entity),
+    Batch(Batch),
+}
+
+/// A batch of a month's deductions, as it goes to the medical core or as it was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// `deduction_cycle.cycle_id`.
+    pub cycle_id: i64,
+    /// `deduction_batch.batch_no` in that cycle.
+    pub batch_no: i32,
 }
 
 /// Records of a packet.
@@ -87,7 +97,7 @@ impl NewDelivery {
     pub fn records(&self) -> Option<&Records> {
         match &self.subject {
             Subject::Records(records) => Some(records),
-            Subject::Entity(_) => None,
+            Subject::Entity(_) | Subject::Batch(_) => None,
         }
     }
 
@@ -95,7 +105,15 @@ impl NewDelivery {
     pub fn entity(&self) -> Option<&Entity> {
         match &self.subject {
             Subject::Entity(entity) => Some(entity),
-            Subject::Records(_) => None,
+            Subject::Records(_) | Subject::Batch(_) => None,
+        }
+    }
+
+    /// The batch of deductions it tells of.
+    pub fn batch(&self) -> Option<Batch> {
+        match &self.subject {
+            Subject::Batch(batch) => Some(*batch),
+            Subject::Records(_) | Subject::Entity(_) => None,
         }
     }
 }
@@ -124,13 +142,14 @@ pub struct Delivery {
 /// Columns of a [`Delivery`], in the order [`Delivery::from_row`] reads them.
 const COLUMNS: &str = "d.delivery_id, d.destination, d.message, d.ordering_key, d.packet_id, d.first_record, d.last_record, d.reversal, \
                        d.lines, d.fen, d.state, d.attempts, d.reference, d.outcome, d.answer, d.created_at, d.settled_at, \
-                       d.entity_kind, d.entity_id, d.version, d.revision, d.removal, d.priority";
+                       d.entity_kind, d.entity_id, d.version, d.revision, d.removal, d.priority, d.cycle_id, d.batch_no";
 
 impl Delivery {
     fn from_row(row: &Row) -> Delivery {
-        let subject = match row.get::<_, Option<String>>(17) {
-            Some(kind) => Subject::Entity(Entity { kind, id: row.get(18), version: row.get(19), revision: row.get(20), removal: row.get(21) }),
-            None => Subject::Records(Records { packet_id: row.get(4), first_record: row.get(5), last_record: row.get(6), reversal: row.get(7) }),
+        let subject = match (row.get::<_, Option<String>>(17), row.get::<_, Option<i64>>(23)) {
+            (Some(kind), _) => Subject::Entity(Entity { kind, id: row.get(18), version: row.get(19), revision: row.get(20), removal: row.get(21) }),
+            (None, Some(cycle_id)) => Subject::Batch(Batch { cycle_id, batch_no: row.get(24) }),
+            (None, None) => Subject::Records(Records { packet_id: row.get(4), first_record: row.get(5), last_record: row.get(6), reversal: row.get(7) }),
         };
         Delivery {
             delivery_id: row.get(0),

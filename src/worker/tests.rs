@@ -20,6 +20,7 @@ fn policy() -> Deliver {
         breaker_pause_milliseconds: 300,
         poll_milliseconds: 20,
         drain_seconds: 5,
+        results_seconds: 900,
     }
 }
 

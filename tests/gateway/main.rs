@@ -16,3 +16,4 @@ mod registry;
 mod roster;
 mod standing;
 mod support;
+mod transfer;

@@ -15,7 +15,7 @@ use super::tree::{Capture, NONE, PathTree, Target};
 use super::{DEPTH_MAX, JSON_BYTES_MAX, Kind, RECORD_BYTES_MAX, Stop, TEXT_BYTES_MAX};
 
 /// A record cut out of a document: the node it stands at, and its bytes.
-type Cut = (u32, u32, u32);
+pub(super) type Cut = (u32, u32, u32);
 
 /// A document held whole.
 pub(super) struct JsonSource<'a> {
@@ -135,7 +135,7 @@ impl<'a> LineSource<'a> {
     }
 }
 
-fn record(text: &str, tree: &PathTree, capture: &mut Capture) -> Result<(), String> {
+pub(super) fn record(text: &str, tree: &PathTree, capture: &mut Capture) -> Result<(), String> {
     if text.len() as u64 > RECORD_BYTES_MAX {
         return Err(format!("is longer than {RECORD_BYTES_MAX} bytes"));
     }
@@ -143,7 +143,7 @@ fn record(text: &str, tree: &PathTree, capture: &mut Capture) -> Result<(), Stri
 }
 
 /// Takes the values of `tree` out of one JSON object, and the ranges of its records where asked.
-fn take(text: &str, tree: &PathTree, capture: &mut Capture, records: Option<&mut Vec<Cut>>) -> Result<(), String> {
+pub(super) fn take(text: &str, tree: &PathTree, capture: &mut Capture, records: Option<&mut Vec<Cut>>) -> Result<(), String> {
     if depth(text) > DEPTH_MAX {
         return Err(format!("objects and arrays nested deeper than {DEPTH_MAX}"));
     }
@@ -223,7 +223,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, '_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -232,6 +232,11 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
+    }
+
+    /// Inside another object `null` is as good as absent.
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        if self.node == 0 { Err(E::invalid_type(serde::de::Unexpected::Unit, &self)) } else { Ok(()) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -293,7 +298,7 @@ impl<'de> DeserializeSeed<'de> for Records<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -302,6 +307,11 @@ impl<'de> Visitor<'de> for Records<'_, '_, '_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of records")
+    }
+
+    /// `null` holds no record.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {

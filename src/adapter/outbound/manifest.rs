@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use super::codes::{self, Codes};
 use super::disclosure::{Disclosure, Written};
+use super::results::{Results, ResultsSpec};
 use super::{Document, Envelope, Outbound, Outgoing};
 use crate::adapter::capability::{self, Capability, Kind};
 use crate::adapter::reply::body::BodyForm;
@@ -57,6 +58,7 @@ struct OutboundSpec {
     only: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
     purpose: Option<Spanned<String>>,
     fields: Option<Spanned<Vec<Spanned<String>>>>,
+    results: Option<Spanned<ResultsSpec>>,
     reply: Spanned<ReplySpec>,
 }
 
@@ -137,6 +139,8 @@ impl Compiler<'_> {
         let settings_read = self.settings_read(template.iter().map(String::as_str).chain([path.as_str()]));
         let form = if template.as_deref().and_then(Form::of) == Some(Form::Xml) { BodyForm::Xml } else { BodyForm::Json };
         let reply = rules::compile(spec.reply, form, &mut self.problems);
+        let results = spec.results.and_then(|results| Results::compile(results, reply.form(), &mut self.problems));
+        let reply = reply.beside(results.as_ref().map(|results| results.at().to_owned()));
         let method = self.one_of(spec.method, "POST", &["GET", "POST", "PUT", "DELETE"]);
         let fund = spec.fund.map(|fund| {
             if !FUNDS.contains(&fund.get_ref().as_str()) {
@@ -182,6 +186,7 @@ impl Compiler<'_> {
             settings_read,
             disclosure,
             reply,
+            results,
         });
         Draft { offset, message: spec.message, inquiry, finish }
     }

@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::{Document, Outbound, RenderContext, Secrets};
+use crate::adapter::decode::Line;
+use crate::adapter::sample::canonical;
 use crate::error::Finding;
-use crate::model::{Answer, Verdict};
+use crate::model::{Answer, Outcome, Verdict};
 
 /// 2021-11-01 08:00:00 in Beijing.
 const AT_SECONDS: i64 = 1_635_724_800;
@@ -79,7 +81,7 @@ impl Run {
             if let (Some(disclosure), Some(records)) = (&outbound.disclosure, body.get_mut("records").and_then(serde_json::Value::as_array_mut)) {
                 records.iter_mut().for_each(|record| *record = disclosure.record(record));
             }
-            let context = RenderContext { body, settings, secrets: &secrets, reference: &reference, at };
+            let context = RenderContext { body: &body, settings, secrets: &secrets, reference: &reference, at };
             outbound.render_with_nonce(&context, NONCE).map(|request| String::from_utf8_lossy(&request.body).into_owned()).map_err(|fault| fault.text)
         };
         self.renderings(folder, extension, &render);
@@ -90,7 +92,10 @@ impl Run {
         self.orphans(&folder.join("replies"), ".expected.txt", ".http");
         for path in replies {
             let found = match std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| answer(&bytes)) {
-                Ok(answer) => shown(&outbound.judge(&answer, &reference)),
+                Ok(answer) => {
+                    let verdict = outbound.judge(&answer, &reference);
+                    shown(&verdict) + &results(outbound, &answer, &verdict)
+                }
                 Err(text) => {
                     self.find(&path, text);
                     continue;
@@ -179,6 +184,22 @@ fn answer(bytes: &[u8]) -> Result<Answer, String> {
         .collect::<Option<Vec<_>>>()
         .ok_or("has a header without a colon; an empty line ends the headers")?;
     Ok(Answer { status, headers, body: body.as_bytes().to_vec() })
+}
+
+/// The results an accepting answer holds, one a line, as the gateway reads them.
+fn results(outbound: &Outbound, answer: &Answer, verdict: &Verdict) -> String {
+    let Some(results) = outbound.results().filter(|_| matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate)) else { return String::new() };
+    let mut lines = String::new();
+    let read = results.read(answer, &mut |line, record| {
+        lines.push_str(&match line {
+            Line::Good { index } => format!("\n{}", canonical(*index, record)),
+            Line::Refused(refusal) => format!("\nunreadable: {} {}", refusal.element, refusal.reason),
+        });
+    });
+    match read {
+        Ok(count) => format!("\nresults: {count}{lines}"),
+        Err(reason) => format!("\nresults: {reason}"),
+    }
 }
 
 fn shown(verdict: &Verdict) -> String {

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::adapter::template::check;
 
+mod skip; // a JSON value without one long array
+
 /// What a partner's answers are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyForm {
@@ -44,6 +46,18 @@ impl Body {
         match form {
             BodyForm::Json => serde_json::from_slice(bytes).map_or(Body::Broken, Body::Json),
             BodyForm::Xml => std::str::from_utf8(bytes).ok().and_then(elements).map_or(Body::Broken, Body::Xml),
+        }
+    }
+
+    /// The same, but an array at `beside` is only checked for form and held as an empty one: it may
+    /// be long, and whoever wants its items reads them by themselves.
+    pub fn parse_beside(form: BodyForm, bytes: &[u8], beside: Option<&str>) -> Body {
+        match (form, beside) {
+            (BodyForm::Json, Some(at)) if !bytes.iter().all(u8::is_ascii_whitespace) => {
+                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+                skip::value_beside(bytes, at).map_or(Body::Broken, Body::Json)
+            }
+            _ => Body::parse(form, bytes),
         }
     }
 
@@ -169,6 +183,22 @@ mod tests {
             assert_eq!(items.iter().map(|item| item.text("/id").unwrap()).collect::<Vec<_>>(), ["a", "b"]);
             assert_eq!((items[0].text("/code").as_deref(), items[1].text("/code")), (Some("0"), None));
             assert!(body.items("/none").is_empty());
+        }
+    }
+
+    #[test]
+    fn a_long_array_is_passed_over_and_everything_else_is_as_it_was() {
+        let text = r#"{"infcode":0,"output":{"results":[{"a":1},{"a":2}],"state":"done"},"results":[1]}"#;
+        let body = Body::parse_beside(BodyForm::Json, text.as_bytes(), Some("/output/results"));
+        assert_eq!(
+            (body.text("/infcode").as_deref(), body.text("/output/state").as_deref(), body.text("/results/0").as_deref()),
+            (Some("0"), Some("done"), Some("1"))
+        );
+        assert!(body.exists("/output/results") && !body.exists("/output/results/0"));
+        let without = Body::parse_beside(BodyForm::Json, br#"{"output":{"results":null,"state":"queued"}}"#, Some("/output/results"));
+        assert!(!without.exists("/output/results") && without.exists("/output/state"));
+        for broken in [&text[..text.len() - 1], &text.replace("\"a\":2", "\"a\":"), "garbage{{{", &format!("{text}x")] {
+            assert!(matches!(Body::parse_beside(BodyForm::Json, broken.as_bytes(), Some("/output/results")), Body::Broken), "{broken}");
         }
     }
 

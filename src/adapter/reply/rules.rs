@@ -123,7 +123,7 @@ pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut
     let records = spec.records.map(|records| compile_records(records, problems));
     let lists =
         [(Outcome::Accepted, spec.accepted), (Outcome::Duplicate, spec.duplicate), (Outcome::Rejected, spec.rejected), (Outcome::RetryLater, spec.retry_later)];
-    Reply { form, echo, code_at, text_at, rules: in_order(lists, problems), records }
+    Reply { form, echo, code_at, text_at, rules: in_order(lists, problems), records, results_at: None }
 }
 
 fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String)>) -> Records {
@@ -199,7 +199,7 @@ fn texts(list: Vec<Scalar>) -> Test {
     Test::In(list.into_iter().map(Scalar::into_text).collect())
 }
 
-fn check_place(place: &str, offset: usize, problems: &mut Vec<(usize, String)>) {
+pub(crate) fn check_place(place: &str, offset: usize, problems: &mut Vec<(usize, String)>) {
     if !place.starts_with('/') || place.ends_with('/') {
         problems.push((offset, format!("`{place}` is not a place in an answer; expected one such as /infcode or /output/state")));
     }

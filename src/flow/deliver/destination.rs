@@ -13,10 +13,11 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::Gate;
+use super::{Gate, Kind};
 use crate::config::{Deliver, Limits};
 use crate::error::{Fault, Stage};
 use crate::link::{Clock, Quota};
+use crate::model::told::Results;
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Lease};
 
@@ -62,6 +63,11 @@ pub trait Speaker: Send + Sync {
     fn judge_records(&self, _answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
         vec![whole.clone(); ids.len()]
     }
+    /// What an accepting answer, to the message itself or to the inquiry about it, says of each
+    /// record in full; `None` when the adapter knows of no such results.
+    fn results(&self, _answer: &Answer, _kind: Kind) -> Option<Result<Results, Fault>> {
+        None
+    }
     /// Whether sending the same request again under the same reference has no second effect.
     fn idempotent(&self) -> bool;
     /// The request that asks what became of `reference`, with the inquiry's own reference, for
@@ -82,6 +88,12 @@ pub trait Content: Send + Sync {
     fn records<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
         let text = format!("{} deliveries of registry entries, and nothing that reads them; this is a mistake in the gateway", deliveries.len());
         Box::pin(std::future::ready(Err(Fault::operator(Stage::Render, text))))
+    }
+    /// Makes durable what a partner says of each record of a delivery; only then does the delivery
+    /// count as delivered. May be called again with the same results.
+    fn take_in<'a>(&'a self, delivery: &'a Delivery, _results: &'a Results) -> BoxFuture<'a, Result<(), Fault>> {
+        let text = format!("delivery {}: its answer has results, and nothing takes them in; this is a mistake in the gateway", delivery.delivery_id);
+        Box::pin(std::future::ready(Err(Fault::operator(Stage::Judge, text))))
     }
 }
 

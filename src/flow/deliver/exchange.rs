@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::destination::{Failure, Speaker, Term};
 use super::gate::{Gate, Pass, Turn};
 use crate::error::Fault;
+use crate::model::told::Results;
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::{self as store, Delivery, Start};
 
@@ -36,8 +37,9 @@ pub enum Met {
     NotSent(String),
     /// It left, and there is no complete answer; what was seen.
     Silence(String),
-    /// A complete answer: HTTP status, what it means as a whole, and for each delivery.
-    Answered(u16, Verdict, Vec<Verdict>),
+    /// A complete answer: HTTP status, what it means as a whole, and for each delivery; with results
+    /// of single records where it accepts and has any.
+    Answered(u16, Verdict, Vec<Verdict>, Option<Results>),
 }
 
 /// Which request of a delivery.
@@ -100,7 +102,7 @@ pub async fn exchange(
                 }
                 _ => vec![verdict.clone(); deliveries.len()],
             };
-            Met::Answered(answer.status, verdict, each)
+            answered(speaker, (kind, &answer), verdict, each)
         }
         Err(Failure::NotSent(text)) => {
             term.counts.not_sent.fetch_add(1, Ordering::Relaxed);
@@ -114,6 +116,16 @@ pub async fn exchange(
         }
     };
     Ok(Exchange::Begun(attempts, met, left_at.elapsed()))
+}
+
+/// What was met, with the results the answer holds; one whose results cannot be read says nothing.
+fn answered(speaker: &dyn Speaker, (kind, answer): (Kind, &Answer), verdict: Verdict, each: Vec<Verdict>) -> Met {
+    let accepts = matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate);
+    match accepts.then(|| speaker.results(answer, kind)).flatten() {
+        None => Met::Answered(answer.status, verdict, each, None),
+        Some(Ok(results)) => Met::Answered(answer.status, verdict, each, Some(results)),
+        Some(Err(fault)) => Met::Answered(answer.status, Verdict { outcome: Outcome::Unknown, text: fault.text, retry_after: None }, Vec::new(), None),
+    }
 }
 
 /// Logs a turn for the worse or the better, with the safe text of what was met.

@@ -1,4 +1,4 @@
-//! The simulated medical insurance core: the NHSA envelope, strictly; transactions L101 and L102.
+//! The simulated medical insurance core: the NHSA envelope, strictly; transactions L101 to L104.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,8 +15,15 @@ use super::https::{Handling, admit_inquiry, deliver};
 use crate::adapter::capability::sm2_sorted_fields;
 use crate::model::{Fen, Month};
 
+pub(super) mod accounts; // personal accounts, and what was taken from them
+mod deductions; // L103 and L104
+
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/fsi/api/ltc/contributions", web::post().to(contributions)).route("/fsi/api/ltc/inquiry", web::post().to(inquiry));
+    config
+        .route("/fsi/api/ltc/contributions", web::post().to(contributions))
+        .route("/fsi/api/ltc/inquiry", web::post().to(inquiry))
+        .route("/fsi/api/ltc/deductions", web::post().to(deductions::deductions))
+        .route("/fsi/api/ltc/deductions/inquiry", web::post().to(deductions::inquiry));
 }
 
 /// Envelope fields with their least and most characters (domain: the NHSA request envelope).
@@ -272,9 +279,22 @@ fn claimed_msgid(body: &[u8]) -> String {
 }
 
 fn answer(msgid: &str, infcode: i64, err_msg: &str, output: &Value) -> HttpResponse {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)));
-    let time = now.strftime("%Y%m%d%H%M%S%3f").to_string();
+    let time = time();
     HttpResponse::Ok().json(json!({
         "infcode": infcode, "inf_refmsgid": msgid, "refmsg_time": time, "respond_time": time, "err_msg": err_msg, "output": output,
     }))
+}
+
+/// Success, with an output that is JSON already.
+fn answer_raw(msgid: &str, output: &str) -> HttpResponse {
+    let (msgid, time) = (Value::from(msgid), time());
+    let body =
+        format!("{{\"infcode\":0,\"inf_refmsgid\":{msgid},\"refmsg_time\":\"{time}\",\"respond_time\":\"{time}\",\"err_msg\":\"\",\"output\":{output}}}");
+    HttpResponse::Ok().content_type("application/json").body(body)
+}
+
+/// Now in Beijing, to the millisecond.
+fn time() -> String {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)));
+    now.strftime("%Y%m%d%H%M%S%3f").to_string()
 }

@@ -1,4 +1,4 @@
-//! The simulated LTC system: contributions as JSON under an Idempotency-Key.
+//! The simulated LTC system: contributions and results of deductions as JSON under an Idempotency-Key.
 
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -10,8 +10,10 @@ use super::books::{Batch, Entered};
 use super::https::{Handling, deliver};
 use crate::model::{Fen, Month};
 
+pub(super) mod results; // what became of a month's deductions
+
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/api/v1/contributions", web::post().to(contributions));
+    config.route("/api/v1/contributions", web::post().to(contributions)).route("/api/v1/deduction-results", web::post().to(results::results));
 }
 
 #[derive(Deserialize)]
@@ -50,8 +52,11 @@ struct Delivery {
 }
 
 async fn contributions(request: HttpRequest, body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    deliver(&desk, &Delivery { key, body }).await
+    deliver(&desk, &Delivery { key: key_of(&request), body }).await
+}
+
+fn key_of(request: &HttpRequest) -> Option<String> {
+    request.headers().get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 impl Handling for Delivery {

@@ -39,11 +39,12 @@ impl Database {
         let config = cluster().database(&name).await.unwrap();
         let pool = Pool::builder(Manager::new(config, NoTls)).max_size(8).build().unwrap();
         let client = pool.get().await.unwrap();
-        client.batch_execute("CREATE SEQUENCE id_block MINVALUE 1").await.unwrap();
         for sql in [
+            include_str!("../../../schemas/postgres/0001_collect.sql"),
             include_str!("../../../schemas/postgres/0002_delivery.sql"),
             include_str!("../../../schemas/postgres/0003_registry.sql"),
             include_str!("../../../schemas/postgres/0004_entity_delivery.sql"),
+            include_str!("../../../schemas/postgres/0006_deduction.sql"),
         ] {
             client.batch_execute(sql).await.unwrap();
         }
@@ -95,7 +96,7 @@ impl NewDelivery {
     pub fn records_mut(&mut self) -> &mut Records {
         match &mut self.subject {
             Subject::Records(records) => records,
-            Subject::Entity(_) => panic!("a delivery of an entry has no records"),
+            Subject::Entity(_) | Subject::Batch(_) => panic!("only a delivery of a packet's records has records"),
         }
     }
 }

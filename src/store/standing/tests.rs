@@ -10,7 +10,7 @@ async fn database(people: i32) -> Database {
         db.run(&include_str!("../../../schemas/postgres/0001_collect.sql").replace("CREATE SEQUENCE id_block MINVALUE 1;", "")).await;
     }
     if db.value::<bool>("SELECT to_regclass('roster_entry') IS NULL").await {
-        db.run(include_str!("../../../schemas/postgres/0005_deduction.sql")).await;
+        db.run(include_str!("../../../schemas/postgres/0006_deduction.sql")).await;
     }
     let rows = format!("FROM generate_series(1, {people}) n");
     db.run(&format!(

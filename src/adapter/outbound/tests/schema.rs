@@ -94,7 +94,10 @@ fn what_we_send_is_what_the_schemas_say() {
     for (system, message, names) in [
         ("medical-core", "contributions", &["ordinary", "reversal", "required-only"][..]),
         ("medical-core", "contributions_inquiry", &["ordinary"]),
+        ("medical-core", "deductions", &["ordinary", "one-person"]),
+        ("medical-core", "deductions_inquiry", &["ordinary"]),
         ("ltc-system", "contributions", &["ordinary", "reversal", "required-only"]),
+        ("ltc-system", "deduction_results", &["ordinary"]),
     ] {
         let (schemas, file) = (Schemas::of(system), format!("{message}.schema.json"));
         for name in names {

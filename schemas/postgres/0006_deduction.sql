@@ -207,7 +207,8 @@ ALTER TABLE posting
     DROP CONSTRAINT posting_account_check,
     ADD CONSTRAINT posting_account_check CHECK (account IN ('treasury', 'fund', 'personal_account'));
 
--- Deliveries of a cycle: instructions to the core, results to the LTC system.
+-- Deliveries of a cycle: instructions to the core, results to the LTC system. An instruction that is
+-- `delivered` but not answered goes back to `in_doubt` after a while, so that its results are asked for.
 ALTER TABLE delivery
     ADD COLUMN cycle_id bigint,
     ADD COLUMN batch_no int,

@@ -1,0 +1,196 @@
+//! A month's deductions on their way: batches go to the medical core, and what it says of each
+//! person is posted, or noted as a discrepancy, before a batch counts as delivered.
+//!
+//! One way in for results, whether they stand in the answer, in the answer to an inquiry, or are
+//! sent by the core later. Money is posted when, and only when, the core says that it was taken;
+//! whatever does not fit the instruction is noted and nothing of it posted. When the last batch is
+//! answered the cycle is settled, and its results go to whoever receives them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::Partner;
+use crate::error::{Fault, Stage};
+use crate::model::told::Results;
+use crate::store::Store;
+use crate::store::delivery::{Batch, Delivery};
+use crate::store::transfer::{Asked, BatchHead, Known, Odd, Origin, Taken, Writes};
+
+mod compare; // what is said, held against what was asked
+mod late; // results the core sends by itself
+mod told; // canonical records -> what is said
+
+pub use late::receive;
+pub use told::read;
+
+/// The outbound message that carries instructions to the medical core.
+pub const DEDUCTIONS: &str = "deductions";
+/// The outbound message that carries what became of them to the LTC system.
+pub const DEDUCTION_RESULTS: &str = "deduction_results";
+/// Messages about batches of deductions; all others are about collected lines or registry entries.
+pub const MESSAGES: [&str; 2] = [DEDUCTIONS, DEDUCTION_RESULTS];
+
+/// What batches are read from and results taken into; cheap to clone.
+#[derive(Clone)]
+pub struct Transfer {
+    pub store: Store,
+    /// Who is told of results, and as which message.
+    pub told: Arc<[(String, String)]>,
+}
+
+/// What a message about a batch came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Results that are new.
+    pub new: usize,
+    /// Said before, and the same.
+    pub known: usize,
+    /// Noted as discrepancies.
+    pub odd: Vec<Odd>,
+    /// The batch is answered whole.
+    pub whole: bool,
+}
+
+/// Partners that receive results.
+pub fn told_of_results(partners: &[Partner]) -> Vec<(String, String)> {
+    let receives = |partner: &&Partner| partner.outbound.as_ref().is_some_and(|entry| entry.receives.iter().any(|message| message == DEDUCTION_RESULTS));
+    partners.iter().filter(receives).map(|partner| (partner.name.clone(), DEDUCTION_RESULTS.to_owned())).collect()
+}
+
+/// The batch's number as the partners see it: cycle and number within it.
+pub fn name_of(batch: Batch) -> String {
+    format!("{}-{}", batch.cycle_id, batch.batch_no)
+}
+
+/// The batch of such a number.
+pub fn of_name(name: &str) -> Option<Batch> {
+    let (cycle_id, batch_no) = name.split_once('-')?;
+    let batch = Batch { cycle_id: cycle_id.parse().ok()?, batch_no: batch_no.parse().ok()? };
+    (name_of(batch) == name).then_some(batch)
+}
+
+impl Transfer {
+    /// What a delivery of a batch tells its destination, read when it is sent.
+    ///
+    /// # Errors
+    /// The batch is not there or not what the delivery says, or the database cannot be reached.
+    pub async fn body(&self, delivery: &Delivery, batch: Batch) -> Result<Value, Fault> {
+        let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}; this is a mistake in the gateway", delivery.delivery_id));
+        let missing = || gone("its batch is not in the database");
+        let (head, people) = match delivery.of.message.as_str() {
+            DEDUCTIONS => {
+                let (head, asked) = self.store.batch_asked(batch).await?.ok_or_else(missing)?;
+                let person = |asked: &Asked| object([("person_no", json!(asked.person_no)), ("fen", json!(asked.fen.0))]);
+                (head, asked.iter().map(person).collect::<Vec<Value>>())
+            }
+            DEDUCTION_RESULTS => {
+                let (head, known) = self.store.batch_results(batch).await?.ok_or_else(missing)?;
+                let month = head.month.number().to_string();
+                let person = |known: &Known| {
+                    object([
+                        ("person_no", json!(known.person_no)),
+                        ("month", json!(month)),
+                        ("outcome", json!(known.outcome.word())),
+                        ("fen", json!(known.fen.0)),
+                    ])
+                };
+                let people = known.iter().map(person).collect();
+                (head, people)
+            }
+            _ => return Err(gone("its message is not about batches")),
+        };
+        if people.len() != usize::try_from(delivery.of.lines).unwrap_or_default() {
+            return Err(gone("its batch has other people than it says"));
+        }
+        Ok(json!({ "delivery": described(delivery, &head), "people": people }))
+    }
+
+    /// Takes in what the answer to a delivery, or to the inquiry about it, says.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached: nothing was written, and the results are needed again.
+    pub async fn answered(&self, delivery: &Delivery, results: &Results) -> Result<(), Fault> {
+        let batch = delivery.of.batch().filter(|_| delivery.of.message == DEDUCTIONS);
+        let stray = || Fault::operator(Stage::Judge, format!("delivery {}: results of something that is no batch of deductions", delivery.delivery_id));
+        let batch = batch.ok_or_else(stray)?;
+        let summary = self.take_in(batch, &delivery.of.destination, results).await?;
+        summary.map(drop).ok_or_else(|| Fault::operator(Stage::Judge, format!("delivery {}: its cycle does not run", delivery.delivery_id)))
+    }
+
+    /// Takes a message about a batch in: posts what fits, notes what does not, and settles the cycle
+    /// when this was its last batch. `None` when no such batch runs. The same again changes nothing.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached; the message is needed again.
+    pub async fn take_in(&self, batch: Batch, sender: &str, results: &Results) -> Result<Option<Summary>, Fault> {
+        let mut counts = (0, 0, Vec::new());
+        let origin = Origin { sender, digest: results.digest };
+        let taken = self.store.take_in(batch, origin, |_, asked, known| {
+            let compared = compare::compare(asked, known, results);
+            counts = (compared.fits.len(), compared.known, compared.odd.clone());
+            Writes { results: compared.fits, districts: compared.districts, odd: compared.odd }
+        });
+        let Some(Taken { whole }) = taken.await? else { return Ok(None) };
+        let (new, known, odd) = counts;
+        if !odd.is_empty() {
+            tracing::warn!(sender, batch = name_of(batch), discrepancies = odd.len(), "results do not fit what was asked; nothing of them was posted");
+        }
+        if whole {
+            self.settle(batch.cycle_id).await?;
+        }
+        Ok(Some(Summary { new, known, odd, whole }))
+    }
+
+    /// Settles what is answered whole and asks about batches whose results did not come within
+    /// `patience`; for a timer. Returns how many batches are asked about.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached; the next look does it.
+    pub async fn look(&self, patience: Duration) -> Result<u64, Fault> {
+        for cycle_id in self.store.cycles_to_settle().await? {
+            self.settle(cycle_id).await?;
+        }
+        let asked = self.store.ask_again(DEDUCTIONS, patience).await?;
+        if asked > 0 {
+            tracing::info!(batches = asked, "results of deductions did not come; they are asked for");
+        }
+        Ok(asked)
+    }
+
+    async fn settle(&self, cycle_id: i64) -> Result<(), Fault> {
+        if self.store.settle_cycle(cycle_id, &self.told).await? {
+            tracing::info!(cycle_id, "every instruction of the cycle is answered; it is settled");
+        }
+        Ok(())
+    }
+}
+
+fn described(delivery: &Delivery, head: &BatchHead) -> Value {
+    let batch = head.batch;
+    json!({
+        "id": delivery.delivery_id, "cycle_id": batch.cycle_id, "batch_no": batch.batch_no, "name": name_of(batch), "round": head.round,
+        "pooling_area": head.pooling_area.to_string(), "month": head.month.number().to_string(), "people": delivery.of.lines, "fen": delivery.of.fen.0,
+    })
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let mut object = Map::with_capacity(N);
+    object.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_found_by_the_number_it_was_sent_under_and_by_no_other() {
+        let batch = Batch { cycle_id: 1_049_600, batch_no: 12 };
+        assert_eq!(of_name(&name_of(batch)), Some(batch));
+        for other in ["", "1049600", "1049600-", "-12", "1049600-012", "+1049600-12", "1049600-12-3", "x-1"] {
+            assert_eq!(of_name(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The one transaction that takes a message's results in.
+//!
+//! The batch's row is locked first, so two messages about it come one after the other, and the
+//! second sees what the first has written.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Transaction;
+
+use super::{ASKED, Asked, BatchHead, Columns, HEAD, KNOWN, Known, Odd, asked, head, known};
+use crate::error::Fault;
+use crate::model::Fen;
+use crate::model::told::Told;
+use crate::store::delivery::Batch;
+use crate::store::{Store, fault};
+
+/// Who said it, in which message.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Partner name.
+    pub sender: &'a str,
+    /// SHA-256 of the message.
+    pub digest: [u8; 32],
+}
+
+/// What is to be written of a message.
+#[derive(Debug, Default)]
+pub struct Writes<'a> {
+    /// New results, in order of person numbers.
+    pub results: Vec<&'a Told>,
+    /// Money taken from personal accounts, by district.
+    pub districts: BTreeMap<i32, Fen>,
+    pub odd: Vec<Odd>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Every person of the batch has a result now.
+    pub whole: bool,
+}
+
+const RESULTS: &str = "INSERT INTO deduction_result
+        (cycle_id, round, batch_no, person_no, outcome, fen, this_year_fen, last_year_fen, earlier_fen, balance_fen)
+    SELECT $1, $2, $3, person_no, outcome::deduction_outcome, fen, this_year, last_year, earlier, balance
+    FROM unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+        AS told(person_no, outcome, fen, this_year, last_year, earlier, balance)";
+
+/// From the personal accounts to the fund, by district; the trigger sees to it that the entry sums to zero.
+const POSTINGS: &str = "WITH entry_row AS (
+        INSERT INTO entry (entry_id, kind, cycle_id, batch_no, posted_at) VALUES ($1, 'deduction', $2, $3, now()))
+    INSERT INTO posting (entry_id, account, district, contribution_month, fund, fen)
+    SELECT $1, account, district, $4, 'long_term_care', sign * fen
+    FROM unnest($5::int[], $6::bigint[]) AS taken(district, fen), (VALUES ('personal_account', 1), ('fund', -1)) AS side(account, sign)";
+
+const ANSWERED: &str = "UPDATE deduction_batch SET answered = answered + $3, answered_at = CASE WHEN answered + $3 = people THEN now() END
+    WHERE cycle_id = $1 AND batch_no = $2 AND $3 > 0 RETURNING answered_at IS NOT NULL";
+
+const ODD: &str = "INSERT INTO deduction_discrepancy (cycle_id, batch_no, person_no, kind, asked_fen, told_fen, told, sender, digest)
+    SELECT $1, $2, person_no, kind, asked_fen, told_fen, told, $3, $4
+    FROM unnest($5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[]) AS odd(person_no, kind, asked_fen, told_fen, told)
+    ON CONFLICT DO NOTHING";
+
+impl Store {
+    /// Takes a message about a batch in: `decide` is given the batch, its instructions and the
+    /// results there are, in order of person numbers, and says what to write. `None` when there is
+    /// no such batch that ran.
+    ///
+    /// # Errors
+    /// Faults of stage `Store` when the database refuses or cannot be reached: nothing was written.
+    pub async fn take_in<'a>(
+        &self,
+        batch: Batch,
+        origin: Origin<'_>,
+        decide: impl FnOnce(&BatchHead, &[Asked], &[Known]) -> Writes<'a>,
+    ) -> Result<Option<Taken>, Fault> {
+        let entry_id = self.ids(1).await?[0];
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(|error| fault(&error))?;
+        let Some((head, asked, known)) = read(&transaction, batch).await.map_err(|error| fault(&error))? else { return Ok(None) };
+        let writes = decide(&head, &asked, &known);
+        let whole = write(&transaction, (&head, entry_id), origin, &writes).await.map_err(|error| fault(&error))?;
+        transaction.commit().await.map_err(|error| fault(&error))?;
+        Ok(Some(Taken { whole }))
+    }
+
+    /// Notes what does not even name a batch.
+    ///
+    /// # Errors
+    /// Faults of stage `Store` when the database refuses or cannot be reached.
+    pub async fn note_odd(&self, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), Fault> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await.map_err(|error| fault(&error))?;
+        note(&transaction, batch, origin, odd).await.map_err(|error| fault(&error))?;
+        transaction.commit().await.map_err(|error| fault(&error))
+    }
+}
+
+type Read = Option<(BatchHead, Vec<Asked>, Vec<Known>)>;
+
+async fn read(transaction: &Transaction<'_>, batch: Batch) -> Result<Read, tokio_postgres::Error> {
+    let statement = transaction.prepare_cached(&format!("{HEAD} AND c.state IN ('running', 'settled') FOR UPDATE OF b")).await?;
+    let Some(row) = transaction.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await? else { return Ok(None) };
+    let head = head(batch, &row);
+    let statement = transaction.prepare_cached(ASKED).await?;
+    let rows = transaction.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &(head.round - 1)]).await?;
+    let asked = rows.iter().map(asked).collect();
+    let known = if head.answered == 0 {
+        Vec::new()
+    } else {
+        let statement = transaction.prepare_cached(KNOWN).await?;
+        let rows = transaction.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+        rows.iter().map(known).collect()
+    };
+    Ok(Some((head, asked, known)))
+}
+
+/// Writes everything; says whether the batch is answered whole by it or was before.
+async fn write(
+    transaction: &Transaction<'_>,
+    (head, entry_id): (&BatchHead, i64),
+    origin: Origin<'_>,
+    writes: &Writes<'_>,
+) -> Result<bool, tokio_postgres::Error> {
+    let Batch { cycle_id, batch_no } = head.batch;
+    note(transaction, Some(head.batch), origin, &writes.odd).await?;
+    if writes.results.is_empty() {
+        return Ok(head.answered == head.people);
+    }
+    let columns = Columns::of(&writes.results);
+    let [this_year, last_year, earlier] = &columns.parts;
+    let results = transaction.prepare_cached(RESULTS).await?;
+    let answered = transaction.prepare_cached(ANSWERED).await?;
+    let count = i32::try_from(writes.results.len()).unwrap_or(i32::MAX);
+    transaction
+        .execute(
+            &results,
+            &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
+        )
+        .await?;
+    if !writes.districts.is_empty() {
+        let postings = transaction.prepare_cached(POSTINGS).await?;
+        let districts: Vec<i32> = writes.districts.keys().copied().collect();
+        let fen: Vec<i64> = writes.districts.values().map(|fen| fen.0).collect();
+        transaction.execute(&postings, &[&entry_id, &cycle_id, &batch_no, &head.month.number(), &districts, &fen]).await?;
+    }
+    let row = transaction.query_one(&answered, &[&cycle_id, &batch_no, &count]).await?;
+    Ok(row.get(0))
+}
+
+async fn note(transaction: &Transaction<'_>, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), tokio_postgres::Error> {
+    if odd.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare_cached(ODD).await?;
+    let (cycle_id, batch_no) = (batch.map(|batch| batch.cycle_id), batch.map(|batch| batch.batch_no));
+    let person_no: Vec<Option<&str>> = odd.iter().map(|odd| odd.person_no.as_deref()).collect();
+    let kind: Vec<&str> = odd.iter().map(|odd| odd.kind.word()).collect();
+    let asked: Vec<Option<i64>> = odd.iter().map(|odd| odd.asked.map(|fen| fen.0)).collect();
+    let told: Vec<Option<i64>> = odd.iter().map(|odd| odd.told.map(|fen| fen.0)).collect();
+    let words: Vec<&str> = odd.iter().map(|odd| odd.words.as_str()).collect();
+    let digest = origin.digest.as_slice();
+    transaction.execute(&statement, &[&cycle_id, &batch_no, &origin.sender, &digest, &person_no, &kind, &asked, &told, &words]).await?;
+    Ok(())
+}
