@@ -40,7 +40,7 @@ impl Office {
     async fn open() -> Office {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
         ltcgw::link::install_provider();
-        let scene = Scene::new(project(), dir.path()).expect("a scene").edit("records_per_request = 500", "records_per_request = 3");
+        let scene = Scene::new(project(), dir.path()).expect("a scene").edit("records_per_request = 2000", "records_per_request = 3");
         let stage = scene.build().expect("a stage");
         let mut config = Config::load(&stage.config_dir).expect("the configuration");
         for entry in config.partners.iter_mut().filter(|partner| partner.name == "medical-core").filter_map(|partner| partner.outbound.as_mut()) {
