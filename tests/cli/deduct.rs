@@ -33,7 +33,7 @@ fn receives_deductions(place: &Place) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_goes_from_plan_to_workbook_by_two_people() {
-    let place = Place::new();
+    let place = Place::with(|scene| scene.edit(", \"deductions\"]", "]").edit("records_per_request = 2000 ", "records_per_request = 500 "));
     let _serving = place.serve().await;
     refused(&deduct(&place, "plan", &["--by", "Li"]).await, "nobody is on a roster for 450100 2021-10");
     place

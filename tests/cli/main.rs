@@ -4,6 +4,7 @@
 
 mod adapter;
 mod deduct;
+mod deduct_kill;
 mod deliveries;
 mod doctor;
 mod lifecycle;

@@ -115,21 +115,30 @@ impl Place {
 
     /// Starts `ltcgw serve`, whatever becomes of it.
     pub fn spawn(&self) -> Serving {
-        let log = self.dir.path().join(format!("serve-{}.log", uuid::Uuid::now_v7()));
-        let child = command(&["serve", "--config", &self.config().display().to_string()])
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).expect("a log"))
-            .spawn()
-            .expect("the binary starts");
+        self.start(&["serve"])
+    }
+
+    /// Starts a command that takes `--config`, whatever becomes of it; killed when dropped.
+    pub fn start(&self, arguments: &[&str]) -> Serving {
+        let log = self.dir.path().join(format!("command-{}.log", uuid::Uuid::now_v7()));
+        let config = self.config().display().to_string();
+        let mut command = command(&[arguments, &["--config", &config]].concat());
+        let child = command.stdout(Stdio::null()).stderr(File::create(&log).expect("a log")).spawn().expect("the binary starts");
         Serving { child, log, partner: 0, operator: 0 }
     }
 
-    /// Values of the embedded database, as text: columns by a space, rows by `; `.
-    pub async fn value(&self, sql: &str) -> String {
+    /// A connection to the embedded database; ends with the gateway.
+    pub async fn connect(&self) -> tokio_postgres::Client {
         let mut config = tokio_postgres::Config::new();
         config.host_path(self.dir.path().join("data/postgres/run")).user("postgres").dbname("ltcgw");
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("a connection");
         tokio::spawn(connection);
+        client
+    }
+
+    /// Values of the embedded database, as text: columns by a space, rows by `; `.
+    pub async fn value(&self, sql: &str) -> String {
+        let client = self.connect().await;
         let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let values = rows.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).unwrap_or("-")).collect::<Vec<_>>().join(" ")),
@@ -146,7 +155,7 @@ impl Place {
     }
 }
 
-/// A gateway process; killed when dropped.
+/// A process of the binary; killed when dropped.
 pub struct Serving {
     child: Child,
     log: PathBuf,

@@ -238,6 +238,22 @@ async fn a_second_instance_takes_up_what_a_killed_one_had_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cycle_whose_instance_died_after_the_last_answer_is_settled_by_the_next_look() {
+    let all = Counterparts::start().await;
+    let answered = "INSERT INTO deduction_result (cycle_id, person_no, round, batch_no, outcome, fen)
+             SELECT cycle_id, person_no, 1, 1, CASE WHEN fen = 900 THEN 'insufficient_balance' ELSE 'deducted' END::deduction_outcome, coalesce(nullif(fen, 900), 0)
+             FROM deduction;
+         UPDATE deduction_batch SET answered = people, answered_at = now();
+         UPDATE delivery SET state = 'delivered', reference = 'r', outcome = 'accepted', settled_at = now(); COMMIT";
+    all.gateway.value(&running_cycle(7, 7).replace("COMMIT", answered)).await;
+    assert_eq!(all.gateway.running.gateway.transfer.look(Duration::from_secs(900)).await.expect("the database answers"), 0);
+    settled(&all).await;
+    assert_eq!((all.ltc.told_of_deductions().people, all.ltc.told_of_deductions().fen), (7, Fen(6 * 900 + 21)));
+    assert_eq!(all.gateway.value("SELECT count(*), sum(fen) FROM shortfall").await, "1 900");
+    assert_eq!(all.core.tally().deliveries, 0, "the core is not asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_round_asks_only_those_left_short_and_tells_of_them_again() {
     let all = Counterparts::start().await;
     run_cycle(&all.gateway, 2_000, 1_000).await;
