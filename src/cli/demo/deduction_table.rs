@@ -18,13 +18,13 @@ pub(super) fn render(shown: &Shown) -> String {
     let by = |name: Option<&String>| name.map_or_else(|| "nobody".to_owned(), Clone::clone);
     let mut text = title("6 · Deductions from personal accounts 个人账户代扣 (yuan)");
     text += &format!(
-        "  {:06} {}: planned by {}, approved by {} under digest {}…, {}.\n\n",
+        "  {:06} {}: {}, planned by {}, approved by {}; digest {}…\n\n",
         cycle.pooling_area,
         cycle.month,
+        cycle.state.word(),
         cycle.planned_by,
         by(cycle.approved_by.as_ref()),
         &hex(&cycle.digest)[..16],
-        cycle.state.word(),
     );
     text += &format!("{}\n{}\n{}\n", people(shown), districts(shown), three_ways(shown));
     text += &verdict(shown.sums_agree(), "ledger, medical core and LTC system agree to the fen", "ledger, medical core and LTC system DISAGREE");

@@ -93,13 +93,12 @@ pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, 
     let short = &digest[..16];
     done(doing, &format!("deductions of {month} planned by {CLERK}: {} people, digest {short}", thousands(plan.people.into())));
 
-    // Each takes a batch, breaks off its answer, and is found out about.
+    // It takes a batch and breaks off its answer: the inquiry has to bring the results.
     counterparts.core.will([Behaviour::AcceptThenClose]);
-    counterparts.ltc.will([Behaviour::AcceptThenClose]);
     let doing = progress::doing("deductions: computing everybody again, to the same digest");
     desk.approve(of, SUPERVISOR, short).await?;
     let cycle = desk.run(of, CLERK, &core).await?;
-    done(doing, &format!("approved by {SUPERVISOR}; run: computed again to the same digest, instructions queued"));
+    done(doing, &format!("approved by {SUPERVISOR}, run: computed again to the same digest, queued"));
 
     let sending = Instant::now();
     wait(theatre, (&desk, &core), cycle).await?;
@@ -259,5 +258,80 @@ impl Shown {
             "seconds": rounded(self.took.as_secs_f64()),
             "agrees": self.agrees(),
         })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::store::deduction::{Answers, Cycle, LeftOut, Outcome, State};
+
+    /// Ten people: seven paid 9 yuan each, one was poor, one unknown, one has no account.
+    pub fn agreed() -> Shown {
+        let cycle = Cycle {
+            cycle_id: 1,
+            pooling_area: AREA,
+            month: Month::new(2021, 10).expect("a month"),
+            state: State::Settled,
+            digest: vec![7; 32],
+            people: 9,
+            fen: Fen(8_100),
+            rounds: 1,
+            planned_by: CLERK.into(),
+            planned_at: jiff::Timestamp::UNIX_EPOCH,
+            approved_by: Some(SUPERVISOR.into()),
+            approved_at: None,
+            run_by: None,
+            started_at: None,
+            settled_at: None,
+        };
+        let outcome =
+            |outcome, people: i64, paid: bool| Outcome { round: 1, outcome, people, asked: Fen(900 * people), taken: Fen(if paid { 900 * people } else { 0 }) };
+        let outcomes = vec![
+            outcome(DeductionOutcome::Deducted, 7, true),
+            outcome(DeductionOutcome::InsufficientBalance, 1, false),
+            outcome(DeductionOutcome::PersonUnknown, 1, false),
+        ];
+        let told = [("deducted", 7), ("insufficient_balance", 1), ("person_unknown", 1)].map(|(word, people)| (word.to_owned(), people));
+        Shown {
+            people: 10,
+            roster: Rostered { received: 10, taken: 10, refused: 0 },
+            seen: Seen { cycle, cells: Vec::new(), left_out: vec![LeftOut { reason: "no_account".into(), people: 1, due: Fen(900) }], before: None },
+            report: Report { answers: Answers::default(), outcomes, owed: Vec::new(), discrepancies: 0 },
+            ledger: BTreeMap::from([(450_102, Fen(6_000)), (450_103, Fen(300))]),
+            core: Deductions { batches: 1, people: 7, fen: Fen(6_300), refused: [("insufficient_balance", 1), ("person_unknown", 1)].into(), twice: 0 },
+            told: ToldOfDeductions { batches: 1, people: 9, outcomes: told.into(), fen: Fen(6_300) },
+            took: Duration::from_millis(1_500),
+        }
+    }
+
+    #[test]
+    fn three_who_agree_are_reported_in_people_and_fen() {
+        let report = json!({
+            "people": 10, "deducted": 7, "short": 2, "fen": { "ledger": 6_300, "medical_core": 6_300, "ltc_system": 6_300 }, "seconds": 1.5, "agrees": true,
+        });
+        assert_eq!(agreed().report(), report, "{:?}", agreed().differences());
+    }
+
+    #[test]
+    fn a_fen_or_a_person_more_or_less_anywhere_does_not_agree() {
+        let mistakes: [fn(&mut Shown); 10] = [
+            |shown| shown.ledger.get_mut(&450_103).expect("a district").0 += 1,
+            |shown| shown.core.fen.0 -= 1,
+            |shown| shown.told.fen.0 += 1,
+            |shown| shown.core.twice = 1,
+            |shown| shown.core.people += 1,
+            |shown| *shown.core.refused.get_mut("person_unknown").expect("one") += 1,
+            |shown| shown.told.people -= 1,
+            |shown| drop(shown.told.outcomes.remove("insufficient_balance")),
+            |shown| shown.roster.taken -= 1,
+            |shown| shown.report.discrepancies = 1,
+        ];
+        for mistake in mistakes {
+            let mut wrong = agreed();
+            mistake(&mut wrong);
+            assert!(!wrong.agrees(), "{wrong:?}");
+            assert_eq!(wrong.report()["agrees"], false);
+        }
     }
 }

@@ -231,6 +231,7 @@ mod tests {
             districts: BTreeMap::from([(450_102, funds(700, 14)), (450_103, funds(300, 6))]),
             counterparts: [counterpart(MEDICAL_CORE, [700, 300]), counterpart(LTC_SYSTEM, [14, 6])],
             registries: registries(),
+            deductions: deductions::tests::agreed(),
             seconds: Seconds::default(),
         }
     }
@@ -248,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_fen_missing_anywhere_in_the_wrong_district_or_undelivered_does_not_agree() {
-        let mistakes: [fn(&mut Figures); 11] = [
+        let mistakes: [fn(&mut Figures); 12] = [
             |figures| figures.month.net.0 += 1,
             |figures| figures.districts.get_mut(&450_103).expect("a district").medical -= 1,
             |figures| figures.counterparts[0].holds.fen.0 -= 1,
@@ -260,6 +261,7 @@ mod tests {
             |figures| figures.registries.platforms[1].holds.differences.push("caregiver 2".into()),
             |figures| figures.registries.province.differences.push("caregiver 3".into()),
             |figures| figures.registries.answers.differences.push("late".into()),
+            |figures| figures.deductions.told.fen.0 -= 1,
         ];
         for mistake in mistakes {
             let mut wrong = figures();

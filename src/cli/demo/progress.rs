@@ -130,7 +130,12 @@ impl Answered {
     /// So many are answered; the rest at the pace so far, and no faster than the core's limits.
     pub fn answered(&self, core: &Core, now: &Answers) {
         let left = remaining(core, now, now.answered, self.start.elapsed());
-        let left = if now.answered < now.people { format!("about {} s left", left.as_secs().max(1)) } else { "telling the LTC system".to_owned() };
+        let asked = if now.in_doubt > 0 { format!(", {} requests of unknown outcome are asked about", now.in_doubt) } else { String::new() };
+        let left = match now.answered {
+            all if all >= now.people => "telling the LTC system".to_owned(),
+            0 => format!("{} s at the least{asked}", left.as_secs().max(1)),
+            _ => format!("about {} s left{asked}", left.as_secs().max(1)),
+        };
         self.bar.set_position(now.answered.unsigned_abs());
         if !self.terminal && self.last_line.get().elapsed() >= LINE_EVERY {
             self.last_line.set(Instant::now());
