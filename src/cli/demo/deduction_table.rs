@@ -24,7 +24,7 @@ pub(super) fn render(shown: &Shown) -> String {
         cycle.state.word(),
         cycle.planned_by,
         by(cycle.approved_by.as_ref()),
-        &hex(&cycle.digest)[..16],
+        &hex(&cycle.digest)[..8],
     );
     text += &format!("{}\n{}\n{}\n", people(shown), districts(shown), three_ways(shown));
     text += &verdict(shown.sums_agree(), "ledger, medical core and LTC system agree to the fen", "ledger, medical core and LTC system DISAGREE");
