@@ -323,7 +323,7 @@ pub(super) mod tests {
             |shown| shown.core.people += 1,
             |shown| *shown.core.refused.get_mut("person_unknown").expect("one") += 1,
             |shown| shown.told.people -= 1,
-            |shown| drop(shown.told.outcomes.remove("insufficient_balance")),
+            |shown| *shown.told.outcomes.get_mut("insufficient_balance").expect("one") -= 1,
             |shown| shown.roster.taken -= 1,
             |shown| shown.report.discrepancies = 1,
         ];
