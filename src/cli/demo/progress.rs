@@ -130,7 +130,7 @@ impl Answered {
     /// So many are answered; the rest at the pace so far, and no faster than the core's limits.
     pub fn answered(&self, core: &Core, now: &Answers) {
         let left = remaining(core, now, now.answered, self.start.elapsed());
-        let asked = if now.in_doubt > 0 { format!(", {} requests of unknown outcome are asked about", now.in_doubt) } else { String::new() };
+        let asked = if now.in_doubt > 0 { format!(", outcome unknown and asked about: {}", now.in_doubt) } else { String::new() };
         let left = match now.answered {
             all if all >= now.people => "telling the LTC system".to_owned(),
             0 => format!("{} s at the least{asked}", left.as_secs().max(1)),
