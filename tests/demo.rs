@@ -14,7 +14,7 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
     let file = dir.path().join("report.json");
     let data = dir.path().join("demo");
     let output = Command::new(env!("CARGO_BIN_EXE_ltcgw"))
-        .args(["demo", "--employers", "200", "--exit", "--report"])
+        .args(["demo", "--employers", "200", "--people", "500", "--exit", "--report"])
         .arg(&file)
         .arg("--data-dir")
         .arg(&data)
@@ -25,7 +25,7 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
     assert!(output.status.success(), "{shown}\n{problems}");
     let report: Value = serde_json::from_slice(&std::fs::read(&file).expect("a report")).expect("JSON");
     let keys: Vec<&String> = report.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["packets", "lines", "fen", "deliveries", "registries", "seconds", "agrees"]);
+    assert_eq!(keys, ["packets", "lines", "fen", "deliveries", "registries", "deductions", "seconds", "agrees"]);
     assert_eq!(report["agrees"], true);
 
     let [received, posted, refused, duplicate] = ["received", "posted", "refused", "duplicate"].map(|what| number(&report, &format!("/lines/{what}")));
@@ -54,6 +54,18 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
         assert_eq!((held(platform, "over_limit"), &registries["by_destination"][platform]["agrees"]), (0, &Value::Bool(true)), "{platform}");
         assert!(held(platform, "caregivers") > 100 && held(platform, "requests") > 5, "{registries:#}");
     }
+
+    let deductions = &report["deductions"];
+    let keys: Vec<&String> = deductions.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["people", "deducted", "short", "fen", "seconds", "agrees"]);
+    let [people, deducted, short] = ["people", "deducted", "short"].map(|what| number(&report, &format!("/deductions/{what}")));
+    // One in a hundred has no account, three in a hundred cannot pay.
+    assert_eq!((people, &deductions["agrees"]), (500, &Value::Bool(true)), "{deductions:#}");
+    assert!(deducted > 450 && short > 0 && (480..500).contains(&(deducted + short)), "{deductions:#}");
+    let [ledger, core, ltc] = ["ledger", "medical_core", "ltc_system"].map(|who| number(&report, &format!("/deductions/fen/{who}")));
+    assert!(ledger > 450 * 200, "{deductions:#}");
+    assert_eq!((core, ltc), (ledger, ledger));
+    assert!(shown.contains("ledger, medical core and LTC system agree to the fen") && shown.contains("nobody was deducted twice"), "{shown}");
 
     assert!(shown.contains("the three sums agree to the fen") && shown.contains("hold the same registry, field by field"), "{shown}");
     // Chinese characters take two columns.

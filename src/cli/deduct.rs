@@ -16,7 +16,7 @@ use crate::ledger::RateBook;
 use crate::model::Month;
 use crate::store::deduction::Resolved;
 
-mod show; // plans and results as tables
+pub(super) mod show; // plans and results as tables
 mod watch; // a run until it is settled
 mod workbook; // a cycle as a workbook
 

@@ -2,8 +2,8 @@
 //!
 //! Builds everything a real installation has (PostgreSQL, certificates, gateway, counterparts),
 //! pushes a month of packets through it and compares the sums of all who hold money; beside that
-//! it loads and changes the registries and compares what all hold of them. It drives and shows;
-//! what is shown is computed by the gateway and its counterparts, each for itself.
+//! it loads and changes the registries and compares what all hold of them, and afterwards deducts a
+//! month from personal accounts and compares who has which money. It drives and shows; what is shown is computed by the gateway and its counterparts, each for itself.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::sandbox::tax_bureau::{Books, TaxBureau};
 use crate::telemetry;
 
 mod around; // how to look around afterwards
+mod deduction_table; // what came of the month's deductions
+mod deductions; // roster, plan, approval, run, and who has which money
 mod figures; // the sums, and whether they agree
 mod paint; // bold and colour
 mod place; // where the demo is built
@@ -49,6 +51,9 @@ pub struct Options {
     /// Contribution month.
     #[arg(long, value_name = "YYYY-MM", default_value = "2021-10", value_parser = month)]
     month: Month,
+    /// Insured people from whose personal accounts a month is deducted; Nanning has 1,540,600.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    people: u64,
     /// Lines of an ordinary packet.
     #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     lines_per_packet: u32,
@@ -86,6 +91,7 @@ struct Pushed {
     detail: Books,
     deliveries: watch::Deliveries,
     registries: registries::Played,
+    deductions: deductions::Shown,
 }
 
 /// How the play ended when nothing failed.
@@ -112,7 +118,7 @@ pub(super) async fn run(options: &Options) -> Done {
         done = play(options, &project, &place, &mut theatre) => done,
     };
     let ended = match played {
-        Ok(end @ (End::Agreed | End::Disagreed)) if !options.exit => stay(&theatre, &place).await.map(|()| end),
+        Ok(end @ (End::Agreed | End::Disagreed)) if !options.exit => stay(options, &theatre, &place).await.map(|()| end),
         ended => ended,
     };
     println!();
@@ -136,8 +142,9 @@ fn said(problem: &str) -> Done {
 }
 
 /// Says how to look around and stays until Ctrl-C.
-async fn stay(theatre: &Theatre, place: &Place) -> Done {
-    around::print(theatre, place).await?;
+async fn stay(options: &Options, theatre: &Theatre, place: &Place) -> Done {
+    let month = deductions::month(theatre, options.month)?;
+    around::print(theatre, place, month).await?;
     stop_signal().await;
     Ok(())
 }
@@ -148,13 +155,14 @@ async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Th
     let start = Instant::now();
     println!("\n  {} · a month of a city like Nanning (南宁), from the tax bureau to the funds", paint::bold("ltcgw demo"));
     let city = (options.employers.cast_signed(), options.seed, options.month);
-    println!("  {} employers in 12 districts · seed {} · contribution month {}\n", super::table::thousands(city.0), city.1, city.2);
+    let people = super::table::thousands(options.people.cast_signed());
+    println!("  {} employers in 12 districts, {} insured people · seed {} · contribution month {}\n", super::table::thousands(city.0), people, city.1, city.2);
     theatre.build(project, place, &mut seconds).await?;
     let city = City::new(options.seed, options.employers);
     let pushed = push(options, &city, (place, theatre), &mut seconds).await?;
     seconds.since("total", start);
     let figures = Figures::gather(theatre, pushed, seconds).await?;
-    print!("{}{}", tables::render(&figures), registry_table::render(&figures.registries));
+    print!("{}{}{}", tables::render(&figures), registry_table::render(&figures.registries), deduction_table::render(&figures.deductions));
     if let Some(path) = &options.report {
         let text = format!("{:#}\n", figures.report());
         std::fs::write(path, text).map_err(|error| report_fault(path, &error))?;
@@ -166,7 +174,7 @@ fn report_fault(path: &Path, error: &std::io::Error) -> Fault {
     Fault::operator(Stage::Config, format!("--report {} cannot be written: {error}", path.display()))
 }
 
-/// Pushes the month, the employees' detail and the registries, and waits until everything is delivered.
+/// Pushes the month, the employees' detail and the registries, waits until everything is delivered, then deducts a month.
 async fn push(options: &Options, city: &City, (place, theatre): (&Place, &Theatre), seconds: &mut Seconds) -> Result<Pushed, Failure> {
     let running = theatre.running()?;
     let packets = city.month_packets(options.month, options.lines_per_packet as usize);
@@ -200,7 +208,10 @@ async fn push(options: &Options, city: &City, (place, theatre): (&Place, &Theatr
     progress::step(&format!("{} packets pushed, {megabytes:.0} MB of GBK over mutual TLS, {CONNECTIONS} connections", month.packets + 1), took);
     registries.tell();
     progress::step("every delivery settled (since the first packet)", settled);
-    Ok(Pushed { month, detail, deliveries, registries })
+    let start = Instant::now();
+    let deductions = deductions::play(theatre, city, (options.people, deductions::month(theatre, options.month)?)).await?;
+    seconds.since("deductions", start);
+    Ok(Pushed { month, detail, deliveries, registries, deductions })
 }
 
 /// JFXX102: detail lines of the first employers' payments.

@@ -156,12 +156,22 @@ impl Store {
             .collect())
     }
 
-    /// Debits of the treasury by district and fund over all entries: where every fen is.
-    pub async fn balances(&self) -> Result<Vec<(i32, String, Fen)>, Fault> {
+    /// What was collected through the treasury, by district and fund: where every fen of it is.
+    pub async fn collected(&self) -> Result<Vec<(i32, String, Fen)>, Fault> {
         let client = self.client().await?;
-        let sql = "SELECT district, fund, -sum(fen)::bigint FROM posting WHERE account = 'fund' GROUP BY 1, 2 ORDER BY 1, 2";
+        let sql = "SELECT p.district, p.fund, -sum(p.fen)::bigint FROM posting p JOIN entry e USING (entry_id)
+            WHERE p.account = 'fund' AND e.kind <> 'deduction' GROUP BY 1, 2 ORDER BY 1, 2";
         let rows = client.query(sql, &[]).await.map_err(|error| fault(&error))?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1), Fen(row.get(2)))).collect())
+    }
+
+    /// What the funds received from personal accounts for a contribution month, by district.
+    pub async fn deducted_by_district(&self, month: Month) -> Result<Vec<(i32, Fen)>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT p.district, -sum(p.fen)::bigint FROM posting p JOIN entry e USING (entry_id)
+            WHERE p.account = 'fund' AND e.kind = 'deduction' AND p.contribution_month = $1 GROUP BY 1 ORDER BY 1";
+        let rows = client.query(sql, &[&month.number()]).await.map_err(|error| fault(&error))?;
+        Ok(rows.iter().map(|row| (row.get(0), Fen(row.get(1)))).collect())
     }
 }
 

@@ -1,11 +1,13 @@
 //! How to look around while the demo stays up: commands that work when pasted.
 
+use super::deductions::AREA;
 use super::place::Place;
 use super::theatre::{TAX_BUREAU, Theatre};
 use crate::error::Fault;
+use crate::model::Month;
 
 /// Prints the commands; they need nothing but what the demo built.
-pub(super) async fn print(theatre: &Theatre, place: &Place) -> Result<(), Fault> {
+pub(super) async fn print(theatre: &Theatre, place: &Place, month: Month) -> Result<(), Fault> {
     let running = theatre.running()?;
     let stage = theatre.stage()?;
     let (operator, url) = (running.server.operator, theatre.packets_url()?);
@@ -24,6 +26,13 @@ pub(super) async fn print(theatre: &Theatre, place: &Place) -> Result<(), Fault>
     if let Some(receipt_no) = traceable(theatre, place).await? {
         println!("  where the money of one receipt (电子税票) went\n    {program} trace {receipt_no} \\\n      --config {config}\n");
     }
+    println!("  the month's deductions (个人账户代扣): as they are, as a workbook; the next month, planned");
+    println!("    {program} deduct status --area {AREA:06} --month {month} \\\n      --config {config}");
+    println!("    {program} deduct report --area {AREA:06} --month {month} --out deductions.xlsx \\\n      --config {config}");
+    if Month::of(running.gateway.registrar.clock.today()).is_some_and(|now| month < now) {
+        println!("    {program} deduct plan --area {AREA:06} --month {} --by NAME \\\n      --config {config}", month.next());
+    }
+    println!();
     println!("  deliveries that need a person\n    {program} dead list \\\n      --config {config}\n");
     println!("  everything checked that can be checked\n    {program} doctor \\\n      --config {config}\n");
     println!("  the database itself\n    psql -h {socket} -U postgres ltcgw\n");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::deductions;
 use super::registries::Shown;
 use super::theatre::{LTC_SYSTEM, MEDICAL_CORE, Theatre};
 use super::watch::Seen;
@@ -15,6 +16,9 @@ use crate::error::Fault;
 use crate::sandbox::partners::{Tally, Totals};
 use crate::sandbox::tax_bureau::Books;
 use crate::store::delivery;
+
+/// The message that carries collected money.
+const CONTRIBUTIONS: &str = "contributions";
 
 /// Money of one district by fund (fen).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,16 +56,17 @@ pub(super) struct Figures {
     pub districts: BTreeMap<i32, Funds>,
     pub counterparts: [Counterpart; 2],
     pub registries: Shown,
+    pub deductions: deductions::Shown,
     pub seconds: Seconds,
 }
 
 impl Figures {
     pub async fn gather(theatre: &Theatre, pushed: Pushed, seconds: Seconds) -> Result<Figures, Fault> {
-        let Pushed { month, detail, deliveries, registries } = pushed;
+        let Pushed { month, detail, deliveries, registries, deductions } = pushed;
         let registries = registries.compare(theatre).await?;
         let store = &theatre.running()?.gateway.store;
         let mut districts: BTreeMap<i32, Funds> = BTreeMap::new();
-        for (district, fund, fen) in store.balances().await? {
+        for (district, fund, fen) in store.collected().await? {
             let funds = districts.entry(district).or_default();
             match fund.as_str() {
                 "medical" => funds.medical += fen.0,
@@ -72,7 +77,7 @@ impl Figures {
         let counterparts = theatre.counterparts()?;
         let counterpart = |name: &'static str, partner: &crate::sandbox::partners::Simulated| {
             // What a replacing packet overtook before it was sent is no delivery any more.
-            let mine = || totals.iter().filter(move |total| total.destination == name && total.state != "superseded");
+            let mine = || totals.iter().filter(move |total| total.destination == name && total.message == CONTRIBUTIONS && total.state != "superseded");
             let in_state = |state: &str| mine().filter(|total| total.state == state).map(|total| total.deliveries).sum();
             Counterpart {
                 name,
@@ -85,7 +90,7 @@ impl Figures {
             }
         };
         let counterparts = [counterpart(MEDICAL_CORE, &counterparts.core), counterpart(LTC_SYSTEM, &counterparts.ltc)];
-        Ok(Figures { month, detail, districts, counterparts, registries, seconds })
+        Ok(Figures { month, detail, districts, counterparts, registries, deductions, seconds })
     }
 
     /// The ledger's sum by fund.
@@ -120,10 +125,10 @@ impl Figures {
         self.month.differences.iter().chain(&self.detail.differences)
     }
 
-    /// Whether all sums agree, every receipt is as expected, nothing is left undelivered, and everyone holds the same registry.
+    /// Whether all sums agree, every receipt is as expected, nothing is left undelivered, everyone holds the same registry, and all agree on the deductions.
     pub fn agrees(&self) -> bool {
         let delivered = self.counterparts.iter().all(|counterpart| counterpart.delivered == counterpart.queued.0);
-        self.sums_agree() && self.differences().next().is_none() && delivered && self.registries.agrees()
+        self.sums_agree() && self.differences().next().is_none() && delivered && self.registries.agrees() && self.deductions.agrees()
     }
 
     fn districts_of(&self, fund: impl Fn(&Funds) -> i64) -> BTreeMap<String, i64> {
@@ -148,6 +153,7 @@ impl Figures {
             },
             "deliveries": deliveries,
             "registries": self.registries.report(),
+            "deductions": self.deductions.report(),
             "seconds": seconds,
             "agrees": self.agrees(),
         })
@@ -225,6 +231,7 @@ mod tests {
             districts: BTreeMap::from([(450_102, funds(700, 14)), (450_103, funds(300, 6))]),
             counterparts: [counterpart(MEDICAL_CORE, [700, 300]), counterpart(LTC_SYSTEM, [14, 6])],
             registries: registries(),
+            deductions: deductions::tests::agreed(),
             seconds: Seconds::default(),
         }
     }
@@ -242,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_fen_missing_anywhere_in_the_wrong_district_or_undelivered_does_not_agree() {
-        let mistakes: [fn(&mut Figures); 11] = [
+        let mistakes: [fn(&mut Figures); 12] = [
             |figures| figures.month.net.0 += 1,
             |figures| figures.districts.get_mut(&450_103).expect("a district").medical -= 1,
             |figures| figures.counterparts[0].holds.fen.0 -= 1,
@@ -254,6 +261,7 @@ mod tests {
             |figures| figures.registries.platforms[1].holds.differences.push("caregiver 2".into()),
             |figures| figures.registries.province.differences.push("caregiver 3".into()),
             |figures| figures.registries.answers.differences.push("late".into()),
+            |figures| figures.deductions.told.fen.0 -= 1,
         ];
         for mistake in mistakes {
             let mut wrong = figures();

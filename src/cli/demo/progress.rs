@@ -10,7 +10,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::super::table::{thousands, width};
 use super::paint;
+use crate::flow::deduct::{Core, remaining};
 use crate::sandbox::tax_bureau::Lines;
+use crate::store::deduction::Answers;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -104,5 +106,45 @@ impl Progress {
         let count = |bar: &ProgressBar| format!("{}/{}", bar.position(), bar.length().unwrap_or_default());
         let deliveries: Vec<String> = self.destinations.iter().map(|(name, bar)| format!("{name} {}", count(bar))).collect();
         eprintln!("    packets {} · delivered: {}", count(&self.packets), deliveries.join(" · "));
+    }
+}
+
+/// A bar for people answered by the medical core.
+pub(super) struct Answered {
+    bar: ProgressBar,
+    start: Instant,
+    terminal: bool,
+    last_line: Cell<Instant>,
+}
+
+impl Answered {
+    pub fn start(people: u64) -> Answered {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal { ProgressBar::new(people) } else { ProgressBar::hidden() };
+        let template = "    {prefix:<14} {bar:40.green/dim} {human_pos}/{human_len} {msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+        bar.set_prefix("people");
+        Answered { bar, start: Instant::now(), terminal, last_line: Cell::new(Instant::now()) }
+    }
+
+    /// So many are answered; the rest at the pace so far, and no faster than the core's limits.
+    pub fn answered(&self, core: &Core, now: &Answers) {
+        let left = remaining(core, now, now.answered, self.start.elapsed());
+        let asked = if now.in_doubt > 0 { format!(", outcome unknown and asked about: {}", now.in_doubt) } else { String::new() };
+        let left = match now.answered {
+            all if all >= now.people => "telling the LTC system".to_owned(),
+            0 => format!("{} s at the least{asked}", left.as_secs().max(1)),
+            _ => format!("about {} s left{asked}", left.as_secs().max(1)),
+        };
+        self.bar.set_position(now.answered.unsigned_abs());
+        if !self.terminal && self.last_line.get().elapsed() >= LINE_EVERY {
+            self.last_line.set(Instant::now());
+            eprintln!("    people answered {}/{} · {left}", now.answered, now.people);
+        }
+        self.bar.set_message(left);
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -96,13 +96,18 @@ fn reasons(month: &Books) -> String {
 fn money(figures: &Figures) -> String {
     let mut table = Table::new(&["district 区县", "medical fund 医保基金>", "LTC fund 长护险基金>", "together 合计>"]);
     for (district, funds) in &figures.districts {
-        let name = DISTRICTS.iter().find(|(known, _)| known == district).map_or("", |(_, name)| name);
-        table.row([format!("{district:06} {name}"), yuan(funds.medical), yuan(funds.long_term_care), yuan(funds.both())]);
+        table.row([self::district(*district), yuan(funds.medical), yuan(funds.long_term_care), yuan(funds.both())]);
     }
     let Funds { medical, long_term_care } = figures.ledger();
     table.rule();
     table.row(["every fen 合计".to_string(), yuan(medical), yuan(long_term_care), yuan(medical + long_term_care)]);
     format!("{}{}", title("2 · Where the money went 资金去向 (yuan)"), table.render())
+}
+
+/// A district's code and name.
+pub(super) fn district(code: i32) -> String {
+    let name = DISTRICTS.iter().find(|(known, _)| *known == code).map_or("", |(_, name)| name);
+    format!("{code:06} {name}")
 }
 
 fn deliveries(figures: &Figures) -> String {

@@ -68,27 +68,34 @@ pub async fn of_packet(pool: &Pool, packet_id: i64) -> Result<Vec<Delivery>, Fau
     Ok(rows.iter().map(Delivery::from_row).collect())
 }
 
-/// Deliveries of one destination in one state.
+/// Deliveries of one message to one destination in one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Total {
     pub destination: String,
+    pub message: String,
     pub state: String,
     pub deliveries: i64,
     pub lines: i64,
     pub fen: Fen,
 }
 
-/// All deliveries by destination and state. Reads the whole table: for reports, not for metrics.
+/// All deliveries by destination, message and state. Reads the whole table: for reports, not for metrics.
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn totals(pool: &Pool) -> Result<Vec<Total>, Fault> {
-    const SQL: &str = "SELECT destination, state, count(*), sum(lines)::bigint, sum(fen)::bigint
-        FROM delivery GROUP BY 1, 2 ORDER BY 1, 2";
+    const SQL: &str = "SELECT destination, message, state, count(*), sum(lines)::bigint, sum(fen)::bigint
+        FROM delivery GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
     let client = connection(pool).await?;
     let rows = client.query(SQL, &[]).await.map_err(|error| fault("count deliveries", &error))?;
-    let total =
-        |row: &tokio_postgres::Row| Total { destination: row.get(0), state: row.get(1), deliveries: row.get(2), lines: row.get(3), fen: Fen(row.get(4)) };
+    let total = |row: &tokio_postgres::Row| Total {
+        destination: row.get(0),
+        message: row.get(1),
+        state: row.get(2),
+        deliveries: row.get(3),
+        lines: row.get(4),
+        fen: Fen(row.get(5)),
+    };
     Ok(rows.iter().map(total).collect())
 }
 
