@@ -30,7 +30,7 @@ pub struct Gateway {
 
 impl Stand {
     pub fn new() -> Done<Stand> {
-        Stand::with(|scene| Ok(scene))
+        Stand::with(Ok)
     }
 
     /// The same, with a changed configuration.
