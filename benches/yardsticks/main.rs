@@ -5,6 +5,7 @@
 //! ratio means and what was measured is in benches/README.md.
 
 mod client; // a partner's connection over mutual TLS, as cheap as can be
+mod deduct; // a city's monthly deductions against INSERT and UPDATE of the same rows
 mod keys; // what an index on the detail number costs, by type of key
 mod large; // one packet of a million lines against \copy
 mod pull; // a page of the registry against nginx
@@ -32,6 +33,9 @@ fn main() -> Done {
         Sizes { lines: number("LTCGW_BENCH_LINES", 1_000_000), rounds: number("LTCGW_BENCH_ROUNDS", 3) as usize, seconds: number("LTCGW_BENCH_SECONDS", 6) };
     ltcgw::link::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if wants("deduct", true) {
+        runtime.block_on(deduct::run(number("LTCGW_BENCH_PEOPLE", 1_540_600)))?;
+    }
     let stand = stand::Stand::new()?;
     if wants("small", true) {
         runtime.block_on(small::run(&stand, &sizes))?;

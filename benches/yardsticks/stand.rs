@@ -30,13 +30,18 @@ pub struct Gateway {
 
 impl Stand {
     pub fn new() -> Done<Stand> {
+        Stand::with(Ok)
+    }
+
+    /// The same, with a changed configuration.
+    pub fn with(change: impl FnOnce(Scene) -> Done<Scene>) -> Done<Stand> {
         let dir = TempDir::with_prefix("ltcgw-bench-")?;
         // The server's account must be able to reach its cluster.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let server = Embedded::start(&Options::durable(dir.path().join("postgres")))?;
         let (partner_port, operator_port) = (free_port()?, free_port()?);
         let url = format!("postgres://postgres@{}/{DATABASE}", server.socket_dir().display().to_string().replace('/', "%2F"));
-        let stage = Scene::new(env!("CARGO_MANIFEST_DIR"), dir.path().join("stage"))?
+        let stage = change(Scene::new(env!("CARGO_MANIFEST_DIR"), dir.path().join("stage"))?)?
             .edit("partner = \"127.0.0.1:0\"", &format!("partner = \"127.0.0.1:{partner_port}\""))
             .edit("operator = \"127.0.0.1:0\"", &format!("operator = \"127.0.0.1:{operator_port}\""))
             .edit("# url = \"postgres://ltcgw@db.example:5432/ltcgw?sslmode=require\"", &format!("url = \"{url}\""))
@@ -71,6 +76,18 @@ impl Stand {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(gateway)
+    }
+
+    /// How to connect to the database.
+    pub fn database(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(self.server.socket_dir()).user("postgres").dbname(DATABASE);
+        config
+    }
+
+    /// Folder of the configuration the gateway runs on.
+    pub fn config_dir(&self) -> &Path {
+        &self.stage.config_dir
     }
 
     pub fn partner_port(&self) -> u16 {
