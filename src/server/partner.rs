@@ -31,7 +31,7 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     let entry = match identify(&request, &api) {
         Ok(entry) => entry,
         Err(fault) => {
-            tracing::warn!(path = request.path(), %fault, "caller refused");
+            tracing::warn!(path = %loggable(request.path()), %fault, "caller refused");
             api.metrics.request("unknown", "403");
             let detail = "this client certificate belongs to no partner of this gateway; ask its operator to enter it in partners.toml";
             return closing(problem(StatusCode::FORBIDDEN, "Certificate not accepted", detail));
@@ -56,8 +56,19 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     };
     api.metrics.request(name, response.status().as_str());
     api.metrics.receive_seconds.observe(start.elapsed().as_secs_f64());
-    tracing::debug!(partner = %name, path = request.path(), status = response.status().as_u16(), "answered");
+    tracing::debug!(partner = %name, path = %loggable(request.path()), status = response.status().as_u16(), "answered");
     response
+}
+
+/// A path without the person it may be about.
+fn loggable(path: &str) -> String {
+    let mut segments: Vec<&str> = path.split('/').collect();
+    if let Some(at) = segments.iter().position(|segment| *segment == "persons")
+        && let Some(person) = segments.get_mut(at + 1)
+    {
+        *person = "*";
+    }
+    segments.join("/")
 }
 
 /// The partner at the other end; its certificate is looked at anew for every request.
@@ -203,5 +214,17 @@ fn closing(mut response: HttpResponse) -> HttpResponse {
 fn rate_headers(headers: &mut HeaderMap, rate: Headers) {
     for (name, value) in [("ratelimit-limit", u64::from(rate.limit)), ("ratelimit-remaining", u64::from(rate.remaining)), ("ratelimit-reset", rate.reset)] {
         headers.insert(actix_web::http::header::HeaderName::from_static(name), value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_s_number_in_a_path_is_not_logged() {
+        assert_eq!(loggable("/ltc/v1/persons/450100000001/standing"), "/ltc/v1/persons/*/standing");
+        assert_eq!(loggable("/core/v1/persons/450100000001"), "/core/v1/persons/*");
+        assert_eq!(loggable("/tax/v1/packets"), "/tax/v1/packets");
     }
 }
