@@ -396,17 +396,24 @@ fn refused(stop: Stop, head: &PacketHead) -> Refused {
 }
 
 fn whole(refusal: PacketRefusal) -> Refused {
+    match refused_whole(&refusal) {
+        Ok((status, reason)) => Refused::Whole { status, reason, head: refusal.head },
+        Err(fault) => Refused::Failed(fault),
+    }
+}
+
+/// HTTP status and reason of a document that is refused whole.
+///
+/// # Errors
+/// The body was complete and digested before: what cannot be read now is our own disk.
+pub(super) fn refused_whole(refusal: &PacketRefusal) -> Result<(u16, String), Fault> {
     let status = match refusal.kind {
         RefusalKind::TooManyLines => 413,
-        // The body was complete and digested before: what cannot be read now is our own disk.
-        RefusalKind::Unreadable => return Refused::Failed(Fault::later(Stage::Decode, refusal.reason)),
+        RefusalKind::Unreadable => return Err(Fault::later(Stage::Decode, refusal.reason.clone())),
         _ => 400,
     };
-    let reason = match &refusal.element {
-        Some(element) => format!("{element}: {}", refusal.reason),
-        None => refusal.reason,
-    };
-    Refused::Whole { status, reason, head: refusal.head }
+    let element = refusal.element.as_deref().map_or_else(String::new, |element| format!("{element}: "));
+    Ok((status, format!("{element}{}", refusal.reason)))
 }
 
 fn saved(stored: StoredPacket) -> Reply {

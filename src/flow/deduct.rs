@@ -212,6 +212,16 @@ impl Desk {
     }
 }
 
+/// Plans a month for a caller. A plan works with two connections, so callers take turns with packets
+/// posted on their own, and wait without a connection.
+///
+/// # Errors
+/// As [`Desk::plan`].
+pub async fn plan_for(gateway: &Gateway, of: Of, by: &str) -> Result<Cycle, Refusal> {
+    let _turn = gateway.alone.acquire().await.map_err(|_| Fault::later(Stage::Store, "the gateway is stopping; ask again"))?;
+    Desk::of(gateway).plan(of, by).await
+}
+
 /// A digest as people write it.
 pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 use super::Gateway;
 use super::collect::receipt::Replier;
-use super::collect::{Body, ListedRefusal, Reply};
-use crate::adapter::{Adapter, HeadSeen, RefusalKind};
+use super::collect::{Body, ListedRefusal, Reply, refused_whole};
+use crate::adapter::{Adapter, HeadSeen};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
@@ -237,21 +237,10 @@ impl Roster<'_> {
 
 fn refused(stop: Stop) -> Refused {
     match stop {
-        Stop::Refused(refusal) => {
-            let status = match refusal.kind {
-                RefusalKind::TooManyLines => 413,
-                // The body was complete and digested before: what cannot be read now is our own disk.
-                RefusalKind::Unreadable => return Refused::Failed(Fault::later(Stage::Decode, refusal.reason)),
-                _ => 400,
-            };
-            Refused::Whole(
-                status,
-                match &refusal.element {
-                    Some(element) => format!("{element}: {}", refusal.reason),
-                    None => refusal.reason,
-                },
-            )
-        }
+        Stop::Refused(refusal) => match refused_whole(&refusal) {
+            Ok((status, reason)) => Refused::Whole(status, reason),
+            Err(fault) => Refused::Failed(fault),
+        },
         Stop::Failed(fault) => Refused::Failed(fault),
         Stop::SinkClosed => Refused::Failed(Fault::later(Stage::Store, "the database took no more rows; send again")),
     }

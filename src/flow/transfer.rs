@@ -26,7 +26,7 @@ pub use late::receive;
 pub use told::read;
 
 /// The outbound message that carries instructions to the medical core.
-pub const DEDUCTIONS: &str = "deductions";
+pub use crate::model::deduction::MESSAGE as DEDUCTIONS;
 /// The outbound message that carries what became of them to the LTC system.
 pub const DEDUCTION_RESULTS: &str = "deduction_results";
 /// Messages about batches of deductions; all others are about collected lines or registry entries.

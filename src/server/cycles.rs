@@ -12,7 +12,7 @@ use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::Fault;
 use crate::flow::collect::Body;
-use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex};
+use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex, plan_for};
 use crate::model::Month;
 
 /// Largest body, in bytes.
@@ -38,13 +38,11 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
         Ok(of) => of,
         Err(answer) => return answer,
     };
-    let desk = Desk::of(&api.gateway);
-    let planned = desk.plan(of, &format!("partner {}", call.entry.partner.name)).await;
-    let cycle = match planned {
+    let cycle = match plan_for(&api.gateway, of, &format!("partner {}", call.entry.partner.name)).await {
         Ok(cycle) => cycle,
         Err(refusal) => return refused(call, &refusal),
     };
-    match desk.seen(cycle).await {
+    match Desk::of(&api.gateway).seen(cycle).await {
         Ok(seen) => HttpResponse::Created().json(document(&seen)),
         Err(fault) => later(call, &fault),
     }

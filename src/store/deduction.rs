@@ -229,7 +229,7 @@ impl Work {
         let stream = self.client().query_raw(sql, parameters).await.map_err(|error| fault(&error))?;
         let mut stream = std::pin::pin!(stream);
         while let Some(row) = stream.try_next().await.map_err(|error| fault(&error))? {
-            batches.add(row.get(0), Fen(row.get(1))).map_err(|error| written(error.into()))?;
+            batches.add(row.get(0), Fen(row.get(1)))?;
         }
         Ok(())
     }

@@ -286,6 +286,21 @@ async fn a_shortfall_that_came_after_the_plan_needs_a_new_plan() {
     assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NULL").await, "1");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_asked_for_all_at_once_leave_each_other_connections() {
+    let gateway = Gateway::start().await;
+    gateway.value("INSERT INTO roster_entry SELECT 450100, 'P' || n, 202101, 1, 'active', true, 'E1', 450102, 400000 FROM generate_series(1, 5) n").await;
+    let client = gateway.stage.client("medical-core").expect("a client");
+    let plan = async || {
+        let body = r#"{"area":"450100","month":"2021-10"}"#;
+        client.post(gateway.url("/core/v1/deduction-cycles")).body(body).send().await.expect("an answer").status().as_u16()
+    };
+    // More than there are connections; each plan works with two.
+    let statuses = futures_util::future::join_all((0..40).map(|_| plan())).await;
+    assert_eq!(statuses, [201; 40]);
+    assert_eq!(gateway.value("SELECT count(*) FROM deduction_cycle WHERE state = 'planned'").await, "1");
+}
+
 #[tokio::test]
 async fn people_left_short_are_tried_again_where_the_rates_say_so() {
     let office = Office::with_roster().await;

@@ -194,6 +194,16 @@ async fn results_of_what_was_never_sent_are_refused_and_noted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_results_than_any_batch_has_people_are_refused_whole() {
+    let gateway = Gateway::start().await;
+    let results = |count: usize| json!({ "batch_no": "77-1", "results": vec![json!({ "psn_no": "P1", "rslt": "0", "amt": 9.01 }); count] }).to_string();
+    let (status, answer) = send_results(&gateway, results(50_001)).await;
+    assert_eq!((status, &answer["infcode"]), (413, &json!(-1)), "{answer}");
+    let (status, answer) = send_results(&gateway, results(50_000)).await;
+    assert_eq!(status, 422, "so many are read: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_refused_whole_is_a_dead_letter_and_holds_nothing_else_up() {
     let all = Counterparts::start().await;
     all.core.will([Refuse("-9".into())]);

@@ -34,10 +34,11 @@ pub fn computing() -> ProgressBar {
 pub async fn run(desk: &Desk, core: &Core, cycle: Cycle, no_wait: bool, next: &str) -> Done {
     let mut look = desk.look(&cycle).await?;
     println!(
-        "instructions for {} people are queued to {}, in {} requests",
+        "instructions for {} people are queued to {}, in {} request{}",
         thousands(look.answers.people),
         core.receiver.destination,
-        thousands(look.answers.batches)
+        thousands(look.answers.batches),
+        if look.answers.batches == 1 { "" } else { "s" }
     );
     if no_wait {
         println!("the gateway sends them; see ltcgw deduct status {next}");

@@ -19,7 +19,7 @@ use crate::store::collect::PacketRows;
 /// Packets one transaction takes at most.
 const MEMBERS_MAX: usize = 64;
 /// Transactions under way at once: one waits for the disk while the other's rows are written. With
-/// more the groups get smaller, and a statement costs PostgreSQL as much as three packets in it.
+/// more the groups get smaller, and every statement has a cost of its own.
 const COMMITTERS_MAX: usize = 2;
 
 /// The packets waiting to be written.

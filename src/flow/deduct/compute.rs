@@ -126,8 +126,7 @@ impl<'a> Sum<'a> {
         let Instruction { due, carried, fen } = *instruction;
         let &Insured { person_no, category, district, base, .. } = insured;
         out.sheet.instruct(&InstructionRow { person_no, category, district, rate: number, base, due, carried, fen });
-        let full = |error: std::io::Error| Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check its folder's free space"));
-        Ok(batches.add(person_no, fen).map_err(full)?)
+        Ok(batches.add(person_no, fen)?)
     }
 
     fn number(&mut self, rate: &'a IndividualRate) -> Result<i16, Refusal> {

@@ -4,10 +4,10 @@
 //! after the commit and says what was posted, what was known, and what does not fit and why; the
 //! same message again changes nothing and is answered in the same words.
 
-use crate::adapter::{HeadSeen, PacketRefusal, RefusalKind};
+use crate::adapter::{HeadSeen, PacketRefusal};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::flow::collect::{Arrival, ListedRefusal, Replier, Reply};
+use crate::flow::collect::{Arrival, ListedRefusal, Replier, Reply, refused_whole};
 use crate::model::records::deduction_result;
 use crate::model::told::Results;
 use crate::store::collect::Counts;
@@ -16,20 +16,22 @@ use crate::store::transfer::{Odd, OddKind, Origin};
 
 use super::{DEDUCTIONS, Summary, of_name, told};
 
+/// Results one message has at most: they are held in memory, and no batch has nearly as many people.
+const RESULTS_MAX: u64 = 50_000;
+
 /// Takes a message; a fault means that nothing was kept and the sender should send it again.
 ///
 /// # Errors
 /// The database cannot be reached, or the partner's adapter has no such results.
 pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Fault> {
     let reading = arrival.clone();
-    let lines_max = gateway.config.gateway.receive.lines_max;
+    let lines_max = gateway.config.gateway.receive.lines_max.min(RESULTS_MAX);
     let read = tokio::task::spawn_blocking(move || read_all(&reading, lines_max)).await;
     let (head, results) = match read.map_err(|_| Fault::later(Stage::Decode, "reading results failed; see the log"))?? {
         Ok(read) => read,
         Err(refusal) => {
-            let status = if refusal.kind == RefusalKind::Unreadable { 503 } else { 400 };
-            let element = refusal.element.map_or_else(String::new, |element| format!("{element} "));
-            return replier(arrival, refusal.head)?.refused(status, &format!("{element}{}", refusal.reason));
+            let (status, reason) = refused_whole(&refusal)?;
+            return replier(arrival, refusal.head)?.refused(status, &reason);
         }
     };
     let name = head.packet_no.clone().unwrap_or_default();

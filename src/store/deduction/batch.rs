@@ -68,7 +68,7 @@ impl Batches {
     ///
     /// # Errors
     /// The temporary file cannot be written.
-    pub fn add(&mut self, person_no: &str, fen: Fen) -> std::io::Result<()> {
+    pub fn add(&mut self, person_no: &str, fen: Fen) -> Result<(), Fault> {
         if self.open.people == 0 {
             self.open.first.clear();
             self.open.first.push_str(person_no);
@@ -85,13 +85,13 @@ impl Batches {
         self.closed.iter().map(|(people, _)| people).sum::<i32>() + self.open.people.cast_signed()
     }
 
-    fn close(&mut self) -> std::io::Result<()> {
+    fn close(&mut self) -> Result<(), Fault> {
         if self.open.people == 0 {
             return Ok(());
         }
         self.last_no += 1;
         let (cycle_id, batch_no, round, open) = (self.cycle_id, self.last_no, self.round, &self.open);
-        self.rows.add(7, |row| {
+        let added = self.rows.add(7, |row| {
             row.bigint(cycle_id);
             row.int(batch_no);
             row.bytes(&round.to_be_bytes());
@@ -99,7 +99,8 @@ impl Batches {
             row.text(&open.last);
             row.int(open.people.cast_signed());
             row.bigint(open.fen);
-        })?;
+        });
+        added.map_err(|error| written(error.into()))?;
         self.closed.push((self.open.people.cast_signed(), self.open.fen));
         (self.open.people, self.open.fen) = (0, 0);
         Ok(())
@@ -107,7 +108,7 @@ impl Batches {
 
     /// Writes batches and deliveries; `client` is in the run's transaction.
     pub(super) async fn write(mut self, store: &Store, client: &Client) -> Result<(), Fault> {
-        self.close().map_err(|error| written(error.into()))?;
+        self.close()?;
         let ids = store.ids(self.closed.len()).await?;
         let mut deliveries = Rows::default();
         let first_no = self.last_no - i32::try_from(self.closed.len()).unwrap_or(i32::MAX) + 1;
