@@ -60,7 +60,20 @@ pub struct Embedded {
     stop: Option<mpsc::Sender<()>>,
     supervisor: Option<JoinHandle<()>>,
     /// Held as long as we live, so that a second gateway on the same folder is refused at once.
-    _lock: File,
+    _lock: FolderLock,
+}
+
+/// The lock on a folder.
+///
+/// It is let go by name when dropped, not by closing the file: a process that another thread is
+/// just forking holds a copy of every open file until it runs its program, and with it the lock.
+#[derive(Debug)]
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        self.0.unlock().ok();
+    }
 }
 
 /// What a start would work with.
@@ -271,12 +284,12 @@ fn check_socket_path(socket_dir: &Path) -> Result<(), Fault> {
     Err(Fault::operator(Stage::Store, text))
 }
 
-fn lock(dir: &Path) -> Result<File, Fault> {
+fn lock(dir: &Path) -> Result<FolderLock, Fault> {
     let path = dir.join("lock");
     let cannot = |error: std::io::Error| Fault::operator(Stage::Store, format!("embedded PostgreSQL: {} cannot be locked: {error}", path.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::Error(error)) => Err(cannot(error)),
         Err(TryLockError::WouldBlock) => {
             let text = format!(

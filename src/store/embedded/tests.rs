@@ -76,6 +76,17 @@ fn a_second_gateway_on_the_same_folder_is_refused_at_once() {
 }
 
 #[test]
+fn a_folder_is_free_again_even_while_a_forked_child_still_holds_a_copy_of_its_lock() {
+    let dir = folder();
+    let held = lock(dir.path()).unwrap();
+    let of_a_child = held.0.try_clone().unwrap();
+    assert!(lock(dir.path()).is_err());
+    drop(held);
+    assert!(lock(dir.path()).is_ok(), "the copy kept the lock");
+    drop(of_a_child);
+}
+
+#[test]
 fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
     let dir = folder();
     let fault = Embedded::start(&Options::throwaway(dir.path().join("x".repeat(100)))).unwrap_err();
