@@ -42,12 +42,18 @@ const DISPATCH_CONNECTIONS: usize = 4;
 /// when the queue may be empty, and kept; then PostgreSQL would read the whole table for every row of
 /// it (measured: a claim of two minutes with 100,000 rows queued meanwhile).
 const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+/// Connections for questions about one person or employer: they wait behind no packet and no cycle.
+const QUESTION_CONNECTIONS: usize = 4;
+/// Questions read, by the indexes made for them, always: a plan made while a table is empty is kept while a
+/// cycle fills it. Made once for a connection, since planning takes longer than the look-ups themselves.
+const QUESTIONS: &str = "SET default_transaction_read_only = on; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// The database of one instance: connections, ids, sender numbers.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
     dispatch_pool: Pool,
+    question_pool: Pool,
     ids: Arc<Mutex<std::ops::Range<i64>>>,
     senders: Arc<HashMap<String, u16>>,
 }
@@ -56,16 +62,22 @@ impl Store {
     /// Connects, migrates and registers the senders.
     pub async fn open(connection: Connection, senders: &[String]) -> Result<Store, Fault> {
         let (pool, dispatch_pool) = (connection.pool(connection.size, "")?, connection.pool(DISPATCH_CONNECTIONS, BY_INDEX)?);
+        let question_pool = connection.pool(QUESTION_CONNECTIONS, QUESTIONS)?;
         let mut client = pool.get().await.map_err(|error| unreachable(&error))?;
         migrate(&mut client).await?;
         let senders = register(&client, senders).await.map_err(|error| fault(&error))?;
         drop(client);
-        Ok(Store { pool, dispatch_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
+        Ok(Store { pool, dispatch_pool, question_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
     }
 
     /// A connection from the pool; waits for one at most ten seconds.
     pub async fn client(&self) -> Result<Object, Fault> {
         self.pool.get().await.map_err(|error| unreachable(&error))
+    }
+
+    /// A connection that only reads, for one question; waits for one at most ten seconds.
+    pub async fn question_client(&self) -> Result<Object, Fault> {
+        self.question_pool.get().await.map_err(|error| unreachable(&error))
     }
 
     /// Connections for the dispatchers.

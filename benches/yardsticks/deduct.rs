@@ -82,12 +82,12 @@ pub async fn run(people: u64) -> Done {
     let numbers = Arc::new(city.people(people).step_by((people / 1_000).max(1) as usize).map(|person| person.person_no).collect::<Vec<_>>());
     let at_rest = Questions::begin(&stand, &numbers)?;
     tokio::time::sleep(AT_REST).await;
-    let at_rest = at_rest.end().await?;
+    let at_rest = at_rest.end()?;
 
     let before = (gateway.processor_seconds()?, stand.postgres_seconds()?, own_seconds()?);
     let asking = Questions::begin(&stand, &numbers)?;
     let phases = cycle(&stand).await?;
-    let meanwhile = asking.end().await?;
+    let meanwhile = asking.end()?;
     let used = (gateway.processor_seconds()? - before.0, stand.postgres_seconds()? - before.1, own_seconds()? - before.2);
     let megabytes = gateway.peak_megabytes()?;
     agrees(&stand, &core)?;
@@ -96,7 +96,14 @@ pub async fn run(people: u64) -> Done {
     println!("  cycle {:.1} s (plan {plan:.1}, run {run:.1}, transfer to the last posting {transfer:.1}): {rate:.0} people/s", phases.all());
     println!("  processor seconds: gateway {:.1}, PostgreSQL {:.1}, simulated core and commands {:.1}", used.0, used.1, used.2);
     for ((name, rest), (_, cycle)) in at_rest.iter().zip(&meanwhile) {
-        println!("  p99 of {name}: {:.1} ms at rest, {:.1} ms while the cycle ran ({} and {} questions)", p99(rest), p99(cycle), rest.len(), cycle.len());
+        let (count, of) = (rest.len(), cycle.len());
+        println!(
+            "  {name}: median {:.1}, p99 {:.1} ms at rest; median {:.1}, p99 {:.1} ms while the cycle ran ({count} and {of} questions)",
+            at(rest, 50),
+            at(rest, 99),
+            at(cycle, 50),
+            at(cycle, 99)
+        );
     }
     drop(gateway);
     let (inserted, updated) = yardstick(&stand)?;
@@ -213,10 +220,10 @@ fn own_seconds() -> Done<f64> {
 
 type Asked = (&'static str, Vec<f64>);
 
-/// Questions asked at a constant rate until they are ended.
+/// Questions asked at a constant rate until they are ended, from a thread that does nothing else.
 struct Questions {
     over: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<Done<Asked>>>,
+    asking: Vec<std::thread::JoinHandle<Done<Asked>>>,
 }
 
 impl Questions {
@@ -226,46 +233,53 @@ impl Questions {
             ("ltc-system", "standing", "/ltc/v1/persons/", "/standing?on=2021-11-15"),
             ("medical-core", "contributions", "/core/v1/persons/", "/contributions?from=202107&to=202110"),
         ];
-        let mut tasks = Vec::new();
+        let mut asking = Vec::new();
         for (partner, name, before, after) in kinds {
             let (identity, port, over, numbers) = (client::identity(stand.pki(), partner)?, stand.partner_port(), over.clone(), numbers.clone());
-            tasks.push(tokio::spawn(async move {
-                let mut connection = client::Connection::open(&identity, port).await?;
-                let mut milliseconds = Vec::new();
-                let start = Instant::now();
-                for (at, number) in (0_u32..).zip(numbers.iter().cycle()) {
-                    if over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    // From when it should have been asked, so that a slow answer counts against those that wait behind it.
-                    let due = start + Duration::from_micros(1_000_000 / QUESTIONS_PER_SECOND) * at;
-                    tokio::time::sleep_until(due.into()).await;
-                    connection.send(format!("GET {before}{number}{after} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
-                    let (status, answer) = connection.answer().await?;
-                    if status != 200 {
-                        return Err(format!("{name} was answered with {status}: {}", String::from_utf8_lossy(answer)).into());
-                    }
-                    milliseconds.push(due.elapsed().as_secs_f64() * 1e3);
-                }
-                Ok((name, milliseconds))
+            asking.push(std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let target = |number: &str| format!("{before}{number}{after}");
+                Ok((name, runtime.block_on(ask(client::Connection::open(&identity, port), &numbers, &target, &over))?))
             }));
         }
-        Ok(Questions { over, tasks })
+        Ok(Questions { over, asking })
     }
 
-    async fn end(self) -> Done<Vec<Asked>> {
+    fn end(self) -> Done<Vec<Asked>> {
         self.over.store(true, Ordering::Relaxed);
-        let mut asked = Vec::new();
-        for task in self.tasks {
-            asked.push(task.await??);
-        }
-        Ok(asked)
+        self.asking.into_iter().map(|thread| thread.join().map_err(|_| "a thread that asks questions panicked")?).collect()
     }
 }
 
-/// The value 99 of 100 lie below.
-fn p99(figures: &[f64]) -> f64 {
+/// Milliseconds to each answer, from when it should have been asked: a slow one counts against those that wait behind it.
+async fn ask(
+    connection: impl Future<Output = Done<client::Connection>>,
+    numbers: &[String],
+    target: &impl Fn(&str) -> String,
+    over: &AtomicBool,
+) -> Done<Vec<f64>> {
+    let mut connection = connection.await?;
+    let mut milliseconds = Vec::new();
+    let start = Instant::now();
+    for (at, number) in (0_u32..).zip(numbers.iter().cycle()) {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let due = start + Duration::from_micros(1_000_000 / QUESTIONS_PER_SECOND) * at;
+        tokio::time::sleep_until(due.into()).await;
+        connection.send(format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", target(number)).as_bytes()).await?;
+        let (status, answer) = connection.answer().await?;
+        if status != 200 {
+            return Err(format!("a question was answered with {status}: {}", String::from_utf8_lossy(answer)).into());
+        }
+        milliseconds.push(due.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(milliseconds)
+}
+
+/// The value so many of a hundred lie below.
+fn at(figures: &[f64], hundredth: usize) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get((sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    sorted.get((sorted.len() * hundredth / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }

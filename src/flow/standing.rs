@@ -85,12 +85,11 @@ pub struct Standing {
 
 /// What was asked of a person for the months `from` to `to`, and what was paid.
 pub async fn person_contributions(gateway: &Gateway, person_no: &str, (from, to): (Month, Month)) -> Result<PersonContributions, Refusal> {
-    let found = gateway.store.person_facts(&areas(gateway), person_no, (Some(from), to)).await?.ok_or_else(unknown_person)?;
+    let found = gateway.store.person_facts(&areas(gateway), person_no, (Some(from), to), true).await?.ok_or_else(unknown_person)?;
     let facts = Facts { book: &gateway.book, found: &found };
-    let details = gateway.store.payment_details(person_no, &found.payments).await?;
     let months = between(from, to).map(|month| {
         let mut shown = facts.month(month);
-        let own = details.iter().filter(|detail| detail.contribution_month == month.number());
+        let own = found.details.iter().filter(|detail| detail.contribution_month == month.number());
         shown.employer.detail = own.map(PaidDetail::of).collect();
         shown
     });
@@ -109,7 +108,7 @@ pub async fn employer_contributions(gateway: &Gateway, employer_no: &str, (from,
 /// Whether a person has paid in full and on time what was due up to a day.
 pub async fn standing(gateway: &Gateway, person_no: &str, on: Date) -> Result<Standing, Refusal> {
     let this = Month::of(on).ok_or_else(|| Refusal::Bad(format!("on is {on}; expected a day from 1990 to 2199")))?;
-    let found = gateway.store.person_facts(&areas(gateway), person_no, (None, this)).await?.ok_or_else(unknown_person)?;
+    let found = gateway.store.person_facts(&areas(gateway), person_no, (None, this), false).await?.ok_or_else(unknown_person)?;
     let facts = Facts { book: &gateway.book, found: &found };
     let first = found.entries.iter().filter_map(|entry| Month::from_number(entry.from_month)).min().unwrap_or(this);
     let mut months: Vec<MonthFacts> = between(first, this).map(|month| facts.month(month)).collect();

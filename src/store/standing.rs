@@ -1,13 +1,11 @@
 //! What is known of one person or one employer, for questions while other work goes on.
 //!
-//! Reads only, in one snapshot, by index look-ups: joins over whole tables are switched off,
-//! because a plan made while a table was empty would otherwise be kept while a cycle fills it.
+//! Reads only, in one snapshot, by index look-ups, on the store's connections for questions.
 
-use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Row};
 
 use super::{Store, fault};
 use crate::error::Fault;
@@ -111,108 +109,153 @@ pub struct PersonFacts {
     pub deductions: Vec<Deduction>,
     pub left_out: Vec<LeftOut>,
     pub shortfalls: Vec<Shortfall>,
-    /// Of the employers the rosters name.
+    /// Of the employers the rosters name, for the months asked about.
     pub payments: Vec<Payment>,
+    /// The person's own lines in these, as far as they are cheap to find: in runs of up to 500 lines.
+    pub details: Vec<Detail>,
 }
 
+/// A person's rows: `$1` pooling areas, `$2` the person.
 const ENTRIES: &str = "SELECT pooling_area, from_month, roster_id, category::text, account, employer_no, district, base_fen, born_on
     FROM roster_entry WHERE pooling_area = ANY($1) AND person_no = $2 ORDER BY from_month, roster_id";
-/// Later cycles too: what is carried over is taken by one of them.
-const CYCLES: &str = "SELECT cycle_id, pooling_area, month FROM deduction_cycle
-    WHERE pooling_area = ANY($1) AND month >= $2 AND state <> 'replaced' AND state IN ('running', 'settled') ORDER BY month";
-const DEDUCTIONS: &str = "SELECT c.id, d.due_fen, d.carried_fen, d.fen, r.round, r.outcome::text, r.fen,
-        coalesce((SELECT min(e.posted_at) FROM entry e WHERE e.cycle_id = c.id AND e.batch_no = r.batch_no),
-            (SELECT b.answered_at FROM deduction_batch b WHERE b.cycle_id = c.id AND b.batch_no = r.batch_no))
-    FROM unnest($1::bigint[]) c(id)
-    CROSS JOIN LATERAL (SELECT due_fen, carried_fen, fen FROM deduction WHERE cycle_id = c.id AND person_no = $2 LIMIT 1) d
-    LEFT JOIN LATERAL (SELECT round, outcome, fen, batch_no FROM deduction_result WHERE cycle_id = c.id AND person_no = $2
-        ORDER BY outcome = 'deducted' DESC, round DESC LIMIT 1) r ON true";
-const LEFT_OUT: &str = "SELECT c.id, l.reason, l.due_fen FROM unnest($1::bigint[]) c(id)
-    CROSS JOIN LATERAL (SELECT reason, due_fen FROM deduction_left_out WHERE cycle_id = c.id AND person_no = $2 LIMIT 1) l";
 const SHORTFALLS: &str = "SELECT cycle_id, fen, handling, carried_into FROM shortfall WHERE pooling_area = ANY($1) AND person_no = $2";
-const PAYMENTS: &str = "SELECT employer_no, contribution_month, detail_no, receipt_no, payment_kind::text, district, headcount, employer_paid_fen,
-        medical_fen, long_term_care_fen, underpaid, treasury_on
-    FROM employer_line WHERE employer_no COLLATE \"C\" = ANY($1) AND contribution_month BETWEEN $2 AND $3
-        AND NOT revoke AND NOT superseded AND revoked_by IS NULL
-    ORDER BY contribution_month, treasury_on, packet_id, record_index";
-/// There is no index on people: the runs of a payment are, and those of up to 500 lines are looked through.
-const DETAILS: &str = "SELECT p.receipt_no, p.month, l.detail_no, l.employer_base_fen, l.employer_paid_fen, l.employee_paid_fen
-    FROM unnest($1::text[], $2::text[], $3::int[]) p(receipt_no, employer_no, month)
-    CROSS JOIN LATERAL (SELECT packet_id, first_record, last_record FROM employee_run
-        WHERE receipt_no = p.receipt_no AND employer_no = p.employer_no AND contribution_month = p.month AND last_record - first_record < 500 LIMIT 10) r
-    CROSS JOIN LATERAL (SELECT detail_no, employer_base_fen, employer_paid_fen, employee_paid_fen FROM employee_line
-        WHERE packet_id = r.packet_id AND record_index BETWEEN r.first_record AND r.last_record AND person_no = $4
-            AND NOT revoke AND NOT superseded AND revoked_by IS NULL LIMIT 10) l";
-const KNOWN_EMPLOYER: &str = "SELECT 1 FROM employer_line WHERE employer_no COLLATE \"C\" = $1 LIMIT 1";
-const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
-/// One look at the database.
-struct Look<'a>(Transaction<'a>);
-
-impl Look<'_> {
-    async fn rows(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
-        let statement = self.0.prepare_cached(sql).await.map_err(|error| fault(&error))?;
-        self.0.query(&statement, values).await.map_err(|error| fault(&error))
-    }
-
-    async fn end(self) -> Result<(), Fault> {
-        self.0.commit().await.map_err(|error| fault(&error))
-    }
+/// Cycles that ran for the months from `$3` on, or from the person's first. Later ones too: what is carried over is taken by one of them.
+macro_rules! cycles {
+    () => {
+        "SELECT cycle_id, pooling_area, month FROM deduction_cycle
+        WHERE pooling_area = ANY($1) AND state <> 'replaced' AND state IN ('running', 'settled')
+            AND month >= coalesce($3::int, (SELECT min(from_month) FROM roster_entry WHERE pooling_area = ANY($1) AND person_no = $2))
+        ORDER BY month"
+    };
 }
+const CYCLES: &str = cycles!();
+const DEDUCTIONS: &str = concat!(
+    "SELECT c.cycle_id, d.due_fen, d.carried_fen, d.fen, r.round, r.outcome::text, r.fen,
+        coalesce((SELECT min(e.posted_at) FROM entry e WHERE e.cycle_id = c.cycle_id AND e.batch_no = r.batch_no),
+            (SELECT b.answered_at FROM deduction_batch b WHERE b.cycle_id = c.cycle_id AND b.batch_no = r.batch_no))
+    FROM (",
+    cycles!(),
+    ") c
+    CROSS JOIN LATERAL (SELECT due_fen, carried_fen, fen FROM deduction WHERE cycle_id = c.cycle_id AND person_no = $2 LIMIT 1) d
+    LEFT JOIN LATERAL (SELECT round, outcome, fen, batch_no FROM deduction_result WHERE cycle_id = c.cycle_id AND person_no = $2
+        ORDER BY outcome = 'deducted' DESC, round DESC LIMIT 1) r ON true"
+);
+const LEFT_OUT: &str = concat!(
+    "SELECT c.cycle_id, l.reason, l.due_fen FROM (",
+    cycles!(),
+    ") c
+    CROSS JOIN LATERAL (SELECT reason, due_fen FROM deduction_left_out WHERE cycle_id = c.cycle_id AND person_no = $2 LIMIT 1) l"
+);
+
+/// Lines that count of some employers, for the months from one to another; from the first where that is null.
+macro_rules! payments {
+    ($employers:literal, $from:literal, $to:literal) => {
+        concat!(
+            "SELECT employer_no, contribution_month, detail_no, receipt_no, payment_kind::text, district, headcount, employer_paid_fen,
+                medical_fen, long_term_care_fen, underpaid, treasury_on
+            FROM employer_line WHERE employer_no COLLATE \"C\" = ANY(",
+            $employers,
+            ") AND contribution_month BETWEEN coalesce(",
+            $from,
+            "::int, 0) AND ",
+            $to,
+            " AND NOT revoke AND NOT superseded AND revoked_by IS NULL
+            ORDER BY contribution_month, treasury_on, packet_id, record_index"
+        )
+    };
+}
+macro_rules! payments_for_person {
+    () => {
+        payments!(
+            "ARRAY(SELECT DISTINCT employer_no FROM roster_entry WHERE pooling_area = ANY($1) AND person_no = $2 AND employer_no IS NOT NULL)",
+            "$3",
+            "$4"
+        )
+    };
+}
+const PAYMENTS: &str = payments_for_person!();
+/// There is no index on people: the runs of a payment are, and those of up to 500 lines are looked through.
+const DETAILS: &str = concat!(
+    "SELECT p.receipt_no, p.contribution_month, l.detail_no, l.employer_base_fen, l.employer_paid_fen, l.employee_paid_fen
+    FROM (",
+    payments_for_person!(),
+    ") p
+    CROSS JOIN LATERAL (SELECT packet_id, first_record, last_record FROM employee_run
+        WHERE receipt_no = p.receipt_no AND employer_no = p.employer_no AND contribution_month = p.contribution_month
+            AND last_record - first_record < 500 LIMIT 10) r
+    CROSS JOIN LATERAL (SELECT detail_no, employer_base_fen, employer_paid_fen, employee_paid_fen FROM employee_line
+        WHERE packet_id = r.packet_id AND record_index BETWEEN r.first_record AND r.last_record AND person_no = $2
+            AND NOT revoke AND NOT superseded AND revoked_by IS NULL LIMIT 10) l"
+);
+const EMPLOYER_PAYMENTS: &str = payments!("ARRAY[$1]", "$2", "$3");
+const KNOWN_EMPLOYER: &str = "SELECT 1 FROM employer_line WHERE employer_no COLLATE \"C\" = $1 LIMIT 1";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Store {
     /// What is known of a person in these pooling areas; employers' payments for the months `from` to
-    /// `to`, cycles from `from` on, or from the person's first month. `None` when no roster ever named the person.
-    pub async fn person_facts(&self, areas: &[i32], person_no: &str, (from, to): (Option<Month>, Month)) -> Result<Option<PersonFacts>, Fault> {
-        let mut client = self.client().await?;
-        let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await;
-        let look = Look(transaction.map_err(|error| fault(&error))?);
-        look.0.batch_execute(BY_INDEX).await.map_err(|error| fault(&error))?;
-        let entries: Vec<Entry> = look.rows(ENTRIES, &[&areas, &person_no]).await?.iter().map(entry).collect();
-        let Some(first) = entries.first() else { return Ok(None) };
-        let from = from.map_or(first.from_month, Month::number);
-        let cycles: Vec<Cycle> = look.rows(CYCLES, &[&areas, &from]).await?.iter().map(cycle).collect();
-        let ids: Vec<i64> = cycles.iter().map(|cycle| cycle.cycle_id).collect();
-        let mut employers: Vec<&str> = entries.iter().filter_map(|entry| entry.employer_no.as_deref()).collect();
-        employers.sort_unstable();
-        employers.dedup();
+    /// `to`, cycles from `from` on, or from the person's first month; with `detail` the person's own
+    /// lines in those payments. `None` when no roster ever named the person.
+    ///
+    /// All statements are sent at once, so that a question waits for the processor once and not a dozen times.
+    pub async fn person_facts(&self, areas: &[i32], person_no: &str, months: (Option<Month>, Month), detail: bool) -> Result<Option<PersonFacts>, Fault> {
+        let (from, to) = (months.0.map(Month::number), months.1.number());
+        let client = self.question_client().await?;
+        let of_person: [&(dyn ToSql + Sync); 2] = [&areas, &person_no];
+        let of_cycles: [&(dyn ToSql + Sync); 3] = [&areas, &person_no, &from];
+        let of_payments: [&(dyn ToSql + Sync); 4] = [&areas, &person_no, &from, &to];
+        let statements = tokio::try_join!(
+            client.prepare_cached(ENTRIES),
+            client.prepare_cached(SHORTFALLS),
+            client.prepare_cached(CYCLES),
+            client.prepare_cached(DEDUCTIONS),
+            client.prepare_cached(LEFT_OUT),
+            client.prepare_cached(PAYMENTS),
+            client.prepare_cached(DETAILS),
+        );
+        let (entries, shortfalls, cycles, deductions, left_out, payments, details) = statements.map_err(|error| fault(&error))?;
+        // In this order on the wire. The end is sent with the rest, so the connection is never left in a transaction.
+        let (begun, entries, shortfalls, cycles, deductions, left_out, payments, details, ended) = tokio::join!(
+            biased;
+            client.batch_execute(BEGIN),
+            client.query(&entries, &of_person),
+            client.query(&shortfalls, &of_person),
+            client.query(&cycles, &of_cycles),
+            client.query(&deductions, &of_cycles),
+            client.query(&left_out, &of_cycles),
+            client.query(&payments, &of_payments),
+            async { if detail { client.query(&details, &of_payments).await } else { Ok(Vec::new()) } },
+            client.batch_execute("COMMIT"),
+        );
+        begun.and(ended).map_err(|error| fault(&error))?;
         let facts = PersonFacts {
-            deductions: look.rows(DEDUCTIONS, &[&ids, &person_no]).await?.iter().map(deduction).collect(),
-            left_out: look.rows(LEFT_OUT, &[&ids, &person_no]).await?.iter().map(left_out).collect(),
-            shortfalls: look.rows(SHORTFALLS, &[&areas, &person_no]).await?.iter().map(shortfall).collect(),
-            payments: look.rows(PAYMENTS, &[&employers, &from, &to.number()]).await?.iter().map(payment).collect(),
-            entries,
-            cycles,
+            entries: rows(entries, entry)?,
+            shortfalls: rows(shortfalls, shortfall)?,
+            cycles: rows(cycles, cycle)?,
+            deductions: rows(deductions, deduction)?,
+            left_out: rows(left_out, left_out_of)?,
+            payments: rows(payments, payment)?,
+            details: rows(details, detail_of)?,
         };
-        look.end().await?;
-        Ok(Some(facts))
-    }
-
-    /// The person's own lines in the detail of payments, as far as they are cheap to find: runs of up to 500 lines.
-    pub async fn payment_details(&self, person_no: &str, payments: &[Payment]) -> Result<Vec<Detail>, Fault> {
-        let receipts: Vec<&str> = payments.iter().map(|payment| payment.receipt_no.as_str()).collect();
-        let employers: Vec<&str> = payments.iter().map(|payment| payment.employer_no.as_str()).collect();
-        let months: Vec<i32> = payments.iter().map(|payment| payment.contribution_month).collect();
-        let mut client = self.client().await?;
-        let transaction = client.build_transaction().read_only(true).start().await;
-        let look = Look(transaction.map_err(|error| fault(&error))?);
-        look.0.batch_execute(BY_INDEX).await.map_err(|error| fault(&error))?;
-        let details = look.rows(DETAILS, &[&receipts, &employers, &months, &person_no]).await?.iter().map(detail).collect();
-        look.end().await?;
-        Ok(details)
+        Ok((!facts.entries.is_empty()).then_some(facts))
     }
 
     /// What an employer paid for the months `from` to `to`; `None` when no line ever named it.
     pub async fn employer_payments(&self, employer_no: &str, (from, to): (Month, Month)) -> Result<Option<Vec<Payment>>, Fault> {
-        let mut client = self.client().await?;
-        let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await;
-        let look = Look(transaction.map_err(|error| fault(&error))?);
-        look.0.batch_execute(BY_INDEX).await.map_err(|error| fault(&error))?;
-        let payments: Vec<Payment> = look.rows(PAYMENTS, &[&[employer_no].as_slice(), &from.number(), &to.number()]).await?.iter().map(payment).collect();
-        let known = !payments.is_empty() || !look.rows(KNOWN_EMPLOYER, &[&employer_no]).await?.is_empty();
-        look.end().await?;
+        let client = self.question_client().await?;
+        let statements = tokio::try_join!(client.prepare_cached(EMPLOYER_PAYMENTS), client.prepare_cached(KNOWN_EMPLOYER));
+        let (payments, known) = statements.map_err(|error| fault(&error))?;
+        let (from, to) = (from.number(), to.number());
+        let values: [&(dyn ToSql + Sync); 3] = [&employer_no, &from, &to];
+        // What is known is asked last: a line that comes in between makes an employer known, never unknown.
+        let (payments, known) = tokio::join!(biased; client.query(&payments, &values), client.query_opt(&known, &values[..1]));
+        let (payments, known) = (rows(payments, payment)?, known.map_err(|error| fault(&error))?.is_some());
         Ok(known.then_some(payments))
     }
+}
+
+fn rows<T>(found: Result<Vec<Row>, tokio_postgres::Error>, read: fn(&Row) -> T) -> Result<Vec<T>, Fault> {
+    Ok(found.map_err(|error| fault(&error))?.iter().map(read).collect())
 }
 
 fn entry(row: &Row) -> Entry {
@@ -238,7 +281,7 @@ fn deduction(row: &Row) -> Deduction {
     Deduction { cycle_id: row.get(0), due: Fen(row.get(1)), carried: Fen(row.get(2)), asked: Fen(row.get(3)), answer }
 }
 
-fn left_out(row: &Row) -> LeftOut {
+fn left_out_of(row: &Row) -> LeftOut {
     LeftOut { cycle_id: row.get(0), reason: row.get(1), due: Fen(row.get(2)) }
 }
 
@@ -246,7 +289,7 @@ fn shortfall(row: &Row) -> Shortfall {
     Shortfall { cycle_id: row.get(0), fen: Fen(row.get(1)), handling: row.get(2), carried_into: row.get(3) }
 }
 
-fn detail(row: &Row) -> Detail {
+fn detail_of(row: &Row) -> Detail {
     Detail {
         receipt_no: row.get(0),
         contribution_month: row.get(1),

@@ -109,6 +109,19 @@ async fn a_standing_says_whether_all_that_was_due_was_paid_and_why() {
 }
 
 #[tokio::test]
+async fn questions_are_answered_while_packets_hold_every_other_connection() {
+    let gateway = paid().await;
+    let pool = gateway.running.gateway.store.pool();
+    let mut held = Vec::new();
+    for _ in 0..pool.status().max_size {
+        held.push(pool.get().await.expect("a connection"));
+    }
+    assert_eq!(standing(&gateway, "ONTIME", "2021-12-15").await.0, "paid_on_time");
+    let (status, answer) = ask(&gateway, "medical-core", "/core/v1/persons/ONTIME/contributions?from=202110&to=202110").await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test]
 async fn a_standing_shows_the_facts_of_each_month_and_no_base() {
     let gateway = paid().await;
     let (_, answer) = ask(&gateway, "ltc-system", "/ltc/v1/persons/LATE/standing").await;
