@@ -48,7 +48,18 @@ pub struct Gateway {
     pub pulls: Arc<pull::Pulls>,
     group: collect::Group,
     alone: Arc<tokio::sync::Semaphore>,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    audience: Arc<Audience>,
+    wake: Arc<Wake>,
+}
+
+/// Told which partners' dispatchers have something to deliver.
+type Wake = dyn Fn(&[String]) + Send + Sync;
+
+/// Partners told of each kind of news, by name.
+struct Audience {
+    lines: Vec<String>,
+    entries: Vec<String>,
+    results: Vec<String>,
 }
 
 impl Gateway {
@@ -64,12 +75,15 @@ impl Gateway {
         for partner in &config.partners {
             told.extend(contributions_for(partner, &catalog)?);
         }
+        let lines = names(told.iter().map(|destination| &destination.partner));
         let destinations: Arc<[collect::Destination]> = told.into();
         let told = entities_for(&config.partners, &catalog)?;
+        let entries = names(told.routes.iter().map(|route| &route.destination));
         let registrar = registrar.queueing(EntityQueue { routes: told.routes.clone() });
         let contributions = contributions::Contributions { store: store.clone(), destinations: destinations.clone() };
         let entities = entities::Entities { pool: store.dispatch_pool().clone(), keys: registrar.keys.clone(), told };
         let transfer = transfer::Transfer { store: store.clone(), told: transfer::told_of_results(&config.partners).into() };
+        let results = names(transfer.told.iter().map(|(partner, _)| partner));
         let content = Arc::new(entities::Contents { contributions, entities, transfer: transfer.clone() });
         let mut reached = Vec::new();
         for partner in &config.partners {
@@ -93,7 +107,8 @@ impl Gateway {
             pulls,
             group,
             alone: Arc::new(tokio::sync::Semaphore::new(alone)),
-            wake: Arc::new(|| {}),
+            audience: Arc::new(Audience { lines, entries, results }),
+            wake: Arc::new(|_| {}),
         };
         Ok((gateway, reached))
     }
@@ -103,11 +118,18 @@ impl Gateway {
         loaded(partner, &self.catalog)
     }
 
-    /// The same gateway, telling `wake` of every commit that queued deliveries.
+    /// The same gateway, telling `wake` after every commit that queued deliveries for whom it did.
     #[must_use]
-    pub fn waking(self, wake: impl Fn() + Send + Sync + 'static) -> Gateway {
+    pub fn waking(self, wake: impl Fn(&[String]) + Send + Sync + 'static) -> Gateway {
         Gateway { wake: Arc::new(wake), ..self }
     }
+}
+
+fn names<'a>(of: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut names: Vec<String> = of.cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Who is told of contributions, with the adapter's limits lowered by the partner's entry.

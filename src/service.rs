@@ -105,7 +105,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, clock, &store), store)?;
     let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
-    let gateway = gateway.waking(move || waker.wake_all());
+    let gateway = gateway.waking(move |destinations| waker.wake(destinations.iter().map(String::as_str)));
     worker.keep_calendar(&gateway);
     let refresh = figures::refresher(worker.watcher(), trust.clone(), gateway.config.clone());
     let server = match Server::start(gateway.clone(), trust.clone(), metrics, refresh) {

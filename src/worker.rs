@@ -44,11 +44,6 @@ impl Waker {
             notify.notify_one();
         }
     }
-
-    /// Something was queued, and committed, for any destination.
-    pub fn wake_all(&self) {
-        self.by_destination.values().for_each(|notify| notify.notify_one());
-    }
 }
 
 /// What one dispatcher does and has done, for metrics.

@@ -154,7 +154,7 @@ impl<'a> Packet<'a> {
         let reply = self.finish(packet_id, None, tally, &mut rows).await?;
         match self.gateway.group.commit(rows).await {
             Ok(()) => {
-                (self.gateway.wake)();
+                (self.gateway.wake)(&self.gateway.audience.lines);
                 Ok(Some(reply))
             }
             Err(PostError::Failed(fault)) => Err(Refused::Failed(fault)),
@@ -183,7 +183,7 @@ impl<'a> Packet<'a> {
             }
             match self.post(replaces, compare).await {
                 Ok(reply) => {
-                    (self.gateway.wake)();
+                    (self.gateway.wake)(&self.gateway.audience.lines);
                     return Ok(reply);
                 }
                 Err(Again::Compare) => compare = true,

@@ -179,7 +179,7 @@ pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) ->
         }
     }
     if answer.sequence.is_some() {
-        (gateway.wake)();
+        (gateway.wake)(&gateway.audience.entries);
     }
     tracing::debug!(sender, kind = %submission.kind(), version = submission.version(), result = ?answer.result, "registry submission");
     Ok(answer)

@@ -26,7 +26,7 @@ pub async fn turn(gateway: &Gateway) -> Result<usize, Fault> {
         if turned == 0 {
             return Ok(all);
         }
-        (gateway.wake)();
+        (gateway.wake)(&gateway.audience.entries);
         tracing::info!(entries = turned, %today, "dates in the registry have come");
     }
 }

@@ -154,7 +154,7 @@ impl Loading {
         for (at, taken) in at.into_iter().zip(taken) {
             answers[at].settle(taken);
         }
-        (self.gateway.wake)();
+        (self.gateway.wake)(&self.gateway.audience.entries);
         let mut told = Vec::with_capacity(answers.len() * 100);
         for answer in &answers {
             self.count(answer.result);

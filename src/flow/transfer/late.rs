@@ -42,7 +42,7 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     };
     match summary {
         Ok(summary) => {
-            (gateway.wake)();
+            (gateway.wake)(&gateway.audience.results);
             taken(arrival, head, gateway.config.gateway.receive.refusals_listed_max, (&results, &summary))
         }
         Err(reason) => {
