@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod};
 use refinery::{Migration, Runner};
 use tokio_postgres::NoTls;
 
@@ -42,6 +42,10 @@ const DISPATCH_CONNECTIONS: usize = 4;
 /// when the queue may be empty, and kept; then PostgreSQL would read the whole table for every row of
 /// it (measured: a claim of two minutes with 100,000 rows queued meanwhile).
 const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+/// The connection that groups of small packets are written on, one group at a time. A packet of a group that
+/// has to wait for another transaction, such as a large packet of the same number, must not hold up the rest.
+const GROUP_CONNECTIONS: usize = 1;
+const GROUPS: &str = "SET lock_timeout = '200ms'";
 /// Connections for questions about one person or employer: they wait behind no packet and no cycle.
 const QUESTION_CONNECTIONS: usize = 4;
 /// Questions read, by the indexes made for them, always: a plan made while a table is empty is kept while a
@@ -54,6 +58,7 @@ pub struct Store {
     pool: Pool,
     dispatch_pool: Pool,
     question_pool: Pool,
+    group_pool: Pool,
     ids: Arc<Mutex<std::ops::Range<i64>>>,
     senders: Arc<HashMap<String, u16>>,
 }
@@ -63,11 +68,12 @@ impl Store {
     pub async fn open(connection: Connection, senders: &[String]) -> Result<Store, Fault> {
         let (pool, dispatch_pool) = (connection.pool(connection.size, "")?, connection.pool(DISPATCH_CONNECTIONS, BY_INDEX)?);
         let question_pool = connection.pool(QUESTION_CONNECTIONS, QUESTIONS)?;
+        let group_pool = connection.pool(GROUP_CONNECTIONS, GROUPS)?;
         let mut client = pool.get().await.map_err(|error| unreachable(&error))?;
         migrate(&mut client).await?;
         let senders = register(&client, senders).await.map_err(|error| fault(&error))?;
         drop(client);
-        Ok(Store { pool, dispatch_pool, question_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
+        Ok(Store { pool, dispatch_pool, question_pool, group_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
     }
 
     /// A connection from the pool; waits for one at most ten seconds.
@@ -78,6 +84,11 @@ impl Store {
     /// A connection that only reads, for one question; waits for one at most ten seconds.
     pub async fn question_client(&self) -> Result<Object, Fault> {
         self.question_pool.get().await.map_err(|error| unreachable(&error))
+    }
+
+    /// The connection for groups of small packets.
+    async fn group_client(&self) -> Result<Object, Fault> {
+        self.group_pool.get().await.map_err(|error| unreachable(&error))
     }
 
     /// Connections for the dispatchers.
@@ -170,6 +181,9 @@ impl Connection {
             .wait_timeout(wait)
             .create_timeout(wait)
             .runtime(deadpool_postgres::Runtime::Tokio1)
+            // The one just returned is taken next: its server process has plans and tables at hand. Measured
+            // with small packets: 0.16 ms of PostgreSQL's processor each over sixteen in turn, 0.11 over one.
+            .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Fault::operator(Stage::Store, format!("the database pool cannot be built: {error}")))
     }

@@ -44,7 +44,7 @@ const FEW_BYTES: u64 = 256 * 1024;
 /// Why a packet could not be written.
 #[derive(Debug)]
 pub enum PostError {
-    /// The sender has used the packet number before.
+    /// The sender has used the packet number before, or somebody is about to: look again.
     NumberTaken,
     /// A detail number is stored already, or stands twice in the packet.
     DetailTaken,
@@ -253,7 +253,10 @@ pub struct Posting {
 
 impl Posting {
     pub async fn begin(store: &Store) -> Result<Posting, PostError> {
-        let client = store.client().await.map_err(PostError::Failed)?;
+        Posting::begin_on(store.client().await.map_err(PostError::Failed)?).await
+    }
+
+    async fn begin_on(client: Object) -> Result<Posting, PostError> {
         client.batch_execute("BEGIN").await?;
         Ok(Posting { client: Some(client) })
     }
@@ -312,6 +315,9 @@ impl Drop for Posting {
 
 impl From<tokio_postgres::Error> for PostError {
     fn from(error: tokio_postgres::Error) -> PostError {
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            return PostError::NumberTaken;
+        }
         let constraint = error.as_db_error().filter(|db| *db.code() == SqlState::UNIQUE_VIOLATION).and_then(|db| db.constraint());
         match constraint {
             Some("packet_number" | "roster_number") => PostError::NumberTaken,
@@ -339,16 +345,19 @@ impl From<std::io::Error> for PostError {
 }
 
 impl Store {
-    /// Writes packets in one transaction: a few rows by one statement, many by COPY.
-    pub async fn write_packets(&self, rows: PacketRows) -> Result<(), PostError> {
+    /// Writes small packets in one transaction: a few rows by one statement, many by COPY.
+    ///
+    /// # Errors
+    /// `NumberTaken` also when one of them would have to wait for another transaction: the others need not.
+    pub async fn write_group(&self, rows: PacketRows) -> Result<(), PostError> {
+        let client = self.group_client().await.map_err(PostError::Failed)?;
         let parts = rows.parts();
         if let Some((sql, arrays)) = at_once(&parts) {
-            let client = self.client().await.map_err(PostError::Failed)?;
             let statement = client.prepare_cached(sql).await?;
             client.execute_raw(&statement, &arrays).await?;
             return Ok(());
         }
-        let posting = Posting::begin(self).await?;
+        let posting = Posting::begin_on(client).await?;
         match posting.copy_parts(parts).await {
             Ok(()) => posting.commit().await,
             Err(error) => {

@@ -5,6 +5,9 @@ use crate::support::Gateway;
 
 const POSTINGS: &str = "SELECT account, district, fund, sum(fen) FROM posting GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3 DESC";
 
+/// Whether anybody waits for somebody else's transaction.
+const WAITING: &str = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordinary_packet_is_apportioned_posted_and_queued() {
     let gateway = Gateway::start().await;
@@ -253,10 +256,35 @@ async fn a_replacement_waits_for_a_revocation_under_way_and_then_gives_way_to_it
     revoker.batch_execute(revoking).await.expect("the line is free");
     let replacement = Packet::employers("P1", [Line::employer("3")]).replacing();
     let (answer, ()) = tokio::join!(gateway.send(replacement), async {
-        gateway.until("SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'", "t").await;
+        gateway.until(WAITING, "t").await;
         revoker.batch_execute("COMMIT").await.expect("committed");
     });
     assert_eq!(answer.0, 409, "{}", answer.1);
     assert_eq!(gateway.value("SELECT count(*) FROM employer_line WHERE superseded").await, "0");
     assert_eq!(gateway.value("SELECT count(*) FROM entry").await, "1");
+}
+
+#[tokio::test]
+async fn a_packet_that_waits_for_another_transaction_does_not_hold_up_its_group() {
+    let gateway = Gateway::start().await;
+    gateway.send(Packet::employers("FIRST", [Line::employer("1")])).await;
+    let (mut other, connection) = gateway.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    // As a large packet of that number would, for as long as its lines arrive.
+    let under_way = other.transaction().await.expect("a transaction");
+    let taken = "CREATE TEMP TABLE copy ON COMMIT DROP AS SELECT * FROM packet; UPDATE copy SET packet_id = 1, packet_no = 'WAITS'; INSERT INTO packet SELECT * FROM copy";
+    under_way.batch_execute(taken).await.expect("inserted");
+
+    let waits = gateway.send(Packet::employers("WAITS", [Line::employer("2")]));
+    let others = async {
+        gateway.until(WAITING, "t").await;
+        for number in 3..8 {
+            let (status, receipt) = gateway.send(Packet::employers(&format!("P{number}"), [Line::employer(&number.to_string())])).await;
+            assert_eq!((status, counts(&receipt)), (200, ["1", "1", "0", "0"]));
+        }
+        under_way.rollback().await.expect("rolled back");
+    };
+    let both = tokio::time::timeout(std::time::Duration::from_secs(30), async { tokio::join!(waits, others) });
+    let ((status, receipt), ()) = both.await.expect("answered while the other transaction was under way");
+    assert_eq!((status, counts(&receipt)), (200, ["1", "1", "0", "0"]));
 }

@@ -2,10 +2,11 @@
 //!
 //! A commit waits for the disk; sixteen senders with one line each need not wait sixteen times.
 //! Each packet is still all or nothing and its reply still follows the commit. When one of the
-//! group turns out to be a repeat, nothing is written and every member goes its own way.
+//! group turns out to be a repeat, or has to wait for another transaction, nothing is written and every
+//! member goes its own way.
 //!
-//! Nobody waits for company: the first packet that finds fewer than [`COMMITTERS_MAX`] writes under
-//! way starts one at once, on its own thread; those that come while all are busy go together.
+//! Nobody waits for company: the first packet that finds no write under way starts one at once, on
+//! its own thread; those that come meanwhile go together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +19,6 @@ use crate::store::collect::PacketRows;
 
 /// Packets one transaction takes at most.
 const MEMBERS_MAX: usize = 64;
-/// Transactions under way at once: one waits for the disk while the other's rows are written. With
-/// more the groups get smaller, and every statement has a cost of its own.
-const COMMITTERS_MAX: usize = 2;
 
 /// The packets waiting to be written.
 #[derive(Clone)]
@@ -29,10 +27,13 @@ pub struct Group {
     waiting: Arc<Mutex<Waiting>>,
 }
 
+/// One write is under way at a time: with more the groups get smaller, and every statement costs about as
+/// much as six packets.
 #[derive(Default)]
 struct Waiting {
     members: Vec<Member>,
-    committers: usize,
+    /// There is a committer; it will come for the members.
+    committing: bool,
 }
 
 struct Member {
@@ -40,10 +41,10 @@ struct Member {
     done: oneshot::Sender<Result<(), PostError>>,
 }
 
-/// One of the committers; counted among them until it finds nobody waiting.
+/// Writes groups, one after the other, until it finds nobody waiting.
 struct Committer {
     group: Group,
-    counted: bool,
+    at_work: bool,
 }
 
 impl Group {
@@ -63,15 +64,14 @@ impl Group {
         outcome.await.map_err(stopped)?
     }
 
-    /// Queues a packet; a committer to be run, unless enough of them are at work.
+    /// Queues a packet; a committer to be run, unless one is at work.
     fn join(&self, member: Member) -> Option<Committer> {
         let mut waiting = self.lock();
         waiting.members.push(member);
-        if waiting.committers == COMMITTERS_MAX {
+        if std::mem::replace(&mut waiting.committing, true) {
             return None;
         }
-        waiting.committers += 1;
-        Some(Committer { group: self.clone(), counted: true })
+        Some(Committer { group: self.clone(), at_work: true })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -97,8 +97,8 @@ impl Committer {
     fn next(&mut self) -> Option<Vec<Member>> {
         let mut waiting = self.group.lock();
         if waiting.members.is_empty() {
-            waiting.committers -= 1;
-            self.counted = false;
+            waiting.committing = false;
+            self.at_work = false;
             return None;
         }
         let count = waiting.members.len().min(MEMBERS_MAX);
@@ -107,14 +107,12 @@ impl Committer {
 }
 
 impl Drop for Committer {
-    /// A committer that was cut off: those who wait with nobody left to write them are told.
+    /// A committer that was cut off: those who wait are told, and the next packet starts another.
     fn drop(&mut self) {
-        if self.counted {
+        if self.at_work {
             let mut waiting = self.group.lock();
-            waiting.committers -= 1;
-            if waiting.committers == 0 {
-                waiting.members.clear();
-            }
+            waiting.committing = false;
+            waiting.members.clear();
         }
     }
 }
@@ -125,7 +123,7 @@ async fn commit(store: &Store, members: Vec<PacketRows>) -> Result<(), PostError
     for rows in members {
         all.append(rows)?;
     }
-    store.write_packets(all).await
+    store.write_group(all).await
 }
 
 fn same(outcome: &Result<(), PostError>) -> Result<(), PostError> {
