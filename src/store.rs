@@ -42,10 +42,12 @@ const DISPATCH_CONNECTIONS: usize = 4;
 /// when the queue may be empty, and kept; then PostgreSQL would read the whole table for every row of
 /// it (measured: a claim of two minutes with 100,000 rows queued meanwhile).
 const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
-/// The connection that groups of small packets are written on, one group at a time. A packet of a group that
+/// The connection that groups of small packets are written on, one after the other. A packet of a group that
 /// has to wait for another transaction, such as a large packet of the same number, must not hold up the rest.
 const GROUP_CONNECTIONS: usize = 1;
 const GROUPS: &str = "SET lock_timeout = '200ms'";
+/// The same for a group in a transaction of its own connection.
+const GROUP_TRANSACTION: &str = "SET LOCAL lock_timeout = '200ms'";
 /// Connections for questions about one person or employer: they wait behind no packet and no cycle.
 const QUESTION_CONNECTIONS: usize = 4;
 /// Questions read, by the indexes made for them, always: a plan made while a table is empty is kept while a
@@ -59,6 +61,7 @@ pub struct Store {
     dispatch_pool: Pool,
     question_pool: Pool,
     group_pool: Pool,
+    group: Arc<tokio::sync::Mutex<Option<Arc<Object>>>>,
     ids: Arc<Mutex<std::ops::Range<i64>>>,
     senders: Arc<HashMap<String, u16>>,
 }
@@ -73,7 +76,8 @@ impl Store {
         migrate(&mut client).await?;
         let senders = register(&client, senders).await.map_err(|error| fault(&error))?;
         drop(client);
-        Ok(Store { pool, dispatch_pool, question_pool, group_pool, ids: Arc::new(Mutex::new(0..0)), senders: Arc::new(senders) })
+        let (ids, senders) = (Arc::new(Mutex::new(0..0)), Arc::new(senders));
+        Ok(Store { pool, dispatch_pool, question_pool, group_pool, group: Arc::default(), ids, senders })
     }
 
     /// A connection from the pool; waits for one at most ten seconds.
@@ -86,9 +90,17 @@ impl Store {
         self.question_pool.get().await.map_err(|error| unreachable(&error))
     }
 
-    /// The connection for groups of small packets.
-    async fn group_client(&self) -> Result<Object, Fault> {
-        self.group_pool.get().await.map_err(|error| unreachable(&error))
+    /// The connection for groups of small packets. It is shared, so that a group is at the server before
+    /// the one ahead of it is written; single statements only.
+    async fn group_client(&self) -> Result<Arc<Object>, Fault> {
+        let mut held = self.group.lock().await;
+        if let Some(client) = held.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(client.clone());
+        }
+        // Given back before another is asked for: there is room for one.
+        drop(held.take());
+        let client = Arc::new(self.group_pool.get().await.map_err(|error| unreachable(&error))?);
+        Ok(held.insert(client).clone())
     }
 
     /// Connections for the dispatchers.

@@ -253,10 +253,7 @@ pub struct Posting {
 
 impl Posting {
     pub async fn begin(store: &Store) -> Result<Posting, PostError> {
-        Posting::begin_on(store.client().await.map_err(PostError::Failed)?).await
-    }
-
-    async fn begin_on(client: Object) -> Result<Posting, PostError> {
+        let client = store.client().await.map_err(PostError::Failed)?;
         client.batch_execute("BEGIN").await?;
         Ok(Posting { client: Some(client) })
     }
@@ -350,14 +347,15 @@ impl Store {
     /// # Errors
     /// `NumberTaken` also when one of them would have to wait for another transaction: the others need not.
     pub async fn write_group(&self, rows: PacketRows) -> Result<(), PostError> {
-        let client = self.group_client().await.map_err(PostError::Failed)?;
         let parts = rows.parts();
         if let Some((sql, arrays)) = at_once(&parts) {
+            let client = self.group_client().await.map_err(PostError::Failed)?;
             let statement = client.prepare_cached(sql).await?;
             client.execute_raw(&statement, &arrays).await?;
             return Ok(());
         }
-        let posting = Posting::begin_on(client).await?;
+        let posting = Posting::begin(self).await?;
+        posting.client().batch_execute(super::GROUP_TRANSACTION).await?;
         match posting.copy_parts(parts).await {
             Ok(()) => posting.commit().await,
             Err(error) => {

@@ -288,3 +288,36 @@ async fn a_packet_that_waits_for_another_transaction_does_not_hold_up_its_group(
     let ((status, receipt), ()) = both.await.expect("answered while the other transaction was under way");
     assert_eq!((status, counts(&receipt)), (200, ["1", "1", "0", "0"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_packets_that_come_together_each_gets_its_own_answer() {
+    let gateway = Gateway::start().await;
+    let packet = |number: usize| Packet::employers(&format!("P{}", number % 39), [Line::employer(&number.to_string())]);
+    let answers = futures_util::future::join_all((0..40).map(|number| gateway.send(packet(number)))).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.0).collect();
+    // The numbers of the first and the last are the same, their lines are not.
+    assert!([&statuses[..1], &statuses[39..]].concat().contains(&409), "{statuses:?}");
+    statuses.sort_unstable();
+    assert_eq!((statuses[38], statuses[39]), (200, 409));
+    assert_eq!(gateway.value("SELECT count(*), count(DISTINCT packet_id) FROM employer_line").await, "39 39");
+    assert_eq!(gateway.value("SELECT sum(fen) FROM posting WHERE account = 'treasury'").await, (39 * 1_074_000).to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_are_taken_again_after_the_database_closed_every_connection() {
+    let gateway = Gateway::start().await;
+    gateway.send(Packet::employers("P1", [Line::employer("1")])).await;
+    let all = "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert_eq!(gateway.value(all).await, "t");
+    let packet = Packet::employers("P2", [Line::employer("2")]);
+    // Whoever was told to send again does so.
+    let mut answer = gateway.send(&packet).await;
+    for _ in 0..20 {
+        if answer.0 != 503 {
+            break;
+        }
+        answer = gateway.send(&packet).await;
+    }
+    assert_eq!((answer.0, counts(&answer.1)), (200, ["1", "1", "0", "0"]), "{}", answer.1);
+    assert_eq!(gateway.value("SELECT count(*) FROM employer_line").await, "2");
+}

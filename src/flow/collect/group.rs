@@ -6,7 +6,8 @@
 //! member goes its own way.
 //!
 //! Nobody waits for company: the first packet that finds no write under way starts one at once, on
-//! its own thread; those that come meanwhile go together.
+//! its own thread; those that come meanwhile go together. When enough have come they are sent behind
+//! the write under way, on the same connection, so that the server need not wait for us.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,11 @@ use crate::store::collect::PacketRows;
 
 /// Packets one transaction takes at most.
 const MEMBERS_MAX: usize = 64;
+/// Groups sent and not answered yet, at most.
+const UNDER_WAY_MAX: usize = 2;
+/// Packets that make a group behind another. Fewer had better wait for company, since a statement costs as
+/// much as several packets: with 16 senders 7.9 thousand packets a second, 7.5 with groups of any size.
+const BEHIND_MIN: usize = 5;
 
 /// The packets waiting to be written.
 #[derive(Clone)]
@@ -27,13 +33,11 @@ pub struct Group {
     waiting: Arc<Mutex<Waiting>>,
 }
 
-/// One write is under way at a time: with more the groups get smaller, and every statement costs about as
-/// much as six packets.
 #[derive(Default)]
 struct Waiting {
     members: Vec<Member>,
-    /// There is a committer; it will come for the members.
-    committing: bool,
+    /// Committers at work; one of them will come for the members.
+    committers: usize,
 }
 
 struct Member {
@@ -41,7 +45,7 @@ struct Member {
     done: oneshot::Sender<Result<(), PostError>>,
 }
 
-/// Writes groups, one after the other, until it finds nobody waiting.
+/// Writes groups, one after the other, until nobody waits or another committer comes for those who do.
 struct Committer {
     group: Group,
     at_work: bool,
@@ -64,13 +68,14 @@ impl Group {
         outcome.await.map_err(stopped)?
     }
 
-    /// Queues a packet; a committer to be run, unless one is at work.
+    /// Queues a packet; a committer to be run, unless those at work are enough.
     fn join(&self, member: Member) -> Option<Committer> {
         let mut waiting = self.lock();
         waiting.members.push(member);
-        if std::mem::replace(&mut waiting.committing, true) {
+        if waiting.committers == UNDER_WAY_MAX || !waiting.make_a_group() {
             return None;
         }
+        waiting.committers += 1;
         Some(Committer { group: self.clone(), at_work: true })
     }
 
@@ -79,8 +84,14 @@ impl Group {
     }
 }
 
+impl Waiting {
+    /// Whether those who wait are to be written now, with so many other committers at work.
+    fn make_a_group(&self) -> bool {
+        self.members.len() >= if self.committers == 0 { 1 } else { BEHIND_MIN }
+    }
+}
+
 impl Committer {
-    /// Writes groups until nobody waits.
     async fn run(mut self) {
         while let Some(members) = self.next() {
             let (rows, waiting): (Vec<_>, Vec<_>) = members.into_iter().map(|member| (member.rows, member.done)).unzip();
@@ -96,23 +107,26 @@ impl Committer {
     /// joins afterwards sees that it is gone and starts another.
     fn next(&mut self) -> Option<Vec<Member>> {
         let mut waiting = self.group.lock();
-        if waiting.members.is_empty() {
-            waiting.committing = false;
+        waiting.committers -= 1;
+        if !waiting.make_a_group() {
             self.at_work = false;
             return None;
         }
+        waiting.committers += 1;
         let count = waiting.members.len().min(MEMBERS_MAX);
         Some(waiting.members.drain(..count).collect())
     }
 }
 
 impl Drop for Committer {
-    /// A committer that was cut off: those who wait are told, and the next packet starts another.
+    /// A committer that was cut off: those who wait with nobody left to write them are told.
     fn drop(&mut self) {
         if self.at_work {
             let mut waiting = self.group.lock();
-            waiting.committing = false;
-            waiting.members.clear();
+            waiting.committers -= 1;
+            if waiting.committers == 0 {
+                waiting.members.clear();
+            }
         }
     }
 }
