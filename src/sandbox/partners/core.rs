@@ -106,23 +106,23 @@ struct Question {
     oinfno: String,
 }
 
-struct Delivery(Bytes);
+/// A transaction that changes something: `attempt` gives its msgid and output, as JSON.
+struct Transaction {
+    body: Bytes,
+    attempt: Attempt,
+}
+
+type Attempt = fn(&[u8], &Desk) -> Result<(String, String), Refusal>;
 
 async fn contributions(body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &Delivery(body)).await
+    deliver(&desk, &Transaction { body, attempt: take_contributions }).await
 }
 
 async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     if let Some(answer) = admit_inquiry(&desk).await {
         return answer;
     }
-    let asked = open(&body, "L102", &desk).and_then(|envelope| {
-        let question: Question = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
-        if question.oinfno != "L101" {
-            return Err((-2, "oinfno: expected L101".into()));
-        }
-        Ok((envelope.msgid, question.omsgid))
-    });
+    let asked = asked_about(&body, ("L102", "L101"), &desk);
     match asked {
         Ok((msgid, omsgid)) => {
             let state = if desk.state().books.has(&omsgid) { "taken" } else { "not_known" };
@@ -132,10 +132,10 @@ async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     }
 }
 
-impl Handling for Delivery {
+impl Handling for Transaction {
     fn take(&self, desk: &Desk) -> HttpResponse {
-        match self.attempt(desk) {
-            Ok((msgid, lines)) => answer(&msgid, 0, "", &json!({ "line_count": lines })),
+        match (self.attempt)(&self.body, desk) {
+            Ok((msgid, output)) => answer_raw(&msgid, &output),
             Err((code, text)) => {
                 let mut state = desk.state();
                 match code {
@@ -143,35 +143,43 @@ impl Handling for Delivery {
                     _ => state.tally.refused += 1,
                 }
                 drop(state);
-                answer(&claimed_msgid(&self.0), code, &text, &Value::Null)
+                answer(&claimed_msgid(&self.body), code, &text, &Value::Null)
             }
         }
     }
 
     fn refuse(&self, code: &str) -> HttpResponse {
-        answer(&claimed_msgid(&self.0), code.parse().unwrap_or(-1), "refused by the script", &Value::Null)
+        answer(&claimed_msgid(&self.body), code.parse().unwrap_or(-1), "refused by the script", &Value::Null)
     }
 }
 
 /// The batch was taken before.
 const DUPLICATE: i64 = -11;
 
-impl Delivery {
-    fn attempt(&self, desk: &Desk) -> Result<(String, usize), Refusal> {
-        let Envelope { msgid, input } = open(&self.0, "L101", desk)?;
-        if desk.options.chars_max.is_some_and(|most| input.chars().count() > most) {
-            return Err((-3, "input has more characters than taken".into()));
-        }
-        let document: Input<'_> = serde_json::from_str(input).map_err(|error| (-2, format!("input: {error}")))?;
-        let batch = document.check().map_err(|text| (-1, text))?;
-        let lines = batch.lines.len();
-        match desk.state().books.enter(&msgid, input.as_bytes(), &batch) {
-            Entered::New => Ok((msgid, lines)),
-            Entered::Again | Entered::Known => Err((DUPLICATE, "该批次已接收".into())),
-            Entered::Conflict => Err((-12, "msgid was used for other content".into())),
-            Entered::Overflow => Err((-13, "the sums no longer fit".into())),
-        }
+fn take_contributions(body: &[u8], desk: &Desk) -> Result<(String, String), Refusal> {
+    let Envelope { msgid, input } = open(body, "L101", desk)?;
+    if desk.options.chars_max.is_some_and(|most| input.chars().count() > most) {
+        return Err((-3, "input has more characters than taken".into()));
     }
+    let document: Input<'_> = serde_json::from_str(input).map_err(|error| (-2, format!("input: {error}")))?;
+    let batch = document.check().map_err(|text| (-1, text))?;
+    let lines = batch.lines.len();
+    match desk.state().books.enter(&msgid, input.as_bytes(), &batch) {
+        Entered::New => Ok((msgid, json!({ "line_count": lines }).to_string())),
+        Entered::Again | Entered::Known => Err((DUPLICATE, "该批次已接收".into())),
+        Entered::Conflict => Err((-12, "msgid was used for other content".into())),
+        Entered::Overflow => Err((-13, "the sums no longer fit".into())),
+    }
+}
+
+/// The msgid of an inquiry, and the one it asks about.
+fn asked_about(body: &[u8], (infno, about): (&str, &str), desk: &Desk) -> Result<(String, String), Refusal> {
+    let envelope = open(body, infno, desk)?;
+    let question: Question = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
+    if question.oinfno != about {
+        return Err((-2, format!("oinfno: expected {about}")));
+    }
+    Ok((envelope.msgid, question.omsgid))
 }
 
 /// Checks the envelope: every field, nothing else, lengths, time, signature; gives msgid and input.

@@ -46,22 +46,22 @@ struct Line {
 /// Status, code and message of a refusal.
 type Refusal = (u16, &'static str, String);
 
+/// A batch of either kind: what its taking comes to is `attempt`'s, with status and number of the batch.
 struct Delivery {
     key: Option<String>,
     body: Bytes,
+    attempt: Attempt,
 }
+
+type Attempt = fn(&Delivery, &Desk) -> Result<(u16, String), Refusal>;
 
 async fn contributions(request: HttpRequest, body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &Delivery { key: key_of(&request), body }).await
-}
-
-fn key_of(request: &HttpRequest) -> Option<String> {
-    request.headers().get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned)
+    deliver(&desk, &Delivery::of(&request, body, take_contributions)).await
 }
 
 impl Handling for Delivery {
     fn take(&self, desk: &Desk) -> HttpResponse {
-        match self.attempt(desk) {
+        match (self.attempt)(self, desk) {
             Ok((status, batch)) => answer(status, &json!({ "state": "accepted", "batch": batch })),
             Err((status, code, message)) => {
                 let mut state = desk.state();
@@ -80,26 +80,35 @@ impl Handling for Delivery {
 }
 
 impl Delivery {
-    fn attempt(&self, desk: &Desk) -> Result<(u16, String), Refusal> {
+    fn of(request: &HttpRequest, body: Bytes, attempt: Attempt) -> Delivery {
+        let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok());
+        Delivery { key: key.map(str::to_owned), body, attempt }
+    }
+
+    fn key(&self) -> Result<&str, Refusal> {
         let key = self.key.as_deref().filter(|key| !key.is_empty() && key.len() <= 64);
-        let key = key.ok_or_else(|| refusal(400, "no_key", "Idempotency-Key: expected 1 to 64 characters"))?;
-        if desk.options.chars_max.is_some_and(|most| self.body.len() > most) {
-            return Err(refusal(400, "too_large", "more characters than taken"));
+        key.ok_or_else(|| refusal(400, "no_key", "Idempotency-Key: expected 1 to 64 characters"))
+    }
+}
+
+fn take_contributions(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refusal> {
+    let key = delivery.key()?;
+    if desk.options.chars_max.is_some_and(|most| delivery.body.len() > most) {
+        return Err(refusal(400, "too_large", "more characters than taken"));
+    }
+    let document: Document = serde_json::from_slice(&delivery.body).map_err(|error| (400, "malformed", error.to_string()))?;
+    let batch = document.check()?;
+    let number = batch.number.clone();
+    let mut state = desk.state();
+    match state.books.enter(key, &delivery.body, &batch) {
+        Entered::New => Ok((201, number)),
+        Entered::Again => {
+            state.tally.repeats += 1;
+            Ok((200, number))
         }
-        let document: Document = serde_json::from_slice(&self.body).map_err(|error| (400, "malformed", error.to_string()))?;
-        let batch = document.check()?;
-        let number = batch.number.clone();
-        let mut state = desk.state();
-        match state.books.enter(key, &self.body, &batch) {
-            Entered::New => Ok((201, number)),
-            Entered::Again => {
-                state.tally.repeats += 1;
-                Ok((200, number))
-            }
-            Entered::Conflict => Err(refusal(409, "conflict", "this key was used for other content")),
-            Entered::Known => Err((409, "duplicate", format!("batch {number} is known"))),
-            Entered::Overflow => Err(refusal(422, "overflow", "the sums no longer fit")),
-        }
+        Entered::Conflict => Err(refusal(409, "conflict", "this key was used for other content")),
+        Entered::Known => Err((409, "duplicate", format!("batch {number} is known"))),
+        Entered::Overflow => Err(refusal(422, "overflow", "the sums no longer fit")),
     }
 }
 

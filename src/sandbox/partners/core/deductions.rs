@@ -9,9 +9,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::Desk;
-use super::super::https::{Handling, admit_inquiry, deliver};
+use super::super::https::{admit_inquiry, deliver};
 use super::accounts::NotNew;
-use super::{DUPLICATE, Question, Refusal, answer, answer_raw, claimed_msgid, open, yuan};
+use super::{DUPLICATE, Refusal, Transaction, answer, answer_raw, asked_about, claimed_msgid, open, yuan};
 use crate::model::{Fen, Month};
 
 #[derive(Deserialize)]
@@ -40,23 +40,15 @@ struct Person<'a> {
 /// Numbers and amounts.
 type People<'a> = Vec<(&'a str, Fen)>;
 
-struct Batch(Bytes);
-
 pub(super) async fn deductions(body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &Batch(body)).await
+    deliver(&desk, &Transaction { body, attempt: take_deductions }).await
 }
 
 pub(super) async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     if let Some(answer) = admit_inquiry(&desk).await {
         return answer;
     }
-    let asked = open(&body, "L104", &desk).and_then(|envelope| {
-        let question: Question = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
-        if question.oinfno != "L103" {
-            return Err((-2, "oinfno: expected L103".into()));
-        }
-        Ok((envelope.msgid, question.omsgid))
-    });
+    let asked = asked_about(&body, ("L104", "L103"), &desk);
     match asked {
         Ok((msgid, omsgid)) => {
             let output = desk.state().accounts.output(&omsgid, ("taken", "taken"));
@@ -66,44 +58,21 @@ pub(super) async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     }
 }
 
-impl Handling for Batch {
-    fn take(&self, desk: &Desk) -> HttpResponse {
-        match self.attempt(desk) {
-            Ok((msgid, output)) => answer_raw(&msgid, &output),
-            Err((code, text)) => {
-                let mut state = desk.state();
-                match code {
-                    DUPLICATE => state.tally.repeats += 1,
-                    _ => state.tally.refused += 1,
-                }
-                drop(state);
-                answer(&claimed_msgid(&self.0), code, &text, &Value::Null)
-            }
-        }
+fn take_deductions(body: &[u8], desk: &Desk) -> Result<(String, String), Refusal> {
+    let envelope = open(body, "L103", desk)?;
+    let input: Input<'_> = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
+    if desk.options.most.records_per_request.is_some_and(|most| input.psns.len() > most) {
+        return Err((-3, "more people than taken in one batch".into()));
     }
-
-    fn refuse(&self, code: &str) -> HttpResponse {
-        answer(&claimed_msgid(&self.0), code.parse().unwrap_or(-1), "refused by the script", &Value::Null)
+    let (people, month) = input.check().map_err(|text| (-1, text))?;
+    let mut state = desk.state();
+    match state.accounts.process((&envelope.msgid, envelope.input), (&input.batch_no, month), &people) {
+        Ok(()) => {}
+        Err(NotNew::Known) => return Err((DUPLICATE, "该批次已接收".into())),
+        Err(NotNew::Conflict) => return Err((-12, "msgid was used for other content".into())),
     }
-}
-
-impl Batch {
-    fn attempt(&self, desk: &Desk) -> Result<(String, String), Refusal> {
-        let envelope = open(&self.0, "L103", desk)?;
-        let input: Input<'_> = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
-        if desk.options.most.records_per_request.is_some_and(|most| input.psns.len() > most) {
-            return Err((-3, "more people than taken in one batch".into()));
-        }
-        let (people, month) = input.check().map_err(|text| (-1, text))?;
-        let mut state = desk.state();
-        match state.accounts.process((&envelope.msgid, envelope.input), (&input.batch_no, month), &people) {
-            Ok(()) => {}
-            Err(NotNew::Known) => return Err((DUPLICATE, "该批次已接收".into())),
-            Err(NotNew::Conflict) => return Err((-12, "msgid was used for other content".into())),
-        }
-        let output = state.accounts.output(&envelope.msgid, ("done", "queued")).unwrap_or_default();
-        Ok((envelope.msgid, output))
-    }
+    let output = state.accounts.output(&envelope.msgid, ("done", "queued")).unwrap_or_default();
+    Ok((envelope.msgid, output))
 }
 
 impl Input<'_> {

@@ -7,11 +7,10 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::super::Desk;
-use super::super::https::{Handling, deliver};
-use super::{Refusal, answer, key_of, refusal};
+use super::super::https::deliver;
+use super::{Delivery, Refusal, refusal};
 use crate::model::{Fen, Month};
 
 /// What it was told.
@@ -57,65 +56,37 @@ struct Person {
     amount_fen: i64,
 }
 
-struct Batch {
-    key: Option<String>,
-    body: Bytes,
-}
-
 pub(super) async fn results(request: HttpRequest, body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &Batch { key: key_of(&request), body }).await
+    deliver(&desk, &Delivery::of(&request, body, take_results)).await
 }
 
-impl Handling for Batch {
-    fn take(&self, desk: &Desk) -> HttpResponse {
-        match self.attempt(desk) {
-            Ok((status, batch)) => answer(status, &json!({ "state": "accepted", "batch": batch })),
-            Err((status, code, message)) => {
-                let mut state = desk.state();
-                match code {
-                    "duplicate" => state.tally.repeats += 1,
-                    _ => state.tally.refused += 1,
-                }
-                answer(status, &json!({ "code": code, "message": message }))
-            }
+fn take_results(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refusal> {
+    let key = delivery.key()?;
+    let document: Document = serde_json::from_slice(&delivery.body).map_err(|error| (400, "malformed", error.to_string()))?;
+    let outcomes = document.check().map_err(|text| (422, "content", text))?;
+    let mut hasher = DefaultHasher::new();
+    delivery.body.hash(&mut hasher);
+    let content = hasher.finish();
+    let mut state = desk.state();
+    match state.told.keys.get(key) {
+        Some(known) if *known == content => {
+            state.tally.repeats += 1;
+            return Ok((200, document.batch));
         }
+        Some(_) => return Err(refusal(409, "conflict", "this key was used for other content")),
+        None if state.told.batches.contains_key(&document.batch) => return Err((409, "duplicate", format!("batch {} is known", document.batch))),
+        None => {}
     }
-
-    fn refuse(&self, code: &str) -> HttpResponse {
-        answer(422, &json!({ "code": code, "message": "refused by the script" }))
+    let told = &mut state.told;
+    told.keys.insert(key.to_owned(), content);
+    told.batches.insert(document.batch.clone(), key.to_owned());
+    told.totals.batches += 1;
+    told.totals.people += document.persons.len() as u64;
+    told.totals.fen = Fen(told.totals.fen.0 + document.deducted_fen);
+    for (outcome, count) in outcomes {
+        *told.totals.outcomes.entry(outcome).or_default() += count;
     }
-}
-
-impl Batch {
-    fn attempt(&self, desk: &Desk) -> Result<(u16, String), Refusal> {
-        let key = self.key.as_deref().filter(|key| !key.is_empty() && key.len() <= 64);
-        let key = key.ok_or_else(|| refusal(400, "no_key", "Idempotency-Key: expected 1 to 64 characters"))?;
-        let document: Document = serde_json::from_slice(&self.body).map_err(|error| (400, "malformed", error.to_string()))?;
-        let outcomes = document.check().map_err(|text| (422, "content", text))?;
-        let mut hasher = DefaultHasher::new();
-        self.body.hash(&mut hasher);
-        let content = hasher.finish();
-        let mut state = desk.state();
-        match state.told.keys.get(key) {
-            Some(known) if *known == content => {
-                state.tally.repeats += 1;
-                return Ok((200, document.batch));
-            }
-            Some(_) => return Err(refusal(409, "conflict", "this key was used for other content")),
-            None if state.told.batches.contains_key(&document.batch) => return Err((409, "duplicate", format!("batch {} is known", document.batch))),
-            None => {}
-        }
-        let told = &mut state.told;
-        told.keys.insert(key.to_owned(), content);
-        told.batches.insert(document.batch.clone(), key.to_owned());
-        told.totals.batches += 1;
-        told.totals.people += document.persons.len() as u64;
-        told.totals.fen = Fen(told.totals.fen.0 + document.deducted_fen);
-        for (outcome, count) in outcomes {
-            *told.totals.outcomes.entry(outcome).or_default() += count;
-        }
-        Ok((201, document.batch))
-    }
+    Ok((201, document.batch))
 }
 
 impl Told {
