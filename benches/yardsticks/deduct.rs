@@ -7,7 +7,7 @@
 //! updates each row once with a result; same server, same run.
 
 use std::fs::File;
-use std::io::{BufWriter, Read};
+use std::io::BufWriter;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,21 +115,9 @@ pub async fn run(people: u64) -> Done {
 
 /// Sends the roster; seconds from the first byte to the answer.
 async fn load(stand: &Stand) -> Done<f64> {
-    let mut file = File::open(stand.file(ROSTER))?;
-    let length = file.metadata()?.len();
     let mut connection = client::Connection::open(&client::identity(stand.pki(), "medical-core")?, stand.partner_port()).await?;
-    let mut chunk = vec![0; 256 * 1024];
     let start = Instant::now();
-    let target = "/core/v1/roster?roster_no=BENCH1&kind=full&area=450100&month=202110";
-    let head = format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {length}\r\n\r\n");
-    connection.send(head.as_bytes()).await?;
-    loop {
-        let count = file.read(&mut chunk)?;
-        if count == 0 {
-            break;
-        }
-        connection.send(&chunk[..count]).await?;
-    }
+    connection.send_lines("/core/v1/roster?roster_no=BENCH1&kind=full&area=450100&month=202110", &stand.file(ROSTER)).await?;
     let (status, answer) = connection.answer().await?;
     let text = String::from_utf8_lossy(answer);
     if status != 200 {

@@ -5,7 +5,7 @@
 //! other side only parses text and commits; same tables, same indexes, same server.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 use ltcgw::flow::clock::Clock;
@@ -79,20 +79,9 @@ fn write(stand: &Stand, institutions: u64) -> Done {
 
 /// Sends the load and reads every answer; seconds from the first byte to the last.
 async fn load(stand: &Stand, institutions: u64) -> Done<f64> {
-    let mut file = File::open(stand.file(&name(institutions)))?;
-    let length = file.metadata()?.len();
     let mut connection = client::Connection::open(&client::identity(stand.pki(), "ltc-system")?, stand.partner_port()).await?;
-    let mut chunk = vec![0; 256 * 1024];
     let start = Instant::now();
-    let head = format!("POST /ltc/v1/registry HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {length}\r\n\r\n");
-    connection.send(head.as_bytes()).await?;
-    loop {
-        let count = file.read(&mut chunk)?;
-        if count == 0 {
-            break;
-        }
-        connection.send(&chunk[..count]).await?;
-    }
+    connection.send_lines("/ltc/v1/registry", &stand.file(&name(institutions))).await?;
     let (status, summary) = connection.streamed().await?;
     let seconds = start.elapsed().as_secs_f64();
     let wanted = institutions * (1 + CAREGIVERS_EACH);

@@ -20,6 +20,19 @@ fn one() -> Packet {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_queued_wakes_its_dispatchers_and_waits_for_no_poll() {
+    // In place of the short poll that all counterparts are given, which becomes a comment.
+    let an_hour = "poll_milliseconds = 3600000 # # poll_milliseconds = 1000";
+    let all = Counterparts::with(|scene| scene.edit("# poll_milliseconds = 1000", an_hour)).await;
+    // The first may be found by the look at the start; the second only by being told of it.
+    for number in ["1", "2"] {
+        all.gateway.send(Packet::employers(number, [Line::employer(number)])).await;
+        all.settled().await;
+    }
+    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 * MEDICAL), Fen(2 * CARE)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_month_of_a_city_agrees_to_the_fen_at_tax_bureau_ledger_core_and_ltc_system() {
     let all = Counterparts::with(|scene| scene.edit("requests_per_second = 50", "requests_per_second = 500")).await;
     let mut tax = 0_i64;

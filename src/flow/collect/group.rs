@@ -57,7 +57,7 @@ impl Group {
     }
 
     /// Writes a packet, perhaps together with others; returns once it is durable. `NumberTaken` only
-    /// says that somebody of the group was a repeat: the packet has to be posted on its own.
+    /// says that somebody of the group was a repeat or would have waited: the packet has to be posted on its own.
     pub async fn commit(&self, rows: PacketRows) -> Result<(), PostError> {
         let (done, outcome) = oneshot::channel();
         if let Some(committer) = self.join(Member { rows, done }) {
