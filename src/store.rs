@@ -220,6 +220,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V4__entity_delivery", include_str!("../schemas/postgres/0004_entity_delivery.sql")),
         ("V5__row_types", include_str!("../schemas/postgres/0005_row_types.sql")),
         ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
+        ("V7__report", include_str!("../schemas/postgres/0007_report.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -13,6 +13,7 @@ mod push;
 mod refusals;
 mod registered;
 mod registry;
+mod report;
 mod roster;
 mod standing;
 mod support;
