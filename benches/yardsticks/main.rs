@@ -7,7 +7,7 @@
 mod client; // a partner's connection over mutual TLS, as cheap as can be
 mod deduct; // a city's monthly deductions against INSERT and UPDATE of the same rows
 mod keys; // what an index on the detail number costs, by type of key
-mod large; // one packet of a million lines against \copy
+mod large; // one packet of a million lines, stored or also posted, against \copy
 mod pull; // a page of the registry against nginx
 mod registry; // a province's registries in one load against \copy
 mod small; // packets of one line against pgbench
@@ -18,7 +18,7 @@ type Done<T = ()> = Result<T, Failure>;
 
 /// What a run may be told by the environment.
 pub struct Sizes {
-    /// Lines of the large packet.
+    /// Lines of the large packets.
     pub lines: u64,
     /// Turns each side takes.
     pub rounds: usize,
@@ -41,7 +41,10 @@ fn main() -> Done {
         runtime.block_on(small::run(&stand, &sizes))?;
     }
     if wants("large", true) {
-        runtime.block_on(large::run(&stand, &sizes))?;
+        runtime.block_on(large::run(&stand, &sizes, large::LARGE))?;
+    }
+    if wants("bulk", true) {
+        runtime.block_on(large::run(&stand, &sizes, large::BULK))?;
     }
     if wants("registry", true) {
         runtime.block_on(registry::run(&stand, (number("LTCGW_BENCH_INSTITUTIONS", 10_000), sizes.rounds)))?;

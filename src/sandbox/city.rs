@@ -4,6 +4,7 @@
 //! can be compared with the gateway's. It knows nothing of funds, parts or the gateway's adapters,
 //! and must not: agreement would then prove nothing.
 
+mod bulk; // JFXX101 packets of any size
 mod employee; // JFXX102 packets of any size
 mod employer; // made-up employers
 mod line; // one JFXX101 line
@@ -12,6 +13,7 @@ mod packet; // heads and bytes
 mod people; // insured people, and their rosters
 mod rng; // the seeded generator
 
+pub use bulk::EmployerPacket;
 pub use employee::{EmployeePacket, EmployeeTotals};
 pub(super) use employer::uscc;
 pub use employer::{DISTRICTS, Employer};

@@ -262,6 +262,18 @@ fn an_employee_packet_has_as_many_lines_and_as_much_money_as_stated() {
 }
 
 #[test]
+fn an_employer_packet_has_a_good_line_of_each_of_so_many_employers() {
+    let mut bytes = Vec::new();
+    EmployerPacket::new("P1", 1_234, 5).write_to(&mut bytes).unwrap();
+    let (document, _, malformed) = encoding_rs::GBK.decode(&bytes);
+    assert!(!malformed && document.contains("encoding=\"GBK\""));
+    let (head, records) = parse(&document).unwrap();
+    assert_eq!((&*head["SJBLX"], &*head["JLS"], records.len()), ("JFXX101", "1234", 1_234));
+    let ordinary = City::new(5, 1_234).without_faults().month_packets(month(), 1_234).next().unwrap();
+    assert_eq!(records, parse(&text(&ordinary)).unwrap().1, "what the city's bureau sends for the month");
+}
+
+#[test]
 fn an_employee_packet_passes_the_fault_of_its_writer_on() {
     struct Full;
     impl std::io::Write for Full {
