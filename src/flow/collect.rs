@@ -224,7 +224,7 @@ impl<'a> Packet<'a> {
         posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
         for destination in self.gateway.destinations.iter() {
             let fen: Vec<i64> = tally.revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
-            posting.queue_revocations(packet_id, &destination.partner, &tally.revoked, &fen).await?;
+            posting.queue_revocations(packet_id, (&destination.partner, &destination.message), &tally.revoked, &fen).await?;
         }
         Ok(())
     }

@@ -34,21 +34,37 @@ impl Contributions {
         let of = &delivery.of;
         let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}", delivery.delivery_id));
         let records = of.records().ok_or_else(|| gone("it names no records of a packet; this is a mistake in the gateway"))?;
-        let destination = self.destinations.iter().find(|destination| destination.partner == of.destination);
+        // By message as well: one partner may be told of both funds.
+        let destination = self.destinations.iter().find(|destination| destination.partner == of.destination && destination.message == of.message);
         let destination = destination.ok_or_else(|| gone("its destination no longer receives contributions; restore its entry in partners.toml"))?;
         let (sender, packet_no) = self.store.packet_name(records.packet_id).await?.ok_or_else(|| gone("its packet is not in the database"))?;
         let lines = self.store.contributions(records.packet_id, records.first_record, records.last_record).await?;
-        let lines: Vec<Value> = lines.iter().filter(|line| share(destination.fund, line) != 0).map(|line| document(line, records.reversal)).collect();
+        let lines: Vec<&Contribution> = lines.iter().filter(|line| share(destination.fund, line) != 0).collect();
         if lines.len() != usize::try_from(of.lines).unwrap_or_default() {
             return Err(gone("it names other lines than are stored; this is a mistake in the gateway"));
         }
+        // A revocation goes alone. Where its packet was replaced, what it took back is in force again: an ordinary line.
+        let reversal = lines.iter().any(|line| line.revoke) != records.reversal;
+        let reverses = if reversal { Some(self.reversed(delivery).await?) } else { None };
         Ok(json!({
             "delivery": {
                 "id": delivery.delivery_id, "packet_no": packet_no, "sender": sender,
-                "lines": of.lines, "fen": of.fen.0, "reversal": records.reversal,
+                "lines": of.lines, "fen": of.fen.0, "reversal": reversal, "reverses": reverses,
             },
-            "lines": lines,
+            "lines": lines.iter().map(|line| document(line, (reversal, records.reversal))).collect::<Vec<Value>>(),
         }))
+    }
+
+    /// The delivery that told of what this one takes back.
+    async fn reversed(&self, delivery: &Delivery) -> Result<Value, Fault> {
+        let of = &delivery.of;
+        let key = of.ordering_key.as_deref().unwrap_or_default();
+        let first = self.store.first_delivery((&of.destination, &of.message), key).await?;
+        let (id, packet_no) = first.ok_or_else(|| {
+            let text = format!("delivery {}: what it takes back is not in the database; this is a mistake in the gateway", delivery.delivery_id);
+            Fault::operator(Stage::Render, text)
+        })?;
+        Ok(json!({ "id": id, "packet_no": packet_no }))
     }
 }
 
@@ -59,11 +75,12 @@ fn share(fund: Fund, line: &Contribution) -> i64 {
     }
 }
 
-fn document(line: &Contribution, reversal: bool) -> Value {
-    let sign = if reversal { -1 } else { 1 };
+/// `reversal`: it takes an earlier line back; `undone`: its packet was replaced, so its amounts turn round.
+fn document(line: &Contribution, (reversal, undone): (bool, bool)) -> Value {
+    let sign = if undone { -1 } else { 1 };
     json!({
         "detail_no": line.detail_no,
-        "transfer_type": if line.revoke { "revoke" } else { "new" },
+        "transfer_type": if line.revoke && reversal { "revoke" } else { "new" },
         "pooling_area": line.pooling_area.to_string(),
         "district": line.district.to_string(),
         "receipt_no": line.receipt_no,

@@ -94,9 +94,9 @@ impl Posting {
         if marked == lines.len() as u64 { Ok(()) } else { Err(PostError::DetailTaken) }
     }
 
-    /// Queues the revocations for a destination that was told of the originals, each under its
+    /// Queues the revocations for a destination that was told of the originals by that message, each under its
     /// original's ordering key, so that it never arrives first. `fen` is what each brings it.
-    pub async fn queue_revocations(&self, by: i64, destination: &str, lines: &[Revoked], fen: &[i64]) -> Result<(), PostError> {
+    pub async fn queue_revocations(&self, by: i64, (destination, message): (&str, &str), lines: &[Revoked], fen: &[i64]) -> Result<(), PostError> {
         let records: Vec<i32> = lines.iter().map(|line| line.record).collect();
         let (packets, originals): (Vec<i64>, Vec<i32>) = lines.iter().map(|line| (line.packet_id, line.record_index)).unzip();
         // The default id is above any given out before, so within the key it comes after the original.
@@ -104,9 +104,9 @@ impl Posting {
             SELECT d.destination, d.message, d.ordering_key, $1, gone.record, gone.record, 1, gone.fen
             FROM unnest($3::int[], $4::bigint[], $5::int[], $6::bigint[]) AS gone (record, packet_id, original, fen)
             JOIN delivery d ON d.packet_id = gone.packet_id AND gone.original BETWEEN d.first_record AND d.last_record
-                AND d.destination = $2 AND NOT d.reversal
+                AND d.destination = $2 AND d.message = $7 AND NOT d.reversal
             WHERE gone.fen <> 0 ORDER BY gone.record";
-        self.client().execute(sql, &[&by, &destination, &records, &packets, &originals, &fen]).await?;
+        self.client().execute(sql, &[&by, &destination, &records, &packets, &originals, &fen, &message]).await?;
         Ok(())
     }
 }

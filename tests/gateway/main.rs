@@ -14,6 +14,7 @@ mod refusals;
 mod registered;
 mod registry;
 mod report;
+mod reversal;
 mod roster;
 mod standing;
 mod support;

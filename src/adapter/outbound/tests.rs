@@ -132,10 +132,10 @@ fn a_fault_in_rendering_names_the_place_but_no_value() {
     let mut body = sample("medical-core", "contributions/ordinary.json");
     body["lines"][1]["payment_kind"] = json!("secret-5eC7");
     let text = render(&outbound, body.clone(), &settings()).unwrap_err().text;
-    assert!(text.starts_with("template contributions.json, line 13: codes/payment_kind.csv has no row"), "{text}");
+    assert!(text.starts_with("template contributions.json, line 14: codes/payment_kind.csv has no row"), "{text}");
     body["lines"][1].as_object_mut().unwrap().remove("payment_kind");
     let text = render(&outbound, body, &settings()).unwrap_err().text;
-    assert!(text.starts_with("template contributions.json, line 13: ") && text.contains("undefined"), "{text}");
+    assert!(text.starts_with("template contributions.json, line 14: ") && text.contains("undefined"), "{text}");
     let mut settings = settings();
     settings.insert("institution_code".into(), "H45".into());
     assert!(render(&outbound, sample("medical-core", "contributions/ordinary.json"), &settings).unwrap_err().text.contains("the msgid has 21 characters"));

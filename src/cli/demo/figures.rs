@@ -205,7 +205,7 @@ mod tests {
     fn counterpart(name: &'static str, [first, second]: [i64; 2]) -> Counterpart {
         let district = |fen| District { lines: 1, fen: Fen(fen) };
         let districts = BTreeMap::from([("450102".to_string(), district(first)), ("450103".to_string(), district(second))]);
-        let holds = Totals { batches: 1, lines: 2, fen: Fen(first + second), districts };
+        let holds = Totals { batches: 1, lines: 2, fen: Fen(first + second), districts, ..Totals::default() };
         Counterpart { name, holds, tally: Tally::default(), seen: None, queued: (1, 2, first + second), delivered: 1, dead: 0 }
     }
 

@@ -22,6 +22,8 @@ pub struct Totals {
     pub lines: i64,
     /// Sum of the amounts as received, the LTC or the medical part.
     pub fen: Fen,
+    /// Of the lines, those that take earlier ones back.
+    pub reversed: District,
     /// By six-digit district.
     pub districts: BTreeMap<String, District>,
 }
@@ -30,6 +32,8 @@ pub struct Totals {
 #[derive(Debug, Default)]
 pub struct Batch {
     pub number: String,
+    /// The batch whose lines it takes back.
+    pub reverses: Option<String>,
     /// District and amount of each line.
     pub lines: Vec<(String, Fen)>,
 }
@@ -44,6 +48,8 @@ pub enum Entered {
     Conflict,
     /// The batch is known under another reference.
     Known,
+    /// What it takes back never came; nothing was entered.
+    NothingToReverse,
     /// The sums no longer fit; nothing was entered.
     Overflow,
 }
@@ -85,6 +91,9 @@ impl Books {
         if self.batches.contains(&number) {
             return Entered::Known;
         }
+        if batch.reverses.as_ref().is_some_and(|number| !self.batches.contains(&short(number.as_bytes()))) {
+            return Entered::NothingToReverse;
+        }
         let Some(totals) = self.totals.with(batch) else { return Entered::Overflow };
         self.totals = totals;
         self.batches.insert(number);
@@ -103,6 +112,10 @@ impl Totals {
             let entry = totals.districts.entry(district.clone()).or_default();
             entry.lines += 1;
             entry.fen = entry.fen.checked_add(*fen)?;
+            if batch.reverses.is_some() {
+                totals.reversed.lines += 1;
+                totals.reversed.fen = totals.reversed.fen.checked_add(*fen)?;
+            }
         }
         Some(totals)
     }

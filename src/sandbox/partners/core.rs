@@ -61,6 +61,7 @@ struct Input<'a> {
     batch_no: String,
     poolarea_no: String,
     packet_no: String,
+    orig_batch_no: Option<String>,
     insutype: String,
     clct_way: String,
     line_count: usize,
@@ -168,6 +169,7 @@ fn take_contributions(body: &[u8], desk: &Desk) -> Result<(String, String), Refu
         Entered::New => Ok((msgid, json!({ "line_count": lines }).to_string())),
         Entered::Again | Entered::Known => Err((DUPLICATE, "该批次已接收".into())),
         Entered::Conflict => Err((-12, "msgid was used for other content".into())),
+        Entered::NothingToReverse => Err((-14, "orig_batch_no: that batch never came".into())),
         Entered::Overflow => Err((-13, "the sums no longer fit".into())),
     }
 }
@@ -229,6 +231,10 @@ impl Input<'_> {
         if self.line_count != self.lines.len() || self.lines.is_empty() {
             return Err(format!("line_count is {}; there are {} lines", self.line_count, self.lines.len()));
         }
+        // A batch takes back, or it does not; whatever takes back says what.
+        if self.lines.iter().any(|line| (line.rvs_flag == "-") != self.orig_batch_no.is_some()) {
+            return Err("rvs_flag and orig_batch_no: expected - and a batch on what takes back, Z and null on anything else".into());
+        }
         let mut sum = Fen::ZERO;
         let mut lines = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.iter().enumerate() {
@@ -240,7 +246,7 @@ impl Input<'_> {
         if yuan("medical_sumamt", self.medical_sumamt)? != sum {
             return Err(format!("medical_sumamt is not the lines' sum {sum}"));
         }
-        Ok(Batch { number: self.batch_no, lines })
+        Ok(Batch { number: self.batch_no, reverses: self.orig_batch_no, lines })
     }
 }
 
@@ -253,7 +259,7 @@ impl Line<'_> {
         if !area(&self.poolarea_no) || !area(&self.admdvs) {
             return Err("poolarea_no or admdvs: expected six digits".into());
         }
-        if !matches!(self.rvs_flag.as_str(), "Z" | "+" | "-") || !matches!(self.paymt_kind.parse(), Ok(10..=40_u8)) {
+        if !matches!(self.rvs_flag.as_str(), "Z" | "-") || !matches!(self.paymt_kind.parse(), Ok(10..=40_u8)) {
             return Err("rvs_flag or paymt_kind is unknown".into());
         }
         if Month::parse(&self.cashym).is_none() || self.treasury_date.parse::<jiff::civil::Date>().is_err() {

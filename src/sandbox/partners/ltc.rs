@@ -22,9 +22,18 @@ struct Document {
     batch: String,
     packet_no: String,
     reversal: bool,
+    reverses: Option<Reversed>,
     line_count: usize,
     long_term_care_total: String,
     lines: Vec<Line>,
+}
+
+/// The batch whose lines are taken back.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reversed {
+    batch: String,
+    packet_no: String,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +117,7 @@ fn take_contributions(delivery: &Delivery, desk: &Desk) -> Result<(u16, String),
         }
         Entered::Conflict => Err(refusal(409, "conflict", "this key was used for other content")),
         Entered::Known => Err((409, "duplicate", format!("batch {number} is known"))),
+        Entered::NothingToReverse => Err(refusal(422, "reverses", "the batch it takes back never came")),
         Entered::Overflow => Err(refusal(422, "overflow", "the sums no longer fit")),
     }
 }
@@ -120,6 +130,9 @@ impl Document {
         if self.line_count != self.lines.len() || self.lines.is_empty() {
             return Err((422, "line_count", format!("line_count is {}; there are {} lines", self.line_count, self.lines.len())));
         }
+        if self.reversal != self.reverses.as_ref().is_some_and(|of| !of.batch.is_empty() && !of.packet_no.is_empty()) {
+            return Err(refusal(422, "reverses", "a reversal names the batch and packet it takes back, anything else none"));
+        }
         let mut sum = Fen::ZERO;
         let mut lines = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.iter().enumerate() {
@@ -131,7 +144,7 @@ impl Document {
         if Fen::parse_yuan(&self.long_term_care_total) != Ok(sum) {
             return Err((422, "total", format!("long_term_care_total is not the lines' sum {sum}; reversal is {}", self.reversal)));
         }
-        Ok(Batch { number: self.batch, lines })
+        Ok(Batch { number: self.batch, reverses: self.reverses.map(|of| of.batch), lines })
     }
 }
 

@@ -41,7 +41,7 @@ fn body(delivery_id: i64) -> Value {
         })
     };
     json!({
-        "delivery": { "id": delivery_id, "packet_no": "P1", "sender": "nanning-tax", "lines": 10, "fen": 0, "reversal": false },
+        "delivery": { "id": delivery_id, "packet_no": "P1", "sender": "nanning-tax", "lines": 10, "fen": 0, "reversal": false, "reverses": null },
         "lines": (0..10).map(line).collect::<Vec<_>>(),
     })
 }

@@ -40,8 +40,8 @@ impl Schemas {
                     rule == r"^-?[0-9]+\.[0-9]{2}$"
                         && value.as_str().is_none_or(|text| crate::model::Fen::parse_yuan(text).is_ok_and(|fen| fen.to_string() == text))
                 }
-                "required" => rule.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
-                "additionalProperties" => value.as_object().unwrap().keys().all(|name| schema["properties"].get(name).is_some()),
+                "required" => !value.is_object() || rule.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
+                "additionalProperties" => value.as_object().is_none_or(|object| object.keys().all(|name| schema["properties"].get(name).is_some())),
                 "properties" => {
                     for (name, part) in rule.as_object().unwrap() {
                         deeper.extend(value.get(name).map(|inner| (file.to_owned(), part.clone(), inner.clone(), format!("{place}/{name}"))));
@@ -92,11 +92,11 @@ fn is(value: &Value, kind: &Value) -> bool {
 #[test]
 fn what_we_send_is_what_the_schemas_say() {
     for (system, message, names) in [
-        ("medical-core", "contributions", &["ordinary", "reversal", "required-only"][..]),
+        ("medical-core", "contributions", &["ordinary", "reversal", "revocation", "required-only"][..]),
         ("medical-core", "contributions_inquiry", &["ordinary"]),
         ("medical-core", "deductions", &["ordinary", "one-person"]),
         ("medical-core", "deductions_inquiry", &["ordinary"]),
-        ("ltc-system", "contributions", &["ordinary", "reversal", "required-only"]),
+        ("ltc-system", "contributions", &["ordinary", "reversal", "revocation", "required-only"]),
         ("ltc-system", "deduction_results", &["ordinary"]),
     ] {
         let (schemas, file) = (Schemas::of(system), format!("{message}.schema.json"));
