@@ -29,6 +29,7 @@ pub mod standing; // what is known of one person or employer
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod transfer; // batches of deductions, and what the core did with them
+pub mod tx; // the one way to a transaction
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 
 /// Ids one block holds; `id_block` hands out blocks.
@@ -72,8 +73,9 @@ impl Store {
         let (pool, dispatch_pool) = (connection.pool(connection.size, "")?, connection.pool(DISPATCH_CONNECTIONS, BY_INDEX)?);
         let question_pool = connection.pool(QUESTION_CONNECTIONS, QUESTIONS)?;
         let group_pool = connection.pool(GROUP_CONNECTIONS, GROUPS)?;
-        let mut client = pool.get().await.map_err(|error| unreachable(&error))?;
-        migrate(&mut client).await?;
+        // Not the pool's any more: a start that is cut off leaves its lock on no connection that lives on.
+        migrate(&mut Object::take(pool.get().await.map_err(|error| unreachable(&error))?)).await?;
+        let client = pool.get().await.map_err(|error| unreachable(&error))?;
         let senders = register(&client, senders).await.map_err(|error| fault(&error))?;
         drop(client);
         let (ids, senders) = (Arc::new(Mutex::new(0..0)), Arc::new(senders));
@@ -237,11 +239,10 @@ pub fn schema_digest() -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn migrate(client: &mut Object) -> Result<(), Fault> {
+async fn migrate(client: &mut tokio_postgres::Client) -> Result<(), Fault> {
     let failed = |error: &dyn std::fmt::Display| Fault::operator(Stage::Store, format!("the database cannot be brought to this version's schema: {error}"));
     // refinery takes no lock of its own, and several instances may start at once.
     client.batch_execute("SELECT pg_advisory_lock(7210)").await.map_err(|error| failed(&error))?;
-    let client: &mut tokio_postgres::Client = client;
     let result = Runner::new(&migrations().map_err(|error| failed(&error))?).run_async(client).await;
     client.batch_execute("SELECT pg_advisory_unlock(7210)").await.map_err(|error| failed(&error))?;
     result.map(drop).map_err(|error| failed(&error))

@@ -74,6 +74,11 @@ fn sql_lives_in_the_store() {
 }
 
 #[test]
+fn transactions_are_begun_by_their_guard_alone() {
+    hold(sources(&["src"]).iter().flat_map(rules::transactions));
+}
+
+#[test]
 fn every_adapter_has_a_page_and_samples() {
     let mut findings = Vec::new();
     for folder in std::fs::read_dir(root().join("adapters")).unwrap().flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
@@ -157,6 +162,16 @@ mod proof {
         assert!(rules::sql(&Source::new("src/flow/x.rs", text))[0].starts_with("src/flow/x.rs:1: "));
         assert!(rules::sql(&Source::new("src/store/x.rs", text)).is_empty());
         assert!(rules::sql(&Source::new("src/flow/x.rs", "const X: &str = \"SELECTED by WITH\"; // SELECT 1")).is_empty());
+    }
+
+    #[test]
+    fn a_transaction_begun_beside_the_guard_is_found() {
+        let found = |name: &str, text: &str| rules::transactions(&Source::new(name, text)).len();
+        for text in ["client.batch_execute(\"BEGIN\")", "const B: &str = \"BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1\";", "client.transaction().await?"] {
+            assert_eq!((found("src/store/x.rs", text), found("src/store/tx.rs", text)), (1, 0), "{text}");
+        }
+        assert_eq!(found("src/link/x.rs", "const P: &str = \"-----BEGIN CERTIFICATE-----\"; // BEGIN"), 0);
+        assert_eq!(found("src/store/x.rs", "#[cfg(test)]\nmod tests { const B: &str = \"BEGIN\"; }"), 0);
     }
 
     #[test]

@@ -37,11 +37,11 @@ impl Contributions {
         // By message as well: one partner may be told of both funds.
         let destination = self.destinations.iter().find(|destination| destination.partner == of.destination && destination.message == of.message);
         let destination = destination.ok_or_else(|| gone("its destination no longer receives contributions; restore its entry in partners.toml"))?;
-        let (sender, packet_no) = self.store.packet_name(records.packet_id).await?.ok_or_else(|| gone("its packet is not in the database"))?;
+        let (sender, packet_no) = self.store.packet_name(records.packet_id).await?.ok_or_else(|| unseen(delivery, "its packet is not in the database"))?;
         let lines = self.store.contributions(records.packet_id, records.first_record, records.last_record).await?;
         let lines: Vec<&Contribution> = lines.iter().filter(|line| share(destination.fund, line) != 0).collect();
         if lines.len() != usize::try_from(of.lines).unwrap_or_default() {
-            return Err(gone("it names other lines than are stored; this is a mistake in the gateway"));
+            return Err(unseen(delivery, "it names other lines than are stored"));
         }
         // A revocation goes alone. Where its packet was replaced, what it took back is in force again: an ordinary line.
         let reversal = lines.iter().any(|line| line.revoke) != records.reversal;
@@ -66,6 +66,14 @@ impl Contributions {
         })?;
         Ok(json!({ "id": id, "packet_no": packet_no }))
     }
+}
+
+/// What was queued in the transaction that stored its lines does not find them. The fault is ours or the
+/// database's, never the delivery's, so it waits and is tried again: money is not given up for it.
+pub(super) fn unseen(delivery: &Delivery, what: &str) -> Fault {
+    let text = format!("delivery {}: {what}; it is tried again: see that the database is the one the packet was stored in, and whole", delivery.delivery_id);
+    tracing::error!(destination = %delivery.of.destination, "{text}");
+    Fault::later(Stage::Render, text)
 }
 
 fn share(fund: Fund, line: &Contribution) -> i64 {

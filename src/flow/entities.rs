@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::contributions::Contributions;
+use super::contributions::{Contributions, unseen};
 use super::deliver::Content;
 use super::speak;
 use super::transfer::Transfer;
@@ -93,7 +93,7 @@ impl Entities {
         let entity = of.entity().ok_or_else(|| gone("it names no registry entry; this is a mistake in the gateway"))?;
         let disclosure = self.told.disclosures.get(&(of.destination.clone(), of.message.clone()));
         let disclosure = disclosure.ok_or_else(|| gone("its destination no longer receives this message; restore `receives` in partners.toml"))?;
-        let change = changes.get(&entity.revision).ok_or_else(|| gone("the change it tells of is not in the database"))?;
+        let change = changes.get(&entity.revision).ok_or_else(|| unseen(delivery, "the change it tells of is not in the database"))?;
         let mut record: Value = match &change.content {
             Some(content) => serde_json::from_str(content).map_err(|_| gone("the entry's stored record is not JSON; this is a mistake in the gateway"))?,
             None => json!({}),

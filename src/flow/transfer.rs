@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::contributions::unseen;
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::told::Results;
@@ -78,7 +79,7 @@ impl Transfer {
     /// The batch is not there or not what the delivery says, or the database cannot be reached.
     pub async fn body(&self, delivery: &Delivery, batch: Batch) -> Result<Value, Fault> {
         let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}; this is a mistake in the gateway", delivery.delivery_id));
-        let missing = || gone("its batch is not in the database");
+        let missing = || unseen(delivery, "its batch is not in the database");
         let (head, people) = match delivery.of.message.as_str() {
             DEDUCTIONS => {
                 let (head, asked) = self.store.batch_asked(batch).await?.ok_or_else(missing)?;
@@ -102,7 +103,7 @@ impl Transfer {
             _ => return Err(gone("its message is not about batches")),
         };
         if people.len() != usize::try_from(delivery.of.lines).unwrap_or_default() {
-            return Err(gone("its batch has other people than it says"));
+            return Err(unseen(delivery, "its batch has other people than it says"));
         }
         Ok(json!({ "delivery": described(delivery, &head), "people": people }))
     }

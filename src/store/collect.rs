@@ -6,7 +6,6 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use deadpool_postgres::Object;
 use tokio::sync::mpsc;
 use tokio_postgres::error::SqlState;
 
@@ -14,6 +13,7 @@ use super::Store;
 use super::copy::{Copy, CopyError, Rows};
 use super::lines::LineTable;
 use super::table::{RowArray, Table, insert_statement};
+use super::tx::Tx;
 use crate::error::{Fault, Stage};
 
 const PACKET: Table = Table {
@@ -248,18 +248,17 @@ pub fn ordering_key(packet_id: i64, first_record: i32) -> String {
 
 /// The one transaction of a packet. Dropped without [`Posting::commit`], it leaves nothing.
 pub struct Posting {
-    client: Option<Object>,
+    tx: Tx,
 }
 
 impl Posting {
     pub async fn begin(store: &Store) -> Result<Posting, PostError> {
         let client = store.client().await.map_err(PostError::Failed)?;
-        client.batch_execute("BEGIN").await?;
-        Ok(Posting { client: Some(client) })
+        Ok(Posting { tx: Tx::begin(client).await? })
     }
 
-    pub(super) fn client(&self) -> &Object {
-        self.client.as_ref().expect("the client is taken only by commit, rollback and drop")
+    pub(super) fn client(&self) -> &Tx {
+        &self.tx
     }
 
     /// Copies lines as they come, until the channel closes.
@@ -287,26 +286,13 @@ impl Posting {
     }
 
     /// Makes everything durable.
-    pub async fn commit(mut self) -> Result<(), PostError> {
-        self.client().batch_execute("COMMIT").await?;
-        self.client = None;
-        Ok(())
+    pub async fn commit(self) -> Result<(), PostError> {
+        Ok(self.tx.commit().await?)
     }
 
     /// Undoes everything and returns the connection to the pool.
-    pub async fn rollback(mut self) {
-        if self.client().batch_execute("ROLLBACK").await.is_ok() {
-            self.client = None;
-        }
-    }
-}
-
-impl Drop for Posting {
-    /// A connection whose transaction is open is closed, not reused: PostgreSQL then undoes it.
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            drop(Object::take(client));
-        }
+    pub async fn rollback(self) {
+        self.tx.rollback().await;
     }
 }
 

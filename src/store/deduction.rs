@@ -4,11 +4,11 @@
 //! people on as they come. Nothing here is held for a whole city: people come through a COPY and
 //! go through another one.
 
-use deadpool_postgres::Object;
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row};
 
 use super::copy::CopyError;
+use super::tx::Tx;
 use super::{Store, fault};
 use crate::error::{Fault, Stage};
 use crate::model::deduction::Category;
@@ -115,7 +115,7 @@ pub type RateRow<'a> = (&'a str, &'static str);
 /// One transaction on the cycle of an area and month; nobody else changes it meanwhile. Dropped
 /// without [`Work::commit`], it leaves nothing.
 pub struct Work {
-    client: Option<Object>,
+    tx: Tx,
     area: i32,
     month: Month,
 }
@@ -126,12 +126,11 @@ impl Work {
     /// # Errors
     /// This and all others: the database refuses or cannot be reached.
     pub async fn begin(store: &Store, area: i32, month: Month) -> Result<(Work, Option<Cycle>), Fault> {
-        let work = Work { client: Some(store.client().await?), area, month };
-        let client = work.client();
-        client.batch_execute("BEGIN").await.map_err(|error| fault(&error))?;
-        client.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
+        let tx = Tx::begin(store.client().await?).await.map_err(|error| fault(&error))?;
+        tx.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
         let sql = format!("SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE", Cycle::COLUMNS);
-        let row = client.query_opt(&sql, &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
+        let row = tx.query_opt(&sql, &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
+        let work = Work { tx, area, month };
         Ok((work, row.as_ref().map(Cycle::of)))
     }
 
@@ -235,10 +234,8 @@ impl Work {
     }
 
     /// Makes everything durable.
-    pub async fn commit(mut self) -> Result<(), Fault> {
-        self.client().batch_execute("COMMIT").await.map_err(|error| fault(&error))?;
-        self.client = None;
-        Ok(())
+    pub async fn commit(self) -> Result<(), Fault> {
+        self.tx.commit().await.map_err(|error| fault(&error))
     }
 
     async fn execute(&self, sql: &str, cycle_id: i64) -> Result<(), Fault> {
@@ -246,16 +243,7 @@ impl Work {
     }
 
     fn client(&self) -> &Client {
-        self.client.as_ref().expect("the client is taken only by commit and drop")
-    }
-}
-
-impl Drop for Work {
-    /// A connection whose transaction is open is closed, not reused: PostgreSQL then undoes it.
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            drop(Object::take(client));
-        }
+        &self.tx
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::tx::Tx;
 use super::{Store, fault};
 use crate::error::Fault;
 use crate::model::{Fen, Month};
@@ -190,7 +191,7 @@ const DETAILS: &str = concat!(
 );
 const EMPLOYER_PAYMENTS: &str = payments!("ARRAY[$1]", "$2", "$3");
 const KNOWN_EMPLOYER: &str = "SELECT 1 FROM employer_line WHERE employer_no COLLATE \"C\" = $1 LIMIT 1";
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const SNAPSHOT: &str = "ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Store {
     /// What is known of a person in these pooling areas; employers' payments for the months `from` to
@@ -214,20 +215,21 @@ impl Store {
             client.prepare_cached(DETAILS),
         );
         let (entries, shortfalls, cycles, deductions, left_out, payments, details) = statements.map_err(|error| fault(&error))?;
-        // In this order on the wire. The end is sent with the rest, so the connection is never left in a transaction.
+        let tx = Tx::guarding(client);
+        // In this order on the wire.
         let (begun, entries, shortfalls, cycles, deductions, left_out, payments, details, ended) = tokio::join!(
             biased;
-            client.batch_execute(BEGIN),
-            client.query(&entries, &of_person),
-            client.query(&shortfalls, &of_person),
-            client.query(&cycles, &of_cycles),
-            client.query(&deductions, &of_cycles),
-            client.query(&left_out, &of_cycles),
-            client.query(&payments, &of_payments),
-            async { if detail { client.query(&details, &of_payments).await } else { Ok(Vec::new()) } },
-            client.batch_execute("COMMIT"),
+            tx.send_begin(SNAPSHOT),
+            tx.query(&entries, &of_person),
+            tx.query(&shortfalls, &of_person),
+            tx.query(&cycles, &of_cycles),
+            tx.query(&deductions, &of_cycles),
+            tx.query(&left_out, &of_cycles),
+            tx.query(&payments, &of_payments),
+            async { if detail { tx.query(&details, &of_payments).await } else { Ok(Vec::new()) } },
+            tx.send_commit(),
         );
-        begun.and(ended).map_err(|error| fault(&error))?;
+        begun.map_err(|error| fault(&error))?;
         let facts = PersonFacts {
             entries: rows(entries, entry)?,
             shortfalls: rows(shortfalls, shortfall)?,
@@ -237,6 +239,8 @@ impl Store {
             payments: rows(payments, payment)?,
             details: rows(details, detail_of)?,
         };
+        ended.map_err(|error| fault(&error))?;
+        tx.ended();
         Ok((!facts.entries.is_empty()).then_some(facts))
     }
 

@@ -145,3 +145,15 @@ pub fn sql(source: &Source) -> Vec<String> {
     let found = source.strings.iter().filter(|(_, literal)| statement(literal));
     found.map(|(line, _)| format!("{}:{line}: holds SQL; every statement lives under src/store", source.name)).collect()
 }
+
+/// Transactions that are not begun by the guard.
+pub fn transactions(source: &Source) -> Vec<String> {
+    if source.is_test || source.name == "src/store/tx.rs" || source.name.starts_with("src/sandbox") {
+        return Vec::new();
+    }
+    let opens = |literal: &str| literal.trim_start().strip_prefix("BEGIN").is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+    let begun = source.strings.iter().filter(|(_, literal)| opens(literal) || literal.trim_start().starts_with("START TRANSACTION")).map(|(line, _)| *line);
+    let by_driver = [".transaction()", ".build_transaction()"].into_iter().flat_map(|call| source.code.match_indices(call)).map(|(at, _)| source.line(at));
+    let text = "begins a transaction; only store::tx does, so that a request cut off anywhere leaves none open on a pooled connection";
+    begun.chain(by_driver).map(|line| format!("{}:{line}: {text}", source.name)).collect()
+}

@@ -6,12 +6,12 @@
 use std::pin::Pin;
 
 use bytes::{Buf, Bytes};
-use deadpool_postgres::Object;
 use futures_util::StreamExt;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use tokio_postgres::CopyOutStream;
 
+use super::super::tx::Tx;
 use super::super::{Store, fault};
 use super::category;
 use crate::error::{Fault, Stage};
@@ -47,7 +47,7 @@ impl Person {
 /// Everybody insured in an area in a month.
 pub struct People {
     stream: Pin<Box<CopyOutStream>>,
-    client: Option<Object>,
+    tx: Tx,
     /// Settled cycles of earlier months, whose open shortfalls are carried.
     pub carrying: Vec<i64>,
     rest: Bytes,
@@ -68,16 +68,16 @@ impl People {
         let client = store.client().await?;
         let failed = |error: tokio_postgres::Error| fault(&error);
         // The key's order is the order wanted; sorting a city would spill to disk. These settings end with the transaction.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; \
+        let snapshot = "ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; \
             SET LOCAL enable_nestloop = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashagg = off; SET LOCAL jit = off";
-        client.batch_execute(begin).await.map_err(failed)?;
+        let tx = Tx::begin_as(client, snapshot).await.map_err(failed)?;
         let earlier = "SELECT cycle_id FROM deduction_cycle WHERE pooling_area = $1 AND month < $2 AND state = 'settled' ORDER BY cycle_id";
-        let rows = client.query(earlier, &[&area, &month.number()]).await.map_err(failed)?;
+        let rows = tx.query(earlier, &[&area, &month.number()]).await.map_err(failed)?;
         let carrying: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-        let stream = client.copy_out(&statement(area, month, &carrying)).await.map_err(failed)?;
+        let stream = tx.copy_out(&statement(area, month, &carrying)).await.map_err(failed)?;
         Ok(People {
             stream: Box::pin(stream),
-            client: Some(client),
+            tx,
             carrying,
             rest: Bytes::new(),
             header_read: false,
@@ -113,11 +113,8 @@ impl People {
     ///
     /// # Errors
     /// The connection is lost.
-    pub async fn finish(mut self) -> Result<(), Fault> {
-        if let Some(client) = self.client.take() {
-            client.batch_execute("COMMIT").await.map_err(|error| fault(&error))?;
-        }
-        Ok(())
+    pub async fn finish(self) -> Result<(), Fault> {
+        self.tx.commit().await.map_err(|error| fault(&error))
     }
 
     /// Reads one row into `row`; `false` at the end.
@@ -144,15 +141,6 @@ impl People {
                 Ok(false)
             }
             None => Err(Fault::later(Stage::Store, "the database sent a roster row in a form this version does not read; try again")),
-        }
-    }
-}
-
-impl Drop for People {
-    /// A connection that still reads is closed, not reused.
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            drop(Object::take(client));
         }
     }
 }

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 
 use super::{Route, connection, fault};
 use crate::error::Fault;
+use crate::store::tx::Tx;
 
 /// How far a backfill has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,17 +71,13 @@ impl Backfill {
     /// As `start`; then this step was not made.
     pub async fn step(pool: &Pool, destination: &str, routes: &[Route], limit: i64) -> Result<Backfill, Fault> {
         let failed = |error: tokio_postgres::Error| fault("queue a backfill", &error);
-        let mut client = connection(pool).await?;
-        let transaction = client.transaction().await.map_err(failed)?;
+        let tx = Tx::begin(connection(pool).await?).await.map_err(failed)?;
         // Nobody changes the registry meanwhile, so no entry is queued behind a newer change of its own.
-        transaction.execute("SELECT 1 FROM registry_head FOR UPDATE", &[]).await.map_err(failed)?;
-        let row = transaction
-            .query_one("SELECT after_kind, after_id, since FROM backfill WHERE destination = $1 FOR UPDATE", &[&destination])
-            .await
-            .map_err(failed)?;
+        tx.execute("SELECT 1 FROM registry_head FOR UPDATE", &[]).await.map_err(failed)?;
+        let row = tx.query_one("SELECT after_kind, after_id, since FROM backfill WHERE destination = $1 FOR UPDATE", &[&destination]).await.map_err(failed)?;
         let (after_kind, after_id, since): (String, String, Option<Date>) = (row.get(0), row.get(1), row.get(2));
         let page = "SELECT kind, entity_id FROM registry_entity WHERE (kind, entity_id) > ($1, $2) ORDER BY kind, entity_id LIMIT $3";
-        let entries = transaction.query(page, &[&after_kind, &after_id, &limit]).await.map_err(failed)?;
+        let entries = tx.query(page, &[&after_kind, &after_id, &limit]).await.map_err(failed)?;
         let mut queued = 0;
         if let Some(last) = entries.last() {
             let (last_kind, last_id): (String, String) = (last.get(0), last.get(1));
@@ -88,16 +85,16 @@ impl Backfill {
                 let sql = insert(route);
                 let after = [&after_kind as &(dyn tokio_postgres::types::ToSql + Sync), &after_id, &last_kind, &last_id];
                 let rest: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&route.kind, &route.destination, &route.message, &since];
-                queued += transaction.execute(&sql, &[after.as_slice(), rest.as_slice()].concat()).await.map_err(failed)?;
+                queued += tx.execute(&sql, &[after.as_slice(), rest.as_slice()].concat()).await.map_err(failed)?;
             }
             let moved = "UPDATE backfill SET after_kind = $2, after_id = $3, looked_at = looked_at + $4, queued = queued + $5 WHERE destination = $1";
             let looked_at = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-            transaction.execute(moved, &[&destination, &last_kind, &last_id, &looked_at, &queued.cast_signed()]).await.map_err(failed)?;
+            tx.execute(moved, &[&destination, &last_kind, &last_id, &looked_at, &queued.cast_signed()]).await.map_err(failed)?;
         } else {
-            transaction.execute("UPDATE backfill SET finished_at = now() WHERE destination = $1", &[&destination]).await.map_err(failed)?;
+            tx.execute("UPDATE backfill SET finished_at = now() WHERE destination = $1", &[&destination]).await.map_err(failed)?;
         }
-        let row = transaction.query_one(&format!("SELECT {COLUMNS} FROM backfill WHERE destination = $1"), &[&destination]).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        let row = tx.query_one(&format!("SELECT {COLUMNS} FROM backfill WHERE destination = $1"), &[&destination]).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
         Ok(Backfill::from_row(&row))
     }
 

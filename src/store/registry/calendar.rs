@@ -1,10 +1,11 @@
 //! Entries whose day has come: read in order of that day, written back with the next one.
 
 use jiff::civil::Date;
-use tokio_postgres::GenericClient;
+use tokio_postgres::Client;
 
 use super::{COLUMNS, Change, Registry, Written, cannot};
 use crate::error::Fault;
+use crate::store::tx::Tx;
 
 /// An entry one of whose dates has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +31,13 @@ impl Registry {
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn turn_due(&self, today: Date, limit: i64, turn: impl Fn(&Due) -> Turn) -> Result<usize, Fault> {
-        let mut client = self.store.client().await?;
-        let transaction = client.transaction().await.map_err(cannot)?;
+        let tx = Tx::begin(self.store.client().await?).await.map_err(cannot)?;
         let sql = format!(
             "SELECT {COLUMNS}, e.next_on FROM registry_entity e JOIN registry_change c USING (sequence)
              WHERE (e.kind, e.entity_id) IN (SELECT kind, entity_id FROM registry_entity WHERE next_on <= $1 ORDER BY next_on LIMIT $2) AND e.next_on <= $1
              ORDER BY e.kind, e.entity_id FOR UPDATE OF e"
         );
-        let rows = transaction.query(&sql, &[&today, &limit]).await.map_err(cannot)?;
+        let rows = tx.query(&sql, &[&today, &limit]).await.map_err(cannot)?;
         let mut due: Vec<Due> = rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(12) }).collect();
         due.sort_by_key(|due| due.on);
         let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
@@ -45,16 +45,16 @@ impl Registry {
         // Rows are written only when nothing is waited for any more: whoever holds the head may wait
         // for a row that is being updated (ON CONFLICT does), though not for one that is locked.
         if !changed.is_empty() {
-            let written = change(&*transaction, &changed).await?;
-            self.queue.queue(GenericClient::client(&*transaction), written).await?;
+            let written = change(&tx, &changed).await?;
+            self.queue.queue(&tx, written).await?;
         }
-        move_on(&*transaction, &moved).await?;
-        transaction.commit().await.map_err(cannot)?;
+        move_on(&tx, &moved).await?;
+        tx.commit().await.map_err(cannot)?;
         Ok(due.len())
     }
 }
 
-async fn move_on(client: &impl GenericClient, moved: &[&(&Due, Turn)]) -> Result<(), Fault> {
+async fn move_on(client: &Client, moved: &[&(&Due, Turn)]) -> Result<(), Fault> {
     let kinds: Vec<&str> = moved.iter().map(|(due, _)| due.current.kind.word()).collect();
     let ids: Vec<&str> = moved.iter().map(|(due, _)| due.current.entity_id.as_str()).collect();
     let next: Vec<Option<Date>> = moved.iter().map(|(_, turn)| turn.next_on).collect();
@@ -63,7 +63,7 @@ async fn move_on(client: &impl GenericClient, moved: &[&(&Due, Turn)]) -> Result
     client.execute(sql, &[&kinds, &ids, &next]).await.map(drop).map_err(cannot)
 }
 
-async fn change(client: &impl GenericClient, changed: &[&(&Due, Turn)]) -> Result<Written, Fault> {
+async fn change(client: &Client, changed: &[&(&Due, Turn)]) -> Result<Written, Fault> {
     let count = changed.len() as i64;
     let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await.map_err(cannot)?.get(0);
     let first = last - count + 1;

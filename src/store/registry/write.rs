@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
 
 use super::{Put, Registry, Taken, Written, cannot};
 use crate::error::{Fault, Stage};
 use crate::store::copy::{CopyError, Rows};
+use crate::store::tx::Tx;
 
 /// How often a transaction is tried when others change the same entries at the same instant.
 const TRIES: usize = 8;
@@ -104,45 +104,44 @@ pub(super) async fn put(registry: &Registry, sender: &str, puts: &[Put]) -> Resu
 }
 
 async fn attempt(registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Stop> {
-    let mut client = registry.store.client().await.map_err(Stop::Failed)?;
-    let transaction = client.transaction().await?;
-    let client: &tokio_postgres::Client = GenericClient::client(&*transaction);
-    client.batch_execute(STAGING).await?;
-    rows(puts).map_err(CopyError::File)?.copy_into(client, COPY).await?;
+    let tx = Tx::begin(registry.store.client().await.map_err(Stop::Failed)?).await?;
+    tx.batch_execute(STAGING).await?;
+    rows(puts).map_err(CopyError::File)?.copy_into(&tx, COPY).await?;
     let mut known: HashMap<i32, (i64, bool)> = HashMap::new();
-    let statement = transaction.prepare_cached(KNOWN).await?;
-    for row in transaction.query(&statement, &[]).await? {
+    let statement = tx.prepare_cached(KNOWN).await?;
+    for row in tx.query(&statement, &[]).await? {
         known.insert(row.get(0), (row.get(1), row.get(2)));
     }
     let mut taken: Vec<Taken> = (0_i32..).zip(puts).map(|(ordinal, put)| verdict(put.version, known.get(&ordinal).copied())).collect();
     let stored = taken.iter().filter(|taken| matches!(taken, Taken::Stored { .. })).count() as i64;
     if stored < puts.len() as i64 {
-        leave_out(client, sender, puts, &taken).await?;
+        leave_out(&tx, sender, puts, &taken).await?;
     }
     if stored > 0 {
-        let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&stored]).await?.get(0);
+        let last: i64 = tx.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&stored]).await?.get(0);
         let before = last - stored;
-        let statement = transaction.prepare_cached(CHANGES).await?;
-        transaction.execute(&statement, &[&before]).await?;
+        let statement = tx.prepare_cached(CHANGES).await?;
+        tx.execute(&statement, &[&before]).await?;
         let known: Vec<i32> = known.into_keys().collect();
         let mut written = 0;
         if known.len() < puts.len() {
-            let statement = transaction.prepare_cached(&insert_new()).await?;
-            written += transaction.execute(&statement, &[&before, &known]).await?;
+            let statement = tx.prepare_cached(&insert_new()).await?;
+            written += tx.execute(&statement, &[&before, &known]).await?;
         }
         if !known.is_empty() {
-            client.batch_execute(BY_KEY).await?;
-            let statement = transaction.prepare_cached(&update_known()).await?;
-            written += transaction.execute(&statement, &[&before, &known]).await?;
-            client.batch_execute(AS_PLANNED).await?;
+            tx.batch_execute(BY_KEY).await?;
+            let statement = tx.prepare_cached(&update_known()).await?;
+            written += tx.execute(&statement, &[&before, &known]).await?;
+            tx.batch_execute(AS_PLANNED).await?;
         }
         if written != stored.cast_unsigned() {
+            tx.rollback().await;
             return Err(Stop::Again);
         }
-        registry.queue.queue(client, Written { first: before + 1, last }).await.map_err(Stop::Failed)?;
+        registry.queue.queue(&tx, Written { first: before + 1, last }).await.map_err(Stop::Failed)?;
         number(&mut taken, before);
     }
-    transaction.commit().await?;
+    tx.commit().await?;
     Ok(taken)
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::error::Fault;
+use crate::store::tx::Tx;
 use crate::store::{Store, fault};
 
 /// One row per person left short in the latest round; one retried in vain is open again.
@@ -45,22 +46,23 @@ impl Store {
 
     async fn settle(&self, cycle_id: i64, told: &[(String, String)]) -> Result<bool, Stop> {
         const OPEN: &str = "SELECT EXISTS (SELECT 1 FROM deduction_batch WHERE cycle_id = $1 AND answered_at IS NULL)";
-        let mut client = self.client().await?;
+        let client = self.client().await?;
         let open = client.prepare_cached(OPEN).await?;
         if client.query_one(&open, &[&cycle_id]).await?.get(0) {
             return Ok(false);
         }
-        let transaction = client.transaction().await?;
+        let tx = Tx::begin(client).await?;
         let running = "SELECT 1 FROM deduction_cycle WHERE cycle_id = $1 AND state = 'running' FOR UPDATE";
-        if transaction.query_opt(running, &[&cycle_id]).await?.is_none() || transaction.query_one(&open, &[&cycle_id]).await?.get(0) {
+        if tx.query_opt(running, &[&cycle_id]).await?.is_none() || tx.query_one(&open, &[&cycle_id]).await?.get(0) {
+            tx.rollback().await;
             return Ok(false);
         }
-        transaction.execute(SHORTFALLS, &[&cycle_id]).await?;
+        tx.execute(SHORTFALLS, &[&cycle_id]).await?;
         for (destination, message) in told {
-            transaction.execute(DELIVERIES, &[&cycle_id, destination, message]).await?;
+            tx.execute(DELIVERIES, &[&cycle_id, destination, message]).await?;
         }
-        transaction.execute("UPDATE deduction_cycle SET state = 'settled', settled_at = now() WHERE cycle_id = $1", &[&cycle_id]).await?;
-        transaction.commit().await?;
+        tx.execute("UPDATE deduction_cycle SET state = 'settled', settled_at = now() WHERE cycle_id = $1", &[&cycle_id]).await?;
+        tx.commit().await?;
         Ok(true)
     }
 

@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::Transaction;
-
 use super::{ASKED, Asked, BatchHead, Columns, HEAD, KNOWN, Known, Odd, asked, head, known};
 use crate::error::Fault;
 use crate::model::Fen;
 use crate::model::told::Told;
 use crate::store::delivery::Batch;
+use crate::store::tx::Tx;
 use crate::store::{Store, fault};
 
 /// Who said it, in which message.
@@ -75,12 +74,14 @@ impl Store {
         decide: impl FnOnce(&BatchHead, &[Asked], &[Known]) -> Writes<'a>,
     ) -> Result<Option<Taken>, Fault> {
         let entry_id = self.ids(1).await?[0];
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(|error| fault(&error))?;
-        let Some((head, asked, known)) = read(&transaction, batch).await.map_err(|error| fault(&error))? else { return Ok(None) };
+        let tx = Tx::begin(self.client().await?).await.map_err(|error| fault(&error))?;
+        let Some((head, asked, known)) = read(&tx, batch).await.map_err(|error| fault(&error))? else {
+            tx.rollback().await;
+            return Ok(None);
+        };
         let writes = decide(&head, &asked, &known);
-        let whole = write(&transaction, (&head, entry_id), origin, &writes).await.map_err(|error| fault(&error))?;
-        transaction.commit().await.map_err(|error| fault(&error))?;
+        let whole = write(&tx, (&head, entry_id), origin, &writes).await.map_err(|error| fault(&error))?;
+        tx.commit().await.map_err(|error| fault(&error))?;
         Ok(Some(Taken { whole }))
     }
 
@@ -89,70 +90,63 @@ impl Store {
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn note_odd(&self, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), Fault> {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(|error| fault(&error))?;
-        note(&transaction, batch, origin, odd).await.map_err(|error| fault(&error))?;
-        transaction.commit().await.map_err(|error| fault(&error))
+        let tx = Tx::begin(self.client().await?).await.map_err(|error| fault(&error))?;
+        note(&tx, batch, origin, odd).await.map_err(|error| fault(&error))?;
+        tx.commit().await.map_err(|error| fault(&error))
     }
 }
 
 type Read = Option<(BatchHead, Vec<Asked>, Vec<Known>)>;
 
-async fn read(transaction: &Transaction<'_>, batch: Batch) -> Result<Read, tokio_postgres::Error> {
-    let statement = transaction.prepare_cached(&format!("{HEAD} AND c.state IN ('running', 'settled') FOR UPDATE OF b")).await?;
-    let Some(row) = transaction.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await? else { return Ok(None) };
+async fn read(tx: &Tx, batch: Batch) -> Result<Read, tokio_postgres::Error> {
+    let statement = tx.prepare_cached(&format!("{HEAD} AND c.state IN ('running', 'settled') FOR UPDATE OF b")).await?;
+    let Some(row) = tx.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await? else { return Ok(None) };
     let head = head(batch, &row);
-    let statement = transaction.prepare_cached(ASKED).await?;
-    let rows = transaction.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &(head.round - 1)]).await?;
+    let statement = tx.prepare_cached(ASKED).await?;
+    let rows = tx.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &(head.round - 1)]).await?;
     let asked = rows.iter().map(asked).collect();
     let known = if head.answered == 0 {
         Vec::new()
     } else {
-        let statement = transaction.prepare_cached(KNOWN).await?;
-        let rows = transaction.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+        let statement = tx.prepare_cached(KNOWN).await?;
+        let rows = tx.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
         rows.iter().map(known).collect()
     };
     Ok(Some((head, asked, known)))
 }
 
 /// Writes everything; says whether the batch is answered whole by it or was before.
-async fn write(
-    transaction: &Transaction<'_>,
-    (head, entry_id): (&BatchHead, i64),
-    origin: Origin<'_>,
-    writes: &Writes<'_>,
-) -> Result<bool, tokio_postgres::Error> {
+async fn write(tx: &Tx, (head, entry_id): (&BatchHead, i64), origin: Origin<'_>, writes: &Writes<'_>) -> Result<bool, tokio_postgres::Error> {
     let Batch { cycle_id, batch_no } = head.batch;
-    note(transaction, Some(head.batch), origin, &writes.odd).await?;
+    note(tx, Some(head.batch), origin, &writes.odd).await?;
     if writes.results.is_empty() {
         return Ok(head.answered == head.people);
     }
     let columns = Columns::of(&writes.results);
     let [this_year, last_year, earlier] = &columns.parts;
-    let results = transaction.prepare_cached(RESULTS).await?;
-    let answered = transaction.prepare_cached(ANSWERED).await?;
+    let results = tx.prepare_cached(RESULTS).await?;
+    let answered = tx.prepare_cached(ANSWERED).await?;
     let count = i32::try_from(writes.results.len()).unwrap_or(i32::MAX);
-    transaction
-        .execute(
-            &results,
-            &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
-        )
-        .await?;
+    tx.execute(
+        &results,
+        &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
+    )
+    .await?;
     if !writes.districts.is_empty() {
-        let postings = transaction.prepare_cached(POSTINGS).await?;
+        let postings = tx.prepare_cached(POSTINGS).await?;
         let districts: Vec<i32> = writes.districts.keys().copied().collect();
         let fen: Vec<i64> = writes.districts.values().map(|fen| fen.0).collect();
-        transaction.execute(&postings, &[&entry_id, &cycle_id, &batch_no, &head.month.number(), &districts, &fen]).await?;
+        tx.execute(&postings, &[&entry_id, &cycle_id, &batch_no, &head.month.number(), &districts, &fen]).await?;
     }
-    let row = transaction.query_one(&answered, &[&cycle_id, &batch_no, &count]).await?;
+    let row = tx.query_one(&answered, &[&cycle_id, &batch_no, &count]).await?;
     Ok(row.get(0))
 }
 
-async fn note(transaction: &Transaction<'_>, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), tokio_postgres::Error> {
+async fn note(tx: &Tx, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), tokio_postgres::Error> {
     if odd.is_empty() {
         return Ok(());
     }
-    let statement = transaction.prepare_cached(ODD).await?;
+    let statement = tx.prepare_cached(ODD).await?;
     let (cycle_id, batch_no) = (batch.map(|batch| batch.cycle_id), batch.map(|batch| batch.batch_no));
     let person_no: Vec<Option<&str>> = odd.iter().map(|odd| odd.person_no.as_deref()).collect();
     let kind: Vec<&str> = odd.iter().map(|odd| odd.kind.word()).collect();
@@ -160,6 +154,6 @@ async fn note(transaction: &Transaction<'_>, batch: Option<Batch>, origin: Origi
     let told: Vec<Option<i64>> = odd.iter().map(|odd| odd.told.map(|fen| fen.0)).collect();
     let words: Vec<&str> = odd.iter().map(|odd| odd.words.as_str()).collect();
     let digest = origin.digest.as_slice();
-    transaction.execute(&statement, &[&cycle_id, &batch_no, &origin.sender, &digest, &person_no, &kind, &asked, &told, &words]).await?;
+    tx.execute(&statement, &[&cycle_id, &batch_no, &origin.sender, &digest, &person_no, &kind, &asked, &told, &words]).await?;
     Ok(())
 }
