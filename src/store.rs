@@ -223,6 +223,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V5__row_types", include_str!("../schemas/postgres/0005_row_types.sql")),
         ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
         ("V7__report", include_str!("../schemas/postgres/0007_report.sql")),
+        ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

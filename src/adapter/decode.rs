@@ -14,6 +14,7 @@ use crate::model::{FieldId, Record, RecordSpec};
 
 mod answer; // records inside an answer to a request of ours
 mod charset; // bytes -> text
+mod content; // the digest of what a packet says
 mod head; // what a packet says about itself
 mod json;
 pub(super) mod rows; // captured texts -> a record
@@ -25,6 +26,7 @@ pub use charset::EncodingRule;
 
 use super::inbound::{Endpoint, Format, Inbound};
 use charset::Charset;
+use content::Content;
 use tree::Capture;
 
 /// Elements (or JSON objects and arrays) open at once.
@@ -59,6 +61,8 @@ pub struct PacketHead {
     pub packet_type: String,
     /// The sender says that it replaces an earlier packet of this number.
     pub replaces: bool,
+    /// How its sender says that; nothing where there is no way to.
+    pub replacing_word: Option<String>,
     /// How many records the sender says it has.
     pub declared_lines: Option<u64>,
     pub encoding: &'static Encoding,
@@ -163,6 +167,7 @@ pub struct PacketReader<'a> {
     head: PacketHead,
     source: Source<'a>,
     capture: Capture,
+    content: Content,
     lines_max: u64,
     position: u64,
     ended: bool,
@@ -190,7 +195,7 @@ impl Endpoint {
                     ));
                 }
                 let capture = Capture::for_tree(&inbound.rows.tree);
-                Ok(PacketReader { inbound, head, source, capture, lines_max, position: 0, ended: false })
+                Ok(PacketReader { inbound, head, source, capture, content: Content::of(inbound), lines_max, position: 0, ended: false })
             })
             .map_err(|stop| self.refuse(stop, &values, encoding))
     }
@@ -255,6 +260,16 @@ impl PacketReader<'_> {
         self.inbound.element_of(field)
     }
 
+    /// Whether the sender's documents say anything of a field.
+    pub fn maps(&self, field: FieldId) -> bool {
+        self.inbound.maps(field)
+    }
+
+    /// Fields that only say how a record was transferred: the same record may say otherwise when it comes again.
+    pub fn transfer_fields(&self) -> Vec<&'static str> {
+        self.inbound.transfer_fields().collect()
+    }
+
     /// What the latest record says for a field, cut short; nothing for a private one. For refusals.
     pub fn content_of(&self, field: FieldId) -> Option<String> {
         self.inbound.rows.content(&self.capture, field)
@@ -284,9 +299,20 @@ impl PacketReader<'_> {
         if let Source::Lines(source) = &mut self.source
             && let Some(reason) = source.take_spoilt()
         {
+            self.content.spoilt(source.latest());
             return Ok(Some(Line::Refused(Refusal { index: self.position, element: self.inbound.record.clone(), content: None, reason })));
         }
-        Ok(Some(self.line(record)))
+        let line = self.line(record);
+        match line {
+            Line::Good { .. } => self.content.good(record),
+            Line::Refused(_) => self.content.refused(&self.inbound.rows, &self.capture),
+        }
+        Ok(Some(line))
+    }
+
+    /// The digest of what the records read so far say, however they were generated; of the packet once its end was reached.
+    pub fn content(&self) -> [u8; 32] {
+        self.content.digest()
     }
 
     fn line(&self, record: &mut Record) -> Line {

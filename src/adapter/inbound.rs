@@ -133,6 +133,16 @@ impl Inbound {
         }
     }
 
+    /// Whether the sender's documents say anything of a field.
+    pub fn maps(&self, field: FieldId) -> bool {
+        self.rows.rules.iter().any(|rule| rule.field == field)
+    }
+
+    /// Fields that only say how a record was transferred.
+    pub fn transfer_fields(&self) -> impl Iterator<Item = &'static str> {
+        self.rows.rules.iter().filter(|rule| rule.transfer).map(|rule| self.message.fields[rule.field.0].name)
+    }
+
     pub(super) fn lines_path(&self) -> &str {
         &self.lines_path
     }

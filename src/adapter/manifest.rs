@@ -123,6 +123,8 @@ pub(super) struct FieldManifest {
     pub(super) required: bool,
     #[serde(default)]
     pub(super) private: bool,
+    #[serde(default)]
+    pub(super) transfer: bool,
 }
 
 impl Manifest {

@@ -18,7 +18,7 @@ use crate::model::Month;
 use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
-use crate::store::verdicts::{Finding, STAGED};
+use crate::store::verdicts::{Finding, Revoked};
 
 use super::Gateway;
 
@@ -28,6 +28,7 @@ mod line;
 mod read;
 pub(super) mod receipt;
 mod spool;
+mod verdict;
 
 pub use destinations::{Destination, share};
 pub use group::Group;
@@ -37,7 +38,7 @@ pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 use line::Rules;
 pub(super) use receipt::Replier;
 
-use read::{Purpose, Reading, Sink, Stop, Tally, read_packet};
+use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
 const TRIES: usize = 6;
@@ -98,13 +99,14 @@ pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str)
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
     let (packet, reader) = Packet::open(gateway, arrival)?;
+    let mut content = None;
     if arrival.body.in_memory()
         && !packet.head.replaces
-        && let Some(reply) = packet.post_in_group(reader).await?
+        && let Some(reply) = packet.post_in_group(reader, &mut content).await?
     {
         return Ok(reply);
     }
-    packet.post_alone().await
+    packet.post_alone(content).await
 }
 
 /// A packet whose head has been read.
@@ -135,8 +137,8 @@ impl<'a> Packet<'a> {
         Ok((Packet { gateway, arrival, head, table, sender_id, earliest, latest }, reader))
     }
 
-    /// The quick way, in one reading; `None` when the packet must go the other.
-    async fn post_in_group(&self, reader: PacketReader<'_>) -> Result<Option<Reply>, Refused> {
+    /// The quick way, in one reading; `None` when the packet must go the other. What it says is noted once it is known.
+    async fn post_in_group(&self, reader: PacketReader<'_>, content: &mut Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
         let packet_id = self.new_id().await?;
         let mut sink = Sink::Memory(Default::default());
         let tally = match self.read(reader, (packet_id, Purpose::Post(None)), &mut sink) {
@@ -144,6 +146,7 @@ impl<'a> Packet<'a> {
             Err(Stop::NeedsComparison) => return Ok(None),
             Err(stop) => return Err(refused(stop, &self.head)),
         };
+        *content = Some(tally.content);
         let mut rows = PacketRows::default();
         if let Sink::Memory(lines) = sink {
             match self.table {
@@ -163,7 +166,7 @@ impl<'a> Packet<'a> {
     }
 
     /// The exact way: repeats, replacements, revocations, large packets.
-    async fn post_alone(&self) -> Result<Reply, Refused> {
+    async fn post_alone(&self, mut content: Option<[u8; 32]>) -> Result<Reply, Refused> {
         let mut turn = None;
         let mut compare = false;
         for _ in 0..TRIES {
@@ -171,11 +174,22 @@ impl<'a> Packet<'a> {
                 self.gateway.store.find_packet(&self.arrival.partner.name, &self.head.packet_no, &self.arrival.body.digest).await.map_err(Refused::Failed)?;
             let replaces = match stored {
                 Some(stored) if stored.digest == self.arrival.body.digest => return Ok(saved(stored)),
-                Some(stored) if self.head.replaces => Some(stored.packet_id),
-                Some(_) => return Err(self.conflict()),
+                Some(stored) => {
+                    // Only now is it worth reading: bytes that differ may say the same.
+                    if content.is_none() && stored.has_content && turn.is_some() {
+                        content = Some(self.read_content().await?);
+                    }
+                    if let Some(reply) = self.repeat(content).await? {
+                        return Ok(reply);
+                    }
+                    if !self.head.replaces && (content.is_some() || !stored.has_content) {
+                        return Err(self.conflict());
+                    }
+                    Some(stored.packet_id)
+                }
                 None => None,
             };
-            // Waits without a connection, so packets on their own never take them all; repeats need no turn.
+            // Waits without a connection, so packets on their own never take them all; copies need no turn.
             if turn.is_none() {
                 turn =
                     Some(self.gateway.alone.acquire().await.map_err(|_| Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again")))?);
@@ -194,6 +208,24 @@ impl<'a> Packet<'a> {
         Err(Refused::Failed(Fault::later(Stage::Store, "other packets with the same numbers are being posted at this instant; send again")))
     }
 
+    /// The reply to the packet of this number that says the same. One that is to replace another is no repeat of what was replaced before.
+    async fn repeat(&self, content: Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
+        let Some(content) = content else { return Ok(None) };
+        let number = (self.arrival.partner.name.as_str(), self.head.packet_no.as_str());
+        let found = self.gateway.store.find_packet_saying(number, &content, self.head.replaces).await.map_err(Refused::Failed)?;
+        Ok(found.map(saved))
+    }
+
+    /// Reads the packet on a thread of its own, only to know what it says.
+    async fn read_content(&self) -> Result<[u8; 32], Refused> {
+        let (gateway, arrival) = (self.gateway.clone(), self.arrival.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| Stop::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
+            read_content(&mut endpoint.open(arrival.body.reader(), gateway.config.gateway.receive.lines_max).map_err(Stop::Refused)?)
+        });
+        reading.await.map_err(|error| ended(&error))?.map_err(|stop| refused(stop, &self.head))
+    }
+
     async fn post(&self, replaces: Option<i64>, compare: bool) -> Result<Reply, Again> {
         let ids = self.gateway.store.ids(2).await.map_err(Refused::Failed)?;
         let (packet_id, reversal_id) = (ids[0], ids[1]);
@@ -207,38 +239,39 @@ impl<'a> Packet<'a> {
             }
         }
         let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
-        let tally = self.stream(&posting, packet_id, Some(self.table.name()), findings).await?;
-        self.revoke(&posting, packet_id, &tally).await?;
+        let mut tally = self.stream(&posting, packet_id, false, findings).await?;
+        let revoked = std::mem::take(&mut tally.revoked);
         let mut rows = PacketRows::default();
         let reply = self.finish(packet_id, replaces, tally, &mut rows).await?;
         posting.write(rows).await?;
+        // Behind the packet's own deliveries: it may take back a line of its own.
+        self.revoke(&posting, packet_id, &revoked).await?;
         posting.commit().await?;
         Ok(reply)
     }
 
     /// Marks the lines taken back and queues that for every destination that was told of them.
-    async fn revoke(&self, posting: &Posting, packet_id: i64, tally: &Tally) -> Result<(), PostError> {
-        if tally.revoked.is_empty() {
+    async fn revoke(&self, posting: &Posting, packet_id: i64, revoked: &[Revoked]) -> Result<(), PostError> {
+        if revoked.is_empty() {
             return Ok(());
         }
-        posting.mark_revoked(self.table, packet_id, &tally.revoked).await?;
+        posting.mark_revoked(self.table, packet_id, revoked).await?;
         for destination in self.gateway.destinations.iter() {
-            let fen: Vec<i64> = tally.revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
-            posting.queue_revocations(packet_id, (&destination.partner, &destination.message), &tally.revoked, &fen).await?;
+            let fen: Vec<i64> = revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
+            posting.queue_revocations(packet_id, (&destination.partner, &destination.message), revoked, &fen).await?;
         }
         Ok(())
     }
 
     async fn compare(&self, posting: &Posting, packet_id: i64) -> Result<Vec<Finding>, Again> {
         posting.make_staging(self.table).await?;
-        self.stream(posting, packet_id, None, None).await?;
-        Ok(posting.findings(self.table).await?)
+        let tally = self.stream(posting, packet_id, true, None).await?;
+        Ok(posting.findings(self.table, &tally.transfer_fields).await?)
     }
 
-    /// Reads on a thread of its own while rows flow into the table; without a target, into staging.
-    async fn stream(&self, posting: &Posting, packet_id: i64, target: Option<&str>, findings: Option<Vec<Finding>>) -> Result<Tally, Again> {
+    /// Reads on a thread of its own while rows flow into the table, or into staging.
+    async fn stream(&self, posting: &Posting, packet_id: i64, stage: bool, findings: Option<Vec<Finding>>) -> Result<Tally, Again> {
         let (chunks, rows) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
-        let stage = target.is_none();
         let (gateway, arrival, head) = (self.gateway.clone(), self.arrival.clone(), self.head.clone());
         let (table, sender_id, earliest, latest) = (self.table, self.sender_id, self.earliest, self.latest);
         let reading = tokio::task::spawn_blocking(move || {
@@ -246,8 +279,8 @@ impl<'a> Packet<'a> {
             let purpose = if stage { Purpose::Stage } else { Purpose::Post(findings.as_deref()) };
             packet.read(packet.reopen()?, (packet_id, purpose), &mut Sink::stream(chunks))
         });
-        let copied = posting.copy_lines(self.table, target.unwrap_or(STAGED), rows).await;
-        let read = reading.await.map_err(|error| Refused::Failed(Fault::later(Stage::Decode, format!("reading a packet ended unexpectedly: {error}"))))?;
+        let copied = posting.copy_lines(self.table, stage, rows).await;
+        let read = reading.await.map_err(|error| ended(&error))?;
         match (read, copied) {
             (Ok(tally), Ok(())) => Ok(tally),
             (Ok(_) | Err(Stop::SinkClosed), Err(error)) => Err(error.into()),
@@ -300,6 +333,7 @@ impl<'a> Packet<'a> {
             packet_no: &self.head.packet_no,
             message: self.head.message.name,
             digest: self.arrival.body.digest,
+            content: tally.content,
             adapter: self.arrival.adapter.name(),
             adapter_digest: self.arrival.adapter.digest(),
             received_at: self.arrival.received_at,
@@ -325,10 +359,10 @@ impl<'a> Packet<'a> {
     }
 
     fn conflict(&self) -> Refused {
-        let reason = format!(
-            "packet number {} was used for other content; a new packet needs a new number, a corrected one must say that it replaces (SFCF=1)",
-            self.head.packet_no
-        );
+        let mut reason = format!("packet number {} was used for other content; a new packet needs a new number", self.head.packet_no);
+        if let Some(word) = &self.head.replacing_word {
+            reason += &format!(", a corrected one must say that it replaces ({word})");
+        }
         Refused::Whole { status: 409, reason, head: seen(&self.head) }
     }
 
@@ -377,6 +411,10 @@ impl From<Refused> for Again {
     fn from(refused: Refused) -> Again {
         Again::Never(refused)
     }
+}
+
+fn ended(error: &tokio::task::JoinError) -> Refused {
+    Refused::Failed(Fault::later(Stage::Decode, format!("reading a packet ended unexpectedly: {error}; send again")))
 }
 
 fn failed(error: PostError) -> Refused {

@@ -30,6 +30,8 @@ pub struct LineHead<'a> {
     pub tax_office: Option<&'a str>,
     pub transfer_batch: Option<&'a str>,
     pub transferred_at: Option<DateTime>,
+    /// Of the record that states it; told apart by it inside a packet, and not stored.
+    pub record_id: Option<&'a str>,
 }
 
 /// The money of an employer's line; negative in refunds and revocations.

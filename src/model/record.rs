@@ -35,6 +35,8 @@ pub struct Field {
     pub required: bool,
     /// Whether its content must never reach a log, page, receipt or error.
     pub private: bool,
+    /// Whether it says how a record was transferred, not what it is about: the same record may say otherwise when it comes again.
+    pub transfer: bool,
     /// One sentence for `adapter list` and the schemas.
     pub doc: &'static str,
 }

@@ -7,7 +7,7 @@ use super::record::{Field, FieldId, FieldType, RecordSpec};
 
 /// Declares a record: its spec and one `FieldId` constant per field, in the order written.
 macro_rules! record {
-    ($module:ident, $about:literal { $( $konst:ident = $name:literal, $need:ident $($private:ident)?, $holds:expr, $doc:literal; )+ }) => {
+    ($module:ident, $about:literal { $( $konst:ident = $name:literal, $need:ident $($mark:ident)?, $holds:expr, $doc:literal; )+ }) => {
         #[doc = $about]
         pub mod $module {
             use super::{Field, FieldId, FieldType::{self, *}, RecordSpec};
@@ -17,7 +17,9 @@ macro_rules! record {
             const REQUIRED: bool = true;
             const OPTIONAL: bool = false;
             #[allow(dead_code)]
-            const PRIVATE: bool = true;
+            const PRIVATE: u8 = 1;
+            #[allow(dead_code)]
+            const TRANSFER: u8 = 2;
             #[doc = $about]
             pub static SPEC: RecordSpec = RecordSpec {
                 name: stringify!($module),
@@ -26,7 +28,8 @@ macro_rules! record {
                     name: $name,
                     holds: $holds,
                     required: $need,
-                    private: false $( || $private )?,
+                    private: (0 $( | $mark )?) & 1 != 0,
+                    transfer: (0 $( | $mark )?) & 2 != 0,
                     doc: $doc,
                 } ),+ ],
             };
@@ -67,8 +70,9 @@ record! { employer_collection, "One employer's payment for one contribution mont
     REMITTED_ON = "remitted_on", OPTIONAL, Date, "Day the money was remitted (上解).";
     TREASURY_ON = "treasury_on", REQUIRED, Date, "Day the money was received by the treasury (入国库); only then it counts as received.";
     TAX_OFFICE = "tax_office", OPTIONAL, Text(20), "Tax office in charge.";
-    TRANSFER_BATCH = "transfer_batch", OPTIONAL, Text(40), "The sender's transfer batch.";
-    TRANSFERRED_AT = "transferred_at", OPTIONAL, DateTime, "When the sender transferred the line.";
+    TRANSFER_BATCH = "transfer_batch", OPTIONAL TRANSFER, Text(40), "The sender's transfer batch.";
+    TRANSFERRED_AT = "transferred_at", OPTIONAL TRANSFER, DateTime, "When the sender transferred the line.";
+    RECORD_ID = "record_id", OPTIONAL, Text(64), "The record's own id at the sender, such as a UUID: two records of a packet with one id are one.";
 } }
 
 record! { employee_collection, "One insured person's part in an employer's payment: detail, not money of its own." {
@@ -95,8 +99,9 @@ record! { employee_collection, "One insured person's part in an employer's payme
     REMITTED_ON = "remitted_on", OPTIONAL, Date, "Day the money was remitted (上解).";
     TREASURY_ON = "treasury_on", REQUIRED, Date, "Day the money was received by the treasury (入国库).";
     TAX_OFFICE = "tax_office", OPTIONAL, Text(20), "Tax office in charge.";
-    TRANSFER_BATCH = "transfer_batch", OPTIONAL, Text(40), "The sender's transfer batch.";
-    TRANSFERRED_AT = "transferred_at", OPTIONAL, DateTime, "When the sender transferred the line.";
+    TRANSFER_BATCH = "transfer_batch", OPTIONAL TRANSFER, Text(40), "The sender's transfer batch.";
+    TRANSFERRED_AT = "transferred_at", OPTIONAL TRANSFER, DateTime, "When the sender transferred the line.";
+    RECORD_ID = "record_id", OPTIONAL, Text(64), "The record's own id at the sender, such as a UUID: two records of a packet with one id are one.";
 } }
 
 /// What kind of insured person somebody is: the words of [`super::deduction::Category`].

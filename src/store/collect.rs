@@ -20,7 +20,7 @@ const PACKET: Table = Table {
     name: "packet",
     columns: &["packet_id bigint, sender text, packet_no text, message text, digest bytea, adapter text, adapter_digest bytea, \
         received_at timestamptz, lines_received int, lines_posted int, lines_refused int, lines_duplicate int, received_fen bigint, \
-        posted_fen bigint, reply_type text, reply bytea, replaces bigint"],
+        posted_fen bigint, reply_type text, reply bytea, replaces bigint, content_digest bytea"],
 };
 const REFUSAL: Table = Table { name: "line_refusal", columns: &["packet_id bigint, record_index int, element text, content text, reason text"] };
 const RUN: Table = Table {
@@ -57,6 +57,8 @@ pub enum PostError {
 pub struct StoredPacket {
     pub packet_id: i64,
     pub digest: Vec<u8>,
+    /// Whether the digest of its content is known.
+    pub has_content: bool,
     pub reply_type: String,
     pub reply: Vec<u8>,
 }
@@ -83,6 +85,8 @@ pub struct PacketRow<'a> {
     pub message: &'a str,
     /// SHA-256 of the body, decompressed.
     pub digest: [u8; 32],
+    /// Digest of what its records say.
+    pub content: [u8; 32],
     pub adapter: &'a str,
     pub adapter_digest: [u8; 32],
     pub received_at: jiff::Timestamp,
@@ -142,7 +146,7 @@ pub struct PacketRows {
 
 impl PacketRows {
     pub fn add_packet(&mut self, packet: &PacketRow<'_>) -> std::io::Result<()> {
-        self.packets.add(17, |row| {
+        self.packets.add(18, |row| {
             row.bigint(packet.packet_id);
             row.text(packet.sender);
             row.text(packet.packet_no);
@@ -159,6 +163,7 @@ impl PacketRows {
             row.text(packet.reply_type);
             row.bytes(packet.reply);
             row.bigint_or_null(packet.replaces);
+            row.bytes(&packet.content);
         })
     }
 
@@ -261,9 +266,9 @@ impl Posting {
         &self.tx
     }
 
-    /// Copies lines as they come, until the channel closes.
-    pub async fn copy_lines(&self, table: LineTable, target: &str, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
-        let mut copy = Copy::start(self.client(), &table.table().copy_statement(target)).await?;
+    /// Copies lines as they come, until the channel closes; to where they stay or to the staging table.
+    pub async fn copy_lines(&self, table: LineTable, staged: bool, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
+        let mut copy = Copy::start(self.client(), &table.copy_statement(staged)).await?;
         while let Some(rows) = chunks.recv().await {
             copy.send(rows).await?;
         }
@@ -354,11 +359,21 @@ impl Store {
     /// The packet of that number and content, in force or replaced since; else the one in force under the number.
     pub async fn find_packet(&self, sender: &str, packet_no: &str, digest: &[u8]) -> Result<Option<StoredPacket>, Fault> {
         let client = self.client().await?;
-        let sql = "SELECT packet_id, digest, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2
+        let sql = "SELECT packet_id, digest, content_digest IS NOT NULL, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2
             AND (replaced_by IS NULL OR replaced_by IS NOT NULL AND digest = $3) ORDER BY digest = $3 DESC, packet_id LIMIT 1";
         let statement = client.prepare_cached(sql).await.map_err(|error| super::fault(&error))?;
         let row = client.query_opt(&statement, &[&sender, &packet_no, &digest]).await.map_err(|error| super::fault(&error))?;
-        Ok(row.map(|row| StoredPacket { packet_id: row.get(0), digest: row.get(1), reply_type: row.get(2), reply: row.get(3) }))
+        Ok(row.as_ref().map(stored))
+    }
+
+    /// The packet of that number whose records say the same: the one in force, or, unless `in_force` is asked for, one replaced since.
+    pub async fn find_packet_saying(&self, (sender, packet_no): (&str, &str), content: &[u8], in_force: bool) -> Result<Option<StoredPacket>, Fault> {
+        let client = self.client().await?;
+        let sql = "SELECT packet_id, digest, true, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2 AND content_digest = $3
+            AND (replaced_by IS NULL OR replaced_by IS NOT NULL AND NOT $4) ORDER BY replaced_by IS NOT NULL, packet_id DESC LIMIT 1";
+        let statement = client.prepare_cached(sql).await.map_err(|error| super::fault(&error))?;
+        let row = client.query_opt(&statement, &[&sender, &packet_no, &content, &in_force]).await.map_err(|error| super::fault(&error))?;
+        Ok(row.as_ref().map(stored))
     }
 
     /// Notes a packet refused whole; its number stays free.
@@ -369,4 +384,8 @@ impl Store {
         let done = client.execute(sql, &[&note.sender, &note.packet_no, &digest, &status, &note.reason]).await;
         done.map(drop).map_err(|error| super::fault(&error))
     }
+}
+
+fn stored(row: &tokio_postgres::Row) -> StoredPacket {
+    StoredPacket { packet_id: row.get(0), digest: row.get(1), has_content: row.get(2), reply_type: row.get(3), reply: row.get(4) }
 }

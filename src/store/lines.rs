@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::copy::RowWriter;
 use super::table::Table;
+use super::verdicts::STAGED;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead};
 
 /// Which table a packet's lines go to.
@@ -26,6 +27,11 @@ const EMPLOYER_COLUMNS: i16 = 15;
 const EMPLOYEE: &str = "person_no text, wage_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint";
 const EMPLOYEE_COLUMNS: i16 = 10;
+
+/// A staged line has besides what tells it from others of its packet.
+const STAGED_ONLY: &str = "record_id text";
+const STAGED_EMPLOYER_LINE: Table = Table { name: STAGED, columns: &[HEAD, EMPLOYER, STAGED_ONLY] };
+const STAGED_EMPLOYEE_LINE: Table = Table { name: STAGED, columns: &[HEAD, EMPLOYEE, STAGED_ONLY] };
 
 const EMPLOYER_LINE: Table = Table { name: "employer_line", columns: &[HEAD, EMPLOYER] };
 const EMPLOYEE_LINE: Table = Table { name: "employee_line", columns: &[HEAD, EMPLOYEE] };
@@ -65,21 +71,44 @@ impl LineTable {
         }
     }
 
-    /// SQL that says whether the rows `a` and `b` state the same.
-    pub fn same_content(self, a: &str, b: &str) -> String {
+    /// COPY of lines to where they stay, or to the staging table.
+    pub(super) fn copy_statement(self, staged: bool) -> String {
+        let table = match (self, staged) {
+            (_, false) => self.table(),
+            (LineTable::Employer, true) => &STAGED_EMPLOYER_LINE,
+            (LineTable::Employee, true) => &STAGED_EMPLOYEE_LINE,
+        };
+        table.copy_statement(table.name)
+    }
+
+    /// The staging table for such lines.
+    pub(super) fn staging(self) -> String {
+        format!("CREATE TEMP TABLE {STAGED} (LIKE {} INCLUDING DEFAULTS, {STAGED_ONLY}) ON COMMIT DROP", self.name())
+    }
+
+    /// SQL that says whether the rows `a` and `b` state the same, but for these fields.
+    pub fn same_content(self, a: &str, b: &str, but: &[&str]) -> String {
         let own: &[&str] = match self {
             LineTable::Employer => &["headcount", "wages_fen", "other_interest_fen"],
             LineTable::Employee => &["person_no", "wage_fen"],
         };
-        let row = |alias: &str| SAME_HEAD.iter().chain(own).map(|column| format!("{alias}.{column}")).collect::<Vec<_>>().join(", ");
+        let row = |alias: &str| {
+            SAME_HEAD
+                .iter()
+                .chain(own)
+                .filter(|column| !but.contains(&column.trim_end_matches("_fen")))
+                .map(|column| format!("{alias}.{column}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         format!("(({}) IS NOT DISTINCT FROM ({}))", row(a), row(b))
     }
 }
 
-/// Adds an employer's line to a buffer.
-pub fn employer_row(buffer: &mut Vec<u8>, packet_id: i64, key: Uuid, line: &EmployerLine<'_>) {
+/// Adds an employer's line to a buffer, for where it stays or for the staging table.
+pub fn employer_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key: Uuid, line: &EmployerLine<'_>) {
     let mut row = RowWriter(buffer);
-    row.row(HEAD_COLUMNS + EMPLOYER_COLUMNS);
+    row.row(HEAD_COLUMNS + EMPLOYER_COLUMNS + i16::from(staged));
     head(&mut row, packet_id, key, &line.head);
     row.int_or_null(line.headcount);
     row.fen_or_null(line.wages);
@@ -96,12 +125,15 @@ pub fn employer_row(buffer: &mut Vec<u8>, packet_id: i64, key: Uuid, line: &Empl
     row.fen(line.paid.medical);
     row.fen(line.paid.long_term_care);
     row.bool(line.underpaid);
+    if staged {
+        row.text_or_null(line.head.record_id);
+    }
 }
 
-/// Adds an employee's line to a buffer.
-pub fn employee_row(buffer: &mut Vec<u8>, packet_id: i64, key: Uuid, line: &EmployeeLine<'_>) {
+/// Adds an employee's line to a buffer, for where it stays or for the staging table.
+pub fn employee_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key: Uuid, line: &EmployeeLine<'_>) {
     let mut row = RowWriter(buffer);
-    row.row(HEAD_COLUMNS + EMPLOYEE_COLUMNS);
+    row.row(HEAD_COLUMNS + EMPLOYEE_COLUMNS + i16::from(staged));
     head(&mut row, packet_id, key, &line.head);
     row.text(line.person_no);
     row.fen_or_null(line.wage);
@@ -113,6 +145,9 @@ pub fn employee_row(buffer: &mut Vec<u8>, packet_id: i64, key: Uuid, line: &Empl
     row.fen(line.employee_paid);
     row.fen(line.late_fee);
     row.fen(line.interest);
+    if staged {
+        row.text_or_null(line.head.record_id);
+    }
 }
 
 fn head(row: &mut RowWriter<'_>, packet_id: i64, key: Uuid, line: &LineHead<'_>) {

@@ -10,7 +10,7 @@ use super::fault;
 #[derive(Debug)]
 pub enum Replaced {
     Done,
-    /// A line of the earlier packet was taken back by that packet meanwhile.
+    /// A line of the earlier packet was taken back by that other packet meanwhile.
     RevokedBy(String),
 }
 
@@ -27,10 +27,10 @@ pub struct Replacement {
 const LOCK_LINES: [&str; 2] = ["SELECT 1 FROM employer_line WHERE packet_id = $1 FOR UPDATE", "SELECT 1 FROM employee_line WHERE packet_id = $1 FOR UPDATE"];
 
 const SUPERSEDE_LINES: &str = "
-    UPDATE employer_line SET superseded = true WHERE packet_id = {old};
-    UPDATE employee_line SET superseded = true WHERE packet_id = {old};
     UPDATE employer_line SET revoked_by = NULL WHERE revoked_by = {old};
-    UPDATE employee_line SET revoked_by = NULL WHERE revoked_by = {old};";
+    UPDATE employee_line SET revoked_by = NULL WHERE revoked_by = {old};
+    UPDATE employer_line SET superseded = true WHERE packet_id = {old};
+    UPDATE employee_line SET superseded = true WHERE packet_id = {old};";
 
 const REVERSE_POSTINGS: &str = "
     INSERT INTO posting (entry_id, account, district, contribution_month, fund, fen)
@@ -54,8 +54,8 @@ impl Posting {
         let client = self.client();
         let Replacement { old, new, entry, at } = replacement;
         let revoked = "SELECT p.packet_no FROM packet p WHERE p.packet_id IN (
-                SELECT revoked_by FROM employer_line WHERE packet_id = $1 AND revoked_by IS NOT NULL
-                UNION ALL SELECT revoked_by FROM employee_line WHERE packet_id = $1 AND revoked_by IS NOT NULL) LIMIT 1";
+                SELECT revoked_by FROM employer_line WHERE packet_id = $1 AND revoked_by <> $1
+                UNION ALL SELECT revoked_by FROM employee_line WHERE packet_id = $1 AND revoked_by <> $1) LIMIT 1";
         // The row lock makes a second replacement of the same packet wait and then fail.
         let free = client.execute("UPDATE packet SET replaced_by = $2 WHERE packet_id = $1 AND replaced_by IS NULL", &[&old, &new]).await?;
         if free == 0 {

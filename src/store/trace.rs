@@ -88,15 +88,16 @@ const LINE: &str = "SELECT l.packet_id, l.record_index, l.detail_no, l.receipt_n
     FROM employer_line l LEFT JOIN packet r ON r.packet_id = l.revoked_by";
 const PACKET: &str = "SELECT packet_id, sender, packet_no, message, received_at, lines_received, lines_posted, lines_refused, lines_duplicate, posted_fen,
         adapter, left(encode(digest, 'hex'), 16), replaced_by FROM packet";
+/// Packets of a number that were refused whole.
+pub const REFUSALS: &str = "SELECT sender, received_at, status, reason, left(encode(digest, 'hex'), 16) FROM packet_refusal \
+    WHERE packet_no = $1 ORDER BY refusal_id";
 /// Lines shown of one number at most.
 const LINES_MAX: i64 = 50;
 
 impl Store {
     /// Refusals of packets of that number, the newest last.
     pub async fn trace_refusals(&self, packet_no: &str) -> Result<Vec<TracedRefusal>, Fault> {
-        const SQL: &str = "SELECT sender, received_at, status, reason, left(encode(digest, 'hex'), 16) FROM packet_refusal \
-            WHERE packet_no = $1 ORDER BY refusal_id";
-        let rows = self.client().await?.query(SQL, &[&packet_no]).await.map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(REFUSALS, &[&packet_no]).await.map_err(|error| fault(&error))?;
         let refusal = |row: &Row| TracedRefusal { sender: row.get(0), received_at: row.get(1), status: row.get(2), reason: row.get(3), digest: row.get(4) };
         Ok(rows.iter().map(refusal).collect())
     }

@@ -4,7 +4,6 @@
 //! flow decides what they mean for a line.
 
 use futures_util::TryStreamExt;
-use jiff::civil::Date;
 
 use super::collect::{PostError, Posting};
 use super::lines::LineTable;
@@ -24,14 +23,20 @@ pub struct Finding {
 /// What the comparison found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
-    /// The number stands earlier in the same packet.
-    Repeats { earlier_index: i32, same: bool },
+    /// An earlier record of the packet has the same id, and every record of that id says the same.
+    SameRecord { earlier_index: i32 },
+    /// Another record of the packet has the same id; not all of that id say the same.
+    RecordTwice { other_index: i32 },
+    /// Another record of the packet has the same number and says the same, or not.
+    NumberTwice { other_index: i32, same: bool },
     /// The number is stored.
     Stored { packet_no: String, same: bool, revoked: bool, line: (i64, i32) },
     /// A revocation, and the line it names.
     Revokes(Box<Original>),
-    /// A revocation of a line that was revoked already, by that packet.
-    RevokedAlready { packet_no: String },
+    /// A revocation of the only line of its number in this packet, which stands before it.
+    RevokesOwn { earlier_index: i32 },
+    /// A revocation of a line that another packet revoked already.
+    RevokedAlready,
     /// A revocation of a number that is not stored.
     RevokesNothing,
 }
@@ -44,9 +49,7 @@ pub struct Original {
     pub district: i32,
     pub contribution_month: Month,
     pub paid: Paid,
-    pub employer_paid: Fen,
     pub rate_id: String,
-    pub treasury_on: Date,
 }
 
 /// A line taken back by a record of the packet being posted.
@@ -64,20 +67,20 @@ pub struct Revoked {
 impl Posting {
     /// Makes the staging table for such lines.
     pub async fn make_staging(&self, table: LineTable) -> Result<(), PostError> {
-        let sql = format!("CREATE TEMP TABLE {STAGED} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DROP", table.name());
-        Ok(self.client().batch_execute(&sql).await?)
+        Ok(self.client().batch_execute(&table.staging()).await?)
     }
 
-    /// Compares every staged line with those before it and those stored, in order of the packet.
-    pub async fn findings(&self, table: LineTable) -> Result<Vec<Finding>, PostError> {
+    /// Compares every staged line with the others and those stored, in order of the packet; what `but` names does not count.
+    pub async fn findings(&self, table: LineTable, but: &[&str]) -> Result<Vec<Finding>, PostError> {
         self.client().batch_execute(&format!("ANALYZE {STAGED}")).await?;
-        let sql = compare(table);
+        let sql = compare(table, but);
         let no_parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 0] = [];
         let rows = self.client().query_raw(&sql, no_parameters).await?;
         let mut rows = std::pin::pin!(rows);
         let mut findings = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            findings.push(finding(&row));
+            let record_index = row.get(0);
+            findings.extend(fact(&row).map(|fact| Finding { record_index, fact }));
         }
         Ok(findings)
     }
@@ -111,71 +114,93 @@ impl Posting {
     }
 }
 
-fn compare(table: LineTable) -> String {
-    let (name, same_stored, same_first) = (table.name(), table.same_content("s", "t"), table.same_content("s", "f"));
+/// New lines of one record id are one line if all say the same; lines of one number are compared as far as
+/// they are lines of their own. Columns 0 to 9 are of the packet, those behind of what is stored.
+fn compare(table: LineTable, but: &[&str]) -> String {
+    let (name, same_stored) = (table.name(), table.same_content("s", "t", but));
+    let (same_first, same_other) = (table.same_content("s", "f", but), table.same_content("s", "o", but));
     let money = match table {
         LineTable::Employer => "t.other_interest_fen, t.medical_fen, t.long_term_care_fen, t.rate_id",
         LineTable::Employee => "0::bigint, 0::bigint, 0::bigint, ''",
     };
     format!(
-        "WITH staged AS MATERIALIZED (
-             SELECT *, first_value(record_index) OVER (PARTITION BY detail_key, revoke ORDER BY record_index) AS first_index FROM {STAGED})
-         SELECT s.record_index, s.revoke, s.first_index, coalesce({same_first}, false) AS same_as_first,
-                t.packet_id, p.packet_no, {same_stored} AS same_as_stored, r.packet_no AS revoked_in, t.record_index, t.district,
-                t.contribution_month, t.employer_paid_fen, t.employee_paid_fen, t.late_fee_fen, t.interest_fen, {money}, t.treasury_on
-         FROM staged s
+        "WITH same_id AS MATERIALIZED (
+             SELECT record_index, first_index, bool_and(same) OVER (PARTITION BY first_index) AS one, max(record_index) OVER (PARTITION BY first_index) AS last_index
+             FROM (SELECT s.record_index, g.first_index, {same_first} AS same
+                 FROM (SELECT record_id, min(record_index) AS first_index FROM {STAGED}
+                     WHERE NOT revoke AND record_id IS NOT NULL GROUP BY record_id HAVING count(*) > 1) g
+                 JOIN {STAGED} s ON s.record_id = g.record_id AND NOT s.revoke
+                 JOIN {STAGED} f ON f.record_index = g.first_index) x),
+         single AS MATERIALIZED (
+             SELECT s.record_index, s.detail_key FROM {STAGED} s LEFT JOIN same_id i ON i.record_index = s.record_index
+             WHERE NOT s.revoke AND (i.record_index IS NULL OR i.record_index = i.first_index)),
+         twice AS MATERIALIZED (
+             SELECT detail_key, min(record_index) AS first_index, max(record_index) AS last_index FROM single GROUP BY detail_key HAVING count(*) > 1),
+         own AS MATERIALIZED (
+             SELECT detail_key, min(record_index) AS record_index FROM single
+             WHERE detail_key IN (SELECT detail_key FROM {STAGED} WHERE revoke) GROUP BY detail_key HAVING count(*) = 1)
+         SELECT s.record_index, s.revoke, i.first_index, i.last_index, i.one, n.first_index, n.last_index, {same_other} AS same, own.record_index,
+                {same_stored} AS same_as_stored, t.packet_id, t.record_index, p.packet_no, r.packet_no AS revoked_in, t.district,
+                t.contribution_month, t.employer_paid_fen, t.employee_paid_fen, t.late_fee_fen, t.interest_fen, {money}
+         FROM {STAGED} s
+         LEFT JOIN same_id i ON i.record_index = s.record_index
+         LEFT JOIN twice n ON NOT s.revoke AND n.detail_key = s.detail_key
+         LEFT JOIN {STAGED} o ON o.record_index = CASE WHEN n.first_index = s.record_index THEN n.last_index ELSE n.first_index END
+         LEFT JOIN own ON s.revoke AND own.detail_key = s.detail_key AND own.record_index < s.record_index
          LEFT JOIN {name} t ON t.detail_key = s.detail_key AND NOT t.revoke AND NOT t.superseded
          LEFT JOIN packet p ON p.packet_id = t.packet_id
          LEFT JOIN packet r ON r.packet_id = t.revoked_by
-         LEFT JOIN {STAGED} f ON s.first_index <> s.record_index AND f.record_index = s.first_index
-         WHERE s.revoke OR t.packet_id IS NOT NULL OR s.first_index <> s.record_index
+         WHERE s.revoke OR t.packet_id IS NOT NULL OR i.record_index IS NOT NULL OR n.detail_key IS NOT NULL
          ORDER BY s.record_index"
     )
 }
 
-fn finding(row: &tokio_postgres::Row) -> Finding {
+fn fact(row: &tokio_postgres::Row) -> Option<Fact> {
     let record_index: i32 = row.get(0);
-    let revoke: bool = row.get(1);
-    let first_index: i32 = row.get(2);
-    let stored: Option<i64> = row.get(4);
-    let revoked_in: Option<String> = row.get(7);
-    let fact = if first_index != record_index {
-        Fact::Repeats { earlier_index: first_index, same: row.get(3) }
-    } else {
-        match (revoke, stored, revoked_in) {
-            (true, None, _) => Fact::RevokesNothing,
-            (true, Some(_), Some(packet_no)) => Fact::RevokedAlready { packet_no },
-            (true, Some(packet_id), None) => Fact::Revokes(Box::new(original(row, packet_id))),
-            (false, _, revoked_in) => Fact::Stored {
-                packet_no: row.get::<_, Option<String>>(5).unwrap_or_default(),
-                same: row.get(6),
-                revoked: revoked_in.is_some(),
-                line: (stored.unwrap_or_default(), row.get::<_, Option<i32>>(8).unwrap_or_default()),
-            },
+    let other = |first: i32, last: i32| if first == record_index { last } else { first };
+    if let Some(first) = row.get::<_, Option<i32>>(2) {
+        match row.get(4) {
+            true if first != record_index => return Some(Fact::SameRecord { earlier_index: first }),
+            true => {}
+            false => return Some(Fact::RecordTwice { other_index: other(first, row.get(3)) }),
         }
-    };
-    Finding { record_index, fact }
+    }
+    if let Some(first) = row.get::<_, Option<i32>>(5) {
+        return Some(Fact::NumberTwice { other_index: other(first, row.get(6)), same: row.get(7) });
+    }
+    let (revoke, own): (bool, Option<i32>) = (row.get(1), row.get(8));
+    let (stored, revoked_in): (Option<i64>, Option<String>) = (row.get(10), row.get(13));
+    match (revoke, stored, revoked_in) {
+        (true, None, _) => Some(own.map_or(Fact::RevokesNothing, |earlier_index| Fact::RevokesOwn { earlier_index })),
+        (true, Some(_), Some(_)) => Some(Fact::RevokedAlready),
+        (true, Some(packet_id), None) => Some(Fact::Revokes(Box::new(original(row, packet_id)))),
+        (false, Some(packet_id), revoked_in) => Some(Fact::Stored {
+            packet_no: row.get::<_, Option<String>>(12).unwrap_or_default(),
+            same: row.get(9),
+            revoked: revoked_in.is_some(),
+            line: (packet_id, row.get(11)),
+        }),
+        (false, None, _) => None,
+    }
 }
 
 fn original(row: &tokio_postgres::Row, packet_id: i64) -> Original {
     let fen = |at: usize| Fen(row.get::<_, Option<i64>>(at).unwrap_or_default());
     let paid = Paid {
-        employer: fen(11),
-        employees: fen(12),
-        late_fee: fen(13),
-        interest: fen(14),
-        other_interest: fen(15),
-        medical: fen(16),
-        long_term_care: fen(17),
+        employer: fen(16),
+        employees: fen(17),
+        late_fee: fen(18),
+        interest: fen(19),
+        other_interest: fen(20),
+        medical: fen(21),
+        long_term_care: fen(22),
     };
     Original {
         packet_id,
-        record_index: row.get(8),
-        district: row.get(9),
-        contribution_month: Month::from_number(row.get(10)).expect("only months are stored"),
+        record_index: row.get(11),
+        district: row.get(14),
+        contribution_month: Month::from_number(row.get(15)).expect("only months are stored"),
         paid,
-        employer_paid: paid.employer,
-        rate_id: row.get::<_, Option<String>>(18).unwrap_or_default(),
-        treasury_on: row.get(19),
+        rate_id: row.get::<_, Option<String>>(23).unwrap_or_default(),
     }
 }

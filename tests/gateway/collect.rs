@@ -81,12 +81,13 @@ async fn a_detail_number_is_posted_once_across_packets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_detail_number_is_posted_once_inside_a_packet() {
+async fn lines_of_one_number_in_a_packet_are_all_refused_with_the_cause() {
     let gateway = Gateway::start().await;
-    let lines = [Line::employer("1"), Line::employer("1"), Line::employer("1").with("AAB119", "21")];
+    let lines = [Line::employer("1"), Line::employer("1"), Line::employer("1").with("AAB119", "21"), Line::employer("2")];
     let (_, receipt) = gateway.send(Packet::employers("P1", lines)).await;
-    assert_eq!(counts(&receipt), ["3", "1", "1", "1"], "{receipt}");
-    assert!(receipt.contains("stands at record 1 of the same packet with other content"), "{receipt}");
+    assert_eq!(counts(&receipt), ["4", "1", "3", "0"], "{receipt}");
+    assert!(receipt.contains("AAZ083 occurs twice with other content, here and in record 3: is it the line"), "{receipt}");
+    assert!(receipt.contains("AAZ083 occurs twice with the same content, here and in record 1: is it the line"), "{receipt}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,10 +250,11 @@ async fn a_copy_of_a_refused_or_revoked_line_is_refused_and_not_called_a_duplica
 async fn a_replacement_waits_for_a_revocation_under_way_and_then_gives_way_to_it() {
     let gateway = Gateway::start().await;
     gateway.send(Packet::employers("P1", [Line::employer("1"), Line::employer("2")])).await;
+    gateway.send(Packet::employers("P2", [Line::employer("9")])).await;
     let (revoker, connection) = gateway.database.connect(tokio_postgres::NoTls).await.expect("a connection");
     tokio::spawn(connection);
     // What a packet that revokes line 1 has done before it commits.
-    let revoking = "BEGIN; UPDATE employer_line SET revoked_by = packet_id WHERE detail_no = '1'";
+    let revoking = "BEGIN; UPDATE employer_line SET revoked_by = (SELECT packet_id FROM packet WHERE packet_no = 'P2') WHERE detail_no = '1'";
     revoker.batch_execute(revoking).await.expect("the line is free");
     let replacement = Packet::employers("P1", [Line::employer("3")]).replacing();
     let (answer, ()) = tokio::join!(gateway.send(replacement), async {
@@ -261,7 +263,7 @@ async fn a_replacement_waits_for_a_revocation_under_way_and_then_gives_way_to_it
     });
     assert_eq!(answer.0, 409, "{}", answer.1);
     assert_eq!(gateway.value("SELECT count(*) FROM employer_line WHERE superseded").await, "0");
-    assert_eq!(gateway.value("SELECT count(*) FROM entry").await, "1");
+    assert_eq!(gateway.value("SELECT count(*) FROM entry").await, "2");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod registry;
 mod report;
 mod reversal;
 mod roster;
+mod sameness;
 mod standing;
 mod support;
 mod transfer;

@@ -57,7 +57,12 @@ impl Compiler<'_> {
         }
         let default = manifest.default.as_ref().map(|default| default.get_ref().clone());
         let private = manifest.private || field.private;
-        Some(Rule { field: id, columns, agrees_with, read, required: manifest.required || field.required, default, private })
+        let counts = field.required || matches!(field.holds, FieldType::Money | FieldType::Decimal);
+        if manifest.transfer && counts {
+            self.find(block, format!("`transfer` is for what says how a record was transferred; {} is what it says", field.name));
+        }
+        let transfer = manifest.transfer || field.transfer;
+        Some(Rule { field: id, columns, agrees_with, read, required: manifest.required || field.required, default, private, transfer })
     }
 
     fn columns(&mut self, rows: &mut Rows, block: &Spanned<FieldManifest>) -> Option<Vec<u16>> {

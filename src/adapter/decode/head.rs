@@ -25,12 +25,17 @@ impl Endpoint {
             Some((column, word)) => self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? == Some(word.as_str()),
             None => false,
         };
+        let replacing_word = inbound.replaces.as_ref().map(|(column, word)| {
+            let path = self.tree().path(*column);
+            format!("{}={word}", path.rsplit('/').next().unwrap_or(path).trim_start_matches('@'))
+        });
         let packet_type = inbound.select.as_ref().map_or_else(String::new, |(_, word)| word.clone());
         let declared_lines = match inbound.lines {
             Some(column) => Some(self.declared(values, column)?),
             None => None,
         };
-        Ok(PacketHead { message: inbound.message, packet_no: packet_no.to_string(), packet_type, replaces, declared_lines, encoding, values: kept })
+        let packet_no = packet_no.to_string();
+        Ok(PacketHead { message: inbound.message, packet_no, packet_type, replaces, replacing_word, declared_lines, encoding, values: kept })
     }
 
     fn declared(&self, values: &Capture, column: u16) -> Result<u64, Stop> {

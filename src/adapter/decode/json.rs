@@ -110,6 +110,11 @@ impl<'a> LineSource<'a> {
         self.spoilt.take()
     }
 
+    /// The line read last, as it came.
+    pub(super) fn latest(&self) -> &[u8] {
+        &self.line
+    }
+
     /// The next line that is not blank; false at the end.
     fn read_line(&mut self) -> Result<bool, Stop> {
         loop {

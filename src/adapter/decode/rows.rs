@@ -21,6 +21,8 @@ pub(crate) struct Rule {
     pub(crate) required: bool,
     pub(crate) default: Option<String>,
     pub(crate) private: bool,
+    /// Says how a record was transferred, not what it is about.
+    pub(crate) transfer: bool,
 }
 
 /// How the text of a field is read.
@@ -81,6 +83,11 @@ impl Rows {
 }
 
 impl Rule {
+    /// Whether the field is read from this column.
+    pub(super) fn reads(&self, column: u16) -> bool {
+        self.columns.contains(&column) || self.agrees_with == Some(column)
+    }
+
     /// Fills the field, or says which column is wrong and why.
     fn fill(&self, capture: &Capture, record: &mut Record) -> Result<(), (u16, String)> {
         for column in self.columns.iter().chain(&self.agrees_with) {

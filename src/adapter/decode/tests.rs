@@ -13,20 +13,20 @@ mod broken;
 mod json;
 
 /// The shipped tax bureau.
-fn tax() -> &'static Endpoint {
+pub(super) fn tax() -> &'static Endpoint {
     static TAX: OnceLock<Adapter> = OnceLock::new();
     let load = || Adapter::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters/tax-bureau")).unwrap();
     TAX.get_or_init(load).endpoint("packets").unwrap()
 }
 
 /// A packet of the shipped tax bureau with those records, and as many announced.
-fn packet(records: &[String]) -> String {
+pub(super) fn packet(records: &[String]) -> String {
     let head = format!("<SJBBH>P1</SJBBH><SJBLX>JFXX101</SJBLX><DWMC>南宁市税务局</DWMC><JLS>{}</JLS>", records.len());
     format!("<?xml version=\"1.0\" encoding=\"GBK\"?>\n<Package><PackageHead>{head}</PackageHead><Data>{}</Data></Package>", records.concat())
 }
 
 /// A record that is taken, with something more inside.
-fn record(number: usize, more: &str) -> String {
+pub(super) fn record(number: usize, more: &str) -> String {
     format!(
         "<Record index=\"{number}\"><AAA027>450100</AAA027><AAB034>450103</AAB034><AAD009>R{number}</AAD009><AAE140>310</AAE140>\
          <AAB001>E1</AAB001><AAE003>202110</AAE003><AAA115>10</AAA115><AAB121>1000.00</AAB121><AAA042>0.0695</AAA042>\
@@ -34,7 +34,7 @@ fn record(number: usize, more: &str) -> String {
     )
 }
 
-fn gbk(text: &str) -> Vec<u8> {
+pub(super) fn gbk(text: &str) -> Vec<u8> {
     encoding_rs::GBK.encode(text).0.into_owned()
 }
 

@@ -41,6 +41,7 @@ struct HeadFields {
     tax_office: FieldId,
     transfer_batch: FieldId,
     transferred_at: FieldId,
+    record_id: FieldId,
 }
 
 /// The shared fields of a record module.
@@ -62,6 +63,7 @@ macro_rules! head_fields {
             tax_office: $record::TAX_OFFICE,
             transfer_batch: $record::TRANSFER_BATCH,
             transferred_at: $record::TRANSFERRED_AT,
+            record_id: $record::RECORD_ID,
         }
     };
 }
@@ -202,6 +204,7 @@ fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &He
         tax_office: record.text(fields.tax_office),
         transfer_batch: record.text(fields.transfer_batch),
         transferred_at: record.datetime(fields.transferred_at),
+        record_id: record.text(fields.record_id),
     })
 }
 

@@ -3,23 +3,24 @@
 //! Runs on its own thread for large packets, in place for small ones, in constant memory. Does no
 //! I/O but reading the body and filling its sink; the database is not known here.
 
-use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::destinations::{Destination, Range, Ranges};
 use super::line::{self, LineFault, Rules};
+use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader, PacketRefusal};
 use crate::error::{Fault, Stage};
 use crate::ledger::{District, Fund, Source, Totals};
 use crate::model::detail_key::detail_key;
-use crate::model::lines::{EmployeeLine, EmployerLine, Paid};
-use crate::model::{Fen, FieldId, Record};
+use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
+use crate::model::{Fen, Record};
 use crate::store::collect::Counts;
 use crate::store::copy::{CHUNK, Rows};
 use crate::store::lines::{LineTable, employee_row, employer_row};
-use crate::store::verdicts::{Fact, Finding, Original, Revoked};
+use crate::store::verdicts::{Finding, Original, Revoked};
 
 /// What a reading needs to know.
 pub struct Reading<'a> {
@@ -47,7 +48,7 @@ pub enum Purpose<'a> {
 pub enum Stop {
     /// The packet is refused whole.
     Refused(PacketRefusal),
-    /// A line takes an earlier one back: the packet must be compared with what is stored first.
+    /// A line takes an earlier one back, or two may be one: the packet must be compared first.
     NeedsComparison,
     /// Nobody takes the rows any more; the other side knows why.
     SinkClosed,
@@ -65,6 +66,10 @@ pub struct Tally {
     pub runs: Rows,
     pub ranges: Vec<Range>,
     pub revoked: Vec<Revoked>,
+    /// Digest of what the records say.
+    pub content: [u8; 32],
+    /// Fields that only say how a record was transferred.
+    pub transfer_fields: Vec<&'static str>,
 }
 
 /// A refused line as a receipt shows it.
@@ -111,17 +116,23 @@ impl Sink {
     }
 }
 
+/// Reads the whole packet for nothing but the digest of what it says.
+pub fn read_content(reader: &mut PacketReader<'_>) -> Result<[u8; 32], Stop> {
+    let mut record = reader.new_record();
+    while reader.next(&mut record).map_err(Stop::Refused)?.is_some() {}
+    Ok(reader.content())
+}
+
 /// Reads the whole packet into the sink.
 pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &mut Sink) -> Result<Tally, Stop> {
     let mut record = reader.new_record();
     let mut state = State {
         reading,
-        facts: facts(reading.purpose),
+        verdicts: Verdicts::new(reading.purpose.findings(), reading.table, reader),
+        ids: Vec::new(),
         tally: Tally::default(),
         ranges: Ranges::new(reading.destinations),
         run: None,
-        refused: HashSet::new(),
-        taken_back: HashSet::new(),
     };
     let mut position = 0_i32;
     while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
@@ -140,17 +151,30 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &
             }
         }
     }
+    if occurs_twice(&mut state.ids) {
+        return Err(Stop::NeedsComparison);
+    }
     sink.finish()?;
     state.end_run()?;
     state.tally.ranges = state.ranges.finish();
+    state.tally.content = reader.content();
+    state.tally.transfer_fields = reader.transfer_fields();
     Ok(state.tally)
 }
 
-fn facts<'a>(purpose: Purpose<'a>) -> &'a [Finding] {
-    match purpose {
-        Purpose::Post(Some(findings)) => findings,
-        _ => &[],
+impl<'a> Purpose<'a> {
+    fn findings(self) -> Option<&'a [Finding]> {
+        match self {
+            Purpose::Post(findings) => findings,
+            Purpose::Stage => None,
+        }
     }
+}
+
+/// Whether two hashes are the same: whether the records are, the comparison finds out.
+fn occurs_twice(hashes: &mut [u64]) -> bool {
+    hashes.sort_unstable();
+    hashes.windows(2).any(|two| two[0] == two[1])
 }
 
 /// Names the sender's element and, unless private, its content.
@@ -161,15 +185,12 @@ fn explain(reader: &PacketReader<'_>, index: u64, fault: &LineFault) -> ListedRe
 
 struct State<'a> {
     reading: &'a Reading<'a>,
-    /// Findings not reached yet, in order of the packet.
-    facts: &'a [Finding],
+    verdicts: Verdicts<'a>,
+    /// Hashes of the ids of records to be posted, while they were not compared: eight bytes a record.
+    ids: Vec<u64>,
     tally: Tally,
     ranges: Ranges<'a>,
     run: Option<Run>,
-    /// Lines the comparison refused: a copy of one is no duplicate of anything posted.
-    refused: HashSet<i32>,
-    /// Stored lines this packet has taken back so far.
-    taken_back: HashSet<(i64, i32)>,
 }
 
 /// Consecutive employee lines of one employer's payment.
@@ -184,7 +205,7 @@ struct Run {
     employee_paid: i64,
 }
 
-impl<'a> State<'a> {
+impl State<'_> {
     /// Handles a line that was decoded; the inner error is a refusal of this line alone.
     fn good(&mut self, record: &Record, position: i32, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
         match self.reading.table {
@@ -199,10 +220,7 @@ impl<'a> State<'a> {
         }
     }
 
-    fn employer<'l>(&mut self, mut line: EmployerLine<'l>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop>
-    where
-        'a: 'l,
-    {
+    fn employer(&mut self, line: EmployerLine<'_>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
         let total = match LineFault::total(&line.paid) {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
@@ -210,19 +228,16 @@ impl<'a> State<'a> {
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         let id = self.reading.packet_id;
         if self.reading.purpose == Purpose::Stage {
-            return sink.row(|buffer| employer_row(buffer, id, key, &line)).map(Ok);
+            return sink.row(|buffer| employer_row(buffer, (id, true), key, &line)).map(Ok);
         }
-        let original = match self.verdict(line.head.record_index, line.head.revoke, line_field(LineTable::Employer))? {
+        let original = match self.verdicts.of(line.head.record_index, line.head.revoke)? {
             Verdict::Post(original) => original,
             Verdict::Duplicate => return self.duplicate(total).map(Ok),
-            Verdict::Refuse(fault) => {
-                self.refused.insert(line.head.record_index);
-                return Ok(Err(fault));
-            }
+            Verdict::Refuse(fault) => return Ok(Err(fault)),
         };
+        let mut line = line; // may name the original's rate from here on
         if let Some(original) = &original {
             if let Err(fault) = takes_back(&mut line.paid, original) {
-                self.refused.insert(line.head.record_index);
                 return Ok(Err(fault));
             }
             line.head.district = original.district;
@@ -230,7 +245,8 @@ impl<'a> State<'a> {
             line.rate_id = &original.rate_id;
             self.take_back(line.head.record_index, original, line.paid);
         }
-        sink.row(|buffer| employer_row(buffer, id, key, &line))?;
+        sink.row(|buffer| employer_row(buffer, (id, false), key, &line))?;
+        self.note(&line.head, line.paid, line.rate_id);
         self.post(&line)?;
         Ok(Ok(()))
     }
@@ -239,18 +255,16 @@ impl<'a> State<'a> {
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         let id = self.reading.packet_id;
         if self.reading.purpose == Purpose::Stage {
-            return sink.row(|buffer| employee_row(buffer, id, key, &line)).map(Ok);
+            return sink.row(|buffer| employee_row(buffer, (id, true), key, &line)).map(Ok);
         }
-        match self.verdict(line.head.record_index, line.head.revoke, line_field(LineTable::Employee))? {
+        match self.verdicts.of(line.head.record_index, line.head.revoke)? {
             Verdict::Post(None) => {}
-            Verdict::Post(Some(original)) => self.take_back(line.head.record_index, original, Paid::default()),
+            Verdict::Post(Some(original)) => self.take_back(line.head.record_index, &original, Paid::default()),
             Verdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
-            Verdict::Refuse(fault) => {
-                self.refused.insert(line.head.record_index);
-                return Ok(Err(fault));
-            }
+            Verdict::Refuse(fault) => return Ok(Err(fault)),
         }
-        sink.row(|buffer| employee_row(buffer, id, key, &line))?;
+        sink.row(|buffer| employee_row(buffer, (id, false), key, &line))?;
+        self.note(&line.head, Paid::default(), "");
         self.tally.counts.received += 1;
         self.tally.counts.posted += 1;
         self.extend_run(&line)?;
@@ -258,8 +272,29 @@ impl<'a> State<'a> {
     }
 
     fn take_back(&mut self, record: i32, original: &Original, paid: Paid) {
-        self.taken_back.insert((original.packet_id, original.record_index));
+        self.verdicts.took_back(record, original);
         self.tally.revoked.push(Revoked { record, packet_id: original.packet_id, record_index: original.record_index, paid });
+    }
+
+    /// Notes what later records of the packet may be compared with.
+    fn note(&mut self, head: &LineHead<'_>, paid: Paid, rate_id: &str) {
+        if head.revoke {
+            return;
+        }
+        if let (Purpose::Post(None), Some(id)) = (self.reading.purpose, head.record_id) {
+            let mut hash = DefaultHasher::new();
+            id.hash(&mut hash);
+            self.ids.push(hash.finish());
+        }
+        let packet_id = self.reading.packet_id;
+        self.verdicts.posted(head.record_index, || Original {
+            packet_id,
+            record_index: head.record_index,
+            district: head.district,
+            contribution_month: head.contribution_month,
+            paid,
+            rate_id: rate_id.to_string(),
+        });
     }
 
     fn post(&mut self, line: &EmployerLine<'_>) -> Result<(), Stop> {
@@ -305,39 +340,6 @@ impl<'a> State<'a> {
         write.map_err(disk)
     }
 
-    /// What the comparison with stored lines means for this one.
-    fn verdict(&mut self, position: i32, revoke: bool, field: FieldId) -> Result<Verdict<'a>, Stop> {
-        let refuse = |reason: String| Ok(Verdict::Refuse(LineFault { field, reason }));
-        let fact = match self.facts.split_first() {
-            Some((finding, rest)) if finding.record_index == position => {
-                self.facts = rest;
-                &finding.fact
-            }
-            _ if revoke && self.reading.purpose == Purpose::Post(None) => return Err(Stop::NeedsComparison),
-            _ => return Ok(Verdict::Post(None)),
-        };
-        match fact {
-            Fact::Repeats { earlier_index, same: true } if self.refused.contains(earlier_index) => {
-                refuse(format!("says the same as record {earlier_index}, which was refused"))
-            }
-            Fact::Stored { line, .. } if self.taken_back.contains(line) => {
-                refuse("this packet revokes the line of this detail number; a corrected line needs a new number".to_string())
-            }
-            Fact::Revokes(original) => Ok(Verdict::Post(Some(original))),
-            Fact::Repeats { same: true, .. } | Fact::Stored { same: true, revoked: false, .. } | Fact::RevokedAlready { .. } => Ok(Verdict::Duplicate),
-            Fact::Repeats { earlier_index, .. } => {
-                refuse(format!("this detail number stands at record {earlier_index} of the same packet with other content; a line needs a number of its own"))
-            }
-            Fact::Stored { packet_no, revoked: true, .. } => {
-                refuse(format!("this detail number was posted by packet {packet_no} and revoked since; a corrected line needs a new number"))
-            }
-            Fact::Stored { packet_no, .. } => {
-                refuse(format!("this detail number was posted by packet {packet_no} with other content; send a revocation, or replace that packet (SFCF=1)"))
-            }
-            Fact::RevokesNothing => refuse("no line of this detail number is posted, so there is nothing to revoke".to_string()),
-        }
-    }
-
     fn extend_run(&mut self, line: &EmployeeLine<'_>) -> Result<(), Stop> {
         let month = line.head.contribution_month.number();
         let sign = if line.head.revoke { -1 } else { 1 };
@@ -380,35 +382,6 @@ impl<'a> State<'a> {
             row.bigint(run.employee_paid);
         });
         write.map_err(disk)
-    }
-}
-
-/// What to do with a line.
-enum Verdict<'a> {
-    /// Post it; with the line it takes back.
-    Post(Option<&'a Original>),
-    Duplicate,
-    Refuse(LineFault),
-}
-
-/// A revocation takes back exactly what its original was, so it must state the same amounts (either sign is in use).
-fn takes_back(paid: &mut Paid, original: &Original) -> Result<(), LineFault> {
-    let undone = original.paid.negated();
-    let stated = Paid { medical: undone.medical, long_term_care: undone.long_term_care, ..*paid };
-    let opposite = Paid { medical: undone.medical, long_term_care: undone.long_term_care, ..paid.negated() };
-    if stated != undone && opposite != undone {
-        let reason = format!("states other amounts than the line it revokes, whose employer's part is {}", original.paid.employer);
-        return Err(LineFault::paid(reason));
-    }
-    *paid = undone;
-    Ok(())
-}
-
-fn line_field(table: LineTable) -> FieldId {
-    use crate::model::records::{employee_collection, employer_collection};
-    match table {
-        LineTable::Employer => employer_collection::DETAIL_NO,
-        LineTable::Employee => employee_collection::DETAIL_NO,
     }
 }
 

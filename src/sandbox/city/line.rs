@@ -16,7 +16,7 @@ pub(super) enum Flaw {
     None,
     /// Less paid than billed; posted all the same.
     Underpaid,
-    /// Written twice in the packet.
+    /// Its record is written twice in the packet, under one id.
     Twice,
     UnknownArea,
     /// AAE140 is 410: work injury in this exchange.
@@ -164,6 +164,9 @@ impl Line {
              <AAE080>{paid}</AAE080><AAA041>{employee_rate}</AAA041><AAE082>{employee_paid}</AAE082><AAE056>{late_fee}</AAE056>\
              <BAC121>{interest}</BAC121><AAE239>{other_interest}</AAE239>"
         )?;
+        if self.flaw == Flaw::Twice {
+            write!(out, "<SBUUID>{detail_no:032x}</SBUUID>")?;
+        }
         let compact = collected.number();
         writeln!(
             out,

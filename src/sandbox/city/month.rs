@@ -163,7 +163,7 @@ impl MonthPackets {
                 net += line.total();
             }
             if line.flaw == Flaw::Twice {
-                expected.duplicate += 1;
+                expected.refused += 1;
                 lines.push(line.clone());
             }
             lines.push(line);
