@@ -42,6 +42,8 @@ pub struct Gateway {
     pub store: Store,
     pub destinations: Arc<[collect::Destination]>,
     pub registrar: publish::Registrar,
+    /// Loads of the registries under way.
+    pub loads: publish::Loads,
     /// A month's deductions on their way.
     pub transfer: transfer::Transfer,
     /// What the province pulls.
@@ -103,6 +105,7 @@ impl Gateway {
             store,
             destinations,
             registrar,
+            loads: publish::Loads::here(),
             transfer,
             pulls,
             group,

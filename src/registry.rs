@@ -41,12 +41,14 @@ pub struct RuleFinding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownInstitution {
     pub designated: bool,
+    /// It was not deleted.
+    pub registered: bool,
     pub division: String,
 }
 
 /// Where institutions are looked up.
 pub trait Lookup {
-    /// The institution, unless it is unknown or has ended.
+    /// The institution, unless it is unknown.
     fn institution(&self, id: &str) -> Option<KnownInstitution>;
 }
 

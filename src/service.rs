@@ -120,13 +120,15 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
 }
 
 impl Running {
-    /// Turns `/readyz` off, takes no more packets, answers those under way, lets the dispatchers
-    /// finish and release their leases; `false` when something was cut off.
+    /// Turns `/readyz` off, takes no more packets, answers those under way, ends loads of the registries
+    /// after the portion each is at, lets the dispatchers finish and release their leases; `false` when something was cut off.
     pub async fn stop(self) -> bool {
         self.reload.abort();
         let patience = Duration::from_secs(self.gateway.config.gateway.deliver.drain_seconds);
+        self.gateway.loads.stop();
         self.server.stop().await;
-        self.worker.drain(patience).await
+        let loaded = self.gateway.loads.ended(patience).await;
+        self.worker.drain(patience).await && loaded
     }
 
     /// Ends as a crash would: nothing is finished, no lease is released. For tests of what comes after.

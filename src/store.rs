@@ -224,6 +224,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
         ("V7__report", include_str!("../schemas/postgres/0007_report.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
+        ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -20,8 +20,10 @@ pub enum Api {
 
 /// Every route of the gateway's own, as an entry in partners.toml names it.
 pub const BUILT_IN: &[(Api, &str)] = &[
+    (Api::Registry, "GET /ltc/v1/institutions/*"),
     (Api::Registry, "PUT /ltc/v1/institutions/*"),
     (Api::Registry, "DELETE /ltc/v1/institutions/*"),
+    (Api::Registry, "GET /ltc/v1/caregivers/*"),
     (Api::Registry, "PUT /ltc/v1/caregivers/*"),
     (Api::Registry, "DELETE /ltc/v1/caregivers/*"),
     (Api::Registry, "POST /ltc/v1/registry"),

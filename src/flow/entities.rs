@@ -103,6 +103,7 @@ impl Entities {
         record["revision"] = json!(change.revision);
         record["status"] = json!(change.status);
         record["designated"] = json!(change.designated);
+        record["working"] = json!(change.institution_kind.is_some() && change.status.as_deref() != Some("left"));
         record["effective_on"] = json!(change.effective_on.to_string());
         record["removed"] = json!(entity.removal);
         record["removed_on"] = json!(change.effective_on.to_string());

@@ -20,12 +20,14 @@ use crate::store::sealed::Keys;
 
 pub mod calendar; // what a date that has come changes by itself
 mod load; // many lines in one request
+mod loads; // those under way
 mod open; // stored entries, with their personal part
 mod parse; // from bytes to a submission, or what is wrong without repeating it
 mod prepare; // from a submission to what is stored
 
 pub use load::load;
-pub use open::{Entry, caregivers_by_certificate, caregivers_by_phone, open};
+pub use loads::Loads;
+pub use open::{Entry, caregivers_by_certificate, caregivers_by_phone, open, read_back};
 pub use parse::parse;
 
 /// Rules, keys, store and clock of the registries; cheap to clone.
@@ -71,6 +73,10 @@ impl From<RuleFinding> for Problem {
     }
 }
 
+/// Of the end of an entry nobody has sent.
+const NEVER_SENT: &str =
+    "nobody has sent an entry of this id, so nothing ended and nobody is told; look for a typing mistake. Versions below this one are not taken if they come";
+
 /// What became of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +84,8 @@ pub enum Outcome {
     Stored,
     Unchanged,
     Older,
+    /// The end of an entry nobody has sent: nothing was published.
+    Unknown,
     Refused,
 }
 
@@ -149,6 +157,10 @@ impl Answer {
             Taken::Stored { sequence, new } => (self.sequence, self.new) = (Some(sequence), new),
             Taken::Unchanged => self.result = Outcome::Unchanged,
             Taken::Older { known } => (self.result, self.known_version) = (Outcome::Older, Some(known)),
+            Taken::NeverSent => {
+                self.result = Outcome::Unknown;
+                self.problems.push(Problem::new("id", "unknown", NEVER_SENT));
+            }
             Taken::OtherContent => {
                 self.result = Outcome::Refused;
                 self.problems.push(Problem::new("version", "version", "this version is stored with other content; a change needs a higher version"));
@@ -189,7 +201,7 @@ pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) ->
 async fn remember(registrar: &Registrar, known: &mut HashMap<String, KnownInstitution>, ids: &[&str]) -> Result<(), Fault> {
     let formed: Vec<&str> = ids.iter().copied().filter(|id| id_is_formed(id)).collect();
     for found in registrar.registry.institutions(&formed).await? {
-        known.insert(found.institution_id, KnownInstitution { designated: found.designated, division: found.division });
+        known.insert(found.institution_id, KnownInstitution { designated: found.designated, registered: found.registered, division: found.division });
     }
     Ok(())
 }

@@ -23,11 +23,14 @@ pub(super) fn check(record: &Caregiver, institution: Option<&KnownInstitution>, 
     if in_force(&record.statuses, asked.on) == Some(CaregiverStatus::Left) {
         return;
     }
+    if institution.is_some_and(|institution| !institution.registered) {
+        asked.failed(Check::InstitutionKnown, "institution_id", "the institution was deleted; name the caregiver's new one, or send the status `left`");
+    }
     if let Some(personal) = &record.personal {
         age(personal.birth_on, asked);
         recipients(record.kind, personal.recipients.len(), asked);
     }
-    if institution.is_some_and(|institution| !institution.designated) {
+    if institution.is_some_and(|institution| institution.registered && !institution.designated) {
         asked.failed(Check::InstitutionDesignated, "institution_id", "the institution is not designated today");
     }
     training(record, asked);

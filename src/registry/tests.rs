@@ -37,7 +37,7 @@ fn caregiver() -> Value {
 }
 
 fn known() -> HashMap<String, KnownInstitution> {
-    let entry = |designated| KnownInstitution { designated, division: "450103".into() };
+    let entry = |designated| KnownInstitution { designated, registered: true, division: "450103".into() };
     HashMap::from([("I1".to_string(), entry(true)), ("I2".to_string(), entry(false))])
 }
 

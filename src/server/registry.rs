@@ -3,6 +3,7 @@
 //! Answers are JSON; refusals are problem documents (RFC 9457) with the field and the rule of each
 //! mistake, and never what a record says of a person.
 
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::partner::{Call, problem};
 use crate::flow::collect::Body;
 use crate::flow::publish::{self, Answer, Outcome, Problem, parse};
 use crate::model::registry::{Deletion, Kind, Submission};
+use crate::registry::id_is_formed;
 
 /// Largest body of a single record, in bytes.
 const RECORD_MAX: u64 = 1 << 20;
@@ -41,6 +43,8 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
     let mut path = call.request.path().trim_start_matches("/ltc/v1/").split('/');
     match (method, path.next(), path.next()) {
         (&Method::POST, Some("registry"), None) => load(call, body, api),
+        (&Method::GET, Some("institutions"), Some(id)) => read_back(call, (Kind::Institution, id), api).await,
+        (&Method::GET, Some("caregivers"), Some(id)) => read_back(call, (Kind::Caregiver, id), api).await,
         (&Method::PUT, Some("institutions"), Some(id)) => put(call, (Kind::Institution, id), &body, api).await,
         (&Method::PUT, Some("caregivers"), Some(id)) => put(call, (Kind::Caregiver, id), &body, api).await,
         (&Method::DELETE, Some("institutions"), Some(id)) => delete(call, (Kind::Institution, id), &body, api).await,
@@ -52,9 +56,11 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
 fn load(call: &Call<'_>, body: Body, api: &PartnerApi) -> HttpResponse {
     let (answers, told) = mpsc::channel::<Bytes>(PORTIONS_AHEAD);
     let (gateway, sender, metrics) = (api.gateway.clone(), call.entry.partner.name.clone(), api.metrics.clone());
-    tokio::spawn(async move {
+    api.gateway.loads.begin(async move {
         let summary = publish::load(gateway, sender.clone(), body, answers).await;
-        for (outcome, count) in [("stored", summary.stored), ("unchanged", summary.unchanged), ("older", summary.older), ("refused", summary.refused)] {
+        for (outcome, count) in
+            [("stored", summary.stored), ("unchanged", summary.unchanged), ("older", summary.older), ("unknown", summary.unknown), ("refused", summary.refused)]
+        {
             if count > 0 {
                 metrics.lines_of(&sender, outcome, i32::try_from(count).unwrap_or(i32::MAX));
             }
@@ -94,6 +100,40 @@ async fn delete(call: &Call<'_>, (kind, id): (Kind, &str), body: &Body, api: &Pa
     }
 }
 
+/// The record as it was sent last, for who sends it.
+async fn read_back(call: &Call<'_>, (kind, id): (Kind, &str), api: &PartnerApi) -> HttpResponse {
+    let never_sent = || problem(StatusCode::NOT_FOUND, "Not found", &format!("nobody has sent a {kind} of this id"));
+    if !id_is_formed(id) {
+        return never_sent();
+    }
+    match publish::read_back(&api.gateway.registrar, kind, id).await {
+        Ok(None) => never_sent(),
+        Ok(Some((change, None))) => {
+            let detail = format!("this {kind} was deleted with version {} as of {}; a higher version registers it again", change.version, change.effective_on);
+            let mut answer = problem(StatusCode::GONE, "Deleted", &detail);
+            private(answer.headers_mut(), change.version);
+            answer
+        }
+        Ok(Some((change, Some(entry)))) => {
+            let mut answer = HttpResponse::Ok().json(entry);
+            private(answer.headers_mut(), change.version);
+            answer
+        }
+        Err(fault) => {
+            tracing::error!(partner = %call.entry.partner.name, %fault, "registry entry not read back");
+            call.later("the gateway cannot read it now; ask again later")
+        }
+    }
+}
+
+/// The version as a validator; nobody on the way keeps what is about persons.
+fn private(headers: &mut HeaderMap, version: i64) {
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        headers.insert(ETAG, etag);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
 fn of_query(query: &str) -> Result<End, Problem> {
     let mistake = |_| Problem::new("", "form", "expected `version`, `reason` and `on` (a date such as 2026-01-31) in the query, or as JSON in the body");
     web::Query::<End>::from_query(query).map(web::Query::into_inner).map_err(mistake)
@@ -122,6 +162,7 @@ async fn submit(call: &Call<'_>, submission: &Submission, api: &PartnerApi) -> H
     match answer.result {
         Outcome::Refused if answer.conflicts() => refused(StatusCode::CONFLICT, &answer.problems),
         Outcome::Refused => refused(StatusCode::UNPROCESSABLE_ENTITY, &answer.problems),
+        Outcome::Unknown => refused(StatusCode::NOT_FOUND, &answer.problems),
         _ => taken(&answer),
     }
 }
@@ -131,6 +172,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Stored => "stored",
         Outcome::Unchanged => "unchanged",
         Outcome::Older => "older",
+        Outcome::Unknown => "unknown",
         Outcome::Refused => "refused",
     }
 }
@@ -149,6 +191,7 @@ fn unreadable(mistake: Problem) -> HttpResponse {
 fn refused(status: StatusCode, errors: &[Problem]) -> HttpResponse {
     let (title, detail) = match status {
         StatusCode::CONFLICT => ("Version taken", "nothing was changed; send the change under a higher version"),
+        StatusCode::NOT_FOUND => ("Nobody has sent it", "nothing was published; see `errors`"),
         StatusCode::BAD_REQUEST => ("Not JSON", "nothing was changed; mend the body and send it again"),
         _ => ("Not as it should be", "nothing was changed; mend what `errors` names and send it again"),
     };

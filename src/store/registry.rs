@@ -19,6 +19,7 @@ use crate::error::Fault;
 use crate::model::registry::Kind;
 
 mod calendar; // entries whose day has come
+mod follow; // caregivers go with their institution
 mod read; // changes, entries, the registry at one instant
 mod search; // entries by what is known of them
 mod write; // the one transaction that changes the registry
@@ -63,7 +64,7 @@ pub enum ChangeKind {
     Put,
     /// The entry ended.
     Delete,
-    /// The same version; a date in it has come.
+    /// The same version; a date in it has come, or its institution ended or became one of another kind.
     Status,
 }
 
@@ -107,11 +108,14 @@ pub struct Change {
     pub reason: Option<String>,
     pub effective_on: Date,
     pub changed_at: jiff::Timestamp,
+    /// Of an institution its kind, of a caregiver that of the institution he or she belongs to; absent
+    /// where that is not registered or has ended.
+    pub institution_kind: Option<String>,
 }
 
 /// Columns of a [`Change`] of table `c`, in the order [`Change::from_row`] reads them.
-const COLUMNS: &str =
-    "c.sequence, c.kind, c.entity_id, c.version, c.change, c.content::text, c.sealed, c.status, c.designated, c.reason, c.effective_on, c.changed_at";
+const COLUMNS: &str = "c.sequence, c.kind, c.entity_id, c.version, c.change, c.content::text, c.sealed, c.status, c.designated, c.reason, c.effective_on,
+    c.changed_at, c.institution_kind";
 
 impl Change {
     fn from_row(row: &Row) -> Change {
@@ -128,7 +132,13 @@ impl Change {
             reason: row.get(9),
             effective_on: row.get(10),
             changed_at: row.get(11),
+            institution_kind: row.get(12),
         }
+    }
+
+    /// Of a caregiver: whether he or she has not left, and the institution is registered and has not ended.
+    pub fn is_working(&self) -> bool {
+        self.institution_kind.is_some() && self.status.as_deref() != Some("left")
     }
 
     /// Whether the entry has ended with this change.
@@ -163,6 +173,10 @@ pub struct Put {
     /// Blind, for look-up.
     pub certificate_index: Option<i64>,
     pub phone_index: Option<i64>,
+    /// Of an institution that has not ended.
+    pub institution_kind: Option<&'static str>,
+    /// Of a caregiver: the institution he or she belongs to.
+    pub institution_id: Option<String>,
 }
 
 /// What became of a [`Put`].
@@ -180,6 +194,8 @@ pub enum Taken {
     },
     /// The same version with other content is there; noted.
     OtherContent,
+    /// An end of what nobody has sent: noted and not published; lower versions are kept out.
+    NeverSent,
 }
 
 impl Registry {

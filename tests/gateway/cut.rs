@@ -255,6 +255,8 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
         uscc: None,
         certificate_index: None,
         phone_index: None,
+        institution_kind: None,
+        institution_id: None,
     };
     let head = async || gateway.value("SELECT sequence FROM registry_head").await;
     cut_everywhere(&flow.store, "a registry write", |polls| {

@@ -165,6 +165,40 @@ async fn a_change_reaches_whom_it_concerns_field_by_field_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_institution_that_ends_or_changes_its_kind_takes_its_caregivers_with_it() {
+    let world = World::start().await;
+    for id in ["deleted", "ended", "other"] {
+        world.put(&institution(id, 1, "elderly_care")).await;
+        world.put(&caregiver(&format!("C-{id}"), 1, id, "caregiver")).await;
+    }
+    world.put(&institution("comes", 1, "medical")).await;
+    world.put(&caregiver("C-comes", 1, "comes", "nurse")).await;
+    world.settled().await;
+    assert_eq!(held(&world.civil).iter().filter(|(_, fields)| fields.is_some()).count(), 6);
+    world.call("DELETE", "/ltc/v1/institutions/deleted", &json!({ "version": 2, "reason": "停业", "on": "2026-06-15" })).await;
+    let mut ended = institution("ended", 2, "elderly_care");
+    ended["statuses"] = json!([{ "status": "agreement_in_force", "from": "2026-01-01" }, { "status": "ended", "from": "2026-06-15" }]);
+    world.put(&ended).await;
+    world.put(&institution("other", 2, "medical")).await;
+    world.put(&institution("comes", 2, "elderly_care")).await;
+    world.settled().await;
+    let left = |name: &str| held(&world.civil).into_iter().find(|(held, _)| held == name).and_then(|(_, fields)| fields);
+    for id in ["deleted", "ended", "other"] {
+        assert_eq!(left(&format!("caregiver C-{id}")), None, "{id}");
+    }
+    assert_eq!(left("institution ended").expect("its last status")["Status"], "90");
+    assert_eq!(left("caregiver C-comes").expect("a caregiver")["InstitutionId"], "comes");
+    assert!(held(&world.health).iter().any(|(name, fields)| name == "caregiver C-comes" && fields.is_some()), "nurses wherever they work");
+    // He or she can be recorded as having left, and stays away.
+    let mut gone = caregiver("C-deleted", 2, "deleted", "caregiver");
+    gone["statuses"] = json!([{ "status": "active", "from": "2026-01-01" }, { "status": "left", "from": "2026-06-15" }]);
+    world.put(&gone).await;
+    world.settled().await;
+    assert_eq!(left("caregiver C-deleted"), None);
+    assert_eq!((world.civil.tally().refused, world.health.tally().refused), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_platform_does_not_need_never_leaves_and_is_in_no_table_of_deliveries() {
     let world = World::start().await;
     world.put(&institution("E1", 1, "elderly_care")).await;

@@ -67,6 +67,7 @@ pub fn put_institution(keys: &Keys, mut record: Institution) -> Put {
     Put {
         name: Some(record.name.clone()),
         uscc: Some(record.uscc.clone()),
+        institution_kind: Some(record.kind.word()),
         status: standing.status,
         designated: standing.designated,
         ..put(keys, (Kind::Institution, &record.institution_id, record.version), &record, &personal)
@@ -78,7 +79,8 @@ pub fn put_caregiver(keys: &Keys, mut record: Caregiver) -> Put {
     let personal = record.personal.take();
     let status = record.standing(date(2026, 11, 22)).status;
     let certificate = personal.as_ref().map(|personal| keys.index("certificate", &personal.certificate_number));
-    Put { status, certificate_index: certificate, ..put(keys, (Kind::Caregiver, &record.caregiver_id, record.version), &record, &personal) }
+    let institution_id = Some(record.institution_id.clone());
+    Put { status, certificate_index: certificate, institution_id, ..put(keys, (Kind::Caregiver, &record.caregiver_id, record.version), &record, &personal) }
 }
 
 /// The end of an entry, ready to be stored.
@@ -99,6 +101,8 @@ pub fn end(kind: Kind, id: &str, version: i64) -> Put {
         uscc: None,
         certificate_index: None,
         phone_index: None,
+        institution_kind: None,
+        institution_id: None,
     }
 }
 

@@ -42,6 +42,6 @@ fn what_changes(due: &Due) -> Turn {
             return Turn { standing: None, next_on: None };
         }
     };
-    let changed = standing.status != due.current.status.as_deref() || standing.designated != due.current.designated;
+    let changed = due.left_behind || standing.status != due.current.status.as_deref() || standing.designated != due.current.designated;
     Turn { standing: changed.then_some((standing.status, standing.designated)), next_on }
 }

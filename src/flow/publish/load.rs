@@ -1,14 +1,18 @@
 //! Many submissions in one request, a line each: read, checked, stored in portions, answered line by line.
 //!
-//! A bad line does not stop the good ones. Memory stays the same whatever the length: one portion
+//! A bad line does not stop the good ones. A load goes on when its caller has gone, and ends between two
+//! portions when the gateway stops: what was answered is durable, and no portion is stored by half.
+//! Memory stays the same whatever the length: one portion
 //! is parsed while the one before is stored, and answers flow back as portions are done.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::prepare::prepare;
 use super::{Answer, Outcome, Problem, Registrar, parse, remember};
@@ -24,6 +28,8 @@ const LINES: usize = 2_000;
 const BYTES: usize = 4 << 20;
 /// Longest line.
 const LINE_MAX: usize = 1 << 20;
+/// How long a caller may take for the last answers when the gateway stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 type Line = (u64, Result<Submission, Problem>);
 
@@ -34,6 +40,8 @@ pub struct Summary {
     pub stored: u64,
     pub unchanged: u64,
     pub older: u64,
+    /// Ends of what nobody has sent.
+    pub unknown: u64,
     pub refused: u64,
 }
 
@@ -49,16 +57,21 @@ struct Last<'a> {
 pub async fn load(gateway: Gateway, sender: String, body: Body, answers: mpsc::Sender<Bytes>) -> Summary {
     let (portions, mut parsed) = mpsc::channel::<Result<Vec<Line>, Fault>>(1);
     let reading = tokio::task::spawn_blocking(move || read(body.reader(), &portions));
+    let mut caller = Caller::new(&gateway, answers);
+    let stopping = gateway.loads.stopping().clone();
     let mut loading = Loading { gateway, sender, known: HashMap::new(), summary: Summary::default() };
     let mut fault = None;
     while let Some(portion) = parsed.recv().await {
+        if stopping.is_cancelled() {
+            fault = Some("the gateway is stopping; send the lines that have no answer again later");
+            break;
+        }
         let told = match portion {
             Ok(lines) => loading.store(lines).await,
             Err(fault) => Err(fault),
         };
         match told {
-            // Whoever sent the lines may have gone; they are taken all the same.
-            Ok(told) => drop(answers.send(told).await),
+            Ok(told) => caller.tell(told).await,
             Err(error) => {
                 tracing::error!(sender = %loading.sender, %error, lines = loading.summary.lines, "registry load broke off");
                 fault = Some("the gateway cannot take more now; send the lines that have no answer again later");
@@ -72,8 +85,39 @@ pub async fn load(gateway: Gateway, sender: String, body: Body, answers: mpsc::S
     tracing::info!(sender = %loading.sender, ?summary, complete = fault.is_none(), "registry load");
     let mut last = serde_json::to_vec(&Last { fault, summary }).unwrap_or_default();
     last.push(b'\n');
-    let _ = answers.send(last.into()).await;
+    caller.tell(last.into()).await;
     summary
+}
+
+/// Whoever sent the lines: may have gone, or take no answers; the lines are taken all the same.
+struct Caller {
+    /// `None` once it is not waited for any more.
+    answers: Option<mpsc::Sender<Bytes>>,
+    patience: Duration,
+    stopping: CancellationToken,
+}
+
+impl Caller {
+    fn new(gateway: &Gateway, answers: mpsc::Sender<Bytes>) -> Caller {
+        let patience = Duration::from_secs(gateway.config.gateway.receive.idle_seconds);
+        Caller { answers: Some(answers), patience, stopping: gateway.loads.stopping().clone() }
+    }
+
+    async fn tell(&mut self, told: Bytes) {
+        let Some(answers) = &self.answers else { return };
+        let stopping = async {
+            self.stopping.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let taken = tokio::select! {
+            sent = answers.send(told) => sent.is_ok(),
+            () = tokio::time::sleep(self.patience) => false,
+            () = stopping => false,
+        };
+        if !taken {
+            self.answers = None;
+        }
+    }
 }
 
 /// Reads lines and parses them, a portion at a time, until nobody wants more.
@@ -184,6 +228,7 @@ impl Loading {
             Outcome::Stored => self.summary.stored += 1,
             Outcome::Unchanged => self.summary.unchanged += 1,
             Outcome::Older => self.summary.older += 1,
+            Outcome::Unknown => self.summary.unknown += 1,
             Outcome::Refused => self.summary.refused += 1,
         }
     }
@@ -228,10 +273,13 @@ fn check(registrar: &Registrar, mut known: HashMap<String, KnownInstitution>, li
         if let Some(put) = put {
             match &submission {
                 Submission::Institution(record) => {
-                    let seen = KnownInstitution { designated: put.designated, division: record.division.clone() };
+                    let seen = KnownInstitution { designated: put.designated, registered: true, division: record.division.clone() };
                     overlay.own.insert(record.institution_id.clone(), Some(seen));
                 }
-                Submission::DeleteInstitution(deletion) => drop(overlay.own.insert(deletion.id.clone(), None)),
+                Submission::DeleteInstitution(deletion) => {
+                    let before = overlay.institution(&deletion.id);
+                    overlay.own.insert(deletion.id.clone(), before.map(|before| KnownInstitution { designated: false, registered: false, ..before }));
+                }
                 _ => {}
             }
             at.push(answers.len());

@@ -8,7 +8,8 @@ use crate::store::registry::Change;
 use crate::store::sealed::{Keys, Label};
 
 /// A stored record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
 pub enum Entry {
     Institution(Box<Institution>),
     Caregiver(Box<Caregiver>),
@@ -57,6 +58,16 @@ fn broken(change: &Change, what: &str) -> Fault {
         change.kind, change.entity_id, change.version
     );
     Fault::operator(Stage::Store, text)
+}
+
+/// The last change of an entry with its whole record, for who sent it; `None` where nobody has sent it.
+///
+/// # Errors
+/// The database cannot be reached, or the entry cannot be opened.
+pub async fn read_back(registrar: &Registrar, kind: Kind, id: &str) -> Result<Option<(Change, Option<Entry>)>, Fault> {
+    let Some(change) = registrar.registry.entity(kind, id).await? else { return Ok(None) };
+    let entry = open(&registrar.keys, &change)?;
+    Ok(Some((change, entry)))
 }
 
 /// The caregivers with this certificate number, however it is written.

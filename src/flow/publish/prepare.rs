@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use super::{Answer, Outcome, Prepared, Registrar};
-use crate::model::registry::{Caregiver, Deletion, Institution, Kind, Standing, Submission};
+use crate::model::registry::{Caregiver, Deletion, Institution, InstitutionStatus, Kind, Standing, Submission, in_force};
 use crate::registry::{Lookup, RuleFinding, Severity};
 use crate::store::registry::Put;
 use crate::store::sealed::Label;
@@ -49,6 +49,7 @@ fn institution(registrar: &Registrar, record: &Institution, today: Date) -> Put 
         phone_index: phone.map(|phone| registrar.keys.index(PHONE, &plain_phone(phone))),
         name: Some(record.name.clone()),
         uscc: Some(record.uscc.clone()),
+        institution_kind: (in_force(&record.statuses, today) != Some(InstitutionStatus::Ended)).then(|| record.kind.word()),
         next_on: record.next_change(today),
         ..put(registrar, (Kind::Institution, &record.institution_id, record.version), (json(record), public, personal), record.standing(today), today)
     }
@@ -63,6 +64,7 @@ fn caregiver(registrar: &Registrar, record: &Caregiver, today: Date) -> Put {
         certificate_index: person.map(|person| registrar.keys.index(CERTIFICATE, &plain_certificate(&person.certificate_number))),
         phone_index: phone.map(|phone| registrar.keys.index(PHONE, &plain_phone(phone))),
         next_on: record.next_change(today),
+        institution_id: Some(record.institution_id.clone()),
         ..put(registrar, (Kind::Caregiver, &record.caregiver_id, record.version), (json(record), public, personal), record.standing(today), today)
     }
 }
@@ -101,6 +103,8 @@ fn put(
         uscc: None,
         certificate_index: None,
         phone_index: None,
+        institution_kind: None,
+        institution_id: None,
     }
 }
 

@@ -22,6 +22,8 @@ pub struct FieldSet {
     private: Vec<&'static str>,
     status: bool,
     designated: bool,
+    /// Whether a caregiver and the institution are both there.
+    working: bool,
 }
 
 type Raw<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
@@ -32,8 +34,10 @@ impl FieldSet {
         let named = |field: &&&'static str| names.iter().any(|name| name == *field);
         let fields: Vec<&'static str> = kind.fields().iter().filter(named).copied().collect();
         let private = fields.iter().filter_map(|field| field.strip_prefix(PRIVATE)).collect();
-        let plain = fields.iter().filter(|field| !field.starts_with(PRIVATE) && **field != "status" && **field != "designated").copied().collect();
-        FieldSet { plain, private, status: fields.contains(&"status"), designated: fields.contains(&"designated") }
+        let made = ["status", "designated", "working"];
+        let plain = fields.iter().filter(|field| !field.starts_with(PRIVATE) && !made.contains(field)).copied().collect();
+        let [status, designated, working] = made.map(|field| fields.contains(&field));
+        FieldSet { plain, private, status, designated, working }
     }
 
     /// Whether a field is among them; private ones with their `personal.`.
@@ -42,6 +46,7 @@ impl FieldSet {
             (_, Some(private)) => self.private.contains(&private),
             ("status", _) => self.status,
             ("designated", _) => self.designated,
+            ("working", _) => self.working,
             _ => self.plain.contains(&field),
         }
     }
@@ -79,6 +84,9 @@ impl FieldSet {
         }
         if self.designated {
             object.put("designated", &change.designated);
+        }
+        if self.working {
+            object.put("working", &change.is_working());
         }
         if let (false, Some(opened)) = (self.private.is_empty(), open(change, keys)?) {
             let values: Raw<'_> = serde_json::from_slice(&opened).map_err(|_| unreadable(change, "personal part"))?;

@@ -30,7 +30,7 @@ const INSTITUTION: [&str; 20] = [
 ];
 
 /// Of a caregiver, in the order in which they are written.
-const CAREGIVER: [&str; 18] = [
+const CAREGIVER: [&str; 19] = [
     "sex",
     "kind",
     "institution_id",
@@ -42,6 +42,7 @@ const CAREGIVER: [&str; 18] = [
     "statuses",
     "registered_on",
     "status",
+    "working",
     "personal.name",
     "personal.certificate_type",
     "personal.certificate_number",

@@ -41,7 +41,7 @@ fn every_entry_obeys_the_shipped_rules_and_has_numbers_that_can_be_right() {
             Submission::Institution(record) => {
                 assert!(uscc_is_valid(&record.uscc), "{}", record.uscc);
                 let designated = record.standing(TODAY).designated;
-                known.insert(record.institution_id.clone(), KnownInstitution { designated, division: record.division.clone() });
+                known.insert(record.institution_id.clone(), KnownInstitution { designated, registered: true, division: record.division.clone() });
                 rules.check_institution(record, TODAY)
             }
             Submission::Caregiver(record) => {

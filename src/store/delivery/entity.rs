@@ -30,7 +30,7 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Only {
     /// A key of the canonical record, or `institution.kind` of a caregiver: that of the institution
-    /// he or she belongs to.
+    /// he or she belongs to, as long as it is registered and has not ended.
     pub field: String,
     pub words: Vec<String>,
 }
@@ -42,11 +42,8 @@ impl Route {
         let conditions = self.only.iter().map(|only| {
             let words: Vec<String> = only.words.iter().map(|word| quoted(word)).collect();
             let value = match only.field.split_once('.') {
-                Some(("institution", field)) => format!(
-                    "(SELECT ic.content->>{} FROM registry_entity ie JOIN registry_change ic USING (sequence)
-                      WHERE ie.kind = 'institution' AND ie.entity_id = c.content->>'institution_id')",
-                    quoted(field)
-                ),
+                // Null once it has ended, so that it takes its caregivers with it.
+                Some(("institution", "kind")) => "c.institution_kind".to_owned(),
                 _ => format!("c.content->>{}", quoted(&only.field)),
             };
             format!("coalesce({value} IN ({}), false)", words.join(", "))
@@ -135,6 +132,8 @@ pub struct ChangedEntity {
     pub reason: Option<String>,
     /// The day of which status and designated speak.
     pub effective_on: Date,
+    /// As of `registry_change.institution_kind`.
+    pub institution_kind: Option<String>,
 }
 
 /// The changes of these numbers, in no order.
@@ -142,7 +141,7 @@ pub struct ChangedEntity {
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn changed_entities(pool: &Pool, revisions: &[i64]) -> Result<Vec<ChangedEntity>, Fault> {
-    const SQL: &str = "SELECT sequence, kind, entity_id, version, content::text, sealed, status, designated, reason, effective_on
+    const SQL: &str = "SELECT sequence, kind, entity_id, version, content::text, sealed, status, designated, reason, effective_on, institution_kind
         FROM registry_change WHERE sequence = ANY($1)";
     let failed = |error: tokio_postgres::Error| fault("read registry entries", &error);
     let client = connection(pool).await?;
@@ -159,6 +158,7 @@ pub async fn changed_entities(pool: &Pool, revisions: &[i64]) -> Result<Vec<Chan
         designated: row.get(7),
         reason: row.get(8),
         effective_on: row.get(9),
+        institution_kind: row.get(10),
     });
     Ok(changed.collect())
 }

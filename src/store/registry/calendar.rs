@@ -3,8 +3,10 @@
 use jiff::civil::Date;
 use tokio_postgres::Client;
 
-use super::{COLUMNS, Change, Registry, Written, cannot};
-use crate::error::Fault;
+use super::write::Stop;
+use super::{COLUMNS, Change, Registry, Written, cannot, follow};
+use crate::error::{Fault, Stage};
+use crate::model::registry::Kind;
 use crate::store::tx::Tx;
 
 /// An entry one of whose dates has come.
@@ -13,7 +15,12 @@ pub struct Due {
     /// The day that has come.
     pub on: Date,
     pub current: Change,
+    /// Of a caregiver: the institution has ended since, or become one of another kind.
+    pub left_behind: bool,
 }
+
+/// How often it is tried when others change the same entries at the same instant.
+const TRIES: usize = 8;
 
 /// What a date that has come makes of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,41 +38,58 @@ impl Registry {
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn turn_due(&self, today: Date, limit: i64, turn: impl Fn(&Due) -> Turn) -> Result<usize, Fault> {
-        let tx = Tx::begin(self.store.client().await?).await.map_err(cannot)?;
+        for _ in 0..TRIES {
+            let tx = Tx::begin(self.store.client().await?).await.map_err(cannot)?;
+            match self.try_to_turn(&tx, (today, limit), &turn).await {
+                Ok(turned) => {
+                    tx.commit().await.map_err(cannot)?;
+                    return Ok(turned);
+                }
+                Err(Stop::Again) => tx.rollback().await,
+                Err(Stop::Failed(fault)) => return Err(fault),
+            }
+        }
+        Err(Fault::later(Stage::Store, "others are changing the caregivers of an institution whose day has come; they are looked at again"))
+    }
+
+    async fn try_to_turn(&self, tx: &Tx, (today, limit): (Date, i64), turn: impl Fn(&Due) -> Turn) -> Result<usize, Stop> {
         let sql = format!(
-            "SELECT {COLUMNS}, e.next_on FROM registry_entity e JOIN registry_change c USING (sequence)
+            "SELECT {COLUMNS}, e.next_on, e.kind = 'caregiver' AND e.institution_kind IS DISTINCT FROM (
+                 SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = e.institution_id)
+             FROM registry_entity e JOIN registry_change c USING (sequence)
              WHERE (e.kind, e.entity_id) IN (SELECT kind, entity_id FROM registry_entity WHERE next_on <= $1 ORDER BY next_on LIMIT $2) AND e.next_on <= $1
              ORDER BY e.kind, e.entity_id FOR UPDATE OF e"
         );
-        let rows = tx.query(&sql, &[&today, &limit]).await.map_err(cannot)?;
-        let mut due: Vec<Due> = rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(12) }).collect();
+        let rows = tx.query(&sql, &[&today, &limit]).await?;
+        let mut due: Vec<Due> = rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(13), left_behind: row.get(14) }).collect();
         due.sort_by_key(|due| due.on);
         let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
         let (changed, moved): (Vec<_>, Vec<_>) = turns.iter().partition(|(_, turn)| turn.standing.is_some());
         // Rows are written only when nothing is waited for any more: whoever holds the head may wait
         // for a row that is being updated (ON CONFLICT does), though not for one that is locked.
         if !changed.is_empty() {
-            let written = change(&tx, &changed).await?;
-            self.queue.queue(&tx, written).await?;
+            let mut written = change(tx, &changed).await?;
+            let institutions = changed.iter().filter(|(due, _)| due.current.kind == Kind::Institution).map(|(due, _)| due.current.entity_id.as_str());
+            written.last += follow::follow(tx, &institutions.collect::<Vec<_>>()).await?;
+            self.queue.queue(tx, written).await.map_err(Stop::Failed)?;
         }
-        move_on(&tx, &moved).await?;
-        tx.commit().await.map_err(cannot)?;
+        move_on(tx, &moved).await?;
         Ok(due.len())
     }
 }
 
-async fn move_on(client: &Client, moved: &[&(&Due, Turn)]) -> Result<(), Fault> {
+async fn move_on(client: &Client, moved: &[&(&Due, Turn)]) -> Result<(), tokio_postgres::Error> {
     let kinds: Vec<&str> = moved.iter().map(|(due, _)| due.current.kind.word()).collect();
     let ids: Vec<&str> = moved.iter().map(|(due, _)| due.current.entity_id.as_str()).collect();
     let next: Vec<Option<Date>> = moved.iter().map(|(_, turn)| turn.next_on).collect();
     let sql = "UPDATE registry_entity e SET next_on = t.next_on FROM unnest($1::text[], $2::text[], $3::date[]) AS t(kind, entity_id, next_on)
         WHERE e.kind = t.kind AND e.entity_id = t.entity_id";
-    client.execute(sql, &[&kinds, &ids, &next]).await.map(drop).map_err(cannot)
+    client.execute(sql, &[&kinds, &ids, &next]).await.map(drop)
 }
 
-async fn change(client: &Client, changed: &[&(&Due, Turn)]) -> Result<Written, Fault> {
+async fn change(client: &Client, changed: &[&(&Due, Turn)]) -> Result<Written, tokio_postgres::Error> {
     let count = changed.len() as i64;
-    let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await.map_err(cannot)?.get(0);
+    let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await?.get(0);
     let first = last - count + 1;
     let sequences: Vec<i64> = (first..=last).collect();
     let before: Vec<i64> = changed.iter().map(|(due, _)| due.current.sequence).collect();
@@ -75,15 +99,20 @@ async fn change(client: &Client, changed: &[&(&Due, Turn)]) -> Result<Written, F
     let designated: Vec<bool> = changed.iter().map(|changed| standing(changed).1).collect();
     let next: Vec<Option<Date>> = changed.iter().map(|(_, turn)| turn.next_on).collect();
     let sql = "WITH turned AS (
-            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::date[], $4::text[], $5::bool[], $6::date[])
-                AS t(sequence, before, effective_on, status, designated, next_on)
+            SELECT t.*, c.kind, c.entity_id, c.version, c.content, c.sealed,
+                CASE WHEN c.kind = 'caregiver' THEN
+                    (SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = c.content->>'institution_id')
+                WHEN t.status IS DISTINCT FROM 'ended' THEN c.content->>'kind' END AS institution_kind
+            FROM unnest($1::bigint[], $2::bigint[], $3::date[], $4::text[], $5::bool[], $6::date[])
+                AS t(sequence, before, effective_on, status, designated, next_on) JOIN registry_change c ON c.sequence = t.before
         ), written AS (
-            INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, effective_on)
-            SELECT t.sequence, c.kind, c.entity_id, c.version, 'status', c.content, c.sealed, t.status, t.designated, t.effective_on
-            FROM turned t JOIN registry_change c ON c.sequence = t.before ORDER BY t.sequence
+            INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, effective_on, institution_kind)
+            SELECT sequence, kind, entity_id, version, 'status', content, sealed, status, designated, effective_on, institution_kind
+            FROM turned ORDER BY sequence
         )
-        UPDATE registry_entity e SET sequence = t.sequence, status = t.status, designated = t.designated, next_on = t.next_on
-        FROM turned t JOIN registry_change c ON c.sequence = t.before WHERE e.kind = c.kind AND e.entity_id = c.entity_id";
-    client.execute(sql, &[&sequences, &before, &on, &statuses, &designated, &next]).await.map_err(cannot)?;
+        UPDATE registry_entity e SET sequence = t.sequence, status = t.status, designated = t.designated, next_on = t.next_on,
+            institution_kind = t.institution_kind
+        FROM turned t WHERE e.kind = t.kind AND e.entity_id = t.entity_id";
+    client.execute(sql, &[&sequences, &before, &on, &statuses, &designated, &next]).await?;
     Ok(Written { first, last })
 }

@@ -13,6 +13,9 @@ pub struct Designation {
     pub institution_id: String,
     /// As of its last change.
     pub designated: bool,
+    /// It was not deleted.
+    pub registered: bool,
+    /// Of a deleted one the last that was known.
     pub division: String,
 }
 
@@ -94,14 +97,16 @@ impl Registry {
         self.changes(&sql, &[&uscc]).await
     }
 
-    /// Those of these institutions that are registered and have not ended, as rules about caregivers see them.
+    /// Those of these institutions that are or were registered, as rules about caregivers see them.
     pub async fn institutions(&self, ids: &[&str]) -> Result<Vec<Designation>, Fault> {
         let client = self.store.client().await?;
-        let sql = "SELECT e.entity_id, e.designated, c.content->>'division' FROM registry_entity e JOIN registry_change c USING (sequence)
-            WHERE e.kind = 'institution' AND e.entity_id = ANY($1) AND NOT e.ended";
+        let sql = "SELECT e.entity_id, e.designated, NOT e.ended, coalesce(CASE WHEN e.ended THEN (
+                SELECT h.content->>'division' FROM registry_change h WHERE h.kind = e.kind AND h.entity_id = e.entity_id AND h.content IS NOT NULL
+                ORDER BY h.sequence DESC LIMIT 1) ELSE c.content->>'division' END, '')
+            FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = 'institution' AND e.entity_id = ANY($1)";
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, &[&ids]).await.map_err(cannot)?;
-        Ok(rows.iter().map(|row| Designation { institution_id: row.get(0), designated: row.get(1), division: row.get(2) }).collect())
+        Ok(rows.iter().map(|row| Designation { institution_id: row.get(0), designated: row.get(1), registered: row.get(2), division: row.get(3) }).collect())
     }
 
     pub(super) async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {

@@ -1,16 +1,20 @@
 //! The one transaction that changes the registry.
 //!
 //! Order of locks, so that writers never wait for each other in a circle: the rows of entries that
-//! exist, by kind and id; then `registry_head`, held until the commit. Whatever is inserted or
+//! exist, by kind and id, with those of the caregivers of an institution that ends or becomes one of another
+//! kind; then `registry_head`, held until the commit. Whatever is inserted or
 //! updated is written under the head's lock. Two writers that bring the same new entry: the second finds a
 //! row it had not seen, gives up and tries again with it in sight.
 
 use std::collections::HashMap;
 
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::follow::follow;
 use super::{Put, Registry, Taken, Written, cannot};
 use crate::error::{Fault, Stage};
+use crate::model::registry::Kind;
 use crate::store::copy::{CopyError, Rows};
 use crate::store::tx::Tx;
 
@@ -19,35 +23,58 @@ const TRIES: usize = 8;
 
 const STAGING: &str = "CREATE TEMP TABLE IF NOT EXISTS registry_incoming (
     ordinal int, kind text COLLATE \"C\", entity_id text COLLATE \"C\", version bigint, content json, sealed bytea, reason text, digests bytea,
-    status text, designated boolean, effective_on date, next_on date, name text, uscc text, certificate_index bigint, phone_index bigint
+    status text, designated boolean, effective_on date, next_on date, name text, uscc text, certificate_index bigint, phone_index bigint,
+    institution_kind text COLLATE \"C\", institution_id text COLLATE \"C\"
 ) ON COMMIT DELETE ROWS";
 
 const COPY: &str = "COPY registry_incoming FROM STDIN (FORMAT binary)";
 
 /// Locks row by row in the order of kind and id, by the primary key: a plain join would, for want
 /// of statistics on the staging table, read all entries (measured: 0.3 s a batch at 300,000).
-const KNOWN: &str = "SELECT i.ordinal, e.version, position(e.digest IN i.digests) > 0
+const KNOWN: &str = "SELECT i.ordinal, e.version, position(e.digest IN i.digests) > 0, e.sequence > 0
     FROM (SELECT ordinal, kind, entity_id, digests FROM registry_incoming ORDER BY kind, entity_id) i CROSS JOIN LATERAL
-         (SELECT version, digest FROM registry_entity k WHERE k.kind = i.kind AND k.entity_id = i.entity_id FOR UPDATE) e";
+         (SELECT version, digest, sequence FROM registry_entity k WHERE k.kind = i.kind AND k.entity_id = i.entity_id FOR UPDATE) e";
+
+/// Before it, where there are institutions: caregivers, those among the batch and those who will have to
+/// follow theirs, in the order of their ids.
+const MEMBERS: &str = "SELECT count(*) FROM (
+    SELECT 1 FROM (
+        SELECT entity_id FROM registry_incoming WHERE kind = 'caregiver'
+        UNION SELECT m.entity_id FROM registry_incoming i CROSS JOIN LATERAL (
+            SELECT e.entity_id, e.institution_kind FROM registry_entity e WHERE e.institution_id = i.entity_id AND NOT e.ended OFFSET 0) m
+        WHERE i.kind = 'institution' AND m.institution_kind IS DISTINCT FROM i.institution_kind
+        ORDER BY entity_id) c
+    CROSS JOIN LATERAL (SELECT 1 FROM registry_entity k WHERE k.kind = 'caregiver' AND k.entity_id = c.entity_id FOR UPDATE) l) locked";
 
 /// The same for the update, which has no such form.
 const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 const AS_PLANNED: &str = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
-const CHANGES: &str = "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, reason, effective_on)
-    SELECT $1 + row_number() OVER (ORDER BY ordinal), kind, entity_id, version, CASE WHEN content IS NULL THEN 'delete' ELSE 'put' END,
-           content, sealed, status, designated, reason, effective_on
-    FROM registry_incoming ORDER BY ordinal";
+/// What a row of the batch says: its number after `$1`, and the kind of the institution. That of a caregiver
+/// is as the batch leaves it: of institutions `$2` it is the one in `$3`, of others it is stored.
+const NUMBERED: &str = "(SELECT n.*, $1 + row_number() OVER (ORDER BY ordinal) AS sequence, CASE
+        WHEN n.kind = 'institution' THEN n.institution_kind
+        WHEN n.institution_id = ANY($2::text[]) THEN ($3::text[])[array_position($2::text[], n.institution_id)]
+        ELSE (SELECT k.institution_kind FROM registry_entity k WHERE k.kind = 'institution' AND k.entity_id = n.institution_id) END AS belongs
+    FROM registry_incoming n)";
 
-const NUMBERED: &str = "(SELECT *, $1 + row_number() OVER (ORDER BY ordinal) AS sequence FROM registry_incoming)";
+fn changes() -> String {
+    format!(
+        "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, reason, effective_on, institution_kind)
+         SELECT sequence, kind, entity_id, version, CASE WHEN content IS NULL THEN 'delete' ELSE 'put' END, content, sealed, status, designated, reason,
+                effective_on, belongs
+         FROM {NUMBERED} i ORDER BY ordinal"
+    )
+}
 
 /// Entries nobody had; one that appeared meanwhile is left alone, and missed in the count.
 fn insert_new() -> String {
     format!(
-        "INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, status, designated, next_on, name, uscc, certificate_index, phone_index)
+        "INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, status, designated, next_on, name, uscc, certificate_index, phone_index,
+                institution_kind, institution_id)
          SELECT kind, entity_id, version, sequence, content IS NULL, substring(digests FOR 32), status, designated, next_on, name, uscc,
-                certificate_index, phone_index
-         FROM {NUMBERED} i WHERE ordinal <> ALL($2::int[]) ORDER BY ordinal ON CONFLICT (kind, entity_id) DO NOTHING"
+                certificate_index, phone_index, belongs, institution_id
+         FROM {NUMBERED} i WHERE ordinal <> ALL($4::int[]) ORDER BY ordinal ON CONFLICT (kind, entity_id) DO NOTHING"
     )
 }
 
@@ -56,19 +83,37 @@ fn update_known() -> String {
     format!(
         "UPDATE registry_entity e SET version = i.version, sequence = i.sequence, ended = i.content IS NULL, digest = substring(i.digests FOR 32),
              status = i.status, designated = i.designated, next_on = i.next_on, name = i.name, uscc = i.uscc,
-             certificate_index = i.certificate_index, phone_index = i.phone_index
-         FROM {NUMBERED} i WHERE i.ordinal = ANY($2::int[]) AND e.kind = i.kind AND e.entity_id = i.entity_id"
+             certificate_index = i.certificate_index, phone_index = i.phone_index, institution_kind = i.belongs,
+             institution_id = i.institution_id
+         FROM {NUMBERED} i WHERE i.ordinal = ANY($4::int[]) AND e.kind = i.kind AND e.entity_id = i.entity_id"
     )
 }
 
 const EVENTS: &str = "INSERT INTO registry_event (kind, entity_id, version, known_version, event, sender)
     SELECT k, i, v, w, e, $6 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[]) AS t(k, i, v, w, e)";
 
+/// The end of what nobody had sent: it only keeps lower versions out.
+const NEVER_SENT: &str = "INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, designated)
+    SELECT k, i, v, 0, true, d, false FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[]) AS t(k, i, v, d)
+    ON CONFLICT (kind, entity_id) DO NOTHING";
+const NEVER_SENT_AGAIN: &str =
+    "UPDATE registry_entity e SET version = v, digest = d FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[]) AS t(k, i, v, d)
+    WHERE e.kind = k AND e.entity_id = i AND e.sequence = 0 AND e.version < v";
+
 /// Why a try came to nothing.
-enum Stop {
+pub(super) enum Stop {
     /// Another writer was faster: look again.
     Again,
     Failed(Fault),
+}
+
+/// What is stored of an entry.
+#[derive(Clone, Copy)]
+struct Known {
+    version: i64,
+    same_content: bool,
+    /// False where only its end came.
+    published: bool,
 }
 
 impl From<tokio_postgres::Error> for Stop {
@@ -94,70 +139,106 @@ impl From<CopyError> for Stop {
 /// Writes entries that are all different.
 pub(super) async fn put(registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Fault> {
     for _ in 0..TRIES {
-        match attempt(registry, sender, puts).await {
-            Ok(taken) => return Ok(taken),
-            Err(Stop::Again) => {}
+        let tx = Tx::begin(registry.store.client().await?).await.map_err(cannot)?;
+        match attempt(&tx, registry, sender, puts).await {
+            Ok(taken) => match tx.commit().await.map_err(Stop::from) {
+                Ok(()) => return Ok(taken),
+                Err(Stop::Again) => {}
+                Err(Stop::Failed(fault)) => return Err(fault),
+            },
+            Err(Stop::Again) => tx.rollback().await,
             Err(Stop::Failed(fault)) => return Err(fault),
         }
     }
     Err(Fault::later(Stage::Store, "others are changing the same registry entries at this instant; send again"))
 }
 
-async fn attempt(registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Stop> {
-    let tx = Tx::begin(registry.store.client().await.map_err(Stop::Failed)?).await?;
+async fn attempt(tx: &Tx, registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Stop> {
     tx.batch_execute(STAGING).await?;
-    rows(puts).map_err(CopyError::File)?.copy_into(&tx, COPY).await?;
-    let mut known: HashMap<i32, (i64, bool)> = HashMap::new();
-    let statement = tx.prepare_cached(KNOWN).await?;
-    for row in tx.query(&statement, &[]).await? {
-        known.insert(row.get(0), (row.get(1), row.get(2)));
+    rows(puts).map_err(CopyError::File)?.copy_into(tx, COPY).await?;
+    if puts.iter().any(|put| put.kind == Kind::Institution) {
+        let statement = tx.prepare_cached(MEMBERS).await?;
+        tx.query(&statement, &[]).await?;
     }
-    let mut taken: Vec<Taken> = (0_i32..).zip(puts).map(|(ordinal, put)| verdict(put.version, known.get(&ordinal).copied())).collect();
+    let statement = tx.prepare_cached(KNOWN).await?;
+    let rows = tx.query(&statement, &[]).await?;
+    let known: HashMap<i32, Known> =
+        rows.iter().map(|row| (row.get(0), Known { version: row.get(1), same_content: row.get(2), published: row.get(3) })).collect();
+    let mut taken: Vec<Taken> = (0_i32..).zip(puts).map(|(ordinal, put)| verdict(put, known.get(&ordinal).copied())).collect();
     let stored = taken.iter().filter(|taken| matches!(taken, Taken::Stored { .. })).count() as i64;
     if stored < puts.len() as i64 {
-        leave_out(&tx, sender, puts, &taken).await?;
+        leave_out(tx, sender, puts, &taken).await?;
+    }
+    if taken.contains(&Taken::NeverSent) {
+        tx.execute("UPDATE registry_head SET sequence = sequence", &[]).await?;
+        keep_out(tx, puts, &taken, &known).await?;
     }
     if stored > 0 {
         let last: i64 = tx.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&stored]).await?.get(0);
         let before = last - stored;
-        let statement = tx.prepare_cached(CHANGES).await?;
-        tx.execute(&statement, &[&before]).await?;
-        let known: Vec<i32> = known.into_keys().collect();
-        let mut written = 0;
-        if known.len() < puts.len() {
-            let statement = tx.prepare_cached(&insert_new()).await?;
-            written += tx.execute(&statement, &[&before, &known]).await?;
-        }
-        if !known.is_empty() {
-            tx.batch_execute(BY_KEY).await?;
-            let statement = tx.prepare_cached(&update_known()).await?;
-            written += tx.execute(&statement, &[&before, &known]).await?;
-            tx.batch_execute(AS_PLANNED).await?;
-        }
-        if written != stored.cast_unsigned() {
-            tx.rollback().await;
-            return Err(Stop::Again);
-        }
-        registry.queue.queue(&tx, Written { first: before + 1, last }).await.map_err(Stop::Failed)?;
+        let institutions = write(tx, (before, stored), puts, (&taken, &known)).await?;
+        let last = last + follow(tx, &institutions).await?;
+        registry.queue.queue(tx, Written { first: before + 1, last }).await.map_err(Stop::Failed)?;
         number(&mut taken, before);
     }
-    tx.commit().await?;
     Ok(taken)
 }
 
-/// What becomes of a version, given the known version and whether its content is the same.
-fn verdict(version: i64, known: Option<(i64, bool)>) -> Taken {
+/// Writes what is taken, under the head's lock; returns the institutions among it.
+async fn write<'a>(tx: &Tx, (before, stored): (i64, i64), puts: &'a [Put], (taken, known): (&[Taken], &HashMap<i32, Known>)) -> Result<Vec<&'a str>, Stop> {
+    let institutions = puts.iter().zip(taken).filter(|(put, taken)| put.kind == Kind::Institution && matches!(taken, Taken::Stored { .. }));
+    let (institutions, kinds): (Vec<&str>, Vec<Option<&str>>) = institutions.map(|(put, _)| (put.entity_id.as_str(), put.institution_kind)).unzip();
+    let statement = tx.prepare_cached(&changes()).await?;
+    tx.execute(&statement, &[&before, &institutions, &kinds]).await?;
+    let known: Vec<i32> = known.keys().copied().collect();
+    let mut written = 0;
+    if known.len() < puts.len() {
+        let statement = tx.prepare_cached(&insert_new()).await?;
+        written += tx.execute(&statement, &[&before, &institutions, &kinds, &known]).await?;
+    }
+    if !known.is_empty() {
+        tx.batch_execute(BY_KEY).await?;
+        let statement = tx.prepare_cached(&update_known()).await?;
+        written += tx.execute(&statement, &[&before, &institutions, &kinds, &known]).await?;
+        tx.batch_execute(AS_PLANNED).await?;
+    }
+    if written == stored.cast_unsigned() { Ok(institutions) } else { Err(Stop::Again) }
+}
+
+/// What becomes of a version, given what is stored of its entry.
+fn verdict(put: &Put, known: Option<Known>) -> Taken {
+    let never_sent = known.is_none_or(|known| !known.published);
     match known {
+        _ if never_sent && put.content.is_none() => Taken::NeverSent,
         None => Taken::Stored { sequence: 0, new: true },
-        Some((known, _)) if version > known => Taken::Stored { sequence: 0, new: false },
-        Some((known, _)) if version < known => Taken::Older { known },
-        Some((_, true)) => Taken::Unchanged,
-        Some((_, false)) => Taken::OtherContent,
+        Some(known) if put.version > known.version => Taken::Stored { sequence: 0, new: never_sent },
+        Some(known) if put.version < known.version => Taken::Older { known: known.version },
+        Some(known) if known.same_content => Taken::Unchanged,
+        Some(_) => Taken::OtherContent,
     }
 }
 
+/// Keeps versions below the end of an entry nobody had sent out, for when they come after all.
+async fn keep_out(client: &Client, puts: &[Put], taken: &[Taken], known: &HashMap<i32, Known>) -> Result<(), Stop> {
+    let never_sent = |new: bool| {
+        let ends = (0_i32..).zip(puts).zip(taken).filter(move |((ordinal, _), taken)| **taken == Taken::NeverSent && known.contains_key(ordinal) != new);
+        ends.map(|((_, put), _)| put).collect::<Vec<_>>()
+    };
+    for (ends, sql) in [(never_sent(true), NEVER_SENT), (never_sent(false), NEVER_SENT_AGAIN)] {
+        let kinds: Vec<&str> = ends.iter().map(|put| put.kind.word()).collect();
+        let ids: Vec<&str> = ends.iter().map(|put| put.entity_id.as_str()).collect();
+        let versions: Vec<i64> = ends.iter().map(|put| put.version).collect();
+        let digests: Vec<&[u8]> = ends.iter().map(|put| &put.digests[..32]).collect();
+        let written = client.execute(sql, &[&kinds, &ids, &versions, &digests]).await?;
+        if sql == NEVER_SENT && written < ends.len() as u64 {
+            return Err(Stop::Again);
+        }
+    }
+    Ok(())
+}
+
 /// Notes what is not taken and removes it from the staging table.
-async fn leave_out(client: &tokio_postgres::Client, sender: &str, puts: &[Put], taken: &[Taken]) -> Result<(), tokio_postgres::Error> {
+async fn leave_out(client: &Client, sender: &str, puts: &[Put], taken: &[Taken]) -> Result<(), tokio_postgres::Error> {
     let mut ordinals: Vec<i32> = Vec::new();
     let (mut kinds, mut ids, mut versions, mut known, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((ordinal, put), taken) in (0_i32..).zip(puts).zip(taken) {
@@ -169,6 +250,7 @@ async fn leave_out(client: &tokio_postgres::Client, sender: &str, puts: &[Put], 
             }
             Taken::Older { known } => (known, "older"),
             Taken::OtherContent => (put.version, "other_content"),
+            Taken::NeverSent => (0, "unknown"),
         };
         ordinals.push(ordinal);
         kinds.push(put.kind.word());
@@ -197,7 +279,7 @@ fn number(taken: &mut [Taken], before: i64) {
 fn rows(puts: &[Put]) -> std::io::Result<Rows> {
     let mut rows = Rows::default();
     for (ordinal, put) in (0_i32..).zip(puts) {
-        rows.add(16, |row| {
+        rows.add(18, |row| {
             row.int(ordinal);
             row.text(put.kind.word());
             row.text(&put.entity_id);
@@ -217,6 +299,8 @@ fn rows(puts: &[Put]) -> std::io::Result<Rows> {
             row.text_or_null(put.uscc.as_deref());
             row.bigint_or_null(put.certificate_index);
             row.bigint_or_null(put.phone_index);
+            row.text_or_null(put.institution_kind);
+            row.text_or_null(put.institution_id.as_deref());
         })?;
     }
     Ok(rows)

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Ltc, caregiver, institution, results, with};
+use crate::support::Gateway;
 
 fn put_institution(record: Value) -> String {
     json!({ "institution": record }).to_string()
@@ -23,7 +24,7 @@ async fn twenty_thousand_records_are_loaded_in_one_request_and_again_without_a_c
         }
     }
     let (answers, last) = ltc.load(&lines).await;
-    assert_eq!(last, json!({ "summary": { "lines": 20_000, "stored": 20_000, "unchanged": 0, "older": 0, "refused": 0 } }));
+    assert_eq!(last, json!({ "summary": { "lines": 20_000, "stored": 20_000, "unchanged": 0, "older": 0, "unknown": 0, "refused": 0 } }));
     assert!(
         (1..).zip(&answers).all(|(line, answer)| answer["line"] == line && answer["sequence"] == line),
         "answers and numbers are in the order of the lines"
@@ -74,7 +75,7 @@ async fn bad_lines_do_not_stop_the_good_ones() {
         "12 C1 older -",
     ];
     assert_eq!(told, expected);
-    assert_eq!(last, json!({ "summary": { "lines": 11, "stored": 4, "unchanged": 1, "older": 1, "refused": 5 } }));
+    assert_eq!(last, json!({ "summary": { "lines": 11, "stored": 4, "unchanged": 1, "older": 1, "unknown": 0, "refused": 5 } }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,4 +110,41 @@ async fn a_gzipped_load_is_the_same_load() {
     let request = ltc.client.post(ltc.gateway.url("/ltc/v1/registry")).header("content-encoding", "gzip").body(zip.finish().expect("memory"));
     let text = request.send().await.expect("an answer").text().await.expect("a body");
     assert!(text.contains("\"stored\":1"), "{text}");
+}
+
+/// A load of many portions, of which the caller reads the first answers and goes.
+async fn broken_off(ltc: &Ltc) -> u64 {
+    let mut lines = vec![put_institution(institution("I1", 1))];
+    lines.extend((1..12_000).map(|number| put_caregiver(caregiver(&format!("C{number}"), 1))));
+    let client = ltc.gateway.stage.client("ltc-system").expect("a client of its own");
+    let mut answer = client.post(ltc.gateway.url("/ltc/v1/registry")).body(lines.join("\n")).send().await.expect("an answer");
+    answer.chunk().await.expect("the first answers").expect("some");
+    lines.len() as u64
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_goes_on_when_its_caller_has_gone_and_the_listener_with_it() {
+    let ltc = Ltc::start().await;
+    let lines = broken_off(&ltc).await;
+    let Ltc { gateway: Gateway { running, database, .. }, .. } = ltc;
+    running.server.stop().await;
+    let (client, connection) = database.connect(tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    assert!(running.gateway.loads.ended(std::time::Duration::from_secs(60)).await);
+    let stored: i64 = client.query_one("SELECT count(*) FROM registry_entity", &[]).await.expect("a count").get(0);
+    assert_eq!(stored.cast_unsigned(), lines);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_gateway_ends_a_load_between_two_portions() {
+    let ltc = Ltc::start().await;
+    let lines = broken_off(&ltc).await;
+    let Ltc { gateway: Gateway { running, database, .. }, .. } = ltc;
+    assert!(running.stop().await, "nothing was cut off");
+    let (client, connection) = database.connect(tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let row = client.query_one("SELECT count(*), max(sequence) FROM registry_change", &[]).await.expect("a count");
+    let (stored, last): (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!(stored, last);
+    assert!(stored.cast_unsigned() == lines || stored % 2_000 == 0, "{stored} of {lines}: whole portions only");
 }

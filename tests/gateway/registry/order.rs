@@ -8,9 +8,10 @@ use futures_util::future::BoxFuture;
 use ltcgw::error::{Fault, Stage};
 use ltcgw::model::registry::Kind;
 use ltcgw::store::registry::{Due, Put, Queue, Registry, Taken, Turn, Written};
+use serde_json::json;
 use tokio_postgres::NoTls;
 
-use super::{Ltc, TODAY};
+use super::{Ltc, TODAY, caregiver, institution, with};
 
 fn put(id: &str, version: i64) -> Put {
     Put {
@@ -29,6 +30,8 @@ fn put(id: &str, version: i64) -> Put {
         uscc: None,
         certificate_index: None,
         phone_index: None,
+        institution_kind: None,
+        institution_id: None,
     }
 }
 
@@ -128,7 +131,7 @@ async fn many_writers_of_one_new_entry_leave_the_highest_version() {
             Taken::Stored { new: first, .. } => (new, stored) = (new + usize::from(first), stored + 1),
             Taken::Older { known } => assert!(known > version),
             Taken::Unchanged => assert_eq!(version, 9),
-            Taken::OtherContent => panic!("version {version} has one content"),
+            Taken::OtherContent | Taken::NeverSent => panic!("version {version} has one content"),
         }
     }
     let log = follow(&registry, 0, 100).await;
@@ -229,4 +232,86 @@ async fn a_date_that_comes_and_a_new_entry_never_wait_for_each_other_in_a_circle
     assert_eq!(turning.await.expect("it runs").expect("no deadlock"), 2);
     assert!(matches!(writer.await.expect("it runs").expect("stored")[..], [Taken::Stored { new: false, .. }]));
     assert_eq!(ltc.gateway.value("SELECT entity_id, version, next_on IS NULL FROM registry_entity ORDER BY 1").await, "C 1 t; X 2 t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caregivers_follow_an_institution_that_ends_or_changes_its_kind_right_behind_it() {
+    let ltc = Ltc::start().await;
+    for id in ["I1", "I2", "I3"] {
+        ltc.take(&institution(id, 1)).await;
+    }
+    for (id, of) in [("C1", "I1"), ("C2", "I1"), ("C3", "I2"), ("C4", "I3")] {
+        ltc.take(&with(caregiver(id, 1), &[("/institution_id", json!(of))])).await;
+    }
+    ltc.take(&with(institution("I1", 2), &[("/name", json!("新名"))])).await;
+    assert_eq!(ltc.log().await.len(), 8, "a new name concerns no caregiver");
+    assert_eq!(ltc.call("DELETE", "/ltc/v1/institutions/I1?version=3&reason=ended&on=2026-06-15", "").await.0, 200);
+    // In one load with other lines, and with a caregiver who comes to an institution that ends in it.
+    let lines = [
+        json!({ "caregiver": with(caregiver("C5", 1), &[("/institution_id", json!("I2"))]) }),
+        json!({ "delete_institution": { "id": "I2", "version": 2, "reason": "ended", "on": "2026-06-15" } }),
+        json!({ "institution": institution("I4", 1) }),
+    ]
+    .map(|line| line.to_string());
+    ltc.load(&lines).await;
+    // And by a date that comes.
+    let ends = json!([{ "status": "agreement_in_force", "from": "2026-01-01" }, { "status": "ended", "from": "2026-07-01" }]);
+    ltc.take(&with(institution("I3", 2), &[("/statuses", ends)])).await;
+    ltc.registrar().clock.set_day(jiff::civil::date(2026, 7, 1));
+    ltcgw::flow::publish::calendar::turn(&ltc.gateway.running.gateway).await.expect("turned");
+    assert_eq!(
+        ltc.log().await[8..],
+        [
+            "9 institution I1 3 delete 2026-06-15 -",
+            "10 caregiver C1 1 status 2026-06-15 active",
+            "11 caregiver C2 1 status 2026-06-15 active",
+            "12 caregiver C5 1 put 2026-06-15 active",
+            "13 institution I2 2 delete 2026-06-15 -",
+            "14 institution I4 1 put 2026-06-15 agreement_in_force",
+            "15 caregiver C3 1 status 2026-06-15 active",
+            "16 institution I3 2 put 2026-06-15 agreement_in_force",
+            "17 institution I3 2 status 2026-07-01 ended",
+            "18 caregiver C4 1 status 2026-07-01 active"
+        ]
+    );
+    assert_eq!(ltc.gateway.value("SELECT count(*) FROM registry_entity WHERE kind = 'caregiver' AND institution_kind IS NOT NULL").await, "0");
+    ltc.registrar().clock.set_day(TODAY);
+    ltc.take(&institution("I1", 4)).await;
+    assert_eq!(ltc.log().await.len(), 21, "registered again, its caregivers are there again");
+    assert_eq!(ltc.gateway.value("SELECT max(sequence) = count(*) FROM registry_change").await, "t", "without gaps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn institutions_that_end_while_their_caregivers_change_leave_nobody_behind() {
+    let ltc = Arc::new(Ltc::start().await);
+    let ids: Vec<String> = (0..40).map(|number| format!("C{number}")).collect();
+    ltc.take(&institution("I1", 1)).await;
+    for id in &ids {
+        ltc.take(&caregiver(id, 1)).await;
+    }
+    let writers: Vec<_> = (0..8_usize)
+        .map(|writer| {
+            let (ltc, ids) = (ltc.clone(), ids.clone());
+            tokio::spawn(async move {
+                for round in 0..10 {
+                    let id = &ids[(writer * 5 + round) % ids.len()];
+                    let (status, _) = ltc.put(&with(caregiver(id, 2 + i64::try_from(writer * 10 + round).expect("small")), &[("/job", json!("nurse"))])).await;
+                    assert!([200, 422].contains(&status), "{status}");
+                }
+            })
+        })
+        .collect();
+    for version in 2..12 {
+        let record =
+            with(institution("I1", version), &[("/kind", json!(if version % 2 == 0 { "home_care" } else { "elderly_care" })), ("/modes", json!(["home"]))]);
+        let (status, answer) = ltc.put(&record).await;
+        assert!(status == 200, "{status} {answer}");
+    }
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    let behind = "SELECT count(*) FROM registry_entity e WHERE e.kind = 'caregiver'
+        AND e.institution_kind IS DISTINCT FROM (SELECT i.institution_kind FROM registry_entity i WHERE i.entity_id = e.institution_id)";
+    assert_eq!(ltc.gateway.value(behind).await, "0");
+    assert_eq!(ltc.gateway.value("SELECT max(sequence) = count(*) FROM registry_change").await, "t");
 }

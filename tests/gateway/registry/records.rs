@@ -81,12 +81,28 @@ async fn a_tombstone_is_not_revived_by_a_late_update_but_by_a_newer_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_that_comes_before_its_record_keeps_the_record_out() {
+async fn the_end_of_what_nobody_has_sent_is_seen_as_a_mistype_and_still_keeps_an_older_record_out() {
     let ltc = Ltc::start().await;
-    let (status, _) = ltc.call("DELETE", "/ltc/v1/caregivers/C1?version=7&reason=left&on=2026-06-01", "").await;
-    assert_eq!(status, 201);
+    for version in [7, 7, 5, 8] {
+        let (status, answer) = ltc.call("DELETE", &format!("/ltc/v1/caregivers/C1?version={version}&reason=left&on=2026-06-01"), "").await;
+        assert_eq!((status, answer["errors"][0]["rule"].as_str()), (404, Some("unknown")), "{answer}");
+        assert!(answer["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains("nobody has sent")), "{answer}");
+    }
+    assert_eq!(ltc.call("GET", "/ltc/v1/caregivers/C1", "").await.0, 404);
     ltc.take(&institution("I1", 1)).await;
-    assert_eq!(ltc.put(&caregiver("C1", 6)).await.1["result"], "older");
+    let (status, answer) = ltc.put(&caregiver("C1", 7)).await;
+    assert_eq!((status, &answer["result"], &answer["known_version"]), (200, &json!("older"), &json!(8)));
+    assert_eq!(ltc.put(&caregiver("C1", 8)).await.0, 409);
+    assert_eq!(ltc.log().await, ["1 institution I1 1 put 2026-06-15 agreement_in_force"], "nothing of it was published");
+    assert_eq!(ltc.put(&caregiver("C1", 9)).await.0, 201, "only now it is there");
+    assert_eq!(ltc.log().await.len(), 2);
+    assert_eq!(
+        ltc.gateway.value("SELECT count(*), min(event), max(event) FROM registry_event WHERE version <> 7 OR event = 'unknown'").await,
+        "5 other_content unknown"
+    );
+    let lines = [json!({ "delete_institution": { "id": "I9", "version": 2, "reason": "ended", "on": "2026-06-15" } }).to_string()];
+    let (answers, last) = ltc.load(&lines).await;
+    assert_eq!((&answers[0]["result"], &last["summary"]["unknown"]), (&json!("unknown"), &json!(1)));
     let (status, answer) = ltc.call("DELETE", "/ltc/v1/caregivers/C2?version=7&reason=left&on=2026-06-16", "").await;
     assert_eq!((status, answer["errors"][0]["field"].as_str()), (422, Some("on")), "an end tomorrow: {answer}");
 }
@@ -145,7 +161,8 @@ async fn bodies_that_are_no_record_are_refused_with_what_was_expected() {
 async fn only_the_ltc_system_and_only_its_routes_get_in() {
     let ltc = Ltc::start().await;
     let status = async |method: &str, path: &str| ltc.call(method, path, "").await.0;
-    assert_eq!(status("GET", "/ltc/v1/institutions/I1").await, 405);
+    assert_eq!(status("POST", "/ltc/v1/institutions/I1").await, 405);
+    assert_eq!(status("GET", "/ltc/v1/institutions/I1").await, 404, "nobody has sent it");
     assert_eq!(status("PUT", "/ltc/v1/institutions/").await, 404);
     assert_eq!(status("PUT", "/ltc/v1/institutions/I1/beds").await, 404);
     assert_eq!(status("PUT", "/ltc/v1/nurses/N1").await, 404);
@@ -166,4 +183,37 @@ async fn a_caregiver_is_found_by_certificate_and_phone_however_they_are_written(
     assert_eq!(ids(caregivers_by_certificate(ltc.registrar(), " ec1 ").await.expect("a look-up")), ["C1"]);
     assert_eq!(ids(caregivers_by_phone(ltc.registrar(), "+86 138 1234 5679").await.expect("a look-up")), ["C2"]);
     assert!(caregivers_by_phone(ltc.registrar(), "13812345677").await.expect("a look-up").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_is_read_back_whole_until_it_is_deleted() {
+    let ltc = Ltc::start().await;
+    let sent = with(institution("I1", 3), &[("/personal/phone", json!("0771-5550001"))]);
+    ltc.take(&sent).await;
+    let caregiver = caregiver("C1", 1);
+    ltc.take(&caregiver).await;
+    assert_eq!(ltc.call("GET", "/ltc/v1/institutions/I1", "").await, (200, sent));
+    assert_eq!(ltc.call("GET", "/ltc/v1/caregivers/C1", "").await, (200, caregiver));
+    assert_eq!(ltc.call("GET", "/ltc/v1/caregivers/I1", "").await.0, 404, "an institution is no caregiver");
+    let answer = ltc.client.get(ltc.gateway.url("/ltc/v1/institutions/I1")).send().await.expect("an answer");
+    assert_eq!((&answer.headers()["etag"], &answer.headers()["cache-control"]), (&"\"3\"".parse().expect("a value"), &"no-store".parse().expect("a value")));
+    assert_eq!(ltc.call("DELETE", "/ltc/v1/institutions/I1?version=4&reason=ended&on=2026-06-15", "").await.0, 200);
+    let (status, answer) = ltc.call("GET", "/ltc/v1/institutions/I1", "").await;
+    assert_eq!(status, 410);
+    assert!(answer["detail"].as_str().is_some_and(|detail| detail.contains("version 4 as of 2026-06-15")), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_deleted_institution_only_those_who_left_are_taken() {
+    let ltc = Ltc::start().await;
+    ltc.take(&institution("I1", 1)).await;
+    ltc.take(&caregiver("C1", 1)).await;
+    assert_eq!(ltc.call("DELETE", "/ltc/v1/institutions/I1?version=2&reason=ended&on=2026-06-15", "").await.0, 200);
+    let (status, answer) = ltc.put(&with(caregiver("C1", 2), &[("/job", json!("nurse"))])).await;
+    assert_eq!((status, &answer["errors"][0]["rule"]), (422, &json!("institution_known")));
+    let left = json!([{ "status": "active", "from": "2026-01-01" }, { "status": "left", "from": "2026-06-15" }]);
+    let (status, answer) = ltc.put(&with(caregiver("C1", 2), &[("/statuses", left.clone())])).await;
+    assert_eq!((status, &answer["result"]), (200, &json!("stored")), "{answer}");
+    let (status, answer) = ltc.put(&with(caregiver("C2", 1), &[("/statuses", left), ("/institution_id", json!("I7"))])).await;
+    assert_eq!((status, &answer["errors"][0]["rule"]), (422, &json!("institution_known")), "an institution nobody has sent: {answer}");
 }

@@ -23,11 +23,13 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
     let sequence: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
     client
         .batch_execute(&format!(
-            "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, status, designated, reason, effective_on)
-             VALUES ({sequence}, '{kind}', '{id}', {sequence}, '{word}', {quoted}, '{status}', false, {reason}, '2026-01-01');
-             INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, designated)
-             VALUES ('{kind}', '{id}', {sequence}, {sequence}, {}, sha256('x'), false)
-             ON CONFLICT (kind, entity_id) DO UPDATE SET version = excluded.version, sequence = excluded.sequence, ended = excluded.ended",
+            "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, status, designated, reason, effective_on, institution_kind)
+             VALUES ({sequence}, '{kind}', '{id}', {sequence}, '{word}', {quoted}, '{status}', false, {reason}, '2026-01-01', coalesce({quoted}::json->>'kind',
+                 (SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = {quoted}::json->>'institution_id')));
+             INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, designated, institution_kind)
+             VALUES ('{kind}', '{id}', {sequence}, {sequence}, {}, sha256('x'), false, {quoted}::json->>'kind')
+             ON CONFLICT (kind, entity_id) DO UPDATE SET version = excluded.version, sequence = excluded.sequence, ended = excluded.ended,
+                 institution_kind = excluded.institution_kind",
             content.is_none()
         ))
         .await

@@ -1,0 +1,52 @@
+//! Caregivers go with their institution: where it ends, is deleted or becomes one of another kind, those
+//! who belong to it are published again in the transaction that says so, behind it.
+//!
+//! Their versions stay what they are; only where they belong changes, and with it whom they concern.
+
+use tokio_postgres::Client;
+
+use super::write::Stop;
+
+/// Those of these institutions that were published with another kind than their institution has now.
+const LEFT_BEHIND: &str = "SELECT m.entity_id FROM unnest($1::text[]) AS of (institution_id)
+    CROSS JOIN LATERAL (SELECT k.institution_kind FROM registry_entity k WHERE k.kind = 'institution' AND k.entity_id = of.institution_id OFFSET 0) i
+    CROSS JOIN LATERAL (SELECT e.entity_id, e.institution_kind FROM registry_entity e WHERE e.institution_id = of.institution_id AND NOT e.ended OFFSET 0) m
+    WHERE m.institution_kind IS DISTINCT FROM i.institution_kind ORDER BY m.entity_id";
+
+/// One that another writer holds is skipped: that writer may be waiting for the head, which we have.
+const LOCK: &str = "SELECT 1 FROM registry_entity WHERE kind = 'caregiver' AND entity_id = ANY($1) ORDER BY entity_id FOR UPDATE SKIP LOCKED";
+
+const PUBLISH: &str = "WITH moved AS (
+        SELECT $2::bigint + row_number() OVER (ORDER BY e.entity_id) AS sequence, e.entity_id, e.sequence AS before, i.institution_kind, ic.effective_on
+        FROM unnest($1::text[]) AS of (entity_id) JOIN registry_entity e ON e.kind = 'caregiver' AND e.entity_id = of.entity_id
+        JOIN registry_entity i ON i.kind = 'institution' AND i.entity_id = e.institution_id JOIN registry_change ic ON ic.sequence = i.sequence
+    ), written AS (
+        INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, effective_on, institution_kind)
+        SELECT m.sequence, c.kind, c.entity_id, c.version, 'status', c.content, c.sealed, c.status, c.designated,
+               greatest(c.effective_on, m.effective_on), m.institution_kind
+        FROM moved m JOIN registry_change c ON c.sequence = m.before ORDER BY m.sequence
+    )
+    UPDATE registry_entity e SET sequence = m.sequence, institution_kind = m.institution_kind
+    FROM moved m WHERE e.kind = 'caregiver' AND e.entity_id = m.entity_id";
+
+/// Publishes who was left behind by changes of these institutions, which the transaction has written
+/// under the head's lock; returns how many.
+pub(super) async fn follow(client: &Client, institutions: &[&str]) -> Result<i64, Stop> {
+    if institutions.is_empty() {
+        return Ok(0);
+    }
+    let rows = client.query(LEFT_BEHIND, &[&institutions]).await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    if client.query(LOCK, &[&ids]).await?.len() < ids.len() {
+        return Err(Stop::Again);
+    }
+    let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await?.get(0);
+    if client.execute(PUBLISH, &[&ids, &(last - count)]).await? < ids.len() as u64 {
+        return Err(Stop::Again);
+    }
+    Ok(count)
+}
