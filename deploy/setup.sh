@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what ltcgw needs beside Rust: PostgreSQL server binaries (15 or later) and a C compiler.
-# With `tests` as argument also xmllint, without which the tests skip the check of XML against XSD.
+# With `tests` as argument also xmllint, without which the tests skip the check of XML against XSD, and
+# pgbouncer, without which they skip what stands before PostgreSQL.
 #
 # Run by `make demo` and `make test`; says nothing when nothing is missing. Installs through
 # apt-get, with sudo where not root. It starts no database: Debian would make a cluster and start
@@ -97,12 +98,19 @@ install_missing() {
     [ "$status" -eq 0 ] || give_up "apt-get failed." "$packages"
 }
 
-install_xmllint() {
+# A package the tests can do without.
+install_for_tests() {
     command -v apt-get >/dev/null || return 1
     [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || return 1
-    say "installing: libxml2-utils"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libxml2-utils >&2 && return 0
-    as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libxml2-utils >&2
+    say "installing: $1"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2 && return 0
+    as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2
+}
+
+# Debian's package starts a service of its own, which nobody here asked for.
+install_pgbouncer() {
+    install_for_tests pgbouncer || return 1
+    if command -v systemctl >/dev/null && systemctl is-active --quiet pgbouncer 2>/dev/null; then as_root systemctl disable --now --quiet pgbouncer || true; fi
 }
 
 check_rust
@@ -117,5 +125,8 @@ if [ -n "$missing" ]; then
 fi
 if [ "${1:-}" = tests ] && ! command -v xmllint >/dev/null; then
     # Not worth stopping for: only the documents' XSD is not checked without it.
-    install_xmllint || say "xmllint (libxml2-utils) is missing and could not be installed; the XSD check is skipped."
+    install_for_tests libxml2-utils || say "xmllint (libxml2-utils) is missing and could not be installed; the XSD check is skipped."
+fi
+if [ "${1:-}" = tests ] && ! [ -x /usr/sbin/pgbouncer ] && ! command -v pgbouncer >/dev/null; then
+    install_pgbouncer || say "pgbouncer is missing and could not be installed; the tests of poolers are skipped."
 fi

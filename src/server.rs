@@ -36,6 +36,8 @@ pub use operator::Refresh;
 const HEAD_SECONDS: Duration = Duration::from_secs(10);
 /// Connections of partners at once, per worker thread; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 2_000;
+/// Seconds a caller is asked to wait when we cannot do it now.
+const LATER_SECONDS: u64 = 5;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Everything the partner listener's handlers need.

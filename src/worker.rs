@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Deliver;
 use crate::flow::Gateway;
 use crate::flow::deliver::{Destination, Figures};
+use crate::store::Pool;
 use dispatcher::Dispatcher;
 
 /// The running dispatchers of this instance; dropping it kills them where they stand.

@@ -70,7 +70,7 @@ pub(super) async fn run(command: &Command) -> Done {
 pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
     let config = Config::load(dir)?;
     // Opening brings the schema up to date, which is not for a command that looks around.
-    match inspect(service::beside(&config)?).await?.schema {
+    match inspect(&service::beside(&config)?).await?.schema {
         Schema::Current { .. } => Ok(Store::open(service::beside(&config)?, &[]).await?),
         Schema::Absent => Err(refused("the database has no schema yet; run `ltcgw serve` or `ltcgw migrate`".into())),
         Schema::Older { has, needs } | Schema::Foreign { has, needs } => {

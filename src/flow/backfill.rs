@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use jiff::civil::Date;
 
 use super::entities_for;
 use crate::adapter::{Catalog, Outbound};
 use crate::config::{Limits, Partner};
 use crate::error::{Fault, Stage, did_you_mean};
+use crate::store::Pool;
 use crate::store::delivery::{Backfill, Progress, Route};
 
 /// Entries looked at in one transaction; the registry takes no changes meanwhile.

@@ -5,9 +5,8 @@
 
 use std::fmt::Write;
 
-use deadpool_postgres::Pool;
-
 use crate::error::{Fault, Stage};
+use crate::store::Pool;
 use crate::store::delivery::{self as store, Delivery, Detail, NewDelivery, Subject};
 
 pub use crate::store::delivery::Decision;

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use deadpool_postgres::Pool;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -20,6 +19,7 @@ use crate::adapter::{Adapter, Disclosure};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::told::Results;
+use crate::store::Pool;
 use crate::store::delivery::{ChangedEntity, Delivery, Only, Route, changed_entities};
 use crate::store::sealed::{Keys, Label};
 

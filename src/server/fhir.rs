@@ -11,8 +11,8 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, HOST, LAST_MODIFIED, RETRY_AF
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::Value;
 
-use super::PartnerApi;
-use super::province::{LATER_SECONDS, already_has, coded, encoding, query};
+use super::province::{already_has, coded, encoding, query};
+use super::{LATER_SECONDS, PartnerApi};
 use crate::flow::fhir::{self, Asker, Type};
 use crate::flow::pull::Refusal;
 

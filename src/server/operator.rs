@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, web};
 
+use super::LATER_SECONDS;
 use crate::store::{Store, delivery};
 use crate::telemetry::{Destination, DestinationState, Metrics};
 
@@ -25,24 +27,29 @@ pub fn routes(app: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics));
 }
 
-/// Ready: not stopping, and the database answers.
+/// Ready: not stopping, and the database has just taken a write. Answered within two seconds.
 async fn ready(watch: web::Data<Watch>) -> HttpResponse {
     if !watch.ready.load(Ordering::Relaxed) {
-        return HttpResponse::ServiceUnavailable().body("stopping\n");
+        return unavailable("stopping\n".into());
     }
     match watch.store.ping().await {
         Ok(()) => HttpResponse::Ok().body("ready\n"),
-        Err(fault) => HttpResponse::ServiceUnavailable().body(format!("{fault}\n")),
+        Err(fault) => unavailable(format!("{fault}\n")),
     }
 }
 
-/// The metrics; those of the database are missing while it does not answer.
+fn unavailable(text: String) -> HttpResponse {
+    HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, LATER_SECONDS.to_string())).body(text)
+}
+
+/// The metrics; those of the database are missing while it takes no write.
 async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
-    let backlog = delivery::backlog(watch.store.pool()).await;
+    let up = watch.store.ping().await.is_ok();
+    let backlog = if up { delivery::backlog(watch.store.pool()).await.unwrap_or_default() } else { Vec::new() };
     let metrics = &watch.metrics;
     metrics.deliveries.clear();
-    metrics.database_up.set(i64::from(backlog.is_ok()));
-    for waiting in backlog.unwrap_or_default() {
+    metrics.database_up.set(i64::from(up));
+    for waiting in backlog {
         for (state, count) in [("ready", waiting.ready), ("leased", waiting.leased), ("in_doubt", waiting.in_doubt), ("dead", waiting.dead)] {
             metrics.deliveries.get_or_create(&DestinationState { destination: waiting.destination.clone(), state: state.into() }).set(count);
         }

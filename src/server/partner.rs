@@ -9,14 +9,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Entry, PartnerApi, body, core, fhir, province, registry, standing};
+use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
 use crate::config::{Api, Inbound, api_of, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
 use crate::link::{Headers, PeerCertificate};
-
-/// Seconds a partner is asked to wait when we cannot take a packet now.
-const LATER_SECONDS: u64 = 5;
 
 /// Keeps the client's certificate with its connection.
 pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
@@ -54,9 +51,18 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
         }
         Err(refusal) => refusal,
     };
+    let response = saying_when(response);
     api.metrics.request(name, response.status().as_str());
     api.metrics.receive_seconds.observe(start.elapsed().as_secs_f64());
     tracing::debug!(partner = %name, path = %loggable(request.path()), status = response.status().as_u16(), "answered");
+    response
+}
+
+/// Whatever cannot be done now says when to come again.
+fn saying_when(mut response: HttpResponse) -> HttpResponse {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE && !response.headers().contains_key(RETRY_AFTER) {
+        response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+    }
     response
 }
 

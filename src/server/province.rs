@@ -8,16 +8,13 @@ use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_EN
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 
-use super::PartnerApi;
 use super::partner::problem;
+use super::{LATER_SECONDS, PartnerApi};
 use crate::error::did_you_mean;
 use crate::flow::pull::{Ask, Encoding, Format, LIMIT_DEFAULT, LIMIT_MAX, Refusal, Snapshot};
 use crate::model::registry::Kind;
 
 const PREFIX: &str = "/province/v1/";
-
-/// Seconds a puller is asked to wait when the database does not answer.
-pub const LATER_SECONDS: u64 = 5;
 
 /// Answers a partner that may call this route.
 pub async fn handle(request: &HttpRequest, api: &PartnerApi, partner: &str) -> HttpResponse {

@@ -30,7 +30,7 @@ pub async fn handle(call: &Call<'_>, api: &PartnerApi) -> HttpResponse {
         Refusal::Failed(fault) => {
             tracing::error!(partner = %call.entry.partner.name, %fault, "question not answered");
             let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "Not now", "the gateway cannot answer now; ask again later");
-            response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, super::province::LATER_SECONDS.into());
+            response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, super::LATER_SECONDS.into());
             response
         }
     }

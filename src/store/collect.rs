@@ -259,7 +259,7 @@ pub struct Posting {
 impl Posting {
     pub async fn begin(store: &Store) -> Result<Posting, PostError> {
         let client = store.client().await.map_err(PostError::Failed)?;
-        Ok(Posting { tx: Tx::begin(client).await? })
+        Ok(Posting { tx: Tx::begin_long(client).await? })
     }
 
     pub(super) fn client(&self) -> &Tx {
@@ -268,7 +268,7 @@ impl Posting {
 
     /// Copies lines as they come, until the channel closes; to where they stay or to the staging table.
     pub async fn copy_lines(&self, table: LineTable, staged: bool, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
-        let mut copy = Copy::start(self.client(), &table.copy_statement(staged)).await?;
+        let mut copy = Copy::start(&self.tx, &table.copy_statement(staged)).await?;
         while let Some(rows) = chunks.recv().await {
             copy.send(rows).await?;
         }

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use jiff::civil::{Date, DateTime};
 use tempfile::SpooledTempFile;
-use tokio_postgres::{Client, CopyInSink};
+use tokio_postgres::CopyInSink;
+
+use super::session::{Session, Vigil};
 use uuid::Uuid;
 
 use crate::model::{Fen, Month};
@@ -197,7 +199,7 @@ impl Rows {
     }
 
     /// Sends every row through a COPY statement.
-    pub async fn copy_into(mut self, client: &Client, statement: &str) -> Result<(), CopyError> {
+    pub async fn copy_into(mut self, client: &Session, statement: &str) -> Result<(), CopyError> {
         let mut copy = Copy::start(client, statement).await?;
         if self.spilled > 0 {
             self.file.seek(SeekFrom::Start(0))?;
@@ -228,26 +230,29 @@ pub enum CopyError {
 /// A COPY under way.
 pub struct Copy {
     sink: std::pin::Pin<Box<CopyInSink<Bytes>>>,
+    /// Each part is waited for with an end, however many there are.
+    vigil: std::sync::Arc<Vigil>,
 }
 
 impl Copy {
-    pub async fn start(client: &Client, statement: &str) -> Result<Copy, CopyError> {
+    pub async fn start(client: &Session, statement: &str) -> Result<Copy, CopyError> {
         let mut sink = Box::pin(client.copy_in(statement).await?);
-        sink.feed(Bytes::from_static(HEADER)).await?;
-        Ok(Copy { sink })
+        let vigil = client.vigil().clone();
+        vigil.within(sink.feed(Bytes::from_static(HEADER))).await?;
+        Ok(Copy { sink, vigil })
     }
 
     /// Sends whole rows.
     pub async fn send(&mut self, rows: Bytes) -> Result<(), CopyError> {
         if !rows.is_empty() {
-            self.sink.feed(rows).await?;
+            self.vigil.within(self.sink.feed(rows)).await?;
         }
         Ok(())
     }
 
     pub async fn finish(mut self) -> Result<(), CopyError> {
-        self.sink.feed(Bytes::from_static(TRAILER)).await?;
-        self.sink.as_mut().finish().await?;
+        self.vigil.within(self.sink.feed(Bytes::from_static(TRAILER))).await?;
+        self.vigil.within(self.sink.as_mut().finish()).await?;
         Ok(())
     }
 }

@@ -5,11 +5,11 @@
 //! go through another one.
 
 use jiff::Timestamp;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
 use super::copy::CopyError;
 use super::tx::Tx;
-use super::{Store, fault};
+use super::{Session, Store, fault};
 use crate::error::{Fault, Stage};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
@@ -126,7 +126,7 @@ impl Work {
     /// # Errors
     /// This and all others: the database refuses or cannot be reached.
     pub async fn begin(store: &Store, area: i32, month: Month) -> Result<(Work, Option<Cycle>), Fault> {
-        let tx = Tx::begin(store.client().await?).await.map_err(|error| fault(&error))?;
+        let tx = Tx::begin_long(store.client().await?).await.map_err(|error| fault(&error))?;
         tx.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
         let sql = format!("SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE", Cycle::COLUMNS);
         let row = tx.query_opt(&sql, &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
@@ -227,7 +227,7 @@ impl Work {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&cycle.cycle_id, &cycle.rounds];
         let stream = self.client().query_raw(sql, parameters).await.map_err(|error| fault(&error))?;
         let mut stream = std::pin::pin!(stream);
-        while let Some(row) = stream.try_next().await.map_err(|error| fault(&error))? {
+        while let Some(row) = self.client().vigil().within(stream.try_next()).await.map_err(|error| fault(&error))? {
             batches.add(row.get(0), Fen(row.get(1)))?;
         }
         Ok(())
@@ -242,7 +242,7 @@ impl Work {
         self.client().execute(sql, &[&cycle_id]).await.map(drop).map_err(|error| fault(&error))
     }
 
-    fn client(&self) -> &Client {
+    fn client(&self) -> &Session {
         &self.tx
     }
 }

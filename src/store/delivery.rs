@@ -30,9 +30,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use deadpool_postgres::{Client, Pool};
 use tokio_postgres::Row;
 
+use super::{Lent, Pool};
 use crate::error::{Fault, Stage};
 use crate::model::Fen;
 
@@ -167,11 +167,8 @@ impl Delivery {
 }
 
 /// A connection for one short statement or transaction.
-async fn connection(pool: &Pool) -> Result<Client, Fault> {
-    pool.get().await.map_err(|error| match error {
-        deadpool_postgres::PoolError::Backend(error) => fault("connect", &error),
-        other => Fault::later(Stage::Store, format!("no database connection: {other}; see [database] connections_max")),
-    })
+async fn connection(pool: &Pool) -> Result<Lent, Fault> {
+    pool.get().await
 }
 
 /// A database error without row contents: PostgreSQL's DETAIL may quote private values, so only
@@ -179,7 +176,7 @@ async fn connection(pool: &Pool) -> Result<Client, Fault> {
 fn fault(doing: &str, error: &tokio_postgres::Error) -> Fault {
     let text = match error.as_db_error() {
         Some(db) => format!("cannot {doing}: PostgreSQL {}: {}", db.code().code(), db.message()),
-        None => format!("cannot {doing}: {error}"),
+        None => format!("cannot {doing}: {}", super::words::words(error)),
     };
     Fault::later(Stage::Store, text)
 }

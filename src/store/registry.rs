@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
-use super::{Store, fault};
+use super::{Session, Store, fault};
 use crate::error::Fault;
 use crate::model::registry::Kind;
 
@@ -38,7 +38,7 @@ pub struct Registry {
 pub trait Queue: Send + Sync {
     /// Called after the rows of `registry_change` with these numbers were written, before the
     /// commit; a fault undoes everything.
-    fn queue<'a>(&'a self, client: &'a Client, written: Written) -> BoxFuture<'a, Result<(), Fault>>;
+    fn queue<'a>(&'a self, client: &'a Session, written: Written) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// Sequence numbers of the changes a transaction has written, both ends included.
@@ -52,7 +52,7 @@ pub struct Written {
 pub struct NoQueue;
 
 impl Queue for NoQueue {
-    fn queue<'a>(&'a self, _: &'a Client, _: Written) -> BoxFuture<'a, Result<(), Fault>> {
+    fn queue<'a>(&'a self, _: &'a Session, _: Written) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async { Ok(()) })
     }
 }

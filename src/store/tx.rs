@@ -7,33 +7,46 @@
 
 use std::ops::Deref;
 
-use deadpool_postgres::Object;
 use tokio_postgres::Error;
 
-/// A transaction on a connection of its own. Dropped without [`Tx::commit`], it leaves nothing.
+use super::session::{Lent, Session};
+
+/// A long one is ended by nobody's clock: its rows are many, or others hold what it waits for.
+const LONG: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min'";
+
+/// A transaction on a session of its own. Dropped without [`Tx::commit`], it leaves nothing.
 pub struct Tx {
-    session: Option<Object>,
+    session: Option<Lent>,
 }
 
 impl Tx {
-    /// Begins one.
+    /// Begins one whose statements are short.
     ///
     /// # Errors
     /// This and all others: the database refuses or cannot be reached; nothing was written.
-    pub async fn begin(session: Object) -> Result<Tx, Error> {
-        Tx::begin_as(session, "").await
+    pub async fn begin(session: Lent) -> Result<Tx, Error> {
+        let tx = Tx::guarding(session);
+        tx.send_begin("").await?;
+        Ok(tx)
     }
 
-    /// Begins one of another mode: the words after BEGIN, and settings that end with the transaction.
-    pub async fn begin_as(session: Object, mode: &str) -> Result<Tx, Error> {
+    /// Begins one whose statements take as long as they need, while the server answers at all: the time
+    /// a packet takes must never make it impossible.
+    pub async fn begin_long(session: Lent) -> Result<Tx, Error> {
+        Tx::begin_long_as(session, "").await
+    }
+
+    /// The same in another mode: the words after BEGIN, and settings that end with the transaction.
+    pub async fn begin_long_as(session: Lent, mode: &str) -> Result<Tx, Error> {
         let tx = Tx::guarding(session);
-        tx.send_begin(mode).await?;
+        tx.may_take_long(true);
+        tx.send_begin(&format!("{mode}; {LONG}")).await?;
         Ok(tx)
     }
 
     /// The guard alone, for statements that are sent together with the transaction's begin and end:
     /// [`Tx::send_begin`] first, [`Tx::send_commit`] last, then [`Tx::ended`].
-    pub(super) fn guarding(session: Object) -> Tx {
+    pub(super) fn guarding(session: Lent) -> Tx {
         Tx { session: Some(session) }
     }
 
@@ -48,9 +61,11 @@ impl Tx {
         self.batch_execute("SELECT 1; COMMIT").await
     }
 
-    /// The end was answered: the connection is idle, and goes back.
+    /// The end was answered: the session is idle, and goes back.
     pub(super) fn ended(mut self) {
-        drop(self.session.take());
+        if let Some(session) = self.session.take() {
+            session.may_take_long(false);
+        }
     }
 
     /// Makes everything durable.
@@ -60,7 +75,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Undoes everything, and keeps the connection where that succeeds.
+    /// Undoes everything, and keeps the session where that succeeds.
     pub async fn rollback(self) {
         if self.batch_execute("ROLLBACK").await.is_ok() {
             self.ended();
@@ -69,9 +84,9 @@ impl Tx {
 }
 
 impl Deref for Tx {
-    type Target = Object;
+    type Target = Session;
 
-    fn deref(&self) -> &Object {
+    fn deref(&self) -> &Session {
         self.session.as_ref().expect("the session is taken only by the end and by drop")
     }
 }
@@ -79,7 +94,13 @@ impl Deref for Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            drop(Object::take(session));
+            session.discard();
         }
     }
 }
+
+/// For `store::inspect`, on sessions of no pool: which process serves a transaction; the same, and the
+/// transaction stays; its end.
+pub(super) const WHOSE: &str = "BEGIN; SELECT pg_backend_pid(); COMMIT";
+pub(super) const WHOSE_AND_STAY: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_backend_pid()";
+pub(super) const LEAVE: &str = "ROLLBACK";

@@ -78,7 +78,7 @@ impl Posting {
         let rows = self.client().query_raw(&sql, no_parameters).await?;
         let mut rows = std::pin::pin!(rows);
         let mut findings = Vec::new();
-        while let Some(row) = rows.try_next().await? {
+        while let Some(row) = self.client().vigil().within(rows.try_next()).await? {
             let record_index = row.get(0);
             findings.extend(fact(&row).map(|fact| Finding { record_index, fact }));
         }

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Fault;
 use crate::flow::Gateway;
 use crate::flow::publish::calendar;
+use crate::store::Pool;
 use crate::store::delivery;
 
 /// The lease's name; no partner can have it.

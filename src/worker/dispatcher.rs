@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +19,7 @@ use crate::error::Fault;
 use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver, together};
 use crate::flow::inquire::inquire;
 use crate::link::Quota;
+use crate::store::Pool;
 use crate::store::delivery::{self as store, Delivery, Lease, Next, Settlement};
 
 /// The dispatcher of one destination in this instance.

@@ -205,7 +205,7 @@ async fn a_panic_or_fault_in_one_delivery_does_not_stop_the_others() {
     let partner = Partner::new();
     let mut rows = vec![delivery("core", 0, None), delivery("core", 1, None), delivery("core", 2, None)];
     (rows[0].records_mut().packet_id, rows[1].records_mut().packet_id) = (13, 14);
-    let ids = store::queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
+    let ids = store::queue(&db.pool.get().await.unwrap(), &rows).await.unwrap();
     let _worker = worker(&db, &partner);
     until_settled(&db).await;
     assert_eq!((db.states().await, partner.taken()), (vec!["dead".into(), "dead".into(), "delivered".to_owned()], vec![ids[2]]));
@@ -311,7 +311,7 @@ async fn deliveries_of_one_key_never_overtake_each_other() {
     let db = Database::new().await;
     let partner = Partner::new().will(&[Does::Take, Does::Busy(None), Does::Take, Does::Busy(None), Does::KeepSilent]);
     let rows: Vec<NewDelivery> = (0..24).map(|n| delivery("core", n, Some(["a", "b", "c"][n as usize % 3]))).collect();
-    let ids = store::queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
+    let ids = store::queue(&db.pool.get().await.unwrap(), &rows).await.unwrap();
     let worker = worker(&db, &partner);
     worker.waker().wake(["core"]);
     until_settled(&db).await;

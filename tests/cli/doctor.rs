@@ -70,7 +70,7 @@ async fn a_sound_configuration_is_ready_to_serve_and_left_as_it_was() {
     let _serving = place.serve().await;
     let (said, text) = doctor(&place).await;
     assert_eq!(said.status.code(), Some(0), "{}", said.out);
-    assert!(text.contains("the embedded server of a gateway that runs now: schema 6, up to date"), "{}", said.out);
+    assert!(text.contains("the embedded server of a gateway that runs now: schema ") && text.contains(", up to date"), "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,13 @@ async fn a_database_that_does_not_answer_is_a_fault_with_the_remedy() {
     let place = Place::with(|scene| scene.edit("# url = \"postgres://", &format!("{url} \"postgres://")));
     let said = place.run(&["serve"]).await;
     assert_eq!(said.status.code(), Some(1));
-    assert!(said.err.contains("the database does not answer") && said.err.contains("[database] in gateway.toml"), "{}", said.err);
+    assert!(
+        said.err.contains("the database does not take us: 127.0.0.1:")
+            && said.err.contains("Connection refused")
+            && said.err.contains("[database] in gateway.toml"),
+        "{}",
+        said.err
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

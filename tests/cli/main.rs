@@ -12,5 +12,6 @@ mod metrics;
 #[allow(dead_code)]
 #[path = "../gateway/packet.rs"]
 mod packet;
+mod pooler;
 mod serve;
 mod support;

@@ -41,8 +41,23 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
     let ssl: bool =
         store.client().await.expect("a connection").query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await.expect("a row").get(0);
     assert!(ssl, "the connection is encrypted");
-    assert!(open("wrong.pem").await.is_err(), "a server of another authority is not trusted");
+    let cause = async |port: u16, host: &str, ca: &str| {
+        let database = Database { url: Some(format!("postgres://postgres@{host}:{port}/postgres")), ca: Some(dir.path().join(ca)), ..Database::default() };
+        let connection = Connection::configured(&database).expect("a usable entry").expect("a URL is given");
+        Store::open(connection, &[]).await.map(drop).expect_err("refused").text
+    };
+    assert!(cause(port, "localhost", "wrong.pem").await.contains("UnknownIssuer"), "a server of another authority is not trusted");
+    let other_name = cause(port, "127.0.0.1", "right.pem").await;
+    assert!(other_name.contains(&format!("127.0.0.1:{port}")) && other_name.contains("not valid for name"), "a certificate of another host: {other_name}");
     drop(store);
+    // Whoever names an authority wants TLS: a server without it is refused, and no password goes out in the clear.
+    let plain_port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let mut options = Options::throwaway(dir.path().join("plain"));
+    options.settings.extend([("listen_addresses".into(), "127.0.0.1".into()), ("port".into(), plain_port.to_string())]);
+    let plain = tokio::task::spawn_blocking(move || Embedded::start(&options)).await.expect("not cancelled").expect("PostgreSQL starts");
+    let without = cause(plain_port, "localhost", "right.pem").await;
+    assert!(without.contains("does not support TLS"), "{without}");
+    tokio::task::spawn_blocking(move || plain.stop()).await.expect("stopped");
     tokio::task::spawn_blocking(move || embedded.stop()).await.expect("stopped");
 }
 

@@ -84,10 +84,15 @@ impl Gateway {
 
     /// The same, with a clock that was set.
     pub async fn at(clock: Clock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
+        let database = database().await;
+        Gateway::upon(Connection::local(database.clone()), database, clock, change).await
+    }
+
+    /// The same, with another way to its database.
+    pub async fn upon(connection: Connection, database: tokio_postgres::Config, clock: Clock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
         let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
-        let database = database().await;
-        let running = stage.start_at(Connection::local(database.clone()), clock).await.expect("the gateway starts");
+        let running = stage.start_at(connection, clock).await.map_err(|fault| fault.text).expect("the gateway starts");
         Gateway { running, stage, database, _dir: dir }
     }
 

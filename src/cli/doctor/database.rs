@@ -4,7 +4,7 @@ use super::sheet::Sheet;
 use crate::config::Config;
 use crate::service;
 use crate::store::embedded::Embedded;
-use crate::store::inspect::{Inspected, MAJOR_MIN, Schema, inspect};
+use crate::store::inspect::{Inspected, Schema, inspect};
 
 pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
     let given = config.gateway.database.url.is_some();
@@ -13,7 +13,7 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
         Err(fault) if given => return sheet.bad("database", fault.text, ""),
         Err(_) => return embedded(sheet, config),
     };
-    match inspect(connection).await {
+    match inspect(&connection).await {
         Ok(found) => {
             let whose = if given { "the server at [database] url" } else { "the embedded server of a gateway that runs now" };
             answers(sheet, &found, whose);
@@ -38,8 +38,15 @@ fn embedded(sheet: &mut Sheet, config: &Config) {
 
 fn answers(sheet: &mut Sheet, found: &Inspected, whose: &str) {
     let server = format!("PostgreSQL {}, {whose}", found.major);
-    if found.major < MAJOR_MIN {
-        return sheet.bad("database", server, format!("PostgreSQL {MAJOR_MIN} or later is needed"));
+    for trouble in &found.troubles {
+        if trouble.grave {
+            sheet.bad("database", &trouble.text, &trouble.advice);
+        } else {
+            sheet.note("database", &trouble.text, &trouble.advice);
+        }
+    }
+    if found.refuse().is_err() {
+        return;
     }
     match found.schema {
         Schema::Absent => sheet.good("database", format!("{server}: no schema yet, made at the first start")),

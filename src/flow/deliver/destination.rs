@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -19,6 +18,7 @@ use crate::error::{Fault, Stage};
 use crate::link::{Clock, Quota};
 use crate::model::told::Results;
 use crate::model::{Answer, Outcome, Request, Verdict};
+use crate::store::Pool;
 use crate::store::delivery::{Delivery, Lease};
 
 /// Why there is no answer.

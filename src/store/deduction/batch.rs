@@ -2,11 +2,9 @@
 //!
 //! Rows are spilled to disk when there are many. Must not read or change instructions.
 
-use tokio_postgres::Client;
-
-use super::super::Store;
 use super::super::copy::Rows;
 use super::super::table::Table;
+use super::super::{Session, Store};
 use super::written;
 use crate::error::Fault;
 use crate::model::Fen;
@@ -107,7 +105,7 @@ impl Batches {
     }
 
     /// Writes batches and deliveries; `client` is in the run's transaction.
-    pub(super) async fn write(mut self, store: &Store, client: &Client) -> Result<(), Fault> {
+    pub(super) async fn write(mut self, store: &Store, client: &Session) -> Result<(), Fault> {
         self.close()?;
         let ids = store.ids(self.closed.len()).await?;
         let mut deliveries = Rows::default();

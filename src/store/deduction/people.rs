@@ -6,7 +6,7 @@
 use std::pin::Pin;
 
 use bytes::{Buf, Bytes};
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use tokio_postgres::CopyOutStream;
@@ -70,7 +70,7 @@ impl People {
         // The key's order is the order wanted; sorting a city would spill to disk. These settings end with the transaction.
         let snapshot = "ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; \
             SET LOCAL enable_nestloop = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashagg = off; SET LOCAL jit = off";
-        let tx = Tx::begin_as(client, snapshot).await.map_err(failed)?;
+        let tx = Tx::begin_long_as(client, snapshot).await.map_err(failed)?;
         let earlier = "SELECT cycle_id FROM deduction_cycle WHERE pooling_area = $1 AND month < $2 AND state = 'settled' ORDER BY cycle_id";
         let rows = tx.query(earlier, &[&area, &month.number()]).await.map_err(failed)?;
         let carrying: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -120,8 +120,8 @@ impl People {
     /// Reads one row into `row`; `false` at the end.
     async fn read(&mut self) -> Result<bool, Fault> {
         while self.rest.is_empty() && !self.ended {
-            match self.stream.next().await {
-                Some(chunk) => self.rest = chunk.map_err(|error| fault(&error))?,
+            match self.tx.vigil().within(self.stream.try_next()).await.map_err(|error| fault(&error))? {
+                Some(chunk) => self.rest = chunk,
                 None => self.ended = true,
             }
             if !self.header_read && self.rest.len() >= HEADER_BYTES {
@@ -137,7 +137,7 @@ impl People {
             // The trailer: whatever follows belongs to the protocol, and is read to its end.
             Some(false) => {
                 self.ended = true;
-                while self.stream.next().await.transpose().map_err(|error| fault(&error))?.is_some() {}
+                while self.tx.vigil().within(self.stream.try_next()).await.map_err(|error| fault(&error))?.is_some() {}
                 Ok(false)
             }
             None => Err(Fault::later(Stage::Store, "the database sent a roster row in a form this version does not read; try again")),

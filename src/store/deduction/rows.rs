@@ -2,8 +2,7 @@
 //!
 //! Lays rows out and nothing else: what they say was decided before.
 
-use tokio_postgres::Client;
-
+use super::super::Session;
 use super::super::copy::{CHUNK, Copy, RowWriter, Rows};
 use super::super::table::Table;
 use super::{Cell, written};
@@ -56,7 +55,7 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    pub(super) async fn start(client: &Client, table: &Table, cycle_id: i64) -> Result<Sheet, Fault> {
+    pub(super) async fn start(client: &Session, table: &Table, cycle_id: i64) -> Result<Sheet, Fault> {
         let copy = Copy::start(client, &table.copy_statement(table.name)).await.map_err(written)?;
         Ok(Sheet { copy, buffer: Vec::with_capacity(CHUNK + 512), cycle_id })
     }
@@ -112,7 +111,7 @@ impl Sheet {
 }
 
 /// Writes a plan's totals.
-pub(super) async fn write_totals(client: &Client, cycle_id: i64, cells: &[Cell]) -> Result<(), Fault> {
+pub(super) async fn write_totals(client: &Session, cycle_id: i64, cells: &[Cell]) -> Result<(), Fault> {
     let mut rows = Rows::default();
     for cell in cells {
         let added = rows.add(7, |row| {

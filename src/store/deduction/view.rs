@@ -6,6 +6,7 @@ use futures_util::{Stream, StreamExt};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::super::tx::Tx;
 use super::super::{Store, fault};
 use super::{Cycle, category};
 use crate::error::Fault;
@@ -211,11 +212,11 @@ impl Store {
         parameters: &[&(dyn ToSql + Sync)],
         read: F,
     ) -> Result<impl Stream<Item = Result<T, Fault>> + use<T, F>, Fault> {
-        let client = self.client().await?;
-        let rows = client.query_raw(sql, parameters.iter().copied()).await.map_err(|error| fault(&error))?;
-        // The connection is kept until the last row.
+        // Whoever reads may be slow, or stop: a session with rows still to come goes back to no pool.
+        let tx = Tx::begin_long_as(self.client().await?, "READ ONLY").await.map_err(|error| fault(&error))?;
+        let rows = tx.query_raw(sql, parameters.iter().copied()).await.map_err(|error| fault(&error))?;
         Ok(rows.map(move |row| {
-            let _kept = &client;
+            let _kept = &tx;
             row.map(|row| read(&row)).map_err(|error| fault(&error))
         }))
     }

@@ -3,12 +3,12 @@
 //! A row remembers how far it has come, so it goes on where it was interrupted, from any instance.
 //! What the destination was told or is about to be told already is not queued again.
 
-use deadpool_postgres::Pool;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::{Route, connection, fault};
 use crate::error::Fault;
+use crate::store::Pool;
 use crate::store::tx::Tx;
 
 /// How far a backfill has come.

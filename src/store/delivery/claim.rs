@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
-
 use super::{COLUMNS, Delivery, Lease, connection, fault, milliseconds};
 use crate::error::Fault;
+use crate::store::Pool;
 
 /// Claims up to `limit` ready and due rows, the most urgent and then the oldest first, for `hold`.
 ///

@@ -1,10 +1,10 @@
 //! What of a destination's day is spent: requests reserved in blocks, under the lease, before anything is sent.
 
-use deadpool_postgres::Pool;
 use jiff::civil::Date;
 
 use super::{Lease, connection, fault};
 use crate::error::Fault;
+use crate::store::Pool;
 
 /// Reserves up to `count` requests of a day of which `per_day` may be sent in all; returns how many
 /// were left to reserve. None when the lease is lost.

@@ -1,9 +1,8 @@
 //! Dead letters, and what a person decides about them.
 
-use deadpool_postgres::Pool;
-
 use super::{COLUMNS, Delivery, connection, fault};
 use crate::error::Fault;
+use crate::store::Pool;
 
 /// An explicit refusal makes room for a new reference; an unknown outcome is asked about under the old one.
 const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL,

@@ -4,14 +4,13 @@
 //! Which entries concern a destination is given as data (kind and lists of words); nothing here
 //! knows a destination. One statement a destination, however many entries changed.
 
-use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
-use tokio_postgres::{Client, GenericClient};
 
 use super::{connection, fault};
 use crate::error::Fault;
 use crate::store::registry::{Queue, Written};
+use crate::store::{Pool, Session};
 
 /// Which entries go to a destination, and as which message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +63,7 @@ fn quoted(text: &str) -> String {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn queue_entities(client: &impl GenericClient, route: &Route, written: Written) -> Result<u64, Fault> {
+pub async fn queue_entities(client: &Session, route: &Route, written: Written) -> Result<u64, Fault> {
     // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end.
     let sql = format!(
         "WITH changed AS (
@@ -104,7 +103,7 @@ pub struct EntityQueue {
 }
 
 impl Queue for EntityQueue {
-    fn queue<'a>(&'a self, client: &'a Client, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
+    fn queue<'a>(&'a self, client: &'a Session, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             for route in &self.routes {
                 queue_entities(client, route, written).await?;

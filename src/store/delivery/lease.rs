@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
-
 use super::{connection, fault, milliseconds};
 use crate::error::Fault;
+use crate::store::Pool;
 
 /// The right to send to a destination, until it runs out or another instance takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

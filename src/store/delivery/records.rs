@@ -2,13 +2,14 @@
 
 use super::{NewDelivery, Records, fault};
 use crate::error::Fault;
+use crate::store::Session;
 
 /// Queues deliveries of records in the caller's transaction, in the order given; returns their ids.
 /// Deliveries of registry entries are left out: see `queue_entities`.
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn queue(client: &impl tokio_postgres::GenericClient, rows: &[NewDelivery]) -> Result<Vec<i64>, Fault> {
+pub async fn queue(client: &Session, rows: &[NewDelivery]) -> Result<Vec<i64>, Fault> {
     const SQL: &str = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::bool[], $8::int[], $9::bigint[])
         RETURNING delivery_id";

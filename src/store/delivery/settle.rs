@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
-
 use super::{Lease, connection, fault, milliseconds};
 use crate::error::Fault;
 use crate::model::Outcome;
+use crate::store::Pool;
 
 /// Characters of a partner's answer kept.
 const ANSWER_CHARS_MAX: usize = 500;

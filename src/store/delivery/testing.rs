@@ -1,14 +1,14 @@
 //! A database per test, on a throwaway cluster in memory that the tests of one process share.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use deadpool_postgres::{Manager, Pool};
 use tokio_postgres::NoTls;
 
 use super::{NewDelivery, Records, Subject};
 use crate::model::Fen;
 use crate::store::embedded::{Embedded, Options};
+use crate::store::{Connection, Pool};
 
 static CLUSTER: OnceLock<Embedded> = OnceLock::new();
 
@@ -37,7 +37,7 @@ impl Database {
     pub async fn new() -> Database {
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let config = cluster().database(&name).await.unwrap();
-        let pool = Pool::builder(Manager::new(config, NoTls)).max_size(8).build().unwrap();
+        let pool = Pool::new(&Connection::local(config).door, &Arc::default(), 8, &[]).unwrap();
         let client = pool.get().await.unwrap();
         for sql in [
             include_str!("../../../schemas/postgres/0001_collect.sql"),
@@ -64,7 +64,7 @@ impl Database {
     /// Queues `count` deliveries of ten lines to `destination`; returns their ids.
     pub async fn queue(&self, destination: &str, count: i32) -> Vec<i64> {
         let rows: Vec<NewDelivery> = (0..count).map(|n| delivery(destination, n, None)).collect();
-        super::queue(&**self.pool.get().await.unwrap(), &rows).await.unwrap()
+        super::queue(&self.pool.get().await.unwrap(), &rows).await.unwrap()
     }
 
     /// `delivery_id state` of every row, in order.

@@ -63,7 +63,7 @@ async fn claiming_costs_as_much_with_a_long_queue_as_with_a_short_one() {
     let mut touched = Vec::new();
     for (db, rows) in [(&short, 50), (&long, 5_000)] {
         let keyed: Vec<NewDelivery> = (0..rows).map(|n| delivery("core", n, Some(&format!("1/{n}")))).collect();
-        queue(&**db.pool.get().await.unwrap(), &keyed).await.unwrap();
+        queue(&db.pool.get().await.unwrap(), &keyed).await.unwrap();
         touched.push(buffers_touched(db, &lease(db).await).await);
     }
     assert!(touched[1] < touched[0] * 3, "buffers touched with 50 and with 5,000 rows queued: {touched:?}");
@@ -77,10 +77,13 @@ async fn a_plan_made_when_the_queue_was_empty_is_as_good_when_it_is_long() {
     let sql = claim::claiming();
     let run = format!("EXECUTE claim('{}', {}, 8, 60000)", lease.destination, lease.token);
     client.batch_execute("VACUUM ANALYZE delivery").await.unwrap();
-    let made = format!("{}; SET plan_cache_mode = force_generic_plan; PREPARE claim (text, bigint, bigint, float8) AS {sql}; {run}", crate::store::BY_INDEX);
+    let made = format!(
+        "{}; SET plan_cache_mode = force_generic_plan; PREPARE claim (text, bigint, bigint, float8) AS {sql}; {run}",
+        crate::store::settings::sets(crate::store::settings::BY_INDEX)
+    );
     client.batch_execute(&made).await.unwrap();
     let keyed: Vec<NewDelivery> = (0..3_000).map(|n| delivery("core", n, Some(&format!("1/{n}")))).collect();
-    queue(&**db.pool.get().await.unwrap(), &keyed).await.unwrap();
+    queue(&db.pool.get().await.unwrap(), &keyed).await.unwrap();
     let row = client.query_one(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {run}"), &[]).await.unwrap();
     let plan = &row.get::<_, serde_json::Value>(0)[0]["Plan"];
     let touched = plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap();
@@ -108,7 +111,7 @@ async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
     let lease = lease(&db).await;
     let mut rows = vec![delivery("core", 0, Some("a")), delivery("core", 1, Some("a")), delivery("core", 2, Some("b")), delivery("core", 3, None)];
     rows[0].records_mut().reversal = true; // queued first by an instance whose clock or id block was ahead
-    let ids = queue(&**db.pool.get().await.unwrap(), &rows).await.unwrap();
+    let ids = queue(&db.pool.get().await.unwrap(), &rows).await.unwrap();
     assert_eq!(claimed(&db, &lease, 9).await, [ids[1], ids[2], ids[3]], "the original before its reversal");
     assert!(claimed(&db, &lease, 9).await.is_empty(), "the reversal waits for the original under way");
 

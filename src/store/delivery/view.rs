@@ -1,10 +1,9 @@
 //! Deliveries as people and metrics see them. Reads only.
 
-use deadpool_postgres::Pool;
-
 use super::{COLUMNS, Delivery, connection, fault};
 use crate::error::Fault;
 use crate::model::Fen;
+use crate::store::Pool;
 
 /// One request made for a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

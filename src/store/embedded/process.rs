@@ -176,7 +176,7 @@ fn process_in(cluster: &Path) -> Option<u32> {
 fn is_ready(cluster: &Path, pid: u32) -> bool {
     let Ok(text) = std::fs::read_to_string(cluster.join("postmaster.pid")) else { return false };
     let mut lines = text.lines();
-    lines.next().is_some_and(|line| line.trim() == pid.to_string()) && lines.nth(6).is_some_and(|line| line.trim() == "ready")
+    lines.next().is_some_and(|line| line.trim() == pid.to_string()) && lines.nth(6).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
 }
 
 /// Has the kernel stop the child (fast shutdown) when the thread that starts it ends, however it ends.

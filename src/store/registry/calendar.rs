@@ -1,12 +1,12 @@
 //! Entries whose day has come: read in order of that day, written back with the next one.
 
 use jiff::civil::Date;
-use tokio_postgres::Client;
 
 use super::write::Stop;
 use super::{COLUMNS, Change, Registry, Written, cannot, follow};
 use crate::error::{Fault, Stage};
 use crate::model::registry::Kind;
+use crate::store::Session;
 use crate::store::tx::Tx;
 
 /// An entry one of whose dates has come.
@@ -78,7 +78,7 @@ impl Registry {
     }
 }
 
-async fn move_on(client: &Client, moved: &[&(&Due, Turn)]) -> Result<(), tokio_postgres::Error> {
+async fn move_on(client: &Session, moved: &[&(&Due, Turn)]) -> Result<(), tokio_postgres::Error> {
     let kinds: Vec<&str> = moved.iter().map(|(due, _)| due.current.kind.word()).collect();
     let ids: Vec<&str> = moved.iter().map(|(due, _)| due.current.entity_id.as_str()).collect();
     let next: Vec<Option<Date>> = moved.iter().map(|(_, turn)| turn.next_on).collect();
@@ -87,7 +87,7 @@ async fn move_on(client: &Client, moved: &[&(&Due, Turn)]) -> Result<(), tokio_p
     client.execute(sql, &[&kinds, &ids, &next]).await.map(drop)
 }
 
-async fn change(client: &Client, changed: &[&(&Due, Turn)]) -> Result<Written, tokio_postgres::Error> {
+async fn change(client: &Session, changed: &[&(&Due, Turn)]) -> Result<Written, tokio_postgres::Error> {
     let count = changed.len() as i64;
     let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await?.get(0);
     let first = last - count + 1;

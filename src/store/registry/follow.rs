@@ -3,7 +3,7 @@
 //!
 //! Their versions stay what they are; only where they belong changes, and with it whom they concern.
 
-use tokio_postgres::Client;
+use crate::store::Session;
 
 use super::write::Stop;
 
@@ -31,7 +31,7 @@ const PUBLISH: &str = "WITH moved AS (
 
 /// Publishes who was left behind by changes of these institutions, which the transaction has written
 /// under the head's lock; returns how many.
-pub(super) async fn follow(client: &Client, institutions: &[&str]) -> Result<i64, Stop> {
+pub(super) async fn follow(client: &Session, institutions: &[&str]) -> Result<i64, Stop> {
     if institutions.is_empty() {
         return Ok(0);
     }

@@ -8,13 +8,13 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::follow::follow;
 use super::{Put, Registry, Taken, Written, cannot};
 use crate::error::{Fault, Stage};
 use crate::model::registry::Kind;
+use crate::store::Session;
 use crate::store::copy::{CopyError, Rows};
 use crate::store::tx::Tx;
 
@@ -219,7 +219,7 @@ fn verdict(put: &Put, known: Option<Known>) -> Taken {
 }
 
 /// Keeps versions below the end of an entry nobody had sent out, for when they come after all.
-async fn keep_out(client: &Client, puts: &[Put], taken: &[Taken], known: &HashMap<i32, Known>) -> Result<(), Stop> {
+async fn keep_out(client: &Session, puts: &[Put], taken: &[Taken], known: &HashMap<i32, Known>) -> Result<(), Stop> {
     let never_sent = |new: bool| {
         let ends = (0_i32..).zip(puts).zip(taken).filter(move |((ordinal, _), taken)| **taken == Taken::NeverSent && known.contains_key(ordinal) != new);
         ends.map(|((_, put), _)| put).collect::<Vec<_>>()
@@ -238,7 +238,7 @@ async fn keep_out(client: &Client, puts: &[Put], taken: &[Taken], known: &HashMa
 }
 
 /// Notes what is not taken and removes it from the staging table.
-async fn leave_out(client: &Client, sender: &str, puts: &[Put], taken: &[Taken]) -> Result<(), tokio_postgres::Error> {
+async fn leave_out(client: &Session, sender: &str, puts: &[Put], taken: &[Taken]) -> Result<(), tokio_postgres::Error> {
     let mut ordinals: Vec<i32> = Vec::new();
     let (mut kinds, mut ids, mut versions, mut known, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((ordinal, put), taken) in (0_i32..).zip(puts).zip(taken) {

@@ -40,7 +40,7 @@ async fn database(people: i32) -> Database {
 /// The plan of a statement as it is run, once for all values, and the buffers it touched.
 async fn explain(db: &Database, sql: &str, values: &str) -> (String, i64) {
     let client = db.pool.get().await.unwrap();
-    client.batch_execute(&format!("{}; PREPARE question AS {sql}", crate::store::QUESTIONS)).await.unwrap();
+    client.batch_execute(&format!("{}; PREPARE question AS {sql}", crate::store::settings::sets(crate::store::settings::QUESTIONS))).await.unwrap();
     let row = client.query_one(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE question ({values})"), &[]).await.unwrap();
     client.batch_execute("DEALLOCATE question").await.unwrap();
     let explained = row.get::<_, serde_json::Value>(0);

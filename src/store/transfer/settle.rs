@@ -51,7 +51,7 @@ impl Store {
         if client.query_one(&open, &[&cycle_id]).await?.get(0) {
             return Ok(false);
         }
-        let tx = Tx::begin(client).await?;
+        let tx = Tx::begin_long(client).await?;
         let running = "SELECT 1 FROM deduction_cycle WHERE cycle_id = $1 AND state = 'running' FOR UPDATE";
         if tx.query_opt(running, &[&cycle_id]).await?.is_none() || tx.query_one(&open, &[&cycle_id]).await?.get(0) {
             tx.rollback().await;

@@ -162,7 +162,7 @@ struct Beside {
 }
 
 impl Queue for Beside {
-    fn queue<'a>(&'a self, client: &'a tokio_postgres::Client, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
+    fn queue<'a>(&'a self, client: &'a ltcgw::store::Session, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let sql = "INSERT INTO beside SELECT entity_id FROM registry_change WHERE sequence BETWEEN $1 AND $2";
             client.execute(sql, &[&written.first, &written.last]).await.expect("the rows");

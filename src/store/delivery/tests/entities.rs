@@ -35,7 +35,7 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
         .await
         .unwrap();
     for route in routes() {
-        queue_entities(&**client, &route, Written { first: sequence, last: sequence }).await.unwrap();
+        queue_entities(&client, &route, Written { first: sequence, last: sequence }).await.unwrap();
     }
 }
 
