@@ -27,6 +27,7 @@ pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province
+pub mod rates; // the rules money was split by so far
 pub mod roster; // who is insured, from the medical core
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod standing; // who paid what, and whether a person has paid
@@ -39,6 +40,7 @@ pub struct Gateway {
     pub config: Arc<Config>,
     pub catalog: Arc<Catalog>,
     pub book: Arc<RateBook>,
+    pub rates: rates::Rates,
     pub store: Store,
     pub destinations: Arc<[collect::Destination]>,
     pub registrar: publish::Registrar,
@@ -69,7 +71,7 @@ impl Gateway {
     pub fn new(
         config: Config,
         catalog: Catalog,
-        book: RateBook,
+        (book, rates): (RateBook, rates::Rates),
         registrar: publish::Registrar,
         store: Store,
     ) -> Result<(Gateway, Vec<deliver::Destination>), Fault> {
@@ -102,6 +104,7 @@ impl Gateway {
             config,
             catalog,
             book,
+            rates,
             store,
             destinations,
             registrar,

@@ -6,6 +6,7 @@ pub mod deduction; // insured people and their personal accounts
 pub mod detail_key; // detail numbers as ordered keys
 pub mod exchange; // a request to a partner, its answer, the outcome
 pub mod fen; // money
+pub mod history_id; // payment histories as numbers
 pub mod identity; // check characters of credit codes and resident ids
 pub mod lines; // collection lines, checked and apportioned
 pub mod month; // contribution months
@@ -16,5 +17,6 @@ pub mod told; // what the medical core says of a batch
 
 pub use exchange::{Answer, Outcome, Request, Verdict};
 pub use fen::Fen;
+pub use history_id::HistoryId;
 pub use month::Month;
 pub use record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};

@@ -17,6 +17,7 @@ use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
 use crate::flow::clock::Clock;
 use crate::flow::publish::Registrar;
+use crate::flow::rates::Rates;
 use crate::ledger::RateBook;
 use crate::link::TrustState;
 use crate::registry::Rules;
@@ -101,8 +102,9 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let Loaded { config, catalog, book, rules, keys, trust, clock } = loaded;
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
+    let rates = Rates::open(&store, book).await?;
     let metrics = Metrics::default();
-    let (gateway, destinations) = Gateway::new(config, catalog, book, Registrar::new(rules, keys, clock, &store), store)?;
+    let (gateway, destinations) = Gateway::new(config, catalog, rates, Registrar::new(rules, keys, clock, &store), store)?;
     let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();
     let gateway = gateway.waking(move |destinations| waker.wake(destinations.iter().map(String::as_str)));

@@ -18,9 +18,11 @@ pub mod delivery; // what is to be sent, and what became of it
 mod dial; // which server, with which trust, and the one that takes writes
 pub mod embedded; // PostgreSQL as a child process
 mod health; // whether it takes writes now, and what errors say of connections
+pub mod history; // payment histories: sums of an employer's lines
 pub mod inspect; // a look at a database before it is used
 pub mod lines; // collection lines as rows
 mod pool; // sessions, lent
+pub mod rates; // the rules money was ever split by
 pub mod registry; // institutions and caregivers, and every change of them
 pub mod replace; // a packet that takes an earlier one's place
 pub mod roster; // who is insured
@@ -168,6 +170,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
         ("V7__report", include_str!("../schemas/postgres/0007_report.sql")),
         ("V10__heartbeat", include_str!("../schemas/postgres/0010_heartbeat.sql")),
+        ("V16__history", include_str!("../schemas/postgres/0016_history.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
         ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
     ]

@@ -20,9 +20,9 @@ const PREPARED_PER_SECOND: u64 = 12_000;
 const CASTS: &str = "INSERT INTO pgbench_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, levy_no, receipt_no, insurance, \
     employer_no, contribution_month, payment_kind, headcount, wages_fen, employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_rate, \
     employee_paid_fen, late_fee_fen, interest_fen, other_interest_fen, remitted_on, treasury_on, tax_office, transfer_batch, transferred_at, rate_id, medical_fen, \
-    long_term_care_fen, underpaid) VALUES (:key, 1, lpad(to_hex(:key::bigint), 32, '0')::uuid, false, :key, 450100, 450103, :key, :key, 'employee_medical', \
+    long_term_care_fen, underpaid, history_key, history_no) VALUES (:key, 1, lpad(to_hex(:key::bigint), 32, '0')::uuid, false, :key, 450100, 450103, :key, :key, 'employee_medical', \
     '91450100198212345K', 202110, 'normal', 20, 10000000, 10000000, 10000000, 69500, 695000, 20000, 200000, 0, 0, 0, '2021-10-12', '2021-10-13', '14501030000', \
-    '20211028', '2021-10-28 20:00:00', '450100-nanning/2021-03', 880000, 15000, false);";
+    '20211028', '2021-10-28 20:00:00', '450100-nanning/2021-03', 880000, 15000, false, :key, 1);";
 
 /// How pgbench may speak to PostgreSQL: as it does unless told otherwise, and with statements prepared once.
 const PROTOCOLS: [&str; 2] = ["simple", "prepared"];

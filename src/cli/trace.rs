@@ -97,6 +97,15 @@ fn line_text(line: &TracedLine) -> String {
     );
     let (medical, care) = (yuan(line.paid.medical.0), yuan(line.paid.long_term_care.0));
     text += &format!("    apportioned by rate {}: medical fund {medical} · long-term care fund {care}\n", line.rate_id);
+    if line.history.lines > 1 && !line.revoke {
+        let (lines, history) = (line.history.lines, line.history);
+        let sum = yuan(history.medical.0 + history.long_term_care.0);
+        let (medical, care) = (yuan(history.medical.0), yuan(history.long_term_care.0));
+        text += &format!(
+            "    line {lines} of this employer, district and month, split by the sum of all: {sum} with it, medical fund {medical} · \
+             long-term care fund {care}; it brought what they lacked\n"
+        );
+    }
     for (says, is) in [
         ("less was paid than base x rate", line.underpaid),
         ("takes an earlier line back", line.revoke),

@@ -18,34 +18,39 @@ use crate::model::Month;
 use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
-use crate::store::verdicts::{Finding, Revoked};
+use crate::store::verdicts::Revoked;
 
 use super::Gateway;
 
 mod destinations;
 mod group;
+mod history;
 mod line;
+mod pass;
 mod read;
 pub(super) mod receipt;
 mod spool;
 mod verdict;
 
 pub use destinations::{Destination, share};
+use group::Committed;
 pub use group::Group;
+use history::Histories;
 pub use read::ListedRefusal;
 pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
+use pass::Pass;
 pub(super) use receipt::Replier;
 
 use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
-const TRIES: usize = 6;
+const TRIES: usize = 12;
+/// How often a small packet is read on top of what is stored by then, before it goes the exact way.
+const GROUP_TRIES: usize = 6;
 /// Packets read and posted on their own at once, and never more than half the database connections.
 pub const ALONE_MAX: usize = 8;
-/// Chunks of rows between the reading thread and the database.
-const CHUNKS_AHEAD: usize = 4;
 
 /// A packet as it arrived.
 #[derive(Clone)]
@@ -137,32 +142,40 @@ impl<'a> Packet<'a> {
         Ok((Packet { gateway, arrival, head, table, sender_id, earliest, latest }, reader))
     }
 
-    /// The quick way, in one reading; `None` when the packet must go the other. What it says is noted once it is known.
+    /// The quick way, in one reading where no history of the packet is stored; `None` when the packet must go the other.
+    /// What it says is noted once it is known.
     async fn post_in_group(&self, reader: PacketReader<'_>, content: &mut Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
         let packet_id = self.new_id().await?;
-        let mut sink = Sink::Memory(Default::default());
-        let tally = match self.read(reader, (packet_id, Purpose::Post(None)), &mut sink) {
-            Ok(tally) => tally,
-            Err(Stop::NeedsComparison) => return Ok(None),
-            Err(stop) => return Err(refused(stop, &self.head)),
-        };
-        *content = Some(tally.content);
-        let mut rows = PacketRows::default();
-        if let Sink::Memory(lines) = sink {
-            match self.table {
-                LineTable::Employer => rows.employer_lines = lines,
-                LineTable::Employee => rows.employee_lines = lines,
+        let (mut reader, mut histories) = (Some(reader), Histories::numbered());
+        for _ in 0..GROUP_TRIES {
+            let reader = reader.take().map_or_else(|| self.reopen(), Ok).map_err(|stop| refused(stop, &self.head))?;
+            let mut sink = Sink::Memory(Default::default());
+            let mut tally = match self.read(reader, (packet_id, Purpose::Post(None)), histories, &mut sink) {
+                Ok(tally) => tally,
+                Err(Stop::NeedsComparison) => return Ok(None),
+                Err(stop) => return Err(refused(stop, &self.head)),
+            };
+            *content = Some(tally.content);
+            let keys = std::mem::take(&mut tally.histories);
+            let mut rows = PacketRows::default();
+            if let Sink::Memory(lines) = sink {
+                match self.table {
+                    LineTable::Employer => rows.employer_lines = lines,
+                    LineTable::Employee => rows.employee_lines = lines,
+                }
+            }
+            let reply = self.finish(packet_id, None, tally, &mut rows).await?;
+            match self.gateway.group.commit(rows, keys).await {
+                Ok(Committed::Written) => {
+                    (self.gateway.wake)(&self.gateway.audience.lines);
+                    return Ok(Some(reply));
+                }
+                Ok(Committed::Histories(stored)) => histories = self.on_top(&stored).await?,
+                Err(PostError::Failed(fault)) => return Err(Refused::Failed(fault)),
+                Err(_) => return Ok(None),
             }
         }
-        let reply = self.finish(packet_id, None, tally, &mut rows).await?;
-        match self.gateway.group.commit(rows).await {
-            Ok(()) => {
-                (self.gateway.wake)(&self.gateway.audience.lines);
-                Ok(Some(reply))
-            }
-            Err(PostError::Failed(fault)) => Err(Refused::Failed(fault)),
-            Err(_) => Ok(None),
-        }
+        Ok(None)
     }
 
     /// The exact way: repeats, replacements, revocations, large packets.
@@ -230,6 +243,7 @@ impl<'a> Packet<'a> {
         let ids = self.gateway.store.ids(2).await.map_err(Refused::Failed)?;
         let (packet_id, reversal_id) = (ids[0], ids[1]);
         let posting = Posting::begin(&self.gateway.store).await?;
+        let staged = if compare { Some(self.stage(&posting, packet_id).await?) } else { None };
         if let Some(old) = replaces {
             let replacement = Replacement { old, new: packet_id, entry: reversal_id, at: self.arrival.received_at };
             if let Replaced::RevokedBy(other) = posting.replace(replacement).await? {
@@ -238,8 +252,11 @@ impl<'a> Packet<'a> {
                 return Err(Again::Never(Refused::Whole { status: 409, reason, head: seen(&self.head) }));
             }
         }
-        let findings = if compare { Some(self.compare(&posting, packet_id).await?) } else { None };
-        let mut tally = self.stream(&posting, packet_id, false, findings).await?;
+        let pass = match staged {
+            Some(transfer_fields) => self.compare(&posting, &transfer_fields).await?,
+            None => Pass::Post(None, Histories::at_zero().into()),
+        };
+        let mut tally = self.stream(&posting, packet_id, pass).await?;
         let revoked = std::mem::take(&mut tally.revoked);
         let mut rows = PacketRows::default();
         let reply = self.finish(packet_id, replaces, tally, &mut rows).await?;
@@ -263,32 +280,6 @@ impl<'a> Packet<'a> {
         Ok(())
     }
 
-    async fn compare(&self, posting: &Posting, packet_id: i64) -> Result<Vec<Finding>, Again> {
-        posting.make_staging(self.table).await?;
-        let tally = self.stream(posting, packet_id, true, None).await?;
-        Ok(posting.findings(self.table, &tally.transfer_fields).await?)
-    }
-
-    /// Reads on a thread of its own while rows flow into the table, or into staging.
-    async fn stream(&self, posting: &Posting, packet_id: i64, stage: bool, findings: Option<Vec<Finding>>) -> Result<Tally, Again> {
-        let (chunks, rows) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
-        let (gateway, arrival, head) = (self.gateway.clone(), self.arrival.clone(), self.head.clone());
-        let (table, sender_id, earliest, latest) = (self.table, self.sender_id, self.earliest, self.latest);
-        let reading = tokio::task::spawn_blocking(move || {
-            let packet = Packet { gateway: &gateway, arrival: &arrival, head, table, sender_id, earliest, latest };
-            let purpose = if stage { Purpose::Stage } else { Purpose::Post(findings.as_deref()) };
-            packet.read(packet.reopen()?, (packet_id, purpose), &mut Sink::stream(chunks))
-        });
-        let copied = posting.copy_lines(self.table, stage, rows).await;
-        let read = reading.await.map_err(|error| ended(&error))?;
-        match (read, copied) {
-            (Ok(tally), Ok(())) => Ok(tally),
-            (Ok(_) | Err(Stop::SinkClosed), Err(error)) => Err(error.into()),
-            (Err(Stop::NeedsComparison), _) => Err(Again::Compare),
-            (Err(stop), _) => Err(Again::Never(refused(stop, &self.head))),
-        }
-    }
-
     /// Opens the packet again.
     fn reopen(&self) -> Result<PacketReader<'_>, Stop> {
         let endpoint =
@@ -296,7 +287,7 @@ impl<'a> Packet<'a> {
         endpoint.open(self.arrival.body.reader(), self.gateway.config.gateway.receive.lines_max).map_err(Stop::Refused)
     }
 
-    fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), sink: &mut Sink) -> Result<Tally, Stop> {
+    fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), histories: Histories, sink: &mut Sink) -> Result<Tally, Stop> {
         let reading = Reading {
             rules: Rules { book: &self.gateway.book, earliest: self.earliest, latest: self.latest },
             sender_id: self.sender_id,
@@ -306,7 +297,7 @@ impl<'a> Packet<'a> {
             destinations: &self.gateway.destinations,
             listed_max: self.gateway.config.gateway.receive.refusals_listed_max,
         };
-        read_packet(&mut reader, &reading, sink)
+        read_packet(&mut reader, &reading, histories, sink)
     }
 
     /// Turns the tally into rows and the receipt.
@@ -390,7 +381,7 @@ fn fill<'a>(
 
 /// Whether and how a packet is tried again.
 enum Again {
-    /// A detail number is taken: compare with what is stored.
+    /// A detail number or a place in a history is taken: compare with what is stored.
     Compare,
     /// The packet number was taken meanwhile: look again.
     Number,
@@ -401,7 +392,7 @@ impl From<PostError> for Again {
     fn from(error: PostError) -> Again {
         match error {
             PostError::NumberTaken => Again::Number,
-            PostError::DetailTaken => Again::Compare,
+            PostError::DetailTaken | PostError::HistoryTaken => Again::Compare,
             PostError::Failed(fault) => Again::Never(Refused::Failed(fault)),
         }
     }
@@ -420,7 +411,9 @@ fn ended(error: &tokio::task::JoinError) -> Refused {
 fn failed(error: PostError) -> Refused {
     match error {
         PostError::Failed(fault) => Refused::Failed(fault),
-        PostError::NumberTaken | PostError::DetailTaken => Refused::Failed(Fault::later(Stage::Store, "a number was taken at this instant; send again")),
+        PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => {
+            Refused::Failed(Fault::later(Stage::Store, "a number was taken at this instant; send again"))
+        }
     }
 }
 

@@ -249,7 +249,7 @@ fn refused(stop: Stop) -> Refused {
 impl From<PostError> for Refused {
     fn from(error: PostError) -> Refused {
         match error {
-            PostError::NumberTaken | PostError::DetailTaken => Refused::Again,
+            PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => Refused::Again,
             PostError::Failed(fault) => Refused::Failed(fault),
         }
     }

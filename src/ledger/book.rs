@@ -72,6 +72,11 @@ impl RateBook {
         rates[..after].last().filter(|rate| rate.terms().period.contains(month))
     }
 
+    /// Every employer's rate, to be named.
+    pub fn employer_rates_mut(&mut self) -> impl Iterator<Item = &mut EmployerRate> {
+        self.areas.iter_mut().flat_map(|area| &mut area.employer)
+    }
+
     /// The share of an individual; where it depends on age, nothing without one.
     pub fn individual(&self, area: &str, month: Month, segment: Segment, age: Option<u8>) -> Option<&IndividualRate> {
         let rates = &self.area(area)?.individual;

@@ -35,7 +35,7 @@ fn nannings_employers_paid_7_30_percent_all_medical_until_ltc_started_in_march_2
     assert_eq!(employer(&book, "450100", "2009-12"), None);
     assert_eq!(book.employer("450100", month("2021-02")).unwrap().id(), "450100/employer/2010-01");
     assert_eq!(book.employer("450100", month("2021-03")).unwrap().id(), "450100/employer/2021-03");
-    assert_eq!(book.employer("450100", month("2021-03")).unwrap().remainder(), Fund::Medical);
+    assert_eq!(book.employer("450100", month("2021-03")).unwrap().split().remainder, Fund::Medical);
 }
 
 #[test]

@@ -42,6 +42,39 @@ impl Fund {
     }
 }
 
+/// Where an amount goes: to one fund, or to all in proportion to their parts of the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipient {
+    Medical,
+    LongTermCare,
+    ProRata,
+}
+
+impl Recipient {
+    /// Every recipient.
+    pub const ALL: [Recipient; Fund::COUNT + 1] = [Recipient::Medical, Recipient::LongTermCare, Recipient::ProRata];
+
+    /// The one fund that gets all; none when it is split.
+    pub fn fund(self) -> Option<Fund> {
+        match self {
+            Recipient::Medical => Some(Fund::Medical),
+            Recipient::LongTermCare => Some(Fund::LongTermCare),
+            Recipient::ProRata => None,
+        }
+    }
+
+    /// The word used in rate files and the database.
+    pub fn word(self) -> &'static str {
+        self.fund().map_or("pro_rata", Fund::word)
+    }
+
+    /// The recipient of that word.
+    pub fn of_word(word: &str) -> Option<Recipient> {
+        Recipient::ALL.into_iter().find(|recipient| recipient.word() == word)
+    }
+}
+
 /// An amount split over the funds; the parts of an apportioned amount always add up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Parts([Fen; Fund::COUNT]);
@@ -54,7 +87,8 @@ impl Parts {
         parts
     }
 
-    pub(super) fn of(amounts: [Fen; Fund::COUNT]) -> Parts {
+    /// The amounts in the order of [`Fund::ALL`].
+    pub fn of(amounts: [Fen; Fund::COUNT]) -> Parts {
         Parts(amounts)
     }
 
@@ -66,6 +100,21 @@ impl Parts {
     /// Every fund with its part, also those of nothing.
     pub fn iter(&self) -> impl Iterator<Item = (Fund, Fen)> + '_ {
         Fund::ALL.into_iter().map(|fund| (fund, self.get(fund)))
+    }
+
+    /// Fund by fund, or `None` when a sum leaves `i64`.
+    pub fn checked_add(&self, other: &Parts) -> Option<Parts> {
+        let mut sums = self.0;
+        for (sum, part) in sums.iter_mut().zip(other.0) {
+            *sum = sum.checked_add(part)?;
+        }
+        Some(Parts(sums))
+    }
+
+    /// The same amounts in the other direction.
+    #[must_use]
+    pub fn negated(&self) -> Parts {
+        Parts(self.0.map(Fen::negated))
     }
 
     /// The sum of the parts (fen), wide enough for any parts.
@@ -85,5 +134,7 @@ mod tests {
             assert_eq!(Fund::of_word(fund.word()), Some(fund));
         }
         assert_eq!(Fund::of_word("pension"), None);
+        assert_eq!(Recipient::ALL.map(Recipient::word), ["medical", "long_term_care", "pro_rata"]);
+        assert_eq!(Recipient::ALL.map(|recipient| Recipient::of_word(recipient.word())), Recipient::ALL.map(Some));
     }
 }

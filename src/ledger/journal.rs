@@ -9,8 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::fund::{Fund, Parts};
-use super::rate::EmployerRate;
+use super::fund::Fund;
 use crate::model::{Fen, Month};
 
 /// A district the fund is accounted under: six digits of GB/T 2260, held as a number.
@@ -75,6 +74,17 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// Source by source, or `None` when a sum leaves `i64`.
+    pub fn checked_add(&self, other: &Collected) -> Option<Collected> {
+        Some(Collected {
+            employer_paid: self.employer_paid.checked_add(other.employer_paid)?,
+            employee_paid: self.employee_paid.checked_add(other.employee_paid)?,
+            late_fee: self.late_fee.checked_add(other.late_fee)?,
+            interest: self.interest.checked_add(other.interest)?,
+            other_interest: self.other_interest.checked_add(other.other_interest)?,
+        })
+    }
+
     /// All the line's money (fen).
     pub fn total(&self) -> i128 {
         [self.employer_paid, self.employee_paid, self.late_fee, self.interest, self.other_interest].iter().map(|amount| i128::from(amount.0)).sum()
@@ -134,23 +144,6 @@ impl Totals {
         let mut change = [Sums::default(); Fund::COUNT];
         change[fund.index()][source as usize] = amount.0;
         self.add_change(district, month, &change)
-    }
-
-    /// Adds a line: the employer's money apportioned, the rest to the funds its rate names. Returns
-    /// the employer's parts; on overflow nothing is added.
-    pub fn add_collected(&mut self, district: District, month: Month, rate: &EmployerRate, money: &Collected) -> Result<Parts, JournalError> {
-        let parts = rate.apportion(money.employer_paid);
-        let mut change = [Sums::default(); Fund::COUNT];
-        for (fund, part) in parts.iter() {
-            change[fund.index()][Source::EmployerPaid as usize] = part.0;
-        }
-        change[rate.employee_paid_to().index()][Source::EmployeePaid as usize] = money.employee_paid.0;
-        change[rate.late_fee_to().index()][Source::LateFee as usize] = money.late_fee.0;
-        let interest = money.interest.checked_add(money.other_interest);
-        let interest = interest.ok_or(JournalError::Overflow { district, month, fund: rate.interest_to().word() })?;
-        change[rate.interest_to().index()][Source::Interest as usize] = interest.0;
-        self.add_change(district, month, &change)?;
-        Ok(parts)
     }
 
     /// Adds other totals; on overflow what was added before it stays, so the result is only good as a whole.

@@ -3,40 +3,33 @@
 use proptest::prelude::*;
 
 use super::book::RateBook;
-use super::fund::{Fund, Parts};
+use super::fund::{Fund, Parts, Recipient};
 use super::journal::{Collected, District, Source, Totals};
-use super::rate::EmployerRate;
-use super::terms::{Basis, Channel, Frequency, Mode, Period, Rounding, Terms, due};
+use super::split::{History, SplitRule};
+use super::terms::due;
 use crate::model::{Fen, Month};
 
-/// An employer's rate of the given parts.
-fn employer_rate(parts: [i64; Fund::COUNT], remainder: Fund) -> EmployerRate {
-    let whole = parts.iter().sum();
-    EmployerRate {
-        id: "450100/employer/2021-03".into(),
-        terms: Terms {
-            period: Period { from: Month::parse("202103").unwrap(), to: None },
-            mode: Mode::Rate { millionths: whole, basis: Basis::EmployerBase },
-            base_floor: None,
-            base_cap: None,
-            channel: Channel::Tax,
-            frequency: Frequency::Monthly,
-            carved_out_of: None,
-            rounding: Rounding::FenHalfAway,
-            open: Vec::new(),
-        },
-        whole,
+/// A rule of the given parts.
+fn rule(parts: [i64; Fund::COUNT], remainder: Fund) -> SplitRule {
+    SplitRule {
+        whole: parts.iter().sum(),
         parts,
         remainder,
-        late_fee_to: Fund::LongTermCare,
-        interest_to: Fund::Medical,
+        late_fee_to: Recipient::LongTermCare,
+        interest_to: Recipient::Medical,
         employee_paid_to: Fund::Medical,
     }
 }
 
-fn any_rate() -> impl Strategy<Value = EmployerRate> {
-    let remainder = prop_oneof![Just(Fund::Medical), Just(Fund::LongTermCare)];
-    (1..=500_000_i64, 1..=500_000_i64, remainder).prop_map(|(medical, care, remainder)| employer_rate([medical, care], remainder))
+pub(super) fn any_rule() -> impl Strategy<Value = SplitRule> {
+    let fund = || prop_oneof![Just(Fund::Medical), Just(Fund::LongTermCare)];
+    let recipient = || prop::sample::select(&Recipient::ALL[..]);
+    (1..=500_000_i64, 1..=500_000_i64, fund(), (recipient(), recipient(), fund())).prop_map(|(medical, care, remainder, others)| SplitRule {
+        late_fee_to: others.0,
+        interest_to: others.1,
+        employee_paid_to: others.2,
+        ..rule([medical, care], remainder)
+    })
 }
 
 fn any_amount() -> impl Strategy<Value = Fen> {
@@ -58,34 +51,37 @@ fn any_line() -> impl Strategy<Value = (District, Month, Collected)> {
     (districts, months, money)
 }
 
-fn totals_of(lines: &[(District, Month, Collected)], rate: &EmployerRate) -> Totals {
+/// Every line in a history of its own.
+fn totals_of(lines: &[(District, Month, Collected)], rule: &SplitRule) -> Totals {
     let mut totals = Totals::new();
     for (district, month, money) in lines {
-        totals.add_collected(*district, *month, rate, money).unwrap();
+        for (fund, part) in History::default().add(rule, money).unwrap().iter() {
+            totals.add(*district, *month, fund, (Source::EmployerPaid, part)).unwrap();
+        }
     }
     totals
 }
 
 proptest! {
     #[test]
-    fn parts_add_up_to_the_amount(rate in any_rate(), amount in any_amount()) {
+    fn parts_add_up_to_the_amount(rate in any_rule(), amount in any_amount()) {
         prop_assert_eq!(rate.apportion(amount).total(), i128::from(amount.0));
     }
 
     #[test]
-    fn a_refund_is_split_like_a_payment(rate in any_rate(), amount in any_amount()) {
+    fn a_refund_is_split_like_a_payment(rate in any_rule(), amount in any_amount()) {
         let paid: Vec<_> = rate.apportion(amount).iter().map(|(fund, part)| (fund, part.negated())).collect();
         let refunded: Vec<_> = rate.apportion(amount.negated()).iter().collect();
         prop_assert_eq!(paid, refunded);
     }
 
     #[test]
-    fn each_part_is_within_half_a_fen_of_exact(rate in any_rate(), amount in any_amount()) {
+    fn each_part_is_within_half_a_fen_of_exact(rate in any_rule(), amount in any_amount()) {
         let parts = rate.apportion(amount);
-        for (fund, share) in rate.parts() {
+        for (fund, share) in Fund::ALL.into_iter().zip(rate.parts) {
             // |part - amount x share / whole| <= 1/2, multiplied by 2 x whole
-            let off = (i128::from(parts.get(fund).0) * i128::from(rate.whole()) - i128::from(amount.0) * i128::from(share)).abs();
-            prop_assert!(2 * off <= i128::from(rate.whole()), "{:?} is {} fen/{} off", fund, off, rate.whole());
+            let off = (i128::from(parts.get(fund).0) * i128::from(rate.whole) - i128::from(amount.0) * i128::from(share)).abs();
+            prop_assert!(2 * off <= i128::from(rate.whole), "{:?} is {} fen/{} off", fund, off, rate.whole);
         }
     }
 
@@ -99,13 +95,13 @@ proptest! {
     #[test]
     fn the_order_of_lines_does_not_matter(
         (lines, shuffled) in prop::collection::vec(any_line(), 0..40).prop_flat_map(|lines| (Just(lines.clone()), Just(lines).prop_shuffle())),
-        rate in any_rate(),
+        rate in any_rule(),
     ) {
         prop_assert_eq!(totals_of(&lines, &rate), totals_of(&shuffled, &rate));
     }
 
     #[test]
-    fn every_entry_sums_to_zero_and_no_fen_is_lost(lines in prop::collection::vec(any_line(), 0..40), rate in any_rate()) {
+    fn every_entry_sums_to_zero_and_no_fen_is_lost(lines in prop::collection::vec(any_line(), 0..40), rate in any_rule()) {
         let totals = totals_of(&lines, &rate);
         let collected: i128 = lines.iter().map(|(_, _, money)| money.total()).sum();
         prop_assert_eq!(totals.total(), collected);
@@ -121,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn a_reversal_and_its_original_are_zero_everywhere(lines in prop::collection::vec(any_line(), 0..40), rate in any_rate()) {
+    fn a_reversal_and_its_original_are_zero_everywhere(lines in prop::collection::vec(any_line(), 0..40), rate in any_rule()) {
         let totals = totals_of(&lines, &rate);
         let mut sum = totals.reversed();
         sum.merge(&totals).unwrap();
@@ -134,10 +130,10 @@ proptest! {
 
 #[test]
 fn halves_go_away_from_zero_and_the_remainder_takes_the_rest() {
-    let half = employer_rate([10_000, 10_000], Fund::Medical);
+    let half = rule([10_000, 10_000], Fund::Medical);
     assert_eq!(half.apportion(Fen(1)), Parts::whole_to(Fund::LongTermCare, Fen(1)));
     assert_eq!(half.apportion(Fen(-1)), Parts::whole_to(Fund::LongTermCare, Fen(-1)));
-    let nanning = employer_rate([68_000, 1_500], Fund::Medical);
+    let nanning = rule([68_000, 1_500], Fund::Medical);
     // 695 yuan on a base of 10,000: 680 + 15
     assert_eq!((nanning.apportion(Fen(69_500)).get(Fund::Medical), nanning.apportion(Fen(69_500)).get(Fund::LongTermCare)), (Fen(68_000), Fen(1_500)));
     // 0.23 yuan: 0.496... fen of LTC is nothing; 0.24 yuan: 0.517... fen is one
@@ -147,37 +143,10 @@ fn halves_go_away_from_zero_and_the_remainder_takes_the_rest() {
 
 #[test]
 fn late_fees_interest_and_employees_money_go_to_the_named_funds_unsplit() {
-    let rate = employer_rate([68_000, 1_500], Fund::Medical);
-    let (district, month) = (District::parse("450102").unwrap(), Month::parse("202110").unwrap());
     let money = Collected { employer_paid: Fen(69_500), employee_paid: Fen(20_000), late_fee: Fen(35), interest: Fen(7), other_interest: Fen(2) };
-    let mut totals = Totals::new();
-    let parts = totals.add_collected(district, month, &rate, &money).unwrap();
-    assert_eq!(parts, rate.apportion(Fen(69_500)));
-    let cells: Vec<_> = totals.cells().map(|cell| (cell.fund, cell.source, cell.amount.0)).collect();
-    assert_eq!(
-        cells,
-        [
-            (Fund::Medical, Source::EmployerPaid, 68_000),
-            (Fund::Medical, Source::EmployeePaid, 20_000),
-            (Fund::Medical, Source::Interest, 9),
-            (Fund::LongTermCare, Source::EmployerPaid, 1_500),
-            (Fund::LongTermCare, Source::LateFee, 35),
-        ]
-    );
-}
-
-#[test]
-fn a_line_that_overflows_leaves_the_totals_as_they_were() {
-    let rate = employer_rate([68_000, 1_500], Fund::Medical);
-    let (district, month) = (District::parse("450102").unwrap(), Month::parse("202110").unwrap());
-    let mut totals = Totals::new();
-    let huge = Collected { employee_paid: Fen(i64::MAX), late_fee: Fen(i64::MAX), ..Collected::default() };
-    totals.add_collected(district, month, &rate, &huge).unwrap();
-    let before = totals.clone();
-    totals.add_collected(district, month, &rate, &Collected { employer_paid: Fen(100), ..Collected::default() }).unwrap_err();
-    totals.add_collected(district, month, &rate, &Collected { interest: Fen(i64::MAX), other_interest: Fen(1), ..Collected::default() }).unwrap_err();
-    assert_eq!(totals, before);
-    assert_eq!(before.total(), 2 * i128::from(i64::MAX));
+    let parts = History::default().add(&rule([68_000, 1_500], Fund::Medical), &money).unwrap();
+    assert_eq!(parts.get(Fund::Medical), Fen(68_000 + 20_000 + 9));
+    assert_eq!(parts.get(Fund::LongTermCare), Fen(1_500 + 35));
 }
 
 /// The rates as shipped.

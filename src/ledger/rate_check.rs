@@ -8,9 +8,10 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::book::Area;
-use super::fund::Fund;
+use super::fund::{Fund, Recipient};
 use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
+use super::split::SplitRule;
 use super::terms::{Ages, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
 use crate::error::{Finding, did_you_mean};
 use crate::model::{Fen, Month};
@@ -228,36 +229,41 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     }
     meaningless(rule, &["age_from", "age_to", "no_account", "shortfall", "base_floor", "base_cap"], report);
     let parts = parts(&scope, whole, report);
-    let mut fund = |key: &str, fund: &Option<Spanned<Fund>>| {
-        let Some(fund) = fund else {
-            report.add(&scope.at, format!("the employer's rule has no `{key}`; name one of its parts"));
-            return None;
-        };
-        if parts.is_some_and(|parts| parts[fund.get_ref().index()] == 0) {
-            report.add(&fund.span(), format!("`{key}` is `{}`, which is not among `parts`", fund.get_ref().word()));
+    let named = |key: &str, fund: Fund, span: Range<usize>, report: &mut Report<'_>| {
+        if parts.is_some_and(|parts| parts[fund.index()] == 0) {
+            report.add(&span, format!("`{key}` is `{}`, which is not among `parts`", fund.word()));
         }
-        Some(*fund.get_ref())
+        fund
+    };
+    let mut fund = |key: &str, fund: &Option<Spanned<Fund>>| match fund {
+        Some(fund) => Some(named(key, *fund.get_ref(), fund.span(), report)),
+        None => missing(key, &scope.at, report),
     };
     let remainder = fund("remainder", &rule.remainder);
-    let late_fee_to = fund("late_fee_to", &rule.late_fee_to);
-    let interest_to = fund("interest_to", &rule.interest_to);
     let employee_paid_to = fund("employee_paid_to", &rule.employee_paid_to);
     if rule.carved_out_of.is_some() {
         fund("carved_out_of", &rule.carved_out_of);
     }
+    let mut recipient = |key: &str, recipient: &Option<Spanned<Recipient>>| {
+        let Some(recipient) = recipient else { return missing(key, &scope.at, report) };
+        if let Some(fund) = recipient.get_ref().fund() {
+            named(key, fund, recipient.span(), report);
+        }
+        Some(*recipient.get_ref())
+    };
+    let late_fee_to = recipient("late_fee_to", &rule.late_fee_to);
+    let interest_to = recipient("interest_to", &rule.interest_to);
     if report.findings.len() > before {
         return None;
     }
-    Some(EmployerRate {
-        id: scope.id(),
-        whole,
-        parts: parts?,
-        remainder: remainder?,
-        late_fee_to: late_fee_to?,
-        interest_to: interest_to?,
-        employee_paid_to: employee_paid_to?,
-        terms: scope.terms,
-    })
+    let split =
+        SplitRule { whole, parts: parts?, remainder: remainder?, late_fee_to: late_fee_to?, interest_to: interest_to?, employee_paid_to: employee_paid_to? };
+    Some(EmployerRate { id: scope.id(), split, terms: scope.terms })
+}
+
+fn missing<T>(key: &str, at: &Range<usize>, report: &mut Report<'_>) -> Option<T> {
+    report.add(at, format!("the employer's rule has no `{key}`; name one of its parts"));
+    None
 }
 
 /// The parts by fund in millionths; they must add up to the whole.

@@ -20,7 +20,7 @@
 //! open      = ["late_fee_to"]       # keys no source confirms: a choice, to be confirmed before going live
 //! parts     = { medical = "6.80 %", long_term_care = "0.15 %" }   # employer only, and the four below
 //! remainder = "medical"             # the part that takes what rounding leaves
-//! late_fee_to = "medical"
+//! late_fee_to = "medical"            # or pro_rata: split like the payment; interest_to too
 //! interest_to = "medical"
 //! employee_paid_to = "medical"
 //! ```
@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::fund::Fund;
+use super::fund::{Fund, Recipient};
 use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Segment, Shortfall};
 use crate::error::{Finding, did_you_mean};
 
@@ -80,8 +80,8 @@ pub(super) struct Rule {
     pub rounding: Spanned<Rounding>,
     pub parts: Option<Spanned<BTreeMap<Fund, Spanned<String>>>>,
     pub remainder: Option<Spanned<Fund>>,
-    pub late_fee_to: Option<Spanned<Fund>>,
-    pub interest_to: Option<Spanned<Fund>>,
+    pub late_fee_to: Option<Spanned<Recipient>>,
+    pub interest_to: Option<Spanned<Recipient>>,
     pub employee_paid_to: Option<Spanned<Fund>>,
     pub no_account: Option<Spanned<NoAccount>>,
     pub shortfall: Option<Spanned<Shortfall>>,

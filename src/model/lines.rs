@@ -5,7 +5,7 @@
 
 use jiff::civil::{Date, DateTime};
 
-use super::{Fen, Month};
+use super::{Fen, HistoryId, Month};
 
 /// What every collection line has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Paid {
     }
 }
 
-/// An employer's payment for one month, apportioned.
+/// An employer's payment for one month, apportioned as it is posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EmployerLine<'a> {
     pub head: LineHead<'a>,
@@ -85,6 +85,9 @@ pub struct EmployerLine<'a> {
     pub rate_id: &'a str,
     /// Less paid than base x rate.
     pub underpaid: bool,
+    pub history: HistoryId,
+    /// Its place among the lines of the history's key, from 1; 0 until it has one.
+    pub history_no: i32,
 }
 
 /// One person's part of an employer's payment.

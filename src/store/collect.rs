@@ -48,6 +48,8 @@ pub enum PostError {
     NumberTaken,
     /// A detail number is stored already, or stands twice in the packet.
     DetailTaken,
+    /// A line's place in its payment history is taken, or each of two packets waits for a place of the other.
+    HistoryTaken,
     /// The database or the disk failed; nothing was written.
     Failed(Fault),
 }
@@ -203,16 +205,16 @@ impl PacketRows {
         })
     }
 
-    /// Takes over the rows of another packet.
-    pub fn append(&mut self, other: PacketRows) -> std::io::Result<()> {
-        self.employer_lines.append(other.employer_lines)?;
-        self.employee_lines.append(other.employee_lines)?;
-        self.refusals.append(other.refusals)?;
-        self.runs.append(other.runs)?;
-        self.packets.append(other.packets)?;
-        self.entries.append(other.entries)?;
-        self.postings.append(other.postings)?;
-        self.deliveries.append(other.deliveries)
+    /// Adds a copy of the rows of another packet.
+    pub fn append(&mut self, other: &mut PacketRows) -> std::io::Result<()> {
+        self.employer_lines.append(&mut other.employer_lines)?;
+        self.employee_lines.append(&mut other.employee_lines)?;
+        self.refusals.append(&mut other.refusals)?;
+        self.runs.append(&mut other.runs)?;
+        self.packets.append(&mut other.packets)?;
+        self.entries.append(&mut other.entries)?;
+        self.postings.append(&mut other.postings)?;
+        self.deliveries.append(&mut other.deliveries)
     }
 
     /// The rows of each table; the order decides which collision is reported.
@@ -306,10 +308,14 @@ impl From<tokio_postgres::Error> for PostError {
         if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
             return PostError::NumberTaken;
         }
+        if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) {
+            return PostError::HistoryTaken;
+        }
         let constraint = error.as_db_error().filter(|db| *db.code() == SqlState::UNIQUE_VIOLATION).and_then(|db| db.constraint());
         match constraint {
             Some("packet_number" | "roster_number") => PostError::NumberTaken,
             Some("employer_line_detail" | "employee_line_detail") => PostError::DetailTaken,
+            Some("employer_line_history") => PostError::HistoryTaken,
             _ => PostError::Failed(super::fault(&error)),
         }
     }

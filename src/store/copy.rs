@@ -160,8 +160,8 @@ impl Rows {
         if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
     }
 
-    /// Adds rows that were written elsewhere.
-    pub fn append(&mut self, mut other: Rows) -> std::io::Result<()> {
+    /// Adds a copy of rows that were written elsewhere.
+    pub fn append(&mut self, other: &mut Rows) -> std::io::Result<()> {
         if other.spilled > 0 {
             self.spill()?;
             other.file.seek(SeekFrom::Start(0))?;

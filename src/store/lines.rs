@@ -22,8 +22,9 @@ const HEAD: &str = "packet_id bigint, record_index int, detail_key uuid, revoke 
 const HEAD_COLUMNS: i16 = 18;
 const EMPLOYER: &str = "headcount int, wages_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint, \
-    other_interest_fen bigint, rate_id text, medical_fen bigint, long_term_care_fen bigint, underpaid boolean";
-const EMPLOYER_COLUMNS: i16 = 15;
+    other_interest_fen bigint, rate_id text, medical_fen bigint, long_term_care_fen bigint, underpaid boolean, history_key bigint, \
+    history_no int";
+const EMPLOYER_COLUMNS: i16 = 17;
 const EMPLOYEE: &str = "person_no text, wage_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint";
 const EMPLOYEE_COLUMNS: i16 = 10;
@@ -125,6 +126,8 @@ pub fn employer_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key:
     row.fen(line.paid.medical);
     row.fen(line.paid.long_term_care);
     row.bool(line.underpaid);
+    row.bigint(line.history.key());
+    row.int(line.history_no);
     if staged {
         row.text_or_null(line.head.record_id);
     }

@@ -149,15 +149,19 @@ const LEFT_OUT: &str = concat!(
     CROSS JOIN LATERAL (SELECT reason, due_fen FROM deduction_left_out WHERE cycle_id = c.cycle_id AND person_no = $2 LIMIT 1) l"
 );
 
-/// Lines that count of some employers, for the months from one to another; from the first where that is null.
+/// Lines that count of some employers, each a range of history keys, for the months from one to another; from the first where that is null.
 macro_rules! payments {
     ($employers:literal, $from:literal, $to:literal) => {
         concat!(
-            "SELECT employer_no, contribution_month, detail_no, receipt_no, payment_kind::text, district, headcount, employer_paid_fen,
+            "SELECT l.employer_no, contribution_month, detail_no, receipt_no, payment_kind::text, district, headcount, employer_paid_fen,
                 medical_fen, long_term_care_fen, underpaid, treasury_on
-            FROM employer_line WHERE employer_no COLLATE \"C\" = ANY(",
+            FROM (SELECT employer_no, employer_key(employer_no) AS key FROM unnest(",
             $employers,
-            ") AND contribution_month BETWEEN coalesce(",
+            ") AS asked (employer_no)) asked
+            -- A range of keys by itself, since a join of ranges is planned as a look at every line.
+            CROSS JOIN LATERAL (SELECT * FROM employer_line
+                WHERE history_key BETWEEN asked.key AND asked.key + 4294967295 AND employer_no = asked.employer_no OFFSET 0) l
+            WHERE contribution_month BETWEEN coalesce(",
             $from,
             "::int, 0) AND ",
             $to,
@@ -189,8 +193,9 @@ const DETAILS: &str = concat!(
         WHERE packet_id = r.packet_id AND record_index BETWEEN r.first_record AND r.last_record AND person_no = $2
             AND NOT revoke AND NOT superseded AND revoked_by IS NULL LIMIT 10) l"
 );
-const EMPLOYER_PAYMENTS: &str = payments!("ARRAY[$1]", "$2", "$3");
-const KNOWN_EMPLOYER: &str = "SELECT 1 FROM employer_line WHERE employer_no COLLATE \"C\" = $1 LIMIT 1";
+const EMPLOYER_PAYMENTS: &str = payments!("ARRAY[$1::text]", "$2", "$3");
+const KNOWN_EMPLOYER: &str = "SELECT 1 FROM employer_line
+    WHERE history_key BETWEEN employer_key($1) AND employer_key($1) + 4294967295 AND employer_no = $1 LIMIT 1";
 const SNAPSHOT: &str = "ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Store {

@@ -28,6 +28,17 @@ pub struct TracedLine {
     pub rate_id: String,
     pub paid: Paid,
     pub treasury_on: jiff::civil::Date,
+    pub history: TracedHistory,
+}
+
+/// A line's payment history (employer, district, contribution month) up to it, as it was split by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TracedHistory {
+    /// Lines, itself included.
+    pub lines: i64,
+    /// What the funds had of them.
+    pub medical: Fen,
+    pub long_term_care: Fen,
 }
 
 /// A stored packet.
@@ -84,8 +95,13 @@ pub struct TracedRun {
 
 const LINE: &str = "SELECT l.packet_id, l.record_index, l.detail_no, l.receipt_no, l.employer_no, l.district, l.contribution_month, l.payment_kind::text,
         l.revoke, l.superseded, r.packet_no, l.underpaid, l.employer_rate, l.rate_id, l.employer_paid_fen, l.employee_paid_fen, l.late_fee_fen,
-        l.interest_fen, l.other_interest_fen, l.medical_fen, l.long_term_care_fen, l.treasury_on
-    FROM employer_line l LEFT JOIN packet r ON r.packet_id = l.revoked_by";
+        l.interest_fen, l.other_interest_fen, l.medical_fen, l.long_term_care_fen, l.treasury_on, h.lines, h.medical, h.long_term_care
+    FROM employer_line l LEFT JOIN packet r ON r.packet_id = l.revoked_by
+    CROSS JOIN LATERAL (SELECT count(*) AS lines, coalesce(sum(b.medical_fen), 0)::bigint AS medical,
+            coalesce(sum(b.long_term_care_fen), 0)::bigint AS long_term_care
+        FROM employer_line b JOIN packet p ON p.packet_id = b.packet_id
+        WHERE b.history_key = l.history_key AND b.employer_no = l.employer_no AND b.history_no <= l.history_no
+            AND NOT (b.superseded AND p.replaced_by <= l.packet_id)) h"; // what was replaced before counted no more
 const PACKET: &str = "SELECT packet_id, sender, packet_no, message, received_at, lines_received, lines_posted, lines_refused, lines_duplicate, posted_fen,
         adapter, left(encode(digest, 'hex'), 16), replaced_by FROM packet";
 /// Packets of a number that were refused whole.
@@ -203,6 +219,7 @@ fn line(row: &Row) -> TracedLine {
             long_term_care: fen(20),
         },
         treasury_on: row.get(21),
+        history: TracedHistory { lines: row.get(22), medical: fen(23), long_term_care: fen(24) },
     }
 }
 

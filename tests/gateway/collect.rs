@@ -277,7 +277,8 @@ async fn a_packet_that_waits_for_another_transaction_does_not_hold_up_its_group(
     let taken = "CREATE TEMP TABLE copy ON COMMIT DROP AS SELECT * FROM packet; UPDATE copy SET packet_id = 1, packet_no = 'WAITS'; INSERT INTO packet SELECT * FROM copy";
     under_way.batch_execute(taken).await.expect("inserted");
 
-    let waits = gateway.send(Packet::employers("WAITS", [Line::employer("2")]));
+    // Another employer's: who changes the same history has to wait for it.
+    let waits = gateway.send(Packet::employers("WAITS", [Line::employer("2").with("AAB001", "4501030099999")]));
     let others = async {
         gateway.until(WAITING, "t").await;
         for number in 3..8 {

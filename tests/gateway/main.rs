@@ -20,6 +20,7 @@ mod reversal;
 mod roster;
 mod sameness;
 mod sessions;
+mod split;
 mod standing;
 mod support;
 mod transfer;

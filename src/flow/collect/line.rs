@@ -1,11 +1,11 @@
-//! One decoded record -> one checked collection line, apportioned by the rate of its month.
+//! One decoded record -> one checked collection line, with the rate of its month.
 //!
-//! Pure. Says which field is wrong and why; whether the line's number is new is not known here.
+//! Pure. Says which field is wrong and why; whether the line's number is new and how it is split is not known here.
 
-use crate::ledger::{EmployerRate, PaymentKind, RateBook, StatedLine, assess};
+use crate::ledger::{Collected, EmployerRate, PaymentKind, RateBook, StatedLine, assess};
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::records::{employee_collection as person, employer_collection as employer};
-use crate::model::{Fen, FieldId, Month, Record};
+use crate::model::{Fen, FieldId, HistoryId, Month, Record};
 
 /// What lines are checked against.
 #[derive(Clone, Copy)]
@@ -71,8 +71,8 @@ macro_rules! head_fields {
 const EMPLOYER: HeadFields = head_fields!(employer);
 const PERSON: HeadFields = head_fields!(person);
 
-/// Checks an employer's line and apportions it; a revocation is left unapportioned, since it takes back what its original was.
-pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<EmployerLine<'r>> {
+/// Checks an employer's line; with the rate in force in its month. It is apportioned when it is posted.
+pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<(EmployerLine<'r>, &'r EmployerRate)> {
     let head = head(record, index, rules, &EMPLOYER)?;
     let rate = rate_in_force(record, &head, rules)?;
     let stated = integer(record.decimal(employer::EMPLOYER_RATE), employer::EMPLOYER_RATE)?;
@@ -94,13 +94,14 @@ pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
         },
         rate_id: rate.id(),
         underpaid: false,
+        history: HistoryId::of(head.employer_no, head.district, head.contribution_month),
+        history_no: 0,
     };
     if !line.head.revoke {
         signs(&line)?;
         line.underpaid = flags(&line, rate)?;
-        apportion(&mut line.paid, rate)?;
     }
-    Ok(line)
+    Ok((line, rate))
 }
 
 fn headcount(count: i64) -> Checked<i32> {
@@ -137,22 +138,15 @@ fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<bool> {
     })
 }
 
-/// Puts every amount of the line into the fund the rate names; the funds always add up to what was paid.
-fn apportion(paid: &mut Paid, rate: &EmployerRate) -> Checked<()> {
-    use crate::ledger::Fund;
-    let parts = rate.apportion(paid.employer);
-    let mut funds = [parts.get(Fund::Medical), parts.get(Fund::LongTermCare)];
-    for (fund, amount) in [
-        (rate.employee_paid_to(), paid.employees),
-        (rate.late_fee_to(), paid.late_fee),
-        (rate.interest_to(), paid.interest),
-        (rate.interest_to(), paid.other_interest),
-    ] {
-        let sum = &mut funds[fund.index()];
-        *sum = sum.checked_add(amount).ok_or_else(|| fault(employer::EMPLOYER_PAID, "the line's amounts add up to more than can be accounted for"))?;
+/// The money of a line as the ledger takes it.
+pub fn collected(paid: &Paid) -> Collected {
+    Collected {
+        employer_paid: paid.employer,
+        employee_paid: paid.employees,
+        late_fee: paid.late_fee,
+        interest: paid.interest,
+        other_interest: paid.other_interest,
     }
-    [paid.medical, paid.long_term_care] = funds;
-    Ok(())
 }
 
 fn rate_in_force<'r>(record: &Record, head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r EmployerRate> {

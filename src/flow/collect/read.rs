@@ -9,14 +9,15 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::destinations::{Destination, Range, Ranges};
+use super::history::Histories;
 use super::line::{self, LineFault, Rules};
 use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader, PacketRefusal};
 use crate::error::{Fault, Stage};
-use crate::ledger::{District, Fund, Source, Totals};
+use crate::ledger::{District, EmployerRate, Fund, Source, Totals};
 use crate::model::detail_key::detail_key;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
-use crate::model::{Fen, Record};
+use crate::model::{Fen, HistoryId, Record};
 use crate::store::collect::Counts;
 use crate::store::copy::{CHUNK, Rows};
 use crate::store::lines::{LineTable, employee_row, employer_row};
@@ -66,6 +67,8 @@ pub struct Tally {
     pub runs: Rows,
     pub ranges: Vec<Range>,
     pub revoked: Vec<Revoked>,
+    /// Keys of its histories with the last number stored before, of a packet that was not streamed.
+    pub histories: Vec<(i64, i32)>,
     /// Digest of what the records say.
     pub content: [u8; 32],
     /// Fields that only say how a record was transferred.
@@ -123,13 +126,14 @@ pub fn read_content(reader: &mut PacketReader<'_>) -> Result<[u8; 32], Stop> {
     Ok(reader.content())
 }
 
-/// Reads the whole packet into the sink.
-pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &mut Sink) -> Result<Tally, Stop> {
+/// Reads the whole packet into the sink, its lines on top of these histories.
+pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, histories: Histories, sink: &mut Sink) -> Result<Tally, Stop> {
     let mut record = reader.new_record();
     let mut state = State {
         reading,
         verdicts: Verdicts::new(reading.purpose.findings(), reading.table, reader),
         ids: Vec::new(),
+        histories,
         tally: Tally::default(),
         ranges: Ranges::new(reading.destinations),
         run: None,
@@ -157,6 +161,7 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, sink: &
     sink.finish()?;
     state.end_run()?;
     state.tally.ranges = state.ranges.finish();
+    state.tally.histories = state.histories.keys();
     state.tally.content = reader.content();
     state.tally.transfer_fields = reader.transfer_fields();
     Ok(state.tally)
@@ -188,6 +193,7 @@ struct State<'a> {
     verdicts: Verdicts<'a>,
     /// Hashes of the ids of records to be posted, while they were not compared: eight bytes a record.
     ids: Vec<u64>,
+    histories: Histories,
     tally: Tally,
     ranges: Ranges<'a>,
     run: Option<Run>,
@@ -220,35 +226,55 @@ impl State<'_> {
         }
     }
 
-    fn employer(&mut self, line: EmployerLine<'_>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
+    fn employer(&mut self, (line, rate): (EmployerLine<'_>, &EmployerRate), sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
         let total = match LineFault::total(&line.paid) {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
         };
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
-        let id = self.reading.packet_id;
         if self.reading.purpose == Purpose::Stage {
+            let id = self.reading.packet_id;
             return sink.row(|buffer| employer_row(buffer, (id, true), key, &line)).map(Ok);
         }
-        let original = match self.verdicts.of(line.head.record_index, line.head.revoke)? {
-            Verdict::Post(original) => original,
+        let (original, own);
+        let mut line = line; // may name the original's or the history's rate from here on
+        match self.verdicts.of(line.head.record_index, line.head.revoke)? {
+            Verdict::Post(None) => match self.histories.split(&mut line, rate) {
+                Ok(rule) => own = rule,
+                Err(fault) => return Ok(Err(fault)),
+            },
+            Verdict::Post(Some(found)) => {
+                (original, own) = (found, None);
+                if let Err(fault) = self.revoke(&mut line, &original, rate) {
+                    return Ok(Err(fault));
+                }
+            }
             Verdict::Duplicate => return self.duplicate(total).map(Ok),
             Verdict::Refuse(fault) => return Ok(Err(fault)),
-        };
-        let mut line = line; // may name the original's rate from here on
-        if let Some(original) = &original {
-            if let Err(fault) = takes_back(&mut line.paid, original) {
-                return Ok(Err(fault));
-            }
-            line.head.district = original.district;
-            line.head.contribution_month = original.contribution_month;
-            line.rate_id = &original.rate_id;
-            self.take_back(line.head.record_index, original, line.paid);
         }
+        if let Some(rule) = &own {
+            line.rate_id = &rule.id;
+        }
+        let id = self.reading.packet_id;
         sink.row(|buffer| employer_row(buffer, (id, false), key, &line))?;
         self.note(&line.head, line.paid, line.rate_id);
         self.post(&line)?;
         Ok(Ok(()))
+    }
+
+    /// Makes the line one that takes its original back, as that came.
+    fn revoke<'l>(&mut self, line: &mut EmployerLine<'l>, original: &'l Original, rate: &EmployerRate) -> Result<(), LineFault> {
+        takes_back(&mut line.paid, original)?;
+        line.head.employer_no = &original.employer_no;
+        line.head.district = original.district;
+        line.head.contribution_month = original.contribution_month;
+        line.history = HistoryId::of(line.head.employer_no, line.head.district, line.head.contribution_month);
+        line.rate_id = &original.rate_id;
+        let area = format!("{:06}", line.head.pooling_area);
+        let rate = self.reading.rules.book.employer(&area, original.contribution_month).unwrap_or(rate);
+        self.histories.take_back(line, rate)?;
+        self.take_back(line.head.record_index, original, line.paid);
+        Ok(())
     }
 
     fn employee(&mut self, line: EmployeeLine<'_>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
@@ -290,6 +316,7 @@ impl State<'_> {
         self.verdicts.posted(head.record_index, || Original {
             packet_id,
             record_index: head.record_index,
+            employer_no: head.employer_no.to_string(),
             district: head.district,
             contribution_month: head.contribution_month,
             paid,

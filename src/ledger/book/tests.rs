@@ -1,6 +1,7 @@
 //! Bad rate files and the findings they get, with line and column.
 
 use super::*;
+use crate::ledger::Recipient;
 
 const GOOD: &str = r#"area = "450100"
 name = "Nanning"
@@ -136,6 +137,8 @@ fn keys_must_fit_payer_and_mode() {
         ("rounding = \"fen_half_away\"", "rounding = \"fen_up\"", "an employer's rule needs rounding"),
         ("mode = \"rate\"\nrate = \"6.95 %\"\nbasis = \"employer_base\"", "mode = \"waived\"", "an employer's rule needs mode = \"rate\""),
         ("payer = \"employer\"", "payer = \"employer\"\nsegments = [\"retired\"]", "an employer pays for the active only"),
+        ("late_fee_to = \"medical\"", "late_fee_to = \"prorata\"", "(did you mean `pro_rata`?)"),
+        ("employee_paid_to = \"medical\"", "employee_paid_to = \"pro_rata\"", "unknown variant `pro_rata`"),
         ("late_fee_to = \"medical\"\n", "", "the employer's rule has no `late_fee_to`"),
         ("parts = { medical = \"6.80 %\", long_term_care = \"0.15 %\" }\n", "", "the employer's rule has no `parts`"),
         ("remainder = \"medical\"", "remainder = \"medical\"\nshortfall = \"waive\"", "`shortfall` has no meaning"),
@@ -152,6 +155,16 @@ fn keys_must_fit_payer_and_mode() {
         let found = mistake(good, bad);
         assert!(found.iter().any(|finding| finding.contains(expected)), "{bad}: {found:?}");
     }
+}
+
+#[test]
+fn late_fees_and_interest_can_be_split_like_the_payment() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = GOOD.replace("late_fee_to = \"medical\"", "late_fee_to = \"pro_rata\"").replace("interest_to = \"medical\"", "interest_to = \"pro_rata\"");
+    std::fs::write(dir.path().join("450100-nanning.toml"), text).unwrap();
+    let book = RateBook::load(dir.path()).unwrap();
+    let rate = book.employer("450100", Month::parse("202110").unwrap()).unwrap();
+    assert_eq!((rate.split().late_fee_to, rate.split().interest_to), (Recipient::ProRata, Recipient::ProRata));
 }
 
 #[test]

@@ -12,6 +12,10 @@ async fn database(people: i32) -> Database {
     if db.value::<bool>("SELECT to_regclass('roster_entry') IS NULL").await {
         db.run(include_str!("../../../schemas/postgres/0006_deduction.sql")).await;
     }
+    if db.value::<bool>("SELECT to_regclass('employer_rate') IS NULL").await {
+        db.run(include_str!("../../../schemas/postgres/0005_row_types.sql")).await;
+        db.run(include_str!("../../../schemas/postgres/0016_history.sql")).await;
+    }
     let rows = format!("FROM generate_series(1, {people}) n");
     db.run(&format!(
         "INSERT INTO roster_entry SELECT 450100, 'P' || n, 202110, 1, 'active', true, 'E' || n / 20, 450103, 600000 {rows};
@@ -24,9 +28,9 @@ async fn database(people: i32) -> Database {
          INSERT INTO shortfall SELECT 450100, 'P' || n, 1, 900, 'carry_over' {rows};
          INSERT INTO employer_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, receipt_no, insurance, employer_no,
                  contribution_month, payment_kind, employer_base_fen, employer_rate, employer_paid_fen, employee_paid_fen, late_fee_fen, interest_fen,
-                 other_interest_fen, treasury_on, rate_id, medical_fen, long_term_care_fen, underpaid)
+                 other_interest_fen, treasury_on, rate_id, medical_fen, long_term_care_fen, underpaid, history_key, history_no)
              SELECT 1, n, gen_random_uuid(), false, n, 450100, 450103, n, 'employee_medical', 'E' || n, 202110, 'normal', 1, 69500, 1, 0, 0, 0, 0,
-                 '2021-11-06', 'r', 1, 0, false {rows};
+                 '2021-11-06', 'r', 1, 0, false, history_key('E' || n, 202110, 450103), 1 {rows};
          INSERT INTO employee_run SELECT 2, n * 20 + 1, n * 20 + 20, n, 'E' || n, 202110, 20, 1, 1 {rows};
          INSERT INTO employee_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, receipt_no, insurance, employer_no,
                  person_no, contribution_month, payment_kind, employer_base_fen, employer_paid_fen, employee_paid_fen, late_fee_fen, interest_fen, treasury_on)
@@ -50,7 +54,9 @@ async fn explain(db: &Database, sql: &str, values: &str) -> (String, i64) {
 
 #[tokio::test]
 async fn a_question_is_a_few_look_ups_even_where_no_table_was_ever_analysed() {
+    let histories = crate::store::history::by_keys();
     let statements = [
+        (histories.as_str(), "ARRAY[history_key('E7', 202110, 450103), 1]"),
         (ENTRIES, "'{450100,460000}', 'P7'"),
         (SHORTFALLS, "'{450100,460000}', 'P7'"),
         (CYCLES, "'{450100,460000}', 'P7', NULL"),
