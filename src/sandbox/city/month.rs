@@ -106,9 +106,9 @@ impl MonthPackets {
         Line::of(self.city.seed, employer, (self.month, self.month), index + 1, headcount).flawed(self.flaw(index))
     }
 
-    /// An employer's line without flaw: the first from `index` on in steps of two.
+    /// An employer's line without flaw: the first from `index` on in steps of three.
     fn sound(&self, index: u64) -> Line {
-        let sound = (0..self.city.employers).map(|step| (index + 2 * step) % self.city.employers).find(|index| self.flaw(*index) == Flaw::None);
+        let sound = (0..self.city.employers).map(|step| (index + 3 * step) % self.city.employers).find(|index| self.flaw(*index) == Flaw::None);
         self.ordinary(sound.expect("fewer flaws than employers"))
     }
 
@@ -128,12 +128,13 @@ impl MonthPackets {
                 None => break kind,
             }
         };
-        // Lines sent again have odd indices and revoked ones even, so that none is both.
-        let index = nth * every;
+        // Lines sent again, contradicted and revoked have indices of their own by threes, so that none is two of these:
+        // a number that stands twice in a packet is told apart by nobody.
+        let index = nth * every / 3 * 3;
         let line = match correction {
             Correction::Again => self.sound(index + 1),
             Correction::Conflict => {
-                let line = self.sound(index + 1);
+                let line = self.sound(index + 2);
                 Line { paid: Fen(line.paid.0 + 100), ..line }
             }
             Correction::Refund => self.extra(at, back(self.month, (nth % 2) as i16), 1).refunded(),

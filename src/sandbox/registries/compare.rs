@@ -133,13 +133,13 @@ impl Registered {
         found.cut()
     }
 
-    /// The kind of an institution, or of the one a caregiver belongs to.
+    /// The kind of an institution, or of the one a caregiver belongs to and that has not ended.
     fn institution_kind(&self, entry: &Entry) -> Option<InstitutionKind> {
         let of = |record: &Institution| record.kind;
         match entry {
             Entry::Institution(record) => Some(of(record)),
             Entry::Caregiver(record) => match self.entries.get(&(Kind::Institution, record.institution_id.clone())) {
-                Some((_, Some(Entry::Institution(record)))) => Some(of(record)),
+                Some((change, Some(Entry::Institution(record)))) if change.status.as_deref() != Some("ended") => Some(of(record)),
                 _ => None,
             },
         }

@@ -48,7 +48,7 @@ fn every_field_of_the_canonical_records_can_be_named_and_no_other() {
     let whole: Caregiver = serde_json::from_value(caregiver()).unwrap();
     assert_eq!(serde_json::to_value(&whole).unwrap(), caregiver());
     check(institution(), "institution_id", &known(Kind::Institution), &["status", "designated", EFFECTIVE_ON]);
-    check(caregiver(), "caregiver_id", &known(Kind::Caregiver), &["status", EFFECTIVE_ON]);
+    check(caregiver(), "caregiver_id", &known(Kind::Caregiver), &["status", "working", EFFECTIVE_ON]);
 }
 
 #[derive(serde::Deserialize)]
