@@ -20,6 +20,7 @@ async fn a_number_is_traced_from_its_packet_to_its_deliveries() {
         "2 lines: 2 posted, 0 refused, 0 duplicate · 21,480.00 yuan",
         "line P1-1 (record 2), receipt 445016211000004711",
         "apportioned by rate 450100/employer/2021-03: medical fund 10,560.00 · long-term care fund 180.00",
+        "line 2 of this employer, district and month, split by the sum of all: 21,480.00 with it, medical fund 21,120.00 · long-term care fund 360.00;",
         "treasury",
         "medical-core",
         "ltc-system",
