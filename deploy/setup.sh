@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what ltcgw needs beside Rust: PostgreSQL server binaries (15 or later) and a C compiler.
-# With `tests` as argument also xmllint, without which the tests skip the check of XML against XSD, and
-# pgbouncer, without which they skip what stands before PostgreSQL.
+# With `tests` as argument also xmllint, without which the tests skip the check of XML against XSD, pgbouncer, without
+# which they skip what stands before PostgreSQL, and Python packages (openapi-spec-validator, schemathesis) in a virtual
+# environment under target/, which the tests of schemas/openapi.json use.
 #
 # Run by `make demo` and `make test`; says nothing when nothing is missing. Installs through
 # apt-get, with sudo where not root. It starts no database: Debian would make a cluster and start
@@ -122,6 +123,24 @@ if [ -n "$missing" ]; then
     has_compiler || give_up "there is still no C compiler." "gcc libc6-dev"
     has_postgres || give_up "there are still no PostgreSQL server binaries." "postgresql"
     say "done."
+fi
+# Outside of everybody's Python: kept under the folder cargo builds in, made once.
+install_python_tests() {
+    folder=${CARGO_TARGET_DIR:-target}/python-tests
+    wanted="openapi-spec-validator==0.9.0 schemathesis==4.32.5"
+    [ "$(cat "$folder/wanted" 2>/dev/null || true)" = "$wanted" ] && return 0
+    say "installing into $folder: $wanted"
+    if ! python3 -m venv "$folder" >/dev/null 2>&1; then
+        install_for_tests python3-venv && python3 -m venv "$folder" || return 1
+    fi
+    # shellcheck disable=SC2086 # several words are several packages
+    "$folder/bin/pip" install --quiet --disable-pip-version-check $wanted >&2 || return 1
+    echo "$wanted" >"$folder/wanted"
+}
+
+if [ "${1:-}" = tests ]; then
+    cd "$(dirname "$0")/.."
+    install_python_tests || say "the Python packages of the tests could not be installed; tests of schemas/openapi.json and docs/pulling.md fail without them."
 fi
 if [ "${1:-}" = tests ] && ! command -v xmllint >/dev/null; then
     # Not worth stopping for: only the documents' XSD is not checked without it.

@@ -15,7 +15,7 @@ use crate::error::Finding;
 mod partner;
 mod route;
 pub use partner::{DayWindow, Fields, Inbound, Limits, Outbound, Partner};
-pub use route::{Api, BUILT_IN, api_of, built_in, route_matches};
+pub use route::{Api, BUILT_IN, api_of, asked, built_in, route_matches};
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub struct Gateway {
     /// Folder of what is asked of institutions and caregivers.
     pub rules_dir: PathBuf,
     pub listen: Listen,
+    #[serde(default)]
+    pub fhir: Fhir,
     pub tls: Tls,
     pub privacy: Privacy,
     #[serde(default)]
@@ -57,6 +59,17 @@ pub struct Gateway {
 pub struct Listen {
     pub partner: SocketAddr,
     pub operator: SocketAddr,
+    /// Where partners reach us, `https://host[:port]`; the first name of our certificate when absent.
+    #[serde(default)]
+    pub public_url: Option<String>,
+}
+
+/// The registries as FHIR resources.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fhir {
+    /// What the URIs of identifiers, codes and extensions begin with; `fhir/terms/` under the public URL when absent.
+    pub terms_url: Option<String>,
 }
 
 /// Our server certificate and the authority that signs partners' client certificates (PEM files).
@@ -199,6 +212,11 @@ impl Config {
             let text = format!("[receive] earliest_month is `{}`; expected a month such as 2010-01", gateway.receive.earliest_month);
             return Err(vec![Finding::new(dir.join("gateway.toml").display().to_string(), None, text)]);
         }
+        let urls = gateway.wrong_urls();
+        if !urls.is_empty() {
+            let file = dir.join("gateway.toml").display().to_string();
+            return Err(urls.into_iter().map(|text| Finding::new(&file, None, text)).collect());
+        }
         Ok(Config { dir: dir.to_path_buf(), gateway, partners })
     }
 
@@ -209,6 +227,23 @@ impl Config {
 }
 
 impl Gateway {
+    /// What is wrong with the URLs others are told.
+    fn wrong_urls(&self) -> Vec<String> {
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
+        let mut wrong = Vec::new();
+        if let Some(url) = &self.listen.public_url
+            && url.strip_prefix("https://").is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@']) || !plain(host))
+        {
+            wrong.push(format!("[listen] public_url is `{url}`; expected https://host[:port] without a path"));
+        }
+        if let Some(url) = &self.fhir.terms_url
+            && !(plain(url) && url.contains(':') && url.ends_with(['/', ':', '#']))
+        {
+            wrong.push(format!("[fhir] terms_url is `{url}`; expected an absolute URI of yours that ends with `/`, `:` or `#`"));
+        }
+        wrong
+    }
+
     fn resolve(&mut self, dir: &Path) {
         for path in [
             &mut self.data_dir,

@@ -12,7 +12,7 @@ pub mod probe; // what doctor wants to know about a partner's server
 pub mod quota; // how many requests of a day, and in which hours
 pub mod server_tls; // the partner listener's TLS and its reload
 
-pub use certificate::{Facts, certificate_facts};
+pub use certificate::{Facts, Name, certificate_facts};
 pub use client::{Certainty, Client, SendFailure};
 pub use identity::Identities;
 pub use limit::{Headers, Limits, RetryAfter};

@@ -15,7 +15,7 @@ use crate::adapter::Adapter;
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::link::{Limits, TrustState};
+use crate::link::{Limits, Name, TrustState, certificate_facts};
 use crate::telemetry::Metrics;
 
 mod body; // a partner's bytes, with time limits
@@ -45,6 +45,10 @@ pub struct PartnerApi {
     gateway: Gateway,
     trust: Arc<TrustState>,
     limits: Limits,
+    /// Where partners reach us, without a slash at its end.
+    public_url: String,
+    /// What the URIs of identifiers and codes begin with.
+    terms: String,
     entries: HashMap<String, Entry>,
     metrics: Metrics,
 }
@@ -78,7 +82,7 @@ impl Server {
         let drain = gateway.config.gateway.deliver.drain_seconds;
         let tls = trust.server_config()?;
         let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), refresh });
-        let api = web::Data::new(PartnerApi::new(gateway, trust, metrics)?);
+        let api = web::Data::new(PartnerApi::new(gateway, trust, metrics, partner)?);
         let partners = HttpServer::new(move || App::new().app_data(api.clone()).default_service(web::to(partner::handle)))
             .on_connect(partner::remember_certificate)
             .client_request_timeout(HEAD_SECONDS)
@@ -114,14 +118,30 @@ impl Server {
 }
 
 impl PartnerApi {
-    fn new(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics) -> Result<PartnerApi, Fault> {
+    fn new(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics, bound: SocketAddr) -> Result<PartnerApi, Fault> {
+        let public_url = public_url(&gateway, bound);
+        let terms = gateway.config.gateway.fhir.terms_url.clone().unwrap_or_else(|| format!("{public_url}/fhir/terms/"));
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
             let adapter = if partner.adapter.is_empty() { None } else { Some(gateway.adapter_of(partner)?.clone()) };
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
-        Ok(PartnerApi { gateway, trust, limits, entries, metrics })
+        Ok(PartnerApi { gateway, trust, limits, public_url, terms, entries, metrics })
+    }
+}
+
+/// As configured, or by the first name of our certificate: never what a caller says in its Host header.
+fn public_url(gateway: &Gateway, bound: SocketAddr) -> String {
+    if let Some(url) = &gateway.config.gateway.listen.public_url {
+        return url.clone();
+    }
+    let names = certificate_facts(&gateway.config.gateway.tls.certificate).map(|facts| facts.sans).unwrap_or_default();
+    let host = names.iter().find_map(|name| if let Name::Dns(name) = name { Some(name.as_str()) } else { None });
+    match host {
+        Some(host) if bound.port() == 443 => format!("https://{host}"),
+        Some(host) => format!("https://{host}:{}", bound.port()),
+        None => format!("https://{bound}"),
     }
 }
 

@@ -54,9 +54,18 @@ pub fn built_in(route: &str) -> Option<Result<Api, Vec<&'static str>>> {
     Some(if known { Ok(api) } else { Err(own().collect()) })
 }
 
+/// The route a request needs: HEAD asks what GET asks, and so does a FHIR search that is posted.
+pub fn asked(method: &str, path: &str) -> String {
+    match (method, path.strip_prefix("/fhir/").and_then(|_| path.strip_suffix("/_search"))) {
+        ("POST" | "GET" | "HEAD", Some(path)) => format!("GET {path}"),
+        ("HEAD", _) => format!("GET {path}"),
+        _ => format!("{method} {path}"),
+    }
+}
+
 /// The interface of the gateway itself that a path belongs to.
 pub fn api_of(path: &str) -> Option<Api> {
-    PREFIXES.iter().find(|(_, prefix)| path.starts_with(prefix)).map(|(api, _)| *api)
+    PREFIXES.iter().find(|(_, prefix)| path.starts_with(prefix) || prefix.strip_suffix('/') == Some(path)).map(|(api, _)| *api)
 }
 
 /// Whether a request, `PUT /ltc/v1/caregivers/C1`, is covered by an entry's route.
@@ -102,6 +111,15 @@ mod tests {
         for other in ["GET /core/v1/persons//contributions", "GET /core/v1/persons/P1/x/contributions", "GET /core/v1/persons/P1"] {
             assert!(!route_matches(inside, other), "{other}");
         }
+    }
+
+    #[test]
+    fn what_reads_needs_the_route_of_get() {
+        assert_eq!(asked("HEAD", "/province/v1/snapshot"), "GET /province/v1/snapshot");
+        assert_eq!(asked("POST", "/fhir/Organization/_search"), "GET /fhir/Organization");
+        assert_eq!(asked("POST", "/fhir/Organization"), "POST /fhir/Organization");
+        assert_eq!(asked("POST", "/tax/v1/_search"), "POST /tax/v1/_search");
+        assert_eq!((api_of("/fhir"), api_of("/fhirx")), (Some(Api::Fhir), None));
     }
 
     #[test]

@@ -14,14 +14,37 @@ use crate::store::registry::Change;
 
 mod bundle; // searchset and history
 mod capability; // what this server can do
+mod include; // what a search brings beside its matches
 mod institution; // Organization, Location, HealthcareService
 mod practitioner; // Practitioner, PractitionerRole
 mod search; // the parameters of a search
 
 pub use capability::statement;
 
-/// URIs of the code systems and identifiers of this gateway begin so.
-const OURS: &str = "urn:x-ltcgw:";
+/// What the URIs of code systems, identifiers and extensions of this registry begin with: an address that
+/// somebody owns, from the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a>(pub &'a str);
+
+impl Terms<'_> {
+    fn uri(self, word: &str) -> String {
+        format!("{}{word}", self.0)
+    }
+
+    /// Which of ours a system is.
+    fn word(self, system: &str) -> Option<&str> {
+        system.strip_prefix(self.0)
+    }
+
+    /// A code as a CodeableConcept.
+    fn concept(self, system: &str, code: &str) -> Value {
+        json!({ "coding": [{ "system": self.uri(system), "code": code }] })
+    }
+
+    fn identifier(self, system: &str, value: &str) -> Value {
+        json!({ "system": self.uri(system), "value": value })
+    }
+}
 
 /// The resource types served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +82,16 @@ impl Type {
     }
 }
 
-/// Who asks, and where it thinks we are.
+/// Who asks, and how.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
     pub pulls: &'a Pulls,
     pub puller: &'a Puller,
     /// Base URL without a slash at its end.
     pub base: &'a str,
+    pub terms: Terms<'a>,
+    /// What it asks for and is not served is left out instead of refused.
+    pub lenient: bool,
 }
 
 /// A resource with what HTTP wants to know of it.
@@ -108,23 +134,28 @@ impl Asker<'_> {
             "id": id,
             "meta": {
                 "versionId": change.sequence.to_string(),
-                "lastUpdated": change.changed_at.to_string(),
+                "lastUpdated": instant(change.changed_at),
                 "profile": [format!("https://profiles.ihe.net/ITI/mCSD/StructureDefinition/{}", profile(of))],
             },
         });
         let own = (id.as_str(), change.entity_id.as_str());
         let rest = match of {
-            Type::Organization => institution::organization(own, &record),
-            Type::Location => institution::location(own, &record),
-            Type::HealthcareService => institution::service(own, &record),
-            Type::Practitioner => practitioner::practitioner(own, &record),
-            Type::PractitionerRole => practitioner::role(own, &record),
+            Type::Organization => institution::organization(self.terms, own, &record),
+            Type::Location => institution::location(self.terms, own, &record),
+            Type::HealthcareService => institution::service(self.terms, own, &record),
+            Type::Practitioner => practitioner::practitioner(self.terms, own, &record),
+            Type::PractitionerRole => practitioner::role(self.terms, own, (&record, change.is_working())),
         };
         if let (Value::Object(resource), Value::Object(rest)) = (&mut resource, rest) {
             resource.extend(rest.into_iter().filter(|(_, value)| !is_empty(value)));
         }
         Ok(Some(resource))
     }
+}
+
+/// An OperationOutcome that tells of something left out.
+fn left_out(text: &str) -> Value {
+    json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "warning", "code": "not-supported", "diagnostics": text }] })
 }
 
 /// An OperationOutcome that refuses.
@@ -185,13 +216,9 @@ fn own_id(id: &str) -> Option<String> {
     Some(own)
 }
 
-/// A code of this gateway's as a CodeableConcept.
-fn concept(system: &str, code: &str) -> Value {
-    json!({ "coding": [{ "system": format!("{OURS}{system}"), "code": code }] })
-}
-
-fn identifier(system: &str, value: &str) -> Value {
-    json!({ "system": format!("{OURS}{system}"), "value": value })
+/// A time as it is searched by: always to the microsecond, as it is kept.
+fn instant(at: jiff::Timestamp) -> String {
+    format!("{at:.6}")
 }
 
 /// An object without its empty fields.

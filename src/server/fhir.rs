@@ -1,4 +1,4 @@
-//! `GET /fhir/…`: FHIR's RESTful interface, read-only, over the same listener.
+//! `GET /fhir/…`: FHIR's RESTful interface, read-only, over the same listener; HEAD and `POST _search` ask the same.
 //!
 //! Finds out what is asked for, calls the flow, writes status and headers; refusals are
 //! OperationOutcomes. What a resource looks like is the flow's business.
@@ -6,32 +6,64 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, ETAG, HOST, LAST_MODIFIED, RETRY_AFTER, VARY};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::Value;
 
-use super::province::{already_has, coded, encoding, query};
+use super::partner::Call;
+use super::province::{already_has, coded, encoding, query, without_nul};
 use super::{LATER_SECONDS, PartnerApi};
-use crate::flow::fhir::{self, Asker, Type};
+use crate::flow::fhir::{self, Asker, Terms, Type};
 use crate::flow::pull::Refusal;
 
 const PREFIX: &str = "/fhir/";
 const CONTENT: &str = "application/fhir+json; charset=utf-8";
+/// Media types this is served as.
+const MEDIA: [&str; 6] = ["application/fhir+json", "application/json+fhir", "application/json", "text/json", "application/*", "*/*"];
+/// What `_format` may ask for.
+const FORMATS: [&str; 5] = ["json", "application/json", "application/fhir+json", "application/fhir json", "text/json"];
 
 /// Since when this instance's statement holds.
 static STARTED: LazyLock<jiff::Timestamp> = LazyLock::new(jiff::Timestamp::now);
 
 /// Answers a partner that may call this route.
-pub async fn handle(request: &HttpRequest, api: &PartnerApi, partner: &str) -> HttpResponse {
-    answer(request, api, partner).await.unwrap_or_else(|refusal| refuse(partner, &refusal))
+pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
+    let posted = if call.request.method() == Method::POST {
+        match posted(call, payload, api).await {
+            Ok(posted) => posted,
+            Err(refusal) => return refusal,
+        }
+    } else {
+        Vec::new()
+    };
+    let partner = &call.entry.partner.name;
+    answer(call.request, posted, api, partner).await.unwrap_or_else(|refusal| refuse(partner, &refusal))
 }
 
-async fn answer(request: &HttpRequest, api: &PartnerApi, partner: &str) -> Result<HttpResponse, Refusal> {
+/// The parameters of a search that was posted.
+async fn posted(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> Result<Vec<(String, String)>, HttpResponse> {
+    let form = call.request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = form.split(';').next().unwrap_or_default().trim();
+    if !form.is_empty() && !form.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(outcome(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a search is posted as application/x-www-form-urlencoded"));
+    }
+    let body = call.body(payload, api).await?;
+    let mut text = String::new();
+    let unread = |_| outcome(StatusCode::BAD_REQUEST, "the posted parameters cannot be read; expected name=value pairs, percent-encoded");
+    std::io::Read::read_to_string(&mut body.reader(), &mut text).map_err(unread)?;
+    web::Query::<Vec<(String, String)>>::from_query(&text)
+        .map(web::Query::into_inner)
+        .map_err(|_| outcome(StatusCode::BAD_REQUEST, "the posted parameters cannot be read; expected name=value pairs, percent-encoded"))
+}
+
+async fn answer(request: &HttpRequest, posted: Vec<(String, String)>, api: &PartnerApi, partner: &str) -> Result<HttpResponse, Refusal> {
     let pulls = &api.gateway.pulls;
-    let base = base(request);
-    let asker = Asker { pulls, puller: pulls.puller(partner)?, base: &base };
-    let parameters = query(request)?;
+    let mut parameters = query(request)?;
+    parameters.extend(without_nul(posted)?);
+    acceptable(request, &parameters)?;
+    let base = format!("{}/fhir", api.public_url);
+    let asker = Asker { pulls, puller: pulls.puller(partner)?, base: &base, terms: Terms(&api.terms), lenient: lenient(request) };
     let path: Vec<&str> = request.path().strip_prefix(PREFIX).unwrap_or_default().split('/').collect();
     let typed = |word: &str| {
         let shown: String = word.chars().take(40).collect();
@@ -39,8 +71,9 @@ async fn answer(request: &HttpRequest, api: &PartnerApi, partner: &str) -> Resul
         Type::of_word(word).ok_or_else(|| Refusal::NotFound(format!("`{shown}` is not served; served are {known}")))
     };
     match path[..] {
-        ["metadata"] => Ok(body(request, HttpResponse::Ok(), &fhir::statement(&base, *STARTED))),
-        [of] => Ok(body(request, HttpResponse::Ok(), &asker.search(typed(of)?, &parameters).await?)),
+        ["metadata"] => Ok(body(request, HttpResponse::Ok(), &fhir::statement(&asker, *STARTED))),
+        [of] if !of.is_empty() => Ok(body(request, HttpResponse::Ok(), &asker.search(typed(of)?, &parameters).await?)),
+        [of, "_search"] => Ok(body(request, HttpResponse::Ok(), &asker.search(typed(of)?, &parameters).await?)),
         [of, "_history"] => Ok(body(request, HttpResponse::Ok(), &asker.history(typed(of)?, None, &parameters).await?)),
         [of, id] => {
             let found = asker.read(typed(of)?, id).await?;
@@ -56,34 +89,69 @@ async fn answer(request: &HttpRequest, api: &PartnerApi, partner: &str) -> Resul
     }
 }
 
-/// Where the caller thinks we are.
-fn base(request: &HttpRequest) -> String {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    format!("https://{host}/fhir")
+/// Whether the answer can be in a form the caller takes: `_format` counts before `Accept` (R4 §3.1.0.1.11).
+fn acceptable(request: &HttpRequest, parameters: &[(String, String)]) -> Result<(), Refusal> {
+    let refused = || Refusal::NotAcceptable("this is served as application/fhir+json only, of FHIR 4.0".into());
+    if let Some((_, form)) = parameters.iter().find(|(name, _)| name == "_format") {
+        return FORMATS.contains(&form.as_str()).then_some(()).ok_or_else(refused);
+    }
+    let Some(accept) = request.headers().get(ACCEPT) else { return Ok(()) };
+    let accept = accept.to_str().unwrap_or_default().to_ascii_lowercase();
+    let takes = |media: &str| {
+        let mut parts = media.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|media| MEDIA.contains(&media));
+        named
+            && parts.all(|part| match part.split_once('=') {
+                Some(("q", weight)) => weight.trim().parse::<f32>().is_ok_and(|weight| weight > 0.0),
+                Some(("fhirversion", version)) => version.trim_matches('"') == "4.0",
+                _ => true,
+            })
+    };
+    (accept.trim().is_empty() || accept.split(',').any(takes)).then_some(()).ok_or_else(refused)
+}
+
+/// Whether what is not served shall be left out instead of refused (R4 §3.1.1.3.1).
+fn lenient(request: &HttpRequest) -> bool {
+    let prefers = request.headers().get_all("prefer").filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
+    prefers.map(str::trim).any(|wish| wish.eq_ignore_ascii_case("handling=lenient"))
 }
 
 fn body(request: &HttpRequest, mut answer: HttpResponseBuilder, value: &Value) -> HttpResponse {
     let encoding = encoding(request);
     coded(&mut answer, encoding);
-    answer.insert_header((VARY, "accept-encoding")).insert_header((CACHE_CONTROL, "private, no-cache"));
+    answer.insert_header((VARY, "accept, accept-encoding, prefer")).insert_header((CACHE_CONTROL, "private, no-cache"));
     answer.content_type(CONTENT).body(encoding.encode(value.to_string().into_bytes()))
 }
 
+/// A refusal of this status as an OperationOutcome.
+pub fn outcome(status: StatusCode, text: &str) -> HttpResponse {
+    let code = match status.as_u16() {
+        400 => "invalid",
+        401 => "login",
+        403 => "forbidden",
+        404 => "not-found",
+        405 | 406 | 415 => "not-supported",
+        410 => "deleted",
+        413 => "too-long",
+        429 => "throttled",
+        503 => "transient",
+        _ => "processing",
+    };
+    HttpResponseBuilder::new(status).content_type(CONTENT).body(fhir::outcome(code, text).to_string())
+}
+
 fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
-    let (status, code, text) = match refusal {
-        Refusal::Bad(text) => (StatusCode::BAD_REQUEST, "invalid", text.as_str()),
-        Refusal::Forbidden(text) => (StatusCode::FORBIDDEN, "forbidden", text.as_str()),
-        Refusal::NotFound(text) => (StatusCode::NOT_FOUND, "not-found", text.as_str()),
-        Refusal::Gone(text) => (StatusCode::GONE, "deleted", text.as_str()),
-        Refusal::NotAcceptable(text) => (StatusCode::NOT_ACCEPTABLE, "not-supported", text.as_str()),
+    match refusal {
+        Refusal::Bad(text) => outcome(StatusCode::BAD_REQUEST, text),
+        Refusal::Forbidden(text) => outcome(StatusCode::FORBIDDEN, text),
+        Refusal::NotFound(text) => outcome(StatusCode::NOT_FOUND, text),
+        Refusal::Gone(text) => outcome(StatusCode::GONE, text),
+        Refusal::NotAcceptable(text) => outcome(StatusCode::NOT_ACCEPTABLE, text),
         Refusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "FHIR request not answered");
-            (StatusCode::SERVICE_UNAVAILABLE, "transient", "the gateway cannot answer now; ask again later")
+            let mut answer = outcome(StatusCode::SERVICE_UNAVAILABLE, "the gateway cannot answer now; ask again later");
+            answer.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+            answer
         }
-    };
-    let mut answer = HttpResponseBuilder::new(status);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.insert_header((RETRY_AFTER, LATER_SECONDS));
     }
-    answer.content_type(CONTENT).body(fhir::outcome(code, text).to_string())
 }

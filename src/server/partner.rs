@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::Extensions;
-use actix_web::http::StatusCode;
-use actix_web::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
-use crate::config::{Api, Inbound, api_of, route_matches};
+use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
-use crate::link::{Headers, PeerCertificate};
+use crate::link::{Headers, PeerCertificate, RetryAfter as TooFast};
+
+/// What partners can be allowed to call (OpenAPI).
+const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
 
 /// Keeps the client's certificate with its connection.
 pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
@@ -31,17 +34,17 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
             tracing::warn!(path = %loggable(request.path()), %fault, "caller refused");
             api.metrics.request("unknown", "403");
             let detail = "this client certificate belongs to no partner of this gateway; ask its operator to enter it in partners.toml";
-            return closing(problem(StatusCode::FORBIDDEN, "Certificate not accepted", detail));
+            return closing(refusal(request.path(), StatusCode::FORBIDDEN, "Certificate not accepted", detail));
         }
     };
     let name = &entry.partner.name;
-    let response = match route(&request, entry, &api) {
+    let response = match about(&request, entry, &api).map_or_else(|| route(&request, entry, &api), Err) {
         Ok((headers, inbound)) => {
             let call = Call { request: &request, entry, inbound };
             let mut response = match api_of(request.path()) {
                 Some(Api::Registry) => registry::handle(&call, payload, &api).await,
                 Some(Api::Province) => province::handle(&request, &api, name).await,
-                Some(Api::Fhir) => fhir::handle(&request, &api, name).await,
+                Some(Api::Fhir) => fhir::handle(&call, payload, &api).await,
                 Some(Api::Core) => core::handle(&call, payload, &api).await,
                 Some(Api::Standing) => standing::handle(&call, &api).await,
                 None => receive(&call, payload, &api).await,
@@ -85,33 +88,59 @@ fn identify<'a>(request: &HttpRequest, api: &'a PartnerApi) -> Result<&'a Entry,
     api.entries.get(&*name).ok_or_else(|| Fault::partner(crate::error::Stage::Identity, format!("partner {name} has no [partner.inbound] entry")))
 }
 
+/// The description of this listener, for whoever is known; `None` for any other request.
+fn about(request: &HttpRequest, entry: &Entry, api: &PartnerApi) -> Option<HttpResponse> {
+    if request.path() != "/openapi.json" || ![Method::GET, Method::HEAD].contains(request.method()) {
+        return None;
+    }
+    let answer = api.limits.check(&entry.partner.name).map(|headers| {
+        let mut answer = HttpResponse::Ok().content_type("application/json").body(DESCRIPTION);
+        rate_headers(answer.headers_mut(), headers);
+        answer
+    });
+    Some(answer.unwrap_or_else(|refused| too_fast(entry, request.path(), refused)))
+}
+
+/// 429, with how long to wait.
+fn too_fast(entry: &Entry, path: &str, refused: TooFast) -> HttpResponse {
+    let mut response = refuse(entry, path, 429, &format!("more requests than agreed; wait {} seconds", refused.seconds));
+    rate_headers(response.headers_mut(), refused.headers);
+    response.headers_mut().insert(RETRY_AFTER, refused.seconds.into());
+    response
+}
+
 /// Whether the partner may call this route now.
 fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Result<(Headers, &'a Inbound), HttpResponse> {
-    let inbound = entry.partner.inbound.as_ref().ok_or_else(|| problem(StatusCode::FORBIDDEN, "Not allowed", "this partner may not call"))?;
-    let headers = api.limits.check(&entry.partner.name).map_err(|refused| {
-        let reason = format!("more requests than agreed; wait {} seconds", refused.seconds);
-        let mut response = refuse(entry, request.path(), 429, &reason);
-        rate_headers(response.headers_mut(), refused.headers);
-        response.headers_mut().insert(RETRY_AFTER, refused.seconds.into());
-        response
-    })?;
-    let asked = format!("{} {}", request.method(), request.path());
+    let inbound = entry.partner.inbound.as_ref().ok_or_else(|| refusal(request.path(), StatusCode::FORBIDDEN, "Not allowed", "this partner may not call"))?;
+    let headers = api.limits.check(&entry.partner.name).map_err(|refused| too_fast(entry, request.path(), refused))?;
+    let asked = asked(request.method().as_str(), request.path());
     if inbound.routes.iter().any(|route| route_matches(route, &asked)) {
         return Ok((headers, inbound));
     }
     let is_path = |route: &String| route.split_once(' ').is_some_and(|(_, path)| route_matches(path, request.path()));
     let anybody = || api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(is_path);
     Err(if inbound.routes.iter().any(is_path) {
-        problem(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()))
+        let mut answer = refusal(request.path(), StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()));
+        let allowed: Vec<&str> = inbound.routes.iter().filter(|route| is_path(route)).filter_map(|route| route.split(' ').next()).collect();
+        if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+            answer.headers_mut().insert(ALLOW, allowed);
+        }
+        answer
     } else if anybody() {
-        problem(
+        refusal(
+            request.path(),
             StatusCode::FORBIDDEN,
             "Not allowed",
             &format!("partner {} may not call {}; its entry in partners.toml does not list it", entry.partner.name, request.path()),
         )
     } else {
-        problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()))
+        refusal(request.path(), StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()))
     })
+}
+
+/// A refusal in the words of the interface a path belongs to: below /fhir an OperationOutcome, else a problem document.
+fn refusal(path: &str, status: StatusCode, title: &str, detail: &str) -> HttpResponse {
+    if api_of(path) == Some(Api::Fhir) { fhir::outcome(status, detail) } else { problem(status, title, detail) }
 }
 
 /// An adapter's endpoint gets a packet.
@@ -194,7 +223,7 @@ fn endpoint_of(path: &str) -> &str {
 fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse {
     match entry.adapter.as_ref().map(|adapter| collect::refuse_body(adapter, endpoint_of(path), status, reason)) {
         Some(Ok(reply)) => answer(reply),
-        _ => problem(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
+        _ => refusal(path, StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), "Not taken", reason),
     }
 }
 

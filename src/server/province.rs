@@ -82,7 +82,16 @@ async fn snapshot(request: &HttpRequest, api: &PartnerApi, partner: &str) -> Res
 /// The parameters of the query, in their order.
 pub fn query(request: &HttpRequest) -> Result<Vec<(String, String)>, Refusal> {
     let bad = |_| Refusal::Bad("the query cannot be read; expected name=value pairs, percent-encoded".into());
-    actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string()).map(actix_web::web::Query::into_inner).map_err(bad)
+    let query = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string()).map(actix_web::web::Query::into_inner).map_err(bad)?;
+    without_nul(query)
+}
+
+/// No text of the database can hold a NUL character, so nothing can be found by one.
+pub fn without_nul(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, Refusal> {
+    if parameters.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        return Err(Refusal::Bad("a parameter has a NUL character; take it out".into()));
+    }
+    Ok(parameters)
 }
 
 fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {

@@ -86,7 +86,7 @@ impl ChangeKind {
     }
 }
 
-pub use search::Search;
+pub use search::{Has, Search};
 
 /// One change, in the log or as the present state of its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]

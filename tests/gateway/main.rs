@@ -1,5 +1,6 @@
 //! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
 
+mod client;
 mod collect;
 mod cut;
 mod database;
@@ -9,6 +10,8 @@ mod failover;
 mod fhir;
 mod journal;
 mod listener;
+mod mcsd;
+mod openapi;
 mod packet;
 mod pull;
 mod push;

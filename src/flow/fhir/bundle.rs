@@ -6,8 +6,9 @@
 
 use serde_json::{Value, json};
 
+use super::include;
 use super::search::{self, Query};
-use super::{Asker, Type, fhir_id, own_id};
+use super::{Asker, Type, fhir_id, instant, left_out, own_id};
 use crate::flow::pull::{FieldSet, Position, Refusal};
 use crate::store::registry::{Change, ChangeKind};
 
@@ -18,38 +19,77 @@ const SCANS: usize = 20;
 pub async fn search(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Value, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
     let query = search::read(asker, of, parameters).await?;
-    let mut after = position(asker, of, &query)?.unwrap_or(0);
-    let (mut entries, mut more) = (Vec::new(), false);
+    let from = position(asker, of, &query)?;
+    let found = matches(asker, (of, fields), &query, from.unwrap_or(0)).await?;
     let base = format!("{}/{}", asker.base, of.word());
-    let limit = if query.names.is_empty() { query.count as i64 + 1 } else { SCANNED };
-    'pages: for _ in 0..SCANS {
-        let found = asker.pulls.registry.search(of.kind(), &query.search, after, limit).await?;
-        for change in &found {
-            if entries.len() == query.count {
-                more = true;
-                break 'pages;
-            }
-            after = change.sequence;
-            if !is_named(asker, fields, &query, change)? {
-                continue;
-            }
-            if let Some(resource) = asker.resource(of, fields, change)? {
-                let url = format!("{base}/{}", fhir_id(&change.entity_id));
-                entries.push(json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } }));
-            }
-        }
-        more = found.len() as i64 == limit;
-        if !more {
-            break;
+    let mut entries = Vec::with_capacity(found.changes.len());
+    for change in &found.changes {
+        if let Some(resource) = asker.resource(of, fields, change)? {
+            let url = format!("{base}/{}", fhir_id(&change.entity_id));
+            entries.push(json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } }));
         }
     }
-    let next = more.then_some(after);
-    Ok(bundle(asker, (of, "searchset", &base), (parameters, &query), (entries, next)))
+    entries.extend(include::included(asker, &query.includes, &found.changes).await?);
+    if !query.ignored.is_empty() {
+        let text = format!("not served and left out: {}", query.ignored.join(", "));
+        entries.push(json!({ "resource": left_out(&text), "search": { "mode": "outcome" } }));
+    }
+    let total = match query.total {
+        true if query.names.is_empty() => usize::try_from(asker.pulls.registry.search_count(of.kind(), &query.search).await?).ok(),
+        // Names are sealed: their number is known only where one page holds them all.
+        true => (from.is_none() && found.next.is_none()).then_some(found.seen),
+        false => None,
+    };
+    let mut bundle = bundle(asker, (of, "searchset", &base), (parameters, &query), (entries, found.next));
+    if let Some(total) = total {
+        bundle["total"] = total.into();
+    }
+    Ok(bundle)
+}
+
+/// A page of what is looked for.
+#[derive(Default)]
+struct Found {
+    changes: Vec<Change>,
+    /// How many matched: more than the page where no page is wanted.
+    seen: usize,
+    /// After which number the next page begins.
+    next: Option<i64>,
+}
+
+async fn matches(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), query: &Query, mut after: i64) -> Result<Found, Refusal> {
+    let mut page = Found::default();
+    if query.count == 0 && query.names.is_empty() {
+        return Ok(page);
+    }
+    let limit = if query.names.is_empty() { query.count as i64 + 1 } else { SCANNED };
+    for _ in 0..SCANS {
+        let found = asker.pulls.registry.search(of.kind(), &query.search, after, limit).await?;
+        let whole = found.len() as i64 == limit;
+        for change in found {
+            if query.count > 0 && page.changes.len() == query.count {
+                page.next = Some(after);
+                return Ok(page);
+            }
+            after = change.sequence;
+            if is_named(asker, fields, query, &change)? {
+                page.seen += 1;
+                if query.count > 0 {
+                    page.changes.push(change);
+                }
+            }
+        }
+        if !whole {
+            return Ok(page);
+        }
+    }
+    page.next = Some(after);
+    Ok(page)
 }
 
 pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), parameters: &[(String, String)]) -> Result<Value, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
-    let query = search::read_history(of, parameters)?;
+    let query = search::read_history(of, parameters, asker.lenient)?;
     let base = format!("{}/{}", asker.base, of.word());
     let from = position(asker, of, &query)?;
     // Before the changes are read, so that one that comes meanwhile is after it.
@@ -80,7 +120,7 @@ pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), paramete
     let mut bundle = bundle(asker, (of, "history", &path), (parameters, &query), (entries, next));
     if let Some(at) = seen_until {
         // `_since` this time gives everything that is not here.
-        bundle["meta"] = json!({ "lastUpdated": at.to_string() });
+        bundle["meta"] = json!({ "lastUpdated": instant(at) });
     }
     Ok(bundle)
 }
@@ -97,7 +137,7 @@ fn entry(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), change: &Change) ->
         entry["resource"] = resource;
     }
     entry["request"] = json!({ "method": method, "url": local });
-    entry["response"] = json!({ "status": status, "etag": format!("W/\"{}\"", change.sequence), "lastModified": change.changed_at.to_string() });
+    entry["response"] = json!({ "status": status, "etag": format!("W/\"{}\"", change.sequence), "lastModified": instant(change.changed_at) });
     Ok(entry)
 }
 
@@ -124,10 +164,11 @@ fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, R
 type Asked<'a> = (&'a [(String, String)], &'a Query);
 
 fn bundle(asker: &Asker<'_>, (of, kind, url): (Type, &str, &str), (parameters, query): Asked<'_>, (entries, next): (Vec<Value>, Option<i64>)) -> Value {
-    let mut links = vec![json!({ "relation": "self", "url": with_query(url, parameters) })];
+    let used: Vec<(String, String)> = parameters.iter().filter(|(name, _)| !query.ignored.contains(name)).cloned().collect();
+    let mut links = vec![json!({ "relation": "self", "url": with_query(url, &used) })];
     if let Some(sequence) = next {
         let cursor = asker.pulls.fhir_signer.sign(asker.puller.name(), of.kind(), &Position { sequence, digest: query.digest });
-        let mut parameters: Vec<(String, String)> = parameters.iter().filter(|(name, _)| name != "_cursor").cloned().collect();
+        let mut parameters: Vec<(String, String)> = used.into_iter().filter(|(name, _)| name != "_cursor").collect();
         parameters.push(("_cursor".into(), cursor));
         links.push(json!({ "relation": "next", "url": with_query(url, &parameters) }));
     }

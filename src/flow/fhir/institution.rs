@@ -5,23 +5,26 @@
 
 use serde_json::{Value, json};
 
-use super::{OURS, concept, identifier, without_empty};
+use super::{Terms, without_empty};
 
 /// mCSD's code for a place that gives care.
-const FACILITY_SYSTEM: &str = "https://profiles.ihe.net/ITI/mCSD/CodeSystem/IHE.mCSD.Organization.Location.Types";
+pub const FACILITY_SYSTEM: &str = "https://profiles.ihe.net/ITI/mCSD/CodeSystem/IHE.mCSD.Organization.Location.Types";
 
-pub fn organization((_, own): (&str, &str), record: &Value) -> Value {
+/// The type of a service of which no mode of care is told, such as an assessment.
+pub const OTHER_MODE: &str = "other";
+
+pub fn organization(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) -> Value {
     json!({
-        "identifier": identifiers(own, record),
+        "identifier": identifiers(terms, own, record),
         "active": active(record),
-        "type": types(record),
+        "type": types(terms, record),
         "name": name(record),
-        "address": address(record).map_or(Value::Null, |address| json!([address])),
+        "address": address(terms, record).map_or(Value::Null, |address| json!([address])),
         "contact": contacts(&record["personal"]),
     })
 }
 
-pub fn location((id, own): (&str, &str), record: &Value) -> Value {
+pub fn location(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
     let status = record["status"].as_str().map(|status| match status {
         "agreement_in_force" => "active",
         "suspended_new_clients" | "suspended" => "suspended",
@@ -29,40 +32,43 @@ pub fn location((id, own): (&str, &str), record: &Value) -> Value {
     });
     let beds = ["beds", "care_beds"].into_iter().filter(|field| record[field].is_u64());
     json!({
-        "extension": beds.map(|field| json!({ "url": format!("{OURS}{field}"), "valueUnsignedInt": record[field] })).collect::<Vec<_>>(),
-        "identifier": identifiers(own, record),
+        "extension": beds.map(|field| json!({ "url": terms.uri(field), "valueUnsignedInt": record[field] })).collect::<Vec<_>>(),
+        "identifier": identifiers(terms, own, record),
         "status": status,
         "name": name(record),
         "mode": "instance",
-        "type": types(record),
-        "address": address(record),
+        "type": types(terms, record),
+        "address": address(terms, record),
         "physicalType": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": "si", "display": "Site" }] },
         "managingOrganization": { "reference": format!("Organization/{id}") },
     })
 }
 
-pub fn service((id, own): (&str, &str), record: &Value) -> Value {
+pub fn service(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
     let agreement = &record["agreement"];
     let period = without_empty(json!({ "start": agreement["valid_from"], "end": agreement["valid_to"] }));
-    let modes = record["modes"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let extension = if agreement.is_null() { Value::Null } else { json!([{ "url": format!("{OURS}agreement"), "valuePeriod": period }]) };
+    let mut modes: Vec<&str> = record["modes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if modes.is_empty() {
+        modes.push(OTHER_MODE);
+    }
+    let extension = if agreement.is_null() { Value::Null } else { json!([{ "url": terms.uri("agreement"), "valuePeriod": period }]) };
     json!({
         "extension": extension,
-        "identifier": identifiers(own, record),
+        "identifier": identifiers(terms, own, record),
         "active": record["designated"],
         "providedBy": { "reference": format!("Organization/{id}") },
-        "category": [concept("service-category", "long-term-care")],
-        "type": modes.map(|mode| concept("service-mode", mode)).collect::<Vec<_>>(),
+        "category": [terms.concept("service-category", "long-term-care")],
+        "type": modes.into_iter().map(|mode| terms.concept("service-mode", mode)).collect::<Vec<_>>(),
         "location": [{ "reference": format!("Location/{id}") }],
         "name": name(record),
     })
 }
 
-fn identifiers(own: &str, record: &Value) -> Value {
-    let mut all = vec![identifier("institution-id", own)];
-    all.extend(record["uscc"].as_str().map(|uscc| identifier("uscc", uscc)));
+fn identifiers(terms: Terms<'_>, own: &str, record: &Value) -> Value {
+    let mut all = vec![terms.identifier("institution-id", own)];
+    all.extend(record["uscc"].as_str().map(|uscc| terms.identifier("uscc", uscc)));
     if let Some(number) = record["licence"]["number"].as_str() {
-        let mut licence = identifier("licence", number);
+        let mut licence = terms.identifier("licence", number);
         if let Some(last) = record["licence"]["expires_on"].as_str() {
             licence["period"] = json!({ "end": last });
         }
@@ -80,19 +86,19 @@ fn active(record: &Value) -> Option<bool> {
     record["status"].as_str().map(|status| status != "ended")
 }
 
-fn types(record: &Value) -> Value {
+fn types(terms: Terms<'_>, record: &Value) -> Value {
     let facility = json!({ "coding": [{ "system": FACILITY_SYSTEM, "code": "facility" }] });
     let mut types = vec![facility];
-    types.extend(record["kind"].as_str().map(|kind| concept("institution-kind", kind)));
+    types.extend(record["kind"].as_str().map(|kind| terms.concept("institution-kind", kind)));
     types.into()
 }
 
-fn address(record: &Value) -> Option<Value> {
+fn address(terms: Terms<'_>, record: &Value) -> Option<Value> {
     let division = record["division"].as_str();
     if division.is_none() && record["address"].is_null() {
         return None;
     }
-    let extension = division.map(|code| json!([{ "url": format!("{OURS}division"), "valueCoding": { "system": format!("{OURS}gb-t-2260"), "code": code } }]));
+    let extension = division.map(|code| json!([{ "url": terms.uri("division"), "valueCoding": { "system": terms.uri("gb-t-2260"), "code": code } }]));
     Some(without_empty(json!({ "extension": extension, "use": "work", "text": record["address"], "country": "CN" })))
 }
 

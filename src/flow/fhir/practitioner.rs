@@ -5,13 +5,13 @@
 
 use serde_json::{Value, json};
 
-use super::{OURS, concept, fhir_id, identifier, without_empty};
+use super::{Terms, fhir_id, without_empty};
 
-pub fn practitioner((_, own): (&str, &str), record: &Value) -> Value {
+pub fn practitioner(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) -> Value {
     let personal = &record["personal"];
-    let mut identifiers = vec![identifier("caregiver-id", own)];
+    let mut identifiers = vec![terms.identifier("caregiver-id", own)];
     if let Some(number) = personal["certificate_number"].as_str() {
-        identifiers.push(identifier(&format!("certificate:{}", personal["certificate_type"].as_str().unwrap_or("other")), number));
+        identifiers.push(terms.identifier(&format!("certificate:{}", personal["certificate_type"].as_str().unwrap_or("other")), number));
     }
     let name = match personal["name"].as_str() {
         Some(name) => json!({ "use": "official", "text": name }),
@@ -26,21 +26,22 @@ pub fn practitioner((_, own): (&str, &str), record: &Value) -> Value {
         "telecom": phone,
         "gender": record["sex"],
         "birthDate": personal["birth_on"],
-        "qualification": qualifications.map(|held| qualification(held, &personal["qualification_numbers"])).collect::<Vec<_>>(),
+        "qualification": qualifications.map(|held| qualification(terms, held, &personal["qualification_numbers"])).collect::<Vec<_>>(),
     })
 }
 
-pub fn role((id, own): (&str, &str), record: &Value) -> Value {
+/// `working`: neither has he or she left, nor the institution ended.
+pub fn role(terms: Terms<'_>, (id, own): (&str, &str), (record, working): (&Value, bool)) -> Value {
     let contract = &record["contract"];
     let institution = record["institution_id"].as_str().map(fhir_id);
     let reference = |of: &str| institution.as_ref().map(|id| json!({ "reference": format!("{of}/{id}") }));
-    let mut codes: Vec<Value> = record["job"].as_str().map(|job| concept("job", job)).into_iter().collect();
-    codes.extend(record["kind"].as_str().map(|kind| concept("caregiver-kind", kind)));
+    let mut codes: Vec<Value> = record["job"].as_str().map(|job| terms.concept("job", job)).into_iter().collect();
+    codes.extend(record["kind"].as_str().map(|kind| terms.concept("caregiver-kind", kind)));
     let suspended = record["status"].as_str().filter(|status| *status == "settlement_suspended");
     json!({
-        "extension": suspended.map(|status| json!([{ "url": format!("{OURS}caregiver-status"), "valueCode": status }])),
-        "identifier": [identifier("caregiver-id", own)],
-        "active": active(record),
+        "extension": suspended.map(|status| json!([{ "url": terms.uri("caregiver-status"), "valueCode": status }])),
+        "identifier": [terms.identifier("caregiver-id", own)],
+        "active": active(record).map(|_| working),
         "period": without_empty(json!({ "start": contract["from"], "end": contract["to"] })),
         "practitioner": { "reference": format!("Practitioner/{id}") },
         "organization": reference("Organization"),
@@ -54,12 +55,12 @@ fn active(record: &Value) -> Option<bool> {
     record["status"].as_str().map(|status| status != "left")
 }
 
-fn qualification(held: &Value, numbers: &Value) -> Value {
+fn qualification(terms: Terms<'_>, held: &Value, numbers: &Value) -> Value {
     let kind = held["kind"].as_str().unwrap_or_default();
-    let number = numbers[kind].as_str().map(|number| json!([identifier(&format!("qualification:{kind}"), number)]));
+    let number = numbers[kind].as_str().map(|number| json!([terms.identifier(&format!("qualification:{kind}"), number)]));
     without_empty(json!({
         "identifier": number,
-        "code": concept("qualification", kind),
+        "code": terms.concept("qualification", kind),
         "period": without_empty(json!({ "start": held["obtained_on"] })),
     }))
 }

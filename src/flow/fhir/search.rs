@@ -1,48 +1,30 @@
 //! The parameters of a search and of a history, read and checked.
 //!
 //! A puller may search only by what it is given: else an answer would tell it what it may not know.
-//! A parameter that is not served is refused, because ignoring it would answer another question.
+//! A parameter that is not served is refused, because ignoring it would answer another question,
+//! unless the puller asks for that (`Prefer: handling=lenient`).
 
-use jiff::civil::Date;
-use jiff::tz::{Offset, TimeZone};
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Asker, OURS, Type, own_id};
+use super::include::Include;
+use super::{Asker, Type, own_id};
 use crate::error::did_you_mean;
 use crate::flow::publish;
 use crate::flow::pull::{FieldSet, Refusal};
 use crate::model::registry::Kind;
-use crate::store::registry::Search;
+use crate::store::registry::{Has, Search};
+
+mod moment; // times, as FHIR searches by them
+mod parameter; // what each type can be searched by
+mod token; // codes and statuses
+
+pub use parameter::{Parameter, parameters_of};
+
+use moment::{intervals, moment};
 
 const COUNT_DEFAULT: usize = 100;
 const COUNT_MAX: usize = 1000;
-
-/// A search parameter: its name and FHIR's word for its type.
-pub struct Parameter {
-    pub name: &'static str,
-    pub kind: &'static str,
-}
-
-const fn parameter(name: &'static str, kind: &'static str) -> Parameter {
-    Parameter { name, kind }
-}
-
-const ID: Parameter = parameter("_id", "token");
-const UPDATED: Parameter = parameter("_lastUpdated", "date");
-const IDENTIFIER: Parameter = parameter("identifier", "token");
-const NAME: Parameter = parameter("name", "string");
-const ORGANIZATION: Parameter = parameter("organization", "reference");
-const PRACTITIONER: Parameter = parameter("practitioner", "reference");
-
-/// What a type can be searched by.
-pub fn parameters_of(of: Type) -> &'static [Parameter] {
-    match of {
-        Type::Organization | Type::Practitioner => &[ID, UPDATED, IDENTIFIER, NAME],
-        Type::Location | Type::HealthcareService => &[ID, UPDATED, IDENTIFIER, NAME, ORGANIZATION],
-        Type::PractitionerRole => &[ID, UPDATED, IDENTIFIER, ORGANIZATION, PRACTITIONER],
-    }
-}
 
 /// A question as it was understood.
 #[derive(Default)]
@@ -53,6 +35,11 @@ pub struct Query {
     pub since: Option<Timestamp>,
     pub count: usize,
     pub cursor: Option<String>,
+    /// Whether the number of all matches is asked for.
+    pub total: bool,
+    pub includes: Vec<Include>,
+    /// Parameters that were not understood and left out, as the puller wished.
+    pub ignored: Vec<String>,
     /// Of the question without its page.
     pub digest: [u8; 32],
 }
@@ -78,58 +65,106 @@ impl Name {
             How::Contains => name.to_lowercase().contains(&self.text.to_lowercase()),
         }
     }
+}
 
-    fn pattern(&self) -> String {
-        let escaped = self.text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        match self.how {
-            How::Exact => escaped,
-            How::Starts => escaped + "%",
-            How::Contains => format!("%{escaped}%"),
+impl From<&Name> for Has {
+    fn from(name: &Name) -> Has {
+        if name.how == How::Exact {
+            return Has::ExactName(name.text.clone());
         }
+        let escaped = name.text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        Has::NameLike(if name.how == How::Starts { escaped + "%" } else { format!("%{escaped}%") })
     }
 }
 
 /// Reads the parameters of a search.
 pub async fn read(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Query, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
-    let mut query = Query { count: COUNT_DEFAULT, digest: digest(of.word(), parameters), ..Query::default() };
+    let mut query = Query { count: COUNT_DEFAULT, ..Query::default() };
     for (name, value) in parameters {
-        let (base, modifier) = name.split_once(':').unwrap_or((name, ""));
-        if common(&mut query, name, value)? {
+        if common(&mut query, name, value)? || of_result(asker, &mut query, of, (name, value))? {
             continue;
         }
+        let (base, modifier) = name.split_once(':').unwrap_or((name, ""));
         let known = parameters_of(of);
-        if !known.iter().any(|parameter| parameter.name == base) || (!modifier.is_empty() && base != "name") {
-            return Err(unknown(name, known.iter().map(|parameter| parameter.name)));
-        }
-        match base {
-            "_id" => narrow(&mut query.search.ids, value.split(',').filter_map(own_id).collect()),
-            "practitioner" => narrow(&mut query.search.ids, references(value, "Practitioner")),
-            "organization" if of == Type::PractitionerRole => {
-                require(fields, "institution_id", name)?;
-                narrow(&mut query.search.institutions, references(value, "Organization"));
-            }
-            "organization" => narrow(&mut query.search.ids, references(value, "Organization")),
-            "identifier" => narrow(&mut query.search.ids, identified(asker, of.kind(), fields, value).await?),
-            "name" => named(&mut query, of.kind(), fields, (modifier, value))?,
-            _ => updated(&mut query.search, value)?,
+        let allowed: &[&str] = if base == "name" { &["", "contains", "exact"] } else { &[""] };
+        match known.iter().find(|parameter| parameter.name == base) {
+            Some(parameter) if allowed.contains(&modifier) => one(asker, (of, fields), &mut query, (parameter, modifier, value)).await?,
+            Some(_) if base == "name" && !asker.lenient => return Err(Refusal::Bad("of `name` only :contains and :exact are served".into())),
+            _ if asker.lenient => query.ignored.push(name.clone()),
+            _ => return Err(unknown(name, known.iter().map(|parameter| parameter.name))),
         }
     }
+    let answered: Vec<_> = parameters.iter().filter(|(name, _)| !query.ignored.contains(name)).collect();
+    query.digest = digest(of.word(), &answered);
     Ok(query)
 }
 
+/// One parameter that is served, with its values.
+async fn one(
+    asker: &Asker<'_>,
+    (of, fields): (Type, &FieldSet),
+    query: &mut Query,
+    (parameter, modifier, value): (&Parameter, &str, &str),
+) -> Result<(), Refusal> {
+    if let Some(field) = parameter.field {
+        require(fields, field, parameter.name)?;
+    }
+    match parameter.name {
+        "_id" => narrow(&mut query.search.ids, value.split(',').filter_map(own_id).collect()),
+        "_lastUpdated" => {
+            let text = "_lastUpdated is not a time; expected eq, ne, gt, ge, lt, le, sa, eb or ap and a year, a month, a date or an instant such as 2026-11-22T08:00:00+08:00";
+            query.search.times.push(intervals(value, Timestamp::now()).ok_or_else(|| Refusal::Bad(text.into()))?);
+        }
+        "identifier" => narrow(&mut query.search.ids, identified(asker, of.kind(), fields, value).await?),
+        "name" | "given" | "family" => {
+            let how = match (parameter.name, modifier) {
+                ("given", _) | (_, "contains") => How::Contains,
+                (_, "exact") => How::Exact,
+                _ => How::Starts,
+            };
+            let wanted: Vec<Name> = value.split(',').map(|text| Name { text: text.to_string(), how }).collect();
+            match of.kind() {
+                Kind::Institution => query.search.has.push(wanted.iter().map(Has::from).collect()),
+                Kind::Caregiver => query.names.push(wanted),
+            }
+        }
+        "practitioner" => narrow(&mut query.search.ids, references(value, "Practitioner")),
+        "organization" | "location" | "service" => {
+            let target = match parameter.name {
+                "organization" => "Organization",
+                "location" => "Location",
+                _ => "HealthcareService",
+            };
+            let held = if of.kind() == Kind::Caregiver { &mut query.search.institutions } else { &mut query.search.ids };
+            narrow(held, references(value, target));
+        }
+        // Nothing here has any of these.
+        "partof" | "specialty" | "endpoint" => query.search.has.push(Vec::new()),
+        _ => query.search.has.push(token::any_of(asker, (of, fields), parameter.name, value)),
+    }
+    Ok(())
+}
+
 /// Reads the parameters of a history.
-pub fn read_history(of: Type, parameters: &[(String, String)]) -> Result<Query, Refusal> {
-    let mut query = Query { count: COUNT_DEFAULT, digest: digest(&format!("{}/_history", of.word()), parameters), ..Query::default() };
+pub fn read_history(of: Type, parameters: &[(String, String)], lenient: bool) -> Result<Query, Refusal> {
+    let asked: Vec<_> = parameters.iter().collect();
+    let mut query = Query { count: COUNT_DEFAULT, digest: digest(&format!("{}/_history", of.word()), &asked), ..Query::default() };
     for (name, value) in parameters {
         if common(&mut query, name, value)? {
             continue;
         }
-        if name != "_since" {
-            return Err(unknown(name, ["_since"].into_iter()));
+        match name.as_str() {
+            "_since" => {
+                let (from, _) = moment(value).ok_or_else(|| Refusal::Bad("_since is not an instant; expected one such as 2026-11-22T08:00:00+08:00".into()))?;
+                query.since = Some(from);
+            }
+            _ if lenient => query.ignored.push(name.clone()),
+            _ => return Err(unknown(name, ["_since"].into_iter())),
         }
-        let (from, _) = moment(value).ok_or_else(|| Refusal::Bad("_since is not an instant; expected one such as 2026-11-22T08:00:00+08:00".into()))?;
-        query.since = Some(from);
+    }
+    if query.count == 0 {
+        return Err(Refusal::Bad("_count is not a number from 1 on".into()));
     }
     Ok(query)
 }
@@ -138,14 +173,38 @@ pub fn read_history(of: Type, parameters: &[(String, String)]) -> Result<Query, 
 fn common(query: &mut Query, name: &str, value: &str) -> Result<bool, Refusal> {
     match name {
         "_count" => {
-            let count: usize = value.parse().ok().filter(|count| *count > 0).ok_or_else(|| Refusal::Bad("_count is not a number from 1 on".into()))?;
+            let count: usize = value.parse().map_err(|_| Refusal::Bad("_count is not a number from 0 on".into()))?;
             query.count = count.min(COUNT_MAX);
         }
         "_cursor" => query.cursor = Some(value.to_string()),
-        "_format" if ["json", "application/json", "application/fhir+json", "application/fhir json"].contains(&value) => {}
-        "_format" => return Err(Refusal::NotAcceptable("this is served as application/fhir+json only".into())),
+        // Which form it may be was looked at with the Accept header; how it is laid out is ours.
+        "_format" | "_pretty" => {}
         _ => return Ok(false),
     }
+    Ok(true)
+}
+
+/// Those about the answer to a search.
+fn of_result(asker: &Asker<'_>, query: &mut Query, of: Type, (name, value): (&str, &str)) -> Result<bool, Refusal> {
+    match name {
+        "_total" => match value {
+            "none" => query.total = false,
+            "accurate" | "estimate" => query.total = true,
+            _ => return Err(Refusal::Bad("_total is none of `none`, `estimate`, `accurate`".into())),
+        },
+        "_summary" if value == "count" => (query.count, query.total) = (0, true),
+        "_summary" if value == "false" => {}
+        "_include" | "_revinclude" | "_revInclude" => match Include::read(of, name == "_include", value) {
+            Some(include) => query.includes.push(include),
+            None if asker.lenient => query.ignored.push(name.to_owned()),
+            None => {
+                let served = Include::served(of, name == "_include").join(", ");
+                return Err(Refusal::Bad(format!("`{name}` of {} is served for {served}", of.word())));
+            }
+        },
+        _ => return Ok(false),
+    }
+    query.total |= query.count == 0;
     Ok(true)
 }
 
@@ -179,28 +238,12 @@ fn references(value: &str, of: &str) -> Vec<String> {
     value.split(',').filter_map(id).collect()
 }
 
-fn named(query: &mut Query, kind: Kind, fields: &FieldSet, (modifier, value): (&str, &str)) -> Result<(), Refusal> {
-    let how = match modifier {
-        "" => How::Starts,
-        "contains" => How::Contains,
-        "exact" => How::Exact,
-        _ => return Err(Refusal::Bad("of `name` only :contains and :exact are served".into())),
-    };
-    require(fields, if kind == Kind::Institution { "name" } else { "personal.name" }, "name")?;
-    let wanted: Vec<Name> = value.split(',').map(|text| Name { text: text.to_string(), how }).collect();
-    if kind == Kind::Institution {
-        query.search.names = Some(wanted.iter().map(Name::pattern).collect());
-    }
-    query.names.push(wanted);
-    Ok(())
-}
-
 /// Ids of entries with one of these identifiers, each `value` or `system|value`.
 async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &str) -> Result<Vec<String>, Refusal> {
     let (mut ids, mut usccs, mut licences) = (Vec::new(), Vec::new(), Vec::new());
     for token in value.split(',') {
         let (system, value) = token.split_once('|').map_or((None, token), |(system, value)| (Some(system), value));
-        let means = |word: &str| system.is_none_or(|system| system.strip_prefix(OURS).is_some_and(|own| own == word));
+        let means = |word: &str| system.is_none_or(|system| asker.terms.word(system) == Some(word));
         let asks = |word: &str, field: &str| match (means(word), fields.has(field), system) {
             (true, false, Some(_)) => require(fields, field, "identifier").map(|()| false),
             (means, has, _) => Ok(means && has),
@@ -215,7 +258,7 @@ async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &st
             if asks("licence", "licence")? {
                 licences.push(value.to_string());
             }
-        } else if system.is_none_or(|system| system.strip_prefix(OURS).is_some_and(|own| own.starts_with("certificate:"))) {
+        } else if system.is_none_or(|system| asker.terms.word(system).is_some_and(|own| own.starts_with("certificate:"))) {
             if fields.has("personal.certificate_number") {
                 let holders = publish::caregivers_by_certificate(&asker.pulls.registrar, value).await?;
                 ids.extend(holders.into_iter().map(|caregiver| caregiver.caregiver_id));
@@ -230,42 +273,9 @@ async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &st
     Ok(ids)
 }
 
-/// `[prefix]time`; a date means the day in China.
-fn updated(search: &mut Search, value: &str) -> Result<(), Refusal> {
-    let (prefix, time) = value.split_at_checked(2).filter(|(prefix, _)| prefix.bytes().all(|byte| byte.is_ascii_lowercase())).unwrap_or(("eq", value));
-    let bad = || Refusal::Bad("_lastUpdated is not a time; expected ge, gt, le or lt and a date or an instant such as 2026-11-22T08:00:00+08:00".into());
-    let (start, end) = moment(time).ok_or_else(bad)?;
-    let (from, before) = match prefix {
-        "ge" => (Some(start), None),
-        "gt" => (Some(end), None),
-        "lt" => (None, Some(start)),
-        "le" => (None, Some(end)),
-        "eq" => (Some(start), Some(end)),
-        _ => return Err(bad()),
-    };
-    search.from = search.from.max(from);
-    search.before = match (search.before, before) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
-    Ok(())
-}
-
-/// From when until when a time is: a day, or one microsecond, in which times are kept.
-fn moment(text: &str) -> Option<(Timestamp, Timestamp)> {
-    // A plus sign that was not percent-encoded arrives as a space.
-    let text = text.replace(' ', "+");
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Some((instant, instant.checked_add(1.microsecond()).ok()?));
-    }
-    let day: Date = text.parse().ok()?;
-    let start = |day: Date| day.to_zoned(TimeZone::fixed(Offset::constant(8))).ok().map(|zoned| zoned.timestamp());
-    Some((start(day)?, start(day.tomorrow().ok()?)?))
-}
-
 /// What a cursor is bound to: the question, whatever the order of its parameters or the size of its pages.
-fn digest(what: &str, parameters: &[(String, String)]) -> [u8; 32] {
-    let mut asked: Vec<_> = parameters.iter().filter(|(name, _)| !["_cursor", "_count", "_format"].contains(&name.as_str())).collect();
+fn digest(what: &str, parameters: &[&(String, String)]) -> [u8; 32] {
+    let mut asked: Vec<_> = parameters.iter().filter(|(name, _)| !["_cursor", "_count", "_format", "_pretty", "_total"].contains(&name.as_str())).collect();
     asked.sort();
     let mut hash = Sha256::new().chain_update(what);
     for part in asked.iter().flat_map(|(name, value)| [name, value]) {
@@ -280,29 +290,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_bound_what_is_found_and_several_narrow_it() {
-        let bounds = |values: &[&str]| {
-            let mut search = Search::default();
-            values.iter().try_for_each(|value| updated(&mut search, value)).map(|()| (search.from, search.before))
-        };
-        let at = |text: &str| Some(text.parse::<Timestamp>().expect("an instant"));
-        assert_eq!(bounds(&["ge2026-11-22"]).expect("read").0, at("2026-11-21T16:00:00Z"), "a day begins in China");
-        assert_eq!(bounds(&["2026-11-22"]).expect("read"), (at("2026-11-21T16:00:00Z"), at("2026-11-22T16:00:00Z")));
-        assert_eq!(bounds(&["gt2026-11-22T00:00:00Z"]).expect("read").0, at("2026-11-22T00:00:00.000001Z"));
-        assert_eq!(bounds(&["le2026-11-22T08:00:00 08:00"]).expect("read").1, at("2026-11-22T00:00:00.000001Z"));
-        let both = bounds(&["ge2026-01-01T00:00:00Z", "ge2026-02-01T00:00:00Z", "lt2026-04-01T00:00:00Z", "lt2026-03-01T00:00:00Z"]).expect("read");
-        assert_eq!(both, (at("2026-02-01T00:00:00Z"), at("2026-03-01T00:00:00Z")));
-        for bad in ["", "ge", "xx2026-01-01", "geyesterday", "é", "2026-13-01"] {
-            assert!(bounds(&[bad]).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn a_name_is_found_by_its_start_by_a_part_or_exactly() {
         let name = |how| Name { text: "a%b".into(), how };
         assert!(name(How::Starts).matches("A%bc") && !name(How::Starts).matches("xa%b"));
         assert!(name(How::Contains).matches("xA%bc") && !name(How::Contains).matches("ab"));
         assert!(name(How::Exact).matches("a%b") && !name(How::Exact).matches("A%b"));
-        assert_eq!(name(How::Contains).pattern(), "%a\\%b%");
+        assert_eq!(Has::from(&name(How::Contains)), Has::NameLike("%a\\%b%".into()));
     }
 }

@@ -16,14 +16,31 @@ use crate::model::registry::Kind;
 pub struct Search {
     /// One of these ids.
     pub ids: Option<Vec<String>>,
-    /// Institutions whose name is like one of these patterns (SQL LIKE; case does not matter).
-    pub names: Option<Vec<String>>,
     /// Caregivers of one of these institutions.
     pub institutions: Option<Vec<String>>,
-    /// Changed at this time or later.
-    pub from: Option<Timestamp>,
-    /// Changed before this time.
-    pub before: Option<Timestamp>,
+    /// Of each: changed in one of these intervals, whose ends are not included.
+    pub times: Vec<Vec<(Option<Timestamp>, Option<Timestamp>)>>,
+    /// Of each: it has one of these.
+    pub has: Vec<Vec<Has>>,
+}
+
+/// Something an entry can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Has {
+    Anything,
+    /// An institution whose name is like this pattern (SQL LIKE; case does not matter).
+    NameLike(String),
+    ExactName(String),
+    /// One of these statuses in force.
+    Status(Vec<String>),
+    Designated(bool),
+    /// A caregiver who has not left an institution that has not ended.
+    Working(bool),
+    /// A field of the record that is this word.
+    Field(&'static str, String),
+    /// A mode of care.
+    Mode(String),
+    NoMode,
 }
 
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -35,24 +52,17 @@ impl Registry {
     /// This and the others: faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn search(&self, kind: Kind, search: &Search, after: i64, limit: i64) -> Result<Vec<Change>, Fault> {
         let mut values: Vec<Value> = vec![Box::new(kind.word()), Box::new(after), Box::new(limit)];
-        let mut sql = format!(
-            "SELECT {COLUMNS} FROM registry_change c JOIN registry_entity e ON e.kind = c.kind AND e.entity_id = c.entity_id AND e.sequence = c.sequence
-             WHERE c.kind = $1 AND NOT e.ended AND c.sequence > $2"
-        );
-        let mut also = |condition: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                values.push(value);
-                sql += &format!(" AND {condition}").replace('?', &format!("${}", values.len()));
-            }
-        };
-        also("c.entity_id = ANY(?::text[])", search.ids.clone().map(boxed));
-        also("e.name ILIKE ANY(?::text[])", search.names.clone().map(boxed));
-        also("c.content->>'institution_id' = ANY(?::text[])", search.institutions.clone().map(boxed));
-        also("c.changed_at >= ?", search.from.map(boxed));
-        also("c.changed_at < ?", search.before.map(boxed));
-        sql += " ORDER BY c.sequence LIMIT $3";
-        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-        self.changes(&sql, &values).await
+        let found = conditions(search, &mut values);
+        let sql = format!("SELECT {COLUMNS} {FOUND} {found} AND c.sequence > $2 ORDER BY c.sequence LIMIT $3");
+        self.changes(&sql, &referred(&values)).await
+    }
+
+    /// How many entries there are in all.
+    pub async fn search_count(&self, kind: Kind, search: &Search) -> Result<i64, Fault> {
+        let mut values: Vec<Value> = vec![Box::new(kind.word())];
+        let sql = format!("SELECT count(*) {FOUND} {}", conditions(search, &mut values));
+        let client = self.store.client().await?;
+        Ok(client.query_one(&sql, &referred(&values)).await.map_err(cannot)?.get(0))
     }
 
     /// Ids of institutions with one of these credit codes or licence numbers.
@@ -84,6 +94,60 @@ impl Registry {
         let client = self.store.client().await?;
         let statement = client.prepare_cached("SELECT changed_at FROM registry_change ORDER BY sequence DESC LIMIT 1").await.map_err(cannot)?;
         Ok(client.query_opt(&statement, &[]).await.map_err(cannot)?.map(|row| row.get(0)))
+    }
+}
+
+/// The present states of entries that have not ended.
+const FOUND: &str = "FROM registry_change c JOIN registry_entity e ON e.kind = c.kind AND e.entity_id = c.entity_id AND e.sequence = c.sequence
+    WHERE c.kind = $1 AND NOT e.ended";
+
+fn referred(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+}
+
+/// What follows WHERE, each part with its AND; adds its values.
+fn conditions(search: &Search, values: &mut Vec<Value>) -> String {
+    let mut bind = |value: Value| {
+        values.push(value);
+        format!("${}", values.len())
+    };
+    let mut all = Vec::new();
+    all.extend(search.ids.clone().map(|ids| format!("c.entity_id = ANY({}::text[])", bind(boxed(ids)))));
+    all.extend(search.institutions.clone().map(|ids| format!("e.institution_id = ANY({}::text[])", bind(boxed(ids)))));
+    for intervals in &search.times {
+        let one = intervals.iter().map(|(from, before)| {
+            let from = from.map_or_else(|| "true".into(), |from| format!("c.changed_at >= {}", bind(boxed(from))));
+            let before = before.map_or_else(|| "true".into(), |before| format!("c.changed_at < {}", bind(boxed(before))));
+            format!("({from} AND {before})")
+        });
+        all.push(any(one.collect()));
+    }
+    for has in &search.has {
+        all.push(any(has.iter().map(|has| condition(has, &mut bind)).collect()));
+    }
+    all.iter().map(|one| format!(" AND {one}")).collect()
+}
+
+/// That one of these holds; nothing holds where there is none.
+fn any(conditions: Vec<String>) -> String {
+    if conditions.is_empty() { "false".into() } else { format!("({})", conditions.join(" OR ")) }
+}
+
+fn condition(has: &Has, bind: &mut impl FnMut(Value) -> String) -> String {
+    match has {
+        Has::Anything => "true".into(),
+        Has::NameLike(pattern) => format!("e.name ILIKE {}", bind(boxed(pattern.clone()))),
+        Has::ExactName(name) => format!("e.name = {}", bind(boxed(name.clone()))),
+        Has::Status(words) => format!("c.status = ANY({}::text[])", bind(boxed(words.clone()))),
+        Has::Designated(designated) => format!("c.designated = {}", bind(boxed(*designated))),
+        Has::Working(working) => {
+            format!("c.status IS NOT NULL AND (c.institution_kind IS NOT NULL AND c.status <> 'left') = {}", bind(boxed(*working)))
+        }
+        Has::Field(field, word) => format!("c.content->>'{field}' = {}", bind(boxed(word.clone()))),
+        Has::Mode(mode) => {
+            format!("EXISTS (SELECT FROM json_array_elements_text(c.content->'modes') m WHERE m = {})", bind(boxed(mode.clone())))
+        }
+        Has::NoMode => "json_array_length(c.content->'modes') = 0".into(),
     }
 }
 
