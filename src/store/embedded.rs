@@ -170,7 +170,9 @@ impl Embedded {
     /// # Errors
     /// The server cannot be reached or refuses; try again later.
     pub async fn database(&self, name: &str) -> Result<tokio_postgres::Config, Fault> {
-        let fault = |error: tokio_postgres::Error| Fault::later(Stage::Store, format!("embedded PostgreSQL: database `{name}` cannot be made: {error}"));
+        let fault = |error: tokio_postgres::Error| {
+            Fault::later(Stage::Store, format!("embedded PostgreSQL: database `{name}` cannot be made: {}", super::words::words(&error)))
+        };
         let (client, connection) = self.connection("postgres").connect(tokio_postgres::NoTls).await.map_err(fault)?;
         let connection = tokio::spawn(connection);
         if client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.map_err(fault)?.is_none() {

@@ -33,6 +33,27 @@ async fn what_is_queued_wakes_its_dispatchers_and_waits_for_no_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_packet_cannot_be_seen_waits_for_it_and_is_no_dead_letter() {
+    let all = Counterparts::start().await;
+    all.gateway.send(one()).await;
+    all.settled().await;
+    // As read through a snapshot of before the packet: its delivery is there, the packet is not.
+    let queued = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
+        SELECT destination, message, '2/1', 2, first_record, last_record, false, lines, fen FROM delivery WHERE destination = 'medical-core'";
+    all.gateway.value(queued).await;
+    all.until("SELECT state, attempts, answer LIKE '%its packet is not in the database%' FROM delivery WHERE packet_id = 2", "ready 0 t").await;
+    let seen = "BEGIN;
+        CREATE TEMP TABLE same ON COMMIT DROP AS SELECT * FROM packet;
+        UPDATE same SET packet_id = 2, packet_no = 'P2'; INSERT INTO packet SELECT * FROM same;
+        CREATE TEMP TABLE line ON COMMIT DROP AS SELECT * FROM employer_line;
+        UPDATE line SET packet_id = 2, detail_no = '2', detail_key = gen_random_uuid(), history_no = history_no + 1; INSERT INTO employer_line SELECT * FROM line;
+        COMMIT";
+    all.gateway.value(seen).await;
+    all.until("SELECT state, attempt_no FROM delivery WHERE packet_id = 2", "delivered 1").await;
+    assert_eq!(all.core.totals().fen, Fen(2 * MEDICAL));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_month_of_a_city_agrees_to_the_fen_at_tax_bureau_ledger_core_and_ltc_system() {
     let all = Counterparts::with(|scene| scene.edit("requests_per_second = 50", "requests_per_second = 500")).await;
     let mut tax = 0_i64;
