@@ -11,10 +11,11 @@
 
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind};
+use crate::adapter::{Adapter, Endpoint, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
+use crate::model::records::{employee_collection, employer_collection};
 use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
@@ -96,6 +97,20 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     }
 }
 
+/// Whether packets of collected money are read at an adapter's endpoint; others have flows of their own.
+pub fn takes_packets(endpoint: &Endpoint) -> bool {
+    endpoint.inbounds().all(|inbound| table_of(inbound.message().name).is_some())
+}
+
+/// Where the lines of a message are kept.
+fn table_of(message: &str) -> Option<LineTable> {
+    match message {
+        name if name == employer_collection::SPEC.name => Some(LineTable::Employer),
+        name if name == employee_collection::SPEC.name => Some(LineTable::Employee),
+        _ => None,
+    }
+}
+
 /// The receipt for a body that never became a packet (too large, not gzip, cut off).
 pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str) -> Result<Reply, Fault> {
     let endpoint = adapter.endpoint(endpoint).ok_or_else(|| no_endpoint(adapter, endpoint))?;
@@ -131,10 +146,7 @@ impl<'a> Packet<'a> {
         let receive = &gateway.config.gateway.receive;
         let reader = endpoint.open(arrival.body.reader(), receive.lines_max).map_err(whole)?;
         let head = reader.head().clone();
-        let table = match head.message.name {
-            "employee_collection" => LineTable::Employee,
-            _ => LineTable::Employer,
-        };
+        let table = table_of(head.message.name).ok_or_else(|| Refused::Failed(no_packets(&arrival.endpoint, head.message.name)))?;
         let unknown =
             || Refused::Failed(Fault::operator(Stage::Config, format!("partner {} was added after the start; restart the gateway", arrival.partner.name)));
         let sender_id = gateway.store.sender_id(&arrival.partner.name).ok_or_else(unknown)?;
@@ -460,6 +472,10 @@ fn replier(arrival: &Arrival, head: Option<HeadSeen>) -> Result<Replier<'_>, Fau
     let adapter: &Adapter = &arrival.adapter;
     let endpoint = adapter.endpoint(&arrival.endpoint).ok_or_else(|| no_endpoint(adapter, &arrival.endpoint))?;
     Ok(Replier { adapter, endpoint, head, received_at: arrival.received_at })
+}
+
+fn no_packets(endpoint: &str, message: &str) -> Fault {
+    Fault::operator(Stage::Config, format!("endpoint `{endpoint}` reads {message}, which are no packets of collected money; mend the partner's routes"))
 }
 
 fn no_endpoint(adapter: &Adapter, endpoint: &str) -> Fault {

@@ -10,6 +10,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
+use crate::adapter::Adapter;
 use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
@@ -146,8 +147,12 @@ fn refusal(path: &str, status: StatusCode, title: &str, detail: &str) -> HttpRes
 /// An adapter's endpoint gets a packet.
 async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
     let (entry, path) = (call.entry, call.request.path());
-    let Some(adapter) = &entry.adapter else {
-        return problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {path}"));
+    // Rosters and results of deductions have paths of their own; under any other they are nothing.
+    let takes_packets = |adapter: &&Arc<Adapter>| adapter.endpoint(endpoint_of(path)).is_none_or(collect::takes_packets);
+    let Some(adapter) = entry.adapter.as_ref().filter(takes_packets) else {
+        let detail = format!("no packets are taken at {path}; rosters and results of deductions go to POST /core/v1/{}", endpoint_of(path));
+        let detail = if entry.adapter.is_some() { detail } else { format!("there is nothing at {path}") };
+        return problem(StatusCode::NOT_FOUND, "Not found", &detail);
     };
     let body = match call.body(payload, api).await {
         Ok(body) => body,

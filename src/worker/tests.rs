@@ -4,8 +4,9 @@ mod partner;
 
 use std::time::{Duration, Instant};
 
-use super::Worker;
+use super::{Worker, calendar};
 use crate::config::Deliver;
+use crate::error::{Fault, Stage};
 use crate::store::delivery::testing::{Database, delivery};
 use crate::store::delivery::{self as store, Decision, NewDelivery};
 use partner::{Does, Partner};
@@ -245,6 +246,41 @@ async fn an_instance_killed_while_sending_leaves_a_row_that_is_asked_about_not_s
     until_settled(&db).await;
     assert_eq!((db.states().await, partner.sends().len(), partner.inquiries()), (vec!["delivered".to_owned()], 1, 1));
     assert_eq!(db.value::<String>("SELECT string_agg(kind || ' ' || outcome, ', ' ORDER BY attempt_no) FROM attempt").await, "send unknown, inquire accepted");
+}
+
+#[tokio::test]
+async fn the_calendar_keeps_its_lease_for_as_long_as_it_works_and_lets_go_of_one_it_lost() {
+    let db = Database::new().await;
+    let term = Duration::from_millis(300);
+    let held = "EXISTS (SELECT 1 FROM dispatcher_lease WHERE destination = '@calendar' AND until > clock_timestamp())";
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let working = tokio::spawn({
+        let pool = db.pool.clone();
+        async move {
+            let work = async { ended.await.map_err(|_| Fault::later(Stage::Store, "nobody ended it")) };
+            calendar::alone(&pool, "one", term, work).await
+        }
+    });
+    until(&db, held).await;
+    // Longer than four terms: a lease that nobody renews would have been taken by then.
+    let began = Instant::now();
+    while began.elapsed() < term * 4 {
+        assert!(calendar::alone(&db.pool, "other", term, async { Ok(()) }).await.is_none(), "another took it after {:?}", began.elapsed());
+        tokio::time::sleep(term / 10).await;
+    }
+    end.send(()).expect("it still works");
+    assert_eq!(working.await.expect("no panic"), Some(Ok(())));
+    assert_eq!(calendar::alone(&db.pool, "other", term, async { Ok(()) }).await, Some(Ok(())), "given back at once");
+
+    let losing = tokio::spawn({
+        let pool = db.pool.clone();
+        async move { calendar::alone(&pool, "one", term, std::future::pending()).await }
+    });
+    until(&db, held).await;
+    db.run("UPDATE dispatcher_lease SET holder = 'other', token = token + 1, until = now() + interval '1 hour'").await;
+    let lost = losing.await.expect("no panic").expect("it had the lease").expect_err("the work ended");
+    assert!(lost.text.contains("the lease was lost"), "{lost}");
+    assert!(db.value::<bool>(&format!("SELECT {held}")).await, "the other's lease is left alone");
 }
 
 #[tokio::test]
