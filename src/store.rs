@@ -173,6 +173,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V16__history", include_str!("../schemas/postgres/0016_history.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
         ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
+        ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -90,11 +90,13 @@ impl Transfer {
                 let (head, known) = self.store.batch_results(batch).await?.ok_or_else(missing)?;
                 let month = head.month.number().to_string();
                 let person = |known: &Known| {
+                    let made_up = known.made_up.iter().map(|carried| json!({ "month": carried.month.number().to_string(), "fen": carried.fen.0 }));
                     object([
                         ("person_no", json!(known.person_no)),
                         ("month", json!(month)),
                         ("outcome", json!(known.outcome.word())),
                         ("fen", json!(known.fen.0)),
+                        ("made_up", made_up.collect()),
                     ])
                 };
                 let people = known.iter().map(person).collect();
@@ -128,10 +130,10 @@ impl Transfer {
     pub async fn take_in(&self, batch: Batch, sender: &str, results: &Results) -> Result<Option<Summary>, Fault> {
         let mut counts = (0, 0, Vec::new());
         let origin = Origin { sender, digest: results.digest };
-        let taken = self.store.take_in(batch, origin, |_, asked, known| {
-            let compared = compare::compare(asked, known, results);
+        let taken = self.store.take_in(batch, origin, |head, asked, known| {
+            let compared = compare::compare(head.month, asked, known, results);
             counts = (compared.fits.len(), compared.known, compared.odd.clone());
-            Writes { results: compared.fits, districts: compared.districts, odd: compared.odd }
+            Writes { results: compared.fits, money: compared.money, odd: compared.odd }
         });
         let Some(Taken { whole }) = taken.await? else { return Ok(None) };
         let (new, known, odd) = counts;

@@ -14,6 +14,7 @@ use crate::error::{Fault, Stage};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 
+mod arrears; // what months left open, and which instruction holds it
 mod batch; // consecutive people of one request each, and its delivery
 mod discrepancy; // answers a person has to look at
 mod people; // the roster in force, person by person
@@ -167,16 +168,10 @@ impl Work {
         self.client().execute(sql, &[&cycle_id, &by]).await.map(drop).map_err(|error| fault(&error))
     }
 
-    /// Marks what earlier months left open as held by this cycle's instructions; returns how much that is.
+    /// Marks what earlier months left open as held by this cycle's instructions, and keeps month by
+    /// month what each holds; returns how much that is.
     pub async fn carry(&self, cycle_id: i64, from: &[i64]) -> Result<Fen, Fault> {
-        let sql = "WITH carried AS (
-                UPDATE shortfall s SET carried_into = $1 FROM deduction d
-                WHERE d.cycle_id = $1 AND d.carried_fen > 0 AND s.pooling_area = $2 AND s.person_no = d.person_no
-                  AND s.cycle_id = ANY($3) AND s.carried_into IS NULL AND s.handling = 'carry_over'
-                RETURNING s.fen)
-            SELECT coalesce(sum(fen), 0)::bigint FROM carried";
-        let row = self.client().query_one(sql, &[&cycle_id, &self.area, &from]).await.map_err(|error| fault(&error))?;
-        Ok(Fen(row.get(0)))
+        arrears::carry(self.client(), cycle_id, (self.area, from)).await
     }
 
     /// Writes the rates by number.
@@ -198,16 +193,13 @@ impl Work {
     /// `retry`; returns how many people that is, and none means that nothing was written.
     pub async fn retry(&self, store: &Store, cycle: &Cycle, receiver: &Receiver) -> Result<i32, Fault> {
         let mut batches = self.open_batches(cycle, receiver).await?;
-        self.retried_people(cycle, &mut batches).await?;
+        arrears::ask_again(self.client(), cycle).await?;
+        self.asked_again(cycle, &mut batches).await?;
         let people = batches.people();
         if people == 0 {
             return Ok(0);
         }
         batches.write(store, self.client()).await?;
-        let mark = "UPDATE shortfall s SET carried_into = $1 FROM deduction_result r
-            WHERE s.cycle_id = $1 AND s.pooling_area = $2 AND s.handling = 'retry' AND s.carried_into IS NULL
-              AND r.cycle_id = $1 AND r.person_no = s.person_no AND r.round = $3 AND r.outcome IN ('insufficient_balance', 'account_frozen')";
-        self.client().execute(mark, &[&cycle.cycle_id, &self.area, &cycle.rounds]).await.map_err(|error| fault(&error))?;
         self.execute("UPDATE deduction_cycle SET state = 'running', rounds = rounds + 1, settled_at = NULL WHERE cycle_id = $1", cycle.cycle_id).await?;
         Ok(people)
     }
@@ -218,12 +210,9 @@ impl Work {
         Ok(Batches::new(cycle.cycle_id, receiver.clone()).round(cycle.rounds + 1, row.get(0)))
     }
 
-    async fn retried_people(&self, cycle: &Cycle, batches: &mut Batches) -> Result<(), Fault> {
+    async fn asked_again(&self, cycle: &Cycle, batches: &mut Batches) -> Result<(), Fault> {
         use futures_util::TryStreamExt;
-        let sql = "SELECT d.person_no, d.fen FROM deduction_result r JOIN deduction d USING (cycle_id, person_no)
-                JOIN deduction_rate t ON t.cycle_id = d.cycle_id AND t.rate = d.rate
-            WHERE r.cycle_id = $1 AND r.round = $2 AND r.outcome IN ('insufficient_balance', 'account_frozen') AND t.shortfall = 'retry'
-            ORDER BY d.person_no";
+        let sql = "SELECT person_no, fen FROM deduction_again WHERE cycle_id = $1 AND round = $2::smallint + 1 ORDER BY person_no";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&cycle.cycle_id, &cycle.rounds];
         let stream = self.client().query_raw(sql, parameters).await.map_err(|error| fault(&error))?;
         let mut stream = std::pin::pin!(stream);

@@ -63,7 +63,7 @@ pub struct LeftOut {
     pub due: Fen,
 }
 
-/// What an account did not cover.
+/// What an account did not cover of a month's own due; `carried_into` is the cycle that asks for it or has taken it.
 #[derive(Debug, Clone)]
 pub struct Shortfall {
     pub cycle_id: i64,
@@ -132,7 +132,7 @@ macro_rules! cycles {
 }
 const CYCLES: &str = cycles!();
 const DEDUCTIONS: &str = concat!(
-    "SELECT c.cycle_id, d.due_fen, d.carried_fen, d.fen, r.round, r.outcome::text, r.fen,
+    "SELECT c.cycle_id, d.due_fen, coalesce(a.carried_fen, d.carried_fen), coalesce(a.fen, d.fen), r.round, r.outcome::text, r.fen,
         coalesce((SELECT min(e.posted_at) FROM entry e WHERE e.cycle_id = c.cycle_id AND e.batch_no = r.batch_no),
             (SELECT b.answered_at FROM deduction_batch b WHERE b.cycle_id = c.cycle_id AND b.batch_no = r.batch_no))
     FROM (",
@@ -140,7 +140,9 @@ const DEDUCTIONS: &str = concat!(
     ") c
     CROSS JOIN LATERAL (SELECT due_fen, carried_fen, fen FROM deduction WHERE cycle_id = c.cycle_id AND person_no = $2 LIMIT 1) d
     LEFT JOIN LATERAL (SELECT round, outcome, fen, batch_no FROM deduction_result WHERE cycle_id = c.cycle_id AND person_no = $2
-        ORDER BY outcome = 'deducted' DESC, round DESC LIMIT 1) r ON true"
+        ORDER BY outcome = 'deducted' DESC, round DESC LIMIT 1) r ON true
+    LEFT JOIN LATERAL (SELECT carried_fen, fen FROM deduction_again
+        WHERE cycle_id = c.cycle_id AND person_no = $2 AND round = r.round LIMIT 1) a ON true"
 );
 const LEFT_OUT: &str = concat!(
     "SELECT c.cycle_id, l.reason, l.due_fen FROM (",

@@ -4,10 +4,12 @@
 //! that says so. What fits is decided by the caller; nothing here compares amounts. Statements are
 //! per batch, never per person.
 
+use std::collections::HashMap;
+
 use tokio_postgres::Row;
 
 use super::delivery::Batch;
-use super::{Store, fault};
+use super::{Session, Store, fault};
 use crate::error::Fault;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::told::Told;
@@ -44,6 +46,17 @@ pub struct Asked {
     pub fen: Fen,
     /// GB/T 2260.
     pub district: i32,
+    /// Of that, what earlier months left open; the rest is of the cycle's own month and district.
+    pub carried: Vec<Carried>,
+}
+
+/// What an earlier month left open, asked for together with a later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    pub month: Month,
+    /// The district it is owed to.
+    pub district: i32,
+    pub fen: Fen,
 }
 
 /// A result that is stored.
@@ -52,6 +65,8 @@ pub struct Known {
     pub person_no: String,
     pub outcome: DeductionOutcome,
     pub fen: Fen,
+    /// Earlier months that it makes up for; filled in for whom it is told.
+    pub made_up: Vec<Carried>,
 }
 
 /// Why a result does not fit what was asked.
@@ -94,14 +109,15 @@ pub struct Odd {
 const HEAD: &str = "SELECT b.round, c.pooling_area, c.month, c.state, b.people, b.fen, b.answered, b.first_person, b.last_person
     FROM deduction_batch b JOIN deduction_cycle c USING (cycle_id) WHERE b.cycle_id = $1 AND b.batch_no = $2";
 
-/// The people of a batch's range; `$4` is the round before, 0 in the first. A scalar subquery on
-/// purpose: `EXISTS` may be planned as a hash of every result of that round.
-const ASKED: &str = "SELECT d.person_no, d.fen, d.district FROM deduction d
-    WHERE d.cycle_id = $1 AND d.person_no BETWEEN $2 AND $3 AND ($4 = 0::smallint OR (
-        SELECT 1 FROM deduction_result r JOIN deduction_rate q ON q.cycle_id = r.cycle_id
-        WHERE r.cycle_id = d.cycle_id AND r.person_no = d.person_no AND r.round = $4 AND r.outcome IN ('insufficient_balance', 'account_frozen')
-          AND q.rate = d.rate AND q.shortfall = 'retry' LIMIT 1) IS NOT NULL)
-    ORDER BY d.person_no";
+/// The people of a batch's range, in the first round and in a later one.
+const ASKED: &str = "SELECT person_no, fen, district, carried_fen FROM deduction
+    WHERE cycle_id = $1 AND person_no BETWEEN $2 AND $3 AND $4 = 1::smallint ORDER BY person_no";
+const ASKED_AGAIN: &str = "SELECT person_no, a.fen, d.district, a.carried_fen FROM deduction_again a JOIN deduction d USING (cycle_id, person_no)
+    WHERE a.cycle_id = $1 AND a.person_no BETWEEN $2 AND $3 AND a.round = $4 AND d.cycle_id = $1 AND d.person_no BETWEEN $2 AND $3 ORDER BY person_no";
+
+/// What their instructions carry of earlier months.
+const CARRIED: &str = "SELECT person_no, month, district, fen FROM deduction_carried
+    WHERE cycle_id = $1 AND person_no BETWEEN $2 AND $3 AND round = $4 ORDER BY person_no, month";
 
 const KNOWN: &str = "SELECT person_no, outcome::text, fen FROM deduction_result
     WHERE cycle_id = $1 AND person_no BETWEEN $2 AND $3 AND round = $4 ORDER BY person_no";
@@ -116,9 +132,7 @@ impl Store {
         let statement = client.prepare_cached(HEAD).await.map_err(|error| fault(&error))?;
         let Some(row) = client.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await.map_err(|error| fault(&error))? else { return Ok(None) };
         let head = head(batch, &row);
-        let statement = client.prepare_cached(ASKED).await.map_err(|error| fault(&error))?;
-        let rows = client.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &(head.round - 1)]).await;
-        let asked = rows.map_err(|error| fault(&error))?.iter().map(asked).collect();
+        let asked = asked_of(&client, &head).await.map_err(|error| fault(&error))?;
         Ok(Some((head, asked)))
     }
 
@@ -135,7 +149,11 @@ impl Store {
             WHERE cycle_id = $1 AND person_no BETWEEN $2 AND $3 AND round = $4 AND batch_no = $5 ORDER BY person_no";
         let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
         let rows = client.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &head.round, &batch.batch_no]).await;
-        let known = rows.map_err(|error| fault(&error))?.iter().map(known).collect();
+        let mut known: Vec<Known> = rows.map_err(|error| fault(&error))?.iter().map(known).collect();
+        let mut carried = carried_of(&client, &head).await.map_err(|error| fault(&error))?;
+        for person in known.iter_mut().filter(|known| known.outcome == DeductionOutcome::Deducted) {
+            person.made_up = carried.remove(&person.person_no).unwrap_or_default();
+        }
         Ok(Some((head, known)))
     }
 
@@ -168,13 +186,35 @@ fn head(batch: Batch, row: &Row) -> BatchHead {
     }
 }
 
-fn asked(row: &Row) -> Asked {
-    Asked { person_no: row.get(0), fen: Fen(row.get(1)), district: row.get(2) }
+/// The people of a batch in order, with what each is asked for.
+async fn asked_of(client: &Session, head: &BatchHead) -> Result<Vec<Asked>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(if head.round == 1 { ASKED } else { ASKED_AGAIN }).await?;
+    let rows = client.query(&statement, &[&head.batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+    let carries = rows.iter().any(|row| row.get::<_, i64>(3) > 0);
+    let mut carried = if carries { carried_of(client, head).await? } else { HashMap::new() };
+    let asked = |row: &Row| {
+        let person_no: String = row.get(0);
+        let carried = carried.remove(&person_no).unwrap_or_default();
+        Asked { person_no, fen: Fen(row.get(1)), district: row.get(2), carried }
+    };
+    Ok(rows.iter().map(asked).collect())
+}
+
+/// What the people of a batch are asked for of earlier months.
+async fn carried_of(client: &Session, head: &BatchHead) -> Result<HashMap<String, Vec<Carried>>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(CARRIED).await?;
+    let rows = client.query(&statement, &[&head.batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+    let mut carried: HashMap<String, Vec<Carried>> = HashMap::new();
+    for row in &rows {
+        let month = Month::from_number(row.get(1)).expect("only months are stored");
+        carried.entry(row.get(0)).or_default().push(Carried { month, district: row.get(2), fen: Fen(row.get(3)) });
+    }
+    Ok(carried)
 }
 
 fn known(row: &Row) -> Known {
     let outcome = DeductionOutcome::of_word(row.get(1)).expect("the database holds these words only");
-    Known { person_no: row.get(0), outcome, fen: Fen(row.get(2)) }
+    Known { person_no: row.get(0), outcome, fen: Fen(row.get(2)), made_up: Vec::new() }
 }
 
 /// Of what was told, the columns of `deduction_result`.

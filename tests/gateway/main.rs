@@ -1,5 +1,6 @@
 //! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
 
+mod arrears;
 mod client;
 mod collect;
 mod cut;
@@ -11,6 +12,7 @@ mod fhir;
 mod journal;
 mod listener;
 mod mcsd;
+mod office;
 mod openapi;
 mod packet;
 mod pull;

@@ -55,7 +55,7 @@ async fn cycle(gateway: &Gateway, (id, month, answered): (i64, i32, &str), peopl
             ))
             .await;
         if taken == 0 {
-            gateway.value(&format!("INSERT INTO shortfall VALUES (450100, '{person}', {id}, {fen}, 'carry_over')")).await;
+            gateway.value(&format!("INSERT INTO shortfall VALUES (450100, '{person}', {id}, 900, 'carry_over')")).await;
         }
     }
 }
@@ -68,7 +68,7 @@ async fn paid() -> Gateway {
     cycle(&gateway, (1, 202_110, "2021-11-10T10:00:00+08"), &[&october[..], &others].concat()).await;
     cycle(&gateway, (2, 202_111, "2021-12-03T10:00:00+08"), &[("ONTIME", 0, "deducted"), ("LATE", 900, "deducted"), ("SHORT", 900, "insufficient_balance")])
         .await;
-    gateway.value("UPDATE shortfall SET carried_into = 2 WHERE cycle_id = 1").await;
+    gateway.value("UPDATE shortfall SET carried_into = 2 WHERE cycle_id = 1 AND person_no = 'LATE'").await;
     gateway.value("INSERT INTO deduction_left_out VALUES (1, 'NO-ACCOUNT', 450103, 'active', 'no_account', 900)").await;
     let lines = [Line::employer("1"), Line::employer("2").with("AAB001", "4501030000777").with("AAD009", "445016211000004712").with("AAE080", "8000.00")];
     let (status, receipt) = gateway.send(Packet::employers("PAID", lines)).await;
@@ -171,7 +171,7 @@ async fn the_core_sees_what_was_asked_of_a_person_and_paid_by_the_employer() {
     assert_eq!((months.len(), &months[0]["roster"], &months[0]["own"]["state"]), (3, &Value::Null, &json!("none_due")));
     let own = &months[2]["own"];
     let found = ["state", "due_fen", "carried_fen", "asked_fen", "taken_fen", "short_fen", "round"].map(|name| own[name].clone());
-    assert_eq!(found, [json!("short"), json!(900), json!(900), json!(1800), json!(0), json!(1800), json!(1)]);
+    assert_eq!(found, [json!("short"), json!(900), json!(900), json!(1800), json!(0), json!(900), json!(1)]);
     assert_eq!(months[1]["employer"]["lines"].as_array().map(Vec::len), Some(1));
     assert_eq!(months[2]["employer"]["state"], "missing");
     let own = json!([{ "receipt_no": "445016211000004711", "detail_no": "902", "employer_base_fen": 600_000, "employer_paid_fen": 41_700, "employee_paid_fen": 12_000 }]);

@@ -90,6 +90,29 @@ async fn a_cycle_is_posted_settled_and_told_and_all_three_agree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn months_made_up_are_posted_and_told_as_what_they_are() {
+    let all = Counterparts::start().await;
+    // Everybody also owes 0.50 of September, to the district they lived in then.
+    let carried = format!(
+        "UPDATE deduction SET carried_fen = 50, fen = fen + 50;
+         INSERT INTO deduction_carried SELECT {CYCLE}, 1, person_no, 800, 202109, 450105, 50 FROM deduction;
+         INSERT INTO shortfall SELECT 450100, person_no, 800, 50, 'carry_over', {CYCLE} FROM deduction;
+         INSERT INTO deduction_cycle"
+    );
+    all.gateway.value(&running_cycle(300, 100).replace("INSERT INTO deduction_cycle", &carried)).await;
+    settled(&all).await;
+    let (core, told) = (all.core.deductions(), all.ltc.told_of_deductions());
+    assert_eq!((ledger(&all).await, told.fen, told.made_up), (core.fen, core.fen, core.people));
+    assert!(core.people < 300, "{core:?}");
+    let september = "SELECT district, -sum(fen) FROM posting WHERE account = 'fund' AND contribution_month = 202109 GROUP BY 1";
+    assert_eq!(all.gateway.value(september).await, format!("450105 {}", core.people * 50));
+    let open = "SELECT count(*) FROM shortfall WHERE cycle_id = 800 AND carried_into IS NULL";
+    assert_eq!(all.gateway.value(open).await, (300 - core.people).to_string(), "September of all others stays owed, of the unknown and the dead too");
+    let own = "SELECT count(*) FILTER (WHERE s.fen = d.due_fen) = count(*) FROM shortfall s JOIN deduction d USING (cycle_id, person_no)";
+    assert_eq!(all.gateway.value(own).await, "t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_gets_lost_everybody_is_deducted_exactly_once() {
     let all = Counterparts::with(|scene| scene.edit("# breaker_failures = 5", "breaker_failures = 50")).await;
     all.core.will([AcceptThenHang, HangAfterReading, AcceptThenClose, Garbage, TooMany(1), AcceptThenClose]);
@@ -277,6 +300,7 @@ async fn a_second_round_asks_only_those_left_short_and_tells_of_them_again() {
              UPDATE deduction_cycle SET state = 'running', settled_at = NULL, rounds = 2;
              INSERT INTO deduction_batch (cycle_id, batch_no, round, first_person, last_person, people, fen)
                  SELECT cycle_id, 3, 2, min(person_no), max(person_no), count(*), sum(fen) FROM shortfall GROUP BY 1;
+             INSERT INTO deduction_again SELECT cycle_id, 2, person_no, fen, 0, fen FROM shortfall;
              INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen)
                  SELECT 'medical-core', 'deductions', cycle_id, batch_no, people, fen FROM deduction_batch WHERE round = 2;
              COMMIT",

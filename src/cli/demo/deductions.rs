@@ -300,7 +300,7 @@ pub(super) mod tests {
             report: Report { answers: Answers::default(), outcomes, owed: Vec::new(), discrepancies: 0 },
             ledger: BTreeMap::from([(450_102, Fen(6_000)), (450_103, Fen(300))]),
             core: Deductions { batches: 1, people: 7, fen: Fen(6_300), refused: [("insufficient_balance", 1), ("person_unknown", 1)].into(), twice: 0 },
-            told: ToldOfDeductions { batches: 1, people: 9, outcomes: told.into(), fen: Fen(6_300) },
+            told: ToldOfDeductions { batches: 1, people: 9, outcomes: told.into(), fen: Fen(6_300), made_up: 0 },
             took: Duration::from_millis(1_500),
         }
     }

@@ -26,7 +26,8 @@ pub struct RosterFacts {
 /// The person's own part.
 #[derive(Debug, Clone, Serialize)]
 pub struct OwnPart {
-    /// `paid`; `short`; `waiting` for an answer; `not_asked` yet; `apart`: without an account, collected elsewhere; `none_due`.
+    /// `paid`; `short`; `waiting` for an answer; `not_asked` yet; `apart`: without an account, collected elsewhere; `none_due`;
+    /// `person_unknown` and `deceased`: so says the core, and nothing is left short.
     pub state: &'static str,
     /// Due for the month alone.
     pub due_fen: i64,
@@ -34,7 +35,7 @@ pub struct OwnPart {
     pub carried_fen: i64,
     pub asked_fen: i64,
     pub taken_fen: i64,
-    /// What the account did not cover, while nothing has made up for it.
+    /// What the account did not cover of the month's own due, while nothing has made up for it.
     pub short_fen: i64,
     pub outcome: Option<String>,
     pub round: Option<i16>,
@@ -173,6 +174,13 @@ impl Facts<'_> {
         if answer.outcome == "deducted" {
             return OwnPart { state: "paid", paid_on: answer.at.map(day_of), ..part };
         }
+        // Of whom the core does not know, or who has died, nothing is left short.
+        if let Some(state) = ["person_unknown", "deceased"].into_iter().find(|word| *word == answer.outcome) {
+            return OwnPart { state, ..part };
+        }
+        if deduction.due == Fen::ZERO {
+            return OwnPart { state: "none_due", ..part };
+        }
         let shortfall = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == deduction.cycle_id);
         if shortfall.is_some_and(|shortfall| shortfall.handling == "waive") {
             return OwnPart { state: "none_due", reason: Some("waived".into()), ..part };
@@ -181,23 +189,16 @@ impl Facts<'_> {
             Some(later) => {
                 OwnPart { state: "paid", paid_on: later.answer.as_ref().and_then(|answer| answer.at).map(day_of), made_up_by: Some(later.cycle_id), ..part }
             }
-            None => OwnPart { state: "short", short_fen: shortfall.map_or(deduction.asked.0, |shortfall| shortfall.fen.0), ..part },
+            None => OwnPart { state: "short", short_fen: deduction.due.0, ..part },
         }
     }
 
-    /// The later deduction that took what a cycle left short, along the cycles it was carried into.
+    /// The later deduction that took what a cycle left short.
     fn made_up(&self, cycle_id: i64) -> Option<&Deduction> {
-        let mut at = cycle_id;
-        // Carrying goes forward, so no chain is longer than the cycles there are.
-        for _ in 0..self.found.cycles.len() {
-            let next = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == at)?.carried_into.filter(|next| *next != at)?;
-            let deduction = self.found.deductions.iter().find(|deduction| deduction.cycle_id == next)?;
-            if deduction.answer.as_ref()?.outcome == "deducted" {
-                return Some(deduction);
-            }
-            at = next;
-        }
-        None
+        let shortfall = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == cycle_id)?;
+        let holder = shortfall.carried_into.filter(|holder| *holder != cycle_id)?;
+        let deduction = self.found.deductions.iter().find(|deduction| deduction.cycle_id == holder)?;
+        (deduction.answer.as_ref()?.outcome == "deducted").then_some(deduction)
     }
 
     fn employer(&self, month: Month, insured: Option<(&Entry, Category)>) -> EmployerPart {

@@ -44,7 +44,8 @@ pub fn of(months: &[MonthFacts], on: Date) -> (&'static str, Vec<String>) {
 fn own(month: &MonthFacts, on: Date) -> (Grade, String) {
     let part = &month.own;
     match part.state {
-        "none_due" => (Grade::NothingDue, String::new()),
+        "none_due" | "deceased" => (Grade::NothingDue, String::new()),
+        "person_unknown" => (Grade::CannotTell, "own part: the medical insurance core does not know the person".into()),
         "apart" => (Grade::CannotTell, "own part: there is no personal account, so it is collected elsewhere and not known here".into()),
         "paid" => paid("own part", part.paid_on, (month.due_on, on)),
         "short" => {

@@ -6,9 +6,9 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::model::Fen;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::told::{Results, Told};
+use crate::model::{Fen, Month};
 use crate::store::transfer::{Asked, Known, Odd, OddKind};
 
 /// What a message comes to.
@@ -16,15 +16,15 @@ use crate::store::transfer::{Asked, Known, Odd, OddKind};
 pub struct Compared<'a> {
     /// New and as asked, in the order of person numbers.
     pub fits: Vec<&'a Told>,
-    /// Money of those that were deducted, by district.
-    pub districts: BTreeMap<i32, Fen>,
+    /// Money of those that were deducted, by the district and month it was owed to.
+    pub money: BTreeMap<(i32, Month), Fen>,
     /// Said before, and the same.
     pub known: usize,
     pub odd: Vec<Odd>,
 }
 
-/// Compares; `asked` and `known` are in the byte order of person numbers.
-pub fn compare<'a>(asked: &[Asked], known: &[Known], results: &'a Results) -> Compared<'a> {
+/// Compares what the batch of a month was told; `asked` and `known` are in the byte order of person numbers.
+pub fn compare<'a>(month: Month, asked: &[Asked], known: &[Known], results: &'a Results) -> Compared<'a> {
     let mut order: Vec<&Told> = results.told.iter().collect();
     order.sort_by(|a, b| a.person_no.cmp(&b.person_no)); // usually sorted already
     let mut compared = Compared { fits: Vec::with_capacity(order.len()), ..Compared::default() };
@@ -33,7 +33,7 @@ pub fn compare<'a>(asked: &[Asked], known: &[Known], results: &'a Results) -> Co
         let person_no = same_person[0].person_no.as_str();
         let asked = advance(&mut asked, |asked| asked.person_no.as_str().cmp(person_no));
         let known = advance(&mut known, |known| known.person_no.as_str().cmp(person_no));
-        compared.person(same_person, asked, known);
+        compared.person(month, same_person, (asked, known));
     }
     compared.odd.extend(results.unreadable.iter().map(|unreadable| Odd {
         index: unreadable.index,
@@ -54,7 +54,7 @@ fn advance<'a, T>(items: &mut std::iter::Peekable<std::slice::Iter<'a, T>>, comp
 
 impl<'a> Compared<'a> {
     /// Everything the message says of one person.
-    fn person(&mut self, said: &[&'a Told], asked: Option<&Asked>, known: Option<&Known>) {
+    fn person(&mut self, month: Month, said: &[&'a Told], (asked, known): (Option<&Asked>, Option<&Known>)) {
         let first = said[0];
         if said.iter().any(|other| (other.outcome, other.fen) != (first.outcome, first.fen)) {
             let contradiction = |told: &&Told| odd(told, OddKind::OtherAnswer, asked, format!("{}, and something else in the same message", told.words()));
@@ -74,21 +74,36 @@ impl<'a> Compared<'a> {
             }
             None => match misfit(first, asked) {
                 Some(words) => self.odd.push(odd(first, OddKind::OtherAmount, Some(asked), words)),
-                None => self.take(first, asked),
+                None => self.take(month, first, asked),
             },
         }
     }
 
-    fn take(&mut self, told: &'a Told, asked: &Asked) {
+    fn take(&mut self, month: Month, told: &'a Told, asked: &Asked) {
         if told.outcome == DeductionOutcome::Deducted {
-            let district = self.districts.entry(asked.district).or_default();
-            match district.checked_add(told.fen) {
-                Some(sum) => *district = sum,
-                None => return self.odd.push(odd(told, OddKind::OtherAmount, Some(asked), "the district's sum no longer fits".into())),
-            }
+            let sum = |(key, fen): ((i32, Month), Fen)| Some((key, self.money.get(&key).copied().unwrap_or_default().checked_add(fen)?));
+            let Some(sums) = owed(month, asked).into_iter().map(sum).collect::<Option<Vec<_>>>() else {
+                return self.odd.push(odd(told, OddKind::OtherAmount, Some(asked), "the district's sum no longer fits".into()));
+            };
+            self.money.extend(sums);
         }
         self.fits.push(told);
     }
+}
+
+/// Whom an instruction's amount is owed to: each month that was carried to its own district and month, the rest to
+/// the cycle's. Every district and month once.
+fn owed(month: Month, asked: &Asked) -> BTreeMap<(i32, Month), Fen> {
+    let mut owed = BTreeMap::new();
+    let mut rest = asked.fen.0;
+    for carried in &asked.carried {
+        rest -= carried.fen.0;
+        owed.entry((carried.district, carried.month)).or_insert(Fen::ZERO).0 += carried.fen.0;
+    }
+    if rest != 0 {
+        owed.entry((asked.district, month)).or_insert(Fen::ZERO).0 += rest;
+    }
+    owed
 }
 
 /// Why the amounts are not those of the instruction.
@@ -109,12 +124,17 @@ fn odd(told: &Told, kind: OddKind, asked: Option<&Asked>, words: String) -> Odd 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::transfer::Carried;
+
+    fn october() -> Month {
+        Month::new(2021, 10).expect("a month")
+    }
 
     fn asked() -> Vec<Asked> {
         ["A", "B", "C", "D"]
             .iter()
             .enumerate()
-            .map(|(at, no)| Asked { person_no: (*no).into(), fen: Fen(100 + at as i64), district: 450_103 + (at as i32 % 2) })
+            .map(|(at, no)| Asked { person_no: (*no).into(), fen: Fen(100 + at as i64), district: 450_103 + (at as i32 % 2), carried: Vec::new() })
             .collect()
     }
 
@@ -131,10 +151,22 @@ mod tests {
     #[test]
     fn what_fits_is_taken_whatever_its_order_and_only_deductions_are_money() {
         let results = results(vec![told("D", AccountFrozen, 0), told("A", Deducted, 100), told("C", Deducted, 102), told("B", Deducted, 101)]);
-        let compared = compare(&asked(), &[], &results);
+        let compared = compare(october(), &asked(), &[], &results);
         assert_eq!(compared.fits.iter().map(|told| told.person_no.as_str()).collect::<String>(), "ABCD");
-        assert_eq!(compared.districts, BTreeMap::from([(450_103, Fen(202)), (450_104, Fen(101))]));
+        assert_eq!(compared.money, BTreeMap::from([((450_103, october()), Fen(202)), ((450_104, october()), Fen(101))]));
         assert_eq!((compared.known, compared.odd.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_makes_up_for_earlier_months_goes_to_their_districts_and_months_and_every_fen_somewhere() {
+        let august = Month::new(2021, 8).expect("a month");
+        let carried = [(august, 450_105, 30), (october(), 450_103, 5)].map(|(month, district, fen)| Carried { month, district, fen: Fen(fen) });
+        let asked = [Asked { carried: carried.to_vec(), ..asked()[0].clone() }];
+        let results = results(vec![told("A", Deducted, 100)]);
+        let compared = compare(october(), &asked, &[], &results);
+        assert_eq!(compared.money, BTreeMap::from([((450_103, october()), Fen(70)), ((450_105, august), Fen(30))]));
+        let frozen = self::results(vec![told("A", AccountFrozen, 0)]);
+        assert!(compare(october(), &asked, &[], &frozen).money.is_empty());
     }
 
     #[test]
@@ -148,8 +180,8 @@ mod tests {
             told("D", Deducted, 103),
             told("D", AccountFrozen, 0),
         ]);
-        let compared = compare(&asked(), &[], &results);
-        assert!(compared.fits.is_empty() && compared.districts.is_empty());
+        let compared = compare(october(), &asked(), &[], &results);
+        assert!(compared.fits.is_empty() && compared.money.is_empty());
         let kinds: Vec<_> = compared.odd.iter().map(|odd| (odd.person_no.as_deref().unwrap(), odd.kind)).collect();
         use OddKind::{OtherAmount, OtherAnswer, UnknownPerson};
         assert_eq!(kinds, [("A", OtherAmount), ("B", OtherAmount), ("C", OtherAmount), ("D", OtherAnswer), ("D", OtherAnswer), ("E", UnknownPerson)]);
@@ -157,10 +189,14 @@ mod tests {
 
     #[test]
     fn the_same_again_is_known_and_another_answer_is_odd() {
-        let known =
-            [Known { person_no: "A".into(), outcome: Deducted, fen: Fen(100) }, Known { person_no: "B".into(), outcome: InsufficientBalance, fen: Fen(0) }];
+        let known = [("A", Deducted, Fen(100)), ("B", InsufficientBalance, Fen(0))].map(|(no, outcome, fen)| Known {
+            person_no: no.into(),
+            outcome,
+            fen,
+            made_up: Vec::new(),
+        });
         let results = results(vec![told("A", Deducted, 100), told("B", Deducted, 101), told("C", Deducted, 102), told("C", Deducted, 102)]);
-        let compared = compare(&asked(), &known, &results);
+        let compared = compare(october(), &asked(), &known, &results);
         assert_eq!((compared.known, compared.fits.len()), (2, 1));
         assert_eq!((compared.odd.len(), compared.odd[0].kind), (1, OddKind::OtherAnswer));
         assert!(compared.odd[0].words.contains("said before: insufficient_balance"), "{:?}", compared.odd[0]);
@@ -169,6 +205,6 @@ mod tests {
     #[test]
     fn sub_accounts_that_add_up_are_kept() {
         let results = results(vec![Told { parts: Some([Fen(60), Fen(40), Fen(0)]), ..told("A", Deducted, 100) }]);
-        assert_eq!(compare(&asked(), &[], &results).fits.len(), 1);
+        assert_eq!(compare(october(), &asked(), &[], &results).fits.len(), 1);
     }
 }

@@ -82,6 +82,10 @@ pub struct Short {
     pub balance: Option<Fen>,
     /// `retry`, `carry_over` or `waive`; nothing where no shortfall is kept.
     pub handling: Option<String>,
+    /// Of this month, what the rates handle so; nothing where no shortfall is kept.
+    pub own: Fen,
+    /// Of earlier months, and owed still.
+    pub carried: Fen,
 }
 
 /// A person the plan leaves out.
@@ -158,8 +162,9 @@ impl Store {
 
     /// What the core did, by round and outcome.
     pub async fn cycle_outcomes(&self, cycle_id: i64) -> Result<Vec<Outcome>, Fault> {
-        let sql = "SELECT r.round, r.outcome::text, count(*), sum(d.fen)::bigint, sum(r.fen)::bigint
-            FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) WHERE r.cycle_id = $1 GROUP BY r.round, r.outcome ORDER BY r.round, r.outcome";
+        let sql = "SELECT r.round, r.outcome::text, count(*), sum(coalesce(a.fen, d.fen))::bigint, sum(r.fen)::bigint
+            FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) LEFT JOIN deduction_again a USING (cycle_id, person_no, round)
+            WHERE r.cycle_id = $1 GROUP BY r.round, r.outcome ORDER BY r.round, r.outcome";
         let outcome =
             |row: &Row| Outcome { round: row.get(0), outcome: outcome(row.get(1)), people: row.get(2), asked: Fen(row.get(3)), taken: Fen(row.get(4)) };
         Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(outcome).collect())
@@ -175,8 +180,9 @@ impl Store {
 
     /// Everybody from whom nothing was taken, as of their last round, in order of person.
     pub async fn cycle_short(&self, cycle: &Cycle) -> Result<impl Stream<Item = Result<Short, Fault>> + use<>, Fault> {
-        let sql = "SELECT r.person_no, d.district, d.category::text, d.fen, r.outcome::text, r.balance_fen, s.handling
-            FROM deduction_result r JOIN deduction d USING (cycle_id, person_no)
+        let sql = "SELECT r.person_no, d.district, d.category::text, coalesce(a.fen, d.fen), r.outcome::text, r.balance_fen, s.handling,
+                coalesce(s.fen, 0), coalesce(a.carried_fen, d.carried_fen)
+            FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) LEFT JOIN deduction_again a USING (cycle_id, person_no, round)
                 LEFT JOIN shortfall s ON s.pooling_area = $2 AND s.person_no = r.person_no AND s.cycle_id = r.cycle_id
             WHERE r.cycle_id = $1 AND r.outcome <> 'deducted'
               AND NOT EXISTS (SELECT FROM deduction_result l WHERE l.cycle_id = $1 AND l.person_no = r.person_no AND l.round > r.round)
@@ -189,6 +195,8 @@ impl Store {
             outcome: outcome(row.get(4)),
             balance: row.get::<_, Option<i64>>(5).map(Fen),
             handling: row.get(6),
+            own: Fen(row.get(7)),
+            carried: Fen(row.get(8)),
         };
         self.streamed(sql, &[&cycle.cycle_id, &cycle.pooling_area], short).await
     }

@@ -7,14 +7,21 @@ use crate::error::Fault;
 use crate::store::tx::Tx;
 use crate::store::{Store, fault};
 
-/// One row per person left short in the latest round; one retried in vain is open again.
+/// One row per person left short in the latest round, of the month's own due; one retried in vain is open again.
 const SHORTFALLS: &str = "INSERT INTO shortfall (pooling_area, person_no, cycle_id, fen, handling)
-    SELECT c.pooling_area, d.person_no, d.cycle_id, d.fen, q.shortfall
+    SELECT c.pooling_area, d.person_no, d.cycle_id, d.due_fen, q.shortfall
     FROM deduction_cycle c JOIN deduction_result r USING (cycle_id) JOIN deduction d USING (cycle_id, person_no)
          JOIN deduction_rate q ON q.cycle_id = d.cycle_id AND q.rate = d.rate
-    WHERE c.cycle_id = $1 AND r.outcome IN ('insufficient_balance', 'account_frozen')
+    WHERE c.cycle_id = $1 AND r.outcome IN ('insufficient_balance', 'account_frozen') AND d.due_fen > 0
       AND r.round = (SELECT max(round) FROM deduction_batch WHERE cycle_id = $1)
     ON CONFLICT (pooling_area, person_no, cycle_id) DO UPDATE SET carried_into = NULL WHERE shortfall.carried_into = excluded.cycle_id";
+
+/// What was carried and not taken is open again, whatever the reason: a month that fails never takes earlier ones along.
+const RELEASED: &str = "UPDATE shortfall s SET carried_into = NULL FROM deduction_carried k, deduction_cycle c
+    WHERE c.cycle_id = $1 AND k.cycle_id = $1 AND k.round = (SELECT max(round) FROM deduction_batch WHERE cycle_id = $1)
+      AND s.pooling_area = c.pooling_area AND s.person_no = k.person_no AND s.cycle_id = k.of_cycle AND s.carried_into = $1
+      AND NOT EXISTS (SELECT 1 FROM deduction_result r
+          WHERE r.cycle_id = $1 AND r.person_no = k.person_no AND r.round = k.round AND r.outcome = 'deducted')";
 
 /// Batches the destination was not told of yet: all of them, after a retry those of the new round.
 const DELIVERIES: &str = "INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen)
@@ -58,6 +65,7 @@ impl Store {
             return Ok(false);
         }
         tx.execute(SHORTFALLS, &[&cycle_id]).await?;
+        tx.execute(RELEASED, &[&cycle_id]).await?;
         for (destination, message) in told {
             tx.execute(DELIVERIES, &[&cycle_id, destination, message]).await?;
         }

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ASKED, Asked, BatchHead, Columns, HEAD, KNOWN, Known, Odd, asked, head, known};
+use super::{Asked, BatchHead, Columns, HEAD, KNOWN, Known, Odd, asked_of, head, known};
 use crate::error::Fault;
-use crate::model::Fen;
 use crate::model::told::Told;
+use crate::model::{Fen, Month};
 use crate::store::delivery::Batch;
 use crate::store::tx::Tx;
 use crate::store::{Store, fault};
@@ -27,8 +27,8 @@ pub struct Origin<'a> {
 pub struct Writes<'a> {
     /// New results, in order of person numbers.
     pub results: Vec<&'a Told>,
-    /// Money taken from personal accounts, by district.
-    pub districts: BTreeMap<i32, Fen>,
+    /// Money taken from personal accounts, by the district and month it was owed to.
+    pub money: BTreeMap<(i32, Month), Fen>,
     pub odd: Vec<Odd>,
 }
 
@@ -45,12 +45,12 @@ const RESULTS: &str = "INSERT INTO deduction_result
     FROM unnest($4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
         AS told(person_no, outcome, fen, this_year, last_year, earlier, balance)";
 
-/// From the personal accounts to the fund, by district; the trigger sees to it that the entry sums to zero.
+/// From the personal accounts to the fund, by district and month; the trigger sees to it that the entry sums to zero.
 const POSTINGS: &str = "WITH entry_row AS (
         INSERT INTO entry (entry_id, kind, cycle_id, batch_no, posted_at) VALUES ($1, 'deduction', $2, $3, now()))
     INSERT INTO posting (entry_id, account, district, contribution_month, fund, fen)
-    SELECT $1, account, district, $4, 'long_term_care', sign * fen
-    FROM unnest($5::int[], $6::bigint[]) AS taken(district, fen), (VALUES ('personal_account', 1), ('fund', -1)) AS side(account, sign)";
+    SELECT $1, account, district, month, 'long_term_care', sign * fen
+    FROM unnest($4::int[], $5::int[], $6::bigint[]) AS taken(district, month, fen), (VALUES ('personal_account', 1), ('fund', -1)) AS side(account, sign)";
 
 const ANSWERED: &str = "UPDATE deduction_batch SET answered = answered + $3, answered_at = CASE WHEN answered + $3 = people THEN now() END
     WHERE cycle_id = $1 AND batch_no = $2 AND $3 > 0 RETURNING answered_at IS NOT NULL";
@@ -102,9 +102,7 @@ async fn read(tx: &Tx, batch: Batch) -> Result<Read, tokio_postgres::Error> {
     let statement = tx.prepare_cached(&format!("{HEAD} AND c.state IN ('running', 'settled') FOR UPDATE OF b")).await?;
     let Some(row) = tx.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await? else { return Ok(None) };
     let head = head(batch, &row);
-    let statement = tx.prepare_cached(ASKED).await?;
-    let rows = tx.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &(head.round - 1)]).await?;
-    let asked = rows.iter().map(asked).collect();
+    let asked = asked_of(tx, &head).await?;
     let known = if head.answered == 0 {
         Vec::new()
     } else {
@@ -127,16 +125,17 @@ async fn write(tx: &Tx, (head, entry_id): (&BatchHead, i64), origin: Origin<'_>,
     let results = tx.prepare_cached(RESULTS).await?;
     let answered = tx.prepare_cached(ANSWERED).await?;
     let count = i32::try_from(writes.results.len()).unwrap_or(i32::MAX);
-    tx.execute(
-        &results,
-        &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
-    )
-    .await?;
-    if !writes.districts.is_empty() {
+    tx
+        .execute(
+            &results,
+            &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
+        )
+        .await?;
+    if !writes.money.is_empty() {
         let postings = tx.prepare_cached(POSTINGS).await?;
-        let districts: Vec<i32> = writes.districts.keys().copied().collect();
-        let fen: Vec<i64> = writes.districts.values().map(|fen| fen.0).collect();
-        tx.execute(&postings, &[&entry_id, &cycle_id, &batch_no, &head.month.number(), &districts, &fen]).await?;
+        let (districts, months): (Vec<i32>, Vec<i32>) = writes.money.keys().map(|(district, month)| (*district, month.number())).unzip();
+        let fen: Vec<i64> = writes.money.values().map(|fen| fen.0).collect();
+        tx.execute(&postings, &[&entry_id, &cycle_id, &batch_no, &districts, &months, &fen]).await?;
     }
     let row = tx.query_one(&answered, &[&cycle_id, &batch_no, &count]).await?;
     Ok(row.get(0))

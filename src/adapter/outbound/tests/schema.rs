@@ -97,7 +97,7 @@ fn what_we_send_is_what_the_schemas_say() {
         ("medical-core", "deductions", &["ordinary", "one-person"]),
         ("medical-core", "deductions_inquiry", &["ordinary"]),
         ("ltc-system", "contributions", &["ordinary", "reversal", "revocation", "required-only"]),
-        ("ltc-system", "deduction_results", &["ordinary"]),
+        ("ltc-system", "deduction_results", &["ordinary", "made-up"]),
     ] {
         let (schemas, file) = (Schemas::of(system), format!("{message}.schema.json"));
         for name in names {

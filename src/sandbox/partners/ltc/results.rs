@@ -23,6 +23,8 @@ pub struct ToldOfDeductions {
     pub outcomes: BTreeMap<String, u64>,
     /// Taken from personal accounts.
     pub fen: Fen,
+    /// Earlier months that people made up for.
+    pub made_up: u64,
 }
 
 /// What was told, and under which keys.
@@ -54,6 +56,16 @@ struct Person {
     month: String,
     outcome: String,
     amount_fen: i64,
+    #[serde(default)]
+    made_up: Vec<MadeUp>,
+}
+
+/// An earlier month that was left short and is paid now.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MadeUp {
+    month: String,
+    amount_fen: i64,
 }
 
 pub(super) async fn results(request: HttpRequest, body: Bytes, desk: Data<Desk>) -> HttpResponse {
@@ -83,6 +95,7 @@ fn take_results(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refus
     told.totals.batches += 1;
     told.totals.people += document.persons.len() as u64;
     told.totals.fen = Fen(told.totals.fen.0 + document.deducted_fen);
+    told.totals.made_up += document.persons.iter().map(|person| person.made_up.len() as u64).sum::<u64>();
     for (outcome, count) in outcomes {
         *told.totals.outcomes.entry(outcome).or_default() += count;
     }
@@ -111,6 +124,11 @@ impl Document {
             let known = paid || matches!(person.outcome.as_str(), "insufficient_balance" | "account_frozen" | "person_unknown" | "deceased");
             if !known || person.psn_no.is_empty() || person.month != self.month || paid != (person.amount_fen > 0) || person.amount_fen < 0 {
                 return Err(format!("person {}: number, month, outcome and amount do not go together", index + 1));
+            }
+            let earlier = |made_up: &MadeUp| made_up.amount_fen > 0 && Month::parse_dashed(&made_up.month).is_some() && made_up.month < self.month;
+            let made_up: i64 = person.made_up.iter().map(|made_up| made_up.amount_fen).sum();
+            if !person.made_up.iter().all(earlier) || made_up > person.amount_fen {
+                return Err(format!("person {}: made_up names months that are not earlier, or more than was taken", index + 1));
             }
             sum = sum.checked_add(person.amount_fen).ok_or("the sum no longer fits")?;
             match outcomes.get_mut(&person.outcome) {
