@@ -26,4 +26,4 @@ pub use fund::{Fund, Parts, Recipient};
 pub use journal::{Cell, Collected, District, JournalError, Posting, Source, Totals};
 pub use rate::{EmployerRate, FundRate, IndividualRate};
 pub use split::{History, SplitRule};
-pub use terms::{Mode, NoAccount, Segment, Terms, due, percent};
+pub use terms::{Bases, Basis, MissingBase, Mode, NoAccount, Segment, Terms, due, percent};

@@ -10,7 +10,9 @@ use super::{Done, Failure};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::Finding;
+use crate::flow::clock::Clock;
 use crate::ledger::RateBook;
+use crate::model::Month;
 use crate::registry::Rules;
 use crate::store::sealed::Keys;
 
@@ -59,6 +61,10 @@ fn rates(sheet: &mut Sheet, config: &Config) {
         Err(findings) => report(sheet, "rates", &findings, ""),
         Ok(book) => {
             sheet.good("rates", format!("pooling areas {}", book.areas().collect::<Vec<_>>().join(", ")));
+            for (rule, key, year) in Month::of(Clock::default().today()).map(|now| book.without_average(now)).unwrap_or_default() {
+                let text = format!("{rule} needs the {key} of {year}, which its rate file lacks: its people are left out of deductions");
+                sheet.note("rates", text, format!("add `{year} = \"…\"` (yuan a month) under [{key}], then restart the gateway"));
+            }
             let open = book.open_choices();
             let rules = |area: &str| open.iter().filter(|(rule, _)| rule.split('/').next() == Some(area)).count();
             let areas: Vec<String> =

@@ -42,7 +42,7 @@ pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
 use pass::Pass;
-pub(super) use receipt::Replier;
+pub(super) use receipt::{ListedNote, Replier};
 
 use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
 

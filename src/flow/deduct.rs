@@ -19,7 +19,7 @@ use crate::model::deduction::MESSAGE;
 use crate::store::Store;
 use crate::store::deduction::{Cycle, Plan, Receiver, State, Work};
 
-mod compute; // everybody, one after the other
+pub(in crate::flow) mod compute; // everybody, one after the other
 mod progress; // how far a run is, and when it ends
 mod refusal; // what was asked cannot be done, and why
 mod show; // a cycle as people look at it

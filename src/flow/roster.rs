@@ -27,9 +27,11 @@ use crate::store::roster::{RosterCounts, RosterRow, StoredRoster};
 
 mod head;
 mod line;
+mod past;
 mod read;
 
 use head::RosterHead;
+use past::Past;
 use read::{Reading, Stop, Tally};
 
 /// The adapter's endpoint for rosters.
@@ -154,8 +156,9 @@ impl Roster<'_> {
         let ends = head.kind.is_full() && tally.unnamed == 0;
         let left = if ends { posting.end_unnamed(&row).await? } else { 0 };
         let taken = posting.enter_people(&row).await?;
-        let counts = RosterCounts { received: tally.received, taken, refused: tally.received - taken, left };
-        let reply = self.reply(&posting, tally, counts).await?;
+        let past = past::look(&posting, head, gateway.config.gateway.receive.refusals_listed_max).await?;
+        let counts = RosterCounts { received: tally.received, taken, refused: tally.received - taken, left, deducted: past.lines };
+        let reply = self.reply(&posting, tally, (counts, &past)).await?;
         posting.write_roster(&row, counts, &reply.body).await?;
         posting.commit().await?;
         tracing::info!(partner = row.sender, roster_no = row.roster_no, received = counts.received, taken, left, "roster taken");
@@ -197,7 +200,7 @@ impl Roster<'_> {
     }
 
     /// The reply, with the lines refused because their person stands twice.
-    async fn reply(&self, posting: &Posting, tally: Tally, counts: RosterCounts) -> Result<Reply, Refused> {
+    async fn reply(&self, posting: &Posting, tally: Tally, (counts, past): (RosterCounts, &Past)) -> Result<Reply, Refused> {
         let mut listed = tally.listed;
         let twice = tally.received - tally.refused - counts.taken;
         if twice > 0 {
@@ -219,7 +222,8 @@ impl Roster<'_> {
         if self.head.kind.is_full() && tally.unnamed > 0 {
             notice += &format!("；nobody was ended: {} lines name nobody; mend them and send the roster under a new number", tally.unnamed);
         }
-        replier(self.arrival, Some(self.head)).and_then(|replier| replier.roster(counts, notice, &listed)).map_err(Refused::Failed)
+        notice += &past.notice(counts.left);
+        replier(self.arrival, Some(self.head)).and_then(|replier| replier.roster(counts, notice, (&listed, &past.notes))).map_err(Refused::Failed)
     }
 
     /// The sender's name of the person's number.

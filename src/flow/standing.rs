@@ -6,19 +6,24 @@
 //! part from the day its deduction was posted. What was due later than the day asked about is shown
 //! and does not count.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use serde::Serialize;
 
 use super::Gateway;
 use crate::error::Fault;
+use crate::ledger::RateBook;
 use crate::model::{Fen, Month};
 use crate::store::standing::Payment;
 
+mod employer;
 mod months;
 mod verdict;
 
 pub use months::{EmployerPart, MonthFacts, OwnPart, Paid, PaidDetail, RosterFacts};
 
+use employer::{EmployerState, Reckoning, reckon};
 use months::Facts;
 
 /// Months of one question, and months a standing looks back.
@@ -62,6 +67,12 @@ pub struct EmployerContributions {
 #[derive(Debug, Serialize)]
 pub struct EmployerMonth {
     pub month: String,
+    /// `paid`, `underpaid`, `missing`, `no_base` or `none_due`, of all payments together.
+    pub state: &'static str,
+    /// Of the base last stated and its adjustments; nothing where no payment states a base.
+    pub due_fen: Option<i64>,
+    /// The first day from which the treasury has had all of it ever since.
+    pub paid_on: Option<Date>,
     pub employer_paid_fen: i64,
     pub medical_fen: i64,
     pub long_term_care_fen: i64,
@@ -101,7 +112,7 @@ pub async fn person_contributions(gateway: &Gateway, person_no: &str, (from, to)
 pub async fn employer_contributions(gateway: &Gateway, employer_no: &str, (from, to): (Month, Month)) -> Result<EmployerContributions, Refusal> {
     let unknown = || Refusal::Unknown("no payment of this employer was ever posted; expected an employer's number in medical insurance".into());
     let payments = gateway.store.employer_payments(employer_no, (from, to)).await?.ok_or_else(unknown)?;
-    let months = payments.chunk_by(|a, b| a.contribution_month == b.contribution_month).map(employer_month).collect();
+    let months = payments.chunk_by(|a, b| a.contribution_month == b.contribution_month).map(|payments| employer_month(&gateway.book, payments)).collect();
     Ok(EmployerContributions { employer_no: employer_no.to_string(), from: from.to_string(), to: to.to_string(), months })
 }
 
@@ -118,14 +129,27 @@ pub async fn standing(gateway: &Gateway, person_no: &str, on: Date) -> Result<St
     Ok(Standing { person_no: person_no.to_string(), on: on.to_string(), verdict, insured, reasons, months })
 }
 
-fn employer_month(payments: &[Payment]) -> EmployerMonth {
+fn employer_month(book: &RateBook, payments: &[Payment]) -> EmployerMonth {
+    let month = payments.first().and_then(|payment| Month::from_number(payment.contribution_month));
+    // An employer may pay in several areas; the worst of them is how the month stands.
+    let areas: BTreeSet<i32> = payments.iter().map(|payment| payment.pooling_area).collect();
+    let reckoned = areas.iter().filter_map(|area| {
+        let rate = book.employer(&format!("{area:06}"), month?)?;
+        Some(reckon(payments.iter().filter(|payment| payment.pooling_area == *area), rate))
+    });
+    let reckoned: Vec<Reckoning> = reckoned.collect();
+    let state = reckoned.iter().map(|area| area.state).max().unwrap_or(EmployerState::NoneDue);
+    let due = reckoned.iter().map(|area| area.due).try_fold(Fen::ZERO, |sum, due| sum.checked_add(due?)).filter(|_| !reckoned.is_empty());
     let sum = |of: fn(&Payment) -> Fen| payments.iter().fold(0_i64, |sum, payment| sum.saturating_add(of(payment).0));
     EmployerMonth {
-        month: payments.first().and_then(|payment| Month::from_number(payment.contribution_month)).map(|month| month.to_string()).unwrap_or_default(),
+        month: month.map(|month| month.to_string()).unwrap_or_default(),
+        state: state.word(),
+        due_fen: due.map(|due| due.0),
+        paid_on: reckoned.iter().filter_map(|area| area.whole_since).max().filter(|_| state == EmployerState::Paid),
         employer_paid_fen: sum(|payment| payment.employer_paid),
         medical_fen: sum(|payment| payment.medical),
         long_term_care_fen: sum(|payment| payment.long_term_care),
-        underpaid: payments.iter().any(|payment| payment.underpaid),
+        underpaid: state == EmployerState::Underpaid,
         lines: payments.iter().map(Paid::of).collect(),
     }
 }

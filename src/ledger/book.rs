@@ -3,14 +3,15 @@
 //! The rate of the contribution month counts, whenever the money comes. Look-ups return references
 //! and are cheap enough to be made for every line of a packet.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_check::{self, Report};
 use super::rate_file;
-use super::terms::Segment;
+use super::terms::{Bases, Basis, Mode, Segment};
 use crate::error::Finding;
-use crate::model::Month;
+use crate::model::{Fen, Month};
 
 /// The rates of every pooling area.
 #[derive(Debug, Clone, Default)]
@@ -20,13 +21,17 @@ pub struct RateBook {
 }
 
 /// The rates of one pooling area.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Area {
     pub code: String,
     /// Sorted by first month; no two overlap.
     pub employer: Vec<EmployerRate>,
     pub individual: Vec<IndividualRate>,
     pub funds: Vec<FundRate>,
+    /// By year, fen a month.
+    pub city_average_base: BTreeMap<i16, Fen>,
+    /// By year, fen a month.
+    pub average_wage: BTreeMap<i16, Fen>,
 }
 
 impl RateBook {
@@ -92,6 +97,32 @@ impl RateBook {
     pub fn individuals(&self, area: &str, month: Month) -> impl Iterator<Item = &IndividualRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.individual);
         rates.iter().filter(move |rate| rate.terms().period.contains(month))
+    }
+
+    /// The bases that are the same for everybody of an area in a month; those of a person are the caller's to add.
+    pub fn bases(&self, area: &str, month: Month) -> Bases {
+        let of = |area: &Area| Bases {
+            city_average: area.city_average_base.get(&month.year()).copied(),
+            average_wage_last_year: area.average_wage.get(&(month.year() - 1)).copied(),
+            ..Bases::default()
+        };
+        self.area(area).map(of).unwrap_or_default()
+    }
+
+    /// Individuals' rules in force in a month whose average the rate file lacks, each with what is missing.
+    pub fn without_average(&self, month: Month) -> Vec<(&str, &'static str, i16)> {
+        let rules = self.areas.iter().flat_map(|area| area.individual.iter().map(move |rate| (area, rate)));
+        let lacking = |(area, rate): (&Area, &'_ IndividualRate)| {
+            let Mode::Rate { basis, .. } = rate.terms().mode else { return None };
+            let bases = self.bases(&area.code, month);
+            match basis {
+                Basis::CityAverageBase if bases.city_average.is_none() => Some(("city_average_base", month.year())),
+                Basis::AverageWageLastYear if bases.average_wage_last_year.is_none() => Some(("average_wage", month.year() - 1)),
+                _ => None,
+            }
+        };
+        let in_force = rules.filter(|(_, rate)| rate.terms().period.contains(month));
+        in_force.filter_map(|(area, rate)| lacking((area, rate)).map(|(key, year)| (rate.id(), key, year))).collect()
     }
 
     /// What pooled fund and government pay for a segment.

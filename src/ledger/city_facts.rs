@@ -4,11 +4,15 @@ use super::assess::{Flags, PaymentKind, StatedLine, assess};
 use super::book::RateBook;
 use super::fund::Fund;
 use super::properties::shipped;
-use super::terms::{Basis, Channel, Frequency, Mode, Payer, Segment};
+use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode, Payer, Segment};
 use crate::model::{Fen, Month};
 
 fn month(text: &str) -> Month {
     Month::parse_dashed(text).unwrap()
+}
+
+fn own(base: i64) -> Bases {
+    Bases { own: Some(Fen(base)), ..Bases::default() }
 }
 
 /// Whole, medical and LTC part of the employer's rate in millionths.
@@ -52,7 +56,11 @@ fn nannings_individuals_pay_from_the_personal_account_since_march_2021() {
     assert_eq!(active.id(), "450100/individual/2021-03/active");
     assert_eq!((active.terms().channel, active.terms().frequency), (Channel::PersonalAccount, Frequency::Monthly));
     // 0.15 % of 4,321.00 yuan is 6.4815
-    assert_eq!(active.terms().due(Fen(432_100)), Fen(648));
+    assert_eq!(active.terms().due(&own(432_100)), Ok(Fen(648)));
+    // 0.15 % of a pension of 3,333.33 is 4.999995; what they may have had as a base counts for nothing.
+    let retired = book.individual("450100", month("2021-10"), Segment::Retired, None).unwrap();
+    assert_eq!(retired.terms().due(&Bases { own_pension_last_year: Some(Fen(333_333)), ..own(900_000) }), Ok(Fen(500)));
+    assert_eq!(retired.terms().due(&own(900_000)), Err(MissingBase(Basis::OwnPensionLastYear)));
 }
 
 #[test]
@@ -65,6 +73,27 @@ fn chongqing_takes_a_tenth_of_a_percent_from_each_side() {
     let flexible = book.individual("500100", month("2025-01"), Segment::Flexible, None).unwrap();
     assert_eq!(flexible.terms().mode, Mode::Rate { millionths: 2_000, basis: Basis::CityAverageBase });
     assert_eq!(flexible.terms().frequency, Frequency::YearlyOrMonthly);
+    // 0.1 % of 6,543.21 is 6.54321.
+    let active = book.individual("500100", month("2025-01"), Segment::Active, None).unwrap();
+    assert_eq!(active.terms().due(&own(654_321)), Ok(Fen(654)));
+}
+
+#[test]
+fn chongqings_flexible_employment_pays_by_the_citys_average_base_of_the_year_once_a_year_or_monthly() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rates/500100-chongqing.toml");
+    let dir = tempfile::tempdir().unwrap();
+    let averages = "\n[city_average_base]\n2024 = \"5000.00\"\n2025 = \"5555.55\"\n";
+    std::fs::write(dir.path().join("500100-chongqing.toml"), std::fs::read_to_string(file).unwrap() + averages).unwrap();
+    let book = RateBook::load(dir.path()).unwrap();
+    let flexible = book.individual("500100", month("2025-01"), Segment::Flexible, None).unwrap();
+    let bases = |at: &str| Bases { own: Some(Fen(300_000)), ..book.bases("500100", month(at)) };
+    // 0.2 % of 5,555.55 is 11.1111 a month and 133.3332 a year; of 5,000.00 it is 10.00. The own base counts for nothing.
+    assert_eq!((flexible.terms().due(&bases("2025-01")), flexible.terms().due_for(12, &bases("2025-01"))), (Ok(Fen(1_111)), Ok(Fen(13_333))));
+    assert_eq!(flexible.terms().due(&bases("2024-12")), Ok(Fen(1_000)));
+    assert_eq!(flexible.terms().due(&bases("2026-01")), Err(MissingBase(Basis::CityAverageBase)), "no average, nothing computed");
+    assert_eq!(book.without_average(month("2026-01")), [("500100/individual/2022-01/flexible", "city_average_base", 2026)]);
+    assert_eq!(book.without_average(month("2025-01")), []);
+    assert_eq!(shipped().without_average(month("2025-01")).len(), 1, "none is shipped: no source gives one");
 }
 
 #[test]
@@ -74,6 +103,13 @@ fn chengdus_active_pay_twice_as_much_once_they_are_over_forty() {
     assert_eq!((active(Some(40)), active(Some(41))), (Some(1_000), Some(2_000)));
     assert_eq!(active(None), None, "without an age nobody knows the rate");
     assert_eq!(individual(&book, "510100", "2025-01", (Segment::Retired, Some(70))), Some((3_000, Basis::AccountCreditBase)));
+    // 0.3 % of 3,456.78 is 10.37034, whatever the pension; 0.1 % and 0.2 % of 7,777.77 are 7.77777 and 15.55554.
+    let retired = book.individual("510100", month("2025-01"), Segment::Retired, Some(70)).unwrap();
+    let bases = Bases { account_credit: Some(Fen(345_678)), own_pension_last_year: Some(Fen(200_000)), ..Bases::default() };
+    assert_eq!(retired.terms().due(&bases), Ok(Fen(1_037)));
+    assert_eq!(retired.terms().due(&Bases { account_credit: None, ..bases }), Err(MissingBase(Basis::AccountCreditBase)));
+    let due = |age| book.individual("510100", month("2025-01"), Segment::Active, Some(age)).unwrap().terms().due(&own(777_777));
+    assert_eq!((due(40), due(41)), (Ok(Fen(778)), Ok(Fen(1_556))));
     let rate = book.employer("510100", month("2025-01")).unwrap();
     assert_eq!(rate.parts().nth(Fund::LongTermCare.index()), Some((Fund::LongTermCare, 2_000)));
     assert_eq!(rate.terms().carved_out_of, Some(Fund::Medical));
@@ -99,6 +135,7 @@ fn every_choice_no_source_confirms_is_marked_open() {
     let open = book.open_choices();
     for (rule, key) in [
         ("450100/employer/2021-03", "late_fee_to"),
+        ("450100/employer/2021-03", "tolerance_per_head"),
         ("500100/employer/2022-01", "rate"),
         ("510100/employer/2010-01", "rate"),
         ("460000/employer/2026-01", "rate"),
@@ -124,8 +161,8 @@ fn the_rate_format_expresses_a_fixed_yearly_amount_by_government_and_pool() {
     );
     std::fs::write(dir.path().join("320500-suzhou.toml"), text).unwrap();
     let book = RateBook::load(dir.path()).unwrap();
-    let due: Vec<_> = book.funds("320500", month("2018-01"), Segment::Resident).map(|rate| (rate.payer(), rate.terms().due(Fen::ZERO))).collect();
-    assert_eq!(due, [(Payer::Fiscal, Fen(5_000)), (Payer::PooledFund, Fen(7_000))]);
+    let due: Vec<_> = book.funds("320500", month("2018-01"), Segment::Resident).map(|rate| (rate.payer(), rate.terms().due(&Bases::default()))).collect();
+    assert_eq!(due, [(Payer::Fiscal, Ok(Fen(5_000))), (Payer::PooledFund, Ok(Fen(7_000)))]);
     assert_eq!(book.funds("320500", month("2017-06"), Segment::Resident).count(), 0);
 }
 

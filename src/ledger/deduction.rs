@@ -12,6 +12,8 @@
 //! person_no  category  district  reason   -     due  -        -              -            (left out; - is empty)
 //! ```
 //!
+//! `base` is the one the rate is about, whosever it is: the person's own, their pension, the city's average.
+//!
 //! Amounts are whole fen. Backslash, tab, line feed and the like are escaped as PostgreSQL's COPY
 //! does in text form, so COPY of these columns from a cycle's tables, with NULL as an empty string,
 //! gives the same bytes.
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::rate::IndividualRate;
-use super::terms::{Channel, Frequency, NoAccount, Shortfall};
+use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode, NoAccount, Shortfall, Terms};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 
@@ -34,7 +36,9 @@ pub struct Insured<'a> {
     pub district: i32,
     /// Has a personal account.
     pub account: bool,
-    pub base: Fen,
+    pub bases: Bases,
+    /// Has chosen to pay once a year, since that month.
+    pub yearly_since: Option<Month>,
     /// Shortfalls of earlier months that the rates carry over.
     pub carried: Fen,
 }
@@ -42,6 +46,8 @@ pub struct Insured<'a> {
 /// What is to be taken from an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
+    /// The base it is a share of; of a fixed amount the person's own.
+    pub base: Fen,
     /// Of this month.
     pub due: Fen,
     /// Of earlier months.
@@ -59,14 +65,13 @@ pub enum Reason {
     Waived,
     /// No monthly rate by way of the personal account for the category, month and age.
     NoRate,
-    /// Nothing due this month and nothing carried over.
+    /// Nothing due this month and nothing carried over; also of who has paid the year at once.
     NothingDue,
+    /// The base the rate is about is not known of the person.
+    NoBase(Basis),
 }
 
 impl Reason {
-    /// Every reason, in the order of tables.
-    pub const ALL: [Reason; 4] = [Reason::NoAccount, Reason::Waived, Reason::NoRate, Reason::NothingDue];
-
     /// The word used in the database and reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -74,6 +79,12 @@ impl Reason {
             Reason::Waived => "waived",
             Reason::NoRate => "no_rate",
             Reason::NothingDue => "nothing_due",
+            Reason::NoBase(Basis::EmployerBase) => "no_employer_base",
+            Reason::NoBase(Basis::OwnBase) => "no_own_base",
+            Reason::NoBase(Basis::OwnPensionLastYear) => "no_own_pension_last_year",
+            Reason::NoBase(Basis::CityAverageBase) => "no_city_average_base",
+            Reason::NoBase(Basis::AccountCreditBase) => "no_account_credit_base",
+            Reason::NoBase(Basis::AverageWageLastYear) => "no_average_wage_last_year",
         }
     }
 }
@@ -94,24 +105,50 @@ pub enum Assessment {
 #[error("the amounts of person {0} add up to more than can be stored; correct the base in the roster")]
 pub struct TooMuch(pub String);
 
-/// What a person owes by a rate; what earlier months left open stays open where nothing is taken.
+/// What a person owes for a month by a rate; what earlier months left open stays open where nothing is taken.
 ///
 /// # Errors
 /// The amounts do not fit in 64 bits.
-pub fn assess(person: &Insured<'_>, rate: Option<&IndividualRate>) -> Result<Assessment, TooMuch> {
+pub fn assess(month: Month, person: &Insured<'_>, rate: Option<&IndividualRate>) -> Result<Assessment, TooMuch> {
     let Some(rate) = rate.filter(|rate| by_account(rate)) else {
         return Ok(Assessment::LeftOut { reason: Reason::NoRate, due: Fen::ZERO });
     };
-    let due = rate.terms().due(person.base);
+    let waived = !person.account && rate.no_account() == Some(NoAccount::Waive);
+    let due = match due(month, person, rate.terms()) {
+        Err(_) if waived => Fen::ZERO,
+        Err(MissingBase(basis)) => return Ok(Assessment::LeftOut { reason: Reason::NoBase(basis), due: Fen::ZERO }),
+        Ok(due) => due,
+    };
     if !person.account {
-        let reason = if rate.no_account() == Some(NoAccount::Waive) { Reason::Waived } else { Reason::NoAccount };
+        let reason = if waived { Reason::Waived } else { Reason::NoAccount };
         return Ok(Assessment::LeftOut { reason, due });
     }
     let fen = due.checked_add(person.carried).ok_or_else(|| TooMuch(person.person_no.to_owned()))?;
     if fen == Fen::ZERO {
         return Ok(Assessment::LeftOut { reason: Reason::NothingDue, due });
     }
-    Ok(Assessment::Deduct(Instruction { due, carried: person.carried, fen }))
+    Ok(Assessment::Deduct(Instruction { base: base(person, rate.terms()), due, carried: person.carried, fen }))
+}
+
+/// What is due in a month: its own amount, or all of the year at once of who has chosen so where the rule lets them.
+///
+/// # Errors
+/// The base the rule is about is not known.
+pub fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
+    match person.yearly_since.filter(|_| terms.frequency == Frequency::YearlyOrMonthly) {
+        None => terms.due(&person.bases),
+        Some(since) => terms.due_for(terms.months_of_a_year(month, since).unwrap_or(0), &person.bases),
+    }
+}
+
+/// The base an amount is a share of.
+fn base(person: &Insured<'_>, terms: &Terms) -> Fen {
+    let own = || person.bases.own.or(person.bases.own_pension_last_year);
+    let of = match terms.mode {
+        Mode::Rate { basis, .. } => person.bases.of(basis).ok(),
+        Mode::Fixed(_) | Mode::Waived => own(),
+    };
+    of.unwrap_or(Fen::ZERO)
 }
 
 /// Whether a rate is taken from the personal account every month.
@@ -148,7 +185,7 @@ impl Running {
     pub fn instruct(&mut self, person: &Insured<'_>, rate: &IndividualRate, instruction: &Instruction) {
         self.person(person);
         self.text(rate.id(), b'\t');
-        for fen in [person.base, instruction.due, instruction.carried, instruction.fen] {
+        for fen in [instruction.base, instruction.due, instruction.carried, instruction.fen] {
             self.number(fen.0, b'\t');
         }
         self.text(shortfall_word(rate), b'\n');
@@ -264,7 +301,7 @@ impl Totals {
     /// # Errors
     /// A sum does not fit in 64 bits; then nothing was added.
     pub fn add(&mut self, person: &Insured<'_>, instruction: &Instruction) -> Result<(), TooMuch> {
-        let one = Total { people: 1, base: person.base, due: instruction.due, carried: instruction.carried };
+        let one = Total { people: 1, base: instruction.base, due: instruction.due, carried: instruction.carried };
         let too_much = || TooMuch(person.person_no.to_owned());
         let whole = self.whole.plus(&one).ok_or_else(too_much)?;
         let cell = self.cells.entry((person.district, person.category)).or_default();

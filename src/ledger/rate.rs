@@ -7,6 +7,7 @@
 use super::fund::Fund;
 use super::split::SplitRule;
 use super::terms::{Ages, NoAccount, Payer, Segment, Shortfall, Terms};
+use crate::model::Fen;
 
 /// The employer's combined rate of one area and period, with its parts by fund.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub struct EmployerRate {
     pub(super) id: String,
     pub(super) terms: Terms,
     pub(super) split: SplitRule,
+    pub(super) tolerance_per_head: Fen,
 }
 
 impl EmployerRate {
@@ -45,6 +47,11 @@ impl EmployerRate {
     /// How the employer's money is split, and where the rest goes.
     pub fn split(&self) -> &SplitRule {
         &self.split
+    }
+
+    /// What may be missing of a month's payment for each head, since the tax bureau rounds per person.
+    pub fn tolerance_per_head(&self) -> Fen {
+        self.tolerance_per_head
     }
 }
 

@@ -3,6 +3,7 @@
 //! Refuses whatever could apportion or deduct wrongly: parts that do not add up, a remainder that
 //! is not a part, overlapping periods, keys that mean nothing for their payer. It reads no files.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -12,9 +13,12 @@ use super::fund::{Fund, Recipient};
 use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
 use super::split::SplitRule;
-use super::terms::{Ages, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
+use super::terms::{Ages, Basis, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
 use crate::error::{Finding, did_you_mean};
 use crate::model::{Fen, Month};
+
+/// What may be missing of an employer's month for each head where a rule does not say.
+const TOLERANCE_PER_HEAD: Fen = Fen(1);
 
 /// Where findings about one file go.
 pub(super) struct Report<'a> {
@@ -47,7 +51,9 @@ pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
     if file.rule.is_empty() {
         report.add(&file.area.span(), "the file has no [[rule]]; add at least one".into());
     }
-    let mut area = Area { code: code.clone(), employer: Vec::new(), individual: Vec::new(), funds: Vec::new() };
+    let mut area = Area { code: code.clone(), ..Area::default() };
+    area.city_average_base = averages("city_average_base", &file.city_average_base, report);
+    area.average_wage = averages("average_wage", &file.average_wage, report);
     let mut seen: Vec<Seen> = Vec::new();
     for entry in &file.rule {
         let rule = entry.get_ref();
@@ -62,6 +68,20 @@ pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
     }
     area.employer.sort_by_key(|rate| rate.terms.period.from);
     area
+}
+
+/// Amounts of an area by year.
+fn averages(key: &str, given: &BTreeMap<Spanned<String>, Spanned<String>>, report: &mut Report<'_>) -> BTreeMap<i16, Fen> {
+    let mut averages = BTreeMap::new();
+    for (year, amount) in given {
+        let number = year.get_ref().parse::<i16>().ok().filter(|number| year.get_ref().len() == 4 && (1990..=2199).contains(number));
+        if number.is_none() {
+            report.add(&year.span(), format!("`{key}` has a key `{}`; expected a year such as `2025`", year.get_ref()));
+        }
+        let amount = yuan(key, Some(amount), report);
+        averages.extend(number.zip(amount));
+    }
+    averages
 }
 
 /// One rule with what is known of it.
@@ -253,12 +273,13 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     };
     let late_fee_to = recipient("late_fee_to", &rule.late_fee_to);
     let interest_to = recipient("interest_to", &rule.interest_to);
+    let tolerance_per_head = yuan("tolerance_per_head", rule.tolerance_per_head.as_ref(), report).unwrap_or(TOLERANCE_PER_HEAD);
     if report.findings.len() > before {
         return None;
     }
     let split =
         SplitRule { whole, parts: parts?, remainder: remainder?, late_fee_to: late_fee_to?, interest_to: interest_to?, employee_paid_to: employee_paid_to? };
-    Some(EmployerRate { id: scope.id(), split, terms: scope.terms })
+    Some(EmployerRate { id: scope.id(), split, tolerance_per_head, terms: scope.terms })
 }
 
 fn missing<T>(key: &str, at: &Range<usize>, report: &mut Report<'_>) -> Option<T> {
@@ -288,7 +309,8 @@ fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate
     let rule = scope.rule;
     let ages = scope.ages();
     needs_segments(scope, report);
-    meaningless(rule, &["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to"], report);
+    meaningless(rule, &["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to", "tolerance_per_head"], report);
+    own_of_the_retired(rule, report);
     if ages.from > ages.to {
         report.add(&scope.at, format!("age_from {} is above age_to {}; both ends are included", ages.from, ages.to));
     }
@@ -313,9 +335,24 @@ fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate
     scope.segments().iter().map(build).collect()
 }
 
+/// A base that people of the rule's segments never have would leave all of them out.
+fn own_of_the_retired(rule: &Rule, report: &mut Report<'_>) {
+    let (Some(basis), Some(segments)) = (&rule.basis, &rule.segments) else { return };
+    let retired = |segment: &Segment| *segment == Segment::Retired;
+    let (text, wrong) = match basis.get_ref() {
+        Basis::OwnBase => ("own_base: retired people have none; expected own_pension_last_year", segments.get_ref().iter().any(retired)),
+        Basis::OwnPensionLastYear => ("own_pension_last_year: only retired people have one", !segments.get_ref().iter().all(retired)),
+        Basis::EmployerBase => ("employer_base: it is the employer's, and no person's", true),
+        _ => return,
+    };
+    if wrong {
+        report.add(&basis.span(), format!("`basis` is {text}; choose the basis of those in `segments`, or give them a rule of their own"));
+    }
+}
+
 fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
     needs_segments(scope, report);
-    let employer_only = ["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to"];
+    let employer_only = ["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to", "tolerance_per_head"];
     meaningless(scope.rule, &employer_only, report);
     meaningless(scope.rule, &["age_from", "age_to", "no_account", "shortfall"], report);
     let build = |segment: &Segment| FundRate {
@@ -348,6 +385,7 @@ fn meaningless(rule: &Rule, keys: &[&str], report: &mut Report<'_>) {
             "late_fee_to" => rule.late_fee_to.as_ref().map(Spanned::span),
             "interest_to" => rule.interest_to.as_ref().map(Spanned::span),
             "employee_paid_to" => rule.employee_paid_to.as_ref().map(Spanned::span),
+            "tolerance_per_head" => rule.tolerance_per_head.as_ref().map(Spanned::span),
             "no_account" => rule.no_account.as_ref().map(Spanned::span),
             "shortfall" => rule.shortfall.as_ref().map(Spanned::span),
             // An employer's base is a sum over its employees; floor and cap are each person's.

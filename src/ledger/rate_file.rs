@@ -27,7 +27,8 @@
 //!
 //! Other payers name `segments`; individuals may have `age_from`, `age_to` and, paying from the
 //! personal account, need `no_account` and `shortfall`. `base_floor`, `base_cap` (yuan a month) and
-//! `carved_out_of` (a fund) are optional everywhere.
+//! `carved_out_of` (a fund) are optional everywhere; `tolerance_per_head` (yuan) is of employers only.
+//! Averages are the area's, by year: `[city_average_base]` and `[average_wage]`, `2025 = "5000.00"` (yuan a month).
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,12 @@ pub(super) struct RateFile {
     pub area: Spanned<String>,
     pub name: Spanned<String>,
     pub source: Spanned<String>,
+    /// By year, yuan a month.
+    #[serde(default)]
+    pub city_average_base: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// By year, yuan a month.
+    #[serde(default)]
+    pub average_wage: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
     pub rule: Vec<Spanned<Rule>>,
 }
@@ -83,6 +90,7 @@ pub(super) struct Rule {
     pub late_fee_to: Option<Spanned<Recipient>>,
     pub interest_to: Option<Spanned<Recipient>>,
     pub employee_paid_to: Option<Spanned<Fund>>,
+    pub tolerance_per_head: Option<Spanned<String>>,
     pub no_account: Option<Spanned<NoAccount>>,
     pub shortfall: Option<Spanned<Shortfall>>,
     #[serde(default)]
@@ -112,6 +120,7 @@ pub(super) const RULE_KEYS: &[&str] = &[
     "late_fee_to",
     "interest_to",
     "employee_paid_to",
+    "tolerance_per_head",
     "no_account",
     "shortfall",
 ];

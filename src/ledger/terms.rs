@@ -60,7 +60,7 @@ impl Payer {
 }
 
 /// What the rate is a share of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// The employer's declared contribution base.
@@ -76,6 +76,56 @@ pub enum Basis {
     /// Last year's average wage of the area.
     AverageWageLastYear,
 }
+
+impl Basis {
+    /// The word used in rate files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Basis::EmployerBase => "employer_base",
+            Basis::OwnBase => "own_base",
+            Basis::OwnPensionLastYear => "own_pension_last_year",
+            Basis::CityAverageBase => "city_average_base",
+            Basis::AccountCreditBase => "account_credit_base",
+            Basis::AverageWageLastYear => "average_wage_last_year",
+        }
+    }
+}
+
+/// Every base an amount may be a share of, as far as it is known of one payer in one month (fen a month).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bases {
+    pub employer: Option<Fen>,
+    pub own: Option<Fen>,
+    pub own_pension_last_year: Option<Fen>,
+    /// Of the city in the month's year.
+    pub city_average: Option<Fen>,
+    pub account_credit: Option<Fen>,
+    /// Of the area in the year before the month's.
+    pub average_wage_last_year: Option<Fen>,
+}
+
+impl Bases {
+    /// The base of that kind.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub fn of(&self, basis: Basis) -> Result<Fen, MissingBase> {
+        let found = match basis {
+            Basis::EmployerBase => self.employer,
+            Basis::OwnBase => self.own,
+            Basis::OwnPensionLastYear => self.own_pension_last_year,
+            Basis::CityAverageBase => self.city_average,
+            Basis::AccountCreditBase => self.account_credit,
+            Basis::AverageWageLastYear => self.average_wage_last_year,
+        };
+        found.ok_or(MissingBase(basis))
+    }
+}
+
+/// The base a rule is about is not known of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the base `{word}` is not known", word = .0.word())]
+pub struct MissingBase(pub Basis);
 
 /// How the money moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -97,7 +147,7 @@ pub enum Channel {
 pub enum Frequency {
     Monthly,
     Yearly,
-    /// As the payer chooses.
+    /// As the payer chooses: a month's amount every month, or all months of a year at once.
     YearlyOrMonthly,
 }
 
@@ -142,7 +192,7 @@ pub enum Shortfall {
 pub enum Mode {
     /// Millionths of the basis.
     Rate { millionths: i64, basis: Basis },
-    /// The same amount for everybody, once per [`Frequency`].
+    /// The same amount for everybody, once per [`Frequency`]; a month's where the payer chooses.
     Fixed(Fen),
     /// Nothing.
     Waived,
@@ -207,17 +257,40 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The amount due once per [`Terms::frequency`] from a base (fen), within floor and cap.
-    pub fn due(&self, base: Fen) -> Fen {
-        match self.mode {
+    /// The amount due once per [`Terms::frequency`], of a month where the payer chooses, from the base the rule
+    /// is about, within floor and cap.
+    ///
+    /// # Errors
+    /// That base is not known.
+    pub fn due(&self, bases: &Bases) -> Result<Fen, MissingBase> {
+        let months = if self.frequency == Frequency::Yearly && matches!(self.mode, Mode::Rate { .. }) { 12 } else { 1 };
+        self.due_for(months, bases)
+    }
+
+    /// The amount due for so many months at once: bounds are those of a month, and it is rounded once.
+    ///
+    /// # Errors
+    /// The base the rule is about is not known.
+    pub fn due_for(&self, months: i64, bases: &Bases) -> Result<Fen, MissingBase> {
+        Ok(match self.mode {
             Mode::Waived => Fen::ZERO,
-            Mode::Fixed(amount) => amount,
-            Mode::Rate { millionths, .. } => {
+            Mode::Fixed(amount) => saturating(i128::from(amount.0) * i128::from(months)),
+            Mode::Rate { millionths, basis } => {
+                let base = bases.of(basis)?;
                 let base = self.base_floor.map_or(base, |floor| base.max(floor));
                 let base = self.base_cap.map_or(base, |cap| base.min(cap));
-                self.rounding.apply(base, millionths)
+                self.rounding.apply(base, millionths * months)
             }
-        }
+        })
+    }
+
+    /// For how many months somebody is asked in `month` who has chosen to pay once a year since `since`: for the rest of the
+    /// rule's year in its first month that is theirs, and for none in all others.
+    pub fn months_of_a_year(&self, month: Month, since: Month) -> Option<i64> {
+        let first = Month::new(month.year(), 1)?.max(since).max(self.period.from);
+        let last = Month::new(month.year(), 12)?;
+        let last = self.period.to.map_or(last, |to| to.min(last));
+        (month == first).then(|| i64::from(last.month() - first.month()) + 1)
     }
 }
 
@@ -284,6 +357,10 @@ mod tests {
         }
     }
 
+    fn own(base: i64) -> Bases {
+        Bases { own: Some(Fen(base)), ..Bases::default() }
+    }
+
     const CARE: Mode = Mode::Rate { millionths: 1_500, basis: Basis::OwnBase };
 
     #[test]
@@ -298,22 +375,68 @@ mod tests {
         ] {
             let terms = terms(CARE, rounding);
             let half = Terms { mode: Mode::Rate { millionths: 500_000, basis: Basis::OwnBase }, ..terms.clone() };
-            let found = [terms.due(Fen(8_000)), terms.due(Fen(8_200)), half.due(Fen(25)), terms.due(Fen(10_000)), half.due(Fen(-25))];
-            assert_eq!(found, expected.map(Fen), "{rounding:?}");
+            let found = [terms.due(&own(8_000)), terms.due(&own(8_200)), half.due(&own(25)), terms.due(&own(10_000)), half.due(&own(-25))];
+            assert_eq!(found, expected.map(|fen| Ok(Fen(fen))), "{rounding:?}");
         }
     }
 
     #[test]
     fn a_base_is_held_within_floor_and_cap() {
         let bounded = Terms { base_floor: Some(Fen(380_000)), base_cap: Some(Fen(1_900_000)), ..terms(CARE, Rounding::FenHalfAway) };
-        let due = |base| bounded.due(Fen(base)).0;
+        let due = |base| bounded.due(&own(base)).unwrap().0;
         assert_eq!((due(0), due(380_000), due(400_000), due(1_900_000), due(1_900_100)), (570, 570, 600, 2_850, 2_850));
     }
 
     #[test]
     fn fixed_amounts_and_waivers_ask_for_no_base() {
-        assert_eq!(terms(Mode::Fixed(Fen(5_000)), Rounding::FenHalfAway).due(Fen(123)), Fen(5_000));
-        assert_eq!(terms(Mode::Waived, Rounding::FenHalfAway).due(Fen(123)), Fen::ZERO);
+        assert_eq!(terms(Mode::Fixed(Fen(5_000)), Rounding::FenHalfAway).due(&Bases::default()), Ok(Fen(5_000)));
+        assert_eq!(terms(Mode::Waived, Rounding::FenHalfAway).due(&Bases::default()), Ok(Fen::ZERO));
+    }
+
+    #[test]
+    fn each_basis_asks_for_its_own_base_and_names_it_where_it_is_not_known() {
+        let fen = |number: i64| Some(Fen(number * 100_000));
+        let all = Bases {
+            employer: fen(1),
+            own: fen(2),
+            own_pension_last_year: fen(3),
+            city_average: fen(4),
+            account_credit: fen(5),
+            average_wage_last_year: fen(6),
+        };
+        for (basis, due) in [
+            (Basis::EmployerBase, 150),
+            (Basis::OwnBase, 300),
+            (Basis::OwnPensionLastYear, 450),
+            (Basis::CityAverageBase, 600),
+            (Basis::AccountCreditBase, 750),
+            (Basis::AverageWageLastYear, 900),
+        ] {
+            let terms = terms(Mode::Rate { millionths: 1_500, basis }, Rounding::FenHalfAway);
+            assert_eq!(terms.due(&all), Ok(Fen(due)), "{basis:?}");
+            assert_eq!(terms.due(&Bases::default()), Err(MissingBase(basis)));
+        }
+    }
+
+    #[test]
+    fn a_year_paid_at_once_is_asked_in_its_first_month_and_rounded_once() {
+        let month = |text: &str| Month::parse(text).unwrap();
+        let choice = Terms { frequency: Frequency::YearlyOrMonthly, ..terms(CARE, Rounding::FenHalfAway) };
+        // 0.15 % of 4,321.00 is 6.4815 a month, 77.778 a year: twelve times 6.48 would be 77.76.
+        assert_eq!((choice.due(&own(432_100)), choice.due_for(12, &own(432_100))), (Ok(Fen(648)), Ok(Fen(7_778))));
+        for (asked_in, since, expected) in [
+            ("202201", "202104", Some(12)),
+            ("202202", "202104", None),
+            ("202205", "202205", Some(8)),
+            ("202212", "202205", None),
+            ("202103", "202001", Some(10)),
+        ] {
+            assert_eq!(choice.months_of_a_year(month(asked_in), month(since)), expected, "{asked_in} since {since}");
+        }
+        let ended = Terms { period: Period { from: month("202103"), to: Some(month("202206")) }, ..choice };
+        assert_eq!(ended.months_of_a_year(month("202201"), month("202104")), Some(6));
+        let yearly = Terms { frequency: Frequency::Yearly, ..terms(CARE, Rounding::FenHalfAway) };
+        assert_eq!(yearly.due(&own(432_100)), Ok(Fen(7_778)));
     }
 
     #[test]

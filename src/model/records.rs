@@ -121,7 +121,12 @@ record! { roster_person, "One insured person in a roster of the medical insuranc
     DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260; one of the roster's pooling area.";
     BASE = "base", REQUIRED, Money, "Own base a month; of retired people last year's own pension a month. Zero or more.";
     FROM_MONTH = "from_month", REQUIRED, Month, "First month this holds for; not after the present one.";
+    ACCOUNT_CREDIT_BASE = "account_credit_base", OPTIONAL, Money, "Base a month by which the personal account is credited, where rates are about it. Zero or more.";
+    PAYS = "pays", OPTIONAL, Code(super::PAYS), "How often, where the rates leave it to the person; monthly when absent.";
 } }
+
+/// How often a person pays where the rates leave the choice.
+pub const PAYS: &[&str] = &["monthly", "yearly"];
 
 /// What the medical insurance core did with an instruction; see [`super::deduction::DeductionOutcome`].
 pub const DEDUCTION_OUTCOMES: &[&str] = &["deducted", "insufficient_balance", "account_frozen", "person_unknown", "deceased"];

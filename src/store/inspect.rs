@@ -12,6 +12,7 @@ use super::dial::{Connection, Dialled, Door};
 use super::words::{fault, words};
 use super::{migrations, settings, tx};
 use crate::error::{Fault, Stage};
+use crate::model::Month;
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,33 @@ pub enum Schema {
         has: i32,
         needs: i32,
     },
+}
+
+/// People of one area whom its last plan left out for want of a base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithoutBase {
+    pub area: i32,
+    pub month: Month,
+    /// The word of `ledger::deduction::Reason`.
+    pub reason: String,
+    pub people: i64,
+}
+
+/// Whom the last plan of each area left out for want of a base.
+///
+/// # Errors
+/// The database cannot be reached, or refuses to be looked at.
+pub async fn left_out_without_base(connection: &Connection) -> Result<Vec<WithoutBase>, Fault> {
+    let sql = "SELECT c.pooling_area, c.month, l.reason, count(*) FROM (
+            SELECT DISTINCT ON (pooling_area) cycle_id, pooling_area, month FROM deduction_cycle WHERE state <> 'replaced' ORDER BY pooling_area, month DESC) c
+        JOIN deduction_left_out l USING (cycle_id)
+        WHERE l.reason ~ '^no_.*_(base|year)$' GROUP BY 1, 2, 3 ORDER BY 1, 3";
+    let session = connection.door.dial(&settings::statements(&[])).await?;
+    let asked = tokio::time::timeout(LOOK, session.client.query(sql, &[])).await.map_err(|_| silent("a look at the last plans"))?;
+    let rows = asked.map_err(|error| fault(&error))?;
+    let one =
+        |row: &tokio_postgres::Row| Some(WithoutBase { area: row.get(0), month: Month::from_number(row.get(1))?, reason: row.get(2), people: row.get(3) });
+    Ok(rows.iter().filter_map(one).collect())
 }
 
 /// Oldest major version of PostgreSQL the gateway's SQL is written for.

@@ -16,12 +16,13 @@ use crate::model::{Fen, Month};
 const STAGED: Table = Table {
     name: "staged_person",
     columns: &["record_index int, person_no text, from_month int, category insured_category, account boolean, employer_no text, district int, \
-        base_fen bigint, born_on date, sealed bytea"],
+        base_fen bigint, born_on date, sealed bytea, account_credit_fen bigint, yearly boolean"],
 };
-const STAGED_COLUMNS: i16 = 10;
+const STAGED_COLUMNS: i16 = 12;
 
 const STAGE: &str = "CREATE TEMPORARY TABLE staged_person (record_index int NOT NULL, person_no text COLLATE \"C\" NOT NULL, from_month int,
-    category insured_category, account boolean, employer_no text, district int, base_fen bigint, born_on date, sealed bytea) ON COMMIT DROP;
+    category insured_category, account boolean, employer_no text, district int, base_fen bigint, born_on date, sealed bytea,
+    account_credit_fen bigint, yearly boolean) ON COMMIT DROP;
     SET LOCAL work_mem = '64MB'";
 
 /// Whoever was insured in the month and is not named; before the roster's own entries are there.
@@ -33,13 +34,23 @@ const LEAVE: &str = "INSERT INTO roster_entry (pooling_area, person_no, from_mon
 
 /// The first line of each person, in order of the key.
 const TAKE: &str =
-    "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, employer_no, district, base_fen, born_on, sealed)
-    SELECT DISTINCT ON (person_no) $1::int, person_no, from_month, $2::bigint, category, account, employer_no, district, base_fen, born_on, sealed
+    "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, employer_no, district, base_fen, born_on, sealed,
+        account_credit_fen, yearly)
+    SELECT DISTINCT ON (person_no) $1::int, person_no, from_month, $2::bigint, category, account, employer_no, district, base_fen, born_on, sealed,
+        account_credit_fen, yearly
     FROM staged_person WHERE category IS NOT NULL ORDER BY person_no, record_index";
 
 /// Lines of people who stand in an earlier line already.
 const TWICE: &str = "SELECT record_index, first FROM (SELECT record_index, min(record_index) OVER (PARTITION BY person_no) AS first
     FROM staged_person WHERE category IS NOT NULL) s WHERE record_index > first ORDER BY record_index LIMIT $1";
+
+/// Months of an area whose deductions run or have run.
+const RAN: &str = "SELECT month FROM deduction_cycle WHERE pooling_area = $1 AND state IN ('running', 'settled') ORDER BY month";
+
+/// Lines taken that hold from `$1` or earlier, with how many there are.
+const FROM_BEFORE: &str = "SELECT record_index, from_month, count(*) OVER () FROM (
+        SELECT DISTINCT ON (person_no) record_index, from_month FROM staged_person WHERE category IS NOT NULL ORDER BY person_no, record_index) s
+    WHERE from_month <= $1 ORDER BY record_index LIMIT $2";
 
 /// A person as a roster's line states it.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +66,9 @@ pub struct StagedPerson<'a> {
     pub base: Fen,
     pub born_on: Option<Date>,
     pub sealed: &'a [u8],
+    pub account_credit_base: Option<Fen>,
+    /// Has chosen to pay once a year.
+    pub yearly: bool,
 }
 
 /// Adds a person to a buffer.
@@ -71,6 +85,8 @@ pub fn staged_row(buffer: &mut Vec<u8>, person: &StagedPerson<'_>) {
     row.fen(person.base);
     row.date_or_null(person.born_on);
     row.bytes(person.sealed);
+    row.fen_or_null(person.account_credit_base);
+    row.bool(person.yearly);
 }
 
 /// Adds a person whose line is refused: named, so has not left, and not taken.
@@ -105,6 +121,8 @@ pub struct RosterCounts {
     pub refused: i32,
     /// People a full roster no longer names.
     pub left: i32,
+    /// Lines taken that hold from a month already deducted.
+    pub deducted: i32,
 }
 
 /// A roster that is stored, with what its sender was told.
@@ -154,6 +172,20 @@ impl Posting {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// Months of the area whose deductions run or have run, in order.
+    pub async fn months_deducted(&self, pooling_area: i32) -> Result<Vec<Month>, PostError> {
+        let rows = self.client().query(RAN, &[&pooling_area]).await?;
+        Ok(rows.iter().filter_map(|row| Month::from_number(row.get(0))).collect())
+    }
+
+    /// Lines taken that hold from the month or an earlier one: each with its own month, and how many there are in all.
+    pub async fn people_from(&self, latest: Month, limit: usize) -> Result<(Vec<(i32, Month)>, i32), PostError> {
+        let rows = self.client().query(FROM_BEFORE, &[&latest.number(), &i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+        let line = |row: &tokio_postgres::Row| Some((row.get(0), Month::from_number(row.get(1))?));
+        let count = rows.first().map_or(0, |row| row.get::<_, i64>(2).unsigned_abs());
+        Ok((rows.iter().filter_map(line).collect(), clamp(count)))
+    }
+
     /// Writes the roster's row with the reply its sender gets.
     ///
     /// # Errors
@@ -164,7 +196,7 @@ impl Posting {
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let RosterRow { roster_id, sender, roster_no, pooling_area, kind, .. } = roster;
         let (month, digest, received_at) = (roster.month.number(), roster.digest.as_slice(), roster.received_at);
-        let RosterCounts { received, taken, refused, left } = counts;
+        let RosterCounts { received, taken, refused, left, .. } = counts;
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 13] =
             [roster_id, sender, roster_no, pooling_area, kind, &month, &digest, &received_at, &received, &taken, &refused, &left, &reply];
         self.client().execute(sql, &values).await?;

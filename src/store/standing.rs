@@ -25,6 +25,9 @@ pub struct Entry {
     pub district: i32,
     pub base: Option<Fen>,
     pub born_on: Option<Date>,
+    pub account_credit_base: Option<Fen>,
+    /// Has chosen to pay once a year.
+    pub yearly: bool,
 }
 
 /// A cycle that ran.
@@ -76,12 +79,14 @@ pub struct Shortfall {
 #[derive(Debug, Clone)]
 pub struct Payment {
     pub employer_no: String,
+    pub pooling_area: i32,
     pub contribution_month: i32,
     pub detail_no: String,
     pub receipt_no: String,
     pub payment_kind: String,
     pub district: i32,
     pub headcount: Option<i32>,
+    pub employer_base: Fen,
     pub employer_paid: Fen,
     pub medical: Fen,
     pub long_term_care: Fen,
@@ -117,7 +122,8 @@ pub struct PersonFacts {
 }
 
 /// A person's rows: `$1` pooling areas, `$2` the person.
-const ENTRIES: &str = "SELECT pooling_area, from_month, roster_id, category::text, account, employer_no, district, base_fen, born_on
+const ENTRIES: &str =
+    "SELECT pooling_area, from_month, roster_id, category::text, account, employer_no, district, base_fen, born_on, account_credit_fen, yearly
     FROM roster_entry WHERE pooling_area = ANY($1) AND person_no = $2 ORDER BY from_month, roster_id";
 const SHORTFALLS: &str = "SELECT cycle_id, fen, handling, carried_into FROM shortfall WHERE pooling_area = ANY($1) AND person_no = $2";
 
@@ -156,7 +162,7 @@ macro_rules! payments {
     ($employers:literal, $from:literal, $to:literal) => {
         concat!(
             "SELECT l.employer_no, contribution_month, detail_no, receipt_no, payment_kind::text, district, headcount, employer_paid_fen,
-                medical_fen, long_term_care_fen, underpaid, treasury_on
+                medical_fen, long_term_care_fen, underpaid, treasury_on, pooling_area, employer_base_fen
             FROM (SELECT employer_no, employer_key(employer_no) AS key FROM unnest(",
             $employers,
             ") AS asked (employer_no)) asked
@@ -280,6 +286,8 @@ fn entry(row: &Row) -> Entry {
         district: row.get(6),
         base: row.get::<_, Option<i64>>(7).map(Fen),
         born_on: row.get(8),
+        account_credit_base: row.get::<_, Option<i64>>(9).map(Fen),
+        yearly: row.get(10),
     }
 }
 
@@ -325,6 +333,8 @@ fn payment(row: &Row) -> Payment {
         long_term_care: Fen(row.get(9)),
         underpaid: row.get(10),
         treasury_on: row.get(11),
+        pooling_area: row.get(12),
+        employer_base: Fen(row.get(13)),
     }
 }
 

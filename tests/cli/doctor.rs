@@ -59,18 +59,29 @@ async fn a_sound_configuration_is_ready_to_serve_and_left_as_it_was() {
         "embedded PostgreSQL",
         "450100",
         "samples pass",
+        "needs the city_average_base of 20",
         "privacy key",
         "server certificate for localhost, 127.0.0.1: good for 36",
     ] {
         assert!(text.contains(expected), "{expected} is not in {}", said.out);
     }
     assert_eq!(files(place.dir.path()), before, "nothing was made");
-    assert!(said.out.lines().count() < 56, "seven partners on one screen: {}", said.out);
+    assert!(said.out.lines().count() < 60, "seven partners on one screen: {}", said.out);
 
     let _serving = place.serve().await;
     let (said, text) = doctor(&place).await;
     assert_eq!(said.status.code(), Some(0), "{}", said.out);
     assert!(text.contains("the embedded server of a gateway that runs now: schema ") && text.contains(", up to date"), "{}", said.out);
+    place
+        .value(
+            "INSERT INTO deduction_cycle (cycle_id, pooling_area, month, state, digest, people, fen, planned_by) VALUES (1, 510100, 202510, 'planned', sha256('x'), 0, 0, 'a');
+             INSERT INTO deduction_left_out SELECT 1, 'P' || n, 510104, 'retired', 'no_account_credit_base', 0 FROM generate_series(1, 2) n;
+             INSERT INTO deduction_left_out VALUES (1, 'P3', 510104, 'retired', 'no_account', 5)",
+        )
+        .await;
+    let (said, text) = doctor(&place).await;
+    let expected = "the deductions of 510100 for 2025-10 leave out 2 people (no_account_credit_base)";
+    assert!(text.contains(expected) && !text.contains("(no_account)"), "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -254,3 +254,53 @@ async fn the_medical_core_plans_and_looks_at_a_cycle() {
     let (status, text) = post(r#"{"area":"450100","month":"2021-10"}"#).await;
     assert!(status == 409 && text.contains("once a month"), "{status} {text}");
 }
+
+/// The shipped rates, with the average base of Chongqing for 2022, which no source gives.
+fn rates_with_an_average() -> std::sync::Arc<ltcgw::ledger::RateBook> {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    for entry in std::fs::read_dir(crate::support::project().join("config/rates")).expect("the rates").flatten() {
+        let mut text = std::fs::read_to_string(entry.path()).expect("a text");
+        if entry.file_name() == "500100-chongqing.toml" {
+            text += "\n[city_average_base]\n2022 = \"5555.55\"\n";
+        }
+        std::fs::write(dir.path().join(entry.file_name()), text).expect("a file");
+    }
+    ltcgw::ledger::RateBook::load(dir.path()).expect("rates").into()
+}
+
+#[tokio::test]
+async fn everybody_is_asked_by_the_base_their_rate_is_about_or_left_out_by_its_name() {
+    let mut office = Office::open().await;
+    office
+        .sql(
+            "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, district, base_fen, account_credit_fen, yearly) VALUES
+                (500100, 'MONTHLY', 202101, 1, 'flexible', true, 500103, 300000, NULL, false),
+                (500100, 'YEARLY', 202101, 1, 'flexible', true, 500103, 300000, NULL, true),
+                (500100, 'YEARLY', 202201, 2, 'flexible', true, 500103, 310000, NULL, true),
+                (500100, 'SINCE-MAY', 202101, 1, 'flexible', true, 500103, 300000, NULL, false),
+                (500100, 'SINCE-MAY', 202205, 3, 'flexible', true, 500103, 300000, NULL, true),
+                (510100, 'CREDITED', 202101, 1, 'retired', true, 510104, 200000, 345678, false),
+                (510100, 'UNKNOWN', 202101, 1, 'retired', true, 510104, 200000, NULL, false)",
+        )
+        .await;
+    let at = |area, year, number| Of { area, month: ltcgw::model::Month::new(year, number).expect("a month") };
+    let totals = async |office: &Office, of: Of| {
+        let cycle = office.desk.plan(of, "Li").await.expect("a plan");
+        let sql = |what: &str, table: &str| format!("SELECT {what} FROM {table} WHERE cycle_id = {} ORDER BY 1", cycle.cycle_id);
+        (office.sql(&sql("people, base_fen, due_fen", "deduction_total")).await, office.sql(&sql("person_no, reason, due_fen", "deduction_left_out")).await)
+    };
+    let none = "MONTHLY no_city_average_base 0; SINCE-MAY no_city_average_base 0; YEARLY no_city_average_base 0";
+    assert_eq!(totals(&office, at(500_100, 2022, 1)).await, (String::new(), none.into()), "no average is shipped, and nothing is computed on another base");
+    office.desk.book = rates_with_an_average();
+    // 0.2 % of 5,555.55: 11.1111 a month, 133.3332 for a year, 88.8888 for eight months.
+    for (month, expected, left_out) in [
+        (1, "3 1666665 15555", ""),
+        (2, "2 1111110 2222", "YEARLY nothing_due 0"),
+        (5, "2 1111110 10000", "YEARLY nothing_due 0"),
+        (6, "1 555555 1111", "SINCE-MAY nothing_due 0; YEARLY nothing_due 0"),
+    ] {
+        assert_eq!(totals(&office, at(500_100, 2022, month)).await, (expected.into(), left_out.into()), "2022-{month}");
+    }
+    // 0.3 % of 3,456.78 is 10.37034.
+    assert_eq!(totals(&office, at(510_100, 2022, 1)).await, ("1 345678 1037".into(), "UNKNOWN no_account_credit_base 0".into()));
+}

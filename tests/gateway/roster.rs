@@ -239,3 +239,34 @@ async fn only_the_medical_core_may_send_a_roster() {
     assert_eq!(answer.status().as_u16(), 403);
     assert_eq!(gateway.value("SELECT count(*) FROM roster").await, "0");
 }
+
+#[tokio::test]
+async fn lines_from_a_month_already_deducted_are_told_what_becomes_of_them() {
+    let gateway = november().await;
+    let ran = |id: i64, month: i32, state: &str| {
+        let settled = if state == "settled" { "now()" } else { "NULL" };
+        format!(
+            "INSERT INTO deduction_cycle (cycle_id, pooling_area, month, state, digest, people, fen, rounds, planned_by, approved_by, approved_at, started_at, settled_at)
+             VALUES ({id}, 450100, {month}, '{state}', sha256('x'), 1, 1, 1, 'a', 'b', now(), now(), {settled})"
+        )
+    };
+    gateway.value(&ran(1, 202_109, "settled")).await;
+    gateway.value(&ran(2, 202_110, "running")).await;
+    let body = person(1, json!({})) + &person(2, json!({ "begnym": "202110" })) + &person(3, json!({ "begnym": "202111" }));
+    let (status, text) = send(&gateway, "roster_no=C1&kind=changes&area=450100&month=202111", body).await;
+    let output = &parse(&text)["output"];
+    assert_eq!((status, counts(&text), &output["already_deducted"]), (200, [3, 3, 0, 0], &json!(2)));
+    let notes: Vec<(i64, &str)> =
+        output["notes"].as_array().expect("a list").iter().map(|note| (note["record"].as_i64().unwrap_or(0), note["note"].as_str().unwrap_or(""))).collect();
+    assert_eq!(notes.iter().map(|(record, _)| *record).collect::<Vec<_>>(), [1, 2]);
+    assert!(notes[0].1.contains("holds from 2021-03; 2021-09, 2021-10 ran already and is not computed again"), "{notes:?}");
+    assert!(notes[1].1.contains("自 2021-10 起生效；2021-10 已扣款"), "{notes:?}");
+    assert!(output["notice"].as_str().is_some_and(|notice| notice.contains("2 lines hold from a month already deducted, see notes")), "{text}");
+
+    let (_, text) = send(&gateway, "roster_no=F1&kind=full&area=450100&month=202110", person(1, json!({}))).await;
+    assert_eq!(counts(&text), [1, 1, 0, 1], "whoever holds from November only has not left in October");
+    let notice = parse(&text)["output"]["notice"].as_str().expect("a text").to_owned();
+    assert!(notice.contains("whoever left was asked in 2021-10 all the same"), "{notice}");
+    let (_, text) = send(&gateway, "roster_no=C2&kind=changes&area=450100&month=202111", person(4, json!({ "begnym": "202111" }))).await;
+    assert_eq!((&parse(&text)["output"]["already_deducted"], &parse(&text)["output"]["notes"]), (&json!(0), &json!([])));
+}

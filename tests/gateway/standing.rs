@@ -101,7 +101,7 @@ async fn a_standing_says_whether_all_that_was_due_was_paid_and_why() {
         ("LATE", "2021-12-15", "paid_late", "2021-10: own part: paid on 2021-12-03, due by 2021-11-30"),
         ("LATE", "2021-12-02", "not_paid_in_full", "2021-10: own part: paid on 2021-12-03, after the day asked about"),
         ("OTHER-EMPLOYER", "2021-12-15", "not_paid_in_full", "2021-10: employer's part: no payment is in the treasury"),
-        ("UNDERPAID", "2021-12-15", "not_paid_in_full", "2021-10: employer's part: paid less than the rate asks"),
+        ("UNDERPAID", "2021-12-15", "not_paid_in_full", "2021-10: employer's part: all payments together are less than the rate asks"),
         ("NO-ACCOUNT", "2021-12-15", "cannot_tell", "2021-10: own part: there is no personal account, so it is collected elsewhere and not known here"),
     ] {
         assert_eq!(standing(&gateway, person, on).await, (verdict.to_string(), vec![reason.to_string()]), "{person} on {on}");

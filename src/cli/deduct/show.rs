@@ -199,6 +199,12 @@ pub fn reason(word: &str) -> (&'static str, &'static str) {
         "no_account" => ("no personal account", "无个人账户"),
         "waived" => ("no account, waived by the rates", "无个人账户，按费率免缴"),
         "no_rate" => ("no rate for the category", "无适用费率"),
+        "no_own_base" => ("the roster gives no own base", "名册无本人缴费基数"),
+        "no_own_pension_last_year" => ("the roster gives no pension of last year", "名册无上年度养老金"),
+        "no_account_credit_base" => ("the roster gives no base the account is credited by (acct_base)", "名册无个人账户划账基数"),
+        "no_city_average_base" => ("the rate file gives no city average base of the year", "费率文件无当年全市平均缴费基数"),
+        "no_average_wage_last_year" => ("the rate file gives no average wage of last year", "费率文件无上年度平均工资"),
+        "no_employer_base" => ("the rate is about the employer's base", "费率基数为单位缴费基数"),
         _ => ("nothing is due", "应缴为零"),
     }
 }

@@ -1,10 +1,12 @@
 //! PostgreSQL: can it be reached or started, is it new enough, which schema is in it.
 
 use super::sheet::Sheet;
+use crate::cli::deduct::show;
 use crate::config::Config;
 use crate::service;
+use crate::store::Connection;
 use crate::store::embedded::Embedded;
-use crate::store::inspect::{Inspected, Schema, inspect};
+use crate::store::inspect::{Inspected, Schema, inspect, left_out_without_base};
 
 pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
     let given = config.gateway.database.url.is_some();
@@ -17,10 +19,27 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
         Ok(found) => {
             let whose = if given { "the server at [database] url" } else { "the embedded server of a gateway that runs now" };
             answers(sheet, &found, whose);
+            if matches!(found.schema, Schema::Current { .. }) {
+                without_base(sheet, &connection).await;
+            }
         }
         Err(fault) if given => sheet.bad("database", fault.text, ""),
         // A socket without a server: left by a gateway that was killed.
         Err(_) => embedded(sheet, config),
+    }
+}
+
+/// People the last plan of an area left out because nobody knows the base their rate is about.
+async fn without_base(sheet: &mut Sheet, connection: &Connection) {
+    match left_out_without_base(connection).await {
+        Err(fault) => sheet.bad("rosters", fault.text, ""),
+        Ok(found) => {
+            for left in found {
+                let (reason, _) = show::reason(&left.reason);
+                let text = format!("the deductions of {:06} for {} leave out {} people ({}): {reason}", left.area, left.month, left.people, left.reason);
+                sheet.note("rosters", text, "have it added to the roster or the rate file; `ltcgw deduct report` lists the people");
+            }
+        }
     }
 }
 

@@ -29,6 +29,16 @@ pub struct Receipt<'a> {
     pub counts: ReceiptCounts,
     pub refused: &'a [ListedRefusal],
     pub refused_listed: usize,
+    /// Lines that were taken and about which the sender should know something.
+    pub notes: &'a [ListedNote],
+}
+
+/// A line that was taken, with what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedNote {
+    /// Position in the packet, from 1.
+    pub index: u64,
+    pub text: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -39,6 +49,8 @@ pub struct ReceiptCounts {
     pub duplicate: i32,
     /// People a full roster no longer names; nothing of packets.
     pub left: i32,
+    /// Lines of a roster that hold from a month already deducted; nothing of packets.
+    pub deducted: i32,
 }
 
 /// Where the reply goes and how it is written.
@@ -56,15 +68,16 @@ impl Replier<'_> {
             (0, 0) => "成功 accepted".to_string(),
             (refused, duplicate) => format!("成功 accepted；退回 refused {refused}，重复 duplicate {duplicate}"),
         };
-        let shown = ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate, left: 0 };
-        let reply = self.reply(200, message, shown, refused)?;
+        let shown =
+            ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate, ..Default::default() };
+        let reply = self.reply(200, message, shown, (refused, &[]))?;
         Ok(Reply { counts: Some(counts), ..reply })
     }
 
     /// The receipt of a roster that was taken; `notice` says what its sender should know.
-    pub fn roster(&self, counts: RosterCounts, notice: String, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
-        let RosterCounts { received, taken, refused: lines_refused, left } = counts;
-        let reply = self.reply(200, notice, ReceiptCounts { received, posted: taken, refused: lines_refused, duplicate: 0, left }, refused)?;
+    pub fn roster(&self, counts: RosterCounts, notice: String, listed: (&[ListedRefusal], &[ListedNote])) -> Result<Reply, Fault> {
+        let RosterCounts { received, taken, refused: lines_refused, left, deducted } = counts;
+        let reply = self.reply(200, notice, ReceiptCounts { received, posted: taken, refused: lines_refused, duplicate: 0, left, deducted }, listed)?;
         Ok(Reply { counts: Some(Counts { received, posted: taken, refused: lines_refused, ..Counts::default() }), ..reply })
     }
 
@@ -75,10 +88,10 @@ impl Replier<'_> {
 
     /// The receipt of a packet refused whole.
     pub fn refused(&self, status: u16, reason: &str) -> Result<Reply, Fault> {
-        self.reply(status, reason.to_string(), ReceiptCounts::default(), &[])
+        self.reply(status, reason.to_string(), ReceiptCounts::default(), (&[], &[]))
     }
 
-    fn reply(&self, status: u16, message: String, counts: ReceiptCounts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
+    fn reply(&self, status: u16, message: String, counts: ReceiptCounts, (refused, notes): (&[ListedRefusal], &[ListedNote])) -> Result<Reply, Fault> {
         let nothing = BTreeMap::new();
         let encoding = self.encoding();
         let accepted = status == 200;
@@ -94,6 +107,7 @@ impl Replier<'_> {
             counts,
             refused,
             refused_listed: refused.len(),
+            notes,
         };
         let document = self.document()?;
         let text = document.render(&receipt)?;

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use super::{Desk, Of, Refusal, refusal};
 use crate::error::{Fault, Stage};
 use crate::ledger::deduction::{Assessment, Instruction, Insured, Running, Totals, assess, shortfall_word};
-use crate::ledger::{IndividualRate, Segment};
-use crate::model::Month;
+use crate::ledger::{Bases, IndividualRate, Segment};
 use crate::model::deduction::Category;
+use crate::model::{Fen, Month};
 use crate::store::deduction::{Batches, Cell, InstructionRow, LeftOutRow, People, Person, RateRow, Receiver, Sheet};
 
 /// What is kept of everybody.
@@ -82,6 +82,8 @@ struct Sum<'a> {
     desk: &'a Desk,
     area: String,
     month: Month,
+    /// The bases that are the same for everybody.
+    bases: Bases,
     running: Running,
     totals: Totals,
     anybody: bool,
@@ -94,7 +96,9 @@ impl<'a> Sum<'a> {
     fn new(desk: &'a Desk, of: Of) -> Sum<'a> {
         let running = Running::new(of.area, of.month);
         let (totals, rates, numbers) = (Totals::default(), Vec::new(), BTreeMap::new());
-        Sum { desk, area: format!("{:06}", of.area), month: of.month, running, totals, anybody: false, rates, numbers }
+        let area = format!("{:06}", of.area);
+        let bases = desk.book.bases(&area, of.month);
+        Sum { desk, area, month: of.month, bases, running, totals, anybody: false, rates, numbers }
     }
 
     fn add(&mut self, person: &Person, out: &mut Out) -> Result<(), Refusal> {
@@ -102,9 +106,16 @@ impl<'a> Sum<'a> {
         let category = person.category();
         let age = person.born_on.and_then(|born_on| age(born_on, self.month));
         let rate = self.desk.book.individual(&self.area, self.month, segment(category), age);
-        let insured =
-            Insured { person_no: &person.person_no, category, district: person.district, account: person.account, base: person.base, carried: person.carried };
-        match (assess(&insured, rate).map_err(|error| refusal::too_much(&error))?, rate) {
+        let insured = Insured {
+            person_no: &person.person_no,
+            category,
+            district: person.district,
+            account: person.account,
+            bases: bases_of(self.bases, category, (person.base, person.account_credit_base)),
+            yearly_since: person.yearly_since,
+            carried: person.carried,
+        };
+        match (assess(self.month, &insured, rate).map_err(|error| refusal::too_much(&error))?, rate) {
             (Assessment::Deduct(instruction), Some(rate)) => self.instruct(&insured, rate, &instruction, out),
             (Assessment::LeftOut { reason, due }, _) => {
                 self.running.leave_out(&insured, reason, due);
@@ -123,8 +134,8 @@ impl<'a> Sum<'a> {
         self.totals.add(insured, instruction).map_err(|error| refusal::too_much(&error))?;
         let number = self.number(rate)?;
         let Some(batches) = &mut out.batches else { return Ok(()) };
-        let Instruction { due, carried, fen } = *instruction;
-        let &Insured { person_no, category, district, base, .. } = insured;
+        let Instruction { base, due, carried, fen } = *instruction;
+        let &Insured { person_no, category, district, .. } = insured;
         out.sheet.instruct(&InstructionRow { person_no, category, district, rate: number, base, due, carried, fen });
         Ok(batches.add(person_no, fen)?)
     }
@@ -141,8 +152,14 @@ impl<'a> Sum<'a> {
     }
 }
 
+/// Everybody's bases with those of one person; what a roster calls the base is last year's pension of retired people.
+pub(in crate::flow) fn bases_of(everybody: Bases, category: Category, (base, account_credit): (Fen, Option<Fen>)) -> Bases {
+    let retired = category == Category::Retired;
+    Bases { own: Some(base).filter(|_| !retired), own_pension_last_year: Some(base).filter(|_| retired), account_credit, ..everybody }
+}
+
 /// The rates' word for a category.
-fn segment(category: Category) -> Segment {
+pub(in crate::flow) fn segment(category: Category) -> Segment {
     match category {
         Category::Active => Segment::Active,
         Category::Retired => Segment::Retired,

@@ -31,6 +31,9 @@ pub struct Person<'r> {
     pub employer_no: Option<&'r str>,
     pub district: i32,
     pub base: Fen,
+    pub account_credit_base: Option<Fen>,
+    /// Has chosen to pay once a year.
+    pub yearly: bool,
     pub from_month: Month,
     /// From a resident id; nothing of other certificates.
     pub born_on: Option<Date>,
@@ -58,8 +61,11 @@ pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, Li
         return Err(fault(person::EMPLOYER_NO, "is missing or empty; an active person has an employer"));
     }
     let base = need(record.money(person::BASE), person::BASE)?;
-    if base < Fen::ZERO {
-        return Err(fault(person::BASE, "is negative; expected zero or more"));
+    let account_credit_base = record.money(person::ACCOUNT_CREDIT_BASE);
+    for (field, base) in [(person::BASE, Some(base)), (person::ACCOUNT_CREDIT_BASE, account_credit_base)] {
+        if base.is_some_and(|base| base < Fen::ZERO) {
+            return Err(fault(field, "is negative; expected zero or more"));
+        }
     }
     let from_month = need(record.month(person::FROM_MONTH), person::FROM_MONTH)?;
     if from_month > rules.latest {
@@ -77,6 +83,8 @@ pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, Li
         employer_no,
         district: district(record, rules.area)?,
         base,
+        account_credit_base,
+        yearly: record.code(person::PAYS) == Some("yearly"),
         from_month: rules.earliest.map_or(from_month, |earliest| from_month.max(earliest)),
         born_on,
     })
@@ -148,7 +156,8 @@ mod tests {
     #[test]
     fn each_mistake_is_found_at_its_field_without_private_content() {
         type Change = fn(&mut Record);
-        let mistakes: [(FieldId, Change); 5] = [
+        let mistakes: [(FieldId, Change); 6] = [
+            (person::ACCOUNT_CREDIT_BASE, |record| record.set(person::ACCOUNT_CREDIT_BASE, Slot::Money(Fen(-1)))),
             (person::CERTIFICATE_NO, |record| record.set_text(person::CERTIFICATE_NO, "110105194912310021")),
             (person::EMPLOYER_NO, |record| record.set(person::EMPLOYER_NO, Slot::Empty)),
             (person::BASE, |record| record.set(person::BASE, Slot::Money(Fen(-1)))),

@@ -116,6 +116,8 @@ impl Reading {
                 employer_no: person.employer_no,
                 district: person.district,
                 base: person.base,
+                account_credit_base: person.account_credit_base,
+                yearly: person.yearly,
                 born_on: person.born_on.filter(|_| self.with_birth),
                 sealed: &sealed,
             },

@@ -5,8 +5,11 @@
 use jiff::civil::Date;
 use serde::Serialize;
 
+use super::employer::{EmployerState, Reckoning, reckon};
 use crate::flow::clock::day_of;
-use crate::ledger::{Fund, RateBook, Segment};
+use crate::flow::deduct::compute::{bases_of, segment};
+use crate::ledger::deduction::{Insured, due};
+use crate::ledger::{Fund, MissingBase, RateBook};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 use crate::store::standing::{Deduction, Detail, Entry, LeftOut, Payment, PersonFacts};
@@ -27,7 +30,7 @@ pub struct RosterFacts {
 #[derive(Debug, Clone, Serialize)]
 pub struct OwnPart {
     /// `paid`; `short`; `waiting` for an answer; `not_asked` yet; `apart`: without an account, collected elsewhere; `none_due`;
-    /// `person_unknown` and `deceased`: so says the core, and nothing is left short.
+    /// `person_unknown` and `deceased`: so says the core, and nothing is left short; `no_base`: the base of the rate is not known.
     pub state: &'static str,
     /// Due for the month alone.
     pub due_fen: i64,
@@ -51,9 +54,9 @@ pub struct OwnPart {
 /// The employer's part.
 #[derive(Debug, Clone, Serialize)]
 pub struct EmployerPart {
-    /// `paid`; `underpaid`; `missing`; `none_due`.
+    /// `paid`; `underpaid`; `missing`; `no_base`: money came, and nothing says of which base; `none_due`.
     pub state: &'static str,
-    /// The first day the treasury had all of it, as far as lines tell.
+    /// The first day from which the treasury has had all of it ever since.
     pub paid_on: Option<Date>,
     pub lines: Vec<Paid>,
     /// The person's own lines in the payments' detail, where looked for and found.
@@ -138,27 +141,41 @@ impl Facts<'_> {
         if let Some(left_out) = self.found.left_out.iter().find(|left_out| cycles.contains(&left_out.cycle_id)) {
             return apart(left_out);
         }
-        let due = insured.and_then(|(entry, category)| self.due(month, entry, category)).unwrap_or(Fen::ZERO);
+        let due = insured.and_then(|(entry, category)| self.due(month, entry, category)).unwrap_or(Ok(Fen::ZERO));
         let account = insured.is_some_and(|(entry, _)| entry.account);
-        let state = match (due > Fen::ZERO, account) {
-            (false, _) => "none_due",
-            (true, true) => "not_asked",
-            (true, false) => "apart",
+        let (state, due) = match (due, account) {
+            (Err(_), _) => ("no_base", Fen::ZERO),
+            (Ok(Fen::ZERO), _) => ("none_due", Fen::ZERO),
+            (Ok(due), true) => ("not_asked", due),
+            (Ok(due), false) => ("apart", due),
         };
         OwnPart { due_fen: due.0, ..OwnPart::new(state) }
     }
 
     /// What the rates ask where no cycle has asked yet; nothing where they waive it.
-    fn due(&self, month: Month, entry: &Entry, category: Category) -> Option<Fen> {
-        let segment = match category {
-            Category::Active => Segment::Active,
-            Category::Retired => Segment::Retired,
-            Category::Flexible => Segment::Flexible,
-            Category::Unemployed => Segment::Unemployed,
-        };
-        let rate = self.book.individual(&format!("{:06}", entry.pooling_area), month, segment, entry.born_on.map(|born| age(born, month)))?;
+    fn due(&self, month: Month, entry: &Entry, category: Category) -> Option<Result<Fen, MissingBase>> {
+        let area = format!("{:06}", entry.pooling_area);
+        let rate = self.book.individual(&area, month, segment(category), entry.born_on.map(|born| age(born, month)))?;
         let waived = !entry.account && rate.no_account() == Some(crate::ledger::NoAccount::Waive);
-        (!waived).then(|| rate.terms().due(entry.base.unwrap_or(Fen::ZERO)))
+        let person = Insured {
+            person_no: "",
+            category,
+            district: entry.district,
+            account: entry.account,
+            bases: bases_of(self.book.bases(&area, month), category, (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base)),
+            yearly_since: entry.yearly.then(|| self.yearly_since(entry)),
+            carried: Fen::ZERO,
+        };
+        (!waived).then(|| due(month, &person, rate.terms()))
+    }
+
+    /// Since which month the person has paid once a year, as entries without a break say.
+    fn yearly_since(&self, entry: &Entry) -> Month {
+        let area = self.found.entries.iter().filter(|other| other.pooling_area == entry.pooling_area);
+        let so_far = area.take_while(|other| (other.from_month, other.roster_id) <= (entry.from_month, entry.roster_id));
+        let so_far: Vec<&Entry> = so_far.collect();
+        let since = so_far.iter().rev().take_while(|entry| entry.yearly && entry.category.is_some()).last();
+        since.and_then(|entry| Month::from_number(entry.from_month)).expect("the entry itself says so, and only months are stored")
     }
 
     fn deducted(&self, deduction: &Deduction) -> OwnPart {
@@ -205,32 +222,15 @@ impl Facts<'_> {
         let nothing = EmployerPart { state: "none_due", paid_on: None, lines: Vec::new(), detail: Vec::new() };
         let Some((entry, Category::Active)) = insured else { return nothing };
         let rate = self.book.employer(&format!("{:06}", entry.pooling_area), month);
-        if !rate.is_some_and(|rate| rate.parts().any(|(fund, part)| fund == Fund::LongTermCare && part > 0)) {
-            return nothing;
-        }
-        let is_his = |payment: &&Payment| payment.contribution_month == month.number() && Some(&payment.employer_no) == entry.employer_no.as_ref();
-        let payments: Vec<&Payment> = self.found.payments.iter().filter(is_his).collect();
-        let (state, paid_on) = paid(&payments);
-        EmployerPart { state, paid_on, lines: payments.into_iter().map(Paid::of).collect(), detail: Vec::new() }
-    }
-}
-
-/// What payments come to: in order of the days the treasury had them. An underpayment is made up
-/// for by a back payment behind it; how much of it lines do not tell.
-fn paid(payments: &[&Payment]) -> (&'static str, Option<Date>) {
-    let sum: i64 = payments.iter().fold(0, |sum, payment| sum.saturating_add(payment.long_term_care.0));
-    if sum <= 0 {
-        return ("missing", None);
-    }
-    let pays = |payment: &&&Payment| payment.long_term_care > Fen::ZERO && payment.payment_kind != "refund";
-    let whole = payments.iter().find(|payment| pays(payment) && !payment.underpaid);
-    match (payments.iter().rposition(|payment| payment.underpaid), whole) {
-        (None, Some(whole)) => ("paid", Some(whole.treasury_on)),
-        (Some(short), _) => match payments[short + 1..].iter().find(|payment| pays(payment) && payment.payment_kind == "back_payment") {
-            Some(made_up) => ("paid", Some(made_up.treasury_on)),
-            None => ("underpaid", None),
-        },
-        (None, None) => ("missing", None),
+        let Some(rate) = rate.filter(|rate| rate.parts().any(|(fund, part)| fund == Fund::LongTermCare && part > 0)) else { return nothing };
+        let is_theirs = |payment: &&Payment| {
+            let of = (payment.contribution_month, payment.pooling_area);
+            of == (month.number(), entry.pooling_area) && Some(&payment.employer_no) == entry.employer_no.as_ref()
+        };
+        let payments: Vec<&Payment> = self.found.payments.iter().filter(is_theirs).collect();
+        let Reckoning { state, whole_since, .. } = reckon(payments.iter().copied(), rate);
+        let paid_on = whole_since.filter(|_| state == EmployerState::Paid);
+        EmployerPart { state: state.word(), paid_on, lines: payments.into_iter().map(Paid::of).collect(), detail: Vec::new() }
     }
 }
 
@@ -297,7 +297,11 @@ fn roster(entry: &Entry, category: Category) -> RosterFacts {
 }
 
 fn apart(left_out: &LeftOut) -> OwnPart {
-    let state = if left_out.reason == "no_account" { "apart" } else { "none_due" };
+    let state = match left_out.reason.as_str() {
+        "no_account" => "apart",
+        "waived" | "no_rate" | "nothing_due" => "none_due",
+        _ => "no_base",
+    };
     OwnPart { due_fen: left_out.due.0, cycle_id: Some(left_out.cycle_id), reason: Some(left_out.reason.clone()), ..OwnPart::new(state) }
 }
 
@@ -310,40 +314,6 @@ fn age(born: Date, month: Month) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn payment(kind: &str, fen: i64, day: i8) -> Payment {
-        Payment {
-            employer_no: "E".into(),
-            contribution_month: 202_110,
-            detail_no: "1".into(),
-            receipt_no: "1".into(),
-            payment_kind: kind.into(),
-            district: 450_103,
-            headcount: None,
-            employer_paid: Fen(fen),
-            medical: Fen::ZERO,
-            long_term_care: Fen(fen),
-            underpaid: kind == "underpaid",
-            treasury_on: jiff::civil::date(2021, 11, day),
-        }
-    }
-
-    #[test]
-    fn an_employer_has_paid_from_the_first_day_the_treasury_had_all_of_it() {
-        let on = |day| Some(jiff::civil::date(2021, 11, day));
-        for (payments, expected) in [
-            (vec![], ("missing", None)),
-            (vec![payment("normal", 900, 6)], ("paid", on(6))),
-            (vec![payment("normal", 900, 6), payment("normal", 900, 20)], ("paid", on(6))),
-            (vec![payment("normal", 900, 6), payment("refund", -900, 20)], ("missing", None)),
-            (vec![payment("normal", 900, 6), payment("refund", -300, 20)], ("paid", on(6))),
-            (vec![payment("underpaid", 900, 6)], ("underpaid", None)),
-            (vec![payment("underpaid", 900, 6), payment("back_payment", 100, 9)], ("paid", on(9))),
-            (vec![payment("back_payment", 100, 5), payment("underpaid", 900, 6)], ("underpaid", None)),
-        ] {
-            assert_eq!(paid(&payments.iter().collect::<Vec<_>>()), expected, "{payments:?}");
-        }
-    }
 
     #[test]
     fn a_month_is_due_by_the_end_of_the_next() {

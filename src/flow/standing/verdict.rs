@@ -45,6 +45,7 @@ fn own(month: &MonthFacts, on: Date) -> (Grade, String) {
     let part = &month.own;
     match part.state {
         "none_due" | "deceased" => (Grade::NothingDue, String::new()),
+        "no_base" => (Grade::CannotTell, "own part: the base of the rate is not known, so nothing was asked".into()),
         "person_unknown" => (Grade::CannotTell, "own part: the medical insurance core does not know the person".into()),
         "apart" => (Grade::CannotTell, "own part: there is no personal account, so it is collected elsewhere and not known here".into()),
         "paid" => paid("own part", part.paid_on, (month.due_on, on)),
@@ -61,7 +62,8 @@ fn employer(month: &MonthFacts, on: Date) -> (Grade, String) {
     match month.employer.state {
         "none_due" => (Grade::NothingDue, String::new()),
         "paid" => paid("employer's part", month.employer.paid_on, (month.due_on, on)),
-        "underpaid" => (Grade::NotInFull, "employer's part: paid less than the rate asks".into()),
+        "underpaid" => (Grade::NotInFull, "employer's part: all payments together are less than the rate asks".into()),
+        "no_base" => (Grade::CannotTell, "employer's part: money came, and no payment that states a base".into()),
         _ => (Grade::NotInFull, "employer's part: no payment is in the treasury".into()),
     }
 }

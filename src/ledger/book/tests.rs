@@ -107,7 +107,7 @@ fn individuals_overlap_only_in_the_same_segment_and_age() {
     let second = GOOD.rsplit_once("[[rule]]").unwrap().1;
     let with = |age: &str, segments: &str| findings(&format!("{GOOD}\n[[rule]]{}", second.replace("age_to = 40", age).replace("[\"active\"]", segments)));
     assert_eq!(with("age_from = 41", "[\"active\"]"), [""; 0]);
-    assert_eq!(with("", "[\"retired\"]"), [""; 0]);
+    assert_eq!(with("", "[\"unemployed\"]"), [""; 0]);
     assert_eq!(with("age_from = 40", "[\"active\"]").len(), 1);
     assert_eq!(with("", "[\"flexible\", \"active\"]").len(), 1);
 }
@@ -146,6 +146,12 @@ fn keys_must_fit_payer_and_mode() {
         ("channel = \"personal_account\"", "channel = \"tax\"", "`no_account` has no meaning"),
         ("segments = [\"active\"]", "segments = [\"active\", \"active\"]", "names one segment twice"),
         ("segments = [\"active\"]\n", "", "the rule has no `segments`"),
+        ("segments = [\"active\"]", "segments = [\"active\", \"retired\"]", "own_base: retired people have none"),
+        ("basis = \"own_base\"", "basis = \"own_pension_last_year\"", "only retired people have one"),
+        ("basis = \"own_base\"", "basis = \"employer_base\"", "it is the employer's, and no person's"),
+        ("no_account = \"list_apart\"", "no_account = \"list_apart\"\ntolerance_per_head = \"0.01\"", "`tolerance_per_head` has no meaning"),
+        ("source = \"a test\"", "source = \"a test\"\naverage_wage = { 24 = \"1.00\" }", "`average_wage` has a key `24`; expected a year"),
+        ("source = \"a test\"", "source = \"a test\"\ncity_average_base = { 2024 = \"x\" }", "`city_average_base` is `x`"),
         ("age_to = 40", "age_from = 50\nage_to = 40", "age_from 50 is above age_to 40"),
         ("shortfall = \"carry_over\"", "shortfall = \"carry_over\"\nremainder = \"medical\"", "`remainder` has no meaning"),
         ("shortfall = \"carry_over\"", "shortfall = \"carry_over\"\nopen = [\"shortfal\"]", "(did you mean `shortfall`?)"),

@@ -30,7 +30,14 @@ fn carrying() -> IndividualRate {
     rate(Shortfall::CarryOver, NoAccount::ListApart)
 }
 
-const PERSON: Insured<'_> = Insured { person_no: "P1", category: Category::Active, district: 450_102, account: true, base: Fen(400_000), carried: Fen::ZERO };
+const fn own(fen: i64) -> Bases {
+    Bases { own: Some(Fen(fen)), employer: None, own_pension_last_year: None, city_average: None, account_credit: None, average_wage_last_year: None }
+}
+
+const PERSON: Insured<'_> =
+    Insured { person_no: "P1", category: Category::Active, district: 450_102, account: true, bases: own(400_000), yearly_since: None, carried: Fen::ZERO };
+
+const REASONS: [Reason; 4] = [Reason::NoAccount, Reason::NoRate, Reason::NothingDue, Reason::NoBase(Basis::CityAverageBase)];
 
 fn october() -> Month {
     Month::parse("202110").unwrap()
@@ -38,12 +45,12 @@ fn october() -> Month {
 
 #[test]
 fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
-    let owed = |person| assess(&person, Some(&carrying()));
-    assert_eq!(owed(PERSON), Ok(Assessment::Deduct(Instruction { due: Fen(600), carried: Fen::ZERO, fen: Fen(600) })));
+    let owed = |person| assess(october(), &person, Some(&carrying()));
+    assert_eq!(owed(PERSON), Ok(Assessment::Deduct(Instruction { base: Fen(400_000), due: Fen(600), carried: Fen::ZERO, fen: Fen(600) })));
     let carried = Insured { carried: Fen(590), ..PERSON };
-    assert_eq!(owed(carried), Ok(Assessment::Deduct(Instruction { due: Fen(600), carried: Fen(590), fen: Fen(1_190) })));
-    let only_carried = Insured { base: Fen::ZERO, ..carried };
-    assert_eq!(owed(only_carried), Ok(Assessment::Deduct(Instruction { due: Fen::ZERO, carried: Fen(590), fen: Fen(590) })));
+    assert_eq!(owed(carried), Ok(Assessment::Deduct(Instruction { base: Fen(400_000), due: Fen(600), carried: Fen(590), fen: Fen(1_190) })));
+    let only_carried = Insured { bases: own(0), ..carried };
+    assert_eq!(owed(only_carried), Ok(Assessment::Deduct(Instruction { base: Fen::ZERO, due: Fen::ZERO, carried: Fen(590), fen: Fen(590) })));
     assert_eq!(owed(Insured { carried: Fen(i64::MAX), ..PERSON }), Err(TooMuch("P1".into())));
 }
 
@@ -51,22 +58,26 @@ fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
 fn who_is_left_out_is_left_out_for_a_reason() {
     let left_out = |reason, due| Ok(Assessment::LeftOut { reason, due });
     let none = Insured { account: false, carried: Fen(5), ..PERSON };
-    assert_eq!(assess(&none, Some(&carrying())), left_out(Reason::NoAccount, Fen(600)));
-    assert_eq!(assess(&none, Some(&rate(Shortfall::Waive, NoAccount::Waive))), left_out(Reason::Waived, Fen(600)));
-    assert_eq!(assess(&PERSON, None), left_out(Reason::NoRate, Fen::ZERO));
-    assert_eq!(assess(&Insured { base: Fen(0), ..PERSON }, Some(&carrying())), left_out(Reason::NothingDue, Fen::ZERO));
+    assert_eq!(assess(october(), &none, Some(&carrying())), left_out(Reason::NoAccount, Fen(600)));
+    assert_eq!(assess(october(), &none, Some(&rate(Shortfall::Waive, NoAccount::Waive))), left_out(Reason::Waived, Fen(600)));
+    let without = Insured { bases: Bases { own: None, ..own(0) }, ..PERSON };
+    assert_eq!(assess(october(), &without, Some(&carrying())), left_out(Reason::NoBase(Basis::OwnBase), Fen::ZERO));
+    let waived = Insured { account: false, ..without };
+    assert_eq!(assess(october(), &waived, Some(&rate(Shortfall::Waive, NoAccount::Waive))), left_out(Reason::Waived, Fen::ZERO));
+    assert_eq!(assess(october(), &PERSON, None), left_out(Reason::NoRate, Fen::ZERO));
+    assert_eq!(assess(october(), &Insured { bases: own(0), ..PERSON }, Some(&carrying())), left_out(Reason::NothingDue, Fen::ZERO));
     let mut yearly = carrying();
     yearly.terms.frequency = Frequency::Yearly;
-    assert_eq!(assess(&PERSON, Some(&yearly)), left_out(Reason::NoRate, Fen::ZERO), "a yearly rate is not asked for every month");
+    assert_eq!(assess(october(), &PERSON, Some(&yearly)), left_out(Reason::NoRate, Fen::ZERO), "a yearly rate is not asked for every month");
     let mut taxed = carrying();
     taxed.terms.channel = Channel::Tax;
-    assert_eq!(assess(&PERSON, Some(&taxed)), left_out(Reason::NoRate, Fen::ZERO), "what the tax bureau collects is not deducted");
+    assert_eq!(assess(october(), &PERSON, Some(&taxed)), left_out(Reason::NoRate, Fen::ZERO), "what the tax bureau collects is not deducted");
 }
 
 #[test]
 fn the_digest_is_that_of_the_documented_text() {
     let mut running = Running::new(450_100, october());
-    let Ok(Assessment::Deduct(instruction)) = assess(&PERSON, Some(&carrying())) else { panic!("something is due") };
+    let Ok(Assessment::Deduct(instruction)) = assess(october(), &PERSON, Some(&carrying())) else { panic!("something is due") };
     running.instruct(&PERSON, &carrying(), &instruction);
     let odd = Insured { person_no: "P\\2\t", ..PERSON };
     running.leave_out(&odd, Reason::NoAccount, Fen(-600));
@@ -89,12 +100,19 @@ fn digest_of(area: i32, month: Month, people: &[Someone], rate: &IndividualRate)
     let mut running = Running::new(area, month);
     for (number, category, district, base, due, carried, deduct) in people {
         let person_no = format!("{number:08}");
-        let person =
-            Insured { person_no: &person_no, category: Category::ALL[*category], district: *district, account: true, base: Fen(*base), carried: Fen(*carried) };
+        let person = Insured {
+            person_no: &person_no,
+            category: Category::ALL[*category],
+            district: *district,
+            account: true,
+            bases: own(*base),
+            yearly_since: None,
+            carried: Fen(*carried),
+        };
         if *deduct {
-            running.instruct(&person, rate, &Instruction { due: Fen(*due), carried: Fen(*carried), fen: Fen(due + carried) });
+            running.instruct(&person, rate, &Instruction { base: Fen(*base), due: Fen(*due), carried: Fen(*carried), fen: Fen(due + carried) });
         } else {
-            running.leave_out(&person, Reason::ALL[*category], Fen(*due));
+            running.leave_out(&person, REASONS[*category], Fen(*due));
         }
     }
     running.finish()
@@ -144,10 +162,11 @@ proptest! {
                 category: Category::ALL[*category],
                 district: *district,
                 account: *account,
-                base: Fen(*base),
+                bases: own(*base),
+                yearly_since: None,
                 carried: Fen(*carried),
             };
-            if let Ok(Assessment::Deduct(instruction)) = assess(&person, Some(&carrying())) {
+            if let Ok(Assessment::Deduct(instruction)) = assess(october(), &person, Some(&carrying())) {
                 prop_assert_eq!(instruction.fen.0, instruction.due.0 + instruction.carried.0);
                 sum += instruction.fen.0;
                 totals.add(&person, &instruction).unwrap();

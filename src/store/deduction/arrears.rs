@@ -24,6 +24,7 @@ const CARRY: &str = "WITH held AS (
 
 /// People the round `$3` left short and whose rate says so hold their own due again.
 const OWN_AGAIN: &str = "UPDATE shortfall s SET carried_into = $1 FROM deduction_result r
+        JOIN deduction d USING (cycle_id, person_no) JOIN deduction_rate q ON q.cycle_id = d.cycle_id AND q.rate = d.rate AND q.shortfall = 'retry'
     WHERE s.cycle_id = $1 AND s.pooling_area = $2 AND s.handling = 'retry' AND s.carried_into IS NULL
       AND r.cycle_id = $1 AND r.person_no = s.person_no AND r.round = $3::smallint AND r.outcome IN ('insufficient_balance', 'account_frozen')";
 

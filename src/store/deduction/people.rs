@@ -21,7 +21,7 @@ use crate::model::{Fen, Month};
 const EPOCH: Date = jiff::civil::date(2000, 1, 1);
 /// Signature, flags and extension length of COPY's binary format.
 const HEADER_BYTES: usize = 19;
-const COLUMNS: i16 = 7;
+const COLUMNS: i16 = 9;
 
 /// An insured person.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,6 +32,9 @@ pub struct Person {
     pub account: bool,
     pub district: i32,
     pub base: Fen,
+    pub account_credit_base: Option<Fen>,
+    /// Has chosen to pay once a year, since that month.
+    pub yearly_since: Option<Month>,
     pub born_on: Option<Date>,
     /// Open shortfalls of earlier months that are carried over.
     pub carried: Fen,
@@ -96,6 +99,10 @@ impl People {
         loop {
             let read = self.read().await?;
             let same = read && self.holds && self.row.person_no == self.ahead.person_no;
+            if same && self.row.yearly_since.is_some() {
+                // The choice is as old as the first of the rows that say so.
+                self.row.yearly_since = self.ahead.yearly_since.or(self.row.yearly_since);
+            }
             // Rows of a person come in the order in which they were to take effect: the last one counts.
             std::mem::swap(&mut self.row, &mut self.ahead);
             let found = self.holds && !same && self.row.category.is_some();
@@ -149,7 +156,8 @@ impl People {
 fn statement(area: i32, month: Month, carrying: &[i64]) -> String {
     let carrying = carrying.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     format!(
-        "COPY (SELECT e.person_no, e.category, e.account, e.district, e.base_fen, e.born_on, s.fen
+        "COPY (SELECT e.person_no, e.category, e.account, e.district, e.base_fen, e.born_on, s.fen,
+               e.account_credit_fen, CASE WHEN e.yearly AND e.category IS NOT NULL THEN e.from_month END
            FROM roster_entry e LEFT JOIN (
                SELECT person_no, sum(fen)::bigint AS fen FROM shortfall
                WHERE pooling_area = {area} AND carried_into IS NULL AND handling = 'carry_over' AND cycle_id = ANY('{{{carrying}}}'::bigint[])
@@ -182,6 +190,14 @@ fn parse(bytes: &mut Bytes, person: &mut Person) -> Option<bool> {
         None => None,
     };
     person.carried = Fen(number(field(bytes)?)?);
+    person.account_credit_base = match field(bytes)? {
+        Some(mut fen) => Some(Fen(fen.try_get_i64().ok()?)),
+        None => None,
+    };
+    person.yearly_since = match field(bytes)? {
+        Some(mut month) => Some(Month::from_number(month.try_get_i32().ok()?)?),
+        None => None,
+    };
     Some(true)
 }
 

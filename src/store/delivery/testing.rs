@@ -47,6 +47,7 @@ impl Database {
             include_str!("../../../schemas/postgres/0006_deduction.sql"),
             include_str!("../../../schemas/postgres/0029_registry_members.sql"),
             include_str!("../../../schemas/postgres/0025_arrears.sql"),
+            include_str!("../../../schemas/postgres/0026_bases.sql"),
         ] {
             client.batch_execute(sql).await.unwrap();
         }
