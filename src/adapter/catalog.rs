@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
+use super::codes::CodeTable;
 use super::compile::Compiler;
 use super::inbound::Endpoint;
 use super::manifest::{InboundManifest, Manifest, Place, Source};
@@ -121,6 +122,12 @@ impl Adapter {
     /// Where it was read from.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What a code table says each word of ours means, by the word; nothing where the adapter has no such table.
+    pub fn meanings(&self, table: &str) -> BTreeMap<String, String> {
+        let path = self.folder.join("codes").join(format!("{table}.csv"));
+        CodeTable::load(&path, table).map(|table| table.meanings()).unwrap_or_default()
     }
 
     /// SHA-256 over the names and contents of every file of the folder.

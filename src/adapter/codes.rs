@@ -3,6 +3,7 @@
 //! A code with no row is refused. An empty `ours` says: we know what it means and do not take it;
 //! the refusal then quotes the meaning. A table belongs to one adapter and is never shared.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Finding, did_you_mean};
@@ -49,6 +50,11 @@ pub(super) enum Taken {
 }
 
 impl CodeTable {
+    /// What each word of ours means, by the word.
+    pub(super) fn meanings(&self) -> BTreeMap<String, String> {
+        self.rows.iter().filter(|row| !row.ours.is_empty()).map(|row| (row.ours.clone(), row.meaning.clone())).collect()
+    }
+
     /// Reads a table; `file` is its name in findings.
     pub(super) fn load(path: &Path, file: &str) -> Result<CodeTable, Vec<Finding>> {
         let finding = |at: Option<(usize, usize)>, text: String| Finding::new(file, at, text);

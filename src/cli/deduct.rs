@@ -169,7 +169,7 @@ pub(super) async fn run(command: &Command) -> Done {
         Command::Report { on, out } => {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
-            let rows = workbook::write(&desk, &seen, out).await?;
+            let rows = workbook::write(&desk, &seen, &districts(on)?, out).await?;
             println!("{}: {} people short, {} left out", out.display(), rows.short, rows.left_out);
         }
     }
@@ -201,6 +201,12 @@ fn core(on: &On) -> Result<Core, Failure> {
     let config = Config::load(&on.config)?;
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
     Ok(Core::of(&config.partners, &catalog)?)
+}
+
+/// Districts as the code tables of the adapters name them; a name stands under its code in any of them.
+fn districts(on: &On) -> Result<workbook::Districts, Failure> {
+    let catalog = Catalog::load(&Config::load(&on.config)?.gateway.adapters_dir)?;
+    Ok(workbook::Districts(catalog.iter().flat_map(|adapter| adapter.meanings("district")).collect()))
 }
 
 /// The rest of a command that goes on with the same cycle.

@@ -70,6 +70,10 @@ async fn a_month_goes_from_plan_to_workbook_by_two_people() {
                     CASE WHEN d.person_no LIKE '%7' THEN 'insufficient_balance' ELSE 'deducted' END::deduction_outcome,
                     CASE WHEN d.person_no LIKE '%7' THEN 0 ELSE d.fen END, NULL, NULL, NULL, 1234 FROM deduction d;
              INSERT INTO shortfall SELECT 450100, d.person_no, d.cycle_id, d.fen, 'carry_over' FROM deduction d WHERE d.person_no LIKE '%7';
+             INSERT INTO entry (entry_id, kind, cycle_id, batch_no, posted_at) SELECT 1, 'deduction', cycle_id, 1, now() FROM deduction_cycle;
+             INSERT INTO posting (entry_id, account, district, contribution_month, fund, fen)
+                SELECT 1, side.account, district, 202110, 'long_term_care', side.sign * sum(d.fen)
+                FROM deduction d, (VALUES ('personal_account', 1), ('fund', -1)) AS side(account, sign) WHERE d.person_no NOT LIKE '%7' GROUP BY 2, 3, side.sign;
              UPDATE deduction_batch SET answered = people, answered_at = now();
              UPDATE deduction_cycle SET state = 'settled', settled_at = now()",
         )
@@ -83,11 +87,98 @@ async fn a_month_goes_from_plan_to_workbook_by_two_people() {
     let mut start = [0; 4];
     std::fs::File::open(&out).unwrap().read_exact(&mut start).unwrap();
     assert_eq!(&start, b"PK\x03\x04", "a workbook is a ZIP archive");
+    cross_foots(&place, &out).await;
     if let Ok(kept) = std::env::var("LTCGW_KEEP_WORKBOOK") {
         std::fs::copy(&out, kept).unwrap();
     }
     refused(&deduct(&place, "report", &["--out", "/nowhere/october.xlsx"]).await, "/nowhere/october.xlsx");
     refused(&deduct(&place, "retry", &[]).await, "nobody of 450100 2021-10 is to be tried again");
+}
+
+/// Every sheet adds up, within itself and with the database.
+async fn cross_foots(place: &Place, workbook: &std::path::Path) {
+    let sheets: Vec<Vec<Vec<String>>> = (1..=5).map(|number| rows(workbook, number)).collect();
+    let summary: Vec<&Vec<String>> = sheets[0].iter().skip_while(|row| !row[0].contains("district")).take_while(|row| !row[0].contains("result")).collect();
+    assert_eq!(summary[1][0], "450102 Xingning (兴宁区)");
+    adds_up(&summary[1..], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    for row in &summary[1..] {
+        let at = |column: usize| fen(&row[column]);
+        assert_eq!((2..=6).map(at).sum::<i64>(), at(7), "categories and what is carried make what is to be taken: {row:?}");
+        assert_eq!(at(9) + at(10), at(7), "what was taken and what was not: {row:?}");
+    }
+    for (sheet, columns) in [(1, &[3, 4, 5][..]), (2, &[2]), (3, &[2, 3, 4, 5, 6, 7]), (4, &[4])] {
+        adds_up(&sheets[sheet].iter().skip(1).collect::<Vec<_>>(), columns);
+    }
+    let taken = place.value("SELECT sum(fen) FROM deduction_result").await;
+    let last = |sheet: usize, column: usize| fen(&sheets[sheet].last().expect("a row")[column]).to_string();
+    assert_eq!((fen(&summary.last().expect("a row")[9]).to_string(), last(2, 2)), (taken.clone(), taken), "taken by district and posted are the same");
+    assert_eq!(last(4, 4), place.value("SELECT sum(due_fen) FROM deduction_left_out").await);
+}
+
+/// The last row is the sums of all others, column by column.
+fn adds_up(rows: &[&Vec<String>], columns: &[usize]) {
+    let (sums, rows) = rows.split_last().expect("rows");
+    assert!(sums.iter().take(2).any(|cell| cell.contains("合计")), "{sums:?}");
+    for column in columns {
+        assert_eq!(rows.iter().map(|row| fen(&row[*column])).sum::<i64>(), fen(&sums[*column]), "column {column}");
+    }
+}
+
+/// A cell's number in hundredths.
+fn fen(cell: &str) -> i64 {
+    let (whole, part) = cell.split_once('.').unwrap_or((cell, ""));
+    let sign = if cell.starts_with('-') { -1 } else { 1 };
+    let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("no number: {cell}"));
+    sign * (number(whole).abs() * 100 + number(&format!("{part:0<2}")))
+}
+
+/// A sheet's rows from the XML in the archive; a row whose first cells are empty keeps their places.
+fn rows(workbook: &std::path::Path, number: usize) -> Vec<Vec<String>> {
+    let shared = part(workbook, "xl/sharedStrings.xml");
+    let shared: Vec<String> = between(&shared, "<si>", "</si>").iter().map(|item| between(item, "<t", "</t>").concat()).map(|text| plain(&text)).collect();
+    let sheet = part(workbook, &format!("xl/worksheets/sheet{number}.xml"));
+    let row = |row: &String| {
+        let mut found: Vec<String> = Vec::new();
+        for cell in &between(row, "<c ", "<c ") {
+            let value = between(cell, "<v>", "</v>").concat();
+            let inline = between(cell, "<t", "</t>").concat();
+            found.push(match (cell.contains("t=\"s\""), inline.is_empty()) {
+                (true, _) => shared[value.parse::<usize>().expect("an index")].clone(),
+                (false, false) => plain(&inline),
+                (false, true) => value,
+            });
+        }
+        found
+    };
+    between(&sheet, "<row ", "</row>").iter().map(row).filter(|cells| !cells.is_empty()).collect()
+}
+
+/// What stands behind the end of a tag that began with `<t`.
+fn plain(text: &str) -> String {
+    text.split_once('>').map_or(text, |(_, text)| text).to_owned()
+}
+
+fn between(text: &str, start: &str, end: &str) -> Vec<String> {
+    text.split(start).skip(1).map(|rest| rest.split_once(end).map_or(rest, |(inside, _)| inside).to_owned()).collect()
+}
+
+/// A file of the archive, found by its central directory.
+fn part(archive: &std::path::Path, name: &str) -> String {
+    let bytes = std::fs::read(archive).expect("an archive");
+    let number = |at: usize, length: usize| bytes[at..at + length].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+    let end = bytes.windows(4).rposition(|four| four == b"PK\x05\x06").expect("an end of the central directory");
+    let mut at = number(end + 16, 4);
+    while &bytes[at..at + 4] == b"PK\x01\x02" {
+        let (size, local, names) = (number(at + 20, 4), number(at + 42, 4), number(at + 28, 2));
+        if &bytes[at + 46..at + 46 + names] == name.as_bytes() {
+            let data = local + 30 + number(local + 26, 2) + number(local + 28, 2);
+            let mut text = String::new();
+            flate2::read::DeflateDecoder::new(&bytes[data..data + size]).read_to_string(&mut text).expect("a text");
+            return text;
+        }
+        at += 46 + names + number(at + 30, 2) + number(at + 32, 2);
+    }
+    panic!("no {name}")
 }
 
 #[tokio::test(flavor = "multi_thread")]

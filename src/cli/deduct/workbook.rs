@@ -1,8 +1,10 @@
-//! A cycle as a workbook (XLSX): totals with a chart, shortfalls, differences, people left out.
+//! A cycle as a workbook (XLSX): totals with a chart, shortfalls, postings, differences, people left out.
 //!
 //! Sheets of people are written row by row as they are read, so memory holds no city; a sheet that
-//! is full goes on in another one. Headings are Chinese and English, amounts in yuan.
+//! is full goes on in another one. Headings are Chinese and English, amounts in yuan; every sheet
+//! ends with the sums of its rows.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures_util::{Stream, TryStreamExt};
@@ -14,6 +16,7 @@ use crate::error::{Fault, Stage};
 use crate::flow::deduct::{Desk, Seen};
 
 mod summary; // the first sheet, with its chart
+mod tables; // postings and differences, a row per district and month or category
 
 /// Rows of people a sheet takes below its heading; Excel takes 1,048,576 rows.
 const PEOPLE_MAX: u32 = 1_000_000;
@@ -26,43 +29,60 @@ pub struct Written {
     pub left_out: u64,
 }
 
+/// Districts by code, as the code tables of the medical insurance core name them.
+pub struct Districts(pub BTreeMap<String, String>);
+
+impl Districts {
+    /// A district as people are shown it: its code, and its name where the code tables have one.
+    fn shown(&self, code: i32) -> String {
+        let code = format!("{code:06}");
+        self.0.get(&code).map_or_else(|| code.clone(), |name| format!("{code} {name}"))
+    }
+}
+
 /// Writes a cycle's workbook, over an earlier file of that name.
-pub async fn write(desk: &Desk, seen: &Seen, path: &Path) -> Result<Written, Failure> {
+pub async fn write(desk: &Desk, seen: &Seen, districts: &Districts, path: &Path) -> Result<Written, Failure> {
     let failed = |error: &XlsxError| Fault::operator(Stage::Render, format!("{}: {error}; expected a file that can be written", path.display()));
     let report = desk.report(&seen.cycle).await?;
+    let taken = desk.store.cycle_taken(seen.cycle.cycle_id).await?;
+    let posted = desk.store.cycle_posted(seen.cycle.cycle_id).await?;
     let styles = Styles::new();
     let mut workbook = Workbook::new();
-    summary::write(workbook.add_worksheet(), &styles, seen, &report).map_err(|error| failed(&error))?;
+    let figures = summary::Figures { seen, report: &report, taken: &taken, districts };
+    summary::write(workbook.add_worksheet(), &styles, &figures).map_err(|error| failed(&error))?;
     let short = desk.store.cycle_short(&seen.cycle).await?;
     let short = people(
         &mut workbook,
         &styles,
         &SHORT,
         short.map_ok(|one| {
-            let handling = one.handling.as_deref().map_or_else(String::new, |word| both(show::handling(word)));
+            let handling = one.handling.as_deref().map_or_else(|| "本月不结转 nothing of this month is owed".to_owned(), |word| both(show::handling(word)));
             let outcome = format!("{} {}", show::outcome(one.outcome), one.outcome.word().replace('_', " "));
-            let names = [one.person_no, format!("{:06}", one.district), show::category(one.category)].map(Cell::Text);
+            let names = [one.person_no, districts.shown(one.district), show::category(one.category)].map(Cell::Text);
             let [person, district, category] = names;
             vec![
                 person,
                 district,
                 category,
                 Cell::Yuan(one.asked.0),
+                Cell::Yuan(one.own.0),
+                Cell::Yuan(one.carried.0),
                 Cell::Text(outcome),
-                one.balance.map_or(Cell::Empty, |fen| Cell::Yuan(fen.0)),
+                one.balance.map_or(Cell::Empty, |fen| Cell::Balance(fen.0)),
                 Cell::Text(handling),
             ]
         }),
     );
     let short = short.await?;
-    changes(workbook.add_worksheet(), &styles, seen).map_err(|error| failed(&error))?;
+    tables::posted(workbook.add_worksheet(), &styles, &posted, districts).map_err(|error| failed(&error))?;
+    tables::changes(workbook.add_worksheet(), &styles, seen, districts).map_err(|error| failed(&error))?;
     let left_out = desk.store.cycle_left_out_people(seen.cycle.cycle_id).await?;
     let left_out = people(
         &mut workbook,
         &styles,
         &LEFT_OUT,
         left_out.map_ok(|one| {
-            let names = [one.person_no, format!("{:06}", one.district), show::category(one.category), both(show::reason(&one.reason))].map(Cell::Text);
+            let names = [one.person_no, districts.shown(one.district), show::category(one.category), both(show::reason(&one.reason))].map(Cell::Text);
             names.into_iter().chain([Cell::Yuan(one.due.0)]).collect()
         }),
     );
@@ -86,12 +106,14 @@ const SHORT: Sheet = Sheet {
     name: "未扣款 Shortfalls",
     columns: &[
         ("个人编号\nperson", 22.0),
-        ("区县\ndistrict", 11.0),
+        ("区县\ndistrict", 27.0),
         ("类别\ncategory", 18.0),
         ("应扣（元）\nasked, yuan", 15.0),
+        ("其中本月（元）\nof this month", 15.0),
+        ("其中以前月份（元）\nearlier, owed still", 18.0),
         ("结果\nresult", 30.0),
         ("账户余额（元）\nbalance, yuan", 16.0),
-        ("后续处理\nhandling", 34.0),
+        ("本月欠缴处理\nhandling of this month", 38.0),
     ],
     color: 0x00C0_504D,
 };
@@ -99,9 +121,9 @@ const LEFT_OUT: Sheet = Sheet {
     name: "未列入 Left out",
     columns: &[
         ("个人编号\nperson", 22.0),
-        ("区县\ndistrict", 11.0),
+        ("区县\ndistrict", 27.0),
         ("类别\ncategory", 18.0),
-        ("原因\nreason", 44.0),
+        ("原因\nreason", 60.0),
         ("应缴（元）\nwould be due, yuan", 19.0),
     ],
     color: 0x007F_7F7F,
@@ -110,8 +132,10 @@ const LEFT_OUT: Sheet = Sheet {
 /// A cell of a person's row.
 enum Cell {
     Text(String),
-    /// Fen, shown as yuan.
+    /// Fen, shown as yuan, and summed.
     Yuan(i64),
+    /// Fen of somebody's own, of which a sum says nothing.
+    Balance(i64),
     Empty,
 }
 
@@ -128,6 +152,8 @@ struct Styles {
     sum_text: Format,
     sum_count: Format,
     sum_yuan: Format,
+    sum_change: Format,
+    sum_count_change: Format,
 }
 
 impl Styles {
@@ -137,6 +163,7 @@ impl Styles {
         let cell = || base().set_border_bottom(FormatBorder::Hair).set_border_bottom_color(line);
         let sum = || base().set_bold().set_border_top(FormatBorder::Thin).set_background_color(Color::RGB(0x00EA_F1F8));
         let (count, yuan) = ("#,##0", "#,##0.00");
+        let (count_change, yuan_change) = ("+#,##0;[Red]-#,##0;\"–\"", "+#,##0.00;[Red]-#,##0.00;\"–\"");
         Styles {
             title: base().set_bold().set_font_size(16).set_font_color(Color::RGB(0x001F_3864)),
             note: base().set_font_color(Color::RGB(0x0059_5959)),
@@ -147,14 +174,17 @@ impl Styles {
                 .set_align(FormatAlign::Center)
                 .set_align(FormatAlign::VerticalCenter)
                 .set_text_wrap(),
-            text: cell(),
+            // Apart from the number in the column before.
+            text: cell().set_indent(1),
             count: cell().set_num_format(count),
             yuan: cell().set_num_format(yuan),
-            change: cell().set_num_format("+#,##0.00;[Red]-#,##0.00;\"–\""),
-            count_change: cell().set_num_format("+#,##0;[Red]-#,##0;\"–\""),
-            sum_text: sum(),
+            change: cell().set_num_format(yuan_change),
+            count_change: cell().set_num_format(count_change),
+            sum_text: sum().set_indent(1),
             sum_count: sum().set_num_format(count),
             sum_yuan: sum().set_num_format(yuan),
+            sum_change: sum().set_num_format(yuan_change),
+            sum_count_change: sum().set_num_format(count_change),
         }
     }
 }
@@ -198,8 +228,10 @@ async fn people(workbook: &mut Workbook, styles: &Styles, of: &Sheet, rows: impl
         let sheet = workbook.add_worksheet_with_constant_memory().map_err(failed)?;
         start(sheet, styles, of, sheets).map_err(failed)?;
         let mut at = 0;
+        let mut sums = vec![None; of.columns.len()];
         while let Some(cells) = next.take() {
             at += 1;
+            add(&mut sums, &cells);
             for (column, cell) in (0..).zip(&cells) {
                 row_cell(sheet, styles, (at, column), cell).map_err(failed)?;
             }
@@ -213,9 +245,30 @@ async fn people(workbook: &mut Workbook, styles: &Styles, of: &Sheet, rows: impl
             let last = u16::try_from(of.columns.len().saturating_sub(1)).unwrap_or(0);
             sheet.autofilter(0, 0, at, last).map_err(failed)?;
             codes(sheet, at, 1).map_err(failed)?;
+            sum_row(sheet, styles, at + 1, (at, &sums)).map_err(failed)?;
         }
     }
     Ok(written)
+}
+
+fn add(sums: &mut [Option<i64>], cells: &[Cell]) {
+    for (sum, cell) in sums.iter_mut().zip(cells) {
+        if let Cell::Yuan(fen) = cell {
+            *sum = Some(sum.unwrap_or_default().saturating_add(*fen));
+        }
+    }
+}
+
+/// The sums of a sheet's rows, below them; the first column stays empty, so that nobody takes it for a person.
+fn sum_row(sheet: &mut Worksheet, styles: &Styles, row: u32, (people, sums): (u32, &[Option<i64>])) -> Result<(), XlsxError> {
+    for (column, sum) in (0..).zip(sums) {
+        match sum {
+            Some(fen) => sheet.write_number_with_format(row, column, yuan(*fen), &styles.sum_yuan)?,
+            None if column == 1 => sheet.write_string_with_format(row, column, format!("合计 all: {people} 人 people"), &styles.sum_text)?,
+            None => sheet.write_blank(row, column, &styles.sum_text)?,
+        };
+    }
+    Ok(())
 }
 
 fn start(sheet: &mut Worksheet, styles: &Styles, of: &Sheet, number: usize) -> Result<(), XlsxError> {
@@ -229,42 +282,8 @@ fn start(sheet: &mut Worksheet, styles: &Styles, of: &Sheet, number: usize) -> R
 fn row_cell(sheet: &mut Worksheet, styles: &Styles, (row, column): (u32, u16), cell: &Cell) -> Result<(), XlsxError> {
     match cell {
         Cell::Text(text) => sheet.write_string_with_format(row, column, text, &styles.text)?,
-        Cell::Yuan(fen) => sheet.write_number_with_format(row, column, yuan(*fen), &styles.yuan)?,
+        Cell::Yuan(fen) | Cell::Balance(fen) => sheet.write_number_with_format(row, column, yuan(*fen), &styles.yuan)?,
         Cell::Empty => sheet.write_blank(row, column, &styles.text)?,
     };
     Ok(())
-}
-
-/// Every district and category beside the month before.
-fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<(), XlsxError> {
-    sheet.set_name("与上月差异 Changes")?.set_tab_color(Color::RGB(0x00F7_9646));
-    page(sheet);
-    let before = seen.before.as_ref().map_or_else(|| "上月\nbefore".to_owned(), |(cycle, _)| cycle.month.to_string());
-    let now = seen.cycle.month.to_string();
-    let named = |what: &str, month: &str, english: &str| format!("{what} {month}\n{english}");
-    let heads = [
-        ("区县\ndistrict".to_owned(), 12.0),
-        ("类别\ncategory".to_owned(), 20.0),
-        (named("人数", &before, "people"), 16.0),
-        (named("人数", &now, "people"), 16.0),
-        ("人数差异\nchange".to_owned(), 14.0),
-        (named("应扣", &before, "yuan"), 19.0),
-        (named("应扣", &now, "yuan"), 19.0),
-        ("金额差异（元）\nchange, yuan".to_owned(), 17.0),
-    ];
-    let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
-    headings(sheet, styles, 0, &heads)?;
-    sheet.set_freeze_panes(1, 0)?;
-    for (row, change) in (1..).zip(&seen.changes()) {
-        sheet.write_string_with_format(row, 0, format!("{:06}", change.district), &styles.text)?;
-        sheet.write_string_with_format(row, 1, show::category(change.category), &styles.text)?;
-        let ((people_before, people), (fen_before, fen)) = (change.people, change.fen);
-        sheet.write_number_with_format(row, 2, people_before, &styles.count)?;
-        sheet.write_number_with_format(row, 3, people, &styles.count)?;
-        sheet.write_number_with_format(row, 4, people - people_before, &styles.count_change)?;
-        sheet.write_number_with_format(row, 5, yuan(fen_before), &styles.yuan)?;
-        sheet.write_number_with_format(row, 6, yuan(fen), &styles.yuan)?;
-        sheet.write_number_with_format(row, 7, yuan(fen - fen_before), &styles.change)?;
-    }
-    codes(sheet, u32::try_from(seen.changes().len()).unwrap_or(PEOPLE_MAX).max(1), 0)
 }

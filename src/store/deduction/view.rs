@@ -80,11 +80,11 @@ pub struct Short {
     pub outcome: DeductionOutcome,
     /// What the core says is on the account.
     pub balance: Option<Fen>,
-    /// `retry`, `carry_over` or `waive`; nothing where no shortfall is kept.
+    /// What becomes of this month's own: `retry`, `carry_over` or `waive`; nothing of people unknown or dead.
     pub handling: Option<String>,
-    /// Of this month, what the rates handle so; nothing where no shortfall is kept.
+    /// Of what was asked, this month's own.
     pub own: Fen,
-    /// Of earlier months, and owed still.
+    /// Of what was asked, earlier months'; it stays owed.
     pub carried: Fen,
 }
 
@@ -170,6 +170,21 @@ impl Store {
         Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(outcome).collect())
     }
 
+    /// What was taken, by the district it was asked in, with how many people it was taken from.
+    pub async fn cycle_taken(&self, cycle_id: i64) -> Result<Vec<(i32, i64, Fen)>, Fault> {
+        let sql = "SELECT d.district, count(*), sum(r.fen)::bigint FROM deduction_result r JOIN deduction d USING (cycle_id, person_no)
+            WHERE r.cycle_id = $1 AND r.outcome = 'deducted' GROUP BY 1 ORDER BY 1";
+        Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(|row| (row.get(0), row.get(1), Fen(row.get(2)))).collect())
+    }
+
+    /// What was posted to the fund, by the district and contribution month it is of.
+    pub async fn cycle_posted(&self, cycle_id: i64) -> Result<Vec<(i32, Month, Fen)>, Fault> {
+        let sql = "SELECT district, contribution_month, -sum(fen)::bigint FROM posting JOIN entry USING (entry_id)
+            WHERE cycle_id = $1 AND account = 'fund' GROUP BY 1, 2 ORDER BY 1, 2";
+        let month = |row: &Row| Month::from_number(row.get(1)).expect("only months are stored");
+        Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(|row| (row.get(0), month(row), Fen(row.get(2)))).collect())
+    }
+
     /// Shortfalls of a cycle, by handling.
     pub async fn cycle_owed(&self, cycle: &Cycle) -> Result<Vec<Owed>, Fault> {
         let sql = "SELECT handling, count(*), sum(fen)::bigint, count(*) FILTER (WHERE carried_into IS NULL)
@@ -180,10 +195,10 @@ impl Store {
 
     /// Everybody from whom nothing was taken, as of their last round, in order of person.
     pub async fn cycle_short(&self, cycle: &Cycle) -> Result<impl Stream<Item = Result<Short, Fault>> + use<>, Fault> {
-        let sql = "SELECT r.person_no, d.district, d.category::text, coalesce(a.fen, d.fen), r.outcome::text, r.balance_fen, s.handling,
-                coalesce(s.fen, 0), coalesce(a.carried_fen, d.carried_fen)
+        let sql = "SELECT r.person_no, d.district, d.category::text, coalesce(a.fen, d.fen), r.outcome::text, r.balance_fen,
+                CASE WHEN r.outcome IN ('insufficient_balance', 'account_frozen') THEN q.shortfall END, coalesce(a.due_fen, d.due_fen), coalesce(a.carried_fen, d.carried_fen)
             FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) LEFT JOIN deduction_again a USING (cycle_id, person_no, round)
-                LEFT JOIN shortfall s ON s.pooling_area = $2 AND s.person_no = r.person_no AND s.cycle_id = r.cycle_id
+                JOIN deduction_rate q ON q.cycle_id = d.cycle_id AND q.rate = d.rate
             WHERE r.cycle_id = $1 AND r.outcome <> 'deducted'
               AND NOT EXISTS (SELECT FROM deduction_result l WHERE l.cycle_id = $1 AND l.person_no = r.person_no AND l.round > r.round)
             ORDER BY r.person_no";
@@ -198,7 +213,7 @@ impl Store {
             own: Fen(row.get(7)),
             carried: Fen(row.get(8)),
         };
-        self.streamed(sql, &[&cycle.cycle_id, &cycle.pooling_area], short).await
+        self.streamed(sql, &[&cycle.cycle_id], short).await
     }
 
     /// Everybody left out, in order of person.
