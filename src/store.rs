@@ -172,9 +172,9 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V10__heartbeat", include_str!("../schemas/postgres/0010_heartbeat.sql")),
         ("V16__history", include_str!("../schemas/postgres/0016_history.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
-        ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
         ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),
         ("V26__bases", include_str!("../schemas/postgres/0026_bases.sql")),
+        ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))
