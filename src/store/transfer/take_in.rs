@@ -125,12 +125,11 @@ async fn write(tx: &Tx, (head, entry_id): (&BatchHead, i64), origin: Origin<'_>,
     let results = tx.prepare_cached(RESULTS).await?;
     let answered = tx.prepare_cached(ANSWERED).await?;
     let count = i32::try_from(writes.results.len()).unwrap_or(i32::MAX);
-    tx
-        .execute(
-            &results,
-            &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
-        )
-        .await?;
+    tx.execute(
+        &results,
+        &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
+    )
+    .await?;
     if !writes.money.is_empty() {
         let postings = tx.prepare_cached(POSTINGS).await?;
         let (districts, months): (Vec<i32>, Vec<i32>) = writes.money.keys().map(|(district, month)| (*district, month.number())).unzip();
