@@ -24,6 +24,7 @@ mod backfill; // ltcgw backfill
 mod dead; // ltcgw dead list|show|retry
 mod deduct; // ltcgw deduct plan|approve|run|retry|status|discrepancies|resolve|report
 mod demo; // ltcgw demo
+mod destinations; // ltcgw destinations list|resume
 mod doctor; // ltcgw doctor
 mod pki; // ltcgw pki init
 mod serve; // ltcgw serve, ltcgw migrate
@@ -59,6 +60,9 @@ enum Command {
     /// Deliveries that need a person.
     #[command(subcommand)]
     Dead(dead::Command),
+    /// Where deliveries go, and what is paused.
+    #[command(subcommand)]
+    Destinations(destinations::Command),
     /// Check everything that can be checked before serving.
     Doctor(ConfigDir),
     /// Certificates for trials.
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Backfill(options) => wait(backfill::run(&options)),
         Command::Deduct(command) => wait(deduct::run(&command)),
         Command::Dead(command) => wait(dead::run(&command)),
+        Command::Destinations(command) => wait(destinations::run(&command)),
         Command::Doctor(dir) => wait(doctor::run(&dir.config)),
         Command::Pki(command) => pki::run(&command),
     };

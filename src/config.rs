@@ -157,6 +157,9 @@ pub struct Deliver {
     pub lease_seconds: u64,
     /// Attempts before a delivery becomes a dead letter.
     pub attempts_max: i32,
+    /// How long a delivery is tried at least before it becomes a dead letter for want of an answer;
+    /// until then answers that say "later" are no attempts.
+    pub give_up_after_seconds: u64,
     /// First pause before a retry; doubles each time.
     pub retry_first_milliseconds: u64,
     /// Longest pause before a retry.
@@ -165,6 +168,8 @@ pub struct Deliver {
     pub breaker_failures: u32,
     /// How long an open breaker pauses a destination before one probe.
     pub breaker_pause_milliseconds: u64,
+    /// Longest pause of a destination that says "later" or gives no answer of its own; the first is that before a retry, and each doubles.
+    pub pause_seconds_max: u64,
     /// How often idle dispatchers look for work another instance may have left.
     pub poll_milliseconds: u64,
     /// How long SIGTERM waits for what is under way.
@@ -176,12 +181,14 @@ pub struct Deliver {
 impl Default for Deliver {
     fn default() -> Deliver {
         Deliver {
-            lease_seconds: 10,
+            lease_seconds: 3,
             attempts_max: 12,
+            give_up_after_seconds: 1_800,
             retry_first_milliseconds: 1_000,
             retry_seconds_max: 3_600,
             breaker_failures: 5,
             breaker_pause_milliseconds: 10_000,
+            pause_seconds_max: 300,
             poll_milliseconds: 1_000,
             drain_seconds: 30,
             results_seconds: 900,

@@ -22,6 +22,7 @@ pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deduct; // a month's deductions: planned, approved, run
 pub mod deliver; // one delivery: render, send, judge
+pub mod destinations; // where deliveries go, and pauses
 pub mod entities; // what destinations are told of registry entries
 pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again

@@ -170,6 +170,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
         ("V7__report", include_str!("../schemas/postgres/0007_report.sql")),
         ("V10__heartbeat", include_str!("../schemas/postgres/0010_heartbeat.sql")),
+        ("V13__pause", include_str!("../schemas/postgres/0013_pause.sql")),
         ("V16__history", include_str!("../schemas/postgres/0016_history.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
         ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),

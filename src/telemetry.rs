@@ -36,6 +36,12 @@ pub struct DestinationState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DestinationReason {
+    pub destination: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Destination {
     pub destination: String,
 }
@@ -69,6 +75,8 @@ pub struct Metrics {
     pub lease_held: Family<Destination, Gauge>,
     /// 1 where the breaker pauses the destination.
     pub breaker_open: Family<Destination, Gauge>,
+    /// 1 for the reason for which the destination is paused or probed.
+    pub destination_paused: Family<DestinationReason, Gauge>,
     /// Days until a certificate or the revocation list expires; negative afterwards.
     pub certificate_days: Family<Named, Gauge>,
     /// 1 when the database answered just now.
@@ -91,6 +99,7 @@ impl Default for Metrics {
             under_way: Family::default(),
             lease_held: Family::default(),
             breaker_open: Family::default(),
+            destination_paused: Family::default(),
             certificate_days: Family::default(),
             database_up: Gauge::default(),
             resident_bytes: Gauge::default(),
@@ -113,6 +122,7 @@ impl Metrics {
         registry.register("under_way", "Requests under way to a destination", self.under_way.clone());
         registry.register("lease_held", "1 where this instance dispatches to the destination", self.lease_held.clone());
         registry.register("breaker_open", "1 where the breaker pauses the destination", self.breaker_open.clone());
+        registry.register("destination_paused", "1 for the reason for which the destination is paused or probed", self.destination_paused.clone());
         registry.register("certificate_expiry_days", "Days until a certificate or the revocation list expires", self.certificate_days.clone());
         registry.register("database_up", "1 when the database answered just now", self.database_up.clone());
         registry.register_with_unit("resident_memory", "Memory of the process in RAM", Unit::Bytes, self.resident_bytes.clone());

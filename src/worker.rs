@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Deliver;
 use crate::flow::Gateway;
-use crate::flow::deliver::{Destination, Figures};
+use crate::flow::deliver::{Destination, Figures, Reason};
 use crate::store::Pool;
 use dispatcher::Dispatcher;
 
@@ -54,6 +54,8 @@ pub struct Status {
     pub holds_lease: bool,
     /// The breaker is open or probing.
     pub breaker_open: bool,
+    /// Why the destination is paused or being probed.
+    pub paused: Option<Reason>,
     pub under_way: usize,
     pub figures: Figures,
 }

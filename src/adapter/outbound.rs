@@ -12,7 +12,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::adapter::capability::{self, Capability, nhsa, sm2_sorted_fields, tif_sha256};
-use crate::adapter::reply::Reply;
+use crate::adapter::reply::{Reply, charset};
 use crate::adapter::template::Templates;
 use crate::error::{Fault, Stage};
 use crate::model::{Answer, Request, Verdict};
@@ -184,7 +184,12 @@ impl Outbound {
         self.render_with_nonce(context, &uuid::Uuid::new_v4().simple().to_string())
     }
 
-    /// What a complete answer to the request with that reference means.
+    /// A complete answer with its body as text in UTF-8, for everything that reads it.
+    pub fn decoded(&self, answer: Answer) -> Answer {
+        charset::decoded(self.reply.form(), answer)
+    }
+
+    /// What a complete answer to the request with that reference means, once decoded.
     pub fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
         self.reply.judge(answer, reference)
     }
@@ -214,7 +219,7 @@ impl Outbound {
         if self.signs_with("tif_sha256") {
             headers.extend(tif_sha256::headers(context.settings, context.secrets, context.at.as_second(), nonce).map_err(|text| self.fault(&text))?);
         }
-        Ok(Request { method: self.method.clone(), path, headers, body: body.into_bytes() })
+        Ok(Request { method: self.method.clone(), path, headers, body: body.into_bytes(), reuse: self.reply.bound() })
     }
 
     fn variables(&self, context: &RenderContext<'_>) -> Result<minijinja::Value, Fault> {

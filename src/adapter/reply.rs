@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use crate::model::{Answer, Outcome, Verdict};
 
 pub mod body; // looking things up in an answer
+pub mod charset; // the bytes of an answer -> text, once
 pub mod records; // what an answer says of each record
 pub mod rules; // the TOML of rules and its checks
 pub mod safe; // partner texts fit to be shown
@@ -21,7 +22,7 @@ pub mod safe; // partner texts fit to be shown
 use body::{Body, BodyForm};
 
 /// Longest pause a `Retry-After` may ask for; what asks for more is a mistake.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The compiled `[outbound.reply]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,9 @@ pub struct Reply {
     form: BodyForm,
     /// Where an answer repeats our reference; a 2xx must.
     echo: Option<String>,
-    code_at: Option<String>,
-    text_at: Option<String>,
+    /// Where the partner's own code is; further places are those of whatever may stand before it.
+    code_at: Vec<String>,
+    text_at: Vec<String>,
     rules: Vec<Rule>,
     records: Option<records::Records>,
     /// Where results of many records stand, which no rule looks into.
@@ -60,9 +62,14 @@ impl Reply {
     pub fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
         let body = Body::parse_beside(self.form, &answer.body, self.results_at.as_deref());
         let retry_after = retry_after(answer);
-        let verdict = |outcome, text: String| Verdict { outcome, text, retry_after };
+        // A front end may answer with any status of the five hundreds, whatever it found behind itself.
+        let own = answer.status < 500 && self.code_at.first().is_some_and(|at| body.exists(at));
+        let verdict = |outcome, text: String| {
+            let explicit = matches!(outcome, Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected);
+            Verdict { outcome, text, retry_after, own: own || explicit }
+        };
         if let Some(problem) = self.not_ours(answer, &body, reference) {
-            return verdict(Outcome::Unknown, problem);
+            return Verdict { retry_after, ..Verdict::unknown(problem, false) };
         }
         match self.rules.iter().find(|rule| rule.matches(answer.status, &body)) {
             Some(rule) => verdict(rule.outcome, self.text(rule.text_at.as_deref(), &body)),
@@ -73,6 +80,11 @@ impl Reply {
     /// Whether answers speak of each record.
     pub fn by_record(&self) -> bool {
         self.records.is_some()
+    }
+
+    /// Whether an answer repeats our reference, so that it cannot be taken for another request's.
+    pub fn bound(&self) -> bool {
+        self.echo.is_some()
     }
 
     /// What its answers are written in.
@@ -99,7 +111,7 @@ impl Reply {
     fn not_ours(&self, answer: &Answer, body: &Body, reference: &str) -> Option<String> {
         let echo = self.echo.as_deref()?;
         let must = (200..300).contains(&answer.status) && !matches!(body, Body::Broken);
-        match body.text(echo) {
+        match body.text(echo).filter(|found| !found.is_empty()) {
             Some(found) if found == reference => None,
             Some(_) => Some(format!("status {}: the answer repeats another reference at {echo} than the one we sent", answer.status)),
             None if must => Some(format!("status {}: the answer does not repeat our reference at {echo}", answer.status)),
@@ -109,16 +121,26 @@ impl Reply {
 
     /// The partner's own code and message, safe to show.
     fn text(&self, text_at: Option<&str>, body: &Body) -> String {
-        let part = |at: Option<&str>| at.and_then(|at| body.text(at)).filter(|text| !text.is_empty());
-        let parts: Vec<String> = [part(self.code_at.as_deref()), part(text_at.or(self.text_at.as_deref()))].into_iter().flatten().collect();
+        let first = |places: &[String]| places.iter().filter_map(|at| body.text(at)).find(|text| !text.is_empty());
+        let said = match text_at {
+            Some(at) => body.text(at).filter(|text| !text.is_empty()),
+            None => first(&self.text_at),
+        };
+        let parts: Vec<String> = [first(&self.code_at), said].into_iter().flatten().collect();
         safe::shown(&parts.join(" "))
     }
 
     fn unexplained(&self, answer: &Answer, body: &Body) -> String {
         let what = match body {
-            Body::Broken => format!("the body of {} bytes is not {}", answer.body.len(), self.form.word()),
+            Body::Broken => {
+                let otherwise = || format!("the body of {} bytes is not {}", answer.body.len(), self.form.word());
+                charset::undecodable(self.form, answer).unwrap_or_else(otherwise)
+            }
             Body::Empty => "the body is empty and no reply rule matches".to_owned(),
-            _ => "no reply rule matches".to_owned(),
+            _ => match self.rules.iter().filter_map(|rule| rule.at.as_ref()).find_map(|(at, _)| body.instead_of(at)) {
+                Some(instead) => format!("no reply rule matches, {}", instead.words),
+                None => "no reply rule matches".to_owned(),
+            },
         };
         let said = self.text(None, body);
         let said = if said.is_empty() { said } else { format!(": {said}") };
@@ -128,8 +150,8 @@ impl Reply {
 
 impl Rule {
     fn matches(&self, status: u16, body: &Body) -> bool {
-        // A broken body says nothing about the request; only "not now" may rest on the status alone.
-        let readable = !matches!(body, Body::Broken) || self.outcome == Outcome::RetryLater;
+        // A broken body says nothing about the request; only that it was not taken now may rest on the status alone.
+        let readable = !matches!(body, Body::Broken) || matches!(self.outcome, Outcome::RetryLater | Outcome::NotReached);
         let status_fits = self.status.is_empty() || self.status.contains(&status);
         let body_fits = match &self.at {
             None => true,

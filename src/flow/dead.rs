@@ -7,12 +7,12 @@ use std::fmt::Write;
 
 use crate::error::{Fault, Stage};
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Delivery, Detail, NewDelivery, Subject};
+use crate::store::delivery::{self as store, Delivery, Detail, Letter, NewDelivery, Subject};
 
 pub use crate::store::delivery::Decision;
 
 /// Up to `limit` dead letters, oldest first, of one destination or of all.
-pub async fn list(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Delivery>, Fault> {
+pub async fn list(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Letter>, Fault> {
     store::dead_letters(pool, destination, limit).await
 }
 
@@ -53,17 +53,17 @@ pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fa
 }
 
 /// A table for people, one dead letter a line.
-pub fn table(letters: &[Delivery]) -> String {
+pub fn table(letters: &[Letter]) -> String {
     if letters.is_empty() {
         return "no dead letters\n".into();
     }
     let mut text = format!(
-        "{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  last answer\n",
+        "{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  first cause, and the last answer where it is another\n",
         "delivery", "destination", "message", "tells of", "lines", "yuan", "attempts"
     );
-    for letter in letters {
-        let of = &letter.of;
-        let (id, fen) = (letter.delivery_id, of.fen.to_string());
+    for Letter { delivery, first } in letters {
+        let of = &delivery.of;
+        let (id, fen) = (delivery.delivery_id, of.fen.to_string());
         writeln!(
             text,
             "{id:>12}  {:<20} {:<16} {:>12} {:>7} {fen:>18}  {:>8}  {}",
@@ -71,8 +71,8 @@ pub fn table(letters: &[Delivery]) -> String {
             of.message,
             subject(of),
             of.lines,
-            letter.attempts,
-            last(letter)
+            delivery.attempts,
+            causes(first.as_deref(), last(delivery))
         )
         .ok();
     }
@@ -128,6 +128,14 @@ pub fn page(detail: &Detail) -> String {
         .ok();
     }
     text
+}
+
+/// How it began and how it ended; said once where both are the same.
+fn causes(first: Option<&str>, last: &str) -> String {
+    match first {
+        Some(first) if !last.contains(first) => format!("{first}; last: {last}"),
+        _ => last.to_owned(),
+    }
 }
 
 fn subject(of: &NewDelivery) -> String {
@@ -195,11 +203,39 @@ mod tests {
         )
         .await;
         let letters = list(&db.pool, None, 10).await.unwrap();
-        assert_eq!(letters[0].of.batch(), Some(store::Batch { cycle_id: 1_049_600, batch_no: 12 }));
+        assert_eq!(letters[0].delivery.of.batch(), Some(store::Batch { cycle_id: 1_049_600, batch_no: 12 }));
         let table = table(&letters);
         assert!(table.contains(" 1049600-12 ") && table.contains("18000.00"), "{table}");
-        let page = page(&show(&db.pool, letters[0].delivery_id).await.unwrap());
+        let page = page(&show(&db.pool, letters[0].delivery.delivery_id).await.unwrap());
         assert!(page.contains("deductions, deduction cycle 1049600, batch 12: 2000 people, 18000.00 yuan"), "{page}");
+    }
+
+    #[tokio::test]
+    async fn the_first_cause_is_listed_beside_the_last_answer_and_begins_anew_with_a_retry() {
+        let db = Database::new().await;
+        let ids = db.queue("core", 1).await;
+        let attempts = |values: &str| {
+            format!(
+                "INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest, started_at, ended_at, outcome, answer)
+                 SELECT {}, no, kind, 'ref-1', sha256(''), sha256(''), now() + no * interval '1 second', now(), outcome, answer
+                 FROM (VALUES {values}) AS given(no, kind, outcome, answer)",
+                ids[0]
+            )
+        };
+        db.run("UPDATE delivery SET tried_at = now()").await;
+        db.run(&attempts(
+            "(1, 'send', 'not_sent', 'connection refused'), (2, 'send', 'not_reached', '401 clock'), (3, 'send', 'unknown', 'status 502'), (4, 'inquire', 'unknown', 'status 504')",
+        ))
+        .await;
+        kill(&db, "'unknown'").await;
+        let listed = table(&list(&db.pool, None, 10).await.unwrap());
+        assert!(listed.ends_with("status 502; last: no such employer\n"), "{listed}");
+        decide(&db.pool, ids[0], Decision::Retry).await.unwrap();
+        db.run("UPDATE delivery SET tried_at = now() + interval '10 seconds', state = 'ready'").await;
+        db.run(&attempts("(11, 'send', 'rejected', 'no such employer')")).await;
+        kill(&db, "'rejected'").await;
+        let listed = table(&list(&db.pool, None, 10).await.unwrap());
+        assert!(listed.ends_with("  no such employer\n"), "{listed}");
     }
 
     #[tokio::test]

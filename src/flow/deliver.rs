@@ -14,10 +14,10 @@ mod spend; // the day's requests
 mod take_in; // results in an answer, durable before anything is settled
 
 pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
-pub use exchange::{Exchange, Kind, Met, exchange};
-pub use gate::{Gate, Held, Pass};
+pub use exchange::{Exchange, Heard, Kind, Met, exchange};
+pub use gate::{Gate, Held, Pass, Reason};
 pub use package::together;
-pub use pause::backoff;
+pub use pause::{backoff, pause};
 
 use std::time::Duration;
 
@@ -60,11 +60,10 @@ async fn send(term: &Term, package: &Package) -> Vec<Ended> {
     match sent {
         Ok(Exchange::NotBegun) => each(&|delivery| Ended::GiveBack(delivery.delivery_id)),
         Ok(Exchange::Lost) => each(&|delivery| Ended::Lost(delivery.delivery_id)),
-        Ok(Exchange::Begun(attempts, met, took)) => {
-            obey_pause(term, &met).await;
-            let met = take_in(term, first, met).await;
+        Ok(Exchange::Begun(attempts, met, heard)) => {
+            let met = take_in(term, first, *met).await;
             let rows = package.deliveries.iter().zip(attempts).enumerate();
-            rows.map(|(at, (delivery, attempt_no))| Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, took)))).collect()
+            rows.map(|(at, (delivery, attempt_no))| Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, heard)))).collect()
         }
         Err(fault) => each(&|delivery| Ended::Settle(unsent(term, delivery, &fault))),
     }
@@ -84,45 +83,63 @@ pub(super) async fn serial(term: &Term) -> Result<u64, Fault> {
     store::next_serial(&term.pool).await.map(i64::unsigned_abs)
 }
 
-/// Writes down that the partner asked for a pause, for whoever dispatches next; the gate holds already.
-pub(super) async fn obey_pause(term: &Term, met: &Met) {
-    let Met::Answered(_, Verdict { outcome: Outcome::RetryLater | Outcome::Unknown, retry_after: Some(wait), .. }, ..) = met else { return };
-    if let Err(fault) = store::pause(&term.pool, &term.lease, *wait).await {
-        tracing::warn!(destination = %term.destination.name, "a pause the partner asked for is kept by this instance only: {fault}");
+/// Whether a delivery has been tried for its minimum time.
+pub(super) fn long_enough(term: &Term, delivery: &Delivery) -> bool {
+    delivery.tried_for >= Duration::from_secs(term.policy.give_up_after_seconds)
+}
+
+/// Whether an attempt that met with this counts towards `attempts_max`. It does not when what stands
+/// before the partner let nothing through, when the destination gives no answer of its own to anybody,
+/// and when the partner says "later" before the delivery's minimum time has passed.
+pub(super) fn counts(term: &Term, delivery: &Delivery, verdict: &Verdict, heard: Heard) -> bool {
+    match verdict.outcome {
+        Outcome::NotReached => false,
+        Outcome::RetryLater => long_enough(term, delivery),
+        Outcome::Unknown => verdict.own || heard.first,
+        Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected => true,
     }
 }
 
+/// When a delivery goes again, or is asked about again, after an answer that did not settle it. What
+/// the partner asked for holds the destination as a whole, so that it can be lifted as a whole.
+pub(super) fn again(term: &Term, delivery: &Delivery, counts: bool, attempt_no: i32) -> Duration {
+    if counts { backoff(&term.policy, delivery.attempts) } else { pause(&term.policy, attempt_no) }
+}
+
 /// What becomes of the delivery at that place of a request.
-fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, took): (&Met, usize, Duration)) -> Settlement {
+fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, heard): (&Met, usize, Heard)) -> Settlement {
     let (status, verdict) = match met {
         Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
         Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text.clone()),
-        Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text: text.clone(), retry_after: None }),
+        Met::Silence(text) => (None, Verdict::unknown(text, false)),
         Met::Answered(status, whole, each, _) if each.len() > 1 && whole.outcome == Outcome::Rejected => {
             return refused_together(delivery, attempt_no, (*status, whole));
         }
         Met::Answered(status, whole, each, _) => (Some(*status), each.get(at).unwrap_or(whole).clone()),
     };
-    let exhausted = delivery.attempts >= term.policy.attempts_max;
-    let pause = || verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, delivery.attempts));
+    let counts = counts(term, delivery, &verdict, heard);
+    let exhausted = counts && delivery.attempts >= term.policy.attempts_max;
     let next = match verdict.outcome {
         Outcome::Accepted | Outcome::Duplicate => Next::Delivered,
         Outcome::Rejected => Next::Dead,
         Outcome::RetryLater if exhausted => Next::Dead,
-        Outcome::RetryLater => Next::Ready(pause()),
-        Outcome::Unknown => Next::InDoubt(verdict.retry_after.unwrap_or_else(|| before_asking(term, delivery, took))),
+        Outcome::RetryLater => Next::Ready(again(term, delivery, counts, attempt_no)),
+        // When the destination may be tried again its oldest delivery goes first.
+        Outcome::NotReached => Next::Ready(Duration::ZERO),
+        Outcome::Unknown => Next::InDoubt(before_asking(term, delivery, heard.took)),
     };
     let doubtful = is_doubtful(delivery);
     let text = match next {
         Next::Dead if doubtful => {
             format!("this time {}: {}; but what became of an earlier request under this reference is unknown", verdict.outcome.word(), verdict.text)
         }
+        _ if verdict.outcome == Outcome::NotReached => format!("{LET_THROUGH_NOTHING}: {}", verdict.text),
         Next::Dead if verdict.outcome == Outcome::RetryLater => format!("not taken in {} attempts; last: {}", delivery.attempts, verdict.text),
         _ => verdict.text,
     };
     // An earlier request whose outcome nobody knows may still have been taken, although the partner
     // does not take this one; only that it has it clears the doubt.
-    let known = !doubtful || next == Next::Delivered;
+    let known = verdict.outcome != Outcome::NotReached && (!doubtful || next == Next::Delivered);
     Settlement {
         delivery_id: delivery.delivery_id,
         attempt_no: Some(attempt_no),
@@ -131,9 +148,12 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, took)
         answered: Some(verdict.outcome),
         status,
         text,
-        counts: true,
+        counts,
     }
 }
+
+/// Begins the text of what never reached the partner.
+pub(super) const LET_THROUGH_NOTHING: &str = "what stands before the partner let nothing through";
 
 /// A request with several records was refused as a whole, for the fault of one perhaps: each goes alone.
 fn refused_together(delivery: &Delivery, attempt_no: i32, (status, whole): (u16, &Verdict)) -> Settlement {

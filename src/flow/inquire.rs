@@ -7,7 +7,10 @@
 
 use std::time::Duration;
 
-use super::deliver::{Ended, Exchange, Kind, Met, Speaker, Term, backoff, exchange, held_back, not_sent, obey_pause, serial, speaker, take_in};
+use super::deliver::{
+    Ended, Exchange, Heard, Kind, LET_THROUGH_NOTHING, Met, Speaker, Term, again, backoff, counts, exchange, held_back, long_enough, not_sent, serial, speaker,
+    take_in,
+};
 use crate::error::{Fault, Retry, Stage};
 use crate::model::{Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Next, Settlement};
@@ -22,11 +25,10 @@ pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
     match asked {
         Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
         Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
-        Ok(Exchange::Begun(attempts, met, _)) => {
-            obey_pause(term, &met).await;
-            let met = take_in(term, delivery, met).await;
+        Ok(Exchange::Begun(attempts, met, heard)) => {
+            let met = take_in(term, delivery, *met).await;
             let attempt_no = attempts.first().copied().expect("an inquiry begins one attempt");
-            Ended::Settle(settlement(term, delivery, attempt_no, met))
+            Ended::Settle(settlement(term, delivery, attempt_no, (met, heard)))
         }
         Err(fault) => Ended::Settle(unasked(term, delivery, &fault)),
     }
@@ -44,29 +46,35 @@ fn reference(delivery: &Delivery) -> Result<&str, Fault> {
     delivery.reference.as_deref().ok_or_else(missing)
 }
 
-fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, met: Met) -> Settlement {
+fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, heard): (Met, Heard)) -> Settlement {
     let (status, verdict) = match met {
         Met::HeldBack => return held_back(delivery, attempt_no, Next::InDoubt(Duration::ZERO)),
         Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::InDoubt(backoff(&term.policy, 1)), text),
-        Met::Silence(text) => (None, Verdict { outcome: Outcome::Unknown, text, retry_after: None }),
+        Met::Silence(text) => (None, Verdict::unknown(text, false)),
         Met::Answered(status, verdict, ..) => (Some(status), verdict),
     };
-    let exhausted = delivery.attempts >= term.policy.attempts_max;
+    let counts = counts(term, delivery, &verdict, heard);
+    let exhausted = counts && delivery.attempts >= term.policy.attempts_max && long_enough(term, delivery);
     let (next, outcome, text) = match verdict.outcome {
         Outcome::Accepted | Outcome::Duplicate => (Next::Delivered, Some(verdict.outcome), format!("found by inquiry: {}", verdict.text)),
         Outcome::Rejected if exhausted => {
             (Next::Dead, Some(Outcome::RetryLater), format!("not at the partner after {} attempts: {}", delivery.attempts, verdict.text))
         }
-        Outcome::Rejected => (Next::Ready(Duration::ZERO), Some(Outcome::RetryLater), format!("not at the partner, is sent again: {}", verdict.text)),
+        // What gets lost once goes again at once; what gets lost again and again, each time later.
+        Outcome::Rejected => (
+            Next::Ready(if delivery.attempts > 2 { backoff(&term.policy, delivery.attempts - 2) } else { Duration::ZERO }),
+            Some(Outcome::RetryLater),
+            format!("not at the partner, is sent again: {}", verdict.text),
+        ),
         Outcome::RetryLater | Outcome::Unknown if exhausted => {
             (Next::Dead, None, person(delivery, &format!("the inquiry brought no answer: {}", verdict.text)))
         }
+        Outcome::NotReached => (Next::InDoubt(Duration::ZERO), None, format!("{LET_THROUGH_NOTHING}, and the inquiry is made again: {}", verdict.text)),
         Outcome::RetryLater | Outcome::Unknown => {
-            let pause = verdict.retry_after.unwrap_or_else(|| backoff(&term.policy, delivery.attempts));
-            (Next::InDoubt(pause), None, format!("the inquiry brought no answer: {}", verdict.text))
+            (Next::InDoubt(again(term, delivery, counts, attempt_no)), None, format!("the inquiry brought no answer: {}", verdict.text))
         }
     };
-    Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome, answered: Some(verdict.outcome), status, text, counts: true }
+    Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome, answered: Some(verdict.outcome), status, text, counts }
 }
 
 /// There is nobody to ask.
@@ -74,7 +82,7 @@ fn without_inquiry(term: &Term, delivery: &Delivery) -> Settlement {
     let idempotent = speaker(term, delivery).is_ok_and(Speaker::idempotent);
     let (next, text) = if !idempotent {
         (Next::Dead, person(delivery, "the partner has no inquiry and does not recognise repeats"))
-    } else if delivery.attempts > term.policy.attempts_max {
+    } else if delivery.attempts > term.policy.attempts_max && long_enough(term, delivery) {
         (Next::Dead, person(delivery, "no answer in all attempts"))
     } else {
         (Next::Ready(backoff(&term.policy, delivery.attempts)), "outcome unknown; is sent again under the same reference, which the partner recognises".into())

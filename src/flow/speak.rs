@@ -37,6 +37,15 @@ impl AdapterSpeaker {
         named(&self.adapter, &self.message)
     }
 
+    /// The message, or its inquiry.
+    fn outbound_of(&self, kind: Kind) -> Result<&Outbound, Fault> {
+        let own = self.outbound()?;
+        match kind {
+            Kind::Send => Ok(own),
+            Kind::Inquire => named(&self.adapter, own.inquiry().unwrap_or_default()),
+        }
+    }
+
     fn render_as(&self, outbound: &Outbound, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
         outbound.render(&RenderContext { body, settings: &self.partner.settings, secrets: &self.secrets, reference, at })
     }
@@ -62,6 +71,13 @@ impl Speaker for AdapterSpeaker {
         self.render_as(self.outbound()?, body, reference, at)
     }
 
+    fn decoded(&self, answer: Answer, kind: Kind) -> Answer {
+        match self.outbound_of(kind) {
+            Ok(outbound) => outbound.decoded(answer),
+            Err(_) => answer,
+        }
+    }
+
     fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
         self.outbound().map_or_else(|fault| unknown(&fault), |outbound| outbound.judge(answer, reference))
     }
@@ -76,12 +92,7 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn results(&self, answer: &Answer, kind: Kind) -> Option<Result<Results, Fault>> {
-        let own = self.outbound().ok()?;
-        let outbound = match kind {
-            Kind::Send => own,
-            Kind::Inquire => named(&self.adapter, own.inquiry()?).ok()?,
-        };
-        outbound.results().map(|results| transfer::read(results, answer))
+        self.outbound_of(kind).ok()?.results().map(|results| transfer::read(results, answer))
     }
 
     fn idempotent(&self) -> bool {
@@ -99,13 +110,12 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict {
-        let inquiry = self.outbound().and_then(|outbound| named(&self.adapter, outbound.inquiry().unwrap_or_default()));
-        inquiry.map_or_else(|fault| unknown(&fault), |inquiry| inquiry.judge(answer, own_reference))
+        self.outbound_of(Kind::Inquire).map_or_else(|fault| unknown(&fault), |inquiry| inquiry.judge(answer, own_reference))
     }
 }
 
 fn unknown(fault: &Fault) -> Verdict {
-    Verdict { outcome: crate::model::Outcome::Unknown, text: fault.text.clone(), retry_after: None }
+    Verdict::unknown(fault.text.clone(), true)
 }
 
 /// The link to one partner.

@@ -1,6 +1,7 @@
 //! Requests to one partner: our certificate, its authority only, and a strict answer to "was it sent?".
 //!
-//! HTTP/1.1 over TLS 1.2 or 1.3, no redirects, no proxy, no system authorities. Knows how to
+//! HTTP/1.1 over TLS 1.2 or 1.3, no redirects, no proxy, no system authorities. A connection carries
+//! another request only where answers say which request they answer. Knows how to
 //! carry a request and whether it may have left; what an answer means is the adapter's business,
 //! what to do about it the flow's.
 
@@ -50,12 +51,21 @@ pub struct SendFailure {
 pub struct Client {
     outbound: Outbound,
     base: reqwest::Url,
-    http: ArcSwap<reqwest::Client>,
+    http: ArcSwap<Clients>,
     built_from: Mutex<Built>,
     look_every: Duration,
 }
 
-/// What the HTTP client was built from.
+/// Two HTTP clients over the same TLS.
+#[derive(Debug)]
+struct Clients {
+    /// Keeps connections open for the next request.
+    pooled: reqwest::Client,
+    /// Makes a connection for each request, and leaves nothing of it to the next.
+    single: reqwest::Client,
+}
+
+/// What the HTTP clients were built from.
 #[derive(Debug)]
 struct Built {
     /// Of the files' contents.
@@ -76,7 +86,7 @@ impl Client {
             return Err(Fault::operator(Stage::Config, format!("url `{}` cannot be called; expected https://host[:port]", outbound.url)));
         }
         let material = Material::read(outbound)?;
-        let http = ArcSwap::from_pointee(http_client(&material, outbound)?);
+        let http = ArcSwap::from_pointee(Clients::build(&material, outbound)?);
         let built_from = Mutex::new(Built { digest: material.digest, looked_at: Instant::now() });
         Ok(Client { outbound: outbound.clone(), base, http, built_from, look_every: LOOK_EVERY })
     }
@@ -96,7 +106,7 @@ impl Client {
         if built_from.digest == material.digest {
             return Ok(false);
         }
-        self.http.store(Arc::new(http_client(&material, &self.outbound)?));
+        self.http.store(Arc::new(Clients::build(&material, &self.outbound)?));
         built_from.digest = material.digest;
         Ok(true)
     }
@@ -116,9 +126,10 @@ impl Client {
     /// No complete answer; [`SendFailure::certainty`] says whether the request may have arrived.
     pub async fn send(&self, request: &Request, deadline: Duration) -> Result<Answer, SendFailure> {
         self.follow_files();
-        let http = self.http.load_full();
-        let prepared = self.prepare(&http, request)?;
-        match tokio::time::timeout(deadline, exchange(&http, prepared)).await {
+        let clients = self.http.load_full();
+        let http = if request.reuse { &clients.pooled } else { &clients.single };
+        let prepared = self.prepare(http, request)?;
+        match tokio::time::timeout(deadline, exchange(http, prepared)).await {
             Ok(answer) => answer,
             Err(_) => Err(unknown(format!("no complete answer within {} s", deadline.as_secs_f64()))),
         }
@@ -130,6 +141,9 @@ impl Client {
         let mut builder = http.request(method, url).body(request.body.clone());
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
+        }
+        if !request.reuse {
+            builder = builder.header("connection", "close");
         }
         builder.build().map_err(|error| not_sent(format!("the request cannot be built: {}", said(&error.without_url()))))
     }
@@ -267,8 +281,14 @@ impl Material {
     }
 }
 
-fn http_client(material: &Material, outbound: &Outbound) -> Result<reqwest::Client, Fault> {
-    let tls = material.tls(outbound, material.verifier(outbound)?)?;
+impl Clients {
+    fn build(material: &Material, outbound: &Outbound) -> Result<Clients, Fault> {
+        let tls = material.tls(outbound, material.verifier(outbound)?)?;
+        Ok(Clients { pooled: http_client(tls.clone(), outbound, outbound.limits.concurrent)?, single: http_client(tls, outbound, 0)? })
+    }
+}
+
+fn http_client(tls: ClientConfig, outbound: &Outbound, idle_max: usize) -> Result<reqwest::Client, Fault> {
     let connect = CONNECT_MAX.min(Duration::from_secs(outbound.deadline_seconds.max(1)) / 2);
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
@@ -281,7 +301,7 @@ fn http_client(material: &Material, outbound: &Outbound) -> Result<reqwest::Clie
         .tcp_nodelay(true)
         .connect_timeout(connect)
         .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(outbound.limits.concurrent)
+        .pool_max_idle_per_host(idle_max)
         .gzip(true)
         .build()
         .map_err(|error| Fault::operator(Stage::Config, format!("no client for {}: {}", outbound.url, said(&error))))

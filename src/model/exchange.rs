@@ -14,6 +14,9 @@ pub struct Request {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// Whether its connection may carry another request: only where answers repeat our reference,
+    /// because a late second copy of an answer would be taken for that of the next request.
+    pub reuse: bool,
 }
 
 /// A complete answer of a partner.
@@ -36,6 +39,8 @@ pub enum Outcome {
     Rejected,
     /// The partner did not take it now and says so; the same request may be sent again.
     RetryLater,
+    /// What stands before the partner answered and said that it let nothing through.
+    NotReached,
     /// Nobody knows whether the partner has taken it: ask before sending again.
     Unknown,
 }
@@ -48,6 +53,7 @@ impl Outcome {
             Outcome::Duplicate => "duplicate",
             Outcome::Rejected => "rejected",
             Outcome::RetryLater => "retry_later",
+            Outcome::NotReached => "not_reached",
             Outcome::Unknown => "unknown",
         }
     }
@@ -61,4 +67,13 @@ pub struct Verdict {
     pub text: String,
     /// How long the partner asks us to wait before anything further goes to it.
     pub retry_after: Option<Duration>,
+    /// The partner itself has spoken, not what stands before it: it is there and answers.
+    pub own: bool,
+}
+
+impl Verdict {
+    /// An outcome nobody knows, for a reason of ours or because nothing of the partner's own was heard.
+    pub fn unknown(text: impl Into<String>, own: bool) -> Verdict {
+        Verdict { outcome: Outcome::Unknown, text: text.into(), retry_after: None, own }
+    }
 }

@@ -19,6 +19,7 @@ mod health; // the health commission's platform
 mod https; // the listener
 mod limits; // what they take at most
 mod ltc; // the LTC system
+mod manner; // how answers are worded, and what stands before a partner
 mod register; // registry entries, the latest revision of each
 
 pub use books::{District, Totals};
@@ -26,6 +27,7 @@ pub use core::accounts::Deductions;
 pub use https::Tls;
 pub use limits::Most;
 pub use ltc::results::ToldOfDeductions;
+pub use manner::{Manner, Output, Reference, Said};
 pub use register::Held;
 
 /// What a simulated partner does with the next delivery.
@@ -43,6 +45,8 @@ pub enum Behaviour {
     AcceptThenClose,
     /// Answers 200 with something that is no answer; it is not taken.
     Garbage,
+    /// Takes it, and whatever stands before it gives this answer instead of its own.
+    AcceptThenSay(Said),
     /// 429, with Retry-After in seconds.
     TooMany(u32),
     /// 503, with Retry-After in seconds if any.
@@ -60,6 +64,8 @@ pub struct Options {
     pub latency: Duration,
     /// Largest `input` or body (characters); no limit when absent.
     pub chars_max: Option<usize>,
+    /// How the medical core words its answers.
+    pub manner: Manner,
 }
 
 /// A running simulated partner; dropping it stops it.
@@ -82,6 +88,10 @@ struct State {
     books: books::Books,
     script: VecDeque<Behaviour>,
     otherwise: Option<Behaviour>,
+    /// What stands before it and answers everything.
+    before: Option<Said>,
+    /// Answers the medical core has numbered.
+    answers: u64,
     register: register::Register,
     accounts: core::accounts::Accounts,
     told: ltc::results::Told,
@@ -101,6 +111,8 @@ pub struct Tally {
     pub refused: u64,
     /// Requests above the partner's own limit.
     pub over_limit: u64,
+    /// Requests that what stands before it answered; they never reached it.
+    pub turned_away: u64,
     /// Most requests that arrived in any one second.
     pub most_in_a_second: usize,
     /// Most requests under way at once.
@@ -159,6 +171,11 @@ impl Simulated {
     /// What it does with every delivery once the script has run out; `None`: accepts.
     pub fn otherwise(&self, behaviour: Option<Behaviour>) {
         self.desk.state().otherwise = behaviour;
+    }
+
+    /// What stands before it from now on and answers everything itself; `None`: nothing does.
+    pub fn stands_before(&self, said: Option<Said>) {
+        self.desk.state().before = said;
     }
 
     /// What it has taken.
@@ -239,6 +256,14 @@ impl Desk {
         state.tally.most_under_way = state.arrivals.most_under_way;
         state.tally.over_limit += u64::from(!admitted);
         (Place(self), admitted)
+    }
+
+    /// The answer of what stands before it, if anything does.
+    fn turned_away(&self) -> Option<Said> {
+        let mut state = self.state();
+        let said = state.before.clone()?;
+        state.tally.turned_away += 1;
+        Some(said)
     }
 
     /// What to do with the delivery that has just arrived.

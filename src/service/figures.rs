@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::endings::{days_until, endings};
 use crate::config::Config;
+use crate::flow::deliver::Reason;
 use crate::link::TrustState;
 use crate::server::Refresh;
-use crate::telemetry::{Destination, Metrics, Named, PartnerOutcome};
+use crate::telemetry::{Destination, DestinationReason, Metrics, Named, PartnerOutcome};
 use crate::worker::Watcher;
 
 /// What brings the metrics up to date before they are shown.
@@ -25,6 +26,10 @@ fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
         let destination = Destination { destination: status.destination.clone() };
         metrics.lease_held.get_or_create(&destination).set(i64::from(status.holds_lease));
         metrics.breaker_open.get_or_create(&destination).set(i64::from(status.breaker_open));
+        for reason in Reason::ALL {
+            let label = DestinationReason { destination: status.destination.clone(), reason: reason.word().into() };
+            metrics.destination_paused.get_or_create(&label).set(i64::from(status.paused == Some(reason)));
+        }
         metrics.under_way.get_or_create(&destination).set(i64::try_from(status.under_way).unwrap_or(i64::MAX));
         let figures = &status.figures;
         let more = [("inquired", figures.inquiries), ("lost", figures.lost)];

@@ -18,9 +18,9 @@ mod view; // lists and counts for people and metrics
 pub use backfill::{Backfill, Progress};
 pub use claim::{Start, begin, claim, claim_in_doubt, recover};
 pub use day::{left_under_way, reserve, unreserve};
-pub use dead::{Decision, dead_letters, decide, retry_all};
+pub use dead::{Decision, Letter, dead_letters, decide, retry_all};
 pub use entity::{ChangedEntity, EntityQueue, Only, Route, changed_entities, queue_entities};
-pub use lease::{Lease, acquire, pause, release, renew};
+pub use lease::{Lease, Paused, Standing, acquire, pause, release, renew, resume, standings, works};
 pub use records::queue;
 pub use settle::{Next, Settlement, give_back, settle};
 pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};
@@ -137,12 +137,15 @@ pub struct Delivery {
     pub settled_at: Option<jiff::Timestamp>,
     /// What goes first: 10 an ending or suspension, 20 any other, 90 backfill.
     pub priority: i16,
+    /// How long ago its first attempt began, or the first after a person's decision.
+    pub tried_for: std::time::Duration,
 }
 
 /// Columns of a [`Delivery`], in the order [`Delivery::from_row`] reads them.
 const COLUMNS: &str = "d.delivery_id, d.destination, d.message, d.ordering_key, d.packet_id, d.first_record, d.last_record, d.reversal, \
                        d.lines, d.fen, d.state, d.attempts, d.reference, d.outcome, d.answer, d.created_at, d.settled_at, \
-                       d.entity_kind, d.entity_id, d.version, d.revision, d.removal, d.priority, d.cycle_id, d.batch_no";
+                       d.entity_kind, d.entity_id, d.version, d.revision, d.removal, d.priority, d.cycle_id, d.batch_no, \
+                       coalesce(extract(epoch FROM now() - d.tried_at), 0)::float8";
 
 impl Delivery {
     fn from_row(row: &Row) -> Delivery {
@@ -162,6 +165,7 @@ impl Delivery {
             created_at: row.get(15),
             settled_at: row.get(16),
             priority: row.get(22),
+            tried_for: std::time::Duration::from_secs_f64(row.get::<_, f64>(25).max(0.0)),
         }
     }
 }

@@ -4,13 +4,16 @@
 //! A right that is needed only at the first collision, or for the next version's tables, must not
 //! be missed until then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
+use super::delivery::{Standing, standings};
 use super::dial::{Connection, Dialled, Door};
+use super::health::Health;
 use super::words::{fault, words};
-use super::{migrations, settings, tx};
+use super::{Pool, migrations, settings, tx};
 use crate::error::{Fault, Stage};
 use crate::model::Month;
 
@@ -233,6 +236,17 @@ fn silent(what: &str) -> Fault {
     let text =
         format!("{what} got no answer within {} s; see that PostgreSQL runs, and that a pooler before it has a session for each connection", LOOK.as_secs());
     Fault::later(Stage::Store, text)
+}
+
+/// Destinations that are paused, in a database of this version's schema.
+///
+/// # Errors
+/// The database cannot be reached, or refuses to be looked at.
+pub async fn paused(connection: &Connection) -> Result<Vec<Standing>, Fault> {
+    let pool = Pool::new(&connection.door, &Arc::new(Health::default()), 1, &[])?;
+    let mut standings = standings(&pool).await?;
+    standings.retain(|standing| standing.reason.is_some());
+    Ok(standings)
 }
 
 /// Both lists are in order of version.

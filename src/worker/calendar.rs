@@ -51,8 +51,8 @@ async fn look(gateway: &Gateway, pool: &Pool, holder: &str) -> Result<(), Fault>
 /// A lease that is lost ends the work where it stands: whoever took it begins anew.
 pub(super) async fn alone(pool: &Pool, holder: &str, term: Duration, work: impl Future<Output = Result<(), Fault>>) -> Option<Result<(), Fault>> {
     let lease = match delivery::acquire(pool, LEASE, holder, term).await {
-        Ok(Some((lease, _))) => lease,
-        Ok(None) => return None,
+        Ok(Ok((lease, _))) => lease,
+        Ok(Err(_)) => return None,
         Err(fault) => return Some(Err(fault)),
     };
     let done = tokio::select! {
@@ -71,8 +71,8 @@ async fn kept(pool: &Pool, lease: &Lease, term: Duration) -> Fault {
         tokio::time::sleep(term / 3).await;
         let asked_at = tokio::time::Instant::now();
         match delivery::renew(pool, lease, term).await {
-            Ok(true) => until = asked_at + term,
-            Ok(false) => return lost(),
+            Ok(Some(_)) => until = asked_at + term,
+            Ok(None) => return lost(),
             Err(fault) if tokio::time::Instant::now() >= until => return fault,
             Err(fault) => tracing::warn!(%fault, "cannot renew the lease of the registry's dates"),
         }

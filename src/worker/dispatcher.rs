@@ -16,11 +16,18 @@ use tokio_util::sync::CancellationToken;
 use super::Status;
 use crate::config::Deliver;
 use crate::error::Fault;
-use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Term, backoff, deliver, together};
+use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Reason, Term, backoff, deliver, together};
 use crate::flow::inquire::inquire;
 use crate::link::Quota;
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Delivery, Lease, Next, Settlement};
+use crate::store::delivery::{self as store, Delivery, Lease, Next, Paused, Settlement};
+
+/// How long after it began a request of a killed instance counts towards those the partner takes at once.
+const PLACES_KEPT: Duration = Duration::from_secs(4);
+/// How often it is looked whether such a place is free.
+const PLACES_LOOKED_AT: Duration = Duration::from_millis(100);
+/// How long after a lease has run out it is asked for.
+const AFTER_THE_END: Duration = Duration::from_millis(20);
 
 /// The dispatcher of one destination in this instance.
 pub(super) struct Dispatcher {
@@ -64,8 +71,9 @@ impl Dispatcher {
         while !self.drain.is_cancelled() {
             let asked_at = Instant::now();
             match store::acquire(&self.pool, &self.destination.name, &self.holder, self.lease_term()).await {
-                Ok(Some((lease, pause))) => self.work(lease, pause, asked_at).await,
-                Ok(None) => self.nap(self.poll()).await,
+                Ok(Ok((lease, paused))) => self.work(lease, paused, asked_at).await,
+                // Not later than it can run out, so that a dead holder is missed for no longer.
+                Ok(Err(held)) => self.nap(self.poll().min(held + AFTER_THE_END)).await,
                 Err(fault) => {
                     self.complain("cannot take the lease", &fault);
                     self.nap(self.poll()).await;
@@ -80,16 +88,18 @@ impl Dispatcher {
             destination: self.destination.name.clone(),
             holds_lease: term.as_ref().is_some_and(|term| !term.gate.is_shut(Instant::now())),
             breaker_open: term.as_ref().is_some_and(|term| term.gate.breaker_open()),
+            paused: term.as_ref().and_then(|term| term.gate.paused(Instant::now())),
             under_way: term.as_ref().map_or(0, |term| self.destination.limits.concurrent.saturating_sub(term.slots.available_permits())),
             figures: self.counts.read(),
         }
     }
 
     /// One term: from taking the lease until it is lost or the gateway drains.
-    async fn work(&self, lease: Lease, pause: Duration, asked_at: Instant) {
-        let term = Arc::new(self.term_of(lease, pause, asked_at));
+    async fn work(&self, lease: Lease, paused: Paused, asked_at: Instant) {
+        let resumed = paused.resumed;
+        let term = Arc::new(self.term_of(lease, &paused, asked_at));
         self.set_term(Some(term.clone()));
-        let renewal = tokio::spawn(renew(term.clone(), self.lease_term()));
+        let renewal = tokio::spawn(renew(term.clone(), self.lease_term(), resumed));
         let guard = AbortOnDrop(renewal.abort_handle());
         tracing::debug!(destination = %self.destination.name, token = term.lease.token, "holds the lease");
         let mut under_way = UnderWay::default();
@@ -102,6 +112,7 @@ impl Dispatcher {
                 break;
             }
             let wait = self.claim(&term, &mut under_way).await;
+            let wait = if under_way.places_kept > 0 { wait.min(PLACES_LOOKED_AT) } else { wait };
             self.await_something(&term, &mut under_way, wait).await;
             self.settle(&term, &mut under_way).await;
         }
@@ -114,10 +125,11 @@ impl Dispatcher {
         self.set_term(None);
     }
 
-    fn term_of(&self, lease: Lease, pause: Duration, asked_at: Instant) -> Term {
-        let gate = Gate::new(self.policy.breaker_failures, Duration::from_millis(self.policy.breaker_pause_milliseconds), asked_at + self.lease_term());
-        if !pause.is_zero() {
-            gate.hold_off(Instant::now() + pause);
+    fn term_of(&self, lease: Lease, paused: &Paused, asked_at: Instant) -> Term {
+        let gate = Gate::new(&self.policy, asked_at + self.lease_term());
+        let reason = paused.reason.as_deref().and_then(Reason::of_word);
+        if reason.is_some() || !paused.wait.is_zero() {
+            gate.go_on(Instant::now() + paused.wait, reason);
         }
         Term {
             pool: self.pool.clone(),
@@ -192,7 +204,8 @@ impl Dispatcher {
     /// Takes up what dispatchers that are gone have left; not only when there is room, because what
     /// they left may be what takes it.
     async fn sweep(&self, term: &Term, under_way: &mut UnderWay) -> Result<(), Fault> {
-        if under_way.swept_at.is_some_and(|at| at.elapsed() < self.poll()) {
+        let every = if under_way.places_kept > 0 { PLACES_LOOKED_AT.min(self.poll()) } else { self.poll() };
+        if under_way.swept_at.is_some_and(|at| at.elapsed() < every) {
             return Ok(());
         }
         self.keep_places(term, under_way).await?;
@@ -204,12 +217,13 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Keeps places free for requests begun under earlier leases, until they cannot be under way any more.
+    /// Keeps places free for requests begun under earlier leases while they may well be with the
+    /// partner still; not until they cannot, or a killed instance would stop the destination for a deadline.
     async fn keep_places(&self, term: &Term, under_way: &mut UnderWay) -> Result<(), Fault> {
         if under_way.swept_at.is_some() && under_way.places_kept == 0 {
             return Ok(());
         }
-        let wanted = store::left_under_way(&self.pool, &term.lease).await?.min(self.destination.limits.concurrent);
+        let wanted = store::left_under_way(&self.pool, &term.lease, PLACES_KEPT).await?.min(self.destination.limits.concurrent);
         if wanted > under_way.places_kept {
             under_way.places_kept += term.slots.forget_permits(wanted - under_way.places_kept);
         } else {
@@ -340,14 +354,21 @@ impl Dispatcher {
     }
 }
 
-/// Renews the lease at a third of its term, until it is lost.
-async fn renew(term: Arc<Term>, length: Duration) {
+/// Renews the lease at a quarter of its term, until it is lost, and hears of pauses that people lift.
+async fn renew(term: Arc<Term>, length: Duration, mut resumed: i64) {
     loop {
-        tokio::time::sleep(length / 3).await;
+        tokio::time::sleep(length / 4).await;
         let asked_at = Instant::now();
         match store::renew(&term.pool, &term.lease, length).await {
-            Ok(true) => term.gate.prolong(asked_at + length),
-            Ok(false) => {
+            Ok(Some(now)) => {
+                term.gate.prolong(asked_at + length);
+                if now != resumed {
+                    resumed = now;
+                    term.gate.resume();
+                    tracing::info!(destination = %term.lease.destination, "its pause was lifted by a person");
+                }
+            }
+            Ok(None) => {
                 tracing::warn!(destination = %term.lease.destination, token = term.lease.token, "the lease is lost; stops sending at once");
                 term.gate.shut();
                 return;

@@ -1,6 +1,7 @@
 //! The loops against a real PostgreSQL and a scripted partner.
 
 mod partner;
+mod pauses; // what a partner that does not answer, or something before it, does to deliveries
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,12 @@ fn policy() -> Deliver {
     Deliver {
         lease_seconds: 1,
         attempts_max: 3,
+        give_up_after_seconds: 0,
         retry_first_milliseconds: 20,
         retry_seconds_max: 1,
         breaker_failures: 3,
         breaker_pause_milliseconds: 300,
+        pause_seconds_max: 1,
         poll_milliseconds: 20,
         drain_seconds: 5,
         results_seconds: 900,
@@ -307,7 +310,7 @@ async fn a_partner_that_is_down_is_probed_now_and_then_and_costs_no_attempts() {
     partner.state.lock().unwrap().otherwise = Some(Does::Unreachable);
     db.queue("core", 10).await;
     let worker = worker(&db, &partner);
-    let not_sent = || worker.status()[0].figures.outcomes[5].1;
+    let not_sent = || worker.status()[0].figures.outcomes[6].1;
     let deadline = Instant::now() + Duration::from_secs(20);
     while !worker.status()[0].breaker_open {
         assert!(Instant::now() < deadline, "the breaker never opened");
@@ -339,7 +342,7 @@ async fn draining_finishes_what_is_under_way_and_starts_nothing_new() {
     assert!(drained);
     assert_eq!((db.states().await, partner.sends().len()), (vec!["delivered".into(), "ready".into(), "ready".to_owned()], 1));
     assert_eq!(db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'ready' AND attempts > 0").await, 0);
-    assert!(store::acquire(&db.pool, "core", "next", Duration::from_secs(1)).await.unwrap().is_some(), "the lease was released");
+    assert!(store::acquire(&db.pool, "core", "next", Duration::from_secs(1)).await.unwrap().is_ok(), "the lease was released");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ fn hasty(scene: Scene) -> Scene {
         .edit("records_per_request = 2000                      # lines or people", &format!("records_per_request = {BATCH} # lines or people"))
         .edit("requests_per_second = 50", "requests_per_second = 400")
         .edit("deadline_seconds = 30", "deadline_seconds = 1")
-        .edit("# lease_seconds = 10", "lease_seconds = 2")
+        .edit("# lease_seconds = 3", "lease_seconds = 2")
         .edit("# retry_first_milliseconds = 1000", "retry_first_milliseconds = 50")
         .edit("# retry_seconds_max = 3600", "retry_seconds_max = 1")
         .edit("# breaker_failures = 5", "breaker_failures = 50")

@@ -103,6 +103,34 @@ async fn all_dead_letters_of_one_partner_are_retried_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_absurd_pause_is_seen_by_command_metric_and_doctor_and_lifted() {
+    let (place, _core, ltc) = Place::with_partners(|scene| scene);
+    ltc.will([Behaviour::TooMany(4_000_000_000)]);
+    let serving = place.serve().await;
+    let client = place.stage.client("nanning-tax").unwrap();
+    serving.send(&client, &packet("P1", 2)).await.unwrap();
+    let paused = "SELECT pause_reason FROM dispatcher_lease WHERE destination = 'ltc-system' AND paused_until < now() + interval '25 hours'";
+    until("the pause", async || (place.value(paused).await == "later").then_some(())).await;
+    let list = place.run(&["destinations", "list"]).await;
+    let line = list.out.lines().find(|line| line.starts_with("ltc-system")).unwrap_or_else(|| panic!("{}", list.out));
+    assert!(line.contains("paused until 20") && line.ends_with(": it says later"), "{line}");
+    let metric = "ltcgw_destination_paused{destination=\"ltc-system\",reason=\"later\"} 1";
+    until("the metric", async || serving.operator("/metrics").await.filter(|(_, text)| text.contains(metric)).map(drop)).await;
+    let doctor = place.run(&["doctor"]).await;
+    let text = doctor.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("destination ltc-system paused until 20") && text.contains(": it says later →"), "{}", doctor.out);
+
+    let unknown = place.run(&["destinations", "resume", "ltc-sistem"]).await;
+    assert!(unknown.status.code() == Some(1) && unknown.err.contains("nothing was ever sent to a destination `ltc-sistem`"), "{}", unknown.err);
+    let resume = place.run(&["destinations", "resume", "ltc-system"]).await;
+    assert_eq!(resume.out, "ltc-system: the pause is lifted; deliveries go on within seconds\n", "{}", resume.err);
+    let state = "SELECT state FROM delivery WHERE destination = 'ltc-system'";
+    until("the delivery", async || (place.value(state).await == "delivered").then_some(())).await;
+    let list = place.run(&["destinations", "list"]).await;
+    assert!(list.out.lines().any(|line| line.starts_with("ltc-system") && line.ends_with("works")), "{}", list.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_another_version_is_left_alone() {
     let (place, _core, _ltc) = Place::with_partners(|scene| scene);
     let _serving = place.serve().await;

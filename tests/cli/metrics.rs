@@ -52,7 +52,7 @@ async fn metrics_can_be_read_tell_what_happened_and_hold_no_private_data() {
 
     // Names of the configuration and words of the code; nothing a partner sent.
     let known = "nanning-tax nanning-tax-native medical-core ltc-system civil-affairs health-commission to_civil-affairs to_health-commission server client_ca crl to_medical-core to_ltc-system posted refused duplicate \
-                 accepted rejected retry_later unknown not_sent inquired lost delivered dead ready leased in_doubt";
+                 accepted rejected retry_later not_reached unclear down later unknown not_sent inquired lost delivered dead ready leased in_doubt";
     let known: BTreeSet<&str> = known.split_whitespace().collect();
     for (name, labels, _) in &samples {
         for (label, value) in labels {

@@ -152,7 +152,7 @@ async fn a_replaced_packet_is_taken_back_at_every_destination() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_finishes_what_a_dead_one_left_behind() {
-    let all = Counterparts::with(|scene| scene.edit("# lease_seconds = 10", "lease_seconds = 1")).await;
+    let all = Counterparts::with(|scene| scene.edit("# lease_seconds = 3", "lease_seconds = 1")).await;
     all.core.will([AcceptThenHang]);
     all.gateway.send(one()).await;
     all.until("SELECT count(*) FROM attempt WHERE ended_at IS NULL", "1").await;

@@ -42,7 +42,7 @@ impl World {
             let scene = change(scene)
                 .edit("deadline_seconds = 20", "deadline_seconds = 1")
                 .edit("# retry_first_milliseconds = 1000", "retry_first_milliseconds = 50")
-                .edit("# lease_seconds = 10", "lease_seconds = 1")
+                .edit("# lease_seconds = 3", "lease_seconds = 1")
                 .edit("# poll_milliseconds = 1000", "poll_milliseconds = 50");
             kept = Some((civil, health, scene.clone()));
             scene

@@ -256,7 +256,7 @@ async fn results_that_cannot_be_kept_leave_the_batch_in_doubt_until_they_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_takes_up_what_a_killed_one_had_sent() {
-    let all = Counterparts::with(|scene| scene.edit("# lease_seconds = 10", "lease_seconds = 1")).await;
+    let all = Counterparts::with(|scene| scene.edit("# lease_seconds = 3", "lease_seconds = 1")).await;
     all.core.will([AcceptThenHang, AcceptThenHang]);
     run_cycle(&all.gateway, 400, 100).await;
     all.until("SELECT count(*) FROM deduction_batch WHERE answered_at IS NOT NULL", "2").await;

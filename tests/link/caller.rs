@@ -21,7 +21,13 @@ fn world() -> World {
 }
 
 fn request() -> Request {
-    Request { method: "POST".into(), path: "/L101?x=1".into(), headers: vec![("content-type".into(), "application/json".into())], body: b"{}".to_vec() }
+    Request {
+        method: "POST".into(),
+        path: "/L101?x=1".into(),
+        headers: vec![("content-type".into(), "application/json".into())],
+        body: b"{}".to_vec(),
+        reuse: true,
+    }
 }
 
 async fn send(world: &World, port: u16) -> Result<Answer, SendFailure> {
@@ -63,6 +69,39 @@ async fn connections_are_kept_for_the_next_request() {
         client.send(&request(), Duration::from_secs(2)).await.unwrap();
     }
     assert_eq!((server.requests(), server.connections.load(std::sync::atomic::Ordering::SeqCst)), (5, 1));
+}
+
+#[tokio::test]
+async fn a_late_second_copy_of_an_answer_is_never_that_of_the_next_request() {
+    let world = world();
+    let server = Scripted::start(&world, Script::Number(30)).await;
+    let client = Client::new(&world.outbound(server.port)).unwrap();
+    for number in 1..=40 {
+        let answer = client.send(&Request { reuse: false, ..request() }, Duration::from_secs(2)).await.unwrap();
+        assert_eq!(String::from_utf8(answer.body).unwrap(), number.to_string());
+        // Long enough for the copy to arrive, or not.
+        tokio::time::sleep(Duration::from_millis(number % 4 * 9)).await;
+    }
+    assert_eq!((server.requests(), server.connections.load(std::sync::atomic::Ordering::SeqCst)), (40, 40));
+}
+
+#[tokio::test]
+async fn servers_that_close_after_each_answer_get_every_request_once() {
+    let world = world();
+    for reuse in [false, true] {
+        let server = Scripted::start(&world, Script::SayAndClose(OK.to_vec())).await;
+        let client = Client::new(&world.outbound(server.port)).unwrap();
+        let mut answered = 0;
+        for _ in 0..30 {
+            match client.send(&Request { reuse, ..request() }, Duration::from_secs(2)).await {
+                Ok(answer) => answered += usize::from(answer.status == 200),
+                // On a connection the server closes just now nobody can tell; it is never tried again from here.
+                Err(failure) => assert!(reuse, "{}", failure.text),
+            }
+        }
+        assert!(answered <= server.requests() && server.requests() <= 30, "{answered} answered, {} arrived", server.requests());
+        assert!(reuse || answered == 30);
+    }
 }
 
 #[tokio::test]

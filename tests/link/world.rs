@@ -167,6 +167,8 @@ pub enum Script {
     Say(Vec<u8>),
     /// Sends these bytes and closes.
     SayAndClose(Vec<u8>),
+    /// Answers with the number of the request, and a second time up to so many milliseconds later.
+    Number(u64),
     /// Keeps quiet.
     Hang,
 }
@@ -213,7 +215,7 @@ impl Scripted {
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(tcp).await else { return };
                     while read_request(&mut stream).await {
-                        requests.fetch_add(1, Ordering::SeqCst);
+                        let number = requests.fetch_add(1, Ordering::SeqCst) + 1;
                         let own = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
                         callers.lock().unwrap().push(link::Facts::of(&own).unwrap().subject);
                         match &script {
@@ -222,6 +224,16 @@ impl Scripted {
                                 stream.write_all(bytes).await.unwrap();
                                 stream.shutdown().await.ok();
                                 return;
+                            }
+                            Script::Number(later) => {
+                                let body = number.to_string();
+                                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                                for pause in [0, number as u64 * 7 % (later + 1)] {
+                                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                                        break;
+                                    }
+                                }
                             }
                             Script::Hang => std::future::pending::<()>().await,
                         }

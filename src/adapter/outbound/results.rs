@@ -12,7 +12,7 @@ use toml::Spanned;
 use crate::adapter::decode::tree::PathTree;
 use crate::adapter::decode::{Line, read_answer};
 use crate::adapter::inbound::{Endpoint, Format, Inbound};
-use crate::adapter::reply::body::BodyForm;
+use crate::adapter::reply::body::{Body, BodyForm};
 use crate::adapter::reply::rules::check_place;
 use crate::error::did_you_mean;
 use crate::model::{Answer, Record};
@@ -90,6 +90,12 @@ impl Results {
     /// What stands there is no list of records; the sentence is safe to show.
     pub fn read(&self, answer: &Answer, each: &mut dyn FnMut(&Line, &Record)) -> Result<usize, String> {
         let inbound = self.inbound.as_ref().ok_or("the adapter was not compiled whole; this is a mistake in the gateway")?;
-        read_answer(&answer.body, &self.tree, inbound, each).map_err(|reason| format!("the results at {}: {reason}", self.at))
+        read_answer(&answer.body, &self.tree, inbound, each).or_else(|reason| {
+            match Body::parse(BodyForm::Json, &answer.body).instead_of(&format!("{}/", self.at)) {
+                Some(instead) if instead.nothing => Ok(0),
+                Some(instead) => Err(format!("the results at {}: {}", self.at, instead.words)),
+                None => Err(format!("the results at {}: {reason}", self.at)),
+            }
+        })
     }
 }

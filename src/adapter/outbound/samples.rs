@@ -93,6 +93,7 @@ impl Run {
         for path in replies {
             let found = match std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| answer(&bytes)) {
                 Ok(answer) => {
+                    let answer = outbound.decoded(answer);
                     let verdict = outbound.judge(&answer, &reference);
                     shown(&verdict) + &results(outbound, &answer, &verdict)
                 }
@@ -171,11 +172,12 @@ fn beside(path: &Path, ending: &str, other: &str) -> PathBuf {
     PathBuf::from(format!("{}{other}", text.strip_suffix(ending).unwrap_or(&text)))
 }
 
-/// An answer as written in a `.http` file: `200 OK` or `HTTP/1.1 200 OK`, headers, empty line, body.
+/// An answer as written in a `.http` file: `200 OK` or `HTTP/1.1 200 OK`, headers, empty line, body in the bytes that came.
 fn answer(bytes: &[u8]) -> Result<Answer, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?.replace("\r\n", "\n");
-    let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
-    let mut lines = head.lines();
+    let ends = [&b"\r\n\r\n"[..], b"\n\n"].iter().filter_map(|end| Some((bytes.windows(end.len()).position(|found| found == *end)?, end.len()))).min();
+    let (head, body) = ends.map_or((bytes, &b""[..]), |(at, length)| (&bytes[..at], &bytes[at + length..]));
+    let head = std::str::from_utf8(head).map_err(|_| "has a head that is not ASCII")?.replace("\r\n", "\n");
+    let mut lines = head.trim_end().lines();
     let first = lines.next().unwrap_or_default();
     let status = first.split(' ').find_map(|word| word.parse::<u16>().ok().filter(|status| (100..600).contains(status)));
     let status = status.ok_or("its first line has no status; expected one such as `200 OK`")?;
@@ -183,7 +185,7 @@ fn answer(bytes: &[u8]) -> Result<Answer, String> {
         .map(|line| line.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned())))
         .collect::<Option<Vec<_>>>()
         .ok_or("has a header without a colon; an empty line ends the headers")?;
-    Ok(Answer { status, headers, body: body.as_bytes().to_vec() })
+    Ok(Answer { status, headers, body: body.to_vec() })
 }
 
 /// The results an accepting answer holds, one a line, as the gateway reads them.

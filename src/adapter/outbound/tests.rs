@@ -81,6 +81,17 @@ fn contributions_reach_the_core_in_a_signed_envelope() {
 }
 
 #[test]
+fn only_answers_that_repeat_our_reference_let_a_connection_be_used_again() {
+    for (adapter, name, data) in [("medical-core", "contributions", "ordinary"), ("ltc-system", "contributions", "ordinary")] {
+        let (_, request) = render(&message(adapter, name), sample(adapter, &format!("{name}/{data}.json")), &settings()).unwrap();
+        assert!(!request.reuse, "{adapter}: nothing in its answers says which request they answer");
+    }
+    let manifest = "[[outbound]]\nmessage = \"m\"\npath = \"/v1\"\nreply.echo = \"/ref\"\nreply.accepted = [{ status = 200 }]\n";
+    let outbound = load(Path::new("/nonexistent"), manifest).unwrap_or_else(|findings| panic!("{}", listed(&findings))).outbound.remove(0);
+    assert!(render(&outbound, json!({}), &BTreeMap::new()).unwrap().1.reuse);
+}
+
+#[test]
 fn contributions_reach_the_ltc_system_under_an_idempotency_key() {
     let outbound = message("ltc-system", "contributions");
     let (reference, request) = render(&outbound, sample("ltc-system", "contributions/ordinary.json"), &BTreeMap::new()).unwrap();
@@ -96,12 +107,13 @@ fn contributions_reach_the_ltc_system_under_an_idempotency_key() {
 fn an_inquiry_tells_not_there_from_not_now() {
     let inquiry = message("medical-core", "contributions_inquiry");
     let judged = |status: u16, body: Value| inquiry.judge(&Answer { status, headers: vec![], body: body.to_string().into_bytes() }, "REF").outcome;
-    let state = |state: &str| json!({"infcode": "0", "inf_refmsgid": "REF", "output": {"state": state}});
+    let state = |state: &str| json!({"infcode": "0", "inf_refmsgid": "450000202111010800000000000042", "output": {"state": state}});
     assert_eq!(judged(200, state("taken")), Outcome::Accepted);
     assert_eq!(judged(200, state("not_known")), Outcome::Rejected);
     assert_eq!(judged(503, json!("busy")), Outcome::RetryLater);
     assert_eq!(judged(200, state("thinking")), Outcome::Unknown);
-    assert_eq!(judged(200, json!({"infcode": 0, "inf_refmsgid": "OTHER", "output": {"state": "not_known"}})), Outcome::Unknown);
+    assert_eq!(judged(200, json!({"infcode": 0, "output": ""})), Outcome::Unknown);
+    assert_eq!(judged(401, json!({})), Outcome::NotReached);
 }
 
 #[test]

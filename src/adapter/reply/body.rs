@@ -28,6 +28,15 @@ impl BodyForm {
     }
 }
 
+/// What stands in an answer where something to look into was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instead {
+    /// Nothing is there: absent, null or an empty text.
+    pub nothing: bool,
+    /// What it is, without its content.
+    pub words: String,
+}
+
 /// A body as far as it can be read.
 pub enum Body {
     Empty,
@@ -73,6 +82,26 @@ impl Body {
             Body::Xml(elements) => elements.iter().any(|(path, _)| path == at),
             Body::Empty | Body::Broken => false,
         }
+    }
+
+    /// What stands on the way to a place where an object was expected; `None` when nothing does.
+    pub fn instead_of(&self, at: &str) -> Option<Instead> {
+        let Body::Json(value) = self else { return None };
+        let (parent, found) = at.match_indices('/').skip(1).map(|(end, _)| &at[..end]).find_map(|parent| match value.pointer(parent) {
+            Some(Value::Object(_) | Value::Array(_)) => None,
+            other => Some((parent, other)),
+        })?;
+        let (nothing, words) = match found {
+            None => (true, format!("there is no {parent}")),
+            Some(Value::Null) => (true, format!("{parent} is null")),
+            Some(Value::String(text)) if text.trim().is_empty() => (true, format!("{parent} is an empty text")),
+            Some(Value::String(text)) if serde_json::from_str(text).is_ok_and(|inner: Value| inner.is_object() || inner.is_array()) => {
+                (false, format!("{parent} is a text that holds JSON, not JSON itself"))
+            }
+            Some(Value::String(text)) => (false, format!("{parent} is a text of {} characters that is no JSON, perhaps encrypted", text.chars().count())),
+            Some(_) => (false, format!("{parent} is a single value")),
+        };
+        Some(Instead { nothing, words })
     }
 
     /// The items of the list at that place: of a JSON array, or the elements of that path.

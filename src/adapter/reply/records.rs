@@ -28,7 +28,7 @@ impl Records {
         let items = body.items(&self.at);
         let one = |id: &&str| match items.iter().find(|item| item.text(&self.key).as_deref() == Some(*id)) {
             Some(item) => self.item(answer, item),
-            None => Verdict { outcome: self.unlisted, text: "not listed in the answer".into(), retry_after: None },
+            None => Verdict { outcome: self.unlisted, text: "not listed in the answer".into(), retry_after: None, own: true },
         };
         ids.iter().map(one).collect()
     }
@@ -40,8 +40,8 @@ impl Records {
             [self.code_at.as_deref(), text_at].into_iter().flatten().filter_map(|at| item.text(at)).filter(|text| !text.is_empty()).collect();
         let text = safe::shown(&parts.join(" "));
         match rule {
-            Some(rule) => Verdict { outcome: rule.outcome, text, retry_after: None },
-            None => Verdict { outcome: Outcome::Unknown, text: format!("no rule of reply.records matches: {text}"), retry_after: None },
+            Some(rule) => Verdict { outcome: rule.outcome, text, retry_after: None, own: true },
+            None => Verdict::unknown(format!("no rule of reply.records matches: {text}"), true),
         }
     }
 }

@@ -17,8 +17,9 @@ pub struct ReplySpec {
     /// Where an answer repeats our reference; another's reference, or a 2xx without any, is unknown.
     echo: Option<Spanned<String>>,
     /// Where the partner's code and message are, for people to read.
-    code_at: Option<Spanned<String>>,
-    text_at: Option<Spanned<String>>,
+    /// Of several places the first that holds a text counts; the first for the code is the partner's own.
+    code_at: Option<Spanned<OneOrMany<String>>>,
+    text_at: Option<Spanned<OneOrMany<String>>>,
     #[serde(default)]
     accepted: Vec<Spanned<RuleSpec>>,
     #[serde(default)]
@@ -27,6 +28,9 @@ pub struct ReplySpec {
     rejected: Vec<Spanned<RuleSpec>>,
     #[serde(default)]
     retry_later: Vec<Spanned<RuleSpec>>,
+    /// Answers of what stands before the partner that are known to have let nothing through, each with its source.
+    #[serde(default)]
+    not_reached: Vec<Spanned<RuleSpec>>,
     /// What an accepting answer says of each record of the request.
     records: Option<Spanned<RecordsSpec>>,
 }
@@ -60,6 +64,8 @@ struct RuleSpec {
     r#in: Option<Vec<Scalar>>,
     exists: Option<bool>,
     text_at: Option<String>,
+    /// Who says that the answer means this: a document with its section, or a person of the partner's.
+    source: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -116,13 +122,25 @@ pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut
             place.into_inner()
         })
     };
-    let (echo, code_at, text_at) = (place(spec.echo), place(spec.code_at), place(spec.text_at));
+    let echo = place(spec.echo);
+    let mut places = |written: Option<Spanned<OneOrMany<String>>>| {
+        let Some(written) = written else { return Vec::new() };
+        let (offset, places) = (written.span().start, written.into_inner().into_vec());
+        places.iter().for_each(|at| check_place(at, offset, problems));
+        places
+    };
+    let (code_at, text_at) = (places(spec.code_at), places(spec.text_at));
     if spec.accepted.is_empty() {
         problems.push((start, "no rule says when a request is `accepted`; without one every answer stays unknown".into()));
     }
     let records = spec.records.map(|records| compile_records(records, problems));
-    let lists =
-        [(Outcome::Accepted, spec.accepted), (Outcome::Duplicate, spec.duplicate), (Outcome::Rejected, spec.rejected), (Outcome::RetryLater, spec.retry_later)];
+    let lists = vec![
+        (Outcome::Accepted, spec.accepted),
+        (Outcome::Duplicate, spec.duplicate),
+        (Outcome::Rejected, spec.rejected),
+        (Outcome::RetryLater, spec.retry_later),
+        (Outcome::NotReached, spec.not_reached),
+    ];
     Reply { form, echo, code_at, text_at, rules: in_order(lists, problems), records, results_at: None }
 }
 
@@ -145,13 +163,17 @@ fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String
             Outcome::Unknown
         }
     };
-    let lists =
-        [(Outcome::Accepted, spec.accepted), (Outcome::Duplicate, spec.duplicate), (Outcome::Rejected, spec.rejected), (Outcome::RetryLater, spec.retry_later)];
+    let lists = vec![
+        (Outcome::Accepted, spec.accepted),
+        (Outcome::Duplicate, spec.duplicate),
+        (Outcome::Rejected, spec.rejected),
+        (Outcome::RetryLater, spec.retry_later),
+    ];
     Records { at, key, code_at, text_at, unlisted, rules: in_order(lists, problems) }
 }
 
 /// Rules in the order they are written, whatever they mean.
-fn in_order(lists: [(Outcome, Vec<Spanned<RuleSpec>>); 4], problems: &mut Vec<(usize, String)>) -> Vec<Rule> {
+fn in_order(lists: Vec<(Outcome, Vec<Spanned<RuleSpec>>)>, problems: &mut Vec<(usize, String)>) -> Vec<Rule> {
     let mut rules: Vec<(usize, Rule)> = Vec::new();
     for (outcome, list) in lists {
         for rule in list {
@@ -167,6 +189,11 @@ fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut 
     let status = spec.status.map(OneOrMany::into_vec).unwrap_or_default();
     if let Some(wrong) = status.iter().find(|status| !(100..600).contains(*status)) {
         problems.push((offset, format!("status {wrong} is not an HTTP status; expected 100 to 599")));
+    }
+    let sourced = spec.source.as_deref().is_some_and(|source| !source.trim().is_empty());
+    if outcome == Outcome::NotReached && !sourced {
+        let text = "a rule of `not_reached` needs `source`: who says that nothing was let through; without one the answer has to stay unknown";
+        problems.push((offset, text.into()));
     }
     for at in [&spec.at, &spec.text_at].into_iter().flatten() {
         check_place(at, offset, problems);

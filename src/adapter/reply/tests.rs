@@ -16,6 +16,10 @@ accepted = [{ status = 200, at = "/infcode", is = "0" }]
 duplicate = [{ status = 200, at = "/infcode", in = [-11, "E11"] }]
 rejected = [{ status = [200, 400], at = "/infcode", exists = true }]
 retry_later = [{ status = [429, 503] }]
+not_reached = [
+  { status = 401, source = "the operator's letter" },
+  { status = 500, at = "/code", is = 400001, text_at = "/msg", source = "the gateway's manual" },
+]
 "#;
 
 #[derive(serde::Deserialize)]
@@ -61,6 +65,7 @@ fn whatever_is_not_explicit_is_unknown_and_shows_no_body() {
         (400, "<html>5eC7</html>", "status 400: the body of 17 bytes is not JSON"),
         (502, "{\"x\":\"5eC7\"}", "status 502: no reply rule matches"),
         (500, "{\"err_msg\":\"down\"}", "status 500: no reply rule matches: down"),
+        (500, "{\"code\":400002}", "status 500: no reply rule matches"),
     ] {
         assert_eq!(judged(status, body), (Outcome::Unknown, text.to_owned()));
     }
@@ -71,8 +76,58 @@ fn an_answer_to_somebody_else_is_unknown() {
     let (outcome, text) = judged(200, r#"{"infcode":0,"inf_refmsgid":"OTHER"}"#);
     assert_eq!((outcome, text.as_str()), (Outcome::Unknown, "status 200: the answer repeats another reference at /inf_refmsgid than the one we sent"));
     assert_eq!(judged(200, r#"{"infcode":0}"#).0, Outcome::Unknown);
+    assert_eq!(judged(200, r#"{"infcode":0,"inf_refmsgid":""}"#).1, "status 200: the answer does not repeat our reference at /inf_refmsgid");
+    assert_eq!(judged(400, r#"{"infcode":-1,"inf_refmsgid":""}"#).0, Outcome::Rejected, "an empty one is an absent one");
     assert_eq!(judged(200, r#"{"infcode":-1,"inf_refmsgid":"OTHER"}"#).0, Outcome::Unknown);
     assert_eq!(judged(400, r#"{"infcode":-1,"inf_refmsgid":"OTHER"}"#).0, Outcome::Unknown);
+}
+
+#[test]
+fn what_let_nothing_through_is_known_by_the_answers_listed_and_no_others() {
+    assert_eq!(judged(401, r#"{"code":"401","message":"签名不正确"}"#).0, Outcome::NotReached);
+    assert_eq!(judged(401, "<html>").0, Outcome::NotReached, "it may rest on the status alone");
+    assert_eq!(judged(500, r#"{"code":400001,"msg":"时间戳超出允许范围"}"#), (Outcome::NotReached, "时间戳超出允许范围".into()));
+    assert_eq!(judged(500, r#"{"code":400002,"msg":"x"}"#).0, Outcome::Unknown);
+    assert_eq!(judged(500, "").0, Outcome::Unknown);
+    for source in ["", ", source = \" \""] {
+        let (_, problems) = compiled(&format!("[reply]\naccepted = [{{ status = 200 }}]\nnot_reached = [{{ status = 401{source} }}]\n"));
+        assert!(problems.iter().any(|(_, text)| text.starts_with("a rule of `not_reached` needs `source`")), "{problems:?}");
+    }
+}
+
+#[test]
+fn an_answer_is_the_partners_own_where_its_code_stands_and_no_front_end_failed() {
+    let own = |status: u16, body: &str| compiled(RULES).0.judge(&answer(status, &[], body), "REF").own;
+    assert!(own(200, r#"{"infcode":0,"inf_refmsgid":"REF"}"#) && own(409, r#"{"infcode":7}"#));
+    assert!(!own(200, r#"{"code":-1}"#) && !own(502, r#"{"infcode":7}"#) && !own(409, "<html>"));
+}
+
+#[test]
+fn of_several_places_the_first_that_holds_a_text_is_shown() {
+    let (reply, problems) =
+        compiled("[reply]\ncode_at = [\"/infcode\", \"/code\"]\ntext_at = [\"/err_msg\", \"/message\"]\naccepted = [{ at = \"/infcode\", is = 0 }]\n");
+    assert_eq!(problems, []);
+    let text = |body: &str| reply.judge(&answer(200, &[], body), "").text;
+    assert_eq!(text(r#"{"infcode":0,"err_msg":"","message":"fine"}"#), "0 fine");
+    assert_eq!(text(r#"{"code":-1,"message":"服务暂不可用"}"#), "status 200: no reply rule matches: -1 服务暂不可用");
+}
+
+#[test]
+fn what_stands_where_an_object_was_expected_is_named_without_its_content() {
+    let (reply, _) = compiled("[reply]\ncode_at = \"/infcode\"\naccepted = [{ at = \"/output/state\", is = \"taken\" }]\n");
+    for (output, words) in [
+        ("", "there is no /output"),
+        (",\"output\":null", "/output is null"),
+        (",\"output\":\"\"", "/output is an empty text"),
+        (",\"output\":\"{\\\"state\\\":\\\"taken\\\"}\"", "/output is a text that holds JSON, not JSON itself"),
+        (",\"output\":\"k7BzQw0n\"", "/output is a text of 8 characters that is no JSON, perhaps encrypted"),
+        (",\"output\":5", "/output is a single value"),
+    ] {
+        let verdict = reply.judge(&answer(200, &[], &format!("{{\"infcode\":0{output}}}")), "");
+        assert_eq!((verdict.outcome, verdict.text), (Outcome::Unknown, format!("status 200: no reply rule matches, {words}: 0")));
+    }
+    let other = reply.judge(&answer(200, &[], r#"{"infcode":0,"output":{"state":"thinking"}}"#), "");
+    assert_eq!(other.text, "status 200: no reply rule matches: 0");
 }
 
 #[test]
@@ -123,7 +178,11 @@ proptest! {
             let holder: Holder = toml::from_str(RULES).unwrap();
             let reply = compile(holder.reply, form, &mut Vec::new());
             let verdict = reply.judge(&Answer { status, headers: vec![], body: bytes }, "REF");
-            let expected = if matches!(status, 429 | 503) { Outcome::RetryLater } else { Outcome::Unknown };
+            let expected = match status {
+                401 => Outcome::NotReached,
+                429 | 503 => Outcome::RetryLater,
+                _ => Outcome::Unknown,
+            };
             prop_assert_eq!(verdict.outcome, expected);
         }
     }

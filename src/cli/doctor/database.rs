@@ -3,10 +3,11 @@
 use super::sheet::Sheet;
 use crate::cli::deduct::show;
 use crate::config::Config;
+use crate::flow::destinations;
 use crate::service;
 use crate::store::Connection;
 use crate::store::embedded::Embedded;
-use crate::store::inspect::{Inspected, Schema, inspect, left_out_without_base};
+use crate::store::inspect::{self, Inspected, Schema, left_out_without_base};
 
 pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
     let given = config.gateway.database.url.is_some();
@@ -15,12 +16,13 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
         Err(fault) if given => return sheet.bad("database", fault.text, ""),
         Err(_) => return embedded(sheet, config),
     };
-    match inspect(&connection).await {
+    match inspect::inspect(&connection).await {
         Ok(found) => {
             let whose = if given { "the server at [database] url" } else { "the embedded server of a gateway that runs now" };
             answers(sheet, &found, whose);
             if matches!(found.schema, Schema::Current { .. }) {
                 without_base(sheet, &connection).await;
+                paused(sheet, &connection).await;
             }
         }
         Err(fault) if given => sheet.bad("database", fault.text, ""),
@@ -40,6 +42,21 @@ async fn without_base(sheet: &mut Sheet, connection: &Connection) {
                 sheet.note("rosters", text, "have it added to the roster or the rate file; `ltcgw deduct report` lists the people");
             }
         }
+    }
+}
+
+/// Destinations nothing goes to for the time being, and what was said.
+async fn paused(sheet: &mut Sheet, connection: &Connection) {
+    match inspect::paused(connection).await {
+        Ok(standings) => {
+            for standing in standings {
+                let said = standing.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!("; it said: {answer}"));
+                let text = format!("{}{said}", destinations::state(&standing));
+                let todo = "it is tried by itself; once the cause is mended, `ltcgw destinations resume` makes it sooner";
+                sheet.note(&format!("destination {}", standing.destination), text, todo);
+            }
+        }
+        Err(fault) => sheet.bad("destinations", fault.text, ""),
     }
 }
 

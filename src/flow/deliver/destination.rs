@@ -53,6 +53,10 @@ pub trait Speaker: Send + Sync {
     fn reference(&self, at: jiff::Timestamp, serial: u64) -> Result<String, Fault>;
     /// The request that delivers `body` under `reference`.
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault>;
+    /// An answer with its body as text, once for all who read it.
+    fn decoded(&self, answer: Answer, _kind: Kind) -> Answer {
+        answer
+    }
     /// What an answer to the request under `reference` means.
     fn judge(&self, answer: &Answer, reference: &str) -> Verdict;
     /// Records one request may carry, each a delivery of its own.
@@ -143,11 +147,12 @@ pub struct Term {
 
 impl Term {
     /// How long a row is ours after its attempt began: until its turn has come, the deadline has
-    /// passed, and a lease's term more for the answer to be written.
+    /// passed, and some terms of a lease more for the answer to be written, or for an instance that
+    /// stood still to go on.
     pub fn hold(&self) -> Duration {
         let destination = &self.destination;
         let turns = Duration::from_secs_f64(destination.limits.concurrent as f64 / f64::from(destination.limits.requests_per_second.max(1)));
-        destination.deadline + FIRST_TURN + turns + Duration::from_secs(self.policy.lease_seconds)
+        destination.deadline + FIRST_TURN + turns + 3 * Duration::from_secs(self.policy.lease_seconds)
     }
 }
 
@@ -166,7 +171,7 @@ pub struct Counts {
 }
 
 /// Outcomes in the order they are counted.
-const OUTCOMES: [Outcome; 5] = [Outcome::Accepted, Outcome::Duplicate, Outcome::Rejected, Outcome::RetryLater, Outcome::Unknown];
+const OUTCOMES: [Outcome; 6] = [Outcome::Accepted, Outcome::Duplicate, Outcome::Rejected, Outcome::RetryLater, Outcome::NotReached, Outcome::Unknown];
 
 /// A reading of [`Counts`].
 #[derive(Debug, Clone, PartialEq, Eq)]

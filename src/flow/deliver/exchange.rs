@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::destination::{Failure, Speaker, Term};
-use super::gate::{Gate, Pass, Turn};
+use super::gate::{Failing, Noted, Pass, Reason};
 use crate::error::Fault;
 use crate::model::told::Results;
 use crate::model::{Answer, Outcome, Request, Verdict};
@@ -24,8 +24,17 @@ pub enum Exchange {
     NotBegun,
     /// A row is no longer ours; nothing was sent.
     Lost,
-    /// The attempts of these numbers began, one for each delivery, and met with this, so long after they had left.
-    Begun(Vec<i32>, Met, Duration),
+    /// The attempts of these numbers began, one for each delivery, and met with this.
+    Begun(Vec<i32>, Box<Met>, Heard),
+}
+
+/// What else a request has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// From leaving to what it met with.
+    pub took: Duration,
+    /// Nothing of the partner's own was heard, though it worked before: only then is it the delivery's failure, too.
+    pub first: bool,
 }
 
 /// What a request met with.
@@ -83,18 +92,22 @@ pub async fn exchange(
         return Ok(Exchange::Lost);
     };
     let Some((pass, turn)) = turn(term, begun_at).await.filter(|_| ticket.spend()) else {
-        return Ok(Exchange::Begun(attempts, Met::HeldBack, Duration::ZERO));
+        return Ok(Exchange::Begun(attempts, Box::new(Met::HeldBack), Heard::default()));
     };
     let left_at = Instant::now();
-    let met = match carry(term, request).await {
+    let carried = carry(term, request).await;
+    let took = left_at.elapsed();
+    let (met, noted) = match carried {
         Ok(answer) => {
             term.pacer.answered(turn);
+            let answer = speaker.decoded(answer, kind);
             let verdict = match kind {
                 Kind::Send => speaker.judge(&answer, reference),
                 Kind::Inquire => speaker.judge_inquiry(&answer, reference),
             };
             count(term, kind, verdict.outcome);
-            tell(term, note(&term.gate, pass, &verdict), &verdict.text);
+            let noted = note(pass, &verdict);
+            tell(term, noted, &verdict.text).await;
             let each = match kind {
                 Kind::Send if deliveries.iter().all(|delivery| delivery.of.entity().is_some()) => {
                     let records: Vec<&str> = deliveries.iter().filter_map(|delivery| delivery.of.entity()).map(|entity| entity.id.as_str()).collect();
@@ -102,21 +115,26 @@ pub async fn exchange(
                 }
                 _ => vec![verdict.clone(); deliveries.len()],
             };
-            answered(speaker, (kind, &answer), verdict, each)
+            (answered(speaker, (kind, &answer), verdict, each), noted)
         }
         Err(Failure::NotSent(text)) => {
             term.counts.not_sent.fetch_add(1, Ordering::Relaxed);
-            tell(term, pass.failed(Instant::now()), &text);
-            Met::NotSent(text)
+            let noted = pass.failed(Instant::now(), SILENT);
+            tell(term, noted, &text).await;
+            (Met::NotSent(text), noted)
         }
         Err(Failure::Unknown(text)) => {
             count(term, kind, Outcome::Unknown);
-            tell(term, pass.failed(Instant::now()), &text);
-            Met::Silence(text)
+            let noted = pass.failed(Instant::now(), SILENT);
+            tell(term, noted, &text).await;
+            (Met::Silence(text), noted)
         }
     };
-    Ok(Exchange::Begun(attempts, met, left_at.elapsed()))
+    Ok(Exchange::Begun(attempts, Box::new(met), Heard { took, first: noted.first }))
 }
+
+/// No answer at all: after several in a row the destination counts as down.
+const SILENT: Failing = Failing { reason: Reason::Down, wait: None, at_once: false };
 
 /// What was met, with the results the answer holds; one whose results cannot be read says nothing.
 fn answered(speaker: &dyn Speaker, (kind, answer): (Kind, &Answer), verdict: Verdict, each: Vec<Verdict>) -> Met {
@@ -124,18 +142,40 @@ fn answered(speaker: &dyn Speaker, (kind, answer): (Kind, &Answer), verdict: Ver
     match accepts.then(|| speaker.results(answer, kind)).flatten() {
         None => Met::Answered(answer.status, verdict, each, None),
         Some(Ok(results)) => Met::Answered(answer.status, verdict, each, Some(results)),
-        Some(Err(fault)) => Met::Answered(answer.status, Verdict { outcome: Outcome::Unknown, text: fault.text, retry_after: None }, Vec::new(), None),
+        Some(Err(fault)) => Met::Answered(answer.status, Verdict::unknown(fault.text, true), Vec::new(), None),
     }
 }
 
-/// Logs a turn for the worse or the better, with the safe text of what was met.
-fn tell(term: &Term, turn: Option<Turn>, text: &str) {
+/// Logs a turn for the worse or the better, with the safe text of what was met, and writes pauses
+/// down for people and for whoever dispatches next; the gate holds already.
+async fn tell(term: &Term, noted: Noted, text: &str) {
     let destination = term.destination.name.as_str();
-    match turn {
-        None => {}
-        Some(Turn::Fails) => tracing::warn!(destination, "begins to fail: {text}"),
-        Some(Turn::Down) => tracing::warn!(destination, "counts as down; only probes until it answers: {text}"),
-        Some(Turn::Works) => tracing::info!(destination, "works again"),
+    let written = match noted.pause {
+        Some((reason, pause, again)) => {
+            let seconds = pause.as_secs_f64();
+            match reason {
+                Reason::NotReached => {
+                    tracing::error!(destination, seconds, "paused: what stands before the partner lets nothing through, see `ltcgw destinations`: {text}");
+                }
+                Reason::Unclear => tracing::error!(destination, seconds, "paused: gives no answer of the partner's own, see `ltcgw destinations`: {text}"),
+                Reason::Down if !again => tracing::warn!(destination, "counts as down; only probes until it answers: {text}"),
+                Reason::Later if !again => tracing::warn!(destination, seconds, "paused: the partner says later: {text}"),
+                Reason::Down | Reason::Later => {}
+            }
+            store::pause(&term.pool, &term.lease, pause, (reason.word(), text)).await
+        }
+        None if noted.first => {
+            tracing::warn!(destination, "begins to fail: {text}");
+            Ok(())
+        }
+        None if noted.works => {
+            tracing::info!(destination, "works again");
+            store::works(&term.pool, &term.lease).await
+        }
+        None => Ok(()),
+    };
+    if let Err(fault) = written {
+        tracing::warn!(destination, "a pause of the destination is known to this instance only: {fault}");
     }
 }
 
@@ -166,21 +206,15 @@ async fn carry(term: &Term, request: &Request) -> Result<Answer, Failure> {
     tokio::time::timeout(deadline + GRACE, term.destination.wire.send(request, deadline)).await.unwrap_or_else(|_| Err(cut_off()))
 }
 
-/// Tells the gate what the answer says about the partner itself. A pause asked for holds at once,
-/// before any other request of this destination can leave.
-fn note(gate: &Gate, pass: Pass<'_>, verdict: &Verdict) -> Option<Turn> {
+/// Tells the gate what the answer says about the partner itself. A pause holds at once, before any
+/// other request of this destination can leave.
+fn note(pass: Pass<'_>, verdict: &Verdict) -> Noted {
     let now = Instant::now();
-    match (verdict.outcome, verdict.retry_after) {
-        (Outcome::RetryLater | Outcome::Unknown, Some(wait)) => {
-            gate.hold_off(now + capped(wait));
-            pass.answered()
-        }
-        (Outcome::RetryLater | Outcome::Unknown, None) => pass.failed(now),
-        (Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected, _) => pass.answered(),
+    match verdict.outcome {
+        Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected => pass.answered(now),
+        Outcome::Unknown if verdict.own => pass.answered(now),
+        Outcome::RetryLater => pass.later(now, verdict.retry_after),
+        Outcome::NotReached => pass.failed(now, Failing { reason: Reason::NotReached, wait: verdict.retry_after, at_once: true }),
+        Outcome::Unknown => pass.failed(now, Failing { reason: Reason::Unclear, wait: verdict.retry_after, at_once: true }),
     }
-}
-
-/// A pause that clocks can represent.
-fn capped(wait: Duration) -> Duration {
-    wait.min(Duration::from_secs(400 * 86_400))
 }

@@ -96,6 +96,6 @@ fn empty() -> Package {
     Package {
         deliveries: Vec::new(),
         reference: String::new(),
-        request: Request { method: String::new(), path: String::new(), headers: Vec::new(), body: Vec::new() },
+        request: Request { method: String::new(), path: String::new(), headers: Vec::new(), body: Vec::new(), reuse: false },
     }
 }

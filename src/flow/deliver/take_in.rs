@@ -15,7 +15,7 @@ pub(in crate::flow) async fn take_in(term: &Term, delivery: &Delivery, met: Met)
         Ok(()) => met,
         Err(text) => {
             tracing::warn!(destination = %term.destination.name, delivery = delivery.delivery_id, "{text}");
-            Met::Answered(*status, Verdict { outcome: Outcome::Unknown, text, retry_after: None }, Vec::new(), None)
+            Met::Answered(*status, Verdict::unknown(text, true), Vec::new(), None)
         }
     }
 }

@@ -82,7 +82,7 @@ impl Handling for List {
         answer(StatusCode::OK, "0", "成功", &results)
     }
 
-    fn refuse(&self, code: &str) -> HttpResponse {
+    fn refuse(&self, _desk: &Desk, code: &str) -> HttpResponse {
         answer(StatusCode::UNPROCESSABLE_ENTITY, code, "refused by the script", &[])
     }
 }

@@ -127,16 +127,16 @@ async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     match asked {
         Ok((msgid, omsgid)) => {
             let state = if desk.state().books.has(&omsgid) { "taken" } else { "not_known" };
-            answer(&msgid, 0, "", &json!({ "state": state }))
+            answer(&desk, &msgid, (0, ""), &json!({ "state": state }).to_string())
         }
-        Err((code, text)) => answer(&claimed_msgid(&body), code, &text, &Value::Null),
+        Err((code, text)) => answer(&desk, &claimed_msgid(&body), (code, &text), "null"),
     }
 }
 
 impl Handling for Transaction {
     fn take(&self, desk: &Desk) -> HttpResponse {
         match (self.attempt)(&self.body, desk) {
-            Ok((msgid, output)) => answer_raw(&msgid, &output),
+            Ok((msgid, output)) => answer(desk, &msgid, (0, ""), &output),
             Err((code, text)) => {
                 let mut state = desk.state();
                 match code {
@@ -144,13 +144,13 @@ impl Handling for Transaction {
                     _ => state.tally.refused += 1,
                 }
                 drop(state);
-                answer(&claimed_msgid(&self.body), code, &text, &Value::Null)
+                answer(desk, &claimed_msgid(&self.body), (code, &text), "null")
             }
         }
     }
 
-    fn refuse(&self, code: &str) -> HttpResponse {
-        answer(&claimed_msgid(&self.body), code.parse().unwrap_or(-1), "refused by the script", &Value::Null)
+    fn refuse(&self, desk: &Desk, code: &str) -> HttpResponse {
+        answer(desk, &claimed_msgid(&self.body), (code.parse().unwrap_or(-1), "refused by the script"), "null")
     }
 }
 
@@ -292,19 +292,19 @@ fn claimed_msgid(body: &[u8]) -> String {
     serde_json::from_slice::<Claimed>(body).map_or_else(|_| String::new(), |claimed| claimed.msgid)
 }
 
-fn answer(msgid: &str, infcode: i64, err_msg: &str, output: &Value) -> HttpResponse {
-    let time = time();
-    HttpResponse::Ok().json(json!({
-        "infcode": infcode, "inf_refmsgid": msgid, "refmsg_time": time, "respond_time": time, "err_msg": err_msg, "output": output,
-    }))
-}
-
-/// Success, with an output that is JSON already.
-fn answer_raw(msgid: &str, output: &str) -> HttpResponse {
-    let (msgid, time) = (Value::from(msgid), time());
-    let body =
-        format!("{{\"infcode\":0,\"inf_refmsgid\":{msgid},\"refmsg_time\":\"{time}\",\"respond_time\":\"{time}\",\"err_msg\":\"\",\"output\":{output}}}");
-    HttpResponse::Ok().content_type("application/json").body(body)
+/// An answer as the interface writes it, in the manner this core was given; `output` is JSON.
+fn answer(desk: &Desk, msgid: &str, (infcode, err_msg): (i64, &str), output: &str) -> HttpResponse {
+    let (manner, time) = (desk.options.manner, time());
+    let serial = {
+        let mut state = desk.state();
+        state.answers += 1;
+        state.answers
+    };
+    let reference = manner.reference(msgid, &time[..14], serial);
+    let (err_msg, output) = (Value::from(err_msg), manner.output(output));
+    manner.answer(format!(
+        "{{\"infcode\":{infcode},\"inf_refmsgid\":\"{reference}\",\"refmsg_time\":\"{time}\",\"respond_time\":\"{time}\",\"err_msg\":{err_msg},\"output\":{output}}}"
+    ))
 }
 
 /// Now in Beijing, to the millisecond.

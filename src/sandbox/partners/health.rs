@@ -63,7 +63,7 @@ impl Handling for List {
         answer(StatusCode::OK, &json!({ "code": "OK", "refused": refused }))
     }
 
-    fn refuse(&self, code: &str) -> HttpResponse {
+    fn refuse(&self, _desk: &Desk, code: &str) -> HttpResponse {
         answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "code": code, "message": "refused by the script" }))
     }
 }

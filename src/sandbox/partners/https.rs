@@ -101,7 +101,7 @@ pub(super) trait Handling {
     /// Checks it, takes it if it is in order, and answers.
     fn take(&self, desk: &Desk) -> HttpResponse;
     /// Its refusal with a code of the script's.
-    fn refuse(&self, code: &str) -> HttpResponse;
+    fn refuse(&self, desk: &Desk, code: &str) -> HttpResponse;
 }
 
 /// Does with a delivery what limit and script say.
@@ -111,9 +111,12 @@ pub(super) async fn deliver(desk: &Desk, delivery: &impl Handling) -> HttpRespon
         return busy(StatusCode::TOO_MANY_REQUESTS, Some(1));
     }
     pause(desk).await;
+    if let Some(said) = desk.turned_away() {
+        return said.answer();
+    }
     match desk.next_behaviour() {
         Behaviour::Accept => delivery.take(desk),
-        Behaviour::Refuse(code) => delivery.refuse(&code),
+        Behaviour::Refuse(code) => delivery.refuse(desk, &code),
         Behaviour::HangAfterReading => hang(desk).await,
         Behaviour::AcceptThenHang => {
             delivery.take(desk);
@@ -122,6 +125,10 @@ pub(super) async fn deliver(desk: &Desk, delivery: &impl Handling) -> HttpRespon
         Behaviour::AcceptThenClose => {
             delivery.take(desk);
             broken_off()
+        }
+        Behaviour::AcceptThenSay(said) => {
+            delivery.take(desk);
+            said.answer()
         }
         Behaviour::Garbage => HttpResponse::Ok().content_type("application/json").body("garbage{{{"),
         Behaviour::TooMany(wait) => busy(StatusCode::TOO_MANY_REQUESTS, Some(wait)),
@@ -134,6 +141,9 @@ pub(super) async fn admit_inquiry(desk: &Desk) -> Option<HttpResponse> {
     let (_place, admitted) = desk.admits(Instant::now());
     if !admitted {
         return Some(busy(StatusCode::TOO_MANY_REQUESTS, Some(1)));
+    }
+    if let Some(said) = desk.turned_away() {
+        return Some(said.answer());
     }
     desk.state().tally.inquiries += 1;
     pause(desk).await;

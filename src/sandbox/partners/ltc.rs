@@ -83,7 +83,7 @@ impl Handling for Delivery {
         }
     }
 
-    fn refuse(&self, code: &str) -> HttpResponse {
+    fn refuse(&self, _desk: &Desk, code: &str) -> HttpResponse {
         answer(422, &json!({ "code": code, "message": "refused by the script" }))
     }
 }

@@ -1,5 +1,7 @@
 //! The whole way out: dispatcher, adapters, signatures and mutual TLS, against simulated partners.
 
+mod answers; // what real cores answer, and what stands before them
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -130,7 +130,7 @@ pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration
             WHERE delivery_id = ANY($1) AND destination = $2 AND lease_token = $3 AND NOT under_way FOR UPDATE),
         held AS (
             UPDATE delivery d SET reference = CASE WHEN $5 = 'send' THEN $4 ELSE d.reference END, attempt_no = d.attempt_no + 1, under_way = true,
-                leased_until = now() + $8 * interval '1 millisecond'
+                tried_at = coalesce(d.tried_at, now()), leased_until = now() + $8 * interval '1 millisecond'
             FROM ours WHERE d.delivery_id = ours.delivery_id AND (SELECT count(*) FROM ours) = cardinality($1)
             RETURNING d.delivery_id, d.attempt_no)
         INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest)

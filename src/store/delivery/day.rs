@@ -1,8 +1,10 @@
 //! What of a destination's day is spent: requests reserved in blocks, under the lease, before anything is sent.
 
+use std::time::Duration;
+
 use jiff::civil::Date;
 
-use super::{Lease, connection, fault};
+use super::{Lease, connection, fault, milliseconds};
 use crate::error::Fault;
 use crate::store::Pool;
 
@@ -42,15 +44,17 @@ pub async fn unreserve(pool: &Pool, lease: &Lease, day: Date, count: u32) -> Res
     Ok(())
 }
 
-/// Requests begun under earlier leases whose end nobody has heard of and that may still be with the
-/// partner: they count towards the requests it takes at once.
+/// Requests begun under earlier leases no longer than `within` ago, whose end nobody has heard of and
+/// that may still be with the partner: they count towards the requests it takes at once.
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn left_under_way(pool: &Pool, lease: &Lease) -> Result<usize, Fault> {
+pub async fn left_under_way(pool: &Pool, lease: &Lease, within: Duration) -> Result<usize, Fault> {
     const SQL: &str = "SELECT count(DISTINCT a.reference) FROM delivery d JOIN attempt a USING (delivery_id, attempt_no)
-        WHERE d.destination = $1 AND d.state IN ('leased', 'in_doubt') AND d.under_way AND d.lease_token <> $2 AND d.leased_until > now()";
+        WHERE d.destination = $1 AND d.state IN ('leased', 'in_doubt') AND d.under_way AND d.lease_token <> $2 AND d.leased_until > now()
+          AND a.started_at > now() - $3 * interval '1 millisecond'";
     let client = connection(pool).await?;
-    let row = client.query_one(SQL, &[&lease.destination, &lease.token]).await.map_err(|error| fault("count requests under way", &error))?;
+    let row =
+        client.query_one(SQL, &[&lease.destination, &lease.token, &milliseconds(within)]).await.map_err(|error| fault("count requests under way", &error))?;
     Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(usize::MAX))
 }

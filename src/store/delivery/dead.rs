@@ -5,7 +5,7 @@ use crate::error::Fault;
 use crate::store::Pool;
 
 /// An explicit refusal makes room for a new reference; an unknown outcome is asked about under the old one.
-const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL,
+const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), tried_at = NULL, settled_at = NULL,
         state = CASE WHEN outcome = 'unknown' THEN 'in_doubt' ELSE 'ready' END,
         reference = CASE WHEN outcome = 'unknown' THEN reference END
     WHERE state = 'dead'";
@@ -21,18 +21,31 @@ pub enum Decision {
     Delivered,
 }
 
+/// A delivery that needs a person, and how its troubles began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    pub delivery: Delivery,
+    /// What the first request that went wrong met with since it was queued or last retried; what
+    /// never left only where nothing else is known. `None`: no request was made.
+    pub first: Option<String>,
+}
+
 /// Up to `limit` dead letters, oldest first, of one destination or of all.
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Delivery>, Fault> {
+pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Letter>, Fault> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM delivery d WHERE d.state = 'dead' AND d.destination = coalesce($1, d.destination)
+        "SELECT {COLUMNS}, (SELECT a.answer FROM attempt a
+             WHERE a.delivery_id = d.delivery_id AND a.ended_at IS NOT NULL AND a.outcome NOT IN ('accepted', 'duplicate')
+               AND a.started_at >= coalesce(d.tried_at, d.created_at)
+             ORDER BY a.outcome IN ('not_sent', 'not_reached'), a.attempt_no LIMIT 1)
+         FROM delivery d WHERE d.state = 'dead' AND d.destination = coalesce($1, d.destination)
          ORDER BY d.delivery_id LIMIT $2"
     );
     let client = connection(pool).await?;
     let rows = client.query(&sql, &[&destination, &limit]).await.map_err(|error| fault("list dead letters", &error))?;
-    Ok(rows.iter().map(Delivery::from_row).collect())
+    Ok(rows.iter().map(|row| Letter { delivery: Delivery::from_row(row), first: row.get(row.len() - 1) }).collect())
 }
 
 /// Retries every dead letter of one destination or of all, each as [`Decision::Retry`] does; returns how many.
@@ -53,7 +66,7 @@ pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fa
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn decide(pool: &Pool, delivery_id: i64, decision: Decision) -> Result<bool, Fault> {
-    const SEND_AGAIN: &str = "UPDATE delivery SET attempts = 0, due_at = now(), settled_at = NULL, state = 'ready'
+    const SEND_AGAIN: &str = "UPDATE delivery SET attempts = 0, due_at = now(), tried_at = NULL, settled_at = NULL, state = 'ready'
         WHERE delivery_id = $1 AND state = 'dead'";
     const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', settled_at = now(), outcome = 'accepted', answer = 'confirmed by a person'
         WHERE delivery_id = $1 AND state = 'dead' AND outcome = 'unknown'";

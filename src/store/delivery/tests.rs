@@ -36,14 +36,14 @@ fn ended(delivery_id: i64, attempt_no: Option<i32>, next: Next, outcome: Outcome
 async fn one_holder_at_a_time_and_the_token_rises_with_each() {
     let db = Database::new().await;
     let first = lease(&db).await;
-    assert_eq!(acquire(&db.pool, "core", "two", TERM).await.unwrap(), None);
-    assert!(acquire(&db.pool, "ltc", "two", TERM).await.unwrap().is_some(), "another destination is another lease");
-    assert!(renew(&db.pool, &first, TERM).await.unwrap());
+    assert_eq!(acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap_err().as_secs(), 59, "and for how long at most is told");
+    assert!(acquire(&db.pool, "ltc", "two", TERM).await.unwrap().is_ok(), "another destination is another lease");
+    assert_eq!(renew(&db.pool, &first, TERM).await.unwrap(), Some(0));
     release(&db.pool, &first).await.unwrap();
-    assert!(!renew(&db.pool, &first, TERM).await.unwrap(), "a released lease is not renewed");
+    assert_eq!(renew(&db.pool, &first, TERM).await.unwrap(), None, "a released lease is not renewed");
     let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
     assert!(second.token > first.token);
-    assert!(!renew(&db.pool, &first, TERM).await.unwrap());
+    assert_eq!(renew(&db.pool, &first, TERM).await.unwrap(), None);
     db.queue("core", 1).await;
     assert_eq!(claimed(&db, &first, 5).await, [] as [i64; 0], "the earlier holder claims nothing");
 }
@@ -96,13 +96,18 @@ async fn a_pause_outlives_the_holder_and_is_never_shortened() {
     let db = Database::new().await;
     let first = lease(&db).await;
     db.queue("core", 1).await;
-    pause(&db.pool, &first, Duration::from_secs(600)).await.unwrap();
-    pause(&db.pool, &first, Duration::from_secs(5)).await.unwrap();
+    pause(&db.pool, &first, Duration::from_secs(600), ("later", "429")).await.unwrap();
+    pause(&db.pool, &first, Duration::from_secs(5), ("down", "no answer")).await.unwrap();
     assert!(claimed(&db, &first, 5).await.is_empty());
     release(&db.pool, &first).await.unwrap();
     let (second, paused) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
-    assert!(paused > Duration::from_secs(590) && paused <= Duration::from_secs(600), "{paused:?}");
+    assert!(paused.wait > Duration::from_secs(590) && paused.wait <= Duration::from_secs(600), "{paused:?}");
+    assert_eq!((paused.reason.as_deref(), paused.resumed), (Some("down"), 0));
     assert!(claimed(&db, &second, 5).await.is_empty());
+    works(&db.pool, &first).await.unwrap();
+    assert!(claimed(&db, &second, 5).await.is_empty(), "an earlier holder ends nobody's pause");
+    works(&db.pool, &second).await.unwrap();
+    assert_eq!(claimed(&db, &second, 5).await.len(), 1);
 }
 
 #[tokio::test]
@@ -156,6 +161,22 @@ async fn a_sent_row_is_left_alone_until_its_request_cannot_be_on_its_way_any_mor
     let answer = [ended(ids[0], sent, Next::Delivered, Outcome::Accepted)];
     assert!(settle(&db.pool, &first, &answer).await.unwrap().is_empty(), "nobody took it up, so the answer counts");
     assert_eq!(db.states().await, ["delivered"]);
+}
+
+#[tokio::test]
+async fn since_when_a_delivery_is_tried_is_kept_until_a_person_decides() {
+    let db = Database::new().await;
+    let lease = lease(&db).await;
+    let ids = db.queue("core", 1).await;
+    assert_eq!(claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for, NOW);
+    let attempt = begin(&db.pool, &lease, ids[0], HOLD).await.unwrap();
+    db.run("UPDATE delivery SET tried_at = tried_at - interval '1 hour'").await;
+    settle(&db.pool, &lease, &[ended(ids[0], attempt, Next::Ready(NOW), Outcome::RetryLater)]).await.unwrap();
+    assert!(claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for >= Duration::from_secs(3_600));
+    let attempt = begin(&db.pool, &lease, ids[0], HOLD).await.unwrap();
+    settle(&db.pool, &lease, &[ended(ids[0], attempt, Next::Dead, Outcome::RetryLater)]).await.unwrap();
+    assert!(decide(&db.pool, ids[0], Decision::Retry).await.unwrap());
+    assert_eq!(claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for, NOW);
 }
 
 #[tokio::test]

@@ -38,6 +38,12 @@ pub struct State {
     pub script: VecDeque<Does>,
     /// What is done once the script has run out.
     pub otherwise: Option<Does>,
+    /// What stands before it and answers everything with this status; nothing reaches it.
+    pub before: Option<u16>,
+    /// Takes no notice of this delivery, ever.
+    pub deaf_to: Option<i64>,
+    /// How often something stood before it.
+    pub turned_away: Vec<Instant>,
     /// Deliveries sent: reference, delivery, when.
     pub sends: Vec<(String, i64, Instant)>,
     pub inquiries: Vec<Instant>,
@@ -97,7 +103,8 @@ impl Partner {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         let (reference, delivery) = (request.headers[0].1.clone(), body["delivery"].as_i64().unwrap());
         let otherwise = state.otherwise.unwrap_or(Does::Take);
-        let does = state.script.pop_front().unwrap_or(otherwise);
+        let deaf = state.deaf_to == Some(delivery);
+        let does = if deaf { Does::KeepSilent } else { state.script.pop_front().unwrap_or(otherwise) };
         if does == Does::Unreachable {
             return (does, 0);
         }
@@ -109,7 +116,22 @@ impl Partner {
         (does, status)
     }
 
+    pub fn turned_away(&self) -> usize {
+        self.state.lock().unwrap().turned_away.len()
+    }
+
+    pub fn stands_before(&self, status: Option<u16>) {
+        self.state.lock().unwrap().before = status;
+    }
+
     async fn answer(&self, request: &Request, deadline: Duration) -> Result<Answer, Failure> {
+        {
+            let mut state = self.state.lock().unwrap();
+            if let Some(status) = state.before {
+                state.turned_away.push(Instant::now());
+                return Ok(Answer { status, headers: Vec::new(), body: Vec::new() });
+            }
+        }
         if request.path == "/inquiry" {
             let mut state = self.state.lock().unwrap();
             let reference = request.headers[0].1.clone();
@@ -180,7 +202,7 @@ impl Speaker for Partner {
     fn render(&self, body: &Value, reference: &str, _: jiff::Timestamp) -> Result<Request, Fault> {
         assert_ne!(body["delivery"], json!(-1), "this one cannot be rendered");
         let headers = vec![("reference".to_owned(), reference.to_owned())];
-        Ok(Request { method: "POST".into(), path: "/contributions".into(), headers, body: body.to_string().into_bytes() })
+        Ok(Request { method: "POST".into(), path: "/contributions".into(), headers, body: body.to_string().into_bytes(), reuse: false })
     }
 
     fn judge(&self, answer: &Answer, _: &str) -> Verdict {
@@ -188,11 +210,12 @@ impl Speaker for Partner {
             200 => Outcome::Accepted,
             409 => Outcome::Duplicate,
             400 => Outcome::Rejected,
+            401 => Outcome::NotReached,
             429 | 503 => Outcome::RetryLater,
             _ => Outcome::Unknown,
         };
         let retry_after = answer.headers.first().map(|(_, wait)| Duration::from_millis(wait.parse().unwrap()));
-        Verdict { outcome, text: format!("status {}", answer.status), retry_after }
+        Verdict { outcome, text: format!("status {}", answer.status), retry_after, own: answer.status < 500 }
     }
 
     fn idempotent(&self) -> bool {
@@ -201,13 +224,18 @@ impl Speaker for Partner {
 
     fn inquiry(&self, reference: &str, _: jiff::Timestamp, _: u64) -> Option<Result<(String, Request), Fault>> {
         let headers = vec![("reference".to_owned(), reference.to_owned())];
-        let request = Request { method: "POST".into(), path: "/inquiry".into(), headers, body: Vec::new() };
+        let request = Request { method: "POST".into(), path: "/inquiry".into(), headers, body: Vec::new(), reuse: false };
         self.has_inquiry.then(|| Ok(("own".to_owned(), request)))
     }
 
     fn judge_inquiry(&self, answer: &Answer, _: &str) -> Verdict {
-        let outcome = if answer.status == 200 { Outcome::Accepted } else { Outcome::Rejected };
-        Verdict { outcome, text: format!("status {}", answer.status), retry_after: None }
+        let outcome = match answer.status {
+            200 => Outcome::Accepted,
+            404 => Outcome::Rejected,
+            401 => Outcome::NotReached,
+            _ => Outcome::Unknown,
+        };
+        Verdict { outcome, text: format!("status {}", answer.status), retry_after: None, own: answer.status < 500 }
     }
 }
 

@@ -5,13 +5,12 @@ use std::borrow::Cow;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::Desk;
 use super::super::https::{admit_inquiry, deliver};
 use super::accounts::NotNew;
-use super::{DUPLICATE, Refusal, Transaction, answer, answer_raw, asked_about, claimed_msgid, open, yuan};
+use super::{DUPLICATE, Refusal, Transaction, answer, asked_about, claimed_msgid, open, yuan};
 use crate::model::{Fen, Month};
 
 #[derive(Deserialize)]
@@ -52,9 +51,9 @@ pub(super) async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     match asked {
         Ok((msgid, omsgid)) => {
             let output = desk.state().accounts.output(&omsgid, ("taken", "taken"));
-            answer_raw(&msgid, &output.unwrap_or_else(|| "{\"state\":\"not_known\"}".into()))
+            answer(&desk, &msgid, (0, ""), &output.unwrap_or_else(|| "{\"state\":\"not_known\"}".into()))
         }
-        Err((code, text)) => answer(&claimed_msgid(&body), code, &text, &Value::Null),
+        Err((code, text)) => answer(&desk, &claimed_msgid(&body), (code, &text), "null"),
     }
 }
 

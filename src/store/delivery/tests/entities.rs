@@ -136,8 +136,10 @@ async fn several_deliveries_begin_together_or_not_at_all() {
     assert_eq!(super::super::begin(&db.pool, &lease, &start(&ids[..2]), HOLD).await.unwrap(), Some(vec![1, 1]));
     release(&db.pool, &lease).await.unwrap();
     let (next, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
-    assert_eq!(left_under_way(&db.pool, &next).await.unwrap(), 1, "one request, however many it carries");
-    assert_eq!(left_under_way(&db.pool, &lease).await.unwrap(), 0);
+    assert_eq!(left_under_way(&db.pool, &next, HOLD).await.unwrap(), 1, "one request, however many it carries");
+    assert_eq!(left_under_way(&db.pool, &lease, HOLD).await.unwrap(), 0);
+    db.run("UPDATE attempt SET started_at = started_at - interval '1 minute'").await;
+    assert_eq!(left_under_way(&db.pool, &next, HOLD).await.unwrap(), 0, "it cannot be waited for any longer");
 }
 
 #[tokio::test]
