@@ -155,7 +155,7 @@ fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect
                 format!("adapter {}: message {message} names fund `{word}`; expected `fund = \"medical\"` or \"long_term_care\"", adapter.name()),
             )
         })?;
-        Ok(collect::Destination { partner: partner.name.clone(), message: message.to_owned(), records_max, fund })
+        Ok(collect::Destination { partner: partner.name.clone(), message: message.to_owned(), records_max, areas: entry.area_numbers(), fund })
     });
     told.collect()
 }

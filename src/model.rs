@@ -4,6 +4,7 @@
 
 pub mod deduction; // insured people and their personal accounts
 pub mod detail_key; // detail numbers as ordered keys
+pub mod division; // which districts lie in a pooling area
 pub mod exchange; // a request to a partner, its answer, the outcome
 pub mod fen; // money
 pub mod history_id; // payment histories as numbers

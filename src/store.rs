@@ -172,6 +172,8 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V10__heartbeat", include_str!("../schemas/postgres/0010_heartbeat.sql")),
         ("V13__pause", include_str!("../schemas/postgres/0013_pause.sql")),
         ("V16__history", include_str!("../schemas/postgres/0016_history.sql")),
+        ("V19__line_notes", include_str!("../schemas/postgres/0019_line_notes.sql")),
+        ("V20__packet_money", include_str!("../schemas/postgres/0020_packet_money.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
         ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),
         ("V26__bases", include_str!("../schemas/postgres/0026_bases.sql")),

@@ -59,6 +59,10 @@ pub struct Metrics {
     pub requests: Family<PartnerOutcome, Counter>,
     /// Lines by outcome: posted, refused, duplicate.
     pub lines: Family<PartnerOutcome, Counter>,
+    /// Money of those lines by outcome since the start (fen); what is paid back is negative.
+    pub line_fen: Family<PartnerOutcome, Gauge>,
+    /// Lines with something to look at, by word: refused ones whose amount cannot be read, posted ones that are flagged.
+    pub line_notes: Family<PartnerOutcome, Counter>,
     /// From the first byte of a packet to its reply.
     pub receive_seconds: Histogram,
     /// Requests to destinations by what the answer meant; `inquired` and `lost` beside.
@@ -91,6 +95,8 @@ impl Default for Metrics {
             registry: Arc::default(),
             requests: Family::default(),
             lines: Family::default(),
+            line_fen: Family::default(),
+            line_notes: Family::default(),
             receive_seconds: Histogram::new(exponential_buckets(0.001, 2.5, 14)),
             attempts: Family::default(),
             settled: Family::default(),
@@ -114,6 +120,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ltcgw");
         registry.register("requests", "Requests of partners by HTTP status", self.requests.clone());
         registry.register("lines", "Lines received by outcome", self.lines.clone());
+        registry.register("line_fen", "Money of lines received by outcome since the start, in fen; paid back is negative", self.line_fen.clone());
+        registry.register("line_notes", "Lines with something to look at, by what", self.line_notes.clone());
         registry.register_with_unit("receive", "From the first byte of a packet to its reply", Unit::Seconds, self.receive_seconds.clone());
         registry.register("attempts", "Requests to destinations by outcome", self.attempts.clone());
         registry.register("settled", "Deliveries this instance ended, by how", self.settled.clone());
@@ -140,6 +148,16 @@ impl Metrics {
     /// Counts one request of a partner.
     pub fn request(&self, partner: &str, outcome: &str) {
         self.requests.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc();
+    }
+
+    /// Counts the money of a partner's lines.
+    pub fn fen_of(&self, partner: &str, outcome: &str, fen: i64) {
+        self.line_fen.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc_by(fen);
+    }
+
+    /// Counts lines of a partner with something to look at.
+    pub fn note_of(&self, partner: &str, note: &str, count: i32) {
+        self.line_notes.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: note.into() }).inc_by(u64::from(count.unsigned_abs()));
     }
 
     /// Counts lines of a partner.

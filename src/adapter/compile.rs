@@ -182,6 +182,7 @@ impl<'s> Compiler<'s> {
             lines_path: manifest.control_totals.as_ref().map_or_else(String::new, |totals| totals.lines.get_ref().clone()),
             head: head.into_iter().filter_map(|(name, column)| column.map(|column| (name, column))).collect(),
             rows,
+            positive_refunds: self.positive_refunds(manifest, frame),
         })
     }
 
@@ -210,6 +211,16 @@ impl<'s> Compiler<'s> {
                 }
             }
         }
+    }
+
+    /// How the sender writes what a refund pays back; canonically it is negative.
+    fn positive_refunds(&mut self, manifest: &InboundManifest, frame: &Frame) -> bool {
+        let Some(word) = &manifest.refund_sign else { return false };
+        if records::paid_fields(frame.message).is_empty() {
+            self.find(word, format!("`refund_sign` is for lines of collected money; {} has no refunds", frame.message.name));
+        }
+        let positive = |word: &str| ["negative", "positive"].iter().position(|known| *known == word).map(|at| at == 1);
+        self.word(word, "how refunds are written", &["negative", "positive"], positive).unwrap_or(false)
     }
 
     fn condition(&mut self, tree: &mut PathTree, condition: Option<&Spanned<Condition>>) -> Option<(u16, String)> {

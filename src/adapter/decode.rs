@@ -10,6 +10,7 @@ use std::io::BufRead;
 
 use encoding_rs::Encoding;
 
+use crate::model::records::turn_refund;
 use crate::model::{FieldId, Record, RecordSpec};
 
 mod answer; // records inside an answer to a request of ours
@@ -171,6 +172,8 @@ pub struct PacketReader<'a> {
     lines_max: u64,
     position: u64,
     ended: bool,
+    /// The latest record was none: nothing of it is in `capture`.
+    spoilt: bool,
 }
 
 enum Source<'a> {
@@ -195,7 +198,7 @@ impl Endpoint {
                     ));
                 }
                 let capture = Capture::for_tree(&inbound.rows.tree);
-                Ok(PacketReader { inbound, head, source, capture, content: Content::of(inbound), lines_max, position: 0, ended: false })
+                Ok(PacketReader { inbound, head, source, capture, content: Content::of(inbound), lines_max, position: 0, ended: false, spoilt: false })
             })
             .map_err(|stop| self.refuse(stop, &values, encoding))
     }
@@ -275,6 +278,19 @@ impl PacketReader<'_> {
         self.inbound.rows.content(&self.capture, field)
     }
 
+    /// Fills whatever can be read of the latest record, which was refused; returns the fields that cannot.
+    pub fn readable(&self, record: &mut Record) -> Vec<FieldId> {
+        record.clear();
+        if self.spoilt {
+            return (0..record.spec().fields.len()).map(FieldId).collect();
+        }
+        let unreadable = self.inbound.rows.fill_readable(&self.capture, record);
+        if self.inbound.positive_refunds {
+            turn_refund(record);
+        }
+        unreadable
+    }
+
     /// Reads the next line into `record`; `None` at the end, after the control totals were checked.
     pub fn next(&mut self, record: &mut Record) -> Result<Option<Line>, PacketRefusal> {
         record.clear();
@@ -296,9 +312,11 @@ impl PacketReader<'_> {
             let reason = format!("the packet has more than {} records; send it in several packets", self.lines_max);
             return Err(self.refuse(Stop::at(Kind::TooManyLines, &self.inbound.record, reason)));
         }
+        self.spoilt = false;
         if let Source::Lines(source) = &mut self.source
             && let Some(reason) = source.take_spoilt()
         {
+            self.spoilt = true;
             self.content.spoilt(source.latest());
             return Ok(Some(Line::Refused(Refusal { index: self.position, element: self.inbound.record.clone(), content: None, reason })));
         }
@@ -318,6 +336,9 @@ impl PacketReader<'_> {
     fn line(&self, record: &mut Record) -> Line {
         let rows = &self.inbound.rows;
         let filled = rows.index(&self.capture, self.position).and_then(|index| rows.fill(&self.capture, record, index).map(|()| index));
+        if self.inbound.positive_refunds {
+            turn_refund(record);
+        }
         match filled {
             Ok(index) => Line::Good { index },
             Err(refusal) => Line::Refused(refusal),

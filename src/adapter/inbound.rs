@@ -72,6 +72,8 @@ pub struct Inbound {
     /// Head values kept, by name.
     pub(super) head: Vec<(String, u16)>,
     pub(super) rows: Rows,
+    /// The sender writes what a refund pays back as positive amounts.
+    pub(super) positive_refunds: bool,
 }
 
 impl Endpoint {
@@ -141,6 +143,12 @@ impl Inbound {
     /// Fields that only say how a record was transferred.
     pub fn transfer_fields(&self) -> impl Iterator<Item = &'static str> {
         self.rows.rules.iter().filter(|rule| rule.transfer).map(|rule| self.message.fields[rule.field.0].name)
+    }
+
+    /// The codes of ours that a field's table leads to; none of a field without an open table.
+    pub fn codes_of(&self, field: FieldId) -> impl Iterator<Item = &str> {
+        let rule = self.rows.rules.iter().find(move |rule| rule.field == field);
+        rule.into_iter().flat_map(|rule| rule.read.open_codes())
     }
 
     pub(super) fn lines_path(&self) -> &str {

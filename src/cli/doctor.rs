@@ -16,6 +16,7 @@ use crate::model::Month;
 use crate::registry::Rules;
 use crate::store::sealed::Keys;
 
+mod areas; // pooling areas: rates, and who is told
 mod certificates; // ours, our authorities', the revocation list
 mod database; // PostgreSQL and its schema
 mod machine; // addresses, folders, disks
@@ -44,21 +45,27 @@ async fn examine(dir: &Path) -> Sheet {
         }
     };
     sheet.good("config", format!("{}: {} partners", dir.display(), config.partners.len()));
-    rates(&mut sheet, &config);
+    let book = rates(&mut sheet, &config);
     registries(&mut sheet, &config);
     let catalog = adapters(&mut sheet, &config);
     certificates::look(&mut sheet, &config);
     machine::look(&mut sheet, &config).await;
     database::look(&mut sheet, &config).await;
     if let Some(catalog) = catalog {
+        if let Some(book) = book {
+            areas::look(&mut sheet, &config, &catalog, &book);
+        }
         partners::look(&mut sheet, &config, &catalog).await;
     }
     sheet
 }
 
-fn rates(sheet: &mut Sheet, config: &Config) {
+fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
     match RateBook::load(&config.gateway.rates_dir) {
-        Err(findings) => report(sheet, "rates", &findings, ""),
+        Err(findings) => {
+            report(sheet, "rates", &findings, "");
+            None
+        }
         Ok(book) => {
             sheet.good("rates", format!("pooling areas {}", book.areas().collect::<Vec<_>>().join(", ")));
             for (rule, key, year) in Month::of(Clock::default().today()).map(|now| book.without_average(now)).unwrap_or_default() {
@@ -73,6 +80,7 @@ fn rates(sheet: &mut Sheet, config: &Config) {
                 let text = format!("rules with values that no source confirms: {}; their key `open` lists them", areas.join(", "));
                 sheet.note("rates", text, "confirm those of your areas before going live, then take them out of `open`");
             }
+            Some(book)
         }
     }
 }

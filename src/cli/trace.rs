@@ -62,6 +62,14 @@ pub fn page(one: &Traced) -> String {
         packet.digest,
         packet.adapter
     );
+    if packet.lines_refused + packet.lines_duplicate > 0 {
+        let [received, posted, refused, duplicate] = [packet.received_fen, packet.posted_fen, packet.refused_fen, packet.duplicate_fen].map(|fen| yuan(fen.0));
+        text += &format!("  {received} yuan received = {posted} posted + {refused} refused + {duplicate} duplicate");
+        text += &match packet.lines_unread {
+            0 => "\n".to_string(),
+            lines => format!(", and {lines} refused lines whose amount cannot be read\n"),
+        };
+    }
     if packet.replaced_by.is_some() {
         text += "  replaced since by a packet of the same number: everything below was reversed\n";
     }
@@ -108,6 +116,9 @@ fn line_text(line: &TracedLine) -> String {
     }
     for (says, is) in [
         ("less was paid than base x rate", line.underpaid),
+        ("it was in the treasury before it was remitted", line.before_remittance),
+        ("it was paid on a base of nothing", line.without_base),
+        ("more was refunded of this employer, district and month than was paid", line.refunded_beyond),
         ("takes an earlier line back", line.revoke),
         ("its packet was replaced: no longer in force", line.superseded),
     ] {

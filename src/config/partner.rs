@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{Finding, did_you_mean};
+use crate::model::division::is_code;
 use crate::model::registry::Kind;
 
 pub mod limits; // what a partner takes at most
@@ -100,6 +101,9 @@ pub struct Outbound {
     pub ca: PathBuf,
     /// Messages queued for it, by the adapter's outbound message names.
     pub receives: Vec<String>,
+    /// Pooling areas it is told of, six digits of GB/T 2260; it hears of no other city's money, people or institutions.
+    #[serde(default)]
+    pub areas: Vec<String>,
     /// What it takes at most, over all instances together.
     pub limits: limits::Limits,
     /// Seconds from sending to the complete answer; after that the outcome is unknown.
@@ -167,7 +171,22 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
         if !outbound.url.starts_with("https://") {
             problem(format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
         }
+        check_areas(name, &outbound.areas, problem);
         outbound.limits.check(name, problem);
+    }
+}
+
+fn check_areas(name: &str, areas: &[String], problem: &mut dyn FnMut(String)) {
+    if areas.is_empty() {
+        problem(format!("partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"));
+    }
+    for (at, area) in areas.iter().enumerate() {
+        if !is_code(area) {
+            problem(format!("partner `{name}`: [partner.outbound] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"));
+        }
+        if areas[..at].contains(area) {
+            problem(format!("partner `{name}`: [partner.outbound] areas has `{area}` twice; take one out"));
+        }
     }
 }
 
@@ -210,6 +229,13 @@ fn same_identity(a: &Partner, b: &Partner) -> bool {
     let same_pin = matches!((&a.spki_sha256, &b.spki_sha256), (Some(x), Some(y)) if x.eq_ignore_ascii_case(y));
     let same_san = a.spki_sha256.is_none() && b.spki_sha256.is_none() && a.san.is_some() && a.san == b.san;
     same_pin || same_san
+}
+
+impl Outbound {
+    /// Its pooling areas as numbers.
+    pub fn area_numbers(&self) -> Vec<i32> {
+        self.areas.iter().filter_map(|area| area.parse().ok()).collect()
+    }
 }
 
 impl Partner {

@@ -27,6 +27,7 @@ mod destinations;
 mod group;
 mod history;
 mod line;
+mod money;
 mod pass;
 mod read;
 pub(super) mod receipt;
@@ -301,7 +302,13 @@ impl<'a> Packet<'a> {
 
     fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), histories: Histories, sink: &mut Sink) -> Result<Tally, Stop> {
         let reading = Reading {
-            rules: Rules { book: &self.gateway.book, earliest: self.earliest, latest: self.latest },
+            rules: Rules {
+                book: &self.gateway.book,
+                earliest: self.earliest,
+                latest: self.latest,
+                today: day(self.arrival.received_at),
+                destinations: &self.gateway.destinations,
+            },
             sender_id: self.sender_id,
             packet_id,
             table: self.table,
@@ -482,11 +489,15 @@ fn no_endpoint(adapter: &Adapter, endpoint: &str) -> Fault {
     Fault::operator(Stage::Config, format!("adapter {} has no endpoint `{endpoint}`; its [[inbound]] or the partner's routes must be mended", adapter.name()))
 }
 
+/// The day it is then, in China.
+fn day(at: jiff::Timestamp) -> jiff::civil::Date {
+    at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).date()
+}
+
 /// Contribution months taken now, first and last.
 fn months(gateway: &Gateway, now: jiff::Timestamp) -> (Month, Month) {
     let receive = &gateway.config.gateway.receive;
-    let today = now.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).date();
-    let this = Month::of(today).expect("the clock is between 1990 and 2199");
+    let this = Month::of(day(now)).expect("the clock is between 1990 and 2199");
     let latest = (0..receive.months_ahead_max).fold(this, |month, _| month.next());
     (Month::parse_dashed(&receive.earliest_month).unwrap_or(this), latest)
 }

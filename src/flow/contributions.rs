@@ -39,7 +39,10 @@ impl Contributions {
         let destination = destination.ok_or_else(|| gone("its destination no longer receives contributions; restore its entry in partners.toml"))?;
         let (sender, packet_no) = self.store.packet_name(records.packet_id).await?.ok_or_else(|| unseen(delivery, "its packet is not in the database"))?;
         let lines = self.store.contributions(records.packet_id, records.first_record, records.last_record).await?;
-        let lines: Vec<&Contribution> = lines.iter().filter(|line| share(destination.fund, line) != 0).collect();
+        // A delivery is of one pooling area, that of its first record; records of others between may be told elsewhere.
+        let area = lines.first().map(|line| line.pooling_area);
+        let concerns = |line: &&Contribution| share(destination.fund, line) != 0 && Some(line.pooling_area) == area;
+        let lines: Vec<&Contribution> = lines.iter().filter(concerns).collect();
         if lines.len() != usize::try_from(of.lines).unwrap_or_default() {
             return Err(unseen(delivery, "it names other lines than are stored"));
         }
@@ -48,7 +51,7 @@ impl Contributions {
         let reverses = if reversal { Some(self.reversed(delivery).await?) } else { None };
         Ok(json!({
             "delivery": {
-                "id": delivery.delivery_id, "packet_no": packet_no, "sender": sender,
+                "id": delivery.delivery_id, "packet_no": packet_no, "sender": sender, "pooling_area": area.map(|area| area.to_string()),
                 "lines": of.lines, "fen": of.fen.0, "reversal": reversal, "reverses": reverses,
             },
             "lines": lines.iter().map(|line| document(line, (reversal, records.reversal))).collect::<Vec<Value>>(),

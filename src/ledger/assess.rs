@@ -9,6 +9,8 @@
 //! | refund          | yes: it returns that month's premium | zero or less | -             |
 //! | back_payment    | yes: it is that month's premium, late | zero or more | - (may be an instalment) |
 //! | base_adjustment, rate_adjustment | no: a difference may be stated at any rate | any sign | - |
+//!
+//! A normal or back payment of something on a base of nothing is flagged, too.
 
 use super::rate::EmployerRate;
 use super::terms::{due, percent};
@@ -65,6 +67,8 @@ pub struct StatedLine {
 pub struct Flags {
     /// Less was paid than base x rate, rounded to the fen.
     pub underpaid: bool,
+    /// Something was paid on a base of nothing.
+    pub without_base: bool,
 }
 
 /// Why a line cannot be posted.
@@ -93,5 +97,8 @@ pub fn assess(rate: &EmployerRate, line: &StatedLine) -> Result<Flags, Refusal> 
     if line.kind == PaymentKind::Normal && line.base < Fen::ZERO {
         return refuse("employer_base", format!("a {kind} payment on a base of {} yuan; expected zero or more", line.base));
     }
-    Ok(Flags { underpaid: line.kind == PaymentKind::Normal && line.paid < due(line.base, rate.whole()) })
+    Ok(Flags {
+        underpaid: line.kind == PaymentKind::Normal && line.paid < due(line.base, rate.whole()),
+        without_base: matches!(line.kind, PaymentKind::Normal | PaymentKind::BackPayment) && line.paid > Fen::ZERO && line.base == Fen::ZERO,
+    })
 }

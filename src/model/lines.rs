@@ -85,6 +85,10 @@ pub struct EmployerLine<'a> {
     pub rate_id: &'a str,
     /// Less paid than base x rate.
     pub underpaid: bool,
+    /// In the treasury before the day it was remitted.
+    pub before_remittance: bool,
+    /// Paid on a base of nothing.
+    pub without_base: bool,
     pub history: HistoryId,
     /// Its place among the lines of the history's key, from 1; 0 until it has one.
     pub history_no: i32,

@@ -3,7 +3,7 @@
 //! Adding a field here is how the gateway learns a new fact; adapters then map it by name. No
 //! partner's element names or codes may appear here.
 
-use super::record::{Field, FieldId, FieldType, RecordSpec};
+use super::record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};
 
 /// Declares a record: its spec and one `FieldId` constant per field, in the order written.
 macro_rules! record {
@@ -140,6 +140,39 @@ record! { deduction_result, "What the medical insurance core did with the instru
     EARLIER = "earlier", OPTIONAL, Money, "Of that, from what it received before.";
     BALANCE = "balance", OPTIONAL, Money, "What the account holds afterwards.";
 } }
+
+/// What a line of collected money pays: amounts that are negative or zero in a refund, and in no other payment but adjustments.
+const EMPLOYER_PAID: &[FieldId] = &[
+    employer_collection::EMPLOYER_PAID,
+    employer_collection::EMPLOYEE_PAID,
+    employer_collection::LATE_FEE,
+    employer_collection::INTEREST,
+    employer_collection::OTHER_INTEREST,
+];
+const PERSON_PAID: &[FieldId] =
+    &[employee_collection::EMPLOYER_PAID, employee_collection::EMPLOYEE_PAID, employee_collection::LATE_FEE, employee_collection::INTEREST];
+
+/// The amounts a line of that record pays; none of a record that is not about collected money.
+pub fn paid_fields(spec: &RecordSpec) -> &'static [FieldId] {
+    match spec.name {
+        "employer_collection" => EMPLOYER_PAID,
+        "employee_collection" => PERSON_PAID,
+        _ => &[],
+    }
+}
+
+/// Turns the amounts a refund pays round, for senders that write what they pay back as positive amounts.
+pub fn turn_refund(record: &mut Record) {
+    let kind = record.spec().field("payment_kind").and_then(|field| record.code(field));
+    if kind != Some("refund") {
+        return;
+    }
+    for field in paid_fields(record.spec()) {
+        if let Some(amount) = record.money(*field) {
+            record.set(*field, Slot::Money(amount.negated()));
+        }
+    }
+}
 
 /// Every canonical record an adapter may decode.
 pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC, &roster_person::SPEC, &deduction_result::SPEC];

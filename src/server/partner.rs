@@ -216,6 +216,16 @@ pub(super) fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
                 api.metrics.lines_of(partner, outcome, count);
             }
         }
+        for (outcome, fen) in [("posted", counts.posted_fen), ("refused", counts.refused_fen), ("duplicate", counts.duplicate_fen)] {
+            if fen != 0 {
+                api.metrics.fen_of(partner, outcome, fen);
+            }
+        }
+        for (note, count) in counts.notes() {
+            if count > 0 {
+                api.metrics.note_of(partner, note, count);
+            }
+        }
     }
 }
 

@@ -144,7 +144,7 @@ mod tests {
 
     fn outbound(receives: &str) -> String {
         format!(
-            "adapter = \"ltc-system\"\n[outbound]\nurl = \"https://x\"\ncertificate = \"c\"\nkey = \"k\"\nca = \"a\"\nreceives = [\"{receives}\"]\n[outbound.limits]\nrequests_per_second = 1"
+            "adapter = \"ltc-system\"\n[outbound]\nurl = \"https://x\"\ncertificate = \"c\"\nkey = \"k\"\nca = \"a\"\nreceives = [\"{receives}\"]\nareas = [\"450100\"]\n[outbound.limits]\nrequests_per_second = 1"
         )
     }
 

@@ -15,12 +15,14 @@ use super::lines::LineTable;
 use super::table::{RowArray, Table, insert_statement};
 use super::tx::Tx;
 use crate::error::{Fault, Stage};
+use crate::model::Fen;
 
 const PACKET: Table = Table {
     name: "packet",
     columns: &["packet_id bigint, sender text, packet_no text, message text, digest bytea, adapter text, adapter_digest bytea, \
         received_at timestamptz, lines_received int, lines_posted int, lines_refused int, lines_duplicate int, received_fen bigint, \
-        posted_fen bigint, reply_type text, reply bytea, replaces bigint, content_digest bytea"],
+        posted_fen bigint, reply_type text, reply bytea, replaces bigint, refused_fen bigint, duplicate_fen bigint, lines_unread int, \
+        content_digest bytea"],
 };
 const REFUSAL: Table = Table { name: "line_refusal", columns: &["packet_id bigint, record_index int, element text, content text, reason text"] };
 const RUN: Table = Table {
@@ -105,8 +107,35 @@ pub struct Counts {
     pub posted: i32,
     pub refused: i32,
     pub duplicate: i32,
+    /// Posted, refused and duplicate together.
     pub received_fen: i64,
     pub posted_fen: i64,
+    /// Of refused lines, as far as it can be read.
+    pub refused_fen: i64,
+    pub duplicate_fen: i64,
+    /// Refused lines whose amount cannot be read.
+    pub unread: i32,
+    /// Posted, and flagged.
+    pub underpaid: i32,
+    pub before_remittance: i32,
+    pub without_base: i32,
+}
+
+impl Counts {
+    /// What there is to look at, by word.
+    pub fn notes(&self) -> [(&'static str, i32); 4] {
+        [("amount_unreadable", self.unread), ("underpaid", self.underpaid), ("before_remittance", self.before_remittance), ("without_base", self.without_base)]
+    }
+
+    /// Counts a refused line with its money; without any where that cannot be read, or no sum holds it.
+    pub fn refuse(&mut self, stated: Option<Fen>) {
+        self.refused += 1;
+        let sums = stated.and_then(|fen| Some((self.refused_fen.checked_add(fen.0)?, self.received_fen.checked_add(fen.0)?)));
+        match sums {
+            Some(sums) => (self.refused_fen, self.received_fen) = sums,
+            None => self.unread += 1,
+        }
+    }
 }
 
 /// A range of a packet's lines for one destination.
@@ -148,7 +177,7 @@ pub struct PacketRows {
 
 impl PacketRows {
     pub fn add_packet(&mut self, packet: &PacketRow<'_>) -> std::io::Result<()> {
-        self.packets.add(18, |row| {
+        self.packets.add(21, |row| {
             row.bigint(packet.packet_id);
             row.text(packet.sender);
             row.text(packet.packet_no);
@@ -165,6 +194,9 @@ impl PacketRows {
             row.text(packet.reply_type);
             row.bytes(packet.reply);
             row.bigint_or_null(packet.replaces);
+            row.bigint(packet.counts.refused_fen);
+            row.bigint(packet.counts.duplicate_fen);
+            row.int(packet.counts.unread);
             row.bytes(&packet.content);
         })
     }

@@ -23,8 +23,8 @@ const HEAD_COLUMNS: i16 = 18;
 const EMPLOYER: &str = "headcount int, wages_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint, \
     other_interest_fen bigint, rate_id text, medical_fen bigint, long_term_care_fen bigint, underpaid boolean, history_key bigint, \
-    history_no int";
-const EMPLOYER_COLUMNS: i16 = 17;
+    history_no int, before_remittance boolean, without_base boolean";
+const EMPLOYER_COLUMNS: i16 = 19;
 const EMPLOYEE: &str = "person_no text, wage_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint";
 const EMPLOYEE_COLUMNS: i16 = 10;
@@ -128,6 +128,8 @@ pub fn employer_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key:
     row.bool(line.underpaid);
     row.bigint(line.history.key());
     row.int(line.history_no);
+    row.bool(line.before_remittance);
+    row.bool(line.without_base);
     if staged {
         row.text_or_null(line.head.record_id);
     }

@@ -23,6 +23,10 @@ pub struct TracedLine {
     pub superseded: bool,
     pub revoked_in: Option<String>,
     pub underpaid: bool,
+    pub before_remittance: bool,
+    pub without_base: bool,
+    /// More was refunded of its employer, district and month than was paid.
+    pub refunded_beyond: bool,
     /// Millionths, as stated by the sender.
     pub employer_rate: i32,
     pub rate_id: String,
@@ -53,7 +57,12 @@ pub struct TracedPacket {
     pub lines_posted: i32,
     pub lines_refused: i32,
     pub lines_duplicate: i32,
+    pub received_fen: Fen,
     pub posted_fen: Fen,
+    pub refused_fen: Fen,
+    pub duplicate_fen: Fen,
+    /// Refused lines whose amount cannot be read.
+    pub lines_unread: i32,
     pub adapter: String,
     /// Hex, shortened.
     pub digest: String,
@@ -95,7 +104,9 @@ pub struct TracedRun {
 
 const LINE: &str = "SELECT l.packet_id, l.record_index, l.detail_no, l.receipt_no, l.employer_no, l.district, l.contribution_month, l.payment_kind::text,
         l.revoke, l.superseded, r.packet_no, l.underpaid, l.employer_rate, l.rate_id, l.employer_paid_fen, l.employee_paid_fen, l.late_fee_fen,
-        l.interest_fen, l.other_interest_fen, l.medical_fen, l.long_term_care_fen, l.treasury_on, h.lines, h.medical, h.long_term_care
+        l.interest_fen, l.other_interest_fen, l.medical_fen, l.long_term_care_fen, l.treasury_on, h.lines, h.medical, h.long_term_care,
+        l.before_remittance, l.without_base, l.payment_kind = 'refund' AND EXISTS (SELECT 1 FROM report.refunded_beyond b
+            WHERE b.employer_no = l.employer_no AND b.pooling_area = l.pooling_area AND b.district = l.district AND b.contribution_month = l.contribution_month)
     FROM employer_line l LEFT JOIN packet r ON r.packet_id = l.revoked_by
     CROSS JOIN LATERAL (SELECT count(*) AS lines, coalesce(sum(b.medical_fen), 0)::bigint AS medical,
             coalesce(sum(b.long_term_care_fen), 0)::bigint AS long_term_care
@@ -103,7 +114,7 @@ const LINE: &str = "SELECT l.packet_id, l.record_index, l.detail_no, l.receipt_n
         WHERE b.history_key = l.history_key AND b.employer_no = l.employer_no AND b.history_no <= l.history_no
             AND NOT (b.superseded AND p.replaced_by <= l.packet_id)) h"; // what was replaced before counted no more
 const PACKET: &str = "SELECT packet_id, sender, packet_no, message, received_at, lines_received, lines_posted, lines_refused, lines_duplicate, posted_fen,
-        adapter, left(encode(digest, 'hex'), 16), replaced_by FROM packet";
+        adapter, left(encode(digest, 'hex'), 16), replaced_by, received_fen, refused_fen, duplicate_fen, lines_unread FROM packet";
 /// Packets of a number that were refused whole.
 pub const REFUSALS: &str = "SELECT sender, received_at, status, reason, left(encode(digest, 'hex'), 16) FROM packet_refusal \
     WHERE packet_no = $1 ORDER BY refusal_id";
@@ -220,6 +231,9 @@ fn line(row: &Row) -> TracedLine {
         },
         treasury_on: row.get(21),
         history: TracedHistory { lines: row.get(22), medical: fen(23), long_term_care: fen(24) },
+        before_remittance: row.get(25),
+        without_base: row.get(26),
+        refunded_beyond: row.get(27),
     }
 }
 
@@ -238,5 +252,9 @@ fn packet(row: &Row) -> TracedPacket {
         adapter: row.get(10),
         digest: row.get(11),
         replaced_by: row.get(12),
+        received_fen: Fen(row.get(13)),
+        refused_fen: Fen(row.get(14)),
+        duplicate_fen: Fen(row.get(15)),
+        lines_unread: row.get(16),
     }
 }

@@ -47,6 +47,7 @@ pub struct Original {
     pub packet_id: i64,
     pub record_index: i32,
     pub employer_no: String,
+    pub pooling_area: i32,
     pub district: i32,
     pub contribution_month: Month,
     pub paid: Paid,
@@ -142,7 +143,7 @@ fn compare(table: LineTable, but: &[&str]) -> String {
              WHERE detail_key IN (SELECT detail_key FROM {STAGED} WHERE revoke) GROUP BY detail_key HAVING count(*) = 1)
          SELECT s.record_index, s.revoke, i.first_index, i.last_index, i.one, n.first_index, n.last_index, {same_other} AS same, own.record_index,
                 {same_stored} AS same_as_stored, t.packet_id, t.record_index, p.packet_no, r.packet_no AS revoked_in, t.district,
-                t.contribution_month, t.employer_paid_fen, t.employee_paid_fen, t.late_fee_fen, t.interest_fen, {money}, t.employer_no
+                t.contribution_month, t.employer_paid_fen, t.employee_paid_fen, t.late_fee_fen, t.interest_fen, {money}, t.employer_no, t.pooling_area
          FROM {STAGED} s
          LEFT JOIN same_id i ON i.record_index = s.record_index
          LEFT JOIN twice n ON NOT s.revoke AND n.detail_key = s.detail_key
@@ -204,5 +205,6 @@ fn original(row: &tokio_postgres::Row, packet_id: i64) -> Original {
         contribution_month: Month::from_number(row.get(15)).expect("only months are stored"),
         paid,
         rate_id: row.get::<_, Option<String>>(23).unwrap_or_default(),
+        pooling_area: row.get(25),
     }
 }

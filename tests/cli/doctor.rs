@@ -159,6 +159,24 @@ async fn an_adapter_that_fails_a_sample_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_area_of_the_code_tables_without_rates_or_of_which_nobody_is_told_is_named() {
+    let shipped = project().join("adapters").display().to_string();
+    let place = Place::with(|scene| {
+        let own = scene.dir.join("adapters");
+        copy(&project().join("adapters"), &own);
+        let codes = own.join("tax-bureau/codes/pooling_area.csv");
+        let text = std::fs::read_to_string(&codes).unwrap();
+        std::fs::remove_file(own.join("tax-bureau/samples/employer_collection/unknown-area.xml")).unwrap();
+        std::fs::remove_file(own.join("tax-bureau/samples/employer_collection/unknown-area.expected.json")).unwrap();
+        std::fs::write(&codes, text + "500100,500100,Chongqing\n440100,440100,Guangzhou\n").unwrap();
+        scene.edit(&shipped, &own.display().to_string())
+    });
+    let without_rates = "pooling area 440100, known to tax-bureau: has no rate of employers; every line of it is refused";
+    let untold = "pooling area 500100, known to tax-bureau: nobody is told of its medical and its long_term_care fund";
+    finds(&place, &[without_rates, "write config/rates/440100-<city>.toml", untold, "450100: rates, and somebody is told of each fund"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_taken_address_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

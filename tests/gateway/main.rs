@@ -14,6 +14,7 @@ mod listener;
 mod mcsd;
 mod office;
 mod openapi;
+mod money;
 mod packet;
 mod pull;
 mod push;

@@ -68,6 +68,7 @@ impl World {
             key: self.path("client.key"),
             ca: self.path("ca.pem"),
             receives: Vec::new(),
+            areas: Vec::new(),
             limits: Limits::per_second(100),
             deadline_seconds: 2,
         }

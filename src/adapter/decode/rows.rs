@@ -70,6 +70,11 @@ impl Rows {
         self.rules.iter().try_for_each(|rule| rule.fill(capture, record).map_err(|(column, reason)| self.refusal(rule, capture, (index, column, reason))))
     }
 
+    /// Fills what can be read of a record that is refused; returns the fields that cannot.
+    pub(super) fn fill_readable(&self, capture: &Capture, record: &mut Record) -> Vec<FieldId> {
+        self.rules.iter().filter(|rule| rule.fill(capture, record).is_err()).map(|rule| rule.field).collect()
+    }
+
     /// What the record latest captured says for a field; nothing for a private one.
     pub(super) fn content(&self, capture: &Capture, field: FieldId) -> Option<String> {
         let rule = self.rules.iter().find(|rule| rule.field == field && !rule.private)?;
@@ -145,6 +150,12 @@ impl Read {
                 Err(_) => Err(format!("is not a known code; {taken}")),
             },
         }
+    }
+
+    /// The codes of ours in a table of an open list.
+    pub(crate) fn open_codes(&self) -> impl Iterator<Item = &str> {
+        let meanings = if let Read::Codes { meanings, .. } = self { meanings.as_slice() } else { &[] };
+        meanings.iter().filter_map(|meaning| if let Taken::Open(ours) = &meaning.taken { Some(ours.as_str()) } else { None })
     }
 
     /// Whether `text` could be a value; for defaults in manifests.

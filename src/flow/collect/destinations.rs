@@ -12,11 +12,20 @@ pub struct Destination {
     /// The adapter's outbound message.
     pub message: String,
     pub records_max: u32,
+    /// Pooling areas it is told of.
+    pub areas: Vec<i32>,
     /// The fund it is told about; lines that bring that fund nothing are left out.
     pub fund: Fund,
 }
 
-/// Consecutive records for one destination.
+impl Destination {
+    /// Whether it is told of a pooling area.
+    pub fn takes(&self, area: i32) -> bool {
+        self.areas.contains(&area)
+    }
+}
+
+/// Consecutive records for one destination, all of one pooling area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     /// Position in the list of destinations.
@@ -30,8 +39,15 @@ pub struct Range {
 /// Builds the ranges of every destination while lines pass.
 pub struct Ranges<'a> {
     destinations: &'a [Destination],
-    open: Vec<Option<Range>>,
+    open: Vec<Option<Open>>,
     done: Vec<Range>,
+}
+
+/// A range that may still grow.
+#[derive(Clone)]
+struct Open {
+    area: i32,
+    range: Range,
 }
 
 impl<'a> Ranges<'a> {
@@ -40,18 +56,20 @@ impl<'a> Ranges<'a> {
     }
 
     /// Adds a line to the destinations it concerns; `None` when a sum leaves `i64`.
-    pub fn add(&mut self, record: i32, paid: &Paid) -> Option<()> {
+    pub fn add(&mut self, (record, area): (i32, i32), paid: &Paid) -> Option<()> {
         for (at, destination) in self.destinations.iter().enumerate() {
             let amount = share(destination.fund, paid);
-            if amount == 0 {
+            if amount == 0 || !destination.takes(area) {
                 continue;
             }
-            let range = self.open[at].get_or_insert(Range { destination: at, first: record, last: record, lines: 0, fen: 0 });
+            self.done.extend(self.open[at].take_if(|open| open.area != area).map(|open| open.range));
+            let range = Range { destination: at, first: record, last: record, lines: 0, fen: 0 };
+            let range = &mut self.open[at].get_or_insert(Open { area, range }).range;
             range.last = record;
             range.lines += 1;
             range.fen = range.fen.checked_add(amount)?;
             if range.lines.unsigned_abs() >= destination.records_max {
-                self.done.extend(self.open[at].take());
+                self.done.extend(self.open[at].take().map(|open| open.range));
             }
         }
         Some(())
@@ -59,7 +77,7 @@ impl<'a> Ranges<'a> {
 
     /// Every range, in order of its first record.
     pub fn finish(mut self) -> Vec<Range> {
-        self.done.extend(self.open.into_iter().flatten());
+        self.done.extend(self.open.into_iter().flatten().map(|open| open.range));
         self.done.sort_by_key(|range| (range.first, range.destination));
         self.done
     }
@@ -79,7 +97,7 @@ mod tests {
     use crate::model::Fen;
 
     fn destination(records_max: u32, fund: Fund) -> Destination {
-        Destination { partner: "core".into(), message: "contributions".into(), records_max, fund }
+        Destination { partner: "core".into(), message: "contributions".into(), records_max, areas: vec![450_100, 450_200], fund }
     }
 
     #[test]
@@ -87,9 +105,20 @@ mod tests {
         let destinations = [destination(2, Fund::Medical), destination(10, Fund::LongTermCare)];
         let mut ranges = Ranges::new(&destinations);
         for (record, medical, care) in [(1, 100, 3), (3, 50, 0), (4, -20, -1)] {
-            ranges.add(record, &Paid { medical: Fen(medical), long_term_care: Fen(care), ..Paid::default() }).expect("small");
+            ranges.add((record, 450_100), &Paid { medical: Fen(medical), long_term_care: Fen(care), ..Paid::default() }).expect("small");
         }
         let range = |destination, first, last, lines, fen| Range { destination, first, last, lines, fen };
         assert_eq!(ranges.finish(), [range(0, 1, 3, 2, 150), range(1, 1, 4, 2, 2), range(0, 4, 4, 1, -20)]);
+    }
+
+    #[test]
+    fn a_range_is_of_one_area_and_nobody_is_told_of_another_citys() {
+        let destinations = [destination(10, Fund::Medical), Destination { areas: vec![450_100], ..destination(10, Fund::Medical) }];
+        let mut ranges = Ranges::new(&destinations);
+        for (record, area) in [(1, 450_100), (2, 450_200), (3, 450_100), (4, 500_100)] {
+            ranges.add((record, area), &Paid { medical: Fen(10), ..Paid::default() }).expect("small");
+        }
+        let range = |destination, first, last, lines| Range { destination, first, last, lines, fen: 10 * i64::from(lines) };
+        assert_eq!(ranges.finish(), [range(0, 1, 1, 1), range(1, 1, 3, 2), range(0, 2, 2, 1), range(0, 3, 3, 1)]);
     }
 }

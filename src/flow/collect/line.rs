@@ -2,10 +2,13 @@
 //!
 //! Pure. Says which field is wrong and why; whether the line's number is new and how it is split is not known here.
 
-use crate::ledger::{Collected, EmployerRate, PaymentKind, RateBook, StatedLine, assess};
+use jiff::civil::Date;
+
+use super::destinations::Destination;
+use crate::ledger::{Collected, EmployerRate, Flags, Fund, PaymentKind, RateBook, StatedLine, assess};
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::records::{employee_collection as person, employer_collection as employer};
-use crate::model::{Fen, FieldId, HistoryId, Month, Record};
+use crate::model::{Fen, FieldId, HistoryId, Month, Record, division};
 
 /// What lines are checked against.
 #[derive(Clone, Copy)]
@@ -13,6 +16,10 @@ pub struct Rules<'a> {
     pub book: &'a RateBook,
     pub earliest: Month,
     pub latest: Month,
+    /// Money of a later day is not in the treasury yet.
+    pub today: Date,
+    /// Who is told of lines; of what nobody is told, nothing is posted.
+    pub destinations: &'a [Destination],
 }
 
 /// Why a line is refused: the canonical field at fault and the reason.
@@ -94,12 +101,19 @@ pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
         },
         rate_id: rate.id(),
         underpaid: false,
+        before_remittance: !head.revoke && head.remitted_on.is_some_and(|remitted| head.treasury_on < remitted),
+        without_base: false,
         history: HistoryId::of(head.employer_no, head.district, head.contribution_month),
         history_no: 0,
     };
     if !line.head.revoke {
+        place(&line.head, &EMPLOYER)?;
+        let told = |fund| rules.destinations.iter().any(|destination| destination.fund == fund && destination.takes(line.head.pooling_area));
+        if let Some((fund, _)) = rate.parts().find(|(fund, part)| *part > 0 && !told(*fund)) {
+            return Err(untold(line.head.pooling_area, fund));
+        }
         signs(&line)?;
-        line.underpaid = flags(&line, rate)?;
+        Flags { underpaid: line.underpaid, without_base: line.without_base } = flags(&line, rate)?;
     }
     Ok((line, rate))
 }
@@ -111,28 +125,69 @@ fn headcount(count: i64) -> Checked<i32> {
     small(count, employer::HEADCOUNT)
 }
 
-/// Amounts are negative only in refunds and adjustments.
+/// Nobody is told of what the fund gets in that area: to post it would be to lose sight of it.
+fn untold(area: i32, fund: Fund) -> LineFault {
+    let reason = format!(
+        "nobody is told of the {} fund of pooling area {area:06}: this gateway delivers to no system there; its operator must add the area to a partner's `areas`",
+        fund.word()
+    );
+    LineFault { field: employer::POOLING_AREA, reason }
+}
+
+/// A district lies in the area whose fund it is accounted under.
+fn place(head: &LineHead<'_>, fields: &HeadFields) -> Checked<()> {
+    if division::belongs(head.district, head.pooling_area) {
+        return Ok(());
+    }
+    let reason = format!("district {:06} does not lie in pooling area {:06}", head.district, head.pooling_area);
+    Err(LineFault { field: fields.district, reason })
+}
+
 fn signs(line: &EmployerLine<'_>) -> Checked<()> {
-    let pays = matches!(line.head.payment_kind, "normal" | "back_payment");
+    let paid = &line.paid;
+    let stated = [(employer::WAGES, line.wages), (employer::EMPLOYER_BASE, Some(line.employer_base)), (employer::EMPLOYEE_BASE, line.employee_base)];
     let amounts = [
-        (employer::WAGES, line.wages, pays),
-        (employer::EMPLOYEE_BASE, line.employee_base, pays),
-        (employer::EMPLOYEE_PAID, Some(line.paid.employees), pays),
-        (employer::LATE_FEE, Some(line.paid.late_fee), pays),
-        (employer::INTEREST, Some(line.paid.interest), pays),
-        (employer::OTHER_INTEREST, Some(line.paid.other_interest), pays),
+        (employer::EMPLOYER_PAID, paid.employer),
+        (employer::EMPLOYEE_PAID, paid.employees),
+        (employer::LATE_FEE, paid.late_fee),
+        (employer::INTEREST, paid.interest),
+        (employer::OTHER_INTEREST, paid.other_interest),
     ];
-    match amounts.into_iter().find(|(_, amount, bound)| *bound && amount.is_some_and(|amount| amount < Fen::ZERO)) {
-        Some((field, _, _)) => Err(fault(field, "is negative; expected zero or more (refunds have a kind of their own)")),
-        None => Ok(()),
+    right_signs(line.head.payment_kind, &stated, &amounts)
+}
+
+fn person_signs(line: &EmployeeLine<'_>) -> Checked<()> {
+    let stated = [(person::WAGE, line.wage), (person::EMPLOYER_BASE, Some(line.employer_base)), (person::EMPLOYEE_BASE, line.employee_base)];
+    let amounts = [
+        (person::EMPLOYER_PAID, line.employer_paid),
+        (person::EMPLOYEE_PAID, line.employee_paid),
+        (person::LATE_FEE, line.late_fee),
+        (person::INTEREST, line.interest),
+    ];
+    right_signs(line.head.payment_kind, &stated, &amounts)
+}
+
+/// Payments and back payments have no negative amount, refunds pay nothing in; adjustments may have either sign.
+fn right_signs(kind: &str, stated: &[(FieldId, Option<Fen>)], paid: &[(FieldId, Fen)]) -> Checked<()> {
+    match kind {
+        "normal" | "back_payment" => {
+            let mut amounts = stated.iter().filter_map(|(field, amount)| Some((*field, (*amount)?))).chain(paid.iter().copied());
+            let negative = amounts.find(|(_, amount)| *amount < Fen::ZERO);
+            negative.map_or(Ok(()), |(field, _)| Err(fault(field, "is negative; expected zero or more (refunds have a kind of their own)")))
+        }
+        "refund" => {
+            let positive = paid.iter().find(|(_, amount)| *amount > Fen::ZERO);
+            positive.map_or(Ok(()), |(field, _)| Err(fault(*field, "is paid in, in a refund; expected nothing or an amount that is paid back")))
+        }
+        _ => Ok(()),
     }
 }
 
-fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<bool> {
+fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<Flags> {
     let kind = PaymentKind::of_word(line.head.payment_kind).ok_or_else(|| fault(employer::PAYMENT_KIND, "is a kind of payment the ledger does not know"))?;
     let stated =
         StatedLine { kind, month: line.head.contribution_month, rate: i64::from(line.employer_rate), base: line.employer_base, paid: line.paid.employer };
-    assess(rate, &stated).map(|flags| flags.underpaid).map_err(|refusal| {
+    assess(rate, &stated).map_err(|refusal| {
         let field = employer::SPEC.field(refusal.field).unwrap_or(employer::EMPLOYER_RATE);
         LineFault { field, reason: refusal.text }
     })
@@ -160,7 +215,7 @@ fn rate_in_force<'r>(record: &Record, head: &LineHead<'_>, rules: Rules<'r>) -> 
 
 /// Checks a person's line.
 pub fn employee_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<EmployeeLine<'r>> {
-    Ok(EmployeeLine {
+    let line = EmployeeLine {
         head: head(record, index, rules, &PERSON)?,
         person_no: need(record.text(person::PERSON_NO), person::PERSON_NO)?,
         wage: record.money(person::WAGE),
@@ -172,7 +227,12 @@ pub fn employee_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
         employee_paid: record.money(person::EMPLOYEE_PAID).unwrap_or_default(),
         late_fee: record.money(person::LATE_FEE).unwrap_or_default(),
         interest: record.money(person::INTEREST).unwrap_or_default(),
-    })
+    };
+    if !line.head.revoke {
+        place(&line.head, &PERSON)?;
+        person_signs(&line)?;
+    }
+    Ok(line)
 }
 
 fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &HeadFields) -> Checked<LineHead<'r>> {
@@ -180,6 +240,11 @@ fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &He
     if contribution_month < rules.earliest || contribution_month > rules.latest {
         let reason = format!("contribution month {contribution_month} is out of range; taken are {} to {}", rules.earliest, rules.latest);
         return Err(LineFault { field: fields.contribution_month, reason });
+    }
+    let treasury_on = need(record.date(fields.treasury_on), fields.treasury_on)?;
+    if treasury_on > rules.today {
+        let reason = format!("the treasury has it on {treasury_on}, which has not come; what is not in the treasury yet is not posted");
+        return Err(LineFault { field: fields.treasury_on, reason });
     }
     Ok(LineHead {
         record_index,
@@ -194,7 +259,7 @@ fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &He
         contribution_month,
         payment_kind: need(record.code(fields.payment_kind), fields.payment_kind)?,
         remitted_on: record.date(fields.remitted_on),
-        treasury_on: need(record.date(fields.treasury_on), fields.treasury_on)?,
+        treasury_on,
         tax_office: record.text(fields.tax_office),
         transfer_batch: record.text(fields.transfer_batch),
         transferred_at: record.datetime(fields.transferred_at),
@@ -205,8 +270,8 @@ fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &He
 /// A six-digit division code of GB/T 2260.
 fn division(record: &Record, field: FieldId) -> Checked<i32> {
     let text = need(record.text(field), field)?;
-    let six_digits = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| six_digits).ok_or_else(|| fault(field, "is not mapped to a six-digit division code; the adapter's code table must"))
+    let mistake = || fault(field, "is not mapped to a six-digit division code; the adapter's code table must");
+    text.parse().ok().filter(|_| division::is_code(text)).ok_or_else(mistake)
 }
 
 fn need<T>(value: Option<T>, field: FieldId) -> Checked<T> {

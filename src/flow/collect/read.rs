@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::destinations::{Destination, Range, Ranges};
 use super::history::Histories;
 use super::line::{self, LineFault, Rules};
+use super::money;
 use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader, PacketRefusal};
 use crate::error::{Fault, Stage};
@@ -145,12 +146,13 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, histori
             Line::Refused(refusal) => {
                 let listed =
                     ListedRefusal { index: refusal.index, element: refusal.element, content: refusal.content.unwrap_or_default(), reason: refusal.reason };
-                state.refuse(position, listed)?;
+                let unreadable = reader.readable(&mut record);
+                state.refuse(position, listed, money::stated(&record, &unreadable))?;
             }
             Line::Good { index, .. } => {
                 if let Err(fault) = state.good(&record, position, sink)? {
                     let listed = explain(reader, index, &fault);
-                    state.refuse(position, listed)?;
+                    state.refuse(position, listed, money::stated(&record, &[]))?;
                 }
             }
         }
@@ -231,6 +233,8 @@ impl State<'_> {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
         };
+        // What it counts for where it is not posted.
+        let counted = if line.head.revoke { money::taken_back(total, Some(line.head.payment_kind)) } else { total };
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         if self.reading.purpose == Purpose::Stage {
             let id = self.reading.packet_id;
@@ -249,7 +253,7 @@ impl State<'_> {
                     return Ok(Err(fault));
                 }
             }
-            Verdict::Duplicate => return self.duplicate(total).map(Ok),
+            Verdict::Duplicate => return self.duplicate(counted).map(Ok),
             Verdict::Refuse(fault) => return Ok(Err(fault)),
         }
         if let Some(rule) = &own {
@@ -266,6 +270,7 @@ impl State<'_> {
     fn revoke<'l>(&mut self, line: &mut EmployerLine<'l>, original: &'l Original, rate: &EmployerRate) -> Result<(), LineFault> {
         takes_back(&mut line.paid, original)?;
         line.head.employer_no = &original.employer_no;
+        line.head.pooling_area = original.pooling_area;
         line.head.district = original.district;
         line.head.contribution_month = original.contribution_month;
         line.history = HistoryId::of(line.head.employer_no, line.head.district, line.head.contribution_month);
@@ -316,6 +321,7 @@ impl State<'_> {
         self.verdicts.posted(head.record_index, || Original {
             packet_id,
             record_index: head.record_index,
+            pooling_area: head.pooling_area,
             employer_no: head.employer_no.to_string(),
             district: head.district,
             contribution_month: head.contribution_month,
@@ -329,6 +335,9 @@ impl State<'_> {
         let total = paid.total().ok_or_else(too_much)?;
         self.tally.counts.received += 1;
         self.tally.counts.posted += 1;
+        self.tally.counts.underpaid += i32::from(line.underpaid);
+        self.tally.counts.before_remittance += i32::from(line.before_remittance);
+        self.tally.counts.without_base += i32::from(line.without_base);
         add(&mut self.tally.counts.received_fen, total)?;
         add(&mut self.tally.counts.posted_fen, total)?;
         let district = District::parse(&format!("{:06}", line.head.district)).ok_or_else(too_much)?;
@@ -338,21 +347,23 @@ impl State<'_> {
         if line.head.revoke {
             return Ok(()); // told behind its original, not with this packet's other lines
         }
-        self.ranges.add(line.head.record_index, paid).ok_or_else(too_much)
+        self.ranges.add((line.head.record_index, line.head.pooling_area), paid).ok_or_else(too_much)
     }
 
     fn duplicate(&mut self, total: Fen) -> Result<(), Stop> {
         self.tally.counts.received += 1;
         self.tally.counts.duplicate += 1;
+        add(&mut self.tally.counts.duplicate_fen, total)?;
         add(&mut self.tally.counts.received_fen, total)
     }
 
-    fn refuse(&mut self, position: i32, refusal: ListedRefusal) -> Result<(), Stop> {
+    /// Counts a refused line; `stated` is its money, if it can be read.
+    fn refuse(&mut self, position: i32, refusal: ListedRefusal, stated: Option<Fen>) -> Result<(), Stop> {
         if self.reading.purpose == Purpose::Stage {
             return Ok(());
         }
         self.tally.counts.received += 1;
-        self.tally.counts.refused += 1;
+        self.tally.counts.refuse(stated);
         let packet_id = self.reading.packet_id;
         let write = self.tally.refusals.add(5, |row| {
             row.bigint(packet_id);

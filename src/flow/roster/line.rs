@@ -5,6 +5,7 @@
 use jiff::civil::Date;
 
 use crate::model::deduction::Category;
+use crate::model::division::{is_code, scope};
 use crate::model::identity::resident_birth_date;
 use crate::model::records::roster_person as person;
 use crate::model::{Fen, FieldId, Month, Record};
@@ -92,19 +93,11 @@ pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, Li
 
 fn district(record: &Record, area: &str) -> Result<i32, LineFault> {
     let district = need(record.text(person::DISTRICT), person::DISTRICT)?;
-    let digits = district.len() == 6 && district.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits || !district.starts_with(scope(area)) {
+    if !is_code(district) || !district.starts_with(scope(area)) {
         let reason = format!("is {district}, which is no district of pooling area {area}");
         return Err(LineFault { field: person::DISTRICT, reason });
     }
     district.parse().map_err(|_| fault(person::DISTRICT, "is no six-digit division code"))
-}
-
-/// The digits all districts of an area begin with (GB/T 2260): two of a province or a municipality
-/// directly under the central government (11, 12, 31, 50), whose counties have other middle digits; four of a city.
-fn scope(area: &str) -> &str {
-    let municipality = ["11", "12", "31", "50"].iter().any(|code| area.starts_with(code));
-    if municipality || area.ends_with("0000") { &area[..2] } else { &area[..4] }
 }
 
 fn need<T>(value: Option<T>, field: FieldId) -> Result<T, LineFault> {
@@ -181,12 +174,5 @@ mod tests {
         });
         let found = person(&retired, rules()).expect("a person");
         assert_eq!((found.category, found.employer_no, found.born_on), (Category::Retired, None, None));
-    }
-
-    #[test]
-    fn districts_of_cities_provinces_and_municipalities_are_told_from_others() {
-        for (area, prefix) in [("450100", "4501"), ("460000", "46"), ("500100", "50"), ("510100", "5101")] {
-            assert_eq!(scope(area), prefix, "{area}");
-        }
     }
 }

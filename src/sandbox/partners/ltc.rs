@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Desk;
 use super::books::{Batch, Entered};
 use super::https::{Handling, deliver};
+use crate::model::division::{is_code, scope};
 use crate::model::{Fen, Month};
 
 pub(super) mod results; // what became of a month's deductions
@@ -150,12 +151,11 @@ impl Document {
 
 impl Line {
     fn check(&self) -> Result<Fen, &'static str> {
-        let area = |code: &str| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
         if self.detail_no.is_empty() || self.employer_no.is_empty() || self.receipt_no.is_empty() {
             return Err("detail_no, employer_no and receipt_no must not be empty");
         }
-        if !area(&self.pooling_area) || !area(&self.district) || self.pooling_area[..4] != self.district[..4] {
-            return Err("pooling_area or district is not six digits of one city");
+        if !is_code(&self.pooling_area) || !is_code(&self.district) || !self.district.starts_with(scope(&self.pooling_area)) {
+            return Err("pooling_area or district is not six digits, or the one does not lie in the other");
         }
         if Month::parse_dashed(&self.contribution_month).is_none() || self.treasury_on.parse::<jiff::civil::Date>().is_err() {
             return Err("contribution_month or treasury_on is not a month or date");

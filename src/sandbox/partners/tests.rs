@@ -43,7 +43,7 @@ fn body(delivery_id: i64) -> Value {
         })
     };
     json!({
-        "delivery": { "id": delivery_id, "packet_no": "P1", "sender": "nanning-tax", "lines": 10, "fen": 0, "reversal": false, "reverses": null },
+        "delivery": { "id": delivery_id, "packet_no": "P1", "sender": "nanning-tax", "lines": 10, "fen": 0, "reversal": false, "reverses": null, "pooling_area": "450100" },
         "lines": (0..10).map(line).collect::<Vec<_>>(),
     })
 }
@@ -82,6 +82,7 @@ impl World {
             key,
             ca: dir.path().join("ca.pem"),
             receives: vec!["contributions".into()],
+            areas: vec!["450100".into()],
             limits: Limits::per_second(200),
             deadline_seconds: 1,
         };
