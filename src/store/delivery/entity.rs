@@ -23,6 +23,8 @@ pub struct Route {
     pub kind: String,
     /// Every one must hold.
     pub only: Vec<Only>,
+    /// What the divisions of its pooling areas begin with (GB/T 2260); of others it hears nothing. None: of all.
+    pub scopes: Vec<String>,
 }
 
 /// A field whose value must be one of these words.
@@ -47,7 +49,22 @@ impl Route {
             };
             format!("coalesce({value} IN ({}), false)", words.join(", "))
         });
-        std::iter::once("c.content IS NOT NULL".to_owned()).chain(conditions).collect::<Vec<_>>().join(" AND ")
+        let place = (!self.scopes.is_empty()).then(|| self.place());
+        std::iter::once("c.content IS NOT NULL".to_owned()).chain(conditions).chain(place).collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+impl Route {
+    /// The entry lies in one of its pooling areas; of a caregiver the institution does.
+    fn place(&self) -> String {
+        let division = if self.kind == "institution" {
+            "c.content->>'division'"
+        } else {
+            "(SELECT ic.content->>'division' FROM registry_entity ie JOIN registry_change ic USING (sequence)
+              WHERE ie.kind = 'institution' AND ie.entity_id = c.content->>'institution_id')"
+        };
+        let begins: Vec<String> = self.scopes.iter().map(|scope| quoted(&format!("{scope}%"))).collect();
+        format!("coalesce({division} LIKE ANY (ARRAY[{}]), false)", begins.join(", "))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::store::registry::Written;
 
 fn routes() -> Vec<Route> {
     let only = |field: &str, word: &str| vec![Only { field: field.into(), words: vec![word.into()] }];
-    let route = |kind: &str, only| Route { destination: "core".into(), message: format!("{kind}s"), kind: kind.into(), only };
+    let route = |kind: &str, only| Route { destination: "core".into(), message: format!("{kind}s"), kind: kind.into(), only, scopes: Vec::new() };
     vec![route("institution", only("kind", "home_care")), route("caregiver", only("institution.kind", "home_care"))]
 }
 
@@ -68,6 +68,22 @@ async fn only_entries_that_concern_a_destination_are_queued_and_the_newest_chang
     change(&db, "caregiver", "C2", Some("{\"institution_id\": \"M\"}"), "active").await;
     change(&db, "institution", "H", HOME, "x").await;
     assert_eq!(shown(&db).await, "H 2 superseded 20, C1 3 ready 20, H 5 ready 20");
+}
+
+#[tokio::test]
+async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
+    let db = Database::new().await;
+    for (id, division) in [("N", "450103"), ("C", "500230")] {
+        let content = format!("{{\"kind\": \"medical\", \"division\": \"{division}\"}}");
+        change(&db, "institution", id, Some(&content), "x").await;
+        change(&db, "caregiver", &format!("of{id}"), Some(&format!("{{\"institution_id\": \"{id}\"}}")), "active").await;
+    }
+    let client = db.pool.get().await.unwrap();
+    for kind in ["institution", "caregiver"] {
+        let route = Route { destination: "city".into(), message: kind.into(), kind: kind.into(), only: Vec::new(), scopes: vec!["4501".into()] };
+        queue_entities(&client, &route, Written { first: 1, last: 4 }).await.unwrap();
+    }
+    assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 ready 20");
 }
 
 #[tokio::test]
