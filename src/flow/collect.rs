@@ -301,14 +301,9 @@ impl<'a> Packet<'a> {
     }
 
     fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), histories: Histories, sink: &mut Sink) -> Result<Tally, Stop> {
+        let (book, destinations) = (&*self.gateway.book, &*self.gateway.destinations);
         let reading = Reading {
-            rules: Rules {
-                book: &self.gateway.book,
-                earliest: self.earliest,
-                latest: self.latest,
-                today: day(self.arrival.received_at),
-                destinations: &self.gateway.destinations,
-            },
+            rules: Rules { book, earliest: self.earliest, latest: self.latest, today: day(self.arrival.received_at), destinations },
             sender_id: self.sender_id,
             packet_id,
             table: self.table,
