@@ -14,6 +14,7 @@ pub mod month; // contribution months
 pub mod record; // canonical records: specs and slots
 pub mod records; // the closed list of canonical records
 pub mod registry; // institutions and caregivers
+pub mod relation; // which of a person's insurance relations counts
 pub mod told; // what the medical core says of a batch
 
 pub use exchange::{Answer, Outcome, Request, Verdict};

@@ -24,6 +24,7 @@ pub mod lines; // collection lines as rows
 mod pool; // sessions, lent
 pub mod rates; // the rules money was ever split by
 pub mod registry; // institutions and caregivers, and every change of them
+pub mod relation; // people with several insurance relations
 pub mod replace; // a packet that takes an earlier one's place
 pub mod roster; // who is insured
 pub mod sealed; // personal data at rest
@@ -175,6 +176,8 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V19__line_notes", include_str!("../schemas/postgres/0019_line_notes.sql")),
         ("V20__packet_money", include_str!("../schemas/postgres/0020_packet_money.sql")),
         ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
+        ("V23__relations", include_str!("../schemas/postgres/0023_relations.sql")),
+        ("V24__roster_content", include_str!("../schemas/postgres/0024_roster_content.sql")),
         ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),
         ("V26__bases", include_str!("../schemas/postgres/0026_bases.sql")),
         ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),

@@ -17,6 +17,7 @@ use super::decode::tree::PathTree;
 use super::inbound::{Endpoint, Format, Inbound};
 use super::manifest::{Condition, InboundManifest, Source};
 use crate::error::{Finding, did_you_mean};
+use crate::model::relation::Criterion;
 use crate::model::{RecordSpec, records};
 
 mod field;
@@ -171,6 +172,7 @@ impl<'s> Compiler<'s> {
             rows.index = self.column(&mut rows.tree, index);
         }
         self.rules(&mut rows, block, frame);
+        let one_relation_by = self.relation_rule(manifest, frame);
         Some(Inbound {
             message: frame.message,
             record,
@@ -183,7 +185,17 @@ impl<'s> Compiler<'s> {
             head: head.into_iter().filter_map(|(name, column)| column.map(|column| (name, column))).collect(),
             rows,
             positive_refunds: self.positive_refunds(manifest, frame),
+            one_relation_by,
         })
+    }
+
+    /// Which of a person's insurance relations counts, criterion by criterion.
+    fn relation_rule(&mut self, manifest: &InboundManifest, frame: &Frame) -> Vec<Criterion> {
+        let words = &manifest.one_relation_by;
+        if let Some(word) = words.first().filter(|_| frame.message.name != records::roster_person::SPEC.name) {
+            self.find(word, "`one_relation_by` is for roster_person, which may name a person with several insurance relations");
+        }
+        words.iter().filter_map(|word| self.word(word, "a criterion", Criterion::WORDS, Criterion::of_word)).collect()
     }
 
     fn record(&mut self, tree: &mut PathTree, block: &Spanned<InboundManifest>, frame: &Frame) -> Option<(String, u32)> {

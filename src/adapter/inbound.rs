@@ -9,6 +9,7 @@ use encoding_rs::Encoding;
 use super::decode::EncodingRule;
 use super::decode::rows::Rows;
 use super::decode::tree::PathTree;
+use crate::model::relation::Criterion;
 use crate::model::{FieldId, RecordSpec};
 
 /// Form of a document.
@@ -74,6 +75,7 @@ pub struct Inbound {
     pub(super) rows: Rows,
     /// The sender writes what a refund pays back as positive amounts.
     pub(super) positive_refunds: bool,
+    pub(super) one_relation_by: Vec<Criterion>,
 }
 
 impl Endpoint {
@@ -133,6 +135,11 @@ impl Inbound {
             Some(rule) => self.rows.tree.path(rule.columns[0]),
             None => self.message.fields[field.0].name,
         }
+    }
+
+    /// The rule that decides which of a person's insurance relations counts; empty where only a person does.
+    pub fn one_relation_by(&self) -> &[Criterion] {
+        &self.one_relation_by
     }
 
     /// Whether the sender's documents say anything of a field.

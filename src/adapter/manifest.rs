@@ -88,6 +88,8 @@ pub(super) struct InboundManifest {
     pub(super) head: BTreeMap<String, Spanned<String>>,
     pub(super) receipt: Spanned<String>,
     pub(super) refund_sign: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) one_relation_by: Vec<Spanned<String>>,
     /// Taken out of the table beforehand, so that each field is reported by itself; `None` when it was.
     #[serde(skip)]
     pub(super) fields: Vec<(Spanned<String>, Option<Spanned<FieldManifest>>)>,

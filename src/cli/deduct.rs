@@ -15,6 +15,7 @@ use crate::flow::deduct::{Core, Desk, Of, Refusal};
 use crate::ledger::RateBook;
 use crate::model::Month;
 use crate::store::deduction::Resolved;
+use crate::store::relation::Choice;
 
 pub(super) mod show; // plans and results as tables
 mod watch; // a run until it is settled
@@ -76,6 +77,23 @@ pub enum Command {
         id: i64,
         #[arg(long)]
         note: String,
+        #[command(flatten)]
+        who: Who,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// People with several insurance relations, of whom somebody has to decide which counts.
+    Relations {
+        /// Pooling area, six digits, such as 450100.
+        #[arg(long, value_parser = area)]
+        area: i32,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// Decide that one of a person's insurance relations counts, until rosters state others.
+    Choose {
+        /// Number of the relation, as `relations` shows it.
+        relation: i64,
         #[command(flatten)]
         who: Who,
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
@@ -166,6 +184,8 @@ pub(super) async fn run(command: &Command) -> Done {
             print!("{}", show::discrepancies(&found));
         }
         Command::Resolve { id, note, who, config } => resolve(*id, note, &who.name()?, config).await?,
+        Command::Relations { area, config } => print!("{}", show::relations(&store(config).await?.open_relations(*area).await?)),
+        Command::Choose { relation, who, config } => choose(*relation, &who.name()?, config).await?,
         Command::Report { on, out } => {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
@@ -186,6 +206,22 @@ async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Don
             return Err(Fault::operator(Stage::Store, format!("discrepancy {id} was looked at before, by {by}; nothing was changed")).into());
         }
         Resolved::Unknown => return Err(Fault::operator(Stage::Store, format!("there is no discrepancy {id}; see `ltcgw deduct discrepancies`")).into()),
+    }
+    Ok(())
+}
+
+async fn choose(relation: i64, by: &str, config: &std::path::Path) -> Done {
+    let refuse = |text: String| Err(Fault::operator(Stage::Store, text).into());
+    if by.trim().is_empty() {
+        return Err(Fault::operator(Stage::Config, "a decision is made by somebody; say who you are with --by NAME").into());
+    }
+    match store(config).await?.choose_relation(relation, by.trim()).await? {
+        Choice::Made(rosters) => {
+            println!("relation {relation} counts, as decided by {}, in {rosters} rosters; a plan made before has to be made again", by.trim())
+        }
+        Choice::Decided(Some(name)) => return refuse(format!("relation {relation}: {name} has decided before; nothing was changed")),
+        Choice::Decided(None) => return refuse(format!("relation {relation}: a rule of the adapter has decided; nothing was changed")),
+        Choice::Unknown => return refuse(format!("there is no relation {relation}; see `ltcgw deduct relations`")),
     }
     Ok(())
 }

@@ -7,7 +7,8 @@
 //! What a roster says holds from each line's own month. A full roster tells how things are in its
 //! month, so its lines count from that month at the earliest, and whoever it does not name has left
 //! from it. A person whose line is refused is still named; when a line names nobody at all, nobody
-//! is ended, since nobody knows whom it meant.
+//! is ended, since nobody knows whom it meant. Of a person with several insurance relations one counts that
+//! the adapter's rule or a person has decided for, never the first line.
 
 use std::sync::Arc;
 
@@ -15,14 +16,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::Gateway;
-use super::collect::receipt::Replier;
+use super::collect::receipt::{Listed, Replier};
 use super::collect::{Body, ListedRefusal, Reply, refused_whole};
-use crate::adapter::{Adapter, HeadSeen};
+use crate::adapter::{Adapter, HeadSeen, Inbound};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
 use crate::model::records::roster_person;
+use crate::model::relation::Criterion;
 use crate::store::collect::{PostError, Posting, RefusalNote};
+use crate::store::relation::{Passed, Why};
 use crate::store::roster::{RosterCounts, RosterRow, StoredRoster};
 
 mod head;
@@ -104,11 +107,13 @@ impl Roster<'_> {
         for _ in 0..TRIES {
             let sender = &self.arrival.partner.name;
             if let Some(stored) = self.gateway.store.find_roster(sender, &head.roster_no).await.map_err(Refused::Failed)? {
-                return self.again(stored);
+                // Whoever has a turn keeps it: waiting for a second one could wait for ever.
+                let reads = turn.is_none() && stored.digest != self.arrival.body.digest;
+                let _turn = if reads { Some(self.gateway.alone.acquire().await.map_err(stopping)?) } else { None };
+                return self.again(stored, this).await;
             }
             // Waits without a connection, so that large bodies never take them all; repeats need no turn.
             if turn.is_none() {
-                let stopping = |_| Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again"));
                 turn = Some(self.gateway.alone.acquire().await.map_err(stopping)?);
                 continue;
             }
@@ -121,14 +126,22 @@ impl Roster<'_> {
     }
 
     /// The reply of a roster that was sent before; the same number with anything else is a conflict.
-    fn again(&self, stored: StoredRoster) -> Result<Reply, Refused> {
+    async fn again(&self, stored: StoredRoster, this: Month) -> Result<Reply, Refused> {
         let head = self.head;
-        let same = stored.digest == self.arrival.body.digest
-            && (stored.pooling_area, stored.month, stored.kind.as_str()) == (head.area_number, head.month.number(), head.kind.word());
+        let same = (stored.pooling_area, stored.month, stored.kind.as_str()) == (head.area_number, head.month.number(), head.kind.word())
+            && (stored.digest == self.arrival.body.digest || self.says(stored.content, this).await?);
         if !same {
             return Err(Refused::Whole(409, format!("roster number {} was used for other content; a new roster needs a new number", head.roster_no)));
         }
         replier(self.arrival, Some(head)).and_then(|replier| replier.again(stored.reply)).map_err(Refused::Failed)
+    }
+
+    /// Whether its lines say the same as a stored one's: it may have been generated anew.
+    async fn says(&self, content: Option<Vec<u8>>, this: Month) -> Result<bool, Refused> {
+        let Some(content) = content else { return Ok(false) };
+        let reading = self.reading(0, this);
+        let read = tokio::task::spawn_blocking(move || reading.content()).await.map_err(|error| ended(&error))?;
+        Ok(read.map_err(refused)?.as_slice() == content)
     }
 
     async fn store(&self, this: Month) -> Result<Reply, Refused> {
@@ -155,32 +168,26 @@ impl Roster<'_> {
         }
         let ends = head.kind.is_full() && tally.unnamed == 0;
         let left = if ends { posting.end_unnamed(&row).await? } else { 0 };
-        let taken = posting.enter_people(&row).await?;
-        let past = past::look(&posting, head, gateway.config.gateway.receive.refusals_listed_max).await?;
-        let counts = RosterCounts { received: tally.received, taken, refused: tally.received - taken, left, deducted: past.lines };
-        let reply = self.reply(&posting, tally, (counts, &past)).await?;
-        posting.write_roster(&row, counts, &reply.body).await?;
+        let people = posting.enter_people(&row).await?;
+        let listed_max = gateway.config.gateway.receive.refusals_listed_max;
+        let several = tally.received - tally.refused > people;
+        let undecided = if several { posting.decide_relations(row.pooling_area, roster_id, self.relation_rule()).await? } else { 0 };
+        let passed = if several { posting.passed_over(roster_id, listed_max).await? } else { Vec::new() };
+        let past = past::look(&posting, head, listed_max).await?;
+        let taken = people - undecided;
+        let counts = RosterCounts { received: tally.received, taken, refused: tally.received - taken, left, deducted: past.lines, undecided };
+        let content = tally.content;
+        let reply = self.reply(tally, passed, (counts, &past))?;
+        posting.write_roster(&row, counts, (&content, &reply.body)).await?;
         posting.commit().await?;
-        tracing::info!(partner = row.sender, roster_no = row.roster_no, received = counts.received, taken, left, "roster taken");
+        tracing::info!(partner = row.sender, roster_no = row.roster_no, received = counts.received, taken, left, undecided, "roster taken");
         Ok(reply)
     }
 
     /// Decodes on a thread of its own while rows flow into the temporary table.
     async fn stream(&self, posting: &Posting, roster_id: i64, latest: Month) -> Result<Tally, Refused> {
         let (chunks, mut rows) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
-        let (gateway, arrival, head) = (self.gateway, self.arrival, self.head.clone());
-        let receive = &gateway.config.gateway.receive;
-        let reading = Reading {
-            adapter: arrival.adapter.clone(),
-            body: arrival.body.clone(),
-            keys: gateway.registrar.keys.clone(),
-            with_birth: gateway.book.depends_on_age(&head.area),
-            head,
-            roster_id,
-            latest,
-            listed_max: receive.refusals_listed_max,
-            lines_max: receive.lines_max,
-        };
+        let reading = self.reading(roster_id, latest);
         let reading = tokio::task::spawn_blocking(move || reading.read(chunks));
         let copied = async {
             let mut copy = posting.copy_people().await?;
@@ -191,7 +198,7 @@ impl Roster<'_> {
         };
         let copied = copied.await;
         drop(rows);
-        let read = reading.await.map_err(|error| Refused::Failed(Fault::later(Stage::Decode, format!("reading a roster ended unexpectedly: {error}"))))?;
+        let read = reading.await.map_err(|error| ended(&error))?;
         match (read, copied) {
             (Ok(tally), Ok(())) => Ok(tally),
             (Ok(_) | Err(Stop::SinkClosed), Err(error)) => Err(error.into()),
@@ -199,31 +206,75 @@ impl Roster<'_> {
         }
     }
 
-    /// The reply, with the lines refused because their person stands twice.
-    async fn reply(&self, posting: &Posting, tally: Tally, (counts, past): (RosterCounts, &Past)) -> Result<Reply, Refused> {
-        let mut listed = tally.listed;
-        let twice = tally.received - tally.refused - counts.taken;
-        if twice > 0 {
-            let limit = self.gateway.config.gateway.receive.refusals_listed_max;
-            let element = self.element_of_person();
-            listed.extend(posting.people_twice(limit).await?.into_iter().map(|(record, first)| ListedRefusal {
-                index: u64::from(record.unsigned_abs()),
+    fn reading(&self, roster_id: i64, latest: Month) -> Reading {
+        let (gateway, arrival, head) = (self.gateway, self.arrival, self.head.clone());
+        let receive = &gateway.config.gateway.receive;
+        Reading {
+            adapter: arrival.adapter.clone(),
+            body: arrival.body.clone(),
+            keys: gateway.registrar.keys.clone(),
+            with_birth: gateway.book.depends_on_age(&head.area),
+            head,
+            roster_id,
+            latest,
+            listed_max: receive.refusals_listed_max,
+            lines_max: receive.lines_max,
+        }
+    }
+
+    /// The reply, with the lines that do not count because their person stands in others.
+    fn reply(&self, tally: Tally, passed: Vec<Passed>, (counts, past): (RosterCounts, &Past)) -> Result<Reply, Refused> {
+        let limit = self.gateway.config.gateway.receive.refusals_listed_max;
+        let element = self.element_of_person();
+        let (mut listed, mut relations) = (tally.listed, Vec::new());
+        for line in passed {
+            let list = if line.why == Why::Same { &mut listed } else { &mut relations };
+            list.push(ListedRefusal {
+                index: u64::from(line.record_index.unsigned_abs()),
                 element: element.clone(),
                 content: String::new(),
-                reason: format!("this person stands in record {first} already; the first line was taken"),
-            }));
-            listed.sort_by_key(|refusal| refusal.index);
-            listed.truncate(limit);
+                reason: self.passed_over(&line),
+            });
         }
+        listed.sort_by_key(|refusal| refusal.index);
+        listed.truncate(limit);
         let mut notice = "成功 accepted".to_string();
         if counts.refused > 0 {
             notice += &format!("；退回 refused {}", counts.refused);
+        }
+        if counts.undecided > 0 {
+            let people = counts.undecided;
+            notice += &format!(
+                "；多重参保待定 {people} people with several insurance relations are insured, and nothing is deducted until somebody decides which counts"
+            );
         }
         if self.head.kind.is_full() && tally.unnamed > 0 {
             notice += &format!("；nobody was ended: {} lines name nobody; mend them and send the roster under a new number", tally.unnamed);
         }
         notice += &past.notice(counts.left);
-        replier(self.arrival, Some(self.head)).and_then(|replier| replier.roster(counts, notice, (&listed, &past.notes))).map_err(Refused::Failed)
+        replier(self.arrival, Some(self.head))
+            .and_then(|replier| replier.roster(counts, notice, Listed { refused: &listed, notes: &past.notes, relations: &relations }))
+            .map_err(Refused::Failed)
+    }
+
+    /// Why a line of a person who stands more than once does not count.
+    fn passed_over(&self, line: &Passed) -> String {
+        let other = line.other_index;
+        match line.why {
+            Why::Same => format!("this person stands in record {other} already, with the same content; it counts once"),
+            Why::Rule => {
+                let rule = self.relation_rule().iter().map(|criterion| criterion.word()).collect::<Vec<_>>().join(", ");
+                format!("this person has several insurance relations; by the rule ({rule}) that of record {other} counts")
+            }
+            Why::Person => format!("this person has several insurance relations; as a person decided before, that of record {other} counts"),
+            Why::Undecided => format!("this person has several insurance relations, such as that of record {other}; somebody has to decide which counts"),
+        }
+    }
+
+    /// The adapter's rule about people with several insurance relations.
+    fn relation_rule(&self) -> &[Criterion] {
+        let inbound = self.arrival.adapter.endpoint(ENDPOINT).and_then(|endpoint| endpoint.inbounds().next());
+        inbound.map(Inbound::one_relation_by).unwrap_or_default()
     }
 
     /// The sender's name of the person's number.
@@ -237,6 +288,14 @@ impl Roster<'_> {
         let now = Month::of(self.gateway.registrar.clock.today());
         now.ok_or_else(|| Refused::Failed(Fault::operator(Stage::Config, "the clock is not between 1990 and 2199; set it")))
     }
+}
+
+fn stopping(_: tokio::sync::AcquireError) -> Refused {
+    Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again"))
+}
+
+fn ended(error: &tokio::task::JoinError) -> Refused {
+    Refused::Failed(Fault::later(Stage::Decode, format!("reading a roster ended unexpectedly: {error}; send again")))
 }
 
 fn refused(stop: Stop) -> Refused {

@@ -69,6 +69,8 @@ pub enum Reason {
     NothingDue,
     /// The base the rate is about is not known of the person.
     NoBase(Basis),
+    /// Several insurance relations, and nobody has decided which counts.
+    TwoRelations,
 }
 
 impl Reason {
@@ -85,6 +87,7 @@ impl Reason {
             Reason::NoBase(Basis::CityAverageBase) => "no_city_average_base",
             Reason::NoBase(Basis::AccountCreditBase) => "no_account_credit_base",
             Reason::NoBase(Basis::AverageWageLastYear) => "no_average_wage_last_year",
+            Reason::TwoRelations => "two_relations",
         }
     }
 }

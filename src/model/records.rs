@@ -112,7 +112,7 @@ pub const CERTIFICATE_TYPES: &[&str] = &["resident_id", "passport", "hong_kong_m
 pub const ACCOUNTS: &[&str] = &["account", "no_account"];
 
 record! { roster_person, "One insured person in a roster of the medical insurance core: what holds from a month on." {
-    PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The person's number in medical insurance; once in a roster.";
+    PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The person's number in medical insurance.";
     CERTIFICATE_TYPE = "certificate_type", REQUIRED, Code(super::CERTIFICATE_TYPES), "Type of the certificate.";
     CERTIFICATE_NO = "certificate_no", REQUIRED PRIVATE, Text(40), "Number of the certificate; of a resident id the check character must be right.";
     CATEGORY = "category", REQUIRED, Code(super::CATEGORIES), "Kind of insured person.";

@@ -32,17 +32,13 @@ const LEAVE: &str = "INSERT INTO roster_entry (pooling_area, person_no, from_mon
         WHERE pooling_area = $1 AND from_month <= $2 ORDER BY person_no DESC, from_month DESC, roster_id DESC) e
     WHERE e.category IS NOT NULL AND NOT EXISTS (SELECT FROM staged_person s WHERE s.person_no = e.person_no)";
 
-/// The first line of each person, in order of the key.
+/// A line of each person, in order of the key; of people with several insurance relations `relation` decides.
 const TAKE: &str =
     "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, employer_no, district, base_fen, born_on, sealed,
         account_credit_fen, yearly)
     SELECT DISTINCT ON (person_no) $1::int, person_no, from_month, $2::bigint, category, account, employer_no, district, base_fen, born_on, sealed,
         account_credit_fen, yearly
     FROM staged_person WHERE category IS NOT NULL ORDER BY person_no, record_index";
-
-/// Lines of people who stand in an earlier line already.
-const TWICE: &str = "SELECT record_index, first FROM (SELECT record_index, min(record_index) OVER (PARTITION BY person_no) AS first
-    FROM staged_person WHERE category IS NOT NULL) s WHERE record_index > first ORDER BY record_index LIMIT $1";
 
 /// Months of an area whose deductions run or have run.
 const RAN: &str = "SELECT month FROM deduction_cycle WHERE pooling_area = $1 AND state IN ('running', 'settled') ORDER BY month";
@@ -123,12 +119,16 @@ pub struct RosterCounts {
     pub left: i32,
     /// Lines taken that hold from a month already deducted.
     pub deducted: i32,
+    /// People of whom nobody has decided which insurance relation counts.
+    pub undecided: i32,
 }
 
 /// A roster that is stored, with what its sender was told.
 #[derive(Debug)]
 pub struct StoredRoster {
     pub digest: Vec<u8>,
+    /// Digest of what its lines say; nothing of old ones.
+    pub content: Option<Vec<u8>>,
     pub pooling_area: i32,
     pub kind: String,
     pub month: i32,
@@ -161,15 +161,9 @@ impl Posting {
         Ok(clamp(ended))
     }
 
-    /// Enters everybody staged, by the first line of each; returns how many.
+    /// Enters everybody staged, by one line of each; returns how many.
     pub async fn enter_people(&self, roster: &RosterRow<'_>) -> Result<i32, PostError> {
         Ok(clamp(self.client().execute(TAKE, &[&roster.pooling_area, &roster.roster_id]).await?))
-    }
-
-    /// Lines whose person stands in an earlier one, with that one: the first of them.
-    pub async fn people_twice(&self, limit: usize) -> Result<Vec<(i32, i32)>, PostError> {
-        let rows = self.client().query(TWICE, &[&i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Months of the area whose deductions run or have run, in order.
@@ -190,15 +184,15 @@ impl Posting {
     ///
     /// # Errors
     /// [`PostError::NumberTaken`] when the sender has used the number.
-    pub async fn write_roster(&self, roster: &RosterRow<'_>, counts: RosterCounts, reply: &[u8]) -> Result<(), PostError> {
+    pub async fn write_roster(&self, roster: &RosterRow<'_>, counts: RosterCounts, (content, reply): (&[u8], &[u8])) -> Result<(), PostError> {
         let sql = "INSERT INTO roster (roster_id, sender, roster_no, pooling_area, kind, month, digest, received_at,
-                lines_received, lines_taken, lines_refused, left_people, reply)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                lines_received, lines_taken, lines_refused, left_people, reply, content_digest)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
         let RosterRow { roster_id, sender, roster_no, pooling_area, kind, .. } = roster;
         let (month, digest, received_at) = (roster.month.number(), roster.digest.as_slice(), roster.received_at);
         let RosterCounts { received, taken, refused, left, .. } = counts;
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 13] =
-            [roster_id, sender, roster_no, pooling_area, kind, &month, &digest, &received_at, &received, &taken, &refused, &left, &reply];
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 14] =
+            [roster_id, sender, roster_no, pooling_area, kind, &month, &digest, &received_at, &received, &taken, &refused, &left, &reply, &content];
         self.client().execute(sql, &values).await?;
         Ok(())
     }
@@ -208,10 +202,17 @@ impl Store {
     /// The roster of that number.
     pub async fn find_roster(&self, sender: &str, roster_no: &str) -> Result<Option<StoredRoster>, Fault> {
         let client = self.client().await?;
-        let sql = "SELECT digest, pooling_area, kind, month, reply FROM roster WHERE sender = $1 AND roster_no = $2";
+        let sql = "SELECT digest, content_digest, pooling_area, kind, month, reply FROM roster WHERE sender = $1 AND roster_no = $2";
         let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
         let row = client.query_opt(&statement, &[&sender, &roster_no]).await.map_err(|error| fault(&error))?;
-        Ok(row.map(|row| StoredRoster { digest: row.get(0), pooling_area: row.get(1), kind: row.get(2), month: row.get(3), reply: row.get(4) }))
+        Ok(row.map(|row| StoredRoster {
+            digest: row.get(0),
+            content: row.get(1),
+            pooling_area: row.get(2),
+            kind: row.get(3),
+            month: row.get(4),
+            reply: row.get(5),
+        }))
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Entry {
     pub account_credit_base: Option<Fen>,
     /// Has chosen to pay once a year.
     pub yearly: bool,
+    /// One of several insurance relations, of which nobody has decided which counts.
+    pub undecided: bool,
 }
 
 /// A cycle that ran.
@@ -123,7 +125,7 @@ pub struct PersonFacts {
 
 /// A person's rows: `$1` pooling areas, `$2` the person.
 const ENTRIES: &str =
-    "SELECT pooling_area, from_month, roster_id, category::text, account, employer_no, district, base_fen, born_on, account_credit_fen, yearly
+    "SELECT pooling_area, from_month, roster_id, category::text, account, employer_no, district, base_fen, born_on, account_credit_fen, yearly, undecided
     FROM roster_entry WHERE pooling_area = ANY($1) AND person_no = $2 ORDER BY from_month, roster_id";
 const SHORTFALLS: &str = "SELECT cycle_id, fen, handling, carried_into FROM shortfall WHERE pooling_area = ANY($1) AND person_no = $2";
 
@@ -288,6 +290,7 @@ fn entry(row: &Row) -> Entry {
         born_on: row.get(8),
         account_credit_base: row.get::<_, Option<i64>>(9).map(Fen),
         yearly: row.get(10),
+        undecided: row.get(11),
     }
 }
 

@@ -21,6 +21,7 @@ mod push;
 mod refusals;
 mod registered;
 mod registry;
+mod relations;
 mod report;
 mod reversal;
 mod roster;

@@ -65,6 +65,15 @@ async fn a_roster_sent_twice_is_taken_once_and_answered_with_the_same_bytes() {
     assert_eq!(gateway.value("SELECT count(*) FROM roster_entry").await, "3");
     let entry = "SELECT person_no, from_month, category, account, employer_no, district, base_fen, born_on FROM roster_entry ORDER BY 1 LIMIT 1";
     assert_eq!(gateway.value(entry).await, "P0001 202110 active t 45010300000001 450103 500000 -");
+    // Generated anew: other line ends, numbers as texts, elements in another order.
+    let reversed = |line: &str| {
+        let person = parse(line);
+        let parts: Vec<String> = person.as_object().expect("an object").iter().rev().map(|(name, value)| format!("{name:?} : {value}")).collect();
+        format!("{{{}}}\r\n", parts.join(", ")).replace("\"5000.00\"", "5000")
+    };
+    let anew: String = people(1..=3).lines().map(reversed).collect();
+    assert_ne!(anew, people(1..=3));
+    assert_eq!(send(&gateway, FULL, anew).await, first);
     for (query, body) in
         [(FULL, people(1..=4)), (&FULL.replace("full", "changes"), people(1..=3)), (&FULL.replace("month=202110", "month=202109"), people(1..=3))]
     {

@@ -33,7 +33,7 @@ fn numbered_by_record(scene: Scene) -> Scene {
     scene.edit(&shipped.display().to_string(), &own.display().to_string())
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder").flatten() {
         let target = to.join(entry.file_name());

@@ -7,6 +7,7 @@ use crate::flow::clock::shanghai;
 use crate::flow::deduct::{Change, Report, Seen, hex};
 use crate::model::deduction::{Category, DeductionOutcome};
 use crate::store::deduction::{Cycle, Discrepancy, State};
+use crate::store::relation::OpenRelation;
 
 /// Digits of a digest that are shown to be repeated.
 const DIGEST_SHOWN: usize = 16;
@@ -182,6 +183,31 @@ pub fn discrepancies(found: &[Discrepancy]) -> String {
     format!("{}  nothing of these was posted; close one with: ltcgw deduct resolve ID --note TEXT\n", table.render())
 }
 
+/// Relations to be decided about as a table.
+pub fn relations(found: &[OpenRelation]) -> String {
+    if found.is_empty() {
+        return "nobody has several insurance relations to be decided about\n".to_owned();
+    }
+    let mut table =
+        Table::new(&["relation>", "person 个人编号", "roster", "record>", "from", "category 类别", "account", "employer", "district 区县", "base 基数>"]);
+    for one in found {
+        let known = Category::of_word(&one.category).map_or_else(|| one.category.clone(), category);
+        table.row([
+            one.relation_id.to_string(),
+            one.person_no.clone(),
+            one.roster_no.clone(),
+            one.record_index.to_string(),
+            one.from_month.to_string(),
+            known,
+            if one.account { "yes" } else { "no" }.to_owned(),
+            one.employer_no.clone().unwrap_or_default(),
+            format!("{:06}", one.district),
+            yuan(one.base.0),
+        ]);
+    }
+    format!("{}  nothing is deducted from these; decide which relation of a person counts with: ltcgw deduct choose RELATION\n", table.render())
+}
+
 /// A category in both languages.
 pub fn category(category: Category) -> String {
     let chinese = match category {
@@ -205,6 +231,7 @@ pub fn reason(word: &str) -> (&'static str, &'static str) {
         "no_city_average_base" => ("the rate file gives no city average base of the year", "费率文件无当年全市平均缴费基数"),
         "no_average_wage_last_year" => ("the rate file gives no average wage of last year", "费率文件无上年度平均工资"),
         "no_employer_base" => ("the rate is about the employer's base", "费率基数为单位缴费基数"),
+        "two_relations" => ("several insurance relations, to be decided", "多重参保待定"),
         _ => ("nothing is due", "应缴为零"),
     }
 }

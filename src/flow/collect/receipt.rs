@@ -31,6 +31,17 @@ pub struct Receipt<'a> {
     pub refused_listed: usize,
     /// Lines that were taken and about which the sender should know something.
     pub notes: &'a [ListedNote],
+    /// Lines of people of whom a roster states several insurance relations.
+    pub relations: &'a [ListedRefusal],
+}
+
+/// Lines a receipt speaks of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Listed<'a> {
+    pub refused: &'a [ListedRefusal],
+    pub notes: &'a [ListedNote],
+    /// Of people with several insurance relations.
+    pub relations: &'a [ListedRefusal],
 }
 
 /// A line that was taken, with what becomes of it.
@@ -51,6 +62,8 @@ pub struct ReceiptCounts {
     pub left: i32,
     /// Lines of a roster that hold from a month already deducted; nothing of packets.
     pub deducted: i32,
+    /// People with several insurance relations of which nobody has decided which counts.
+    pub undecided: i32,
 }
 
 /// Where the reply goes and how it is written.
@@ -70,14 +83,15 @@ impl Replier<'_> {
         };
         let shown =
             ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate, ..Default::default() };
-        let reply = self.reply(200, message, shown, (refused, &[]))?;
+        let reply = self.reply(200, message, shown, Listed { refused, ..Listed::default() })?;
         Ok(Reply { counts: Some(counts), ..reply })
     }
 
     /// The receipt of a roster that was taken; `notice` says what its sender should know.
-    pub fn roster(&self, counts: RosterCounts, notice: String, listed: (&[ListedRefusal], &[ListedNote])) -> Result<Reply, Fault> {
-        let RosterCounts { received, taken, refused: lines_refused, left, deducted } = counts;
-        let reply = self.reply(200, notice, ReceiptCounts { received, posted: taken, refused: lines_refused, duplicate: 0, left, deducted }, listed)?;
+    pub fn roster(&self, counts: RosterCounts, notice: String, listed: Listed<'_>) -> Result<Reply, Fault> {
+        let RosterCounts { received, taken, refused: lines_refused, left, deducted, undecided } = counts;
+        let shown = ReceiptCounts { received, posted: taken, refused: lines_refused, duplicate: 0, left, deducted, undecided };
+        let reply = self.reply(200, notice, shown, listed)?;
         Ok(Reply { counts: Some(Counts { received, posted: taken, refused: lines_refused, ..Counts::default() }), ..reply })
     }
 
@@ -88,10 +102,11 @@ impl Replier<'_> {
 
     /// The receipt of a packet refused whole.
     pub fn refused(&self, status: u16, reason: &str) -> Result<Reply, Fault> {
-        self.reply(status, reason.to_string(), ReceiptCounts::default(), (&[], &[]))
+        self.reply(status, reason.to_string(), ReceiptCounts::default(), Listed::default())
     }
 
-    fn reply(&self, status: u16, message: String, counts: ReceiptCounts, (refused, notes): (&[ListedRefusal], &[ListedNote])) -> Result<Reply, Fault> {
+    fn reply(&self, status: u16, message: String, counts: ReceiptCounts, listed: Listed<'_>) -> Result<Reply, Fault> {
+        let Listed { refused, notes, relations } = listed;
         let nothing = BTreeMap::new();
         let encoding = self.encoding();
         let accepted = status == 200;
@@ -108,6 +123,7 @@ impl Replier<'_> {
             refused,
             refused_listed: refused.len(),
             notes,
+            relations,
         };
         let document = self.document()?;
         let text = document.render(&receipt)?;

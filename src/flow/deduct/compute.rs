@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Desk, Of, Refusal, refusal};
 use crate::error::{Fault, Stage};
-use crate::ledger::deduction::{Assessment, Instruction, Insured, Running, Totals, assess, shortfall_word};
+use crate::ledger::deduction::{Assessment, Instruction, Insured, Reason, Running, Totals, assess, shortfall_word};
 use crate::ledger::{Bases, IndividualRate, Segment};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
@@ -115,17 +115,25 @@ impl<'a> Sum<'a> {
             yearly_since: person.yearly_since,
             carried: person.carried,
         };
+        if person.undecided {
+            self.leave_out(&insured, (Reason::TwoRelations, Fen::ZERO), out);
+            return Ok(());
+        }
         match (assess(self.month, &insured, rate).map_err(|error| refusal::too_much(&error))?, rate) {
             (Assessment::Deduct(instruction), Some(rate)) => self.instruct(&insured, rate, &instruction, out),
             (Assessment::LeftOut { reason, due }, _) => {
-                self.running.leave_out(&insured, reason, due);
-                if out.batches.is_none() {
-                    let row = LeftOutRow { person_no: insured.person_no, district: insured.district, category, reason: reason.word(), due };
-                    out.sheet.leave_out(&row);
-                }
+                self.leave_out(&insured, (reason, due), out);
                 Ok(())
             }
             (Assessment::Deduct(_), None) => unreachable!("nothing is due without a rate"),
+        }
+    }
+
+    fn leave_out(&mut self, insured: &Insured<'_>, (reason, due): (Reason, Fen), out: &mut Out) {
+        self.running.leave_out(insured, reason, due);
+        if out.batches.is_none() {
+            let &Insured { person_no, category, district, .. } = insured;
+            out.sheet.leave_out(&LeftOutRow { person_no, district, category, reason: reason.word(), due });
         }
     }
 

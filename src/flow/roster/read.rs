@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::head::RosterHead;
 use super::line::{self, Person, Rules};
 use super::{ENDPOINT, no_endpoint};
-use crate::adapter::{Adapter, Line, PacketRefusal};
+use crate::adapter::{Adapter, Line, PacketReader, PacketRefusal};
 use crate::error::{Fault, Stage};
 use crate::flow::collect::{Body, ListedRefusal};
 use crate::model::records::roster_person;
@@ -47,6 +47,8 @@ pub struct Tally {
     /// Refused lines of which it cannot be told whom they meant.
     pub unnamed: i32,
     pub listed: Vec<ListedRefusal>,
+    /// Digest of what the lines say.
+    pub content: [u8; 32],
 }
 
 /// Why reading ended early.
@@ -62,9 +64,7 @@ pub enum Stop {
 impl Reading {
     /// Reads every line; rows go to `chunks` in COPY's form.
     pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Stop> {
-        let endpoint = self.adapter.endpoint(ENDPOINT).ok_or_else(|| Stop::Failed(no_endpoint(&self.adapter)))?;
-        let document: Box<dyn BufRead + Send> = Box::new(Cursor::new(self.head.line()).chain(self.body.reader()));
-        let mut reader = endpoint.open(document, self.lines_max).map_err(Stop::Refused)?;
+        let mut reader = self.open()?;
         if reader.head().message.name != roster_person::SPEC.name {
             let text = format!("adapter {}: endpoint `{ENDPOINT}` decodes {}; expected roster_person", self.adapter.name(), reader.head().message.name);
             return Err(Stop::Failed(Fault::operator(Stage::Config, text)));
@@ -95,7 +95,22 @@ impl Reading {
         if !rows.is_empty() {
             chunks.blocking_send(rows.into()).map_err(|_| Stop::SinkClosed)?;
         }
+        tally.content = reader.content();
         Ok(tally)
+    }
+
+    /// Reads every line for nothing but the digest of what they say.
+    pub fn content(&self) -> Result<[u8; 32], Stop> {
+        let mut reader = self.open()?;
+        let mut record = reader.new_record();
+        while reader.next(&mut record).map_err(Stop::Refused)?.is_some() {}
+        Ok(reader.content())
+    }
+
+    fn open(&self) -> Result<PacketReader<'_>, Stop> {
+        let endpoint = self.adapter.endpoint(ENDPOINT).ok_or_else(|| Stop::Failed(no_endpoint(&self.adapter)))?;
+        let document: Box<dyn BufRead + Send> = Box::new(Cursor::new(self.head.line()).chain(self.body.reader()));
+        endpoint.open(document, self.lines_max).map_err(Stop::Refused)
     }
 
     /// Seals the certificate and adds the person's row; `plain` is memory to be used again.

@@ -141,6 +141,9 @@ impl Facts<'_> {
         if let Some(left_out) = self.found.left_out.iter().find(|left_out| cycles.contains(&left_out.cycle_id)) {
             return apart(left_out);
         }
+        if insured.is_some_and(|(entry, _)| entry.undecided) {
+            return OwnPart { reason: Some("two_relations".into()), ..OwnPart::new("apart") };
+        }
         let due = insured.and_then(|(entry, category)| self.due(month, entry, category)).unwrap_or(Ok(Fen::ZERO));
         let account = insured.is_some_and(|(entry, _)| entry.account);
         let (state, due) = match (due, account) {
@@ -298,7 +301,7 @@ fn roster(entry: &Entry, category: Category) -> RosterFacts {
 
 fn apart(left_out: &LeftOut) -> OwnPart {
     let state = match left_out.reason.as_str() {
-        "no_account" => "apart",
+        "no_account" | "two_relations" => "apart",
         "waived" | "no_rate" | "nothing_due" => "none_due",
         _ => "no_base",
     };

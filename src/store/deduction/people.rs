@@ -21,7 +21,7 @@ use crate::model::{Fen, Month};
 const EPOCH: Date = jiff::civil::date(2000, 1, 1);
 /// Signature, flags and extension length of COPY's binary format.
 const HEADER_BYTES: usize = 19;
-const COLUMNS: i16 = 9;
+const COLUMNS: i16 = 10;
 
 /// An insured person.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +38,8 @@ pub struct Person {
     pub born_on: Option<Date>,
     /// Open shortfalls of earlier months that are carried over.
     pub carried: Fen,
+    /// It is one of several insurance relations, and nobody has decided which counts.
+    pub undecided: bool,
 }
 
 impl Person {
@@ -157,7 +159,7 @@ fn statement(area: i32, month: Month, carrying: &[i64]) -> String {
     let carrying = carrying.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     format!(
         "COPY (SELECT e.person_no, e.category, e.account, e.district, e.base_fen, e.born_on, s.fen,
-               e.account_credit_fen, CASE WHEN e.yearly AND e.category IS NOT NULL THEN e.from_month END
+               e.account_credit_fen, CASE WHEN e.yearly AND e.category IS NOT NULL THEN e.from_month END, e.undecided
            FROM roster_entry e LEFT JOIN (
                SELECT person_no, sum(fen)::bigint AS fen FROM shortfall
                WHERE pooling_area = {area} AND carried_into IS NULL AND handling = 'carry_over' AND cycle_id = ANY('{{{carrying}}}'::bigint[])
@@ -198,6 +200,7 @@ fn parse(bytes: &mut Bytes, person: &mut Person) -> Option<bool> {
         Some(mut month) => Some(Month::from_number(month.try_get_i32().ok()?)?),
         None => None,
     };
+    person.undecided = field(bytes)??.try_get_u8().ok()? != 0;
     Some(true)
 }
 

@@ -46,6 +46,7 @@ impl Database {
             include_str!("../../../schemas/postgres/0004_entity_delivery.sql"),
             include_str!("../../../schemas/postgres/0006_deduction.sql"),
             include_str!("../../../schemas/postgres/0013_pause.sql"),
+            include_str!("../../../schemas/postgres/0023_relations.sql"),
             include_str!("../../../schemas/postgres/0025_arrears.sql"),
             include_str!("../../../schemas/postgres/0026_bases.sql"),
             include_str!("../../../schemas/postgres/0029_registry_members.sql"),
