@@ -2,13 +2,15 @@
 //!
 //! Plain data and its checks. No I/O, no async, no knowledge of any partner's format.
 
+pub mod day; // days and times as partners write them
+pub mod decimal; // decimal numbers as they are written
 pub mod deduction; // insured people and their personal accounts
 pub mod detail_key; // detail numbers as ordered keys
 pub mod division; // which districts lie in a pooling area
 pub mod exchange; // a request to a partner, its answer, the outcome
 pub mod fen; // money
 pub mod history_id; // payment histories as numbers
-pub mod identity; // check characters of credit codes and resident ids
+pub mod identity; // credit codes, resident ids and numbers of their form
 pub mod lines; // collection lines, checked and apportioned
 pub mod month; // contribution months
 pub mod record; // canonical records: specs and slots

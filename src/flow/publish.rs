@@ -28,7 +28,7 @@ mod prepare; // from a submission to what is stored
 pub use load::load;
 pub use loads::Loads;
 pub use open::{Entry, caregivers_by_certificate, caregivers_by_phone, open, read_back};
-pub use parse::parse;
+pub use parse::{parse, without_mark};
 
 /// Rules, keys, store and clock of the registries; cheap to clone.
 #[derive(Clone)]

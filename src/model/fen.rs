@@ -1,69 +1,42 @@
 //! Money as whole fen (0.01 yuan) in a checked `i64`.
 //!
-//! The only place that turns text into money and back. It must never round: an amount that is not
-//! exactly representable in fen is refused.
+//! The only place that turns text into money and back, by the reader of [`decimal`]. It must never
+//! round: an amount that is not exactly representable in fen is refused.
 
 use std::fmt;
+
+use super::decimal::{self, DecimalError, Unit};
 
 /// An amount in fen; negative for refunds and reversals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Fen(pub i64);
 
-/// Whole yuan an amount may have at most: twelve digits, far above any premium of a whole city.
-const YUAN_DIGITS_MAX: usize = 12;
+/// Digits an amount in fen may have: twelve of whole yuan, far above any premium of a whole city, and two.
+const DIGITS_MAX: u32 = 14;
+const YUAN: Unit =
+    Unit { expected: "an amount in yuan such as 1234.56", decimals: "two decimals; amounts are whole fen", range: "larger than 999999999999.99 yuan" };
+const WHOLE_FEN: Unit = Unit { expected: "an amount in whole fen such as 123456", decimals: "whole fen; it has no decimals", range: "longer than 14 digits" };
 
 /// Why a text is not an amount of money; the text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    #[error("expected an amount in yuan such as 1234.56: digits, an optional leading minus, at most two decimals")]
-    Shape,
-    #[error("has more than two decimals; amounts are whole fen")]
-    Decimals,
-    #[error("is larger than 999999999999.99 yuan")]
-    Range,
+    #[error("{}", .0.told(&YUAN))]
+    Yuan(DecimalError),
+    #[error("{}", .0.told(&WHOLE_FEN))]
+    Fen(DecimalError),
 }
 
 impl Fen {
     pub const ZERO: Fen = Fen(0);
 
-    /// Parses yuan with at most two decimals (`12`, `12.3`, `-12.34`); refuses exponents, separators, signs `+`, and blanks.
+    /// Reads yuan in any spelling of a decimal ([`decimal`]) that is whole fen: `12.3`, `-12.340`, `1.25E7`.
     pub fn parse_yuan(text: &str) -> Result<Fen, MoneyError> {
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (whole, fraction) = match digits.split_once('.') {
-            Some((_, "")) => return Err(MoneyError::Shape),
-            Some((whole, fraction)) => (whole, fraction),
-            None => (digits, ""),
-        };
-        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
-            return Err(MoneyError::Shape);
-        }
-        let fraction = fraction.as_bytes();
-        if fraction.iter().skip(2).any(|digit| *digit != b'0') {
-            return Err(MoneyError::Decimals);
-        }
-        let whole = whole.trim_start_matches('0');
-        if whole.len() > YUAN_DIGITS_MAX {
-            return Err(MoneyError::Range);
-        }
-        let yuan = whole.bytes().fold(0_i64, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-        let cent = |at: usize| fraction.get(at).map_or(0, |digit| i64::from(digit - b'0'));
-        let fen = yuan * 100 + cent(0) * 10 + cent(1);
-        Ok(Fen(if negative { -fen } else { fen }))
+        decimal::read(text, 2, DIGITS_MAX).map(Fen).map_err(MoneyError::Yuan)
     }
 
-    /// Parses whole fen (`-1234`); refuses anything but digits and a leading minus.
+    /// Reads fen in any spelling of a whole number: `-1234`, `1234.0`.
     pub fn parse_fen(text: &str) -> Result<Fen, MoneyError> {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        if digits.is_empty() || !all_digits(digits) {
-            return Err(MoneyError::Shape);
-        }
-        if digits.trim_start_matches('0').len() > YUAN_DIGITS_MAX + 2 {
-            return Err(MoneyError::Range);
-        }
-        text.parse().map(Fen).map_err(|_| MoneyError::Range)
+        decimal::read(text, 0, DIGITS_MAX).map(Fen).map_err(MoneyError::Fen)
     }
 
     /// The sum, or `None` when it leaves `i64`.
@@ -83,10 +56,6 @@ impl Fen {
     }
 }
 
-fn all_digits(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// Yuan with exactly two decimals, e.g. `-12.30`.
 impl fmt::Display for Fen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,20 +70,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_of_whole_fen_are_read_exactly() {
-        for (text, fen) in [("0", 0), ("12", 1200), ("12.3", 1230), ("-12.34", -1234), ("12.340", 1234), ("999999999999.99", 99_999_999_999_999)] {
+    fn amounts_of_whole_fen_are_read_exactly_however_they_are_written() {
+        for (text, fen) in [
+            ("0", 0),
+            ("12", 1200),
+            ("12.3", 1230),
+            ("-12.34", -1234),
+            ("12.340", 1234),
+            ("1.25E7", 1_250_000_000),
+            ("0E-8", 0),
+            (".5", 50),
+            ("+1.00", 100),
+            ("5.", 500),
+            ("999999999999.99", 99_999_999_999_999),
+        ] {
             assert_eq!(Fen::parse_yuan(text), Ok(Fen(fen)), "{text}");
         }
+        assert_eq!((Fen::parse_fen("-1234"), Fen::parse_fen("1.234E3"), Fen::parse_fen("1234.0")), (Ok(Fen(-1234)), Ok(Fen(1234)), Ok(Fen(1234))));
     }
 
     #[test]
-    fn anything_that_is_not_whole_fen_is_refused() {
-        for text in ["", "-", ".5", "5.", "1e3", "1,000.00", "+1", " 1", "1 ", "0x1", "１２", "--1", "1.2.3", "NaN"] {
-            assert_eq!(Fen::parse_yuan(text), Err(MoneyError::Shape), "{text}");
+    fn anything_that_is_not_whole_fen_is_refused_for_its_cause() {
+        for (text, cause) in [
+            ("", "expected an amount in yuan such as 1234.56"),
+            ("--1", "expected an amount in yuan such as 1234.56"),
+            ("1,000.00", "has the separator `,` between its digits"),
+            ("１２", "has digits other than 0 to 9"),
+            ("1E", "has an exponent that is no whole number"),
+            ("12.345", "has more than two decimals; amounts are whole fen"),
+            ("12345E-3", "has, once its exponent is carried out, more than two decimals"),
+            ("1000000000000", "is larger than 999999999999.99 yuan"),
+            ("1E12", "is, once its exponent is carried out, larger than 999999999999.99 yuan"),
+        ] {
+            let reason = Fen::parse_yuan(text).expect_err(text).to_string();
+            assert!(reason.starts_with(cause), "{text}: {reason}");
         }
-        assert_eq!(Fen::parse_yuan("12.345"), Err(MoneyError::Decimals));
-        assert_eq!(Fen::parse_yuan("1000000000000"), Err(MoneyError::Range));
-        assert_eq!(Fen::parse_yuan("1000000000000000"), Err(MoneyError::Range));
+        assert_eq!(Fen::parse_fen("1.5").expect_err("half a fen").to_string(), "has more than whole fen; it has no decimals");
     }
 
     #[test]

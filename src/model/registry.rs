@@ -65,6 +65,7 @@ pub struct Deletion {
     /// Why, in words without personal data; at most 200 characters.
     pub reason: String,
     /// The last day of the entry is the day before.
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub on: Date,
 }
 

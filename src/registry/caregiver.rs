@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::KnownInstitution;
 use super::rule_file::{Check, Measure};
 use super::rules::Asked;
-use crate::model::identity::resident_id_is_valid;
+use crate::model::identity::holder_of;
 use crate::model::registry::{Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Sex, in_force};
 
 pub(super) fn check(record: &Caregiver, institution: Option<&KnownInstitution>, asked: &mut Asked<'_>) {
@@ -42,10 +42,11 @@ fn certificate(sex: Sex, personal: &CaregiverPersonal, asked: &mut Asked<'_>) {
         return;
     }
     let (field, number) = ("personal.certificate_number", personal.certificate_number.as_str());
-    if !resident_id_is_valid(number) {
-        return asked.failed(Check::Certificate, field, "this is no resident id: 17 digits with a birth date, and a check character (GB 11643-1999)");
-    }
-    if number[6..14] != personal.birth_on.strftime("%Y%m%d").to_string() {
+    let holder = match holder_of(number) {
+        Ok(holder) => holder,
+        Err(error) => return asked.failed(Check::Certificate, field, error.to_string()),
+    };
+    if holder.born_on != personal.birth_on {
         asked.failed(Check::Certificate, "personal.birth_on", "not the birth date of the resident id");
     }
     let stated = if (number.as_bytes()[16] - b'0').is_multiple_of(2) { Sex::Female } else { Sex::Male };

@@ -13,6 +13,7 @@ use super::partner::{Call, problem};
 use crate::error::Fault;
 use crate::flow::collect::Body;
 use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex, plan_for};
+use crate::flow::publish::without_mark;
 use crate::model::Month;
 
 /// Largest body, in bytes.
@@ -81,7 +82,8 @@ fn asked(body: &Body) -> Result<Of, HttpResponse> {
     }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut body.reader(), &mut bytes).map_err(|error| unreadable(&format!("the body cannot be read back: {}", error.kind())))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|_| unreadable("the body is not JSON; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
+    let value: Value =
+        serde_json::from_slice(without_mark(&bytes)).map_err(|_| unreadable("the body is not JSON; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let asked: Asked =
         serde_json::from_value(value).map_err(|_| wrong("expected exactly `area` and `month`, both text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let six_digits = asked.area.len() == 6 && asked.area.bytes().all(|byte| byte.is_ascii_digit());

@@ -30,6 +30,7 @@ const PORTIONS_AHEAD: usize = 2;
 struct End {
     version: i64,
     reason: String,
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     on: Date,
 }
 

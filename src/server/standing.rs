@@ -13,7 +13,7 @@ use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::did_you_mean;
 use crate::flow::standing::{self, MONTHS_MAX, Refusal};
-use crate::model::Month;
+use crate::model::{Month, day};
 
 /// Characters of a person's or employer's number.
 const NUMBER_CHARS_MAX: usize = 40;
@@ -49,7 +49,7 @@ async fn ask(call: &Call<'_>, api: &PartnerApi) -> Result<HttpResponse, Refusal>
             Ok(json(&standing::employer_contributions(gateway, valid(number)?, months).await?))
         }
         ["ltc", "v1", "persons", number, "standing"] => {
-            let on = day(&query(call, &["on"])?, gateway.registrar.clock.today())?;
+            let on = asked_day(&query(call, &["on"])?, gateway.registrar.clock.today())?;
             Ok(json(&standing::standing(gateway, valid(number)?, on).await?))
         }
         _ => Err(Refusal::Unknown("there is nothing at this path".into())),
@@ -106,9 +106,9 @@ fn months(query: &Parameters) -> Result<(Month, Month), Refusal> {
 }
 
 /// The day asked about; today when none is given.
-fn day(query: &Parameters, today: Date) -> Result<Date, Refusal> {
+fn asked_day(query: &Parameters, today: Date) -> Result<Date, Refusal> {
     let Some(text) = one(query, "on")? else { return Ok(today) };
-    let day: Date = text.parse().map_err(|_| Refusal::Bad(format!("on is `{}`; expected a day such as 2021-11-15", cut(text))))?;
+    let day = day::day(text).map_err(|error| Refusal::Bad(format!("on is `{}`: {error}", cut(text))))?;
     if day > today {
         return Err(Refusal::Bad(format!("on is {day}, which has not come; expected {today} or an earlier day")));
     }

@@ -101,7 +101,7 @@ async fn bad_lines_are_refused_one_by_one_with_record_field_and_reason() {
         (json!({ "psn_type": "14" }), "psn_type", "is not taken here"),
         (json!({ "acct_type": "7" }), "acct_type", "is not a known code"),
         (json!({ "clct_base": "-1.00" }), "clct_base", "is negative"),
-        (json!({ "clct_base": "5e3" }), "clct_base", "expected an amount in yuan"),
+        (json!({ "clct_base": "5,000" }), "clct_base", "has the separator `,`"),
         (json!({ "psn_no": null }), "psn_no", "is missing"),
         (json!({ "emp_no": null }), "emp_no", "an active person has an employer"),
         (json!({ "begnym": "202112" }), "begnym", "is 2021-12, which has not come; expected 2021-11"),

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::prepare;
-use super::{Answer, Outcome, Problem, Registrar, parse, remember};
+use super::{Answer, Outcome, Problem, Registrar, parse, remember, without_mark};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
 use crate::flow::collect::Body;
@@ -136,7 +136,7 @@ fn read(mut body: Box<dyn BufRead + Send>, portions: &mpsc::Sender<Result<Vec<Li
                 bytes += buffer.len();
                 if let Next::TooLong = next {
                     lines.push((number, Err(Problem::new("", "json", format!("the line is longer than {LINE_MAX} bytes")))));
-                } else if !buffer.trim_ascii().is_empty() {
+                } else if !without_mark(&buffer).trim_ascii().is_empty() {
                     lines.push((number, parse(&buffer)));
                 }
             }

@@ -2,13 +2,19 @@
 //!
 //! Pure. Says which field is wrong and why; whether the person stands twice is not known here.
 
+use std::borrow::Cow;
+
 use jiff::civil::Date;
 
 use crate::model::deduction::Category;
 use crate::model::division::{is_code, scope};
-use crate::model::identity::resident_birth_date;
+use crate::model::identity::{Holder, holder_of, kept_form};
 use crate::model::records::roster_person as person;
 use crate::model::{Fen, FieldId, Month, Record};
+
+/// Our words for the type of a certificate that its number decides: a foreigner's card is no resident id.
+const RESIDENT_ID: &str = "resident_id";
+const FOREIGNER_CARD: &str = "foreigner_residence";
 
 /// What lines are checked against.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +32,7 @@ pub struct Rules<'a> {
 pub struct Person<'r> {
     pub person_no: &'r str,
     pub certificate_type: &'static str,
-    pub certificate_no: &'r str,
+    pub certificate_no: Cow<'r, str>,
     pub category: Category,
     pub account: bool,
     pub employer_no: Option<&'r str>,
@@ -36,7 +42,7 @@ pub struct Person<'r> {
     /// Has chosen to pay once a year.
     pub yearly: bool,
     pub from_month: Month,
-    /// From a resident id; nothing of other certificates.
+    /// From a number in the form of a resident id; nothing of others.
     pub born_on: Option<Date>,
 }
 
@@ -51,12 +57,15 @@ pub struct LineFault {
 pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, LineFault> {
     let category = need(record.code(person::CATEGORY).and_then(Category::of_word), person::CATEGORY)?;
     let certificate_type = need(record.code(person::CERTIFICATE_TYPE), person::CERTIFICATE_TYPE)?;
-    let certificate_no = need(record.text(person::CERTIFICATE_NO), person::CERTIFICATE_NO)?;
-    let born_on = resident_birth_date(certificate_no).filter(|_| certificate_type == "resident_id");
-    if certificate_type == "resident_id" && born_on.is_none() {
-        let reason = "is no resident id; expected 17 digits with a birth date and the check character of GB 11643";
-        return Err(fault(person::CERTIFICATE_NO, reason));
-    }
+    let certificate_no = kept_form(need(record.text(person::CERTIFICATE_NO), person::CERTIFICATE_NO)?);
+    let holder = holder_of(&certificate_no);
+    let certificate_type = match (certificate_type, holder) {
+        (RESIDENT_ID, Err(error)) => return Err(fault(person::CERTIFICATE_NO, &error.to_string())),
+        (RESIDENT_ID, Ok(Holder { foreigner: true, .. })) => FOREIGNER_CARD,
+        (other, _) => other,
+    };
+    // A card of another type may bear a resident's number (a permit, a social security card): its birth date is as good.
+    let born_on = holder.ok().map(|holder| holder.born_on);
     let employer_no = record.text(person::EMPLOYER_NO);
     if category == Category::Active && employer_no.is_none() {
         return Err(fault(person::EMPLOYER_NO, "is missing or empty; an active person has an employer"));
@@ -161,6 +170,29 @@ mod tests {
             let found = person(&record(change), rules()).expect_err("a mistake");
             assert_eq!(found.field, field, "{}", found.reason);
             assert!(!found.reason.contains("110105"), "{}", found.reason);
+        }
+    }
+
+    #[test]
+    fn one_person_is_one_however_the_certificate_is_written() {
+        let certified = |kind: u16, number: &str| {
+            let record = record(|record| {
+                record.set(person::CERTIFICATE_TYPE, Slot::Code(kind));
+                record.set_text(person::CERTIFICATE_NO, number);
+            });
+            person(&record, rules()).map(|found| (found.certificate_type, found.certificate_no.into_owned(), found.born_on)).map_err(|fault| fault.reason)
+        };
+        assert_eq!(certified(0, "11010519491231002x"), certified(0, "11010519491231002X"));
+        let (card, born) = ("945840198005050011", Some(jiff::civil::date(1980, 5, 5)));
+        for stated in [0, 4] {
+            assert_eq!(certified(stated, card), Ok(("foreigner_residence", card.to_string(), born)), "a foreigner's card of 2023");
+        }
+        for (kind, permit) in [(0, "810000198003030019"), (2, "810000198003030019"), (0, "830000198004040028")] {
+            assert!(certified(kind, permit).is_ok_and(|(_, _, born)| born.is_some()), "{permit}");
+        }
+        for (number, reason) in [("450103800101001", "is an old number of 15 digits"), ("450１03１9800１0１１030", "full-width")] {
+            let told = certified(0, number).expect_err("no resident id");
+            assert!(told.contains(reason) && !told.contains("0103"), "{told}");
         }
     }
 

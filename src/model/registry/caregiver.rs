@@ -24,7 +24,7 @@ pub struct Caregiver {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qualifications: Vec<Qualification>,
     /// Date of the last statement of good health.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
     pub health_statement_on: Option<Date>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<Contract>,
@@ -34,6 +34,7 @@ pub struct Caregiver {
     /// What he or she is and was; see [`in_force`] for which counts on a day.
     pub statuses: Vec<Dated<CaregiverStatus>>,
     /// The day of entry in the registry.
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub registered_on: Date,
     /// Absent where it was not opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +73,7 @@ pub enum Job {
 #[serde(deny_unknown_fields)]
 pub struct Qualification {
     pub kind: QualificationKind,
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub obtained_on: Date,
 }
 
@@ -92,8 +94,9 @@ pub enum QualificationKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub from: Date,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
     pub to: Option<Date>,
 }
 
@@ -139,7 +142,10 @@ pub enum CertificateType {
 pub struct CaregiverPersonal {
     pub name: String,
     pub certificate_type: CertificateType,
+    /// Of a resident id with a capital X, however it was written.
+    #[serde(deserialize_with = "crate::model::identity::deserialize_certificate")]
     pub certificate_number: String,
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub birth_on: Date,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,

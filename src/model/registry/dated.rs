@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Dated<S> {
     pub status: S,
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub from: Date,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
     pub to: Option<Date>,
 }
 

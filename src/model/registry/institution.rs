@@ -45,6 +45,7 @@ pub struct Institution {
     /// Whether it is designated by the medical insurance (not the LTC insurance), too.
     pub medical_insurance_designated: bool,
     /// The day it entered the registry.
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub registered_on: Date,
     /// Absent where it was not opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +98,7 @@ impl ServiceMode {
 pub struct Licence {
     pub number: String,
     /// Its last day; absent where it does not expire.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
     pub expires_on: Option<Date>,
 }
 
@@ -106,9 +107,12 @@ pub struct Licence {
 #[serde(deny_unknown_fields)]
 pub struct Agreement {
     pub number: String,
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub signed_on: Date,
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub valid_from: Date,
     /// Its last day.
+    #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub valid_to: Date,
 }
 

@@ -46,7 +46,10 @@ fn numbers_are_taken_as_they_are_written() {
     assert_eq!(taken("6.95"), Ok(Fen(695)));
     assert_eq!(taken("999999999999.99"), Ok(Fen(99_999_999_999_999)));
     assert_eq!(taken("\"-6.95\""), Ok(Fen(-695)));
-    for refused in ["1e3", "6.955", "1E-2", "true", "\"1,000\""] {
+    for (exponent, fen) in [("1.035E+1", 1_035), ("1e3", 100_000), ("1E-2", 1), ("-0E-8", 0)] {
+        assert_eq!(taken(exponent), Ok(Fen(fen)), "{exponent}");
+    }
+    for refused in ["6.955", "1E-3", "1e99", "true", "\"1,000\""] {
         assert_eq!(taken(refused).unwrap_err().element, "paid", "{refused}");
     }
     assert_eq!(taken("null").unwrap_err().reason, "is missing or empty; it is required");
