@@ -30,6 +30,12 @@ pub struct PartnerOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartnerType {
+    pub partner: String,
+    pub packet_type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DestinationState {
     pub destination: String,
     pub state: String,
@@ -63,6 +69,8 @@ pub struct Metrics {
     pub line_fen: Family<PartnerOutcome, Gauge>,
     /// Lines with something to look at, by word: refused ones whose amount cannot be read, posted ones that are flagged.
     pub line_notes: Family<PartnerOutcome, Counter>,
+    /// Packets refused because their type is not taken, by type: one of the adapter's table, or `other`.
+    pub untaken: Family<PartnerType, Counter>,
     /// From the first byte of a packet to its reply.
     pub receive_seconds: Histogram,
     /// Requests to destinations by what the answer meant; `inquired` and `lost` beside.
@@ -97,6 +105,7 @@ impl Default for Metrics {
             lines: Family::default(),
             line_fen: Family::default(),
             line_notes: Family::default(),
+            untaken: Family::default(),
             receive_seconds: Histogram::new(exponential_buckets(0.001, 2.5, 14)),
             attempts: Family::default(),
             settled: Family::default(),
@@ -122,6 +131,7 @@ impl Metrics {
         registry.register("lines", "Lines received by outcome", self.lines.clone());
         registry.register("line_fen", "Money of lines received by outcome since the start, in fen; paid back is negative", self.line_fen.clone());
         registry.register("line_notes", "Lines with something to look at, by what", self.line_notes.clone());
+        registry.register("untaken_packets", "Packets refused because their type is not taken, by type", self.untaken.clone());
         registry.register_with_unit("receive", "From the first byte of a packet to its reply", Unit::Seconds, self.receive_seconds.clone());
         registry.register("attempts", "Requests to destinations by outcome", self.attempts.clone());
         registry.register("settled", "Deliveries this instance ended, by how", self.settled.clone());
@@ -158,6 +168,11 @@ impl Metrics {
     /// Counts lines of a partner with something to look at.
     pub fn note_of(&self, partner: &str, note: &str, count: i32) {
         self.line_notes.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: note.into() }).inc_by(u64::from(count.unsigned_abs()));
+    }
+
+    /// Counts a packet of a type that is not taken.
+    pub fn untaken_packet(&self, partner: &str, packet_type: &str) {
+        self.untaken.get_or_create(&PartnerType { partner: partner.into(), packet_type: packet_type.into() }).inc();
     }
 
     /// Counts lines of a partner.

@@ -111,11 +111,13 @@ impl<'s> Compiler<'s> {
                         receipt: manifest.receipt.get_ref().clone(),
                         tree: PathTree::new(),
                         inbounds: Vec::new(),
+                        other_types: Vec::new(),
                     });
                     endpoints.len() - 1
                 }
             };
             self.same_frame(&endpoints[at], manifest, &frame);
+            self.other_types(&mut endpoints[at], manifest);
             if let Some(inbound) = self.inbound(&mut endpoints[at], block, &frame) {
                 self.distinct(&endpoints[at], block, &inbound);
                 endpoints[at].inbounds.push(Arc::new(inbound));
@@ -155,6 +157,21 @@ impl<'s> Compiler<'s> {
         }
         if endpoint.receipt != *manifest.receipt.get_ref() {
             self.find(&manifest.receipt, format!("endpoint `{name}` answers with `{}` already; one endpoint has one receipt", endpoint.receipt));
+        }
+    }
+
+    /// The types that are known and not taken; any message of the endpoint may name their table.
+    fn other_types(&mut self, endpoint: &mut Endpoint, manifest: &InboundManifest) {
+        let Some(name) = &manifest.other_types else { return };
+        let Some(table) = self.table(name) else { return };
+        if let Some((theirs, line)) = table.first_taken() {
+            let text = format!("`{theirs}` has an `ours`; a table of other types lists what is not taken, and what is taken has an [[inbound]]");
+            self.findings.push(Finding::new(&table.file, Some((line, 1)), text));
+        }
+        for (theirs, meaning) in table.meanings() {
+            if endpoint.other_type(theirs).is_none() {
+                endpoint.other_types.push((theirs.to_string(), meaning.to_string()));
+            }
         }
     }
 

@@ -76,6 +76,8 @@ pub struct PacketHead {
 pub struct HeadSeen {
     pub packet_no: Option<String>,
     pub packet_type: Option<String>,
+    /// The type as metrics name it, where it is one that is not taken.
+    pub untaken: Option<String>,
     /// To answer in.
     pub encoding: &'static Encoding,
     pub values: BTreeMap<String, String>,
@@ -363,6 +365,7 @@ impl PacketReader<'_> {
         let head = HeadSeen {
             packet_no: Some(self.head.packet_no.clone()),
             packet_type: Some(self.head.packet_type.clone()).filter(|word| !word.is_empty()),
+            untaken: None,
             encoding: self.head.encoding,
             values: self.head.values.clone(),
         };

@@ -54,6 +54,8 @@ pub struct Endpoint {
     /// Paths of all its messages' head values and records.
     pub(super) tree: PathTree,
     pub(super) inbounds: Vec<Arc<Inbound>>,
+    /// Types of packets that are known and not taken, with their meanings.
+    pub(super) other_types: Vec<(String, String)>,
 }
 
 /// One message.
@@ -96,6 +98,11 @@ impl Endpoint {
     /// What to answer in while the encoding of a document is not known.
     pub fn default_encoding(&self) -> &'static Encoding {
         self.encoding.default_encoding()
+    }
+
+    /// What a type of packet means that is known and not taken.
+    pub(super) fn other_type(&self, word: &str) -> Option<&str> {
+        self.other_types.iter().find(|(theirs, _)| theirs == word).map(|(_, meaning)| meaning.as_str())
     }
 
     /// Name of the document that answers a packet.

@@ -38,9 +38,9 @@ pub enum DateForm {
 
 /// Digits of a number in its own unit: of a decimal nine before the point and six behind it.
 const DIGITS_MAX: u32 = 15;
-const INTEGER: Unit = Unit { expected: "a whole number of at most 15 digits", decimals: "a whole number; it has no decimals", range: "longer than 15 digits" };
-const DECIMAL: Unit = Unit { expected: "a decimal such as 0.0695", decimals: "six decimals", range: "longer than 9 digits before the point" };
-const PERCENT: Unit = Unit { expected: "a percentage such as 6.95", decimals: "four decimals", range: "longer than 11 digits before the point" };
+const INTEGER: Unit = Unit { expected: "a whole number of at most 15 digits", inexact: "is no whole number", range: "is longer than 15 digits" };
+const DECIMAL: Unit = Unit { expected: "a decimal such as 0.0695", inexact: "has more than six decimals", range: "has more than 9 digits before the point" };
+const PERCENT: Unit = Unit { expected: "a percentage such as 6.95", inexact: "has more than four decimals", range: "has more than 11 digits before the point" };
 
 impl Kind {
     const ALL: &'static [(&'static str, Kind)] = &[

@@ -80,6 +80,8 @@ pub(super) struct InboundManifest {
     pub(super) encoding: Option<Spanned<String>>,
     pub(super) record: Option<Spanned<String>>,
     pub(super) select: Option<Spanned<Condition>>,
+    /// Code table of the types that are known and not taken.
+    pub(super) other_types: Option<Spanned<String>>,
     pub(super) idempotency_key: Spanned<String>,
     pub(super) replaces: Option<Spanned<Condition>>,
     pub(super) control_totals: Option<ControlTotals>,

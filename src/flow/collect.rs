@@ -73,6 +73,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// What became of the lines; absent when the packet was refused whole or is a repeat.
     pub counts: Option<Counts>,
+    /// The type of a packet that was refused because its type is not taken, as metrics name it.
+    pub untaken: Option<String>,
 }
 
 /// Why a packet was not taken.
@@ -93,7 +95,8 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
             let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };
             gateway.store.note_refusal(&note).await?;
-            replier(arrival, Some(head))?.refused(status, &reason)
+            let untaken = head.untaken.clone();
+            Ok(Reply { untaken, ..replier(arrival, Some(head))?.refused(status, &reason)? })
         }
     }
 }
@@ -462,12 +465,18 @@ pub(super) fn refused_whole(refusal: &PacketRefusal) -> Result<(u16, String), Fa
 }
 
 fn saved(stored: StoredPacket) -> Reply {
-    Reply { status: 200, content_type: stored.reply_type, body: stored.reply, counts: None }
+    Reply { status: 200, content_type: stored.reply_type, body: stored.reply, counts: None, untaken: None }
 }
 
 /// What a receipt repeats of a head.
 fn seen(head: &PacketHead) -> HeadSeen {
-    HeadSeen { packet_no: Some(head.packet_no.clone()), packet_type: Some(head.packet_type.clone()), encoding: head.encoding, values: head.values.clone() }
+    HeadSeen {
+        packet_no: Some(head.packet_no.clone()),
+        packet_type: Some(head.packet_type.clone()),
+        untaken: None,
+        encoding: head.encoding,
+        values: head.values.clone(),
+    }
 }
 
 fn replier(arrival: &Arrival, head: Option<HeadSeen>) -> Result<Replier<'_>, Fault> {

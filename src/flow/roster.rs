@@ -321,8 +321,13 @@ impl From<PostError> for Refused {
 fn replier<'a>(arrival: &'a RosterArrival, head: Option<&RosterHead>) -> Result<Replier<'a>, Fault> {
     let adapter: &Adapter = &arrival.adapter;
     let endpoint = adapter.endpoint(ENDPOINT).ok_or_else(|| no_endpoint(adapter))?;
-    let seen =
-        head.map(|head| HeadSeen { packet_no: Some(head.roster_no.clone()), packet_type: None, encoding: endpoint.default_encoding(), values: head.values() });
+    let seen = head.map(|head| HeadSeen {
+        packet_no: Some(head.roster_no.clone()),
+        packet_type: None,
+        untaken: None,
+        encoding: endpoint.default_encoding(),
+        values: head.values(),
+    });
     Ok(Replier { adapter, endpoint, head: seen, received_at: arrival.received_at })
 }
 

@@ -26,21 +26,22 @@ pub enum DecimalError {
     Range { exponent: bool },
 }
 
-/// What an error is told with: an example, the decimals there may be, the largest number.
+/// What an error is told with: an example, and what to say of too many decimals and of too large a number.
 #[derive(Debug, Clone, Copy)]
 pub struct Unit {
     /// `an amount in yuan such as 1234.56`
     pub expected: &'static str,
-    /// `two decimals; amounts are whole fen`
-    pub decimals: &'static str,
-    /// `larger than 999999999999.99 yuan`
+    /// `has more than two decimals; amounts are whole fen`
+    pub inexact: &'static str,
+    /// `is larger than 999999999999.99 yuan`
     pub range: &'static str,
 }
 
 impl DecimalError {
     /// The reason as a refusal gives it.
     pub fn told(self, unit: &Unit) -> String {
-        let Unit { expected, decimals, range } = unit;
+        let Unit { expected, inexact, range } = unit;
+        let carried = |exponent: bool| if exponent { " (its exponent carried out)" } else { "" };
         match self {
             DecimalError::Shape => format!("expected {expected}: digits, an optional leading sign, at most one point"),
             DecimalError::Separator(mark) => format!("has the separator `{mark}` between its digits; expected {expected}, without separators"),
@@ -48,10 +49,8 @@ impl DecimalError {
             DecimalError::Exponent => {
                 format!("has an exponent that is no whole number from -{EXPONENT_MAX} to {EXPONENT_MAX}; write it without an exponent: expected {expected}")
             }
-            DecimalError::Inexact { exponent: false } => format!("has more than {decimals}"),
-            DecimalError::Inexact { exponent: true } => format!("has, once its exponent is carried out, more than {decimals}"),
-            DecimalError::Range { exponent: false } => format!("is {range}"),
-            DecimalError::Range { exponent: true } => format!("is, once its exponent is carried out, {range}"),
+            DecimalError::Inexact { exponent } => format!("{inexact}{}", carried(exponent)),
+            DecimalError::Range { exponent } => format!("{range}{}", carried(exponent)),
         }
     }
 }
@@ -220,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_reason_names_the_mark_and_no_digit() {
-        const UNIT: Unit = Unit { expected: "an amount such as A", decimals: "two decimals", range: "too large" };
+        const UNIT: Unit = Unit { expected: "an amount such as A", inexact: "has more than two decimals", range: "is too large" };
         for (text, told) in
             [("7,7", "separator `,`"), ("7E", "exponent"), ("7E-7", "exponent"), ("7E70", "exponent"), ("７", "full-width"), ("7.777", "two decimals")]
         {

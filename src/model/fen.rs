@@ -13,9 +13,12 @@ pub struct Fen(pub i64);
 
 /// Digits an amount in fen may have: twelve of whole yuan, far above any premium of a whole city, and two.
 const DIGITS_MAX: u32 = 14;
-const YUAN: Unit =
-    Unit { expected: "an amount in yuan such as 1234.56", decimals: "two decimals; amounts are whole fen", range: "larger than 999999999999.99 yuan" };
-const WHOLE_FEN: Unit = Unit { expected: "an amount in whole fen such as 123456", decimals: "whole fen; it has no decimals", range: "longer than 14 digits" };
+const YUAN: Unit = Unit {
+    expected: "an amount in yuan such as 1234.56",
+    inexact: "has more than two decimals; amounts are whole fen",
+    range: "is larger than 999999999999.99 yuan",
+};
+const WHOLE_FEN: Unit = Unit { expected: "an amount in whole fen such as 123456", inexact: "is not in whole fen", range: "is longer than 14 digits" };
 
 /// Why a text is not an amount of money; the text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,14 +101,14 @@ mod tests {
             ("１２", "has digits other than 0 to 9"),
             ("1E", "has an exponent that is no whole number"),
             ("12.345", "has more than two decimals; amounts are whole fen"),
-            ("12345E-3", "has, once its exponent is carried out, more than two decimals"),
+            ("12345E-3", "has more than two decimals; amounts are whole fen (its exponent carried out)"),
             ("1000000000000", "is larger than 999999999999.99 yuan"),
-            ("1E12", "is, once its exponent is carried out, larger than 999999999999.99 yuan"),
+            ("1E12", "is larger than 999999999999.99 yuan (its exponent carried out)"),
         ] {
             let reason = Fen::parse_yuan(text).expect_err(text).to_string();
             assert!(reason.starts_with(cause), "{text}: {reason}");
         }
-        assert_eq!(Fen::parse_fen("1.5").expect_err("half a fen").to_string(), "has more than whole fen; it has no decimals");
+        assert_eq!(Fen::parse_fen("1.5").expect_err("half a fen").to_string(), "is not in whole fen");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Field {
     pub private: bool,
     /// Whether it says how a record was transferred, not what it is about: the same record may say otherwise when it comes again.
     pub transfer: bool,
+    /// Whether it only informs people: what cannot be read is left out, and never spoils the record.
+    pub informative: bool,
     /// One sentence for `adapter list` and the schemas.
     pub doc: &'static str,
 }

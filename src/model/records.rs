@@ -20,6 +20,8 @@ macro_rules! record {
             const PRIVATE: u8 = 1;
             #[allow(dead_code)]
             const TRANSFER: u8 = 2;
+            #[allow(dead_code)]
+            const INFORMATIVE: u8 = 4;
             #[doc = $about]
             pub static SPEC: RecordSpec = RecordSpec {
                 name: stringify!($module),
@@ -30,6 +32,7 @@ macro_rules! record {
                     required: $need,
                     private: (0 $( | $mark )?) & 1 != 0,
                     transfer: (0 $( | $mark )?) & 2 != 0,
+                    informative: (0 $( | $mark )?) & 4 != 0,
                     doc: $doc,
                 } ),+ ],
             };
@@ -138,7 +141,7 @@ record! { deduction_result, "What the medical insurance core did with the instru
     THIS_YEAR = "this_year", OPTIONAL, Money, "Of that, from what the account received this year.";
     LAST_YEAR = "last_year", OPTIONAL, Money, "Of that, from what it received last year.";
     EARLIER = "earlier", OPTIONAL, Money, "Of that, from what it received before.";
-    BALANCE = "balance", OPTIONAL, Money, "What the account holds afterwards.";
+    BALANCE = "balance", OPTIONAL INFORMATIVE, Money, "What the account holds afterwards; for people only.";
 } }
 
 /// What a line of collected money pays: amounts that are negative or zero in a refund, and in no other payment but adjustments.

@@ -7,9 +7,7 @@ use crate::model::registry::{Institution, InstitutionStatus, in_force};
 
 pub(super) fn check(record: &Institution, asked: &mut Asked<'_>) {
     uscc(&record.uscc, asked);
-    if !asked.area.divisions.contains(&record.division) {
-        asked.failed(Check::Division, "division", format!("`{}` is no division of area {}", record.division, asked.area.area));
-    }
+    division(&record.division, asked);
     modes(record, asked);
     licence(record, asked);
     if let (Some(beds), Some(care_beds)) = (record.beds, record.care_beds)
@@ -18,6 +16,15 @@ pub(super) fn check(record: &Institution, asked: &mut Asked<'_>) {
         asked.failed(Check::Beds, "care_beds", format!("{care_beds} beds for long-term care among {beds} beds"));
     }
     agreement(record, asked);
+}
+
+fn division(division: &str, asked: &mut Asked<'_>) {
+    let area = asked.area;
+    match area.renamed.get(division) {
+        Some(now) => asked.failed(Check::Division, "division", format!("`{division}` is now {now}; send {now}")),
+        None if area.divisions.contains(division) => {}
+        None => asked.failed(Check::Division, "division", format!("`{division}` is no division of area {}", area.area)),
+    }
 }
 
 fn uscc(uscc: &str, asked: &mut Asked<'_>) {

@@ -22,6 +22,9 @@ struct File {
     #[serde(rename = "source")]
     _source: String,
     divisions: Spanned<BTreeSet<String>>,
+    /// Old codes of divisions and what each is now.
+    #[serde(default)]
+    renamed: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     rule: Vec<Spanned<Entry>>,
 }
@@ -127,6 +130,7 @@ impl Rule {
 pub(super) struct Area {
     pub area: String,
     pub divisions: BTreeSet<String>,
+    pub renamed: BTreeMap<String, String>,
     pub rules: Vec<Rule>,
 }
 
@@ -141,6 +145,11 @@ pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
     }
     if let Some(bad) = parsed.divisions.get_ref().iter().find(|code| !six_digits(code)) {
         problem(parsed.divisions.span().start, format!("division `{bad}`; expected six digits (GB/T 2260)"));
+    }
+    for (old, now) in &parsed.renamed {
+        if !six_digits(old) || parsed.divisions.get_ref().contains(old) || !parsed.divisions.get_ref().contains(now.get_ref()) {
+            problem(now.span().start, format!("`{old}` is renamed to `{}`; expected an old code that is none of `divisions`, and one that is", now.get_ref()));
+        }
     }
     let mut rules: Vec<Rule> = Vec::new();
     for entry in parsed.rule {
@@ -157,7 +166,9 @@ pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
             Err(text) => problem(at, text),
         }
     }
-    if findings.is_empty() { Ok(Area { area: parsed.area.into_inner(), divisions: parsed.divisions.into_inner(), rules }) } else { Err(findings) }
+    let renamed = parsed.renamed.into_iter().map(|(old, now)| (old, now.into_inner())).collect();
+    let divisions = parsed.divisions.into_inner();
+    if findings.is_empty() { Ok(Area { area: parsed.area.into_inner(), divisions, renamed, rules }) } else { Err(findings) }
 }
 
 fn rule(entry: Entry) -> Result<Rule, String> {

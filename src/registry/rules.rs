@@ -85,7 +85,7 @@ impl Rules {
 
     /// The rules of the area a division belongs to; of the first area where none has it.
     fn asked(&self, division: Option<&str>, on: Date, registered_on: Date) -> Asked<'_> {
-        let own = division.and_then(|division| self.areas.iter().find(|area| area.divisions.contains(division)));
+        let own = division.and_then(|division| self.areas.iter().find(|area| area.divisions.contains(division) || area.renamed.contains_key(division)));
         let area = own.or_else(|| self.areas.first()).expect("rules are not loaded without an area");
         Asked { area, on, registered_on, findings: Vec::new() }
     }

@@ -45,7 +45,7 @@ fn slow(reason: String) -> Refusal {
 fn refusal(error: SpoolError) -> Refusal {
     let status = match error {
         SpoolError::TooLarge(_) | SpoolError::Bomb(_) => 413,
-        SpoolError::Gzip(_) => 400,
+        SpoolError::Gzip(_) | SpoolError::Trailing | SpoolError::Members => 400,
         SpoolError::File(_) => 503,
     };
     let reason = match &error {

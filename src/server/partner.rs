@@ -163,6 +163,9 @@ async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> Ht
     match collect::receive(&api.gateway, &arrival).await {
         Ok(reply) => {
             count_lines(api, &entry.partner.name, &reply);
+            if let Some(packet_type) = &reply.untaken {
+                api.metrics.untaken_packet(&entry.partner.name, packet_type);
+            }
             answer(reply)
         }
         Err(fault) => {

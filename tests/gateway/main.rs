@@ -1,6 +1,7 @@
 //! The gateway as its partners meet it: real PostgreSQL, real mutual TLS, a database per test.
 
 mod arrears;
+mod border;
 mod client;
 mod collect;
 mod cut;

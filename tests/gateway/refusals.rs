@@ -23,8 +23,8 @@ async fn every_bad_field_is_named_with_its_content_and_reason() {
         ("AAB119", "-1", "negative", |line| line.with("AAB119", "-1")),
         ("BAC121", "-0.01", "negative", |line| line.with("BAC121", "-0.01")),
         ("AAB084", "-5.00", "negative", |line| line.with("AAB084", "-5.00")),
-        ("AAE080", "1e3", "expected", |line| line.with("AAE080", "1e3")),
-        ("AAE080", "1,000.00", "expected", |line| line.with("AAE080", "1,000.00")),
+        ("AAE080", "1e", "exponent", |line| line.with("AAE080", "1e")),
+        ("AAE080", "1,000.00", "separator `,`", |line| line.with("AAE080", "1,000.00")),
         ("AAE080", "12.345", "two decimals", |line| line.with("AAE080", "12.345")),
         ("AAE080", "1000000000000000", "larger", |line| line.with("AAE080", "1000000000000000")),
         ("AAE080", "-8340.00", "zero or more", |line| line.with("AAE080", "-8340.00")),
@@ -137,7 +137,7 @@ async fn a_receipt_is_in_the_encoding_of_its_packet_and_says_so() {
         let bytes = answer.bytes().await.expect("a body");
         let encoding = encoding_rs::Encoding::for_label(name.as_bytes()).expect("known");
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes).expect("its encoding");
-        assert!(text.contains("国家税务总局南宁市税务局") && text.contains("<REMSG_ZT>成功"), "{text}");
+        assert!(text.contains("国家税务总局南宁市税务局") && text.contains("<REMSG_ZT>成功</REMSG_ZT>"), "{text}");
     }
 }
 

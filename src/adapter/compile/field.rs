@@ -62,7 +62,8 @@ impl Compiler<'_> {
             self.find(block, format!("`transfer` is for what says how a record was transferred; {} is what it says", field.name));
         }
         let transfer = manifest.transfer || field.transfer;
-        Some(Rule { field: id, columns, agrees_with, read, required: manifest.required || field.required, default, private, transfer })
+        let required = manifest.required || field.required;
+        Some(Rule { field: id, columns, agrees_with, read, required, default, private, transfer, informative: field.informative })
     }
 
     fn columns(&mut self, rows: &mut Rows, block: &Spanned<FieldManifest>) -> Option<Vec<u16>> {
@@ -110,7 +111,7 @@ impl Compiler<'_> {
 
     fn codes(&mut self, table: &Rc<CodeTable>, holds: FieldType) -> Option<Read> {
         match table.for_field(holds) {
-            Ok(meanings) => Some(Read::Codes { meanings, taken: table.taken() }),
+            Ok(codes) => Some(Read::Codes(codes)),
             Err(findings) => {
                 self.findings.extend(findings);
                 None

@@ -65,6 +65,7 @@ impl EncodingRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fault {
     Malformed(u64),
+    Utf8,
     TooLong,
     Input(String),
 }
@@ -74,6 +75,8 @@ pub(super) struct Charset<'a> {
     input: Box<dyn BufRead + Send + 'a>,
     encoding: &'static Encoding,
     decoder: Decoder,
+    /// Whether what was read so far is UTF-8 all the same, of a document in another encoding.
+    watch: Option<Watch>,
     out: Box<[u8]>,
     start: usize,
     end: usize,
@@ -99,6 +102,7 @@ impl<'a> Charset<'a> {
             input: Box::new(rest.chain(input)),
             encoding,
             decoder: encoding.new_decoder_without_bom_handling(),
+            watch: (encoding != UTF_8).then(Watch::default),
             out: vec![0; CHUNK_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
@@ -127,6 +131,7 @@ impl<'a> Charset<'a> {
                 let name = self.encoding.name();
                 Stop::new(Kind::Encoding, format!("byte {offset} is not valid {name}; send the document in the encoding it declares"))
             }
+            Fault::Utf8 => Stop::new(Kind::Encoding, mislabelled(self.encoding)),
             Fault::TooLong => Stop::new(Kind::Malformed, format!("a single text, tag or line is longer than {} bytes", self.allowed)),
             Fault::Input(error) => Stop::new(Kind::Unreadable, format!("the document could not be read to its end: {error}")),
         })
@@ -142,7 +147,16 @@ impl<'a> Charset<'a> {
                 Err(error) => return Err(Fault::Input(error.to_string())),
             };
             let last = source.is_empty();
+            let whole = last && self.watch.as_ref().is_some_and(Watch::is_utf8);
+            if whole {
+                return Err(Fault::Utf8);
+            }
             let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(source, &mut self.out, last);
+            if let Some(watch) = self.watch.as_mut()
+                && !watch.goes_on(&source[..read])
+            {
+                self.watch = None;
+            }
             self.input.consume(read);
             self.taken += read as u64;
             self.end = written;
@@ -208,9 +222,57 @@ fn settle(prefix: &[u8], rule: EncodingRule) -> Result<(&'static Encoding, usize
         }
     };
     if encoding != UTF_8 && (mark > 0 || looks_like_utf8(prefix)) {
-        return Err(format!("the document says {} but its bytes are UTF-8; declare the encoding it is in", encoding.name()));
+        return Err(mislabelled(encoding));
     }
     Ok((encoding, mark))
+}
+
+fn mislabelled(encoding: &'static Encoding) -> String {
+    format!("the document says {} but its bytes are UTF-8; declare the encoding it is in", encoding.name())
+}
+
+/// Follows the bytes of a document as if they were UTF-8.
+#[derive(Debug, Default)]
+struct Watch {
+    /// A character of three or four bytes was among them; Chinese has three.
+    wide: bool,
+    /// A character whose other bytes are still to come.
+    begun: Vec<u8>,
+}
+
+impl Watch {
+    /// Whether it may still be UTF-8 with these bytes.
+    fn goes_on(&mut self, bytes: &[u8]) -> bool {
+        let mut bytes = bytes;
+        while let (false, Some((first, rest))) = (self.begun.is_empty(), bytes.split_first()) {
+            (self.begun, bytes) = ([self.begun.as_slice(), &[*first]].concat(), rest);
+            match std::str::from_utf8(&self.begun) {
+                Ok(_) => {
+                    self.wide |= self.begun.len() > 2;
+                    self.begun.clear();
+                }
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => return false,
+            }
+        }
+        let (text, rest) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text, &[][..]),
+            Err(error) if error.error_len().is_none() => {
+                let (text, rest) = bytes.split_at(error.valid_up_to());
+                (std::str::from_utf8(text).unwrap_or_default(), rest)
+            }
+            Err(_) => return false,
+        };
+        self.wide = self.wide || text.bytes().any(|byte| byte >= 0xE0);
+        self.begun.extend_from_slice(rest);
+        true
+    }
+
+    /// Whether all of it was UTF-8, with at least one character of three bytes: GBK text that happens
+    /// to be valid UTF-8 has characters of two (the GBK bytes of 联通 are such).
+    fn is_utf8(&self) -> bool {
+        self.wide && self.begun.is_empty()
+    }
 }
 
 /// GBK and GB18030 are read by the same rules; each may be declared where the other is expected.
@@ -218,10 +280,22 @@ fn same_family(a: &'static Encoding, b: &'static Encoding) -> bool {
     (a == UTF_8) == (b == UTF_8)
 }
 
+/// Names of GBK that are in use and in no list of the web's.
+const GBK_NAMES: [&str; 5] = ["cp936", "ms936", "windows-936", "936", "euc-cn"];
+
+/// The encoding of a name, of UTF-8, GBK (also as GB2312, CP936, MS936) and GB18030; nothing for others.
+pub(in crate::adapter) fn of_label(label: &str) -> Option<&'static Encoding> {
+    let label = label.trim();
+    if GBK_NAMES.iter().any(|name| name.eq_ignore_ascii_case(label)) {
+        return Some(GBK);
+    }
+    Encoding::for_label_no_replacement(label.as_bytes()).filter(|encoding| [UTF_8, GBK, GB18030].contains(encoding))
+}
+
 fn known(label: &str) -> Result<&'static Encoding, String> {
-    match Encoding::for_label_no_replacement(label.as_bytes()) {
-        Some(encoding) if [UTF_8, GBK, GB18030].contains(&encoding) => Ok(encoding),
-        _ => Err(format!("the document declares the encoding `{}`; expected UTF-8, GBK or GB18030", super::cut(label, 40))),
+    match of_label(label) {
+        Some(encoding) => Ok(encoding),
+        None => Err(format!("the document declares the encoding `{}`; expected UTF-8, GBK or GB18030", super::cut(label, 40))),
     }
 }
 
@@ -235,8 +309,14 @@ fn declaration(prefix: &[u8]) -> Option<&str> {
     value[1..].split_once(quote).map(|(label, _)| label)
 }
 
-/// Whether everything beyond ASCII is Chinese in UTF-8: several such sequences by chance in GBK text happen once in many million documents.
+/// Whether a document is told from its beginning to be UTF-8, so that it need not be read to its end: a short one is
+/// known whole; of a longer one everything beyond ASCII is Chinese, of which several by chance in GBK text happen once
+/// in many million documents. Whatever is left is watched to the end.
 fn looks_like_utf8(prefix: &[u8]) -> bool {
+    let mut watch = Watch::default();
+    if prefix.len() < PREFIX_BYTES {
+        return watch.goes_on(prefix) && watch.is_utf8();
+    }
     let text = match std::str::from_utf8(prefix) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => std::str::from_utf8(&prefix[..error.valid_up_to()]).unwrap_or_default(),

@@ -8,6 +8,9 @@ use super::tree::{Capture, State};
 use super::{CONTENT_CHARS_MAX, HEAD_VALUE_CHARS_MAX, HeadSeen, Kind, PACKET_NO_CHARS_MAX, PacketHead, PacketRefusal, Stop, cut};
 use crate::adapter::inbound::{Endpoint, Inbound};
 
+/// What metrics call a type of packet that no table names.
+const OTHER_TYPE: &str = "other";
+
 impl Endpoint {
     /// The complete head of a packet of that type.
     pub(super) fn head(&self, inbound: &Inbound, values: &Capture, encoding: &'static Encoding) -> Result<PacketHead, Stop> {
@@ -81,7 +84,11 @@ impl Endpoint {
         let column = self.inbounds().find_map(|inbound| inbound.select.as_ref().map(|(column, _)| *column)).unwrap_or_default();
         match found {
             Some((column, text)) => {
-                let reason = format!("is `{}`, a type this endpoint does not take; taken: {taken}", cut(text, CONTENT_CHARS_MAX));
+                let found = cut(text, CONTENT_CHARS_MAX);
+                let reason = match self.other_type(text) {
+                    Some(meaning) => format!("is `{found}` ({meaning}), a type that is known and not taken here; taken: {taken}"),
+                    None => format!("is `{found}`, a type this endpoint does not take; taken: {taken}"),
+                };
                 Err(Stop::at(Kind::UnknownType, self.tree().path(column), reason))
             }
             None => {
@@ -94,7 +101,7 @@ impl Endpoint {
     /// A refusal with as much of the head as can be shown.
     pub(super) fn refuse(&self, stop: Stop, values: &Capture, encoding: &'static Encoding) -> PacketRefusal {
         let shown = |column: u16, chars: usize| self.head_value(values, column, chars).ok().flatten().map(str::to_string);
-        let mut head = HeadSeen { packet_no: None, packet_type: None, encoding, values: BTreeMap::new() };
+        let mut head = HeadSeen { packet_no: None, packet_type: None, untaken: None, encoding, values: BTreeMap::new() };
         for inbound in self.inbounds() {
             head.packet_no = head.packet_no.or_else(|| shown(inbound.key, PACKET_NO_CHARS_MAX));
             head.packet_type = head.packet_type.or_else(|| inbound.select.as_ref().and_then(|(column, _)| shown(*column, HEAD_VALUE_CHARS_MAX)));
@@ -103,6 +110,10 @@ impl Endpoint {
                     head.values.entry(name.clone()).or_insert(text);
                 }
             }
+        }
+        if stop.kind == Kind::UnknownType {
+            let known = head.packet_type.as_deref().filter(|word| self.other_type(word).is_some());
+            head.untaken = Some(known.unwrap_or(OTHER_TYPE).to_string());
         }
         PacketRefusal { kind: stop.kind, element: stop.element.map(String::into_boxed_str), reason: stop.reason, head }
     }

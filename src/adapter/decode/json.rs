@@ -14,6 +14,9 @@ use super::charset::Charset;
 use super::tree::{Capture, NONE, PathTree, Target};
 use super::{DEPTH_MAX, JSON_BYTES_MAX, Kind, RECORD_BYTES_MAX, Stop, TEXT_BYTES_MAX};
 
+/// A byte order mark in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A record cut out of a document: the node it stands at, and its bytes.
 pub(super) type Cut = (u32, u32, u32);
 
@@ -124,8 +127,15 @@ impl<'a> LineSource<'a> {
             self.number += 1;
             match read {
                 Ok(0) => return Ok(false),
-                Ok(_) if self.line.iter().all(u8::is_ascii_whitespace) => {}
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    // Files that are put together keep the mark each began with.
+                    if self.line.starts_with(MARK) {
+                        self.line.drain(..MARK.len());
+                    }
+                    if !self.line.iter().all(u8::is_ascii_whitespace) {
+                        return Ok(true);
+                    }
+                }
                 Err(error) => return Err(self.chars.stop().unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string()))),
             }
         }

@@ -5,7 +5,7 @@
 
 use super::tree::{Capture, PathTree, State};
 use super::{CONTENT_CHARS_MAX, Refusal, cut};
-use crate::adapter::codes::{Meaning, Taken};
+use crate::adapter::codes::{FieldCodes, Taken};
 use crate::adapter::kind::{DateForm, Kind};
 use crate::model::{FieldId, Record, Slot};
 
@@ -23,6 +23,8 @@ pub(crate) struct Rule {
     pub(crate) private: bool,
     /// Says how a record was transferred, not what it is about.
     pub(crate) transfer: bool,
+    /// Left empty where it cannot be read.
+    pub(crate) informative: bool,
 }
 
 /// How the text of a field is read.
@@ -30,11 +32,8 @@ pub(crate) struct Rule {
 pub(crate) enum Read {
     /// At most so many characters.
     Text(u16),
-    /// By a table sorted by code, with what to say about other codes.
-    Codes {
-        meanings: Vec<Meaning>,
-        taken: String,
-    },
+    /// By the rows of a code table.
+    Codes(FieldCodes),
     Slot(Kind, DateForm),
 }
 
@@ -67,7 +66,10 @@ impl Rows {
 
     /// Fills `record`, which must be empty.
     pub(super) fn fill(&self, capture: &Capture, record: &mut Record, index: u64) -> Result<(), Refusal> {
-        self.rules.iter().try_for_each(|rule| rule.fill(capture, record).map_err(|(column, reason)| self.refusal(rule, capture, (index, column, reason))))
+        self.rules.iter().try_for_each(|rule| match rule.fill(capture, record) {
+            Err(_) if rule.informative => Ok(()),
+            filled => filled.map_err(|(column, reason)| self.refusal(rule, capture, (index, column, reason))),
+        })
     }
 
     /// Fills what can be read of a record that is refused; returns the fields that cannot.
@@ -141,21 +143,18 @@ impl Read {
         match self {
             Read::Text(max) => bounded(text, *max).map(Value::Text),
             Read::Slot(kind, form) => kind.read(text, *form).map(Value::Slot),
-            Read::Codes { meanings, taken } => match meanings.binary_search_by(|meaning| meaning.theirs.as_str().cmp(text)) {
-                Ok(at) => match &meanings[at].taken {
-                    Taken::Word(index) => Ok(Value::Slot(Slot::Code(*index))),
-                    Taken::Open(ours) => Ok(Value::Text(ours)),
-                    Taken::Refused(reason) => Err(reason.clone()),
-                },
-                Err(_) => Err(format!("is not a known code; {taken}")),
+            Read::Codes(codes) => match codes.find(text)? {
+                Taken::Word(index) => Ok(Value::Slot(Slot::Code(*index))),
+                Taken::Open(ours) => Ok(Value::Text(ours)),
+                Taken::Refused(reason) => Err(reason.clone()),
             },
         }
     }
 
     /// The codes of ours in a table of an open list.
     pub(crate) fn open_codes(&self) -> impl Iterator<Item = &str> {
-        let meanings = if let Read::Codes { meanings, .. } = self { meanings.as_slice() } else { &[] };
-        meanings.iter().filter_map(|meaning| if let Taken::Open(ours) = &meaning.taken { Some(ours.as_str()) } else { None })
+        let codes = if let Read::Codes(codes) = self { Some(codes) } else { None };
+        codes.into_iter().flat_map(FieldCodes::open)
     }
 
     /// Whether `text` could be a value; for defaults in manifests.

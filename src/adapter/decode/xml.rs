@@ -17,6 +17,9 @@ use super::charset::Charset;
 use super::tree::{Capture, Guess, NONE, PathTree, Target};
 use super::{DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX, TEXT_BYTES_MAX, cut};
 
+/// The root element of a SOAP message, of any version.
+const SOAP_ROOT: &str = "Envelope";
+
 /// What an event led to.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
@@ -248,6 +251,13 @@ impl Walk<'_> {
         };
         if top == 0 && node == NONE {
             let expected: Vec<&str> = tree.children(0).collect();
+            if name == SOAP_ROOT {
+                return Err(format!(
+                    "a SOAP envelope came; expected the packet itself, whose root element is `{}`: whoever bridges must take it out of the envelope, \
+                     undo its escaping, and see that it is in the encoding it declares",
+                    expected.join("` or `")
+                ));
+            }
             return Err(format!("the root element is `{}`; expected `{}`", cut(name, 60), expected.join("` or `")));
         }
         if node != NONE {

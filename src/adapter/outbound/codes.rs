@@ -32,7 +32,7 @@ pub fn read(folder: &Path, findings: &mut Vec<Finding>) -> Codes {
 
 impl Codes {
     fn add(&mut self, name: &str, path: &Path) -> Result<(), String> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_path(path).map_err(|error| format!("cannot be read: {error}"))?;
         let header = reader.headers().map_err(|error| format!("cannot be read: {error}"))?;
         let column =
             |wanted: &str| header.iter().position(|found| found == wanted).ok_or_else(|| format!("has no column `{wanted}`; expected theirs,ours,meaning"));
@@ -41,6 +41,9 @@ impl Codes {
         for row in reader.records() {
             let row = row.map_err(|error| format!("cannot be read: {error}"))?;
             let (theirs, ours) = (row.get(theirs).unwrap_or_default(), row.get(ours).unwrap_or_default());
+            if ours.is_empty() {
+                continue; // known, not taken: none of our words
+            }
             if table.insert(ours.to_owned(), theirs.to_owned()).is_some_and(|earlier| earlier != theirs) {
                 self.ambiguous.entry(name.to_owned()).or_default().insert(ours.to_owned());
             }

@@ -97,7 +97,7 @@ impl Replier<'_> {
 
     /// A reply that was given before.
     pub fn again(&self, body: Vec<u8>) -> Result<Reply, Fault> {
-        Ok(Reply { status: 200, content_type: self.content_type(self.document()?), body, counts: None })
+        Ok(Reply { status: 200, content_type: self.content_type(self.document()?), body, counts: None, untaken: None })
     }
 
     /// The receipt of a packet refused whole.
@@ -128,7 +128,7 @@ impl Replier<'_> {
         let document = self.document()?;
         let text = document.render(&receipt)?;
         let (body, _, _) = encoding.encode(&text);
-        Ok(Reply { status, content_type: self.content_type(document), body: body.into_owned(), counts: None })
+        Ok(Reply { status, content_type: self.content_type(document), body: body.into_owned(), counts: None, untaken: None })
     }
 
     fn document(&self) -> Result<&Document, Fault> {

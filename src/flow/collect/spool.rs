@@ -12,6 +12,9 @@ use bytes::Bytes;
 use flate2::write::GzDecoder;
 use sha2::{Digest, Sha256};
 
+/// Members a gzip body may have: of the smallest blocks in use more than a body may be large.
+const MEMBERS_MAX: u32 = 100_000;
+
 /// Why a body was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -21,6 +24,10 @@ pub enum SpoolError {
     Bomb(u64),
     #[error("the body is not gzip although Content-Encoding says so: {0}")]
     Gzip(String),
+    #[error("after the gzip data come bytes that are neither another member of it nor zero padding; send gzip data only")]
+    Trailing,
+    #[error("the gzip data have more than {MEMBERS_MAX} members; send fewer, larger ones")]
+    Members,
     #[error("the temporary file for the body cannot be written: {0}")]
     File(std::io::Error),
 }
@@ -42,7 +49,17 @@ pub struct Spool {
 
 enum Intake {
     Plain(Store),
-    Gzip(Box<GzDecoder<Store>>),
+    Gzip(Members),
+}
+
+/// A gzip file: members one after another (RFC 1952, 2.2), and zeros behind them where somebody filled a block.
+struct Members {
+    /// The member being read.
+    open: Option<Box<GzDecoder<Store>>>,
+    /// Where the next one goes, while none is.
+    store: Option<Store>,
+    ended: u32,
+    padding: bool,
 }
 
 /// The bytes so far; the writing end of both forms.
@@ -74,7 +91,7 @@ enum Content {
 impl Spool {
     pub fn new(limits: SpoolLimits, gzip: bool) -> Spool {
         let store = Store { limits, hash: Sha256::new(), length: 0, memory: Vec::new(), file: None, overflow: false };
-        let intake = if gzip { Intake::Gzip(Box::new(GzDecoder::new(store))) } else { Intake::Plain(store) };
+        let intake = if gzip { Intake::Gzip(Members { open: None, store: Some(store), ended: 0, padding: false }) } else { Intake::Plain(store) };
         Spool { limits, received: 0, intake }
     }
 
@@ -86,7 +103,7 @@ impl Spool {
         }
         match &mut self.intake {
             Intake::Plain(store) => store.write_all(chunk).map_err(|error| store.explain(error, false)),
-            Intake::Gzip(decoder) => decoder.write_all(chunk).map_err(|error| decoder.get_ref().explain(error, true)),
+            Intake::Gzip(members) => members.write(chunk),
         }
     }
 
@@ -94,9 +111,9 @@ impl Spool {
     pub fn finish(self) -> Result<Body, SpoolError> {
         let store = match self.intake {
             Intake::Plain(store) => store,
-            Intake::Gzip(mut decoder) => {
-                decoder.try_finish().map_err(|error| decoder.get_ref().explain(error, true))?;
-                decoder.finish().map_err(|error| SpoolError::Gzip(error.to_string()))?
+            Intake::Gzip(mut members) => {
+                members.end()?;
+                members.store.take().filter(|_| members.ended > 0).ok_or_else(|| SpoolError::Gzip("it is empty".into()))?
             }
         };
         let content = match store.file {
@@ -104,6 +121,40 @@ impl Spool {
             None => Content::Memory(store.memory.into()),
         };
         Ok(Body { digest: store.hash.finalize().into(), length: store.length, content })
+    }
+}
+
+impl Members {
+    fn write(&mut self, mut chunk: &[u8]) -> Result<(), SpoolError> {
+        while let Some(first) = chunk.first() {
+            if self.open.is_none() {
+                self.padding |= self.ended > 0 && *first == 0;
+                if self.padding {
+                    return if chunk.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(SpoolError::Trailing) };
+                }
+                if self.ended == MEMBERS_MAX {
+                    return Err(SpoolError::Members);
+                }
+                self.open = self.store.take().map(|store| Box::new(GzDecoder::new(store)));
+            }
+            let Some(decoder) = self.open.as_mut() else { return Ok(()) };
+            match decoder.write(chunk) {
+                Ok(0) => self.end()?,
+                Ok(taken) => chunk = &chunk[taken..],
+                Err(_) if self.ended > 0 && decoder.header().is_none() => return Err(SpoolError::Trailing),
+                Err(error) => return Err(decoder.get_ref().explain(error, true)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the member being read; it must be whole.
+    fn end(&mut self) -> Result<(), SpoolError> {
+        let Some(mut decoder) = self.open.take() else { return Ok(()) };
+        decoder.try_finish().map_err(|error| decoder.get_ref().explain(error, true))?;
+        self.store = Some(decoder.finish().map_err(|error| SpoolError::Gzip(error.to_string()))?);
+        self.ended += 1;
+        Ok(())
     }
 }
 
@@ -217,6 +268,42 @@ mod tests {
         let body = spool(&gzip(&bytes), true).expect("within the limits");
         assert_eq!(read(&body), bytes);
         assert_eq!(body.digest, <[u8; 32]>::from(Sha256::digest(&bytes)));
+    }
+
+    #[test]
+    fn a_gzip_body_may_have_several_members_and_zeros_behind_them() {
+        let (one, two, empty, zeros) = (gzip(b"first half, "), gzip(b"second half"), gzip(b""), vec![0; 20]);
+        let digest = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
+        for (parts, expected) in [
+            (vec![&one, &two], &b"first half, second half"[..]),
+            (vec![&one, &empty], b"first half, "),
+            (vec![&empty, &one], b"first half, "),
+            (vec![&one, &zeros], b"first half, "),
+            (vec![&one, &two, &zeros], b"first half, second half"),
+        ] {
+            let whole: Vec<u8> = parts.into_iter().flatten().copied().collect();
+            for size in [1, 7, 100] {
+                let mut spool = Spool::new(LIMITS, true);
+                whole.chunks(size).for_each(|chunk| spool.write(chunk).expect("gzip"));
+                let body = spool.finish().expect("whole");
+                assert_eq!((read(&body).as_slice(), body.digest), (expected, digest(expected)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_gzip_data_and_is_none_is_not_passed_over() {
+        let one = gzip(b"the first member");
+        let with = |more: &[u8]| spool(&[one.as_slice(), more].concat(), true);
+        assert!(matches!(with(b"rubbish of some length"), Err(SpoolError::Trailing)));
+        assert!(matches!(with(&[0, 0, 0, 7]), Err(SpoolError::Trailing)));
+        assert!(matches!(with(&one[..one.len() - 3]), Err(SpoolError::Gzip(_))), "a second member that is cut");
+        let mut broken = gzip(b"another");
+        let check = broken.len() - 6;
+        broken[check] ^= 1;
+        assert!(matches!(with(&broken), Err(SpoolError::Gzip(_))), "a second member with a wrong check sum");
+        assert!(matches!(spool(b"", true), Err(SpoolError::Gzip(_))));
+        assert!(matches!(spool(&[0; 20], true), Err(SpoolError::Gzip(_))), "nothing but zeros");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
     if head.message.name != deduction_result::SPEC.name {
         return Err(not_set_up(arrival));
     }
-    let head = HeadSeen { packet_no: Some(head.packet_no.clone()), packet_type: None, encoding: head.encoding, values: head.values.clone() };
+    let head = HeadSeen { packet_no: Some(head.packet_no.clone()), packet_type: None, untaken: None, encoding: head.encoding, values: head.values.clone() };
     let mut results = Results { digest: arrival.body.digest, ..Results::default() };
     let mut record = reader.new_record();
     loop {

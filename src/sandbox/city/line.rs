@@ -21,8 +21,8 @@ pub(super) enum Flaw {
     UnknownArea,
     /// AAE140 is 410: work injury in this exchange.
     WorkInjury,
-    /// AAE080 is `1e3`.
-    Exponent,
+    /// AAE080 is `1,000.00`.
+    Separator,
     /// A rate of another time.
     WrongRate,
 }
@@ -30,7 +30,7 @@ pub(super) enum Flaw {
 impl Flaw {
     /// Whether a receiver must refuse the line.
     pub fn refused(self) -> bool {
-        matches!(self, Flaw::UnknownArea | Flaw::WorkInjury | Flaw::Exponent | Flaw::WrongRate)
+        matches!(self, Flaw::UnknownArea | Flaw::WorkInjury | Flaw::Separator | Flaw::WrongRate)
     }
 }
 
@@ -154,7 +154,7 @@ impl Line {
         let (district, employer_no) = (employer.district, &employer.employer_no);
         let (month, collected, day) = (self.month.number(), self.collected_in, self.day);
         let (rate, employee_rate) = (fraction(self.rate), fraction(EMPLOYEE_RATE));
-        let paid = if self.flaw == Flaw::Exponent { "1e3".to_string() } else { self.paid.to_string() };
+        let paid = if self.flaw == Flaw::Separator { "1,000.00".to_string() } else { self.paid.to_string() };
         let transfer = if self.revokes { 2 } else { 1 };
         write!(
             out,

@@ -12,7 +12,8 @@ use crate::model::{Fen, Month};
 /// One line in so many has each flaw (or one line of a smaller city).
 const FLAW_EVERY: u64 = 997;
 /// The flaws, spread evenly over that many lines; four underpaid ones for one of the others.
-const FLAWS: [Flaw; 8] = [Flaw::Underpaid, Flaw::Twice, Flaw::Underpaid, Flaw::UnknownArea, Flaw::Underpaid, Flaw::WorkInjury, Flaw::Exponent, Flaw::WrongRate];
+const FLAWS: [Flaw; 8] =
+    [Flaw::Underpaid, Flaw::Twice, Flaw::Underpaid, Flaw::UnknownArea, Flaw::Underpaid, Flaw::WorkInjury, Flaw::Separator, Flaw::WrongRate];
 /// Fewer employers than this get no faults.
 const FAULTS_FROM: u64 = 32;
 /// Lines in each of the packets that are bad on purpose.

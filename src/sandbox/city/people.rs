@@ -137,7 +137,7 @@ impl Person {
         let kind = match self.category {
             Category::Active => "11",
             Category::Retired => "12",
-            Category::Flexible => "1160",
+            Category::Flexible => "1103",
             Category::Unemployed => "1170",
         };
         let account = if self.account { 1 } else { 2 };

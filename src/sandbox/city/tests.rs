@@ -161,7 +161,8 @@ fn every_kind_of_packet_and_line_occurs_in_a_small_city() {
         let kinds: HashSet<_> = packets.iter().map(|packet| packet.kind).collect();
         assert_eq!(kinds.len(), 7, "{employers} employers");
         let all: String = packets.iter().map(text).collect();
-        for sign in ["<AAA027>990100<", "<AAE140>410<", "<AAE080>1e3<", "<AAA042>0.0730<", "<AAA115>20<", "<AAA115>30<", "<AAA321>2<", "<SFCF>1<", "<AAE080>-"]
+        for sign in
+            ["<AAA027>990100<", "<AAE140>410<", "<AAE080>1,000.00<", "<AAA042>0.0730<", "<AAA115>20<", "<AAA115>30<", "<AAA321>2<", "<SFCF>1<", "<AAE080>-"]
         {
             assert!(all.contains(sign), "{sign} among {employers} employers");
         }

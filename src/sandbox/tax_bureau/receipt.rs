@@ -9,7 +9,7 @@ pub struct Receipt {
     pub status: u16,
     /// RECODE_ZT: `0` taken, `1` refused whole.
     pub code: String,
-    /// REMSG_ZT.
+    /// REMSG of the packet's record; REMSG_ZT says only 成功 or 失败.
     pub message: String,
     pub lines: Lines,
     pub refused: Vec<RefusedLine>,
@@ -33,7 +33,7 @@ impl Receipt {
         let lines = Lines { received: count("JSTS"), posted: count("RZTS"), refused: count("JJTS"), duplicate: count("CFTS") };
         let line = |record: &str| RefusedLine { element: element(record, "SJX"), reason: element(record, "RKHJYSBYY") };
         let refused = list.split("<Record ").skip(1).map(line).collect();
-        Receipt { status, code: element(head, "RECODE_ZT"), message: element(head, "REMSG_ZT"), lines, refused }
+        Receipt { status, code: element(head, "RECODE_ZT"), message: element(head, "REMSG"), lines, refused }
     }
 }
 

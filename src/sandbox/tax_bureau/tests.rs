@@ -16,7 +16,7 @@ fn receipt_xml(code: &str, lines: Lines) -> String {
     let list: String =
         (0..refused).map(|at| format!("<Record index=\"{at}\"><SJX>AAE080</SJX><SJXNR>1e3</SJXNR><RKHJYSBYY>金额 &lt;错误&gt;</RKHJYSBYY></Record>")).collect();
     format!(
-        "<?xml version=\"1.0\" encoding=\"GBK\"?><Package><PackageHead><RECODE_ZT>{code}</RECODE_ZT><REMSG_ZT>成功</REMSG_ZT></PackageHead><Data><Record index=\"1\">\
+        "<?xml version=\"1.0\" encoding=\"GBK\"?><Package><PackageHead><RECODE_ZT>{code}</RECODE_ZT><REMSG_ZT>成功</REMSG_ZT></PackageHead><Data><Record index=\"1\"><REMSG>成功</REMSG>\
          <JSTS>{received}</JSTS><RZTS>{posted}</RZTS><JJTS>{refused}</JJTS><CFTS>{duplicate}</CFTS></Record></Data><JYFK101>{list}</JYFK101></Package>"
     )
 }
