@@ -247,7 +247,7 @@ async fn a_conflict_is_told_in_the_elements_of_its_senders_dialect() {
     let gateway = Gateway::start().await;
     gateway.send(Packet::employers("P1", [Line::employer("1")])).await;
     let (_, receipt) = gateway.send(Packet::employers("P1", [Line::employer("2")])).await;
-    assert!(element(&receipt, "REMSG_ZT").ends_with("a corrected one must say that it replaces (SFCF=1)"), "{receipt}");
+    assert!(element(&receipt, "REMSG").ends_with("a corrected one must say that it replaces (SFCF=1)"), "{receipt}");
     let (_, receipt) = gateway.send(Packet::employers("P2", [Line::employer("1").with("AAE080", "8340.01")])).await;
     assert!(receipt.contains("send a revocation, or replace that packet (SFCF=1)"), "{receipt}");
 
