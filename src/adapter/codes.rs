@@ -76,9 +76,10 @@ impl FieldCodes {
 }
 
 impl CodeTable {
-    /// What each word of ours means, by the word.
+    /// What each word of ours means, by the word; of several rows (an agency beside its district) the one that has it as its own code.
     pub(super) fn meanings(&self) -> BTreeMap<String, String> {
-        self.rows.iter().filter(|row| !row.ours.is_empty()).map(|row| (row.ours.clone(), row.meaning.clone())).collect()
+        let (own, other): (Vec<&Row>, Vec<&Row>) = self.rows.iter().filter(|row| !row.ours.is_empty()).partition(|row| row.theirs == row.ours);
+        other.into_iter().chain(own).map(|row| (row.ours.clone(), row.meaning.clone())).collect()
     }
 
     /// Reads a table; `file` is its name in findings.
@@ -154,8 +155,8 @@ impl CodeTable {
         if findings.is_empty() { Ok(FieldCodes { single, families, unknown }) } else { Err(findings) }
     }
 
-    /// Every code with its meaning, as written.
-    pub(super) fn meanings(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Every code of theirs with its meaning, as written.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rows.iter().map(|row| (row.theirs.as_str(), row.meaning.as_str()))
     }
 
@@ -242,6 +243,19 @@ mod tests {
         let unknown = "is not a known code; taken: 1; if it is right, a row for it is missing in some-system/codes/kind.csv";
         for code in ["", "4", "01", "x14"] {
             assert_eq!(codes.find(code).map(|_| ()), Err(unknown.to_string()), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_an_agency_stands_for_its_district_by_a_row() {
+        let table = table(
+            "theirs,ours,meaning,successor\n450103,450103,Qingxiu\n4501034000,450103,its agency\n450127,450181,Hengxian,450181\n450181,450181,Hengzhou,\n",
+        );
+        let table = table.unwrap();
+        assert_eq!(table.meanings()["450103"], "Qingxiu", "the district has its name from its own row");
+        let codes = table.for_field(FieldType::OpenCode).unwrap();
+        for (theirs, ours) in [("4501034000", "450103"), ("450127", "450181")] {
+            assert!(matches!(codes.find(theirs), Ok(Taken::Open(district)) if district == ours), "{theirs}");
         }
     }
 

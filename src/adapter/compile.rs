@@ -168,7 +168,7 @@ impl<'s> Compiler<'s> {
             let text = format!("`{theirs}` has an `ours`; a table of other types lists what is not taken, and what is taken has an [[inbound]]");
             self.findings.push(Finding::new(&table.file, Some((line, 1)), text));
         }
-        for (theirs, meaning) in table.meanings() {
+        for (theirs, meaning) in table.all() {
             if endpoint.other_type(theirs).is_none() {
                 endpoint.other_types.push((theirs.to_string(), meaning.to_string()));
             }

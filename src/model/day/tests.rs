@@ -1,3 +1,5 @@
+//! Spellings of days, held against what they mean; nothing but tests.
+
 use jiff::civil::date;
 
 use super::*;
