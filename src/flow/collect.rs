@@ -16,7 +16,7 @@ use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::Month;
 use crate::model::records::{employee_collection, employer_collection};
-use crate::store::collect::{Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
+use crate::store::collect::{DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::Revoked;
@@ -43,6 +43,7 @@ pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
 use pass::Pass;
+pub use receipt::Reply;
 pub(super) use receipt::{ListedNote, Replier};
 
 use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
@@ -63,18 +64,6 @@ pub struct Arrival {
     pub endpoint: String,
     pub body: Body,
     pub received_at: jiff::Timestamp,
-}
-
-/// What the sender is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub content_type: String,
-    pub body: Vec<u8>,
-    /// What became of the lines; absent when the packet was refused whole or is a repeat.
-    pub counts: Option<Counts>,
-    /// The type of a packet that was refused because its type is not taken, as metrics name it.
-    pub untaken: Option<String>,
 }
 
 /// Why a packet was not taken.

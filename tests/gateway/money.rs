@@ -123,7 +123,7 @@ fn copy_adapters(to: &std::path::Path) {
     }
     copy(&project().join("adapters"), to);
     // It lists the areas that are taken.
-    remove_samples(to, ["employer_collection/unknown-area"]);
+    remove_samples(to, ["employer_collection/unknown-area", "employer_collection/renamed-districts-and-an-agency"]);
     for (table, row) in [("pooling_area", "500100,500100,Chongqing"), ("district", "500230,500230,Fengdu")] {
         let path = to.join(format!("tax-bureau/codes/{table}.csv"));
         let text = std::fs::read_to_string(&path).expect("a table");

@@ -219,7 +219,7 @@ async fn questions_that_cannot_be_answered_say_which_parameter_and_what_is_expec
         ("medical-core", "/core/v1/persons/P%20X/contributions?from=202110&to=202110", 400, "the number in the path"),
         ("medical-core", "/core/v1/persons/NOBODY/contributions?from=202110&to=202110", 404, "no roster ever named this person"),
         ("ltc-system", "/ltc/v1/persons/NOBODY/standing?on=2021-11-15", 404, "no roster ever named this person"),
-        ("ltc-system", "/ltc/v1/persons/ONTIME/standing?on=15.11.2021", 400, "on is `15.11.2021`; expected a day such as 2021-11-15"),
+        ("ltc-system", "/ltc/v1/persons/ONTIME/standing?on=15.11.2021", 400, "on is `15.11.2021`: does not begin with a year of four digits"),
         ("ltc-system", "/ltc/v1/persons/ONTIME/standing?on=2021-12-21", 400, "on is 2021-12-21, which has not come; expected 2021-12-20 or an earlier day"),
         ("ltc-system", "/core/v1/persons/ONTIME/contributions?from=202110&to=202110", 403, "may not call"),
     ] {

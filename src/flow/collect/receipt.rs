@@ -7,12 +7,23 @@ use std::collections::BTreeMap;
 use encoding_rs::Encoding;
 use serde::Serialize;
 
-use super::Reply;
 use super::read::ListedRefusal;
 use crate::adapter::{Adapter, Document, Endpoint, HeadSeen};
 use crate::error::Fault;
 use crate::store::collect::Counts;
 use crate::store::roster::RosterCounts;
+
+/// What the sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Vec<u8>,
+    /// What became of the lines; absent when the packet was refused whole or is a repeat.
+    pub counts: Option<Counts>,
+    /// The type of a packet that was refused because its type is not taken, as metrics name it.
+    pub untaken: Option<String>,
+}
 
 /// What a receipt template may use.
 #[derive(Debug, Serialize)]

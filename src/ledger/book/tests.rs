@@ -121,7 +121,10 @@ fn numbers_that_are_not_exact_are_refused() {
         mistake("long_term_care = \"0.15 %\"", "long_term_care = \"0 %\""),
         [format!("450100-nanning.toml:14:48: `long_term_care` is `0 %`; {expected}")]
     );
-    assert!(mistake("3800.00", "3,800.00")[0].starts_with("450100-nanning.toml:28:14: `base_floor` is `3,800.00`: expected an amount in yuan"));
+    assert!(
+        mistake("3800.00", "3,800.00")[0]
+            .starts_with("450100-nanning.toml:28:14: `base_floor` is `3,800.00`: has the separator `,` between its digits; expected an amount in yuan")
+    );
     assert!(mistake("3800.00", "-1")[0].contains("not negative"));
     assert!(mistake("3800.00", "38000.00")[0].contains("base_floor 38000.00 is above base_cap 19000.00"));
     assert_eq!(mistake("2021-03", "2021-3"), ["450100-nanning.toml:7:8: `from` is `2021-3`; expected a month such as `2021-03`"]);
