@@ -60,8 +60,11 @@ impl Route {
         let division = if self.kind == "institution" {
             "c.content->>'division'"
         } else {
-            "(SELECT ic.content->>'division' FROM registry_entity ie JOIN registry_change ic USING (sequence)
-              WHERE ie.kind = 'institution' AND ie.entity_id = c.content->>'institution_id')"
+            // Where it was when it was last registered: people of a deleted one are still of that place.
+            // `+ 0`: found by the entry's own index, as below.
+            "(SELECT ic.content->>'division' FROM registry_change ic
+              WHERE ic.kind = 'institution' AND ic.entity_id = c.content->>'institution_id' AND ic.content IS NOT NULL
+              ORDER BY ic.sequence + 0 DESC LIMIT 1)"
         };
         let begins: Vec<String> = self.scopes.iter().map(|scope| quoted(&format!("{scope}%"))).collect();
         format!("coalesce({division} LIKE ANY (ARRAY[{}]), false)", begins.join(", "))

@@ -84,6 +84,12 @@ async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
         queue_entities(&client, &route, Written { first: 1, last: 4 }).await.unwrap();
     }
     assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 ready 20");
+    // The people of an institution that was deleted are still of its place.
+    change(&db, "institution", "N", None, "x").await;
+    change(&db, "caregiver", "ofN", Some("{\"institution_id\": \"N\"}"), "active").await;
+    let route = Route { destination: "city".into(), message: "caregiver".into(), kind: "caregiver".into(), only: Vec::new(), scopes: vec!["4501".into()] };
+    queue_entities(&client, &route, Written { first: 6, last: 6 }).await.unwrap();
+    assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 superseded 20, ofN 6 ready 20");
 }
 
 #[tokio::test]
