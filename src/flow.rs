@@ -85,7 +85,7 @@ impl Gateway {
         let told = entities_for(&config.partners, &catalog)?;
         let entries = names(told.routes.iter().map(|route| &route.destination));
         let registrar = registrar.queueing(EntityQueue { routes: told.routes.clone() });
-        let contributions = contributions::Contributions { store: store.clone(), destinations: destinations.clone() };
+        let contributions = contributions::Contributions { store: store.clone(), rates: rates.clone(), destinations: destinations.clone() };
         let entities = entities::Entities { pool: store.dispatch_pool().clone(), keys: registrar.keys.clone(), told };
         let transfer = transfer::Transfer { store: store.clone(), told: transfer::told_of_results(&config.partners).into() };
         let results = names(transfer.told.iter().map(|(partner, _)| partner));

@@ -34,7 +34,7 @@ pub(super) mod receipt;
 mod spool;
 mod verdict;
 
-pub use destinations::{Destination, share};
+pub use destinations::{Destination, concerns, share};
 use group::Committed;
 pub use group::Group;
 use history::Histories;
@@ -279,8 +279,9 @@ impl<'a> Packet<'a> {
         }
         posting.mark_revoked(self.table, packet_id, revoked).await?;
         for destination in self.gateway.destinations.iter() {
-            let fen: Vec<i64> = revoked.iter().map(|line| share(destination.fund, &line.paid)).collect();
-            posting.queue_revocations(packet_id, (&destination.partner, &destination.message), revoked, &fen).await?;
+            let told = revoked.iter().filter(|line| concerns(destination.fund, &line.paid, self.gateway.rates.get(&line.rate_id).as_ref()));
+            let told: Vec<(&Revoked, i64)> = told.map(|line| (line, share(destination.fund, &line.paid))).collect();
+            posting.queue_revocations(packet_id, (&destination.partner, &destination.message), &told).await?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What a destination is told of posted lines: the body its adapter's template renders.
 //!
-//! Only lines that bring the destination's fund something, so the LTC system sees nothing of
+//! Only lines in which the destination's fund has a part, so the LTC system sees nothing of
 //! months before long-term care insurance began. Rendered when sent, never stored.
 
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::collect::Destination;
+use super::collect::{Destination, concerns};
 use super::deliver::Content;
+use super::rates::Rates;
 use crate::error::{Fault, Stage};
-use crate::ledger::Fund;
 use crate::store::Store;
 use crate::store::contributions::Contribution;
 use crate::store::delivery::Delivery;
@@ -20,6 +20,7 @@ use crate::store::delivery::Delivery;
 /// Reads contributions for every destination.
 pub struct Contributions {
     pub store: Store,
+    pub rates: Rates,
     pub destinations: Arc<[Destination]>,
 }
 
@@ -41,11 +42,8 @@ impl Contributions {
         let lines = self.store.contributions(records.packet_id, records.first_record, records.last_record).await?;
         // A delivery is of one pooling area, that of its first record; records of others between may be told elsewhere.
         let area = lines.first().map(|line| line.pooling_area);
-        let concerns = |line: &&Contribution| share(destination.fund, line) != 0 && Some(line.pooling_area) == area;
-        let lines: Vec<&Contribution> = lines.iter().filter(concerns).collect();
-        if lines.len() != usize::try_from(of.lines).unwrap_or_default() {
-            return Err(unseen(delivery, "it names other lines than are stored"));
-        }
+        let lines: Vec<Contribution> = lines.into_iter().filter(|line| Some(line.pooling_area) == area).collect();
+        let lines = self.told(delivery, destination, &lines).await?;
         // A revocation goes alone. Where its packet was replaced, what it took back is in force again: an ordinary line.
         let reversal = lines.iter().any(|line| line.revoke) != records.reversal;
         let reverses = if reversal { Some(self.reversed(delivery).await?) } else { None };
@@ -56,6 +54,19 @@ impl Contributions {
             },
             "lines": lines.iter().map(|line| document(line, (reversal, records.reversal))).collect::<Vec<Value>>(),
         }))
+    }
+
+    /// The lines that concern the destination.
+    async fn told<'l>(&self, delivery: &Delivery, destination: &Destination, lines: &'l [Contribution]) -> Result<Vec<&'l Contribution>, Fault> {
+        if lines.iter().any(|line| self.rates.get(&line.rate_id).is_none()) {
+            self.rates.refresh(&self.store).await?; // an instance with edited rate files may have kept it meanwhile
+        }
+        let by_rule = |line: &&Contribution| concerns(destination.fund, &line.paid(), self.rates.get(&line.rate_id).as_ref());
+        // Deliveries queued before parts that round to nothing were told count without them.
+        let with_money = |line: &&Contribution| concerns(destination.fund, &line.paid(), None);
+        let told = [lines.iter().filter(by_rule).collect(), lines.iter().filter(with_money).collect::<Vec<_>>()];
+        let count = usize::try_from(delivery.of.lines).unwrap_or_default();
+        told.into_iter().find(|lines: &Vec<_>| lines.len() == count).ok_or_else(|| unseen(delivery, "it names other lines than are stored"))
     }
 
     /// The delivery that told of what this one takes back.
@@ -77,13 +88,6 @@ pub(super) fn unseen(delivery: &Delivery, what: &str) -> Fault {
     let text = format!("delivery {}: {what}; it is tried again: see that the database is the one the packet was stored in, and whole", delivery.delivery_id);
     tracing::error!(destination = %delivery.of.destination, "{text}");
     Fault::later(Stage::Render, text)
-}
-
-fn share(fund: Fund, line: &Contribution) -> i64 {
-    match fund {
-        Fund::Medical => line.medical.0,
-        Fund::LongTermCare => line.long_term_care.0,
-    }
 }
 
 /// `reversal`: it takes an earlier line back; `undone`: its packet was replaced, so its amounts turn round.

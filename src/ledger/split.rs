@@ -49,6 +49,11 @@ impl SplitRule {
         others.map(|(_, amount)| amount).try_fold(money.employer_paid, Fen::checked_add)
     }
 
+    /// Whether a fund has a part in what of a line's money is split; the part may round to nothing.
+    pub fn splits_to(&self, fund: Fund, money: &Collected) -> bool {
+        self.parts[fund.index()] != 0 && self.shared(money) != Some(Fen::ZERO)
+    }
+
     /// What of a line's money goes to one fund whole, by fund; `None` when that leaves `i64`.
     fn assigned(&self, money: &Collected) -> Option<Parts> {
         let mut amounts = Parts::whole_to(self.employee_paid_to, money.employee_paid);
@@ -193,6 +198,16 @@ mod tests {
         let only_late_fee = SplitRule { interest_to: Recipient::LongTermCare, ..rule };
         let parts = History::default().add(&only_late_fee, &money).unwrap();
         assert_eq!(care(&parts), 1_650 + 695, "764.50 x 0.15 / 6.95 = 16.50, and the interest");
+    }
+
+    #[test]
+    fn a_fund_has_a_part_in_what_is_split_even_where_it_rounds_to_nothing() {
+        let late_fee = |fen| Collected { late_fee: Fen(fen), ..Collected::default() };
+        assert!(NANNING.splits_to(Fund::LongTermCare, &paid(1)), "0.01 x 0.15 / 6.95 is 0.00");
+        assert!(!NANNING.splits_to(Fund::LongTermCare, &late_fee(5)), "late fees are the medical fund's");
+        assert!(SplitRule { late_fee_to: Recipient::ProRata, ..NANNING }.splits_to(Fund::LongTermCare, &late_fee(5)));
+        let before = SplitRule { whole: 68_000, parts: [68_000, 0], ..NANNING };
+        assert!(!before.splits_to(Fund::LongTermCare, &paid(10_000)), "no long-term care insurance yet");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 
 use super::{Store, fault};
 use crate::error::Fault;
+use crate::model::lines::Paid;
 use crate::model::{Fen, Month};
 
 /// A posted line as destinations are told it.
@@ -33,11 +34,28 @@ pub struct Contribution {
     pub medical: Fen,
     pub long_term_care: Fen,
     pub treasury_on: jiff::civil::Date,
+    /// The rule it was split by.
+    pub rate_id: String,
+}
+
+impl Contribution {
+    /// Its money, with all interest as one.
+    pub fn paid(&self) -> Paid {
+        Paid {
+            employer: self.employer_paid,
+            employees: self.employee_paid,
+            late_fee: self.late_fee,
+            interest: self.interest,
+            other_interest: Fen::ZERO,
+            medical: self.medical,
+            long_term_care: self.long_term_care,
+        }
+    }
 }
 
 const LINES: &str = "SELECT detail_no, revoke, pooling_area, district, receipt_no, levy_no, employer_no, contribution_month, payment_kind::text, headcount,
         employer_base_fen, employee_base_fen, employer_rate, employer_paid_fen, employee_paid_fen, late_fee_fen, interest_fen + other_interest_fen,
-        medical_fen, long_term_care_fen, treasury_on
+        medical_fen, long_term_care_fen, treasury_on, rate_id
     FROM employer_line WHERE packet_id = $1 AND record_index BETWEEN $2 AND $3
         AND (NOT revoke OR $2 = $3) -- revocations go one by one, behind what they take back
     ORDER BY record_index";
@@ -95,5 +113,6 @@ fn contribution(row: &Row) -> Contribution {
         medical: fen(17),
         long_term_care: fen(18),
         treasury_on: row.get(19),
+        rate_id: row.get(20),
     }
 }

@@ -55,7 +55,7 @@ pub struct Original {
 }
 
 /// A line taken back by a record of the packet being posted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     /// The revoking record.
     pub record: i32,
@@ -64,6 +64,8 @@ pub struct Revoked {
     pub record_index: i32,
     /// What the revocation brings: the negated original.
     pub paid: Paid,
+    /// The rule the line was split by; empty for lines that state no money of their own.
+    pub rate_id: String,
 }
 
 impl Posting {
@@ -100,17 +102,17 @@ impl Posting {
     }
 
     /// Queues the revocations for a destination that was told of the originals by that message, each under its
-    /// original's ordering key, so that it never arrives first. `fen` is what each brings it.
-    pub async fn queue_revocations(&self, by: i64, (destination, message): (&str, &str), lines: &[Revoked], fen: &[i64]) -> Result<(), PostError> {
-        let records: Vec<i32> = lines.iter().map(|line| line.record).collect();
-        let (packets, originals): (Vec<i64>, Vec<i32>) = lines.iter().map(|line| (line.packet_id, line.record_index)).unzip();
+    /// original's ordering key, so that it never arrives first. With each, what it brings (fen).
+    pub async fn queue_revocations(&self, by: i64, (destination, message): (&str, &str), lines: &[(&Revoked, i64)]) -> Result<(), PostError> {
+        let (records, fen): (Vec<i32>, Vec<i64>) = lines.iter().map(|(line, fen)| (line.record, fen)).unzip();
+        let (packets, originals): (Vec<i64>, Vec<i32>) = lines.iter().map(|(line, _)| (line.packet_id, line.record_index)).unzip();
         // The default id is above any given out before, so within the key it comes after the original.
         let sql = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, lines, fen)
             SELECT d.destination, d.message, d.ordering_key, $1, gone.record, gone.record, 1, gone.fen
             FROM unnest($3::int[], $4::bigint[], $5::int[], $6::bigint[]) AS gone (record, packet_id, original, fen)
             JOIN delivery d ON d.packet_id = gone.packet_id AND gone.original BETWEEN d.first_record AND d.last_record
                 AND d.destination = $2 AND d.message = $7 AND NOT d.reversal
-            WHERE gone.fen <> 0 ORDER BY gone.record";
+            ORDER BY gone.record";
         self.client().execute(sql, &[&by, &destination, &records, &packets, &originals, &fen, &message]).await?;
         Ok(())
     }

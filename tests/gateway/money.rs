@@ -1,7 +1,7 @@
 //! Rules of money: signs, days of the treasury, places, and every fen of a packet accounted for.
 
 use crate::packet::{Line, Packet, counts, element};
-use crate::support::{Gateway, project};
+use crate::support::{Gateway, copy_folder, project};
 
 /// The element each refused record of a receipt is refused for, in order.
 fn refused_for(receipt: &str) -> Vec<&str> {
@@ -110,18 +110,7 @@ async fn what_is_paid_on_no_base_and_refunds_beyond_what_was_paid_are_flagged() 
 
 /// The shipped adapters; the tax bureau's knows Chongqing and one of its counties as well.
 fn copy_adapters(to: &std::path::Path) {
-    fn copy(from: &std::path::Path, to: &std::path::Path) {
-        std::fs::create_dir_all(to).expect("a folder");
-        for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).expect("a copy");
-            }
-        }
-    }
-    copy(&project().join("adapters"), to);
+    copy_folder(&project().join("adapters"), to);
     // It lists the areas that are taken.
     remove_samples(to, ["employer_collection/unknown-area", "employer_collection/renamed-districts-and-an-agency"]);
     for (table, row) in [("pooling_area", "500100,500100,Chongqing"), ("district", "500230,500230,Fengdu")] {

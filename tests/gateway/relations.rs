@@ -119,7 +119,7 @@ async fn the_adapters_rule_decides_where_it_tells_relations_apart() {
     let own = tempfile::tempdir().expect("a folder");
     let gateway = november(|scene| {
         let adapters = crate::support::project().join("adapters");
-        crate::sameness::copy(&adapters, own.path());
+        crate::support::copy_folder(&adapters, own.path());
         let manifest = own.path().join("medical-core/adapter.toml");
         let text = std::fs::read_to_string(&manifest).expect("a manifest");
         let ruled = text.replacen("receipt = \"roster_receipt\"\n", "receipt = \"roster_receipt\"\none_relation_by = [\"employed\", \"highest_base\"]\n", 1);

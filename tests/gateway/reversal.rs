@@ -6,7 +6,7 @@ use ltcgw::model::Fen;
 use ltcgw::sandbox::partners::{District, Simulated};
 
 use crate::packet::{Line, Packet};
-use crate::support::{Counterparts, project};
+use crate::support::{Counterparts, copy_folder, project};
 
 /// What one ordinary line brings each fund (fen).
 const MEDICAL: i64 = 1_056_000;
@@ -66,6 +66,27 @@ async fn a_replaced_packet_is_reversed_and_a_line_whose_revocation_was_replaced_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_rounds_to_nothing_is_told_taken_back_and_replaced_like_any_other() {
+    let all = Counterparts::start().await;
+    let fen = |detail_no: &str| Line::employer(detail_no).with("AAE080", "0.01").with("AAE082", "0.00");
+    let lines = |partner: &Simulated| (partner.totals().lines, reversed(partner).0);
+    // 0.01 x 0.15 / 6.95 is 0.00; both partners count three lines, and a line that pays nothing is nobody's.
+    let nothing = fen("4").with("AAE080", "0.00");
+    all.gateway.send(Packet::employers("P1", [fen("1"), fen("2"), Line::employer("3"), nothing])).await;
+    all.settled().await;
+    assert_eq!((lines(&all.core), lines(&all.ltc)), ((3, 0), (3, 0)));
+    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 + MEDICAL), Fen(CARE)));
+    all.gateway.send(Packet::employers("P1", [fen("2"), fen("3")]).replacing()).await;
+    all.gateway.send(revocation("P2", "2")).await;
+    all.gateway.send(Packet::employers("P3", [Line::employer("5")])).await;
+    all.gateway.send(Packet::employers("P3", [fen("5")]).replacing()).await;
+    all.settled().await;
+    assert_eq!((all.core.tally().refused, all.ltc.tally().refused), (0, 0));
+    assert_eq!(lines(&all.ltc), lines(&all.core), "whatever one is told of, the other is");
+    assert_eq!(all.ltc.totals().fen, Fen(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_partner_may_be_told_of_both_funds_and_hears_of_a_revocation_once_in_each_message() {
     let adapters = tempfile::tempdir().expect("a folder");
     with_both_funds(adapters.path());
@@ -87,7 +108,7 @@ async fn one_partner_may_be_told_of_both_funds_and_hears_of_a_revocation_once_in
 
 /// The shipped adapters, of which the LTC system's has a second message for the medical fund.
 fn with_both_funds(to: &Path) {
-    copy(&project().join("adapters"), to);
+    copy_folder(&project().join("adapters"), to);
     let folder = to.join("ltc-system");
     let read = |path: &str| std::fs::read_to_string(folder.join(path)).expect("a shipped file");
     let write = |path: &str, text: String| std::fs::write(folder.join(path), text).expect("a file");
@@ -104,17 +125,5 @@ fn with_both_funds(to: &Path) {
     let sample = read("samples/contributions/required-only.json").replace("\"medical_fen\"", "\"other\"").replace("\"long_term_care_fen\"", "\"medical_fen\"");
     write("samples/medical_contributions/one.json", sample.replace("\"other\"", "\"long_term_care_fen\""));
     write("samples/medical_contributions/one.expected.json", read("samples/contributions/required-only.expected.json"));
-    copy(&folder.join("samples/contributions/replies"), &samples.join("replies"));
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
+    copy_folder(&folder.join("samples/contributions/replies"), &samples.join("replies"));
 }

@@ -1,11 +1,9 @@
 //! What makes two packets, and two lines of a packet, the same: what they say, not how they were generated.
 
-use std::path::Path;
-
 use ltcgw::sandbox::stage::Scene;
 
 use crate::packet::{Line, Packet, counts, element, gbk};
-use crate::support::Gateway;
+use crate::support::{Gateway, copy_folder};
 
 /// What a bureau really sends: documents/README.md.
 fn document(name: &str) -> Vec<u8> {
@@ -16,7 +14,7 @@ fn document(name: &str) -> Vec<u8> {
 /// The shipped stage, but the tax bureau's lines are numbered by the ids of their records.
 fn numbered_by_record(scene: Scene) -> Scene {
     let (shipped, own) = (crate::support::project().join("adapters"), scene.dir.join("adapters"));
-    copy(&shipped, &own);
+    copy_folder(&shipped, &own);
     let manifest = own.join("tax-bureau/adapter.toml");
     let text = std::fs::read_to_string(&manifest).expect("a manifest");
     let mapped = text.replace("detail_no = { from = \"AAZ083\" }", "detail_no = { from = \"SBUUID\" }");
@@ -31,18 +29,6 @@ fn numbered_by_record(scene: Scene) -> Scene {
         whole.iter().for_each(|(name, bytes)| std::fs::write(samples.join(message).join(name), bytes).expect("written"));
     }
     scene.edit(&shipped.display().to_string(), &own.display().to_string())
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 /// What is in force, and how often anything was posted or reversed.

@@ -41,6 +41,19 @@ fn remove_leftovers(root: &Path) {
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// Copies a folder with all in it, such as the shipped adapters to be changed.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
 /// A fresh, migrated database.
 pub async fn database() -> tokio_postgres::Config {
     TEMPLATE

@@ -2,7 +2,8 @@
 //!
 //! Decides ranges, not contents: what is sent is rendered when it is sent.
 
-use crate::ledger::Fund;
+use super::line::collected;
+use crate::ledger::{Fund, SplitRule};
 use crate::model::lines::Paid;
 
 /// A partner that receives contributions.
@@ -14,7 +15,7 @@ pub struct Destination {
     pub records_max: u32,
     /// Pooling areas it is told of.
     pub areas: Vec<i32>,
-    /// The fund it is told about; lines that bring that fund nothing are left out.
+    /// The fund it is told about; lines in which it has no part are left out.
     pub fund: Fund,
 }
 
@@ -55,13 +56,13 @@ impl<'a> Ranges<'a> {
         Ranges { destinations, open: vec![None; destinations.len()], done: Vec::new() }
     }
 
-    /// Adds a line to the destinations it concerns; `None` when a sum leaves `i64`.
-    pub fn add(&mut self, (record, area): (i32, i32), paid: &Paid) -> Option<()> {
+    /// Adds a line split by that rule to the destinations it concerns; `None` when a sum leaves `i64`.
+    pub fn add(&mut self, (record, area): (i32, i32), paid: &Paid, rule: &SplitRule) -> Option<()> {
         for (at, destination) in self.destinations.iter().enumerate() {
-            let amount = share(destination.fund, paid);
-            if amount == 0 || !destination.takes(area) {
+            if !concerns(destination.fund, paid, Some(rule)) || !destination.takes(area) {
                 continue;
             }
+            let amount = share(destination.fund, paid);
             self.done.extend(self.open[at].take_if(|open| open.area != area).map(|open| open.range));
             let range = Range { destination: at, first: record, last: record, lines: 0, fen: 0 };
             let range = &mut self.open[at].get_or_insert(Open { area, range }).range;
@@ -91,10 +92,27 @@ pub fn share(fund: Fund, paid: &Paid) -> i64 {
     }
 }
 
+/// Whether a fund's partner is told of a line: not where the rule it was split by gives the fund no part of it, so
+/// nothing before long-term care insurance began is told to the LTC system; but of 0.00 where the part is rounded away.
+/// Of lines whose rule is nowhere kept any more, those that bring the fund something.
+pub fn concerns(fund: Fund, paid: &Paid, rule: Option<&SplitRule>) -> bool {
+    share(fund, paid) != 0 || rule.is_some_and(|rule| rule.splits_to(fund, &collected(paid)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Recipient;
     use crate::model::Fen;
+
+    const RULE: SplitRule = SplitRule {
+        whole: 69_500,
+        parts: [68_000, 1_500],
+        remainder: Fund::Medical,
+        late_fee_to: Recipient::Medical,
+        interest_to: Recipient::Medical,
+        employee_paid_to: Fund::Medical,
+    };
 
     fn destination(records_max: u32, fund: Fund) -> Destination {
         Destination { partner: "core".into(), message: "contributions".into(), records_max, areas: vec![450_100, 450_200], fund }
@@ -105,10 +123,28 @@ mod tests {
         let destinations = [destination(2, Fund::Medical), destination(10, Fund::LongTermCare)];
         let mut ranges = Ranges::new(&destinations);
         for (record, medical, care) in [(1, 100, 3), (3, 50, 0), (4, -20, -1)] {
-            ranges.add((record, 450_100), &Paid { medical: Fen(medical), long_term_care: Fen(care), ..Paid::default() }).expect("small");
+            ranges.add((record, 450_100), &Paid { medical: Fen(medical), long_term_care: Fen(care), ..Paid::default() }, &RULE).expect("small");
         }
         let range = |destination, first, last, lines, fen| Range { destination, first, last, lines, fen };
         assert_eq!(ranges.finish(), [range(0, 1, 3, 2, 150), range(1, 1, 4, 2, 2), range(0, 4, 4, 1, -20)]);
+    }
+
+    #[test]
+    fn a_part_that_rounds_to_nothing_is_told_and_a_line_without_a_part_is_not() {
+        let destinations = [destination(10, Fund::LongTermCare)];
+        let before = SplitRule { whole: 68_000, parts: [68_000, 0], ..RULE };
+        let mut ranges = Ranges::new(&destinations);
+        let paid = Paid { employer: Fen(1), medical: Fen(1), ..Paid::default() };
+        for (record, paid, rule) in [
+            (1, paid, &before),
+            (2, paid, &RULE),
+            (3, Paid { late_fee: Fen(1), medical: Fen(1), ..Paid::default() }, &RULE),
+            (4, paid.negated(), &RULE),
+            (5, Paid::default(), &RULE),
+        ] {
+            ranges.add((record, 450_100), &paid, rule).expect("small");
+        }
+        assert_eq!(ranges.finish(), [Range { destination: 0, first: 2, last: 4, lines: 2, fen: 0 }]);
     }
 
     #[test]
@@ -116,7 +152,7 @@ mod tests {
         let destinations = [destination(10, Fund::Medical), Destination { areas: vec![450_100], ..destination(10, Fund::Medical) }];
         let mut ranges = Ranges::new(&destinations);
         for (record, area) in [(1, 450_100), (2, 450_200), (3, 450_100), (4, 500_100)] {
-            ranges.add((record, area), &Paid { medical: Fen(10), ..Paid::default() }).expect("small");
+            ranges.add((record, area), &Paid { medical: Fen(10), ..Paid::default() }, &RULE).expect("small");
         }
         let range = |destination, first, last, lines| Range { destination, first, last, lines, fen: 10 * i64::from(lines) };
         assert_eq!(ranges.finish(), [range(0, 1, 1, 1), range(1, 1, 3, 2), range(0, 2, 2, 1), range(0, 3, 3, 1)]);

@@ -44,7 +44,7 @@ struct Numbers {
 /// A rule with the id it is kept under.
 pub struct NamedRule {
     pub id: String,
-    rule: SplitRule,
+    pub rule: SplitRule,
 }
 
 impl Histories {

@@ -15,7 +15,7 @@ use super::money;
 use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader, PacketRefusal};
 use crate::error::{Fault, Stage};
-use crate::ledger::{District, EmployerRate, Fund, Source, Totals};
+use crate::ledger::{District, EmployerRate, Fund, Source, SplitRule, Totals};
 use crate::model::detail_key::detail_key;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::{Fen, HistoryId, Record};
@@ -262,7 +262,7 @@ impl State<'_> {
         let id = self.reading.packet_id;
         sink.row(|buffer| employer_row(buffer, (id, false), key, &line))?;
         self.note(&line.head, line.paid, line.rate_id);
-        self.post(&line)?;
+        self.post(&line, own.as_ref().map_or(rate.split(), |own| &own.rule))?;
         Ok(Ok(()))
     }
 
@@ -304,7 +304,13 @@ impl State<'_> {
 
     fn take_back(&mut self, record: i32, original: &Original, paid: Paid) {
         self.verdicts.took_back(record, original);
-        self.tally.revoked.push(Revoked { record, packet_id: original.packet_id, record_index: original.record_index, paid });
+        self.tally.revoked.push(Revoked {
+            record,
+            packet_id: original.packet_id,
+            record_index: original.record_index,
+            paid,
+            rate_id: original.rate_id.clone(),
+        });
     }
 
     /// Notes what later records of the packet may be compared with.
@@ -330,7 +336,7 @@ impl State<'_> {
         });
     }
 
-    fn post(&mut self, line: &EmployerLine<'_>) -> Result<(), Stop> {
+    fn post(&mut self, line: &EmployerLine<'_>, rule: &SplitRule) -> Result<(), Stop> {
         let paid = &line.paid;
         let total = paid.total().ok_or_else(too_much)?;
         self.tally.counts.received += 1;
@@ -347,7 +353,7 @@ impl State<'_> {
         if line.head.revoke {
             return Ok(()); // told behind its original, not with this packet's other lines
         }
-        self.ranges.add((line.head.record_index, line.head.pooling_area), paid).ok_or_else(too_much)
+        self.ranges.add((line.head.record_index, line.head.pooling_area), paid, rule).ok_or_else(too_much)
     }
 
     fn duplicate(&mut self, total: Fen) -> Result<(), Stop> {
