@@ -87,8 +87,8 @@ impl Gateway {
         let registrar = registrar.queueing(EntityQueue { routes: told.routes.clone() });
         let contributions = contributions::Contributions { store: store.clone(), rates: rates.clone(), destinations: destinations.clone() };
         let entities = entities::Entities { pool: store.dispatch_pool().clone(), keys: registrar.keys.clone(), told };
-        let transfer = transfer::Transfer { store: store.clone(), told: transfer::told_of_results(&config.partners).into() };
-        let results = names(transfer.told.iter().map(|(partner, _)| partner));
+        let transfer = transfer::Transfer { store: store.clone(), partners: deduct::DeductionPartners::of(&config.partners, &catalog).into() };
+        let results = names(transfer.partners.everybody_told());
         let content = Arc::new(entities::Contents { contributions, entities, transfer: transfer.clone() });
         let mut reached = Vec::new();
         for partner in &config.partners {

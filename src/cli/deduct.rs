@@ -11,7 +11,7 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Stage};
 use crate::flow::clock::Clock;
-use crate::flow::deduct::{Core, Desk, Of, Refusal};
+use crate::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
 use crate::ledger::RateBook;
 use crate::model::Month;
 use crate::store::deduction::Resolved;
@@ -161,17 +161,17 @@ pub(super) async fn run(command: &Command) -> Done {
             print!("{}", show::approved(&cycle, &next(on)));
         }
         Command::Run { on, who, no_wait } => {
-            let (desk, core) = (desk(on).await?, core(on)?);
+            let desk = desk(on).await?;
             let spinner = watch::computing();
-            let cycle = desk.run(on.of(), &who.name()?, &core).await;
+            let cycle = desk.run(on.of(), &who.name()?).await;
             spinner.finish_and_clear();
-            watch::run(&desk, &core, cycle?, *no_wait, &next(on)).await?;
+            watch::run(&desk, desk.core(on.of())?, cycle?, *no_wait, &next(on)).await?;
         }
         Command::Retry { on, no_wait } => {
-            let (desk, core) = (desk(on).await?, core(on)?);
-            let (cycle, people) = desk.retry(on.of(), &core).await?;
+            let desk = desk(on).await?;
+            let (cycle, people) = desk.retry(on.of()).await?;
             println!("round {} of {}: {people} people are tried again", cycle.rounds, on.of());
-            watch::run(&desk, &core, cycle, *no_wait, &next(on)).await?;
+            watch::run(&desk, desk.core(on.of())?, cycle, *no_wait, &next(on)).await?;
         }
         Command::Status { on } => {
             let desk = desk(on).await?;
@@ -230,13 +230,9 @@ async fn choose(relation: i64, by: &str, config: &std::path::Path) -> Done {
 async fn desk(on: &On) -> Result<Desk, Failure> {
     let config = Config::load(&on.config)?;
     let book = RateBook::load(&config.gateway.rates_dir)?.into();
-    Ok(Desk { store: store(&on.config).await?, book, clock: Clock::default() })
-}
-
-fn core(on: &On) -> Result<Core, Failure> {
-    let config = Config::load(&on.config)?;
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
-    Ok(Core::of(&config.partners, &catalog)?)
+    let partners = DeductionPartners::of(&config.partners, &catalog).into();
+    Ok(Desk { store: store(&on.config).await?, book, clock: Clock::default(), partners })
 }
 
 /// Districts as the code tables of the adapters name them; a name stands under its code in any of them.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{Finding, did_you_mean};
+use crate::model::deduction;
 use crate::model::division::is_code;
 use crate::model::registry::Kind;
 
@@ -143,6 +144,14 @@ pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<
         if let Some(twin) = partners.iter().find(|earlier| same_identity(earlier, &partner)) {
             problem(format!("partner `{}` has the same certificate identity as `{}`; each needs its own", partner.name, twin.name));
         }
+        for (other, area) in second_cores(&partners, &partner) {
+            problem(format!(
+                "partners `{other}` and `{}` both receive \"{}\" of pooling area {area}; a person is deducted from once, by one medical core: take the area out of \
+                 one's `areas`, or the message out of its `receives`",
+                partner.name,
+                deduction::MESSAGE
+            ));
+        }
         partner.resolve(dir);
         partners.push(partner);
     }
@@ -231,14 +240,43 @@ fn same_identity(a: &Partner, b: &Partner) -> bool {
     same_pin || same_san
 }
 
+/// Partners before this one that are asked to deduct in an area where it is asked as well, with the area.
+fn second_cores<'a>(earlier: &'a [Partner], partner: &'a Partner) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let core = |partner: &'a Partner| partner.outbound.as_ref().filter(|entry| entry.is_told(deduction::MESSAGE));
+    let areas = core(partner).map(|entry| entry.areas.as_slice()).unwrap_or_default();
+    let cores = earlier.iter().filter_map(move |other| Some((other, core(other)?)));
+    cores.flat_map(move |(other, entry)| areas.iter().filter(|area| entry.areas.contains(area)).map(|area| (other.name.as_str(), area.as_str())))
+}
+
 impl Outbound {
     /// Its pooling areas as numbers.
     pub fn area_numbers(&self) -> Vec<i32> {
         self.areas.iter().filter_map(|area| area.parse().ok()).collect()
     }
+
+    /// Whether it is told by that message.
+    pub fn is_told(&self, message: &str) -> bool {
+        self.receives.iter().any(|received| received == message)
+    }
 }
 
 impl Partner {
+    /// Whether it may send and ask about what belongs to a pooling area as a whole: rosters, cycles, results. Its `areas`
+    /// say so; a partner that only calls us has none, and speaks for every area.
+    pub fn speaks_for(&self, area: i32) -> bool {
+        self.outbound.as_ref().is_none_or(|entry| entry.area_numbers().contains(&area))
+    }
+
+    /// Why it is refused what belongs to a pooling area it does not speak for.
+    pub fn not_its_own(&self, area: i32) -> String {
+        let own = self.outbound.as_ref().map(|entry| entry.areas.join(", ")).unwrap_or_default();
+        format!(
+            "partner {} does not speak for pooling area {area:06}; expected one of its `areas`: {own}. If the area is its own, the gateway's operator adds it there, \
+             in partners.toml",
+            self.name
+        )
+    }
+
     fn resolve(&mut self, dir: &Path) {
         if let Some(outbound) = &mut self.outbound {
             for path in [&mut outbound.certificate, &mut outbound.key, &mut outbound.ca] {
@@ -248,5 +286,40 @@ impl Partner {
         for path in self.secrets.values_mut() {
             *path = dir.join(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partner(name: &str, receives: &str, areas: &[&str]) -> Partner {
+        let text = format!(
+            "name = \"{name}\"\n[outbound]\nurl = \"https://x\"\ncertificate = \"c\"\nkey = \"k\"\nca = \"a\"\nreceives = [{receives:?}]\nareas = {areas:?}\n\
+             limits.requests_per_second = 1"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_second_core_of_an_area_is_found_with_the_area_and_one_of_another_is_none() {
+        let first = partner("one", "deductions", &["450100", "460000"]);
+        let second = |receives, areas: &[&str]| {
+            let other = partner("other", receives, areas);
+            second_cores(std::slice::from_ref(&first), &other).map(|(name, area)| format!("{name} {area}")).collect::<Vec<_>>()
+        };
+        assert_eq!(second("deductions", &["500100", "460000"]), ["one 460000"]);
+        assert_eq!(second("deductions", &["500100"]), [""; 0]);
+        assert_eq!(second("deduction_results", &["460000"]), [""; 0]);
+    }
+
+    #[test]
+    fn a_partner_speaks_for_its_areas_and_one_that_only_calls_for_all() {
+        let core = partner("core", "deductions", &["450100", "460000"]);
+        assert_eq!([450_100, 460_000, 500_100].map(|area| core.speaks_for(area)), [true, true, false]);
+        let text = core.not_its_own(500_100);
+        assert!(text.contains("pooling area 500100") && text.contains("`areas`: 450100, 460000"), "{text}");
+        let caller: Partner = toml::from_str("name = \"office\"\n[inbound]\nsan = \"office.example\"\nroutes = []").unwrap();
+        assert!(caller.speaks_for(500_100));
     }
 }

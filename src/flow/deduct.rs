@@ -9,27 +9,25 @@ use std::sync::Arc;
 
 use super::Gateway;
 use super::clock::Clock;
-use crate::adapter::{Catalog, Outbound};
-use crate::config::{Limits, Partner};
+use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::ledger::RateBook;
 use crate::ledger::deduction::by_account;
 use crate::model::Month;
-use crate::model::deduction::MESSAGE;
 use crate::store::Store;
-use crate::store::deduction::{Cycle, Plan, Receiver, State, Work};
+use crate::store::deduction::{Cycle, Plan, State, Work};
 
 pub(in crate::flow) mod compute; // everybody, one after the other
+mod partners; // which core deducts where, and who is told
 mod progress; // how far a run is, and when it ends
 mod refusal; // what was asked cannot be done, and why
 mod show; // a cycle as people look at it
 
+pub use partners::{Core, DeductionPartners};
 pub use progress::{Look, remaining};
 pub use refusal::{Refusal, Why};
 pub use show::{Change, Report, Seen};
 
-/// People one request carries where neither the partner's entry nor the adapter says.
-const PEOPLE_MAX: u32 = 500;
 /// Hexadecimal digits of a digest that have to be said at least.
 const DIGEST_DIGITS_MIN: usize = 8;
 
@@ -47,53 +45,35 @@ impl std::fmt::Display for Of {
     }
 }
 
-/// Who is asked to deduct, and what it takes at most.
-#[derive(Debug, Clone)]
-pub struct Core {
-    pub receiver: Receiver,
-    pub limits: Limits,
-}
-
-impl Core {
-    /// The one partner that receives deductions.
-    ///
-    /// # Errors
-    /// There is none, or there are several.
-    pub fn of(partners: &[Partner], catalog: &Catalog) -> Result<Core, Fault> {
-        let receives = |partner: &&Partner| partner.outbound.as_ref().is_some_and(|entry| entry.receives.iter().any(|message| message == MESSAGE));
-        let found: Vec<&Partner> = partners.iter().filter(receives).collect();
-        let [partner] = found.as_slice() else {
-            let names: Vec<&str> = found.iter().map(|partner| partner.name.as_str()).collect();
-            let who = if names.is_empty() { "no partner".to_owned() } else { format!("several partners ({})", names.join(", ")) };
-            let text = format!("{who} in partners.toml has \"{MESSAGE}\" in `receives`; expected exactly one, the medical insurance core");
-            return Err(Fault::operator(Stage::Config, text));
-        };
-        let limits = partner.outbound.as_ref().map_or_else(|| Limits::per_second(1), |entry| entry.limits.clone());
-        let most = catalog.get(&partner.adapter).and_then(|adapter| adapter.outbound(MESSAGE)).map(Outbound::records_max);
-        let people_max = limits.records_per_request.unwrap_or_else(|| most.unwrap_or(PEOPLE_MAX)).min(most.unwrap_or(u32::MAX)).max(1);
-        let receiver = Receiver { destination: partner.name.clone(), message: MESSAGE.to_owned(), people_max };
-        Ok(Core { receiver, limits })
-    }
-}
-
 /// Where cycles are decided about.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
     pub book: Arc<RateBook>,
     pub clock: Clock,
+    /// Who is asked to deduct, and who is told.
+    pub partners: Arc<DeductionPartners>,
 }
 
 impl Desk {
     /// The desk of a running gateway.
     pub fn of(gateway: &Gateway) -> Desk {
-        Desk { store: gateway.store.clone(), book: gateway.book.clone(), clock: gateway.registrar.clock.clone() }
+        let (book, clock) = (gateway.book.clone(), gateway.registrar.clock.clone());
+        Desk { store: gateway.store.clone(), book, clock, partners: gateway.transfer.partners.clone() }
+    }
+
+    /// The medical core that is asked to deduct in the area.
+    ///
+    /// # Errors
+    /// No core is configured for the area, or nobody is told of its results.
+    pub fn core(&self, of: Of) -> Result<&Core, Refusal> {
+        self.partners.core(of)
     }
 
     /// Computes everybody, in place of an earlier plan that never ran; nothing is sent.
     ///
     /// # Errors
-    /// There are no rates or no roster, the month has not begun or runs already, or the database cannot be reached.
+    /// There are no rates, no core or no roster, the month has not begun or runs already, or the database cannot be reached.
     pub async fn plan(&self, of: Of, by: &str) -> Result<Cycle, Refusal> {
         let by = name(by)?;
         self.check(of).await?;
@@ -144,9 +124,10 @@ impl Desk {
     /// Writes the instructions of an approved cycle and queues them; all or nothing, and once.
     ///
     /// # Errors
-    /// It is not approved, runs or ran already, or comes to another digest than the plan; or the database cannot be reached.
-    pub async fn run(&self, of: Of, by: &str, core: &Core) -> Result<Cycle, Refusal> {
+    /// It is not approved, runs or ran already, comes to another digest than the plan, or goes to nobody; or the database cannot be reached.
+    pub async fn run(&self, of: Of, by: &str) -> Result<Cycle, Refusal> {
         let by = name(by)?;
+        let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(cycle) = cycle else { return Err(refusal::no_plan(of)) };
         match cycle.state {
@@ -173,8 +154,9 @@ impl Desk {
     /// A further round for people left short whose rate says `retry`; with how many they are.
     ///
     /// # Errors
-    /// The cycle is not settled, nobody is to be tried again, or the database cannot be reached.
-    pub async fn retry(&self, of: Of, core: &Core) -> Result<(Cycle, i32), Refusal> {
+    /// The cycle is not settled, nobody is to be tried again, the area has no core, or the database cannot be reached.
+    pub async fn retry(&self, of: Of) -> Result<(Cycle, i32), Refusal> {
+        let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(cycle) = cycle else { return Err(refusal::no_plan(of)) };
         if cycle.state != State::Settled {
@@ -200,6 +182,7 @@ impl Desk {
         if !self.book.individuals(&area, of.month).any(by_account) {
             return Err(refusal::no_rates(of));
         }
+        self.core(of)?;
         if !self.store.has_roster(of.area, of.month).await? {
             return Err(refusal::no_roster(of));
         }
@@ -212,14 +195,31 @@ impl Desk {
     }
 }
 
-/// Plans a month for a caller. A plan works with two connections, so callers take turns with packets
-/// posted on their own, and wait without a connection.
+/// Plans a month for a partner that asks. A plan works with two connections, so callers take turns with
+/// packets posted on their own, and wait without a connection.
 ///
 /// # Errors
-/// As [`Desk::plan`].
-pub async fn plan_for(gateway: &Gateway, of: Of, by: &str) -> Result<Cycle, Refusal> {
+/// The partner does not speak for the area; otherwise as [`Desk::plan`].
+pub async fn plan_for(gateway: &Gateway, of: Of, partner: &Partner) -> Result<Cycle, Refusal> {
+    speaks(partner, of.area)?;
     let _turn = gateway.alone.acquire().await.map_err(|_| Fault::later(Stage::Store, "the gateway is stopping; ask again"))?;
-    Desk::of(gateway).plan(of, by).await
+    Desk::of(gateway).plan(of, &format!("partner {}", partner.name)).await
+}
+
+/// A cycle as a partner that asks may see it, with what came of it; `None` where there is none of that id.
+///
+/// # Errors
+/// The partner does not speak for the cycle's area, or the database cannot be reached.
+pub async fn see_for(gateway: &Gateway, cycle_id: i64, partner: &Partner) -> Result<Option<(Seen, Report)>, Refusal> {
+    let desk = Desk::of(gateway);
+    let Some(cycle) = desk.store.cycle(cycle_id).await? else { return Ok(None) };
+    speaks(partner, cycle.pooling_area)?;
+    let report = desk.report(&cycle).await?;
+    Ok(Some((desk.seen(cycle).await?, report)))
+}
+
+fn speaks(partner: &Partner, area: i32) -> Result<(), Refusal> {
+    if partner.speaks_for(area) { Ok(()) } else { Err(refusal::not_its_own(partner, area)) }
 }
 
 /// A digest as people write it.

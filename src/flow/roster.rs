@@ -96,6 +96,9 @@ impl Roster<'_> {
     async fn take(&self) -> Result<Reply, Refused> {
         let this = self.month_now()?;
         let head = self.head;
+        if !self.arrival.partner.speaks_for(head.area_number) {
+            return Err(Refused::Whole(403, self.arrival.partner.not_its_own(head.area_number)));
+        }
         if !self.gateway.book.areas().any(|area| area == head.area) {
             let known = self.gateway.book.areas().collect::<Vec<_>>().join(", ");
             return Err(Refused::Whole(400, format!("area is `{}`, of which this gateway has no rates; expected one of {known}", head.area)));

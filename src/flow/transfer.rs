@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::contributions::unseen;
-use crate::config::Partner;
+use super::deduct::DeductionPartners;
 use crate::error::{Fault, Stage};
 use crate::model::told::Results;
 use crate::store::Store;
@@ -37,8 +37,8 @@ pub const MESSAGES: [&str; 2] = [DEDUCTIONS, DEDUCTION_RESULTS];
 #[derive(Clone)]
 pub struct Transfer {
     pub store: Store,
-    /// Who is told of results, and as which message.
-    pub told: Arc<[(String, String)]>,
+    /// Which core is asked in an area, and who is told of results.
+    pub partners: Arc<DeductionPartners>,
 }
 
 /// What a message about a batch came to.
@@ -52,12 +52,6 @@ pub struct Summary {
     pub odd: Vec<Odd>,
     /// The batch is answered whole.
     pub whole: bool,
-}
-
-/// Partners that receive results.
-pub fn told_of_results(partners: &[Partner]) -> Vec<(String, String)> {
-    let receives = |partner: &&Partner| partner.outbound.as_ref().is_some_and(|entry| entry.receives.iter().any(|message| message == DEDUCTION_RESULTS));
-    partners.iter().filter(receives).map(|partner| (partner.name.clone(), DEDUCTION_RESULTS.to_owned())).collect()
 }
 
 /// The batch's number as the partners see it: cycle and number within it.
@@ -78,9 +72,10 @@ impl Transfer {
     /// # Errors
     /// The batch is not there or not what the delivery says, or the database cannot be reached.
     pub async fn body(&self, delivery: &Delivery, batch: Batch) -> Result<Value, Fault> {
+        let (message, to) = (delivery.of.message.as_str(), delivery.of.destination.as_str());
         let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}; this is a mistake in the gateway", delivery.delivery_id));
         let missing = || unseen(delivery, "its batch is not in the database");
-        let (head, people) = match delivery.of.message.as_str() {
+        let (head, people) = match message {
             DEDUCTIONS => {
                 let (head, asked) = self.store.batch_asked(batch).await?.ok_or_else(missing)?;
                 let person = |asked: &Asked| object([("person_no", json!(asked.person_no)), ("fen", json!(asked.fen.0))]);
@@ -104,6 +99,9 @@ impl Transfer {
             }
             _ => return Err(gone("its message is not about batches")),
         };
+        if !self.partners.takes(to, message, head.pooling_area) {
+            return Err(elsewhere(delivery, head.pooling_area));
+        }
         if people.len() != usize::try_from(delivery.of.lines).unwrap_or_default() {
             return Err(unseen(delivery, "its batch has other people than it says"));
         }
@@ -128,11 +126,12 @@ impl Transfer {
     /// # Errors
     /// The database refuses or cannot be reached; the message is needed again.
     pub async fn take_in(&self, batch: Batch, sender: &str, results: &Results) -> Result<Option<Summary>, Fault> {
-        let mut counts = (0, 0, Vec::new());
+        let (mut counts, mut area) = ((0, 0, Vec::new()), 0);
         let origin = Origin { sender, digest: results.digest };
         let taken = self.store.take_in(batch, origin, |head, asked, known| {
             let compared = compare::compare(head.month, asked, known, results);
             counts = (compared.fits.len(), compared.known, compared.odd.clone());
+            area = head.pooling_area;
             Writes { results: compared.fits, money: compared.money, odd: compared.odd }
         });
         let Some(Taken { whole }) = taken.await? else { return Ok(None) };
@@ -141,7 +140,7 @@ impl Transfer {
             tracing::warn!(sender, batch = name_of(batch), discrepancies = odd.len(), "results do not fit what was asked; nothing of them was posted");
         }
         if whole {
-            self.settle(batch.cycle_id).await?;
+            self.settle(batch.cycle_id, area).await?;
         }
         Ok(Some(Summary { new, known, odd, whole }))
     }
@@ -152,8 +151,14 @@ impl Transfer {
     /// # Errors
     /// The database refuses or cannot be reached; the next look does it.
     pub async fn look(&self, patience: Duration) -> Result<u64, Fault> {
-        for cycle_id in self.store.cycles_to_settle().await? {
-            self.settle(cycle_id).await?;
+        for (cycle_id, area) in self.store.cycles_to_settle().await? {
+            if !self.settle(cycle_id, area).await? {
+                tracing::error!(
+                    cycle_id,
+                    "every instruction is answered, but nobody is told what became of them: add pooling area {area:06} to `areas` of the LTC system that receives \
+                     \"{DEDUCTION_RESULTS}\", in partners.toml, and restart the gateway; the cycle is settled then"
+                );
+            }
         }
         let asked = self.store.ask_again(DEDUCTIONS, patience).await?;
         if asked > 0 {
@@ -162,12 +167,27 @@ impl Transfer {
         Ok(asked)
     }
 
-    async fn settle(&self, cycle_id: i64) -> Result<(), Fault> {
-        if self.store.settle_cycle(cycle_id, &self.told).await? {
+    /// Settles a cycle of an area unless somebody is still to answer; `false` when nobody would be told of it, and it waits.
+    async fn settle(&self, cycle_id: i64, area: i32) -> Result<bool, Fault> {
+        let told = self.partners.told_of(area);
+        if told.is_empty() {
+            return Ok(false);
+        }
+        if self.store.settle_cycle(cycle_id, &told).await? {
             tracing::info!(cycle_id, "every instruction of the cycle is answered; it is settled");
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// What was queued for a partner whose entry has lost the area since: it must not be told of it any more.
+fn elsewhere(delivery: &Delivery, area: i32) -> Fault {
+    let (id, to, message) = (delivery.delivery_id, &delivery.of.destination, &delivery.of.message);
+    let text = format!(
+        "delivery {id}: partner {to} no longer receives \"{message}\" of pooling area {area:06}; put the area back into its `areas` in partners.toml until the cycle is \
+         settled, restart the gateway, then `ltcgw dead retry {id}`"
+    );
+    Fault::operator(Stage::Render, text)
 }
 
 fn described(delivery: &Delivery, head: &BatchHead) -> Value {

@@ -12,7 +12,7 @@ use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::Fault;
 use crate::flow::collect::Body;
-use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex, plan_for};
+use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex, plan_for, see_for};
 use crate::flow::publish::without_mark;
 use crate::model::Month;
 
@@ -39,7 +39,7 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
         Ok(of) => of,
         Err(answer) => return answer,
     };
-    let cycle = match plan_for(&api.gateway, of, &format!("partner {}", call.entry.partner.name)).await {
+    let cycle = match plan_for(&api.gateway, of, &call.entry.partner).await {
         Ok(cycle) => cycle,
         Err(refusal) => return refused(call, &refusal),
     };
@@ -53,13 +53,7 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
 pub async fn show(call: &Call<'_>, cycle: &str, api: &PartnerApi) -> HttpResponse {
     let unknown = || problem(StatusCode::NOT_FOUND, "Not found", "there is no cycle of that id; expected one answered by POST /core/v1/deduction-cycles");
     let Ok(id) = cycle.parse::<i64>() else { return unknown() };
-    let desk = Desk::of(&api.gateway);
-    let shown = async {
-        let Some(cycle) = desk.store.cycle(id).await? else { return Ok(None) };
-        let report = desk.report(&cycle).await?;
-        Ok(Some((desk.seen(cycle).await?, report)))
-    };
-    match shown.await {
+    match see_for(&api.gateway, id, &call.entry.partner).await {
         Ok(Some((seen, report))) => {
             let mut document = document(&seen);
             let outcomes = report.outcomes.iter().map(|of| json!({ "round": of.round, "outcome": of.outcome.word(), "people": of.people, "fen": of.taken.0 }));
@@ -70,7 +64,7 @@ pub async fn show(call: &Call<'_>, cycle: &str, api: &PartnerApi) -> HttpRespons
             HttpResponse::Ok().json(document)
         }
         Ok(None) => unknown(),
-        Err(fault) => later(call, &fault),
+        Err(refusal) => refused(call, &refusal),
     }
 }
 
@@ -114,6 +108,7 @@ fn refused(call: &Call<'_>, refusal: &Refusal) -> HttpResponse {
         Why::Missing => (StatusCode::NOT_FOUND, "Nothing to deduct from"),
         Why::State => (StatusCode::CONFLICT, "Under way"),
         Why::Wrong => (StatusCode::UNPROCESSABLE_ENTITY, "Not as it should be"),
+        Why::Foreign => (StatusCode::FORBIDDEN, "Not allowed"),
         Why::Failed => return later(call, &refusal.fault),
     };
     problem(status, title, &refusal.fault.text)

@@ -27,8 +27,7 @@ impl Play {
         for person in people {
             office.sql(&format!("INSERT INTO roster_entry VALUES (450100, '{person}', 202110, 1, 'active', true, 'E1', 450102, 1000000)")).await;
         }
-        let told = [("ltc-system".to_owned(), "deduction_results".to_owned())];
-        let transfer = Transfer { store: office.desk.store.clone(), told: told.into() };
+        let transfer = Transfer { store: office.desk.store.clone(), partners: office.desk.partners.clone() };
         Play { office, transfer }
     }
 
@@ -116,7 +115,7 @@ async fn a_retry_asks_for_what_no_other_month_asks_for_meanwhile() {
     let second = play.month(november(), "retry", &both).await;
     assert_eq!(play.asked(&second).await, "LATER 1500 1500; NOW 1500 1500");
     let again = async |cycle: &Cycle| {
-        let (retried, people) = play.office.desk.retry(november(), &play.office.core).await.expect("a round");
+        let (retried, people) = play.office.desk.retry(november()).await.expect("a round");
         let sql = format!("SELECT person_no, due_fen, carried_fen FROM deduction_again WHERE cycle_id = {} AND round = {}", cycle.cycle_id, retried.rounds);
         (retried, people, play.office.sql(&format!("{sql} ORDER BY 1")).await)
     };

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use ltcgw::error::{Fault, Stage};
 use ltcgw::flow::collect::{self, Arrival, Spool, SpoolLimits};
-use ltcgw::flow::deduct::{Core, Desk, Of, hex};
+use ltcgw::flow::deduct::{Desk, Of, hex};
 use ltcgw::flow::roster::{self, RosterArrival};
 use ltcgw::model::Month;
 use ltcgw::model::registry::Kind;
@@ -186,13 +186,7 @@ async fn a_roster_and_a_month_s_deductions_can_be_cut_off_anywhere() {
         desk.approve(of, "Wang", &digest[..8]).await.map(|cycle| hex(&cycle.digest)).unwrap_or_default()
     })
     .await;
-    let mut partners = flow.config.partners.clone();
-    for entry in partners.iter_mut().filter(|partner| partner.name == "medical-core").filter_map(|partner| partner.outbound.as_mut()) {
-        entry.receives.retain(|message| message != "deductions");
-        entry.receives.push("deductions".into());
-    }
-    let core = Core::of(&partners, &flow.catalog).expect("who deducts");
-    cut_everywhere(&flow.store, "a run", |_| async { desk.run(of, "Wang", &core).await.map(|cycle| cycle.rounds).unwrap_or_default() }).await;
+    cut_everywhere(&flow.store, "a run", |_| async { desk.run(of, "Wang").await.map(|cycle| cycle.rounds).unwrap_or_default() }).await;
     let batches = "SELECT count(*), sum(people), (SELECT count(*) FROM deduction) FROM deduction_batch";
     assert_eq!(gateway.value(batches).await, "1 8 8", "run once, for everybody");
 }

@@ -130,7 +130,7 @@ async fn what_cannot_be_planned_is_refused_with_what_to_do() {
         assert!(refused.contains(expected), "{refused}");
     }
     assert!(text(office.run(november()).await).contains("there is no plan for 450100 2021-11"));
-    let refused = office.desk.retry(october(), &office.core).await.expect_err("nothing to retry").fault.text;
+    let refused = office.desk.retry(october()).await.expect_err("nothing to retry").fault.text;
     assert!(refused.contains("there is no plan"), "{refused}");
     assert_eq!(office.sql("SELECT count(*) FROM deduction_cycle").await, "0");
 }
@@ -191,26 +191,26 @@ async fn people_left_short_are_tried_again_where_the_rates_say_so() {
     let office = Office::with_roster().await;
     office.approved(october()).await;
     let first = office.run(october()).await.expect("a run");
-    let early = office.desk.retry(october(), &office.core).await.expect_err("it still runs").fault.text;
+    let early = office.desk.retry(october()).await.expect_err("it still runs").fault.text;
     assert!(early.contains("is running"), "{early}");
     office.settle(&first, &["P1", "P7"], "retry").await;
-    let none = office.desk.retry(october(), &office.core).await.expect_err("Nanning carries over").fault.text;
+    let none = office.desk.retry(october()).await.expect_err("Nanning carries over").fault.text;
     assert!(none.contains("nobody of 450100 2021-10 is to be tried again"), "{none}");
     office.sql("UPDATE deduction_rate SET shortfall = 'retry'").await;
-    let (second, people) = office.desk.retry(october(), &office.core).await.expect("a round");
+    let (second, people) = office.desk.retry(october()).await.expect("a round");
     assert_eq!((second.state, second.rounds, people), (State::Running, 2, 2));
     assert_eq!(office.sql("SELECT batch_no, first_person, last_person, people, fen FROM deduction_batch WHERE round = 2").await, "3 P1 P7 2 900");
     assert_eq!(office.sql("SELECT batch_no, lines, fen FROM delivery WHERE state = 'ready'").await, "3 2 900");
     assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NULL").await, "0");
     assert_eq!(office.sql("SELECT state, settled_at FROM deduction_cycle").await, "running -");
     office.settle(&second, &["P7"], "retry").await;
-    let (third, people) = office.desk.retry(october(), &office.core).await.expect("another round");
+    let (third, people) = office.desk.retry(october()).await.expect("another round");
     assert_eq!((third.rounds, people), (3, 1), "P1 paid in the second round");
 }
 
 #[tokio::test]
 async fn the_medical_core_plans_and_looks_at_a_cycle() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::with(|scene| scene.edit("areas = [\"450100\"]", "areas = [\"450100\", \"450199\"]")).await;
     let client = gateway.stage.client("medical-core").expect("a client");
     let post = async |body: &'static str| {
         let answer = client.post(gateway.url("/core/v1/deduction-cycles")).body(body).send().await.expect("an answer");

@@ -2,6 +2,7 @@
 
 mod arrears;
 mod border;
+mod cities;
 mod client;
 mod collect;
 mod cut;

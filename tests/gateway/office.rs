@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ltcgw::adapter::Catalog;
 use ltcgw::config::Config;
 use ltcgw::flow::clock::Clock;
-use ltcgw::flow::deduct::{Core, Desk, Of, Refusal, hex};
+use ltcgw::flow::deduct::{DeductionPartners, Desk, Of, Refusal, hex};
 use ltcgw::ledger::RateBook;
 use ltcgw::model::Month;
 use ltcgw::sandbox::stage::Scene;
@@ -30,7 +30,6 @@ pub fn month(number: i8) -> Month {
 /// A desk on a database of its own, with nobody running who would send anything.
 pub struct Office {
     pub desk: Desk,
-    pub core: Core,
     pub database: tokio_postgres::Config,
 }
 
@@ -40,18 +39,15 @@ impl Office {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
         ltcgw::link::install_provider();
         let scene = Scene::new(project(), dir.path()).expect("a scene").edit("records_per_request = 2000", "records_per_request = 3");
+        let scene = scene.edit("areas = [\"450100\"]", "areas = [\"450100\", \"500100\", \"510100\"]");
         let stage = scene.build().expect("a stage");
-        let mut config = Config::load(&stage.config_dir).expect("the configuration");
-        for entry in config.partners.iter_mut().filter(|partner| partner.name == "medical-core").filter_map(|partner| partner.outbound.as_mut()) {
-            entry.receives.retain(|message| message != "deductions");
-            entry.receives.push("deductions".into());
-        }
+        let config = Config::load(&stage.config_dir).expect("the configuration");
         let catalog = Catalog::load(&config.gateway.adapters_dir).expect("the adapters");
-        let core = Core::of(&config.partners, &catalog).expect("who deducts");
+        let partners = DeductionPartners::of(&config.partners, &catalog).into();
         let book = Arc::new(RateBook::load(&project().join("config/rates")).expect("the rates"));
         let database = database().await;
         let store = Store::open(Connection::local(database.clone()), &[]).await.expect("a store");
-        Office { desk: Desk { store, book, clock: Clock::default() }, core, database }
+        Office { desk: Desk { store, book, clock: Clock::default(), partners }, database }
     }
 
     /// Six people: four instructed, two left out; one has a base of their own from November on.
@@ -95,7 +91,7 @@ impl Office {
     }
 
     pub async fn run(&self, of: Of) -> Result<Cycle, Refusal> {
-        self.desk.run(of, "Wang", &self.core).await
+        self.desk.run(of, "Wang").await
     }
 
     /// Plays the transfer: the core answered everybody, short are those named.

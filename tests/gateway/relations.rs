@@ -46,7 +46,7 @@ fn listed(reply: &Value) -> Vec<i64> {
 
 /// People to be deducted from, and who is left out why.
 async fn plan(gateway: &Gateway, month: &str) -> (i32, String) {
-    let desk = Desk { store: gateway.running.gateway.store.clone(), book: gateway.running.gateway.book.clone(), clock: Clock::default() };
+    let desk = Desk { clock: Clock::default(), ..Desk::of(&gateway.running.gateway) };
     let of = Of { area: 450_100, month: Month::parse(month).expect("a month") };
     let cycle = desk.plan(of, "anna").await.unwrap_or_else(|refusal| panic!("{:?}", refusal.fault));
     let left_out = format!("SELECT right(person_no, 4), reason, due_fen FROM deduction_left_out WHERE cycle_id = {} ORDER BY 1", cycle.cycle_id);

@@ -131,7 +131,10 @@ async fn bad_lines_are_refused_one_by_one_with_record_field_and_reason() {
 
 #[tokio::test]
 async fn a_roster_that_cannot_be_right_is_refused_whole() {
-    let gateway = november().await;
+    let clock = Clock::default();
+    clock.set_day(jiff::civil::date(2021, 11, 15));
+    let areas = "areas = [\"450100\", \"460000\", \"990000\"]";
+    let gateway = Gateway::at(clock, |scene| scene.edit("areas = [\"450100\"]", areas)).await;
     let cut = people(1..=3);
     for (query, body, expected) in [
         (FULL.replace("450100", "990000"), people(1..=2), "area is `990000`, of which this gateway has no rates"),

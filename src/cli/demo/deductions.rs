@@ -79,7 +79,6 @@ pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, 
     let gateway = &theatre.running()?.gateway;
     let counterparts = theatre.counterparts()?;
     let (desk, of) = (Desk::of(gateway), Of { area: AREA, month });
-    let core = Core::of(&gateway.config.partners, &gateway.catalog)?;
     let start = Instant::now();
 
     let doing = progress::doing("deductions: the medical core sends its roster");
@@ -97,11 +96,11 @@ pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, 
     counterparts.core.will([Behaviour::AcceptThenClose]);
     let doing = progress::doing("deductions: computing everybody again, to the same digest");
     desk.approve(of, SUPERVISOR, short).await?;
-    let cycle = desk.run(of, CLERK, &core).await?;
+    let cycle = desk.run(of, CLERK).await?;
     done(doing, &format!("approved by {SUPERVISOR}, run: computed again to the same digest, queued"));
 
     let sending = Instant::now();
-    wait(theatre, (&desk, &core), cycle).await?;
+    wait(theatre, (&desk, desk.core(of)?), cycle).await?;
     progress::step("everybody answered by the medical core, the LTC system told", sending.elapsed());
     let took = start.elapsed();
     let seen = desk.see(of).await?;

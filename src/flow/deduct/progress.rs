@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn an_estimate_follows_the_pace_and_never_beats_the_limits() {
         let receiver = Receiver { destination: "medical-core".into(), message: "deductions".into(), people_max: 500 };
-        let core = Core { receiver, limits: Limits::per_second(10) };
+        let core = Core { areas: vec![450_100], receiver, limits: Limits::per_second(10) };
         let now = Answers { people: 20_000, answered: 10_000, ..Answers::default() };
         let left = |answered, seconds| remaining(&core, &now, answered, Duration::from_secs(seconds)).as_secs();
         assert_eq!(left(0, 5), 2, "20 requests at 10 a second, while nothing was answered yet");

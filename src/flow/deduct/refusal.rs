@@ -5,8 +5,11 @@
 
 use super::compute::Computed;
 use super::{DIGEST_DIGITS_MIN, Of, hex};
+use crate::config::Partner;
 use crate::error::{Fault, Stage};
+use crate::flow::transfer::DEDUCTION_RESULTS;
 use crate::ledger::deduction::TooMuch;
+use crate::model::deduction::MESSAGE;
 use crate::store::deduction::{Cycle, State};
 
 /// What kind of refusal.
@@ -18,6 +21,8 @@ pub enum Why {
     State,
     /// What was said is wrong: month, digest, name.
     Wrong,
+    /// The partner that asks does not speak for the area.
+    Foreign,
     /// The database or the configuration; the fault says which.
     Failed,
 }
@@ -42,6 +47,28 @@ fn refuse(why: Why, text: String) -> Refusal {
 pub(super) fn unknown_area<'a>(of: Of, known: impl Iterator<Item = &'a str>) -> Refusal {
     let known: Vec<&str> = known.collect();
     refuse(Why::Missing, format!("no rates for pooling area {:06}; expected one of {} (rates_dir in gateway.toml)", of.area, known.join(", ")))
+}
+
+pub(super) fn no_core(of: Of) -> Refusal {
+    let text = format!(
+        "nobody deducts in pooling area {:06}: no partner that receives \"{MESSAGE}\" has it in `areas`; add it to `areas` of the area's medical insurance core in \
+         partners.toml, with \"{MESSAGE}\" in `receives`, then restart the gateway",
+        of.area
+    );
+    refuse(Why::Missing, text)
+}
+
+pub(super) fn nobody_told(of: Of) -> Refusal {
+    let text = format!(
+        "nobody is told what becomes of deductions in pooling area {:06}: no partner that receives \"{DEDUCTION_RESULTS}\" has it in `areas`; add it to `areas` of the \
+         area's LTC system in partners.toml, with \"{DEDUCTION_RESULTS}\" in `receives`, then restart the gateway",
+        of.area
+    );
+    refuse(Why::Missing, text)
+}
+
+pub(super) fn not_its_own(partner: &Partner, area: i32) -> Refusal {
+    refuse(Why::Foreign, partner.not_its_own(area))
 }
 
 pub(super) fn no_rates(of: Of) -> Refusal {

@@ -36,7 +36,16 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     };
     let name = head.packet_no.clone().unwrap_or_default();
     let sender = &arrival.partner.name;
-    let summary = match known_batch(gateway, &name).await? {
+    let batch = of_name(&name);
+    let cycle = match batch {
+        Some(batch) => gateway.store.cycle(batch.cycle_id).await?,
+        None => None,
+    };
+    if let Some(area) = cycle.map(|cycle| cycle.pooling_area).filter(|area| !arrival.partner.speaks_for(*area)) {
+        tracing::warn!(sender, batch = name, area, "results of an area that is not the sender's; refused, nothing was kept");
+        return replier(arrival, head)?.refused(403, &format!("batch {name}: {}; nothing was posted", arrival.partner.not_its_own(area)));
+    }
+    let summary = match known_batch(gateway, batch).await? {
         Ok(batch) => gateway.transfer.take_in(batch, sender, &results).await?.ok_or("its cycle does not run"),
         Err(reason) => Err(reason),
     };
@@ -80,8 +89,8 @@ fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
 }
 
 /// The batch of that number, if it was ever sent.
-async fn known_batch(gateway: &Gateway, name: &str) -> Result<Result<Batch, &'static str>, Fault> {
-    let Some(batch) = of_name(name) else { return Ok(Err("there is no batch of this number")) };
+async fn known_batch(gateway: &Gateway, batch: Option<Batch>) -> Result<Result<Batch, &'static str>, Fault> {
+    let Some(batch) = batch else { return Ok(Err("there is no batch of this number")) };
     let sent = gateway.store.batch_was_sent(batch, DEDUCTIONS).await?;
     Ok(if sent { Ok(batch) } else { Err("no batch of this number was sent") })
 }

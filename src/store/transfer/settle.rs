@@ -74,16 +74,16 @@ impl Store {
         Ok(true)
     }
 
-    /// Running cycles whose every batch is answered: settled at once, unless an instance died in between.
+    /// Running cycles whose every batch is answered, each with its pooling area: settled at once, unless an instance died in between.
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn cycles_to_settle(&self) -> Result<Vec<i64>, Fault> {
-        const SQL: &str = "SELECT c.cycle_id FROM deduction_cycle c WHERE c.state = 'running'
+    pub async fn cycles_to_settle(&self) -> Result<Vec<(i64, i32)>, Fault> {
+        const SQL: &str = "SELECT c.cycle_id, c.pooling_area FROM deduction_cycle c WHERE c.state = 'running'
             AND EXISTS (SELECT 1 FROM deduction_batch b WHERE b.cycle_id = c.cycle_id)
             AND NOT EXISTS (SELECT 1 FROM deduction_batch b WHERE b.cycle_id = c.cycle_id AND b.answered_at IS NULL)";
         let rows = self.client().await?.query(SQL, &[]).await.map_err(|error| fault(&error))?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Puts deliveries of `message` in doubt that the partner has taken so long ago, and whose batch
