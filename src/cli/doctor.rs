@@ -54,6 +54,7 @@ async fn examine(dir: &Path) -> Sheet {
     if let Some(catalog) = catalog {
         if let Some(book) = book {
             areas::look(&mut sheet, &config, &catalog, &book);
+            areas::deductions(&mut sheet, &config, &catalog, &book);
         }
         partners::look(&mut sheet, &config, &catalog).await;
     }

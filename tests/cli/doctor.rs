@@ -61,12 +61,13 @@ async fn a_sound_configuration_is_ready_to_serve_and_left_as_it_was() {
         "samples pass",
         "needs the city_average_base of 20",
         "privacy key",
+        "450100 (medical-core; told: ltc-system); in no partner's `areas`: 460000, 500100, 510100",
         "server certificate for localhost, 127.0.0.1: good for 36",
     ] {
         assert!(text.contains(expected), "{expected} is not in {}", said.out);
     }
     assert_eq!(files(place.dir.path()), before, "nothing was made");
-    assert!(said.out.lines().count() < 60, "seven partners on one screen: {}", said.out);
+    assert!(said.out.lines().count() < 62, "seven partners on one screen: {}", said.out);
 
     let _serving = place.serve().await;
     let (said, text) = doctor(&place).await;
@@ -174,6 +175,33 @@ async fn an_area_of_the_code_tables_without_rates_or_of_which_nobody_is_told_is_
     let without_rates = "pooling area 440100, known to tax-bureau: has no rate of employers; every line of it is refused";
     let untold = "pooling area 500100, known to tax-bureau: nobody is told of its medical and its long_term_care fund";
     finds(&place, &[without_rates, "write config/rates/440100-<city>.toml", untold, "450100: rates, and somebody is told of each fund"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn areas_whose_accounts_pay_without_a_core_or_without_anybody_told_are_named() {
+    let core = "receives = [\"contributions\", \"deductions\"]\nareas = [\"450100\"]";
+    let place = Place::with(|scene| scene.edit(core, &core.replace("450100", "510100")));
+    finds(
+        &place,
+        &[
+            "pooling area 450100: ltc-system is told of results, but nobody is asked to deduct there",
+            "pooling area 510100: medical-core is asked to deduct there, but nobody is told of results",
+            "add it to `areas` of its LTC system in partners.toml, with \"deduction_results\" in `receives`",
+        ],
+    )
+    .await;
+    let neither = Place::with(|scene| scene.edit(", \"deductions\"]", "]").edit(", \"deduction_results\"]", "]"));
+    let (_, text) = doctor(&neither).await;
+    assert!(text.contains("! deductions pooling area 450100: accounts pay by its rates, but nobody is asked to deduct there and nobody is told"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_core_of_an_area_is_named_with_its_line() {
+    let place = Place::new();
+    let file = place.config().join("partners.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\"contributions\", \"deduction_results\"", "\"contributions\", \"deductions\"")).unwrap();
+    finds(&place, &["partners.toml:", "partners `medical-core` and `ltc-system` both receive \"deductions\" of pooling area 450100"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,15 @@
-//! Pooling areas: of each that may come, are there rates, and is somebody told of both funds?
+//! Pooling areas: of each that may come, are there rates, and is somebody told of both funds? Where the
+//! rates say that accounts pay, is there a core to deduct, and somebody who is told?
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sheet::Sheet;
 use crate::adapter::Catalog;
 use crate::config::Config;
+use crate::flow::clock::Clock;
+use crate::flow::deduct::{Core, DeductionPartners};
+use crate::flow::transfer::{DEDUCTION_RESULTS, DEDUCTIONS};
+use crate::ledger::deduction::by_account;
 use crate::ledger::{Fund, RateBook};
 use crate::model::Month;
 use crate::model::records::employer_collection;
@@ -34,6 +39,46 @@ pub(super) fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog, book: 
             let todo = format!("write config/rates/{area}-<city>.toml, or mend the number");
             sheet.note("areas", format!("partner {} is told of pooling area {area}, which has no rates", partner.name), todo);
         }
+    }
+}
+
+/// Of each area where the rates say that accounts pay: who deducts, and who is told of it?
+pub(super) fn deductions(sheet: &mut Sheet, config: &Config, catalog: &Catalog, book: &RateBook) {
+    let Some(now) = Month::of(Clock::default().today()) else { return };
+    let partners = DeductionPartners::of(&config.partners, catalog);
+    let served = |area: &str| config.partners.iter().filter_map(|partner| partner.outbound.as_ref()).any(|entry| entry.areas.iter().any(|known| known == area));
+    let (mut sound, mut elsewhere) = (Vec::new(), Vec::new());
+    for area in book.areas().filter(|area| book.individuals(area, now).any(by_account)) {
+        let number = area.parse().unwrap_or_default();
+        let core = partners.core_of(number).map(|core: &Core| core.receiver.destination.as_str());
+        let told: Vec<String> = partners.told_of(number).into_iter().map(|(partner, _)| partner).collect();
+        let missing = |message: &str, who: &str| format!("add it to `areas` of its {who} in partners.toml, with \"{message}\" in `receives`");
+        match (core, told.as_slice()) {
+            (Some(core), [_, ..]) => sound.push(format!("{area} ({core}; told: {})", told.join(", "))),
+            (None, []) if !served(area) => elsewhere.push(area),
+            (None, []) => {
+                let text = format!(
+                    "pooling area {area}: accounts pay by its rates, but nobody is asked to deduct there and nobody is told of it; no month can be planned"
+                );
+                let todo = format!("{}; or leave it, where deductions do not go through this gateway", missing(DEDUCTIONS, "medical core"));
+                sheet.note("deductions", text, todo);
+            }
+            (None, [_, ..]) => {
+                let text = format!("pooling area {area}: {} is told of results, but nobody is asked to deduct there; no month can be planned", told.join(", "));
+                sheet.note("deductions", text, missing(DEDUCTIONS, "medical core"));
+            }
+            (Some(core), []) => {
+                let text = format!("pooling area {area}: {core} is asked to deduct there, but nobody is told of results; no month can be planned");
+                sheet.bad("deductions", text, missing(DEDUCTION_RESULTS, "LTC system"));
+            }
+        }
+    }
+    let nowhere = format!("in no partner's `areas`: {}", elsewhere.join(", "));
+    match (sound.is_empty(), elsewhere.is_empty()) {
+        (true, true) => {}
+        (false, true) => sheet.good("deductions", sound.join("; ")),
+        (false, false) => sheet.good("deductions", format!("{}; {nowhere}", sound.join("; "))),
+        (true, false) => sheet.note("deductions", nowhere, "nobody deducts there; add the area to its medical core and LTC system, where it is served"),
     }
 }
 
