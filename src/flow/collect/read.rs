@@ -303,7 +303,7 @@ impl State<'_> {
     }
 
     fn take_back(&mut self, record: i32, original: &Original, paid: Paid) {
-        self.verdicts.took_back(record, original);
+        self.verdicts.took_back(original);
         self.tally.revoked.push(Revoked {
             record,
             packet_id: original.packet_id,

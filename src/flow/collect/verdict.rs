@@ -2,7 +2,7 @@
 //!
 //! Decides; reads nothing and writes nothing. Reasons name the elements of the sender's dialect.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::line::LineFault;
 use super::read::Stop;
@@ -29,8 +29,8 @@ pub struct Verdicts<'a> {
     words: Words,
     /// Lines of this packet that it takes back itself; filled as they are posted.
     own: HashMap<i32, Option<Original>>,
-    /// Lines this packet has taken back so far, and the record that did.
-    taken_back: HashMap<(i64, i32), i32>,
+    /// Lines this packet has taken back so far.
+    taken_back: HashSet<(i64, i32)>,
 }
 
 /// The sender's words for what reasons speak of.
@@ -56,7 +56,7 @@ impl<'a> Verdicts<'a> {
             Fact::RevokesOwn { earlier_index } => Some((earlier_index, None)),
             _ => None,
         });
-        Verdicts { findings, compared, words: Words::of(table, reader), own: own.collect(), taken_back: HashMap::new() }
+        Verdicts { findings, compared, words: Words::of(table, reader), own: own.collect(), taken_back: HashSet::new() }
     }
 
     /// What is to be done with the record at this position.
@@ -78,7 +78,7 @@ impl<'a> Verdicts<'a> {
             Fact::RevokesOwn { earlier_index } => self.take_back(self.own.get(earlier_index).and_then(Option::as_ref)),
             Fact::RevokesNothing => self.take_back(None),
             Fact::RevokedAlready => Verdict::Duplicate,
-            Fact::Stored { line, .. } if self.taken_back.contains_key(line) => {
+            Fact::Stored { line, .. } if self.taken_back.contains(line) => {
                 words.refuse("this packet revokes the line of this detail number; a corrected line needs a new number".into())
             }
             Fact::Stored { same: true, revoked: false, .. } => Verdict::Duplicate,
@@ -96,17 +96,15 @@ impl<'a> Verdicts<'a> {
         }
     }
 
-    /// A record has taken a line back.
-    pub fn took_back(&mut self, record_index: i32, original: &Original) {
-        self.taken_back.insert((original.packet_id, original.record_index), record_index);
+    /// A record of this packet has taken a line back.
+    pub fn took_back(&mut self, original: &Original) {
+        self.taken_back.insert((original.packet_id, original.record_index));
     }
 
     fn take_back(&self, original: Option<&Original>) -> Verdict {
         let Some(original) = original else { return self.words.refuse("no line of this detail number is posted, so there is nothing to revoke".into()) };
-        match self.taken_back.get(&(original.packet_id, original.record_index)) {
-            Some(record) => self.words.refuse(format!("record {record} of this packet revokes the line of this detail number already")),
-            None => Verdict::Post(Some(original.clone())),
-        }
+        // A number means one line, so a second revocation says nothing new, whichever packet brought the first.
+        if self.taken_back.contains(&(original.packet_id, original.record_index)) { Verdict::Duplicate } else { Verdict::Post(Some(original.clone())) }
     }
 }
 
