@@ -181,6 +181,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),
         ("V26__bases", include_str!("../schemas/postgres/0026_bases.sql")),
         ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
+        ("V30__registry_places", include_str!("../schemas/postgres/0030_registry_places.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

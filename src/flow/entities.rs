@@ -18,7 +18,7 @@ use super::transfer::Transfer;
 use crate::adapter::{Adapter, Disclosure};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
-use crate::model::division::scope;
+use crate::model::division::cities;
 use crate::model::told::Results;
 use crate::store::Pool;
 use crate::store::delivery::{ChangedEntity, Delivery, Only, Route, changed_entities};
@@ -41,7 +41,7 @@ impl Told {
                 message: message.clone(),
                 kind: disclosure.kind.word().into(),
                 only: disclosure.only.iter().map(|(field, words)| Only { field: field.clone(), words: words.clone() }).collect(),
-                scopes: partner.outbound.iter().flat_map(|entry| &entry.areas).map(|area| scope(area).to_owned()).collect(),
+                cities: partner.outbound.iter().flat_map(|entry| &entry.areas).flat_map(|area| cities(area)).collect(),
             });
             self.disclosures.insert((partner.name.clone(), message.clone()), disclosure.clone());
         }

@@ -16,6 +16,21 @@ pub fn belongs(district: i32, area: i32) -> bool {
     if matches!(province, 11 | 12 | 31 | 50) || area % 10_000 == 0 { district / 10_000 == province } else { district / 100 == area / 100 }
 }
 
+/// The city a division lies in: its first four digits as a number. None where it does not begin with four.
+pub fn city(division: &str) -> Option<i32> {
+    division.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+/// The cities that lie in a pooling area, by the numbers of [`city`]: one, or all that a province can have.
+pub fn cities(area: &str) -> Vec<i32> {
+    let scope = scope(area);
+    match (scope.len(), scope.parse::<i32>()) {
+        (2, Ok(province)) => (province * 100..province * 100 + 100).collect(),
+        (_, Ok(city)) => vec![city],
+        _ => Vec::new(),
+    }
+}
+
 /// Whether a text has the form of a division code.
 pub fn is_code(text: &str) -> bool {
     text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -41,6 +56,8 @@ mod tests {
             (110_101, 310_100, false),
         ] {
             assert_eq!(belongs(district, area), inside, "{district} in {area}");
+            let city = city(&district.to_string()).expect("digits");
+            assert_eq!(cities(&area.to_string()).contains(&city), inside, "{city} in {area}");
         }
     }
 }

@@ -64,7 +64,8 @@ pub enum ChangeKind {
     Put,
     /// The entry ended.
     Delete,
-    /// The same version; a date in it has come, or its institution ended or became one of another kind.
+    /// The same version; a date in it has come, or its institution ended, became one of another kind or moved to
+    /// another city.
     Status,
 }
 
@@ -111,13 +112,19 @@ pub struct Change {
     /// Of an institution its kind, of a caregiver that of the institution he or she belongs to; absent
     /// where that is not registered or has ended.
     pub institution_kind: Option<String>,
+    /// Where it lies from this change on, of a caregiver the institution: the first four digits of its division.
+    /// Absent for a delete, and for a caregiver of an institution nobody has sent.
+    pub city: Option<i32>,
 }
 
 /// Columns of a [`Change`] of table `c`, in the order [`Change::from_row`] reads them.
 const COLUMNS: &str = "c.sequence, c.kind, c.entity_id, c.version, c.change, c.content::text, c.sealed, c.status, c.designated, c.reason, c.effective_on,
-    c.changed_at, c.institution_kind";
+    c.changed_at, c.institution_kind, c.city";
 
 impl Change {
+    /// How many columns it has; others of the same row come after them.
+    const WIDTH: usize = 14;
+
     fn from_row(row: &Row) -> Change {
         Change {
             sequence: row.get(0),
@@ -133,6 +140,7 @@ impl Change {
             effective_on: row.get(10),
             changed_at: row.get(11),
             institution_kind: row.get(12),
+            city: row.get(13),
         }
     }
 
@@ -177,6 +185,8 @@ pub struct Put {
     pub institution_kind: Option<&'static str>,
     /// Of a caregiver: the institution he or she belongs to.
     pub institution_id: Option<String>,
+    /// Of an institution: where it lies, see `model::division::city`.
+    pub city: Option<i32>,
 }
 
 /// What became of a [`Put`].

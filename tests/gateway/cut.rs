@@ -251,6 +251,7 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
         phone_index: None,
         institution_kind: None,
         institution_id: None,
+        city: None,
     };
     let head = async || gateway.value("SELECT sequence FROM registry_head").await;
     cut_everywhere(&flow.store, "a registry write", |polls| {

@@ -68,6 +68,7 @@ pub fn put_institution(keys: &Keys, mut record: Institution) -> Put {
         name: Some(record.name.clone()),
         uscc: Some(record.uscc.clone()),
         institution_kind: Some(record.kind.word()),
+        city: ltcgw::model::division::city(&record.division),
         status: standing.status,
         designated: standing.designated,
         ..put(keys, (Kind::Institution, &record.institution_id, record.version), &record, &personal)
@@ -103,6 +104,7 @@ pub fn end(kind: Kind, id: &str, version: i64) -> Put {
         phone_index: None,
         institution_kind: None,
         institution_id: None,
+        city: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use super::{Answer, Outcome, Prepared, Registrar};
+use crate::model::division;
 use crate::model::registry::{Caregiver, Deletion, Institution, InstitutionStatus, Kind, Standing, Submission, in_force};
 use crate::registry::{Lookup, RuleFinding, Severity};
 use crate::store::registry::Put;
@@ -49,6 +50,7 @@ fn institution(registrar: &Registrar, record: &Institution, today: Date) -> Put 
         phone_index: phone.map(|phone| registrar.keys.index(PHONE, &plain_phone(phone))),
         name: Some(record.name.clone()),
         uscc: Some(record.uscc.clone()),
+        city: division::city(&record.division),
         institution_kind: (in_force(&record.statuses, today) != Some(InstitutionStatus::Ended)).then(|| record.kind.word()),
         next_on: record.next_change(today),
         ..put(registrar, (Kind::Institution, &record.institution_id, record.version), (json(record), public, personal), record.standing(today), today)
@@ -105,6 +107,7 @@ fn put(
         phone_index: None,
         institution_kind: None,
         institution_id: None,
+        city: None,
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Route {
     pub kind: String,
     /// Every one must hold.
     pub only: Vec<Only>,
-    /// What the divisions of its pooling areas begin with (GB/T 2260); of others it hears nothing. None: of all.
-    pub scopes: Vec<String>,
+    /// The cities of its pooling areas (`model::division::cities`); of others it hears nothing. None: of all.
+    pub cities: Vec<i32>,
 }
 
 /// A field whose value must be one of these words.
@@ -49,25 +49,10 @@ impl Route {
             };
             format!("coalesce({value} IN ({}), false)", words.join(", "))
         });
-        let place = (!self.scopes.is_empty()).then(|| self.place());
+        let cities: Vec<String> = self.cities.iter().map(i32::to_string).collect();
+        // Where it lies, of a caregiver the institution: people of a deleted one are still of the place it was in.
+        let place = (!cities.is_empty()).then(|| format!("coalesce(c.city IN ({}), false)", cities.join(", ")));
         std::iter::once("c.content IS NOT NULL".to_owned()).chain(conditions).chain(place).collect::<Vec<_>>().join(" AND ")
-    }
-}
-
-impl Route {
-    /// The entry lies in one of its pooling areas; of a caregiver the institution does.
-    fn place(&self) -> String {
-        let division = if self.kind == "institution" {
-            "c.content->>'division'"
-        } else {
-            // Where it was when it was last registered: people of a deleted one are still of that place.
-            // `+ 0`: found by the entry's own index, as below.
-            "(SELECT ic.content->>'division' FROM registry_change ic
-              WHERE ic.kind = 'institution' AND ic.entity_id = c.content->>'institution_id' AND ic.content IS NOT NULL
-              ORDER BY ic.sequence + 0 DESC LIMIT 1)"
-        };
-        let begins: Vec<String> = self.scopes.iter().map(|scope| quoted(&format!("{scope}%"))).collect();
-        format!("coalesce({division} LIKE ANY (ARRAY[{}]), false)", begins.join(", "))
     }
 }
 

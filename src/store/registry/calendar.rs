@@ -15,7 +15,7 @@ pub struct Due {
     /// The day that has come.
     pub on: Date,
     pub current: Change,
-    /// Of a caregiver: the institution has ended since, or become one of another kind.
+    /// Of a caregiver: the institution has ended since, become one of another kind, or moved to another city.
     pub left_behind: bool,
 }
 
@@ -54,14 +54,15 @@ impl Registry {
 
     async fn try_to_turn(&self, tx: &Tx, (today, limit): (Date, i64), turn: impl Fn(&Due) -> Turn) -> Result<usize, Stop> {
         let sql = format!(
-            "SELECT {COLUMNS}, e.next_on, e.kind = 'caregiver' AND e.institution_kind IS DISTINCT FROM (
-                 SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = e.institution_id)
+            "SELECT {COLUMNS}, e.next_on, e.kind = 'caregiver' AND (e.institution_kind, e.city) IS DISTINCT FROM (i.institution_kind, i.city)
              FROM registry_entity e JOIN registry_change c USING (sequence)
+             LEFT JOIN LATERAL (SELECT k.institution_kind, k.city FROM registry_entity k WHERE k.kind = 'institution' AND k.entity_id = e.institution_id OFFSET 0) i ON true
              WHERE (e.kind, e.entity_id) IN (SELECT kind, entity_id FROM registry_entity WHERE next_on <= $1 ORDER BY next_on LIMIT $2) AND e.next_on <= $1
              ORDER BY e.kind, e.entity_id FOR UPDATE OF e"
         );
         let rows = tx.query(&sql, &[&today, &limit]).await?;
-        let mut due: Vec<Due> = rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(13), left_behind: row.get(14) }).collect();
+        let mut due: Vec<Due> =
+            rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(Change::WIDTH), left_behind: row.get(Change::WIDTH + 1) }).collect();
         due.sort_by_key(|due| due.on);
         let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
         let (changed, moved): (Vec<_>, Vec<_>) = turns.iter().partition(|(_, turn)| turn.standing.is_some());
@@ -100,18 +101,20 @@ async fn change(client: &Session, changed: &[&(&Due, Turn)]) -> Result<Written, 
     let next: Vec<Option<Date>> = changed.iter().map(|(_, turn)| turn.next_on).collect();
     let sql = "WITH turned AS (
             SELECT t.*, c.kind, c.entity_id, c.version, c.content, c.sealed,
-                CASE WHEN c.kind = 'caregiver' THEN
-                    (SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = c.content->>'institution_id')
-                WHEN t.status IS DISTINCT FROM 'ended' THEN c.content->>'kind' END AS institution_kind
+                CASE WHEN c.kind = 'caregiver' THEN i.institution_kind WHEN t.status IS DISTINCT FROM 'ended' THEN c.content->>'kind' END AS institution_kind,
+                CASE WHEN c.kind = 'caregiver' THEN i.city ELSE c.city END AS city, c.city AS city_before
             FROM unnest($1::bigint[], $2::bigint[], $3::date[], $4::text[], $5::bool[], $6::date[])
                 AS t(sequence, before, effective_on, status, designated, next_on) JOIN registry_change c ON c.sequence = t.before
+            LEFT JOIN LATERAL (SELECT k.institution_kind, k.city FROM registry_entity k
+                WHERE c.kind = 'caregiver' AND k.kind = 'institution' AND k.entity_id = c.content->>'institution_id' OFFSET 0) i ON true
         ), written AS (
-            INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, effective_on, institution_kind)
-            SELECT sequence, kind, entity_id, version, 'status', content, sealed, status, designated, effective_on, institution_kind
+            INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, effective_on, institution_kind,
+                city, city_before)
+            SELECT sequence, kind, entity_id, version, 'status', content, sealed, status, designated, effective_on, institution_kind, city, city_before
             FROM turned ORDER BY sequence
         )
         UPDATE registry_entity e SET sequence = t.sequence, status = t.status, designated = t.designated, next_on = t.next_on,
-            institution_kind = t.institution_kind
+            institution_kind = t.institution_kind, city = t.city
         FROM turned t WHERE e.kind = t.kind AND e.entity_id = t.entity_id";
     client.execute(sql, &[&sequences, &before, &on, &statuses, &designated, &next]).await?;
     Ok(Written { first, last })

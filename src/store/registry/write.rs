@@ -8,7 +8,9 @@
 
 use std::collections::HashMap;
 
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::follow::follow;
 use super::{Put, Registry, Taken, Written, cannot};
@@ -24,16 +26,16 @@ const TRIES: usize = 8;
 const STAGING: &str = "CREATE TEMP TABLE IF NOT EXISTS registry_incoming (
     ordinal int, kind text COLLATE \"C\", entity_id text COLLATE \"C\", version bigint, content json, sealed bytea, reason text, digests bytea,
     status text, designated boolean, effective_on date, next_on date, name text, uscc text, certificate_index bigint, phone_index bigint,
-    institution_kind text COLLATE \"C\", institution_id text COLLATE \"C\"
+    institution_kind text COLLATE \"C\", institution_id text COLLATE \"C\", city int
 ) ON COMMIT DELETE ROWS";
 
 const COPY: &str = "COPY registry_incoming FROM STDIN (FORMAT binary)";
 
 /// Locks row by row in the order of kind and id, by the primary key: a plain join would, for want
 /// of statistics on the staging table, read all entries (measured: 0.3 s a batch at 300,000).
-const KNOWN: &str = "SELECT i.ordinal, e.version, position(e.digest IN i.digests) > 0, e.sequence > 0
+const KNOWN: &str = "SELECT i.ordinal, e.version, position(e.digest IN i.digests) > 0, e.sequence > 0, e.ended, e.city
     FROM (SELECT ordinal, kind, entity_id, digests FROM registry_incoming ORDER BY kind, entity_id) i CROSS JOIN LATERAL
-         (SELECT version, digest, sequence FROM registry_entity k WHERE k.kind = i.kind AND k.entity_id = i.entity_id FOR UPDATE) e";
+         (SELECT version, digest, sequence, ended, city FROM registry_entity k WHERE k.kind = i.kind AND k.entity_id = i.entity_id FOR UPDATE) e";
 
 /// Before it, where there are institutions: caregivers, those among the batch and those who will have to
 /// follow theirs, in the order of their ids.
@@ -41,8 +43,8 @@ const MEMBERS: &str = "SELECT count(*) FROM (
     SELECT 1 FROM (
         SELECT entity_id FROM registry_incoming WHERE kind = 'caregiver'
         UNION SELECT m.entity_id FROM registry_incoming i CROSS JOIN LATERAL (
-            SELECT e.entity_id, e.institution_kind FROM registry_entity e WHERE e.institution_id = i.entity_id AND NOT e.ended OFFSET 0) m
-        WHERE i.kind = 'institution' AND m.institution_kind IS DISTINCT FROM i.institution_kind
+            SELECT e.entity_id, e.institution_kind, e.city FROM registry_entity e WHERE e.institution_id = i.entity_id AND NOT e.ended OFFSET 0) m
+        WHERE i.kind = 'institution' AND (m.institution_kind IS DISTINCT FROM i.institution_kind OR i.content IS NOT NULL AND m.city IS DISTINCT FROM i.city)
         ORDER BY entity_id) c
     CROSS JOIN LATERAL (SELECT 1 FROM registry_entity k WHERE k.kind = 'caregiver' AND k.entity_id = c.entity_id FOR UPDATE) l) locked";
 
@@ -50,19 +52,24 @@ const MEMBERS: &str = "SELECT count(*) FROM (
 const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 const AS_PLANNED: &str = "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on";
 
-/// What a row of the batch says: its number after `$1`, and the kind of the institution. That of a caregiver
-/// is as the batch leaves it: of institutions `$2` it is the one in `$3`, of others it is stored.
-const NUMBERED: &str = "(SELECT n.*, $1 + row_number() OVER (ORDER BY ordinal) AS sequence, CASE
-        WHEN n.kind = 'institution' THEN n.institution_kind
-        WHEN n.institution_id = ANY($2::text[]) THEN ($3::text[])[array_position($2::text[], n.institution_id)]
-        ELSE (SELECT k.institution_kind FROM registry_entity k WHERE k.kind = 'institution' AND k.entity_id = n.institution_id) END AS belongs
-    FROM registry_incoming n)";
+/// What a row of the batch says: its number after `$1`, the kind of the institution, the city it lies in, and
+/// (`$5`, by ordinal; 0 for none) the one it lay in. Those of a caregiver are as the batch leaves them: of
+/// institutions `$2` they are the ones in `$3` and `$4`, of others they are stored.
+const NUMBERED: &str = "(SELECT n.*, $1 + row_number() OVER (ORDER BY n.ordinal) AS sequence,
+        CASE WHEN n.kind = 'institution' THEN n.institution_kind WHEN b.institution_id IS NOT NULL THEN b.institution_kind ELSE k.institution_kind END AS belongs,
+        CASE WHEN n.kind = 'institution' THEN n.city WHEN b.institution_id IS NOT NULL THEN b.city ELSE k.city END AS place,
+        nullif(($5::int[])[n.ordinal + 1], 0) AS city_before
+    FROM registry_incoming n
+    LEFT JOIN unnest($2::text[], $3::text[], $4::int[]) AS b (institution_id, institution_kind, city) ON n.kind = 'caregiver' AND b.institution_id = n.institution_id
+    LEFT JOIN LATERAL (SELECT e.institution_kind, e.city FROM registry_entity e
+        WHERE b.institution_id IS NULL AND e.kind = 'institution' AND e.entity_id = n.institution_id OFFSET 0) k ON true)";
 
 fn changes() -> String {
     format!(
-        "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, reason, effective_on, institution_kind)
+        "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, sealed, status, designated, reason, effective_on, institution_kind,
+                city, city_before)
          SELECT sequence, kind, entity_id, version, CASE WHEN content IS NULL THEN 'delete' ELSE 'put' END, content, sealed, status, designated, reason,
-                effective_on, belongs
+                effective_on, belongs, CASE WHEN content IS NOT NULL THEN place END, city_before
          FROM {NUMBERED} i ORDER BY ordinal"
     )
 }
@@ -71,10 +78,10 @@ fn changes() -> String {
 fn insert_new() -> String {
     format!(
         "INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, status, designated, next_on, name, uscc, certificate_index, phone_index,
-                institution_kind, institution_id)
+                institution_kind, institution_id, city)
          SELECT kind, entity_id, version, sequence, content IS NULL, substring(digests FOR 32), status, designated, next_on, name, uscc,
-                certificate_index, phone_index, belongs, institution_id
-         FROM {NUMBERED} i WHERE ordinal <> ALL($4::int[]) ORDER BY ordinal ON CONFLICT (kind, entity_id) DO NOTHING"
+                certificate_index, phone_index, belongs, institution_id, place
+         FROM {NUMBERED} i WHERE ordinal <> ALL($6::int[]) ORDER BY ordinal ON CONFLICT (kind, entity_id) DO NOTHING"
     )
 }
 
@@ -84,8 +91,8 @@ fn update_known() -> String {
         "UPDATE registry_entity e SET version = i.version, sequence = i.sequence, ended = i.content IS NULL, digest = substring(i.digests FOR 32),
              status = i.status, designated = i.designated, next_on = i.next_on, name = i.name, uscc = i.uscc,
              certificate_index = i.certificate_index, phone_index = i.phone_index, institution_kind = i.belongs,
-             institution_id = i.institution_id
-         FROM {NUMBERED} i WHERE i.ordinal = ANY($4::int[]) AND e.kind = i.kind AND e.entity_id = i.entity_id"
+             institution_id = i.institution_id, city = CASE WHEN i.content IS NULL THEN e.city ELSE i.place END
+         FROM {NUMBERED} i WHERE i.ordinal = ANY($6::int[]) AND e.kind = i.kind AND e.entity_id = i.entity_id"
     )
 }
 
@@ -114,6 +121,16 @@ struct Known {
     same_content: bool,
     /// False where only its end came.
     published: bool,
+    ended: bool,
+    /// Where it lies, or lay when it ended.
+    city: Option<i32>,
+}
+
+impl Known {
+    /// As [`KNOWN`] has it.
+    fn from_row(row: &Row) -> Known {
+        Known { version: row.get(1), same_content: row.get(2), published: row.get(3), ended: row.get(4), city: row.get(5) }
+    }
 }
 
 impl From<tokio_postgres::Error> for Stop {
@@ -162,8 +179,7 @@ async fn attempt(tx: &Tx, registry: &Registry, sender: &str, puts: &[Put]) -> Re
     }
     let statement = tx.prepare_cached(KNOWN).await?;
     let rows = tx.query(&statement, &[]).await?;
-    let known: HashMap<i32, Known> =
-        rows.iter().map(|row| (row.get(0), Known { version: row.get(1), same_content: row.get(2), published: row.get(3) })).collect();
+    let known: HashMap<i32, Known> = rows.iter().map(|row| (row.get(0), Known::from_row(row))).collect();
     let mut taken: Vec<Taken> = (0_i32..).zip(puts).map(|(ordinal, put)| verdict(put, known.get(&ordinal).copied())).collect();
     let stored = taken.iter().filter(|taken| matches!(taken, Taken::Stored { .. })).count() as i64;
     if stored < puts.len() as i64 {
@@ -186,20 +202,29 @@ async fn attempt(tx: &Tx, registry: &Registry, sender: &str, puts: &[Put]) -> Re
 
 /// Writes what is taken, under the head's lock; returns the institutions among it.
 async fn write<'a>(tx: &Tx, (before, stored): (i64, i64), puts: &'a [Put], (taken, known): (&[Taken], &HashMap<i32, Known>)) -> Result<Vec<&'a str>, Stop> {
-    let institutions = puts.iter().zip(taken).filter(|(put, taken)| put.kind == Kind::Institution && matches!(taken, Taken::Stored { .. }));
-    let (institutions, kinds): (Vec<&str>, Vec<Option<&str>>) = institutions.map(|(put, _)| (put.entity_id.as_str(), put.institution_kind)).unzip();
-    let statement = tx.prepare_cached(&changes()).await?;
-    tx.execute(&statement, &[&before, &institutions, &kinds]).await?;
+    let (mut institutions, mut kinds, mut cities) = (Vec::new(), Vec::new(), Vec::new());
+    for ((ordinal, put), _) in (0_i32..).zip(puts).zip(taken).filter(|((_, put), taken)| put.kind == Kind::Institution && matches!(taken, Taken::Stored { .. }))
+    {
+        institutions.push(put.entity_id.as_str());
+        kinds.push(put.institution_kind);
+        // People of a deleted institution are of the place it was in.
+        cities.push(if put.content.is_some() { put.city } else { known.get(&ordinal).and_then(|known| known.city) });
+    }
+    let lay = |ordinal: i32| known.get(&ordinal).filter(|known| !known.ended).and_then(|known| known.city).unwrap_or(0);
+    let lay: Vec<i32> = (0_i32..).zip(puts).map(|(ordinal, _)| lay(ordinal)).collect();
     let known: Vec<i32> = known.keys().copied().collect();
+    let values: [&(dyn ToSql + Sync); 6] = [&before, &institutions, &kinds, &cities, &lay, &known];
+    let statement = tx.prepare_cached(&changes()).await?;
+    tx.execute(&statement, &values[..5]).await?;
     let mut written = 0;
     if known.len() < puts.len() {
         let statement = tx.prepare_cached(&insert_new()).await?;
-        written += tx.execute(&statement, &[&before, &institutions, &kinds, &known]).await?;
+        written += tx.execute(&statement, &values).await?;
     }
     if !known.is_empty() {
         tx.batch_execute(BY_KEY).await?;
         let statement = tx.prepare_cached(&update_known()).await?;
-        written += tx.execute(&statement, &[&before, &institutions, &kinds, &known]).await?;
+        written += tx.execute(&statement, &values).await?;
         tx.batch_execute(AS_PLANNED).await?;
     }
     if written == stored.cast_unsigned() { Ok(institutions) } else { Err(Stop::Again) }
@@ -279,7 +304,7 @@ fn number(taken: &mut [Taken], before: i64) {
 fn rows(puts: &[Put]) -> std::io::Result<Rows> {
     let mut rows = Rows::default();
     for (ordinal, put) in (0_i32..).zip(puts) {
-        rows.add(18, |row| {
+        rows.add(19, |row| {
             row.int(ordinal);
             row.text(put.kind.word());
             row.text(&put.entity_id);
@@ -301,6 +326,7 @@ fn rows(puts: &[Put]) -> std::io::Result<Rows> {
             row.bigint_or_null(put.phone_index);
             row.text_or_null(put.institution_kind);
             row.text_or_null(put.institution_id.as_deref());
+            row.int_or_null(put.city);
         })?;
     }
     Ok(rows)

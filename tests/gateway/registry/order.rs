@@ -32,6 +32,7 @@ fn put(id: &str, version: i64) -> Put {
         phone_index: None,
         institution_kind: None,
         institution_id: None,
+        city: None,
     }
 }
 

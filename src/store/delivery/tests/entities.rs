@@ -10,7 +10,7 @@ use crate::store::registry::Written;
 
 fn routes() -> Vec<Route> {
     let only = |field: &str, word: &str| vec![Only { field: field.into(), words: vec![word.into()] }];
-    let route = |kind: &str, only| Route { destination: "core".into(), message: format!("{kind}s"), kind: kind.into(), only, scopes: Vec::new() };
+    let route = |kind: &str, only| Route { destination: "core".into(), message: format!("{kind}s"), kind: kind.into(), only, cities: Vec::new() };
     vec![route("institution", only("kind", "home_care")), route("caregiver", only("institution.kind", "home_care"))]
 }
 
@@ -23,13 +23,15 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
     let sequence: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
     client
         .batch_execute(&format!(
-            "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, status, designated, reason, effective_on, institution_kind)
+            "INSERT INTO registry_change (sequence, kind, entity_id, version, change, content, status, designated, reason, effective_on, institution_kind, city)
              VALUES ({sequence}, '{kind}', '{id}', {sequence}, '{word}', {quoted}, '{status}', false, {reason}, '2026-01-01', coalesce({quoted}::json->>'kind',
-                 (SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = {quoted}::json->>'institution_id')));
-             INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, designated, institution_kind)
-             VALUES ('{kind}', '{id}', {sequence}, {sequence}, {}, sha256('x'), false, {quoted}::json->>'kind')
+                 (SELECT i.institution_kind FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = {quoted}::json->>'institution_id')),
+                 coalesce(left({quoted}::json->>'division', 4)::int,
+                 (SELECT i.city FROM registry_entity i WHERE i.kind = 'institution' AND i.entity_id = {quoted}::json->>'institution_id')));
+             INSERT INTO registry_entity (kind, entity_id, version, sequence, ended, digest, designated, institution_kind, city)
+             VALUES ('{kind}', '{id}', {sequence}, {sequence}, {}, sha256('x'), false, {quoted}::json->>'kind', left({quoted}::json->>'division', 4)::int)
              ON CONFLICT (kind, entity_id) DO UPDATE SET version = excluded.version, sequence = excluded.sequence, ended = excluded.ended,
-                 institution_kind = excluded.institution_kind",
+                 institution_kind = excluded.institution_kind, city = coalesce(excluded.city, registry_entity.city)",
             content.is_none()
         ))
         .await
@@ -80,14 +82,14 @@ async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
     }
     let client = db.pool.get().await.unwrap();
     for kind in ["institution", "caregiver"] {
-        let route = Route { destination: "city".into(), message: kind.into(), kind: kind.into(), only: Vec::new(), scopes: vec!["4501".into()] };
+        let route = Route { destination: "city".into(), message: kind.into(), kind: kind.into(), only: Vec::new(), cities: vec![4501] };
         queue_entities(&client, &route, Written { first: 1, last: 4 }).await.unwrap();
     }
     assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 ready 20");
     // The people of an institution that was deleted are still of its place.
     change(&db, "institution", "N", None, "x").await;
     change(&db, "caregiver", "ofN", Some("{\"institution_id\": \"N\"}"), "active").await;
-    let route = Route { destination: "city".into(), message: "caregiver".into(), kind: "caregiver".into(), only: Vec::new(), scopes: vec!["4501".into()] };
+    let route = Route { destination: "city".into(), message: "caregiver".into(), kind: "caregiver".into(), only: Vec::new(), cities: vec![4501] };
     queue_entities(&client, &route, Written { first: 6, last: 6 }).await.unwrap();
     assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 superseded 20, ofN 6 ready 20");
 }
