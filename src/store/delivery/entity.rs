@@ -69,14 +69,16 @@ fn quoted(text: &str) -> String {
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn queue_entities(client: &Session, route: &Route, written: Written) -> Result<u64, Fault> {
-    // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end.
+    // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end. OFFSET 0: what an
+    // entry has waiting is looked up by its key; joined, for want of statistics every delivery is held against every change.
     let sql = format!(
         "WITH changed AS (
             SELECT c.sequence, c.kind, c.entity_id, c.version, c.kind || '/' || c.entity_id AS key, c.status, c.designated, {} AS concerns
             FROM registry_change c WHERE c.sequence BETWEEN $1 AND $2 AND c.kind = $3),
         superseded AS (
-            UPDATE delivery d SET state = 'superseded', settled_at = now() FROM changed
-            WHERE d.destination = $4 AND d.ordering_key = changed.key AND d.state IN ('ready', 'dead') AND d.entity_kind IS NOT NULL
+            UPDATE delivery d SET state = 'superseded', settled_at = now() FROM changed CROSS JOIN LATERAL (
+                SELECT w.delivery_id FROM delivery w WHERE w.ordering_key = changed.key AND w.destination = $4 AND w.entity_kind IS NOT NULL OFFSET 0) w
+            WHERE d.delivery_id = w.delivery_id AND d.state IN ('ready', 'dead')
             RETURNING d.ordering_key, d.priority)
         INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, removal, lines, fen, priority)
         SELECT $4, $5, c.key, c.kind, c.entity_id, c.version, c.sequence, NOT c.concerns, 1, 0,
