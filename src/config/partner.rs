@@ -78,6 +78,9 @@ pub struct Fields {
     /// Of caregivers; absent: it may not pull them.
     #[serde(default)]
     pub caregiver: Option<Vec<String>>,
+    /// Pooling areas it is given the entries of, six digits of GB/T 2260; absent: of all, as for a provincial platform.
+    #[serde(default)]
+    pub areas: Option<Vec<String>>,
 }
 
 impl Fields {
@@ -180,21 +183,21 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
         if !outbound.url.starts_with("https://") {
             problem(format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
         }
-        check_areas(name, &outbound.areas, problem);
+        if outbound.areas.is_empty() {
+            problem(format!("partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"));
+        }
+        check_areas(name, "outbound", &outbound.areas, problem);
         outbound.limits.check(name, problem);
     }
 }
 
-fn check_areas(name: &str, areas: &[String], problem: &mut dyn FnMut(String)) {
-    if areas.is_empty() {
-        problem(format!("partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"));
-    }
+fn check_areas(name: &str, section: &str, areas: &[String], problem: &mut dyn FnMut(String)) {
     for (at, area) in areas.iter().enumerate() {
         if !is_code(area) {
-            problem(format!("partner `{name}`: [partner.outbound] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"));
+            problem(format!("partner `{name}`: [partner.{section}] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"));
         }
         if areas[..at].contains(area) {
-            problem(format!("partner `{name}`: [partner.outbound] areas has `{area}` twice; take one out"));
+            problem(format!("partner `{name}`: [partner.{section}] areas has `{area}` twice; take one out"));
         }
     }
 }
@@ -224,6 +227,10 @@ fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(String)) {
     if fields.institution.is_none() && fields.caregiver.is_none() {
         problem(format!("partner `{name}`: [partner.fields] lists neither `institution` nor `caregiver` fields; list some or take it out"));
     }
+    if fields.areas.as_ref().is_some_and(Vec::is_empty) {
+        problem(format!("partner `{name}`: [partner.fields] areas is empty; list the pooling areas it is given, or take the key out to give it all"));
+    }
+    check_areas(name, "fields", fields.areas.as_deref().unwrap_or_default(), problem);
     for kind in Kind::ALL {
         let known = kind.fields();
         for field in fields.of(kind).unwrap_or_default().iter().filter(|field| !known.contains(&field.as_str())) {
@@ -321,5 +328,27 @@ mod tests {
         assert!(text.contains("pooling area 500100") && text.contains("`areas`: 450100, 460000"), "{text}");
         let caller: Partner = toml::from_str("name = \"office\"\n[inbound]\nsan = \"office.example\"\nroutes = []").unwrap();
         assert!(caller.speaks_for(500_100));
+    }
+
+    fn found(areas: &str) -> Vec<String> {
+        let entry =
+            format!("name = \"p\"\n[inbound]\nsan = \"p.example\"\nroutes = []\n[fields]\npurpose = \"a city's platform\"\ninstitution = [\"name\"]\n{areas}");
+        let mut found = Vec::new();
+        check(&toml::from_str(&entry).expect("a partner"), &mut |text| found.push(text));
+        found
+    }
+
+    #[test]
+    fn a_puller_has_no_areas_or_some_that_can_be() {
+        for sound in ["", "areas = [\"450100\"]", "areas = [\"450100\", \"460000\"]"] {
+            assert_eq!(found(sound), Vec::<String>::new(), "{sound}");
+        }
+        for (areas, text) in [
+            ("areas = []", "areas is empty; list the pooling areas it is given, or take the key out to give it all"),
+            ("areas = [\"4501\"]", "areas has `4501`; expected six digits of GB/T 2260, such as 450100"),
+            ("areas = [\"450100\", \"450100\"]", "areas has `450100` twice; take one out"),
+        ] {
+            assert_eq!(found(areas), [format!("partner `p`: [partner.fields] {text}")]);
+        }
     }
 }

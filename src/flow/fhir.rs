@@ -110,9 +110,14 @@ impl Asker<'_> {
         let fields = self.puller.fields(of.kind())?;
         let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
         let own = own_id(id).ok_or_else(unknown)?;
-        let change = self.pulls.registry.entity(of.kind(), &own).await?.ok_or_else(unknown)?;
-        let body = self.resource(of, fields, &change)?.ok_or_else(|| Refusal::Gone(format!("this {} has ended", of.word())))?;
+        let change = self.pulls.entity(self.puller, of.kind(), &own).await?.ok_or_else(unknown)?;
+        let body = self.resource(of, fields, &change)?.ok_or_else(|| self.gone(of))?;
         Ok(Found { body, sequence: change.sequence, changed_at: change.changed_at })
+    }
+
+    fn gone(&self, of: Type) -> Refusal {
+        let left = if self.puller.areas().is_some() { ", or left the pooling areas agreed for this client" } else { "" };
+        Refusal::Gone(format!("this {} has ended{left}", of.word()))
     }
 
     /// A page of resources: a Bundle of type `searchset`.

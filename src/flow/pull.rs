@@ -16,24 +16,30 @@ use crate::model::registry::Kind;
 use crate::store::registry::{Change, Registry};
 use crate::store::sealed::Keys;
 
+mod areas; // what a puller may see of what lies where
 mod cache; // pages that can never change again
 mod cursor; // where a puller is, signed
 mod encode; // gzip, zstd
 mod item; // a change as a puller sees it
 mod snapshot; // everything at one instant
 
+pub use areas::Areas;
 pub use cursor::Signer;
 pub use encode::{Encoder, Encoding};
 pub use item::FieldSet;
 pub use snapshot::Snapshot;
 
 use cache::Cache;
-pub(super) use cursor::Position;
+use cursor::Bearer;
+pub(super) use cursor::{CursorRefusal, Position};
 
 /// Records of a page when the puller names no number, and at most.
 pub const LIMIT_DEFAULT: u32 = 100;
 pub const LIMIT_MAX: u32 = 1000;
 const CACHE_BYTES: usize = 64 << 20;
+
+const OTHER_AREAS: &str = "the pooling areas agreed for this puller have changed since the cursor was given, so it does not say what you hold; \
+    take a new snapshot in place of all you hold, and go on from its cursors";
 
 /// What pulling works with: one per instance.
 pub struct Pulls {
@@ -51,6 +57,8 @@ pub struct Pulls {
 pub struct Puller {
     name: String,
     sets: HashMap<Kind, FieldSet>,
+    /// Absent: it is given every area.
+    areas: Option<Areas>,
 }
 
 /// What a page is asked for.
@@ -108,6 +116,8 @@ pub enum Refusal {
     NotFound(String),
     /// There was one; it has ended.
     Gone(String),
+    /// It goes on from a cursor of other areas than it has now.
+    OtherAreas(String),
     /// Not in a form it takes.
     NotAcceptable(String),
     /// Not its fault.
@@ -154,7 +164,7 @@ impl Pulls {
         }
         let ask = &key.ask;
         let from = self.position(puller, ask.kind, ask.cursor.as_deref())?;
-        let mut changes = self.registry.changes_after(from.sequence, &[ask.kind], i64::from(ask.limit) + 1).await?;
+        let mut changes = self.changes_after(puller, ask.kind, from.sequence, i64::from(ask.limit) + 1).await?;
         let more = changes.len() > ask.limit as usize;
         changes.truncate(ask.limit as usize);
         if changes.is_empty() && self.registry.head().await? < from.sequence {
@@ -186,21 +196,27 @@ impl Pulls {
                 body.push(b'\n');
             }
         }
-        let cursor = self.signer.sign(&puller.name, ask.kind, &at);
+        let cursor = self.signer.sign(puller.bearer(), ask.kind, &at);
         let digest = hex(&at.digest);
         let end = format!("\"cursor\":\"{cursor}\",\"more\":{more},\"digest\":\"{digest}\"}}");
         match ask.format {
             Format::Json => body.extend_from_slice(format!("],{end}").as_bytes()),
             Format::NdJson => body.extend_from_slice(format!("{{\"trailer\":{{{end}}}\n").as_bytes()),
         }
-        let etag = format!("\"{}-{}-{}{}{}\"", at.sequence, &digest[..32], u8::from(more), u8::from(ask.format == Format::NdJson), ask.encoding.word());
+        // The same items under other areas come with another cursor.
+        let areas = puller.areas.as_ref().map(|areas| format!("-{}", hex(&areas.tag()))).unwrap_or_default();
+        let form = u8::from(ask.format == Format::NdJson);
+        let etag = format!("\"{}-{}-{}{form}{}{areas}\"", at.sequence, &digest[..32], u8::from(more), ask.encoding.word());
         Ok(Page { body: ask.encoding.encode(body), etag })
     }
 
     fn position(&self, puller: &Puller, kind: Kind, cursor: Option<&str>) -> Result<Position, Refusal> {
         match cursor {
             None => Ok(Position::default()),
-            Some(text) => self.signer.verify(text, &puller.name, kind).map_err(Refusal::Bad),
+            Some(text) => self.signer.verify(text, puller.bearer(), kind).map_err(|refusal| match refusal {
+                CursorRefusal::Bad(text) => Refusal::Bad(text),
+                CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
+            }),
         }
     }
 }
@@ -208,11 +224,21 @@ impl Pulls {
 impl Puller {
     fn new(name: &str, fields: &Fields) -> Puller {
         let sets = Kind::ALL.into_iter().filter_map(|kind| Some((kind, FieldSet::new(kind, fields.of(kind)?))));
-        Puller { name: name.to_string(), sets: sets.collect() }
+        Puller { name: name.to_string(), sets: sets.collect(), areas: fields.areas.as_deref().map(Areas::new) }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The areas it is bound to, if it is.
+    pub fn areas(&self) -> Option<&Areas> {
+        self.areas.as_ref()
+    }
+
+    /// Whose its cursors are.
+    pub(super) fn bearer(&self) -> Bearer<'_> {
+        Bearer { puller: &self.name, areas: self.areas.as_ref().map(Areas::tag) }
     }
 
     /// The kinds it is given.

@@ -146,6 +146,8 @@ fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
         Refusal::Forbidden(text) => outcome(StatusCode::FORBIDDEN, text),
         Refusal::NotFound(text) => outcome(StatusCode::NOT_FOUND, text),
         Refusal::Gone(text) => outcome(StatusCode::GONE, text),
+        // Not `deleted`: no resource is.
+        Refusal::OtherAreas(text) => HttpResponse::Gone().content_type(CONTENT).body(fhir::outcome("business-rule", text).to_string()),
         Refusal::NotAcceptable(text) => outcome(StatusCode::NOT_ACCEPTABLE, text),
         Refusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "FHIR request not answered");

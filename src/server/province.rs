@@ -167,6 +167,7 @@ fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
         Refusal::Forbidden(text) => problem(StatusCode::FORBIDDEN, "Not allowed", text),
         Refusal::NotFound(text) => problem(StatusCode::NOT_FOUND, "Not found", text),
         Refusal::Gone(text) => problem(StatusCode::GONE, "Gone", text),
+        Refusal::OtherAreas(text) => problem(StatusCode::GONE, "Areas have changed", text),
         Refusal::NotAcceptable(text) => problem(StatusCode::NOT_ACCEPTABLE, "Not served so", text),
         Refusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "pull not answered");

@@ -20,11 +20,13 @@ use crate::model::registry::Kind;
 
 mod calendar; // entries whose day has come
 mod follow; // caregivers go with their institution
+mod places; // what concerns some cities
 mod read; // changes, entries, the registry at one instant
 mod search; // entries by what is known of them
 mod write; // the one transaction that changes the registry
 
 pub use calendar::{Due, Turn};
+pub use places::EntryPage;
 pub use read::Designation;
 
 /// The registry's door: reads and writes.

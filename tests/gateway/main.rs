@@ -19,6 +19,7 @@ mod office;
 mod openapi;
 mod packet;
 mod pull;
+mod pull_areas;
 mod push;
 mod refusals;
 mod registered;

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 use super::include;
 use super::search::{self, Query};
 use super::{Asker, Type, fhir_id, instant, left_out, own_id};
-use crate::flow::pull::{FieldSet, Position, Refusal};
+use crate::flow::pull::{CursorRefusal, FieldSet, Position, Refusal};
 use crate::store::registry::{Change, ChangeKind};
 
 /// Entries read at a time where names must be opened to be compared, and how many times for one page.
 const SCANNED: i64 = 1000;
 const SCANS: usize = 20;
+
+const OTHER_AREAS: &str = "the pooling areas agreed for this client have changed since _cursor was given; ask again from the first page";
 
 pub async fn search(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Value, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
@@ -97,7 +99,7 @@ pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), paramete
     let (changes, path) = match id {
         Some(id) => {
             let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
-            let mut changes = asker.pulls.registry.history(of.kind(), &own_id(id).ok_or_else(unknown)?).await?;
+            let mut changes = asker.pulls.history(asker.puller, of.kind(), &own_id(id).ok_or_else(unknown)?).await?;
             if changes.is_empty() {
                 return Err(unknown());
             }
@@ -108,7 +110,7 @@ pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), paramete
         None => {
             let from = from.unwrap_or(i64::MAX);
             let limit = query.count as i64 + 1;
-            (asker.pulls.registry.changes_before(of.kind(), from, query.since, limit).await?, format!("{base}/_history"))
+            (asker.pulls.changes_before(asker.puller, of.kind(), (from, query.since), limit).await?, format!("{base}/_history"))
         }
     };
     let shown = &changes[..changes.len().min(query.count)];
@@ -154,7 +156,10 @@ fn is_named(asker: &Asker<'_>, fields: &FieldSet, query: &Query, change: &Change
 /// Where the cursor of the question says to go on.
 fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, Refusal> {
     let Some(cursor) = &query.cursor else { return Ok(None) };
-    let at = asker.pulls.fhir_signer.verify(cursor, asker.puller.name(), of.kind()).map_err(Refusal::Bad)?;
+    let at = asker.pulls.fhir_signer.verify(cursor, asker.puller.bearer(), of.kind()).map_err(|refusal| match refusal {
+        CursorRefusal::Bad(text) => Refusal::Bad(text),
+        CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
+    })?;
     if at.digest != query.digest {
         return Err(Refusal::Bad("_cursor is of another question; follow the `next` link as it was given".into()));
     }
@@ -167,7 +172,7 @@ fn bundle(asker: &Asker<'_>, (of, kind, url): (Type, &str, &str), (parameters, q
     let used: Vec<(String, String)> = parameters.iter().filter(|(name, _)| !query.ignored.contains(name)).cloned().collect();
     let mut links = vec![json!({ "relation": "self", "url": with_query(url, &used) })];
     if let Some(sequence) = next {
-        let cursor = asker.pulls.fhir_signer.sign(asker.puller.name(), of.kind(), &Position { sequence, digest: query.digest });
+        let cursor = asker.pulls.fhir_signer.sign(asker.puller.bearer(), of.kind(), &Position { sequence, digest: query.digest });
         let mut parameters: Vec<(String, String)> = used.into_iter().filter(|(name, _)| name != "_cursor").collect();
         parameters.push(("_cursor".into(), cursor));
         links.push(json!({ "relation": "next", "url": with_query(url, &parameters) }));

@@ -108,7 +108,7 @@ pub async fn included(asker: &Asker<'_>, includes: &[Include], matched: &[Change
                 }
                 let ids: Vec<String> = matched.iter().filter_map(institution_of).collect();
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                for change in asker.pulls.registry.entities(Kind::Institution, &ids).await? {
+                for change in asker.pulls.entities(asker.puller, Kind::Institution, &ids).await? {
                     add(asker, of, &change, &mut entries)?;
                 }
             }

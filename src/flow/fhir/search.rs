@@ -80,7 +80,8 @@ impl From<&Name> for Has {
 /// Reads the parameters of a search.
 pub async fn read(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Query, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
-    let mut query = Query { count: COUNT_DEFAULT, ..Query::default() };
+    let cities = asker.puller.areas().map(|areas| areas.cities().to_vec());
+    let mut query = Query { count: COUNT_DEFAULT, search: Search { cities, ..Search::default() }, ..Query::default() };
     for (name, value) in parameters {
         if common(&mut query, name, value)? || of_result(asker, &mut query, of, (name, value))? {
             continue;

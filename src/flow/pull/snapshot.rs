@@ -48,9 +48,9 @@ impl Snapshot {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
         let after = self.last.as_ref().map(|(kind, id)| (*kind, id.as_str()));
-        let changes = self.pulls.registry.as_of(self.at, &self.puller.kinds(), after, PAGE).await?;
+        let page = self.pulls.as_of(&self.puller, self.at, after, PAGE).await?;
         let mut line = Vec::with_capacity(1024);
-        for change in &changes {
+        for change in &page.changes {
             let Ok(fields) = self.puller.fields(change.kind) else { continue };
             line.clear();
             fields.write(change, &self.pulls.keys, &mut line)?;
@@ -63,14 +63,14 @@ impl Snapshot {
             line.push(b'\n');
             encoder.write(&line);
         }
-        match changes.last() {
-            Some(last) if changes.len() as i64 == PAGE => {
-                self.last = Some((last.kind, last.entity_id.clone()));
+        match page.last {
+            Some(last) => {
+                self.last = Some(last);
                 let ready = encoder.take();
                 self.encoder = Some(encoder);
                 Ok(Some(ready))
             }
-            _ => {
+            None => {
                 encoder.write(self.trailer().as_bytes());
                 Ok(Some(encoder.finish()))
             }
@@ -82,7 +82,7 @@ impl Snapshot {
         let mut text = format!("{{\"trailer\":{{\"sequence\":{}", self.at);
         for (kind, digest, count) in &self.digests {
             let at = Position { sequence: self.at, digest: *digest };
-            let cursor = self.pulls.signer.sign(self.puller.name(), *kind, &at);
+            let cursor = self.pulls.signer.sign(self.puller.bearer(), *kind, &at);
             text += &format!(",\"{}\":{{\"items\":{count},\"cursor\":\"{cursor}\",\"digest\":\"{}\"}}", kind.plural(), hex(digest));
         }
         text + "}}\n"

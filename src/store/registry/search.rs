@@ -18,6 +18,8 @@ pub struct Search {
     pub ids: Option<Vec<String>>,
     /// Caregivers of one of these institutions.
     pub institutions: Option<Vec<String>>,
+    /// Lying in one of these cities.
+    pub cities: Option<Vec<i32>>,
     /// Of each: changed in one of these intervals, whose ends are not included.
     pub times: Vec<Vec<(Option<Timestamp>, Option<Timestamp>)>>,
     /// Of each: it has one of these.
@@ -114,6 +116,11 @@ fn conditions(search: &Search, values: &mut Vec<Value>) -> String {
     let mut all = Vec::new();
     all.extend(search.ids.clone().map(|ids| format!("c.entity_id = ANY({}::text[])", bind(boxed(ids)))));
     all.extend(search.institutions.clone().map(|ids| format!("e.institution_id = ANY({}::text[])", bind(boxed(ids)))));
+    if let Some(cities) = &search.cities {
+        // An entry that has not ended lies where its last change says: both are said, for the index of either table.
+        let within = if let [city] = cities[..] { format!("= {}", bind(boxed(city))) } else { format!("= ANY({}::int[])", bind(boxed(cities.clone()))) };
+        all.push(format!("c.city {within} AND e.city {within}"));
+    }
     for intervals in &search.times {
         let one = intervals.iter().map(|(from, before)| {
             let from = from.map_or_else(|| "true".into(), |from| format!("c.changed_at >= {}", bind(boxed(from))));
