@@ -19,11 +19,14 @@ use crate::model::{Fen, FieldId, FieldType, Record, Slot};
 const END: u8 = 0xff;
 const AS_WRITTEN: u8 = 0xfe;
 
+/// What is gathered before it is hashed: a record at a time cost `large` a fifteenth of the gateway's processor time more.
+const PIECE_BYTES: usize = 8 * 1024;
+
 /// A digest under way.
 #[derive(Debug)]
 pub(super) struct Content {
     hash: Sha256,
-    /// The record being added, so that it is hashed in one piece.
+    /// Records that are not hashed yet.
     bytes: Vec<u8>,
     /// Fields that count, in order.
     fields: Vec<FieldId>,
@@ -48,15 +51,16 @@ impl Content {
             }
         }
         hash.update(b"\n");
-        Content { hash, bytes: Vec::with_capacity(512), fields, columns }
+        Content { hash, bytes: Vec::with_capacity(PIECE_BYTES + 1024), fields, columns }
     }
 
     /// Adds a record by its values.
     pub(super) fn good(&mut self, record: &Record) {
         for (at, field) in self.fields.iter().enumerate() {
-            if !record.is_empty(*field) {
+            let slot = record.slot(*field);
+            if !matches!(slot, Slot::Empty) {
                 self.bytes.push(at as u8);
-                value(&mut self.bytes, record, *field);
+                value(&mut self.bytes, slot, || record.text(*field).unwrap_or_default());
             }
         }
         self.end();
@@ -85,21 +89,23 @@ impl Content {
 
     /// The digest over the records so far.
     pub(super) fn digest(&self) -> [u8; 32] {
-        self.hash.clone().finalize().into()
+        self.hash.clone().chain_update(&self.bytes).finalize().into()
     }
 
     fn end(&mut self) {
         self.bytes.push(END);
-        self.hash.update(&self.bytes);
-        self.bytes.clear();
+        if self.bytes.len() >= PIECE_BYTES {
+            self.hash.update(&self.bytes);
+            self.bytes.clear();
+        }
     }
 }
 
 /// Short on purpose: what is hashed is half as long as plain numbers and words would be.
-fn value(bytes: &mut Vec<u8>, record: &Record, field: FieldId) {
-    match record.slot(field) {
+fn value<'a>(bytes: &mut Vec<u8>, slot: Slot, of_text: impl FnOnce() -> &'a str) {
+    match slot {
         Slot::Empty => {}
-        Slot::Text(..) => text(bytes, record.text(field).unwrap_or_default()),
+        Slot::Text(..) => text(bytes, of_text()),
         Slot::Integer(value) | Slot::Decimal(value) | Slot::Money(Fen(value)) => number(bytes, value),
         Slot::Date(date) => number(bytes, day(date)),
         Slot::DateTime(at) => {
