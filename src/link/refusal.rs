@@ -1,7 +1,7 @@
 //! Handshakes that were refused: why in one word and one sentence, counted, and logged at a bounded rate.
 //!
-//! Nobody is refused silently and nobody fills the log: the first refusal of an address for a
-//! reason is a line, the next of the same kind within a minute are counted, and every ten seconds
+//! Nobody is refused silently and nobody fills the log: the first refusal of an address and subject
+//! for a reason is a line, the next of the same kind within a minute are counted, and every ten seconds
 //! one line says how many there were. Text of clients is cut and escaped before it gets here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +16,7 @@ use super::chain::{BYTES_MAX, CERTIFICATES_MAX, ChainFault};
 use super::slots::Address;
 use crate::telemetry::Metrics;
 
-/// How long the same reason at the same address is one line.
+/// How long the same reason for the same address and subject is one line.
 const SAME_FOR: Duration = Duration::from_secs(60);
 /// In which time so many lines are written at most, for strangers and for addresses partners came from each.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ impl Reason {
             Reason::Displaced => "ended unfinished for a newer one, because too many were under way; if partners come through a load balancer, list its address in [listen] load_balancers".into(),
             Reason::Closed => "the client went away during the handshake; its own log says why".into(),
             Reason::NotTls => "what came is not TLS; the client must call https://".into(),
-            Reason::NoCommonVersion => "the client offers neither TLS 1.2 nor 1.3; it must be updated, national algorithms (TLCP) need a gateway in front".into(),
+            Reason::NoCommonVersion => "the client offers neither TLS 1.3 nor TLS 1.2 with signature algorithms; it must be updated, national algorithms (TLCP) need a gateway in front".into(),
             Reason::NoCommonCipher => "no common cipher or key exchange; the client must offer ECDHE on X25519, P-256 or P-384 with AES-GCM or ChaCha20, and SHA-256 or better signatures".into(),
             Reason::NoCommonProtocol => "the client offers other protocols (ALPN) only; it must offer http/1.1".into(),
             Reason::NoCertificate => format!("the client sent no certificate; it must be given one, with a key that is {}: one on P-521 or an SM2 key is not sent", super::authority::KEYS),
@@ -127,7 +127,8 @@ impl Reason {
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
                 | PeerIncompatible::ServerDoesNotSupportTls12Or13
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-                | PeerIncompatible::SupportedVersionsExtensionRequired,
+                | PeerIncompatible::SupportedVersionsExtensionRequired
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired, // what a hello of TLS 1.1 lacks first
             ) => Reason::NoCommonVersion,
             E::PeerIncompatible(_) => Reason::NoCommonCipher,
             E::PeerMisbehaved(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme | PeerMisbehaved::SignedKxWithWrongAlgorithm) => Reason::UnsupportedKey,
@@ -179,7 +180,8 @@ pub struct Refusals {
 
 #[derive(Debug, Default)]
 struct Book {
-    said: HashMap<(Address, Reason), Instant>,
+    /// By address, reason and the certificate's names: partners may share the address of a load balancer.
+    said: HashMap<(Address, Reason, String), Instant>,
     /// Since when, and how many lines: of strangers, of known addresses.
     windows: [Option<(Instant, u32)>; 2],
     unsaid: BTreeMap<Reason, u64>,
@@ -209,7 +211,7 @@ impl Refusals {
     fn counts(&self, refused: &Refused<'_>, now: Instant) -> bool {
         self.metrics.handshake_refused(refused.reason.word());
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = (Address::of(refused.peer.ip()), refused.reason);
+        let kind = (Address::of(refused.peer.ip()), refused.reason, refused.who.to_string());
         let again = book.said.get(&kind).is_some_and(|at| now.saturating_duration_since(*at) < SAME_FOR);
         if again || !book.has_room(refused.known, now) {
             *book.unsaid.entry(refused.reason).or_default() += 1;
@@ -259,6 +261,10 @@ mod tests {
         let lines = (0..500).filter(|_| refusals.counts(&again, now)).count();
         assert_eq!(lines, 1);
         assert!(refusals.counts(&refused("10.0.0.1", false, Reason::WrongUse), now), "another reason is another line");
+        assert!(
+            refusals.counts(&Refused { who: "CN=other", ..refused("10.0.0.1", false, Reason::Expired) }, now),
+            "another partner behind the same address, too"
+        );
         assert_eq!(refusals.unsaid().as_deref(), Some("expired 499"));
         assert_eq!(refusals.unsaid(), None);
         assert!(refusals.counts(&again, now + SAME_FOR));

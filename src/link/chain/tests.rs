@@ -144,14 +144,14 @@ fn what_partners_send_is_taken_in_any_order_with_root_and_copies() {
         let (taken, bounded, _) = judged(&trusted, &own, &rest);
         assert_eq!((taken, bounded), (true, 3));
     }
-    assert!(!judged(&trusted, &own, &[lower.der.clone()]).0, "one is missing");
+    assert!(!judged(&trusted, &own, std::slice::from_ref(&lower.der)).0, "one is missing");
 }
 
 #[test]
 fn an_intermediate_of_two_authorities_leads_to_the_one_that_is_trusted() {
     let (trusted, elsewhere) = (authority("Trusted"), authority("Elsewhere"));
     let here = trusted.sub("Sub");
-    let there = CertificateDer::from(elsewhere.sub("Sub").der);
+    let there = elsewhere.sub("Sub").der;
     let (taken, bounded, _) = judged(&trusted, &here.client(1), &[there, here.der.clone()]);
     assert_eq!((taken, bounded), (true, 2));
 }
