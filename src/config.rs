@@ -4,7 +4,7 @@
 //! path against the configuration folder. It does not open certificates, adapters or the database:
 //! whoever uses them does, and `ltcgw doctor` tries them all.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +62,55 @@ pub struct Listen {
     /// Where partners reach us, `https://host[:port]`; the first name of our certificate when absent.
     #[serde(default)]
     pub public_url: Option<String>,
+    /// Addresses of load balancers partners come through; they share only the total of handshakes.
+    #[serde(default)]
+    pub load_balancers: Vec<IpAddr>,
+    /// TLS handshakes under way at once; beyond it the oldest of whoever has most is ended.
+    #[serde(default = "handshakes_max")]
+    pub handshakes_max: usize,
+    /// The same for one address.
+    #[serde(default = "handshakes_per_address_max")]
+    pub handshakes_per_address_max: usize,
+    /// How long a client may take for its TLS handshake.
+    #[serde(default = "handshake_seconds")]
+    pub handshake_seconds: u64,
+}
+
+impl Listen {
+    /// Two addresses and the defaults of everything else.
+    pub fn at(partner: SocketAddr, operator: SocketAddr) -> Listen {
+        Listen {
+            partner,
+            operator,
+            public_url: None,
+            load_balancers: Vec::new(),
+            handshakes_max: handshakes_max(),
+            handshakes_per_address_max: handshakes_per_address_max(),
+            handshake_seconds: handshake_seconds(),
+        }
+    }
+
+    fn wrong_handshakes(&self) -> Option<String> {
+        let (all, each) = (self.handshakes_max, self.handshakes_per_address_max);
+        if !(1..=60).contains(&self.handshake_seconds) {
+            return Some(format!("[listen] handshake_seconds is {}; expected 1 to 60", self.handshake_seconds));
+        }
+        (each == 0 || each > all).then(|| {
+            format!("[listen] handshakes_per_address_max is {each} and handshakes_max {all}; expected at least 1, and not more for one address than in all")
+        })
+    }
+}
+
+fn handshakes_max() -> usize {
+    1_024
+}
+
+fn handshakes_per_address_max() -> usize {
+    128
+}
+
+fn handshake_seconds() -> u64 {
+    5
 }
 
 /// The registries as FHIR resources.
@@ -219,10 +268,11 @@ impl Config {
             let text = format!("[receive] earliest_month is `{}`; expected a month such as 2010-01", gateway.receive.earliest_month);
             return Err(vec![Finding::new(dir.join("gateway.toml").display().to_string(), None, text)]);
         }
-        let urls = gateway.wrong_urls();
-        if !urls.is_empty() {
+        let mut wrong = gateway.wrong_urls();
+        wrong.extend(gateway.listen.wrong_handshakes());
+        if !wrong.is_empty() {
             let file = dir.join("gateway.toml").display().to_string();
-            return Err(urls.into_iter().map(|text| Finding::new(&file, None, text)).collect());
+            return Err(wrong.into_iter().map(|text| Finding::new(&file, None, text)).collect());
         }
         Ok(Config { dir: dir.to_path_buf(), gateway, partners })
     }

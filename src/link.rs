@@ -3,21 +3,30 @@
 //! Carries bytes and says who is at the other end. Does not know what the bytes mean, and reads
 //! no database.
 
+pub mod acceptor; // a TCP connection -> a TLS connection of a client with a certificate
+mod authority; // authorities and revocation lists that cannot work
 pub mod certificate; // certificates, keys and their facts, from files
+pub mod chain; // a client's certificates, before any signature is verified
 pub mod client; // requests to a partner
 pub mod identity; // a client certificate -> a partner
 pub mod limit; // how fast a partner may call
 pub mod pace; // how fast we call a partner
+mod printable; // text from outside, cut and escaped
 pub mod probe; // what doctor wants to know about a partner's server
 pub mod quota; // how many requests of a day, and in which hours
+pub mod refusal; // why a handshake was refused: counted, logged at a bounded rate
 pub mod server_tls; // the partner listener's TLS and its reload
+pub mod slots; // places for handshakes under way
 
+pub use acceptor::Acceptor;
 pub use certificate::{Facts, Name, certificate_facts};
 pub use client::{Certainty, Client, SendFailure};
 pub use identity::Identities;
 pub use limit::{Headers, Limits, RetryAfter};
 pub use pace::Pacer;
+pub use printable::printable;
 pub use quota::{Clock, Closed, Quota, SystemClock, Ticket};
+pub use refusal::{Reason, Refused};
 pub use server_tls::{PeerCertificate, TrustState};
 
 use std::sync::Arc;

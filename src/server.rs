@@ -15,13 +15,14 @@ use crate::adapter::Adapter;
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::link::{Limits, Name, TrustState, certificate_facts};
+use crate::link::{Acceptor, Limits, Name, TrustState, certificate_facts};
 use crate::telemetry::Metrics;
 
 mod body; // a partner's bytes, with time limits
 mod core; // the medical insurance core's paths
 mod cycles; // a month's deductions, planned and looked at
 mod fhir; // the registries as FHIR
+pub mod listener; // TCP to TLS to HTTP, for partners
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
 mod province; // what pullers of the registries get
@@ -32,7 +33,7 @@ mod standing; // who paid what
 
 pub use operator::Refresh;
 
-/// Longest a client may take for its TLS handshake, and for its request head.
+/// Longest a client may take for its request head.
 const HEAD_SECONDS: Duration = Duration::from_secs(10);
 /// Connections of partners at once, per worker thread; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 2_000;
@@ -44,6 +45,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 pub struct PartnerApi {
     gateway: Gateway,
     trust: Arc<TrustState>,
+    acceptor: Arc<Acceptor>,
     limits: Limits,
     /// Where partners reach us, without a slash at its end.
     public_url: String,
@@ -66,6 +68,8 @@ pub struct Server {
     pub partner: SocketAddr,
     /// Where the operator looks.
     pub operator: SocketAddr,
+    /// What makes TLS connections of partners, and knows whom it refused.
+    pub acceptor: Arc<Acceptor>,
     handles: Vec<ServerHandle>,
     ready: Arc<AtomicBool>,
 }
@@ -80,21 +84,16 @@ impl Server {
         let (operator_socket, operator) = bind(listen.operator)?;
         let ready = Arc::new(AtomicBool::new(true));
         let drain = gateway.config.gateway.deliver.drain_seconds;
-        let tls = trust.server_config()?;
-        let watch = web::Data::new(operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), refresh });
-        let api = web::Data::new(PartnerApi::new(gateway, trust, metrics, partner)?);
-        let partners = HttpServer::new(move || App::new().app_data(api.clone()).default_service(web::to(partner::handle)))
-            .on_connect(partner::remember_certificate)
-            .client_request_timeout(HEAD_SECONDS)
-            .keep_alive(KEEP_ALIVE)
-            .max_connections(CONNECTIONS_MAX)
-            .tls_handshake_timeout(HEAD_SECONDS)
-            .shutdown_timeout(drain)
-            .tcp_nodelay(true)
-            .disable_signals()
-            .listen_rustls_0_23(partner_socket, tls)
-            .map_err(|error| cannot_listen(partner, &error))?
-            .run();
+        let acceptor = Arc::new(Acceptor::new(&trust, listen, metrics.clone())?);
+        let watch = operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), refresh, acceptor: acceptor.clone() };
+        let watch = web::Data::new(watch);
+        let api = web::Data::new(PartnerApi::new(gateway, (trust, acceptor.clone()), metrics, partner)?);
+        let manner = listener::Manner { head: HEAD_SECONDS, keep_alive: KEEP_ALIVE, connections_max: CONNECTIONS_MAX, drain_seconds: drain, workers: None };
+        let routes = move |app: &mut web::ServiceConfig| {
+            app.app_data(api.clone()).default_service(web::to(partner::handle));
+        };
+        let partners =
+            listener::serve(partner_socket, acceptor.clone(), manner, partner::remember_certificate, routes).map_err(|error| cannot_listen(partner, &error))?;
         let operators = HttpServer::new(move || App::new().app_data(watch.clone()).configure(operator::routes))
             .workers(1)
             .disable_signals()
@@ -105,7 +104,7 @@ impl Server {
         let handles = vec![partners.handle(), operators.handle()];
         tokio::spawn(partners);
         tokio::spawn(operators);
-        Ok(Server { partner, operator, handles, ready })
+        Ok(Server { partner, operator, acceptor, handles, ready })
     }
 
     /// Turns `/readyz` off, lets requests under way finish, then closes.
@@ -118,7 +117,7 @@ impl Server {
 }
 
 impl PartnerApi {
-    fn new(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics, bound: SocketAddr) -> Result<PartnerApi, Fault> {
+    fn new(gateway: Gateway, (trust, acceptor): (Arc<TrustState>, Arc<Acceptor>), metrics: Metrics, bound: SocketAddr) -> Result<PartnerApi, Fault> {
         let public_url = public_url(&gateway, bound);
         let terms = gateway.config.gateway.fhir.terms_url.clone().unwrap_or_else(|| format!("{public_url}/fhir/terms/"));
         let limits = Limits::from_config(&gateway.config.partners);
@@ -127,7 +126,7 @@ impl PartnerApi {
             let adapter = if partner.adapter.is_empty() { None } else { Some(gateway.adapter_of(partner)?.clone()) };
             entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
         }
-        Ok(PartnerApi { gateway, trust, limits, public_url, terms, entries, metrics })
+        Ok(PartnerApi { gateway, trust, acceptor, limits, public_url, terms, entries, metrics })
     }
 }
 

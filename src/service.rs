@@ -19,7 +19,7 @@ use crate::flow::clock::Clock;
 use crate::flow::publish::Registrar;
 use crate::flow::rates::Rates;
 use crate::ledger::RateBook;
-use crate::link::TrustState;
+use crate::link::{Acceptor, TrustState};
 use crate::registry::Rules;
 use crate::server::Server;
 use crate::store::embedded::{Embedded, Options};
@@ -117,7 +117,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
             return Err(fault);
         }
     };
-    let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone()));
+    let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone(), server.acceptor.clone()));
     Ok(Running { gateway, server, worker, trust, reload })
 }
 
@@ -150,8 +150,9 @@ impl Running {
     }
 }
 
-/// Looks at the certificate files now and then, at nothing else; warns of their ends at the start and daily.
-async fn reload(trust: Arc<TrustState>, config: Arc<Config>) {
+/// Looks at the certificate files now and then, at nothing else; warns of their ends at the start and daily,
+/// and says how many handshakes were refused without a line of their own.
+async fn reload(trust: Arc<TrustState>, config: Arc<Config>, acceptor: Arc<Acceptor>) {
     let mut warned_at: Option<Instant> = None;
     loop {
         if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
@@ -159,6 +160,7 @@ async fn reload(trust: Arc<TrustState>, config: Arc<Config>) {
             warned_at = Some(Instant::now());
         }
         tokio::time::sleep(RELOAD).await;
+        acceptor.refusals().report();
         match trust.reload(&config.gateway.tls, &config.partners) {
             Ok(true) => tracing::info!("certificates reloaded"),
             Ok(false) => {}

@@ -53,12 +53,17 @@ pub struct Destination {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Why {
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Named {
     pub name: String,
 }
 
 /// Every metric of an instance. Labels are names of configuration and words of the code only.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
     /// Requests of partners by HTTP status.
@@ -89,6 +94,10 @@ pub struct Metrics {
     pub breaker_open: Family<Destination, Gauge>,
     /// 1 for the reason for which the destination is paused or probed.
     pub destination_paused: Family<DestinationReason, Gauge>,
+    /// Handshakes of clients that were refused, by the reason's word.
+    pub handshakes_refused: Family<Why, Counter>,
+    /// Handshakes of clients under way.
+    pub handshakes_under_way: Gauge,
     /// Days until a certificate or the revocation list expires; negative afterwards.
     pub certificate_days: Family<Named, Gauge>,
     /// 1 when the database answered just now.
@@ -115,6 +124,8 @@ impl Default for Metrics {
             lease_held: Family::default(),
             breaker_open: Family::default(),
             destination_paused: Family::default(),
+            handshakes_refused: Family::default(),
+            handshakes_under_way: Gauge::default(),
             certificate_days: Family::default(),
             database_up: Gauge::default(),
             resident_bytes: Gauge::default(),
@@ -141,6 +152,8 @@ impl Metrics {
         registry.register("lease_held", "1 where this instance dispatches to the destination", self.lease_held.clone());
         registry.register("breaker_open", "1 where the breaker pauses the destination", self.breaker_open.clone());
         registry.register("destination_paused", "1 for the reason for which the destination is paused or probed", self.destination_paused.clone());
+        registry.register("handshakes_refused", "Handshakes of clients that were refused, by reason", self.handshakes_refused.clone());
+        registry.register("handshakes_under_way", "Handshakes of clients under way", self.handshakes_under_way.clone());
         registry.register("certificate_expiry_days", "Days until a certificate or the revocation list expires", self.certificate_days.clone());
         registry.register("database_up", "1 when the database answered just now", self.database_up.clone());
         registry.register_with_unit("resident_memory", "Memory of the process in RAM", Unit::Bytes, self.resident_bytes.clone());
@@ -158,6 +171,11 @@ impl Metrics {
     /// Counts one request of a partner.
     pub fn request(&self, partner: &str, outcome: &str) {
         self.requests.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc();
+    }
+
+    /// Counts one refused handshake.
+    pub fn handshake_refused(&self, reason: &str) {
+        self.handshakes_refused.get_or_create(&Why { reason: reason.into() }).inc();
     }
 
     /// Counts the money of a partner's lines.

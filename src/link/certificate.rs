@@ -7,9 +7,17 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
 
+use super::refusal::Reason;
 use crate::error::{Fault, Stage};
+
+/// Alternative names, and characters of each and of a subject, that one line shows.
+const NAMES_SHOWN_MAX: usize = 4;
+const NAME_SHOWN_MAX: usize = 80;
+const SUBJECT_SHOWN_MAX: usize = 200;
+/// Characters of any name that are kept.
+const NAME_KEPT_MAX: usize = 300;
 
 /// A name in a certificate's subject alternative names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +47,8 @@ pub struct Facts {
     pub not_after: jiff::Timestamp,
     /// SHA-256 of the SubjectPublicKeyInfo, 64 hexadecimal digits: what `spki_sha256` in partners.toml pins.
     pub spki_sha256: String,
+    /// Why it can be nobody's here, whoever signed it: its version or the kind of its key.
+    pub unfit: Option<Reason>,
 }
 
 impl Facts {
@@ -56,13 +66,18 @@ impl Facts {
             not_before: time(parsed.validity().not_before)?,
             not_after: time(parsed.validity().not_after)?,
             spki_sha256: hex(&Sha256::digest(parsed.public_key().raw)),
+            unfit: unfit(&parsed),
         })
     }
 
-    /// Subject and alternative names on one line, for people.
+    /// Subject and alternative names on one line, for people: cut, so that a certificate with thousands of names is a line, too.
     pub fn who(&self) -> String {
-        let names: Vec<&str> = self.sans.iter().map(Name::text).collect();
-        format!("subject `{}`, alternative names [{}], spki_sha256 {}", self.subject, names.join(", "), self.spki_sha256)
+        let mut names: Vec<String> = self.sans.iter().take(NAMES_SHOWN_MAX).map(|name| super::printable(name.text(), NAME_SHOWN_MAX)).collect();
+        if let Some(more @ 1..) = self.sans.len().checked_sub(NAMES_SHOWN_MAX) {
+            names.push(format!("{more} more"));
+        }
+        let subject = super::printable(&self.subject, SUBJECT_SHOWN_MAX);
+        format!("subject `{subject}`, alternative names [{}], spki_sha256 {}", names.join(", "), self.spki_sha256)
     }
 }
 
@@ -137,9 +152,16 @@ fn ip(octets: &[u8]) -> Option<String> {
     v4.or(v6).ok().map(|address| address.to_string())
 }
 
-/// Text from a certificate, safe in a log line: no control characters, not endless.
+/// Text from a certificate, safe in a log line.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(300).collect()
+    super::printable(text, NAME_KEPT_MAX)
+}
+
+fn unfit(parsed: &X509Certificate<'_>) -> Option<Reason> {
+    if parsed.version() != X509Version::V3 {
+        return Some(Reason::OldVersion);
+    }
+    super::authority::unsupported(parsed.public_key()).map(|_| Reason::UnsupportedKey)
 }
 
 /// Lower-case hexadecimal digits.

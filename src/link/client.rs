@@ -260,7 +260,9 @@ impl Material {
     /// Trusts what the partner's authority signed and nothing else.
     pub(super) fn verifier(&self, outbound: &Outbound) -> Result<Arc<dyn ServerCertVerifier>, Fault> {
         let mut roots = RootCertStore::empty();
-        for authority in certificate::certificates(&outbound.ca, &self.ca)? {
+        let authorities = certificate::certificates(&outbound.ca, &self.ca)?;
+        super::authority::check_keys(&outbound.ca, &authorities)?;
+        for authority in authorities {
             roots.add(authority).map_err(|error| fault(&outbound.ca, &format!("holds a certificate that cannot be an authority: {error}")))?;
         }
         let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), super::provider()).build();

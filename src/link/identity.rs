@@ -92,6 +92,7 @@ mod tests {
             not_before: jiff::Timestamp::UNIX_EPOCH,
             not_after: jiff::Timestamp::UNIX_EPOCH,
             spki_sha256: pin.into(),
+            unfit: None,
         }
     }
 

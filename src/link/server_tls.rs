@@ -9,6 +9,8 @@
 //!   metrics tell beforehand. Lists of other issuers are kept for the chains clients send.
 //! - No session is resumed: a resumed session would skip the client's verification.
 //! - A live connection's certificate is verified anew after every reload and every half minute.
+//! - A chain is looked at before any of its signatures is verified (`chain`).
+//! - An authority or list that could never let anybody in does not load (`authority`).
 //!
 //! Says who the partner is, not what it may call.
 
@@ -23,10 +25,13 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, Se
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
+use super::acceptor::{self, Presented};
+use super::authority;
 use super::certificate::{self, Facts, fault};
+use super::chain::{self, Anchors};
 use super::identity::Identities;
+use super::refusal::Reason;
 use crate::config::{Partner, Tls};
 use crate::error::{Fault, Stage};
 
@@ -44,8 +49,8 @@ struct Loaded {
     verifier: Arc<dyn ClientCertVerifier>,
     certified: Arc<CertifiedKey>,
     identities: Identities,
-    /// When the first revocation list goes stale.
-    crl_expires_at: Option<jiff::Timestamp>,
+    anchors: Anchors,
+    lists: authority::Lists,
     /// Of the files' contents.
     digest: [u8; 32],
 }
@@ -71,7 +76,7 @@ impl TrustState {
         Ok(true)
     }
 
-    /// The TLS configuration for actix's `listen_rustls_0_23`; it follows reloads by itself.
+    /// The TLS configuration of the listener; it follows reloads by itself.
     pub fn server_config(self: &Arc<TrustState>) -> Result<ServerConfig, Fault> {
         let follows = Arc::new(Follows(self.clone()));
         let mut config = ServerConfig::builder_with_provider(super::provider())
@@ -81,6 +86,7 @@ impl TrustState {
             .with_cert_resolver(follows);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 
@@ -106,7 +112,12 @@ impl TrustState {
 
     /// When the first revocation list goes stale and clients are refused; none without a list.
     pub fn crl_expires_at(&self) -> Option<jiff::Timestamp> {
-        self.loaded.load().crl_expires_at
+        self.loaded.load().lists.expires_at
+    }
+
+    /// What of the files works for some clients only, in sentences for doctor and the log.
+    pub fn notes(&self) -> Vec<String> {
+        self.loaded.load().lists.notes.clone()
     }
 
     /// The facts of our server certificate.
@@ -137,10 +148,9 @@ impl PeerCertificate {
         PeerCertificate { chain: chain.iter().map(|der| der.clone().into_owned()).collect(), verdict: Mutex::new(None) }
     }
 
-    /// From what actix-web hands to `on_connect`; none unless it is a TLS connection with a client certificate.
+    /// From what the listener hands to `on_connect`; none unless it is a TLS connection with a client certificate.
     pub fn of_connection(connection: &dyn std::any::Any) -> Option<PeerCertificate> {
-        type Stream = actix_tls::accept::rustls_0_23::TlsStream<actix_web::rt::net::TcpStream>;
-        let stream = connection.downcast_ref::<Stream>()?;
+        let stream = connection.downcast_ref::<tokio_rustls::server::TlsStream<tokio::net::TcpStream>>()?;
         Some(PeerCertificate::new(stream.get_ref().1.peer_certificates()?))
     }
 }
@@ -163,12 +173,15 @@ impl Loaded {
         };
         let certified = CertifiedKey::from_der(chain, key, &super::provider())
             .map_err(|error| fault(&tls.key, &format!("cannot be used with {}: {error}", tls.certificate.display())))?;
-        let crl_expires_at = check_lists(tls, &authorities, &crls)?;
+        authority::check_keys(&tls.client_ca, &authorities)?;
+        let lists = authority::check_lists(tls, &authorities, &crls)?;
+        let anchors = Anchors::new(&authorities);
         Ok(Loaded {
             verifier: verifier(tls, authorities, crls)?,
             certified: Arc::new(certified),
             identities: Identities::from_config(partners),
-            crl_expires_at,
+            anchors,
+            lists,
             digest: digest.finalize().into(),
         })
     }
@@ -177,11 +190,31 @@ impl Loaded {
         let refused = |text: String| Fault::partner(Stage::Identity, text);
         let (own, rest) = chain.split_first().ok_or_else(|| refused("the client sent no certificate".into()))?;
         let facts = Facts::of(own).map_err(|error| refused(format!("the client certificate is {error}")))?;
-        if let Err(error) = self.verifier.verify_client_cert(own, rest, UnixTime::now()) {
-            return Err(refused(format!("the client certificate is not good any more: {error}; {}", facts.who())));
+        if let Err(error) = self.verify(own, rest, UnixTime::now()) {
+            return Err(refused(format!("the client certificate is not good any more: {}; {}", shown(&error), facts.who())));
         }
         self.identities.partner(&facts)
     }
+
+    /// What may lead to an authority is verified; nothing else costs a signature.
+    fn verify(&self, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, rustls::Error> {
+        let useful = chain::useful(own, rest, &self.anchors)?;
+        self.verifier.verify_client_cert(own, &useful, now)
+    }
+
+    /// What a client presented, for the log; `error` is what the verifier says of it.
+    fn presented(&self, own: &CertificateDer<'_>, error: Option<&rustls::Error>) -> Presented {
+        let (who, reason, of_partner) = match Facts::of(own) {
+            Ok(facts) => (facts.who(), facts.unfit.filter(|_| error.is_some()), error.is_none() && self.identities.partner(&facts).is_ok()),
+            Err(_) => (String::new(), Some(Reason::Unreadable), false),
+        };
+        Presented { who, reason, detail: error.map(shown).unwrap_or_default(), of_partner }
+    }
+}
+
+/// A verifier's error, cut and escaped: some repeat what a certificate says.
+fn shown(error: &rustls::Error) -> String {
+    super::printable(&error.to_string(), 200)
 }
 
 fn verifier(
@@ -200,57 +233,6 @@ fn verifier(
         .map_err(|error| fault(tls.crl.as_ref().unwrap_or(&tls.client_ca), &format!("cannot be used to verify clients: {error}")))
 }
 
-/// One current list for every authority, signed by it, and no two of one issuer; returns when the first goes stale.
-fn check_lists(tls: &Tls, authorities: &[CertificateDer<'_>], crls: &[CertificateRevocationListDer<'_>]) -> Result<Option<jiff::Timestamp>, Fault> {
-    let Some(path) = &tls.crl else { return Ok(None) };
-    let mut first: Option<jiff::Timestamp> = None;
-    let mut issuers: Vec<Vec<u8>> = Vec::new();
-    for der in crls {
-        let (_, list) = CertificateRevocationList::from_der(der).map_err(|error| fault(path, &format!("is not a revocation list: {error}")))?;
-        let issuer = list.issuer();
-        if issuers.iter().any(|known| known == issuer.as_raw()) {
-            return Err(fault(path, &format!("holds two lists of `{issuer}`; keep the newer one only, the older might be consulted")));
-        }
-        issuers.push(issuer.as_raw().to_vec());
-        let next = list.next_update().ok_or_else(|| fault(path, &format!("the list of `{issuer}` names no next update; expected one")))?;
-        let next = jiff::Timestamp::from_second(next.timestamp()).map_err(|error| fault(path, &format!("has an impossible next update: {error}")))?;
-        if next <= jiff::Timestamp::now() {
-            return Err(fault(path, &format!("the list of `{issuer}` should have been replaced by {next}; fetch the current one from the authority")));
-        }
-        first = first.map_or(Some(next), |earlier| Some(earlier.min(next)));
-    }
-    for authority in authorities {
-        let (_, authority) = X509Certificate::from_der(authority).map_err(|error| fault(&tls.client_ca, &format!("is not a certificate: {error}")))?;
-        for der in crls {
-            if forged(&authority, der) {
-                let text = format!(
-                    "the list of `{}` is not signed by the authority of that name in {}; every client of it would be refused: fetch the list from that authority",
-                    authority.subject(),
-                    tls.client_ca.display()
-                );
-                return Err(fault(path, &text));
-            }
-        }
-        if !issuers.iter().any(|issuer| issuer == authority.subject().as_raw()) {
-            let text = format!(
-                "holds no list of `{}`, an authority in {}; every client of it would be refused: add its list",
-                authority.subject(),
-                tls.client_ca.display()
-            );
-            return Err(fault(path, &text));
-        }
-    }
-    Ok(first)
-}
-
-/// Whether a list bears an authority's name, but not its signature, by every algorithm a handshake takes.
-fn forged(authority: &X509Certificate<'_>, der: &[u8]) -> bool {
-    let Ok((_, list)) = CertificateRevocationList::from_der(der) else { return false }; // Said before.
-    let (key, message, signature) = (&authority.public_key().subject_public_key.data, list.tbs_cert_list.as_ref(), &list.signature_value.data);
-    let known = super::provider().signature_verification_algorithms.all;
-    list.issuer().as_raw() == authority.subject().as_raw() && !known.iter().any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
-}
-
 /// Hands each handshake to the state of this moment.
 #[derive(Debug)]
 struct Follows(Arc<TrustState>);
@@ -267,11 +249,9 @@ impl ClientCertVerifier for Follows {
     }
 
     fn verify_client_cert(&self, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.0.loaded.load().verifier.verify_client_cert(own, rest, now);
-        if let Err(error) = &verified {
-            let who = Facts::of(own).map_or_else(|error| error, |facts| facts.who());
-            tracing::warn!(%error, %who, "a client certificate was refused");
-        }
+        let loaded = self.0.loaded.load();
+        let verified = loaded.verify(own, rest, now);
+        acceptor::note(loaded.presented(own, verified.as_ref().err()));
         verified
     }
 

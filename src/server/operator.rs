@@ -7,6 +7,7 @@ use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, web};
 
 use super::LATER_SECONDS;
+use crate::link::Acceptor;
 use crate::store::{Store, delivery};
 use crate::telemetry::{Destination, DestinationState, Metrics};
 
@@ -19,6 +20,7 @@ pub struct Watch {
     pub metrics: Metrics,
     pub ready: Arc<AtomicBool>,
     pub refresh: Refresh,
+    pub acceptor: Arc<Acceptor>,
 }
 
 pub fn routes(app: &mut web::ServiceConfig) {
@@ -55,6 +57,7 @@ async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
         }
         metrics.oldest_seconds.get_or_create(&Destination { destination: waiting.destination }).set(waiting.oldest_seconds);
     }
+    metrics.handshakes_under_way.set(i64::try_from(watch.acceptor.under_way()).unwrap_or(i64::MAX));
     (watch.refresh)(metrics);
     HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(metrics.encode())
 }

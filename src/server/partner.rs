@@ -14,10 +14,13 @@ use crate::adapter::Adapter;
 use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
-use crate::link::{Headers, PeerCertificate, RetryAfter as TooFast};
+use crate::link::{Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, printable};
 
 /// What partners can be allowed to call (OpenAPI).
 const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
+
+/// Characters of a path that a log line shows.
+const PATH_SHOWN_MAX: usize = 200;
 
 /// Keeps the client's certificate with its connection.
 pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
@@ -32,7 +35,7 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     let entry = match identify(&request, &api) {
         Ok(entry) => entry,
         Err(fault) => {
-            tracing::warn!(path = %loggable(request.path()), %fault, "caller refused");
+            refused(&request, &fault, &api);
             api.metrics.request("unknown", "403");
             let detail = "this client certificate belongs to no partner of this gateway; ask its operator to enter it in partners.toml";
             return closing(refusal(request.path(), StatusCode::FORBIDDEN, "Certificate not accepted", detail));
@@ -62,6 +65,14 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     response
 }
 
+/// Counted and said as a refused handshake is: its certificate was good when it connected, and is nobody's now.
+fn refused(request: &HttpRequest, fault: &Fault, api: &PartnerApi) {
+    if let Some(peer) = request.peer_addr() {
+        let refused = Refused { peer, known: api.acceptor.is_known(peer), reason: Reason::NoPartner, who: "", detail: &fault.text };
+        api.acceptor.refusals().refused(&refused);
+    }
+}
+
 /// Whatever cannot be done now says when to come again.
 fn saying_when(mut response: HttpResponse) -> HttpResponse {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE && !response.headers().contains_key(RETRY_AFTER) {
@@ -78,7 +89,7 @@ fn loggable(path: &str) -> String {
     {
         *person = "*";
     }
-    segments.join("/")
+    printable(&segments.join("/"), PATH_SHOWN_MAX)
 }
 
 /// The partner at the other end; its certificate is looked at anew for every request.

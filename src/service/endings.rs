@@ -54,7 +54,7 @@ pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
 
 /// Logs what has ended or will soon.
 pub(super) fn warn(trust: &TrustState, config: &Config) {
-    for text in endings(trust, config).iter().filter_map(Ending::warning) {
+    for text in endings(trust, config).iter().filter_map(Ending::warning).chain(trust.notes()) {
         tracing::warn!("{text}");
     }
 }

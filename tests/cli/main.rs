@@ -14,4 +14,5 @@ mod metrics;
 mod packet;
 mod pooler;
 mod serve;
+mod strangers; // refused handshakes in the log
 mod support;

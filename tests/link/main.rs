@@ -4,4 +4,5 @@
 
 mod caller; // our client against scripted servers
 mod listener; // clients, good and bad, against the partner listener
+mod strangers; // who has shown no certificate yet, or a bad one, and what that may cost
 mod world; // certificates, servers and clients for both

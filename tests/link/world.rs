@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use ltcgw::config::{Inbound, Limits, Outbound, Partner, Tls};
-use ltcgw::link::{self, PeerCertificate, TrustState};
+use actix_web::{HttpRequest, HttpResponse, web};
+use ltcgw::config::{Inbound, Limits, Listen, Outbound, Partner, Tls};
+use ltcgw::link::{self, Acceptor, PeerCertificate, TrustState};
 use ltcgw::sandbox::pki::{Authority, Issued};
+use ltcgw::server::listener::{Manner, serve};
+use ltcgw::telemetry::Metrics;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -99,22 +101,29 @@ pub fn partner(name: &str, san: &str) -> Partner {
 
 /// The partner listener: says who the caller is, or refuses with the fault's text.
 pub async fn listen(state: Arc<TrustState>) -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let tls = state.server_config().unwrap();
+    listen_as(state, |listen| listen).await.0
+}
+
+/// The same with another `[listen]`; also the metrics its refusals are counted in.
+pub async fn listen_as(state: Arc<TrustState>, change: impl FnOnce(Listen) -> Listen) -> (u16, Metrics) {
+    let socket = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let metrics = Metrics::default();
+    let acceptor = Arc::new(Acceptor::new(&state, &change(Listen::at(any, any)), metrics.clone()).unwrap());
     let state = web::Data::from(state);
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).default_service(web::to(who)))
-        .workers(1)
-        .disable_signals()
-        .on_connect(|connection, extensions| {
-            if let Some(peer) = PeerCertificate::of_connection(connection) {
-                extensions.insert(peer);
-            }
-        })
-        .listen_rustls_0_23(listener, tls)
-        .unwrap();
-    tokio::spawn(server.run());
-    port
+    let second = std::time::Duration::from_secs(1);
+    let manner = Manner { head: second * 10, keep_alive: second * 75, connections_max: 2_000, drain_seconds: 1, workers: Some(1) };
+    let keep = |connection: &dyn std::any::Any, extensions: &mut actix_web::dev::Extensions| {
+        if let Some(peer) = PeerCertificate::of_connection(connection) {
+            extensions.insert(peer);
+        }
+    };
+    let routes = move |app: &mut web::ServiceConfig| {
+        app.app_data(state.clone()).default_service(web::to(who));
+    };
+    tokio::spawn(serve(socket, acceptor, manner, keep, routes).unwrap());
+    (port, metrics)
 }
 
 async fn who(request: HttpRequest, state: web::Data<TrustState>) -> HttpResponse {

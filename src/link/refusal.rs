@@ -1,0 +1,292 @@
+//! Handshakes that were refused: why in one word and one sentence, counted, and logged at a bounded rate.
+//!
+//! Nobody is refused silently and nobody fills the log: the first refusal of an address and subject
+//! for a reason is a line, the next of the same kind within a minute are counted, and every ten seconds
+//! one line says how many there were. Text of clients is cut and escaped before it gets here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::{CertificateError, PeerIncompatible, PeerMisbehaved};
+
+use super::chain::{BYTES_MAX, CERTIFICATES_MAX, ChainFault};
+use super::slots::Address;
+use crate::telemetry::Metrics;
+
+/// How long the same reason for the same address and subject is one line.
+const SAME_FOR: Duration = Duration::from_secs(60);
+/// In which time so many lines are written at most, for strangers and for addresses partners came from each.
+const WINDOW: Duration = Duration::from_secs(10);
+const LINES_MAX: u32 = 10;
+/// Addresses and reasons remembered.
+const REMEMBERED_MAX: usize = 2_048;
+
+/// Why a handshake was refused, in the words of the metric `ltcgw_handshakes_refused_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    Silent,
+    Displaced,
+    Closed,
+    NotTls,
+    NoCommonVersion,
+    NoCommonCipher,
+    NoCommonProtocol,
+    NoCertificate,
+    ChainTooLong,
+    UnknownIssuer,
+    BadSignature,
+    Expired,
+    NotYetValid,
+    Revoked,
+    NoRevocationList,
+    WrongUse,
+    OldVersion,
+    UnsupportedKey,
+    Unreadable,
+    ClientRefused,
+    NoPartner,
+    Other,
+}
+
+impl Reason {
+    /// The label of the metric and the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Silent => "silent",
+            Reason::Displaced => "displaced",
+            Reason::Closed => "closed",
+            Reason::NotTls => "not_tls",
+            Reason::NoCommonVersion => "no_common_version",
+            Reason::NoCommonCipher => "no_common_cipher",
+            Reason::NoCommonProtocol => "no_common_protocol",
+            Reason::NoCertificate => "no_certificate",
+            Reason::ChainTooLong => "chain_too_long",
+            Reason::UnknownIssuer => "unknown_issuer",
+            Reason::BadSignature => "bad_signature",
+            Reason::Expired => "expired",
+            Reason::NotYetValid => "not_yet_valid",
+            Reason::Revoked => "revoked",
+            Reason::NoRevocationList => "no_revocation_list",
+            Reason::WrongUse => "wrong_use",
+            Reason::OldVersion => "old_version",
+            Reason::UnsupportedKey => "unsupported_key",
+            Reason::Unreadable => "unreadable",
+            Reason::ClientRefused => "client_refused",
+            Reason::NoPartner => "no_partner",
+            Reason::Other => "other",
+        }
+    }
+
+    /// What was found, and what to change.
+    pub fn sentence(self) -> String {
+        match self {
+            Reason::Silent => "the client did not finish the handshake in time; look at the network between, or for a port scan".into(),
+            Reason::Displaced => "ended unfinished for a newer one, because too many were under way; if partners come through a load balancer, list its address in [listen] load_balancers".into(),
+            Reason::Closed => "the client went away during the handshake; its own log says why".into(),
+            Reason::NotTls => "what came is not TLS; the client must call https://".into(),
+            Reason::NoCommonVersion => "the client offers neither TLS 1.3 nor TLS 1.2 with signature algorithms; it must be updated, national algorithms (TLCP) need a gateway in front".into(),
+            Reason::NoCommonCipher => "no common cipher or key exchange; the client must offer ECDHE on X25519, P-256 or P-384 with AES-GCM or ChaCha20, and SHA-256 or better signatures".into(),
+            Reason::NoCommonProtocol => "the client offers other protocols (ALPN) only; it must offer http/1.1".into(),
+            Reason::NoCertificate => format!("the client sent no certificate; it must be given one, with a key that is {}: one on P-521 or an SM2 key is not sent", super::authority::KEYS),
+            Reason::ChainTooLong => format!("the client sent too many certificates; it must send its own and the intermediate ones, at most {CERTIFICATES_MAX} and {BYTES_MAX} bytes, in one line to the authority"),
+            Reason::UnknownIssuer => "the client's certificate does not lead to an authority in [tls] client_ca; add the authority there, or have the client send the intermediate certificates".into(),
+            Reason::BadSignature => "a signature of the client's chain or handshake is wrong: the authority has another key than the one in [tls] client_ca, or the client's key is not its certificate's".into(),
+            Reason::Expired => "the client's certificate, or one above it, has expired; the partner must renew it (or this machine's clock is wrong)".into(),
+            Reason::NotYetValid => "the client's certificate, or one above it, is not valid yet; wait, or set this machine's clock".into(),
+            Reason::Revoked => "the client's certificate, or one above it, is revoked; the partner must get a new one".into(),
+            Reason::NoRevocationList => "no current revocation list covers the client's certificate; put the list of each issuer of its chain into [tls] crl, the one for its distribution point where lists are partitioned".into(),
+            Reason::WrongUse => "the certificate is not for clients; the partner needs one whose extended key usage has clientAuth, issued by a certificate that may issue".into(),
+            Reason::OldVersion => "the certificate is not X.509 version 3; the partner must have it issued anew".into(),
+            Reason::UnsupportedKey => format!("a key or signature of the client's chain is of a kind that cannot be verified; expected {} with SHA-256 or better", super::authority::KEYS),
+            Reason::Unreadable => "the client's certificate cannot be read; the partner must have it issued anew".into(),
+            Reason::ClientRefused => "the client refused us: it does not trust our certificate or its name, or wants other algorithms; give it our authority's certificate".into(),
+            Reason::NoPartner => "the certificate belongs to no partner; add its spki_sha256 or a name to partners.toml".into(),
+            Reason::Other => "the handshake failed".into(),
+        }
+    }
+
+    /// What an error of a handshake means.
+    pub fn of(error: &io::Error) -> Reason {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(error) => Reason::of_tls(error),
+            None if error.kind() == io::ErrorKind::InvalidData => Reason::NotTls,
+            None => Reason::Closed,
+        }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Reason {
+        use rustls::Error as E;
+        match error {
+            E::NoCertificatesPresented => Reason::NoCertificate,
+            E::InvalidCertificate(error) => Reason::of_certificate(error),
+            E::PeerIncompatible(
+                PeerIncompatible::Tls12NotOffered
+                | PeerIncompatible::Tls12NotOfferedOrEnabled
+                | PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                | PeerIncompatible::SupportedVersionsExtensionRequired
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired, // what a hello of TLS 1.1 lacks first
+            ) => Reason::NoCommonVersion,
+            E::PeerIncompatible(_) => Reason::NoCommonCipher,
+            E::PeerMisbehaved(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme | PeerMisbehaved::SignedKxWithWrongAlgorithm) => Reason::UnsupportedKey,
+            E::NoApplicationProtocol => Reason::NoCommonProtocol,
+            E::AlertReceived(_) => Reason::ClientRefused,
+            E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::InappropriateHandshakeMessage { .. } | E::PeerSentOversizedRecord => Reason::NotTls,
+            _ => Reason::Other,
+        }
+    }
+
+    /// What an error about a certificate means.
+    pub fn of_certificate(error: &CertificateError) -> Reason {
+        use CertificateError as C;
+        match error {
+            C::BadEncoding | C::UnhandledCriticalExtension => Reason::Unreadable,
+            C::Expired | C::ExpiredContext { .. } => Reason::Expired,
+            C::NotValidYet | C::NotValidYetContext { .. } => Reason::NotYetValid,
+            C::Revoked => Reason::Revoked,
+            C::UnknownIssuer => Reason::UnknownIssuer,
+            C::UnknownRevocationStatus | C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. } => Reason::NoRevocationList,
+            C::BadSignature => Reason::BadSignature,
+            C::UnsupportedSignatureAlgorithmContext { .. } | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Reason::UnsupportedKey,
+            C::InvalidPurpose | C::InvalidPurposeContext { .. } => Reason::WrongUse,
+            C::Other(other) if other.0.downcast_ref::<ChainFault>().is_some() => Reason::ChainTooLong,
+            _ => Reason::Other,
+        }
+    }
+}
+
+/// One refused handshake.
+#[derive(Debug)]
+pub struct Refused<'a> {
+    pub peer: SocketAddr,
+    /// Whether a partner came from there before.
+    pub known: bool,
+    pub reason: Reason,
+    /// Who the certificate says it is, cut and escaped; empty before there is one.
+    pub who: &'a str,
+    /// What was found beyond the reason, cut and escaped.
+    pub detail: &'a str,
+}
+
+/// Counts refusals and says of which a line is written.
+#[derive(Debug)]
+pub struct Refusals {
+    metrics: Metrics,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    /// By address, reason and the certificate's names: partners may share the address of a load balancer.
+    said: HashMap<(Address, Reason, String), Instant>,
+    /// Since when, and how many lines: of strangers, of known addresses.
+    windows: [Option<(Instant, u32)>; 2],
+    unsaid: BTreeMap<Reason, u64>,
+}
+
+impl Refusals {
+    pub fn new(metrics: Metrics) -> Refusals {
+        Refusals { metrics, book: Mutex::default() }
+    }
+
+    /// Counts a refusal, and logs it unless there were too many of its kind.
+    pub fn refused(&self, refused: &Refused<'_>) {
+        if self.counts(refused, Instant::now()) {
+            let Refused { peer, reason, who, detail, .. } = refused;
+            tracing::warn!(%peer, reason = reason.word(), %who, %detail, "a handshake was refused: {}", reason.sentence());
+        }
+    }
+
+    /// Logs how many refusals had no line of their own since the last time; call every ten seconds.
+    pub fn report(&self) {
+        if let Some(text) = self.unsaid() {
+            tracing::warn!("refused handshakes without a line of their own: {text}; ltcgw_handshakes_refused_total counts all");
+        }
+    }
+
+    /// Counts; true when a line is to be written.
+    fn counts(&self, refused: &Refused<'_>, now: Instant) -> bool {
+        self.metrics.handshake_refused(refused.reason.word());
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = (Address::of(refused.peer.ip()), refused.reason, refused.who.to_string());
+        let again = book.said.get(&kind).is_some_and(|at| now.saturating_duration_since(*at) < SAME_FOR);
+        if again || !book.has_room(refused.known, now) {
+            *book.unsaid.entry(refused.reason).or_default() += 1;
+            return false;
+        }
+        if book.said.len() >= REMEMBERED_MAX {
+            book.said.retain(|_, at| now.saturating_duration_since(*at) < SAME_FOR);
+        }
+        if book.said.len() < REMEMBERED_MAX {
+            book.said.insert(kind, now);
+        }
+        true
+    }
+
+    fn unsaid(&self) -> Option<String> {
+        let unsaid = std::mem::take(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner).unsaid);
+        let texts: Vec<String> = unsaid.iter().map(|(reason, count)| format!("{} {count}", reason.word())).collect();
+        (!texts.is_empty()).then(|| texts.join(", "))
+    }
+}
+
+impl Book {
+    /// Takes a line of this window, if there is one left.
+    fn has_room(&mut self, known: bool, now: Instant) -> bool {
+        let window = &mut self.windows[usize::from(known)];
+        let lines = match window {
+            Some((since, lines)) if now.saturating_duration_since(*since) < WINDOW => lines,
+            _ => &mut window.insert((now, 0)).1,
+        };
+        *lines += 1;
+        *lines <= LINES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(address: &str, known: bool, reason: Reason) -> Refused<'static> {
+        Refused { peer: format!("{address}:4000").parse().unwrap(), known, reason, who: "", detail: "" }
+    }
+
+    #[test]
+    fn the_same_refusal_of_an_address_is_one_line_a_minute_and_counted_beside() {
+        let (refusals, now) = (Refusals::new(Metrics::default()), Instant::now());
+        let again = refused("10.0.0.1", false, Reason::Expired);
+        let lines = (0..500).filter(|_| refusals.counts(&again, now)).count();
+        assert_eq!(lines, 1);
+        assert!(refusals.counts(&refused("10.0.0.1", false, Reason::WrongUse), now), "another reason is another line");
+        assert!(
+            refusals.counts(&Refused { who: "CN=other", ..refused("10.0.0.1", false, Reason::Expired) }, now),
+            "another partner behind the same address, too"
+        );
+        assert_eq!(refusals.unsaid().as_deref(), Some("expired 499"));
+        assert_eq!(refusals.unsaid(), None);
+        assert!(refusals.counts(&again, now + SAME_FOR));
+    }
+
+    #[test]
+    fn a_crowd_of_strangers_writes_ten_lines_and_hides_nobody_a_partner_came_from() {
+        let (refusals, now) = (Refusals::new(Metrics::default()), Instant::now());
+        let lines = (0..250).filter(|last| refusals.counts(&refused(&format!("10.0.0.{last}"), false, Reason::NotTls), now)).count();
+        assert_eq!(lines, 10);
+        assert!(refusals.counts(&refused("10.1.0.1", true, Reason::Revoked), now));
+        assert_eq!(refusals.unsaid().as_deref(), Some("not_tls 240"));
+        assert!(refusals.counts(&refused("10.0.0.249", false, Reason::NotTls), now + WINDOW));
+    }
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own_and_says_what_to_do() {
+        let metrics = Metrics::default();
+        let refusals = Refusals::new(metrics.clone());
+        refusals.refused(&refused("10.0.0.1", false, Reason::NoCommonCipher));
+        assert!(metrics.encode().contains(r#"ltcgw_handshakes_refused_total{reason="no_common_cipher"} 1"#), "{}", metrics.encode());
+        assert!(Reason::NoCertificate.sentence().contains("P-521"));
+        assert!(Reason::WrongUse.sentence().contains("clientAuth"));
+    }
+}
