@@ -10,7 +10,10 @@ pub mod limit; // how fast a partner may call
 pub mod pace; // how fast we call a partner
 pub mod probe; // what doctor wants to know about a partner's server
 pub mod quota; // how many requests of a day, and in which hours
+mod revocation; // revocation lists that never go back
 pub mod server_tls; // the partner listener's TLS and its reload
+mod signature; // an authority's signature, SM2 included
+pub mod tlcp; // certificates that a TLCP gateway passes on
 
 pub use certificate::{Facts, Name, certificate_facts};
 pub use client::{Certainty, Client, SendFailure};
@@ -19,6 +22,7 @@ pub use limit::{Headers, Limits, RetryAfter};
 pub use pace::Pacer;
 pub use quota::{Clock, Closed, Quota, SystemClock, Ticket};
 pub use server_tls::{PeerCertificate, TrustState};
+pub use tlcp::Refused;
 
 use std::sync::Arc;
 

@@ -4,4 +4,5 @@
 
 mod caller; // our client against scripted servers
 mod listener; // clients, good and bad, against the partner listener
+mod passed_on; // certificates that a TLCP gateway passes on
 mod world; // certificates, servers and clients for both

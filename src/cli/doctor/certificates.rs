@@ -42,14 +42,26 @@ fn together(sheet: &mut Sheet, tls: &Tls, config: &Config) {
     }
     match TrustState::load(tls, &config.partners) {
         Err(fault) => sheet.bad("mutual TLS", fault.text, ""),
-        Ok(trust) => match trust.crl_expires_at() {
-            None => sheet.note("revocation list", "none is configured: a revoked client certificate stays good", "name one as [tls] crl in gateway.toml"),
-            Some(until) if days_until(until) < LIST_DAYS_LEFT_MIN => {
-                let text = format!("must be replaced in {} days ({until}); every client is refused after that", days_until(until));
-                sheet.note("revocation list", text, "fetch the current one from the authority");
+        Ok(trust) => {
+            for text in trust.older_lists() {
+                let taken = tls.lists_taken.as_deref().unwrap_or(Path::new("the lists taken"));
+                let todo = format!("if the authority itself has begun its numbers anew: remove {}, then restart the gateway", taken.display());
+                sheet.note("revocation list", text, todo);
             }
-            Some(until) => sheet.good("revocation list", format!("good for {} days", days_until(until))),
-        },
+            list(sheet, &trust);
+        }
+    }
+}
+
+/// Whether there is a revocation list, and for how long it is good.
+fn list(sheet: &mut Sheet, trust: &TrustState) {
+    match trust.crl_expires_at() {
+        None => sheet.note("revocation list", "none is configured: a revoked client certificate stays good", "name one as [tls] crl in gateway.toml"),
+        Some(until) if days_until(until) < LIST_DAYS_LEFT_MIN => {
+            let text = format!("must be replaced in {} days ({until}); every client is refused after that", days_until(until));
+            sheet.note("revocation list", text, "fetch the current one from the authority");
+        }
+        Some(until) => sheet.good("revocation list", format!("good for {} days", days_until(until))),
     }
 }
 
