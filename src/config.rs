@@ -307,7 +307,10 @@ impl Gateway {
             *path = dir.join(&path);
         }
         self.tls.lists_taken = Some(self.data_dir.join("revocation-lists.pem"));
-        for path in [&mut self.tls.crl, &mut self.tls.tlcp.client_ca, &mut self.tls.tlcp.crl, &mut self.database.ca, &mut self.database.password_file].into_iter().flatten() {
+        for path in [&mut self.tls.crl, &mut self.tls.tlcp.client_ca, &mut self.tls.tlcp.crl, &mut self.database.ca, &mut self.database.password_file]
+            .into_iter()
+            .flatten()
+        {
             *path = dir.join(&path);
         }
     }
@@ -322,7 +325,9 @@ impl Tlcp {
             let mut problem = |text: &str| problems.push(format!("[tls.tlcp] gateway `{name}` {text}"));
             match (&gateway.spki_sha256, &gateway.san) {
                 (None, None) => problem("needs `spki_sha256` or `san` to recognise its certificate"),
-                (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()) => problem("has a spki_sha256 that is not 64 hexadecimal digits"),
+                (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    problem("has a spki_sha256 that is not 64 hexadecimal digits")
+                }
                 _ => {}
             }
             if self.gateways[..at].iter().any(|earlier| earlier.name == *name) {
@@ -333,7 +338,10 @@ impl Tlcp {
                 pin || gateway.san.is_some() && gateway.san == inbound.san
             };
             if let Some(partner) = partners.iter().find(|partner| partner.inbound.as_ref().is_some_and(same)) {
-                problem(&format!("has the same certificate identity as partner `{}`; a gateway is nobody's own, give it a certificate of its own", partner.name));
+                problem(&format!(
+                    "has the same certificate identity as partner `{}`; a gateway is nobody's own, give it a certificate of its own",
+                    partner.name
+                ));
             }
         }
         if self.crl.is_some() && self.client_ca.is_none() {

@@ -91,7 +91,7 @@ fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
 fn approval(sheet: &mut Sheet, config: &Config) {
     let login = super::login::of_this_process();
     if config.gateway.approval.same_login {
-        let text = "one person can plan and approve a month's deductions under two names: [approval] same_login = true";
+        let text = "[approval] same_login = true: one person can plan and approve under two names";
         sheet.note("approval", text, "take the line out of gateway.toml before real money is moved");
     } else if let Some(login) = login {
         sheet.good("approval", format!("plan and approval need two logins of this system; this session's is {login}"));

@@ -144,7 +144,10 @@ impl Drop for Signals {
 
 async fn note(name: nix::sys::signal::Signal, mut signal: Signal) {
     while signal.recv().await.is_some() {
-        tracing::info!(signal = name.as_str(), "noted, and nothing done: certificates are read again by themselves, configuration with a restart; SIGTERM stops");
+        tracing::info!(
+            signal = name.as_str(),
+            "noted, and nothing done: certificates are read again by themselves, configuration with a restart; SIGTERM stops"
+        );
     }
 }
 

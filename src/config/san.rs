@@ -70,7 +70,10 @@ fn is_dns(name: &str) -> bool {
 fn is_uri(name: &str) -> bool {
     let Some((scheme, rest)) = name.split_once(':') else { return false };
     let begins = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
-    begins && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic())
+    begins
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && !rest.is_empty()
+        && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

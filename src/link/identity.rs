@@ -117,7 +117,11 @@ mod tests {
     }
 
     fn identities(entries: &[(&str, Option<&str>, Option<&str>)]) -> Identities {
-        let known = entries.iter().map(|(partner, pin, san)| Known { partner: (*partner).into(), pin: pin.map(str::to_string), san: san.map(|san| San::parse(san).unwrap()) });
+        let known = entries.iter().map(|(partner, pin, san)| Known {
+            partner: (*partner).into(),
+            pin: pin.map(str::to_string),
+            san: san.map(|san| San::parse(san).unwrap()),
+        });
         Identities { known: known.collect() }
     }
 

@@ -159,9 +159,14 @@ mod tests {
 
     #[test]
     fn characters_nobody_sees_are_refused_by_number() {
-        for (name, number) in
-            [("Li\u{200b}", "U+200B"), ("\u{202e}iL", "U+202E"), ("Li\u{2066}", "U+2066"), ("L\ti", "U+0009"), ("Li\u{3164}", "U+3164"), ("Li\u{fe0f}", "U+FE0F")]
-        {
+        for (name, number) in [
+            ("Li\u{200b}", "U+200B"),
+            ("\u{202e}iL", "U+202E"),
+            ("Li\u{2066}", "U+2066"),
+            ("L\ti", "U+0009"),
+            ("Li\u{3164}", "U+3164"),
+            ("Li\u{fe0f}", "U+FE0F"),
+        ] {
             assert!(person_name(name).is_err_and(|error| error.contains(number)), "{number}");
         }
         assert!(person_name(" \u{3000}").is_err_and(|error| error.contains("--by NAME")));

@@ -80,8 +80,8 @@ fn asked(body: &Body) -> Result<(Of, Option<String>), HttpResponse> {
     std::io::Read::read_to_end(&mut body.reader(), &mut bytes).map_err(|error| unreadable(&format!("the body cannot be read back: {}", error.kind())))?;
     let value: Value =
         serde_json::from_slice(without_mark(&bytes)).map_err(|_| unreadable("the body is not JSON; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
-    let asked: Asked =
-        serde_json::from_value(value).map_err(|_| wrong("expected `area` and `month`, with or without `replaces`, all text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
+    let asked: Asked = serde_json::from_value(value)
+        .map_err(|_| wrong("expected `area` and `month`, with or without `replaces`, all text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let six_digits = asked.area.len() == 6 && asked.area.bytes().all(|byte| byte.is_ascii_digit());
     let area = asked.area.parse().ok().filter(|_| six_digits).ok_or_else(|| wrong("area: expected a pooling area of six digits such as 450100"))?;
     let month = Month::parse_dashed(&asked.month).ok_or_else(|| wrong("month: expected a contribution month such as 2021-10"))?;

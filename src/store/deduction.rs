@@ -118,7 +118,12 @@ impl Cycle {
 fn login(row: &Row, first: usize) -> Option<Login> {
     let uid: Option<i64> = row.get(first + 1);
     let word: Option<&str> = row.get(first + 3);
-    Some(Login { name: row.get::<_, Option<String>>(first)?, uid: uid.and_then(|uid| u32::try_from(uid).ok()), host: row.get(first + 2), proof: Proof::of_word(word?)? })
+    Some(Login {
+        name: row.get::<_, Option<String>>(first)?,
+        uid: uid.and_then(|uid| u32::try_from(uid).ok()),
+        host: row.get(first + 2),
+        proof: Proof::of_word(word?)?,
+    })
 }
 
 /// The same columns to be written.

@@ -99,11 +99,9 @@ async fn nobody_approves_their_own_plan_or_another_digest() {
     assert!(text(office.desk.approve(october(), &by("Wang"), "12345678").await).contains("there is no plan for 450100 2021-10"));
     let first = office.desk.plan(october(), &by("Li")).await.expect("a plan");
     let digest = hex(&first.digest);
-    for (name, said, expected) in [
-        ("li ", &*digest, "Li made the plan"),
-        ("Wang", &digest[..7], "7 digits were given"),
-        ("Wang", "0123456789", "the one given is another"),
-    ] {
+    for (name, said, expected) in
+        [("li ", &*digest, "Li made the plan"), ("Wang", &digest[..7], "7 digits were given"), ("Wang", "0123456789", "the one given is another")]
+    {
         let refused = text(office.desk.approve(october(), &by(name), said).await);
         assert!(refused.contains(expected), "{name} {said}: {refused}");
     }
@@ -284,7 +282,7 @@ async fn everybody_is_asked_by_the_base_their_rate_is_about_or_left_out_by_its_n
         .await;
     let at = |area, year, number| Of { area, month: ltcgw::model::Month::new(year, number).expect("a month") };
     let totals = async |office: &Office, of: Of| {
-        let cycle = office.desk.plan(of, &by("Li")).await.expect("a plan");
+        let cycle = plan_anew(&office.desk, of, "Li").await;
         let sql = |what: &str, table: &str| format!("SELECT {what} FROM {table} WHERE cycle_id = {} ORDER BY 1", cycle.cycle_id);
         (office.sql(&sql("people, base_fen, due_fen", "deduction_total")).await, office.sql(&sql("person_no, reason, due_fen", "deduction_left_out")).await)
     };

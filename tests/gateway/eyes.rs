@@ -87,7 +87,10 @@ async fn a_plan_takes_anothers_place_only_when_that_is_named() {
     office.sql("UPDATE roster_entry SET base_fen = 400100 WHERE person_no = 'P1'").await;
     let refused = text(desk.plan(october(), &wang).await);
     let named = format!("--replace {}", &hex(&first.digest)[..8]);
-    assert!(refused.contains("there is a plan for 450100 2021-10 already, by Li") && refused.contains("approved by Wang") && refused.contains(&named), "{refused}");
+    assert!(
+        refused.contains("there is a plan for 450100 2021-10 already, by Li") && refused.contains("approved by Wang") && refused.contains(&named),
+        "{refused}"
+    );
     assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "approved");
     assert!(text(desk.plan_in_place(october(), &wang, "00000000").await).contains("the one given is another"));
     let second = plan_anew(desk, october(), "Wang").await;

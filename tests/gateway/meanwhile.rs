@@ -66,6 +66,7 @@ async fn nothing_is_taken_from_a_partner_that_was_revoked_while_its_body_came() 
         let answer = end(stream, body).await;
         assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("Certificate not accepted"), "{route}: {answer}");
     }
-    let rows = "SELECT (SELECT count(*) FROM packet), (SELECT count(*) FROM packet_refusal), (SELECT count(*) FROM roster), (SELECT count(*) FROM registry_change)";
+    let rows =
+        "SELECT (SELECT count(*) FROM packet), (SELECT count(*) FROM packet_refusal), (SELECT count(*) FROM roster), (SELECT count(*) FROM registry_change)";
     assert_eq!(gateway.value(rows).await, "0 0 0 0");
 }

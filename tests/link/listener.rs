@@ -146,7 +146,8 @@ async fn an_older_list_replaces_no_newer_one_neither_by_number_nor_by_date_nor_o
     let world = World::new();
     let (revoked, kept) = (world.authority.client("tax.example").unwrap(), world.authority.client("tax.example").unwrap());
     let days = |from: u32| Validity { from: SystemTime::now() - DAY * from, until: SystemTime::now() + DAY * 30 };
-    let list = |revoked: &[&ltcgw::sandbox::pki::Issued], from: u32, number: u64| world.authority.revocation_list_numbered(revoked, days(from), number).unwrap();
+    let list =
+        |revoked: &[&ltcgw::sandbox::pki::Issued], from: u32, number: u64| world.authority.revocation_list_numbered(revoked, days(from), number).unwrap();
     world.put("crl.pem", &list(&[&revoked], 2, 7));
     let (state, port) = started(&world).await;
     let partners = [partner("tax-bureau", "tax.example")];

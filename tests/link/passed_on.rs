@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use ltcgw::config::{Partner, San, Tls, TlcpGateway};
+use ltcgw::config::{Partner, San, TlcpGateway, Tls};
 use ltcgw::link::{PeerCertificate, TrustState, certificate_facts};
 use ltcgw::sandbox::pki::{Authority, DAY, Issued, KeyUsagePurpose, Validity};
 use rustls::pki_types::CertificateDer;

@@ -192,7 +192,8 @@ pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refus
 }
 
 pub(super) fn shortfalls_changed(of: Of) -> Refusal {
-    let text = format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan (with --replace) and approve again");
+    let text =
+        format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan (with --replace) and approve again");
     refuse(Why::State, text)
 }
 
