@@ -26,6 +26,7 @@ mod deduct; // ltcgw deduct plan|approve|run|retry|status|discrepancies|resolve|
 mod demo; // ltcgw demo
 mod destinations; // ltcgw destinations list|resume
 mod doctor; // ltcgw doctor
+mod login; // under which login of this system somebody works
 mod pki; // ltcgw pki init
 mod serve; // ltcgw serve, ltcgw migrate
 mod table; // text tables for the terminal
@@ -41,7 +42,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway until SIGTERM or SIGINT.
+    /// Run the gateway until SIGTERM, SIGINT or SIGQUIT.
     Serve(ConfigDir),
     /// Bring the database to this version's schema, then end; serve does it by itself.
     Migrate(ConfigDir),

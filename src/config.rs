@@ -14,8 +14,10 @@ use crate::error::Finding;
 
 mod partner;
 mod route;
+mod san;
 pub use partner::{DayWindow, Fields, Inbound, Limits, Outbound, Partner};
 pub use route::{Api, BUILT_IN, api_of, asked, built_in, route_matches};
+pub use san::San;
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]
@@ -49,6 +51,8 @@ pub struct Gateway {
     pub receive: Receive,
     #[serde(default)]
     pub deliver: Deliver,
+    #[serde(default)]
+    pub approval: Approval,
     #[serde(default)]
     pub log: Log,
 }
@@ -131,6 +135,36 @@ pub struct Tls {
     /// Revocation list of that authority; none checked when absent.
     #[serde(default)]
     pub crl: Option<PathBuf>,
+    /// Where the newest revocation lists taken are kept, below `data_dir`; not a key of the file.
+    #[serde(skip)]
+    pub lists_taken: Option<PathBuf>,
+    #[serde(default)]
+    pub tlcp: Tlcp,
+}
+
+/// Gateways in front of us where national ciphers end, and who signs their clients' certificates (PEM files).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tlcp {
+    pub gateways: Vec<TlcpGateway>,
+    /// Authorities of the certificates they pass on, SM2 or others; without, only partners with a pinned key come through them.
+    pub client_ca: Option<PathBuf>,
+    /// Revocation lists of those authorities; none checked when absent.
+    pub crl: Option<PathBuf>,
+}
+
+/// How a TLCP gateway is recognised by its own client certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlcpGateway {
+    /// For logs.
+    pub name: String,
+    /// SHA-256 of its certificate's SubjectPublicKeyInfo, hex.
+    #[serde(default)]
+    pub spki_sha256: Option<String>,
+    /// DNS name or URI in its certificate's alternative names.
+    #[serde(default)]
+    pub san: Option<San>,
 }
 
 /// How personal data is sealed at rest.
@@ -245,6 +279,14 @@ impl Default for Deliver {
     }
 }
 
+/// Who may approve what another person planned.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approval {
+    /// Take an approval under the planner's own login, or under none; by a different name all the same.
+    pub same_login: bool,
+}
+
 /// Log output.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -270,6 +312,7 @@ impl Config {
         }
         let mut wrong = gateway.wrong_urls();
         wrong.extend(gateway.listen.wrong_handshakes());
+        wrong.extend(gateway.tls.tlcp.problems(&partners));
         if !wrong.is_empty() {
             let file = dir.join("gateway.toml").display().to_string();
             return Err(wrong.into_iter().map(|text| Finding::new(&file, None, text)).collect());
@@ -314,9 +357,48 @@ impl Gateway {
         ] {
             *path = dir.join(&path);
         }
-        for path in [&mut self.tls.crl, &mut self.database.ca, &mut self.database.password_file].into_iter().flatten() {
+        self.tls.lists_taken = Some(self.data_dir.join("revocation-lists.pem"));
+        for path in [&mut self.tls.crl, &mut self.tls.tlcp.client_ca, &mut self.tls.tlcp.crl, &mut self.database.ca, &mut self.database.password_file]
+            .into_iter()
+            .flatten()
+        {
             *path = dir.join(&path);
         }
+    }
+}
+
+impl Tlcp {
+    /// What is wrong with the gateways listed.
+    fn problems(&self, partners: &[Partner]) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (at, gateway) in self.gateways.iter().enumerate() {
+            let name = &gateway.name;
+            let mut problem = |text: &str| problems.push(format!("[tls.tlcp] gateway `{name}` {text}"));
+            match (&gateway.spki_sha256, &gateway.san) {
+                (None, None) => problem("needs `spki_sha256` or `san` to recognise its certificate"),
+                (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    problem("has a spki_sha256 that is not 64 hexadecimal digits")
+                }
+                _ => {}
+            }
+            if self.gateways[..at].iter().any(|earlier| earlier.name == *name) {
+                problem("is listed twice; names must be unique");
+            }
+            let same = |inbound: &Inbound| {
+                let pin = gateway.spki_sha256.as_ref().zip(inbound.spki_sha256.as_ref()).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+                pin || gateway.san.is_some() && gateway.san == inbound.san
+            };
+            if let Some(partner) = partners.iter().find(|partner| partner.inbound.as_ref().is_some_and(same)) {
+                problem(&format!(
+                    "has the same certificate identity as partner `{}`; a gateway is nobody's own, give it a certificate of its own",
+                    partner.name
+                ));
+            }
+        }
+        if self.crl.is_some() && self.client_ca.is_none() {
+            problems.push("[tls.tlcp] crl is given without client_ca; name the authorities whose lists it holds".to_owned());
+        }
+        problems
     }
 }
 

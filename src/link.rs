@@ -15,8 +15,11 @@ mod printable; // text from outside, cut and escaped
 pub mod probe; // what doctor wants to know about a partner's server
 pub mod quota; // how many requests of a day, and in which hours
 pub mod refusal; // why a handshake was refused: counted, logged at a bounded rate
+mod revocation; // revocation lists that never go back
 pub mod server_tls; // the partner listener's TLS and its reload
+mod signature; // an authority's signature, SM2 included
 pub mod slots; // places for handshakes under way
+pub mod tlcp; // certificates that a TLCP gateway passes on
 
 pub use acceptor::Acceptor;
 pub use certificate::{Facts, Name, certificate_facts};
@@ -28,6 +31,7 @@ pub use printable::printable;
 pub use quota::{Clock, Closed, Quota, SystemClock, Ticket};
 pub use refusal::{Reason, Refused};
 pub use server_tls::{PeerCertificate, TrustState};
+pub use tlcp::CallerRefusal;
 
 use std::sync::Arc;
 

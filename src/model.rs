@@ -17,6 +17,7 @@ pub mod record; // canonical records: specs and slots
 pub mod records; // the closed list of canonical records
 pub mod registry; // institutions and caregivers
 pub mod relation; // which of a person's insurance relations counts
+pub mod signer; // who decides, and under which login
 pub mod told; // what the medical core says of a batch
 
 pub use exchange::{Answer, Outcome, Request, Verdict};

@@ -117,6 +117,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
             return Err(fault);
         }
     };
+    keep_lists(&trust, &gateway.config);
     let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone(), server.acceptor.clone()));
     Ok(Running { gateway, server, worker, trust, reload })
 }
@@ -141,12 +142,25 @@ impl Running {
 
     /// Reads certificates and revocation list again, now; says whether they changed.
     pub fn reload_trust(&self) -> Result<bool, Fault> {
-        self.trust.reload(&self.gateway.config.gateway.tls, &self.gateway.config.partners)
+        let config = &self.gateway.config;
+        let changed = self.trust.reload(&config.gateway.tls, &config.partners)?;
+        if changed {
+            endings::older_lists(&self.trust);
+            keep_lists(&self.trust, config);
+        }
+        Ok(changed)
     }
 
     /// The dispatchers' state, for tables and metrics.
     pub fn worker(&self) -> &Worker {
         &self.worker
+    }
+}
+
+/// Keeps the revocation lists in force for later starts; that it cannot be done stops nothing.
+fn keep_lists(trust: &TrustState, config: &Config) {
+    if let Err(fault) = trust.keep_lists(&config.gateway.tls) {
+        tracing::warn!(%fault, "revocation lists not kept");
     }
 }
 
@@ -162,7 +176,11 @@ async fn reload(trust: Arc<TrustState>, config: Arc<Config>, acceptor: Arc<Accep
         tokio::time::sleep(RELOAD).await;
         acceptor.refusals().report();
         match trust.reload(&config.gateway.tls, &config.partners) {
-            Ok(true) => tracing::info!("certificates reloaded"),
+            Ok(true) => {
+                tracing::info!("certificates reloaded");
+                endings::older_lists(&trust);
+                keep_lists(&trust, &config);
+            }
             Ok(false) => {}
             Err(fault) => tracing::error!(%fault, "certificates not reloaded; the old ones stay"),
         }

@@ -182,6 +182,7 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V26__bases", include_str!("../schemas/postgres/0026_bases.sql")),
         ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
         ("V30__registry_places", include_str!("../schemas/postgres/0030_registry_places.sql")),
+        ("V33__four_eyes", include_str!("../schemas/postgres/0033_four_eyes.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::dead::store;
-use super::{Done, Failure};
+use super::{Done, Failure, login};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Stage};
@@ -14,6 +14,7 @@ use crate::flow::clock::Clock;
 use crate::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
 use crate::ledger::RateBook;
 use crate::model::Month;
+use crate::model::signer::Signer;
 use crate::store::deduction::Resolved;
 use crate::store::relation::Choice;
 
@@ -30,6 +31,9 @@ pub enum Command {
         on: On,
         #[command(flatten)]
         who: Who,
+        /// Put it in the place of the plan of this digest, whole or at least its first eight digits; an approval of that ends.
+        #[arg(long, value_name = "HEX")]
+        replace: Option<String>,
     },
     /// Approve a plan somebody else made, by its digest.
     Approve {
@@ -130,16 +134,22 @@ impl On {
 /// Who decides.
 #[derive(Debug, clap::Args)]
 pub struct Who {
-    /// Your name; without it the name you are logged in under.
+    /// Your name; without it the name you are logged in under. The login itself is recorded as well.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
 impl Who {
-    fn name(&self) -> Result<String, Failure> {
-        let login = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name);
+    /// The name as given, or the login's, and the login.
+    fn signer(&self) -> Result<Signer, Failure> {
+        let login = login::of_this_process();
         let nobody = || Fault::operator(Stage::Config, "nobody is logged in under this user id; say who you are with --by NAME");
-        Ok(self.by.clone().or_else(login).ok_or_else(nobody)?)
+        let name = self.by.clone().or_else(|| Some(login.as_ref()?.name.clone())).ok_or_else(nobody)?;
+        Ok(Signer::new(&name, login).map_err(|text| Fault::operator(Stage::Config, text))?)
+    }
+
+    fn name(&self) -> Result<String, Failure> {
+        Ok(self.signer()?.name)
     }
 }
 
@@ -151,19 +161,16 @@ impl From<Refusal> for Failure {
 
 pub(super) async fn run(command: &Command) -> Done {
     match command {
-        Command::Plan { on, who } => {
-            let desk = desk(on).await?;
-            let cycle = desk.plan(on.of(), &who.name()?).await?;
-            print!("{}", show::plan(&desk.seen(cycle).await?, &next(on)));
-        }
+        Command::Plan { on, who, replace } => plan(on, &who.signer()?, replace.as_deref()).await?,
         Command::Approve { on, digest, who } => {
-            let cycle = desk(on).await?.approve(on.of(), &who.name()?, digest).await?;
-            print!("{}", show::approved(&cycle, &next(on)));
+            let desk = desk(on).await?;
+            let cycle = desk.approve(on.of(), &who.signer()?, digest).await?;
+            print!("{}{}", show::approved(&cycle, &next(on)), show::eyes(&cycle, desk.same_login));
         }
         Command::Run { on, who, no_wait } => {
             let desk = desk(on).await?;
             let spinner = watch::computing();
-            let cycle = desk.run(on.of(), &who.name()?).await;
+            let cycle = desk.run(on.of(), &who.signer()?).await;
             spinner.finish_and_clear();
             watch::run(&desk, desk.core(on.of())?, cycle?, *no_wait, &next(on)).await?;
         }
@@ -177,7 +184,7 @@ pub(super) async fn run(command: &Command) -> Done {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
             let report = desk.report(&seen.cycle).await?;
-            print!("{}{}", show::plan(&seen, &next(on)), show::report(&seen.cycle, &report));
+            print!("{}{}{}", show::plan(&seen, &next(on)), show::eyes(&seen.cycle, desk.same_login), show::report(&seen.cycle, &report));
         }
         Command::Discrepancies { on, all } => {
             let found = desk(on).await?.store.discrepancies(on.area, on.month, *all).await?;
@@ -196,12 +203,28 @@ pub(super) async fn run(command: &Command) -> Done {
     Ok(())
 }
 
+async fn plan(on: &On, by: &Signer, replace: Option<&str>) -> Done {
+    let desk = desk(on).await?;
+    let asked_at = jiff::Timestamp::now();
+    let cycle = match replace {
+        Some(digest) => desk.plan_in_place(on.of(), by, digest).await?,
+        None => desk.plan(on.of(), by).await?,
+    };
+    let stayed = cycle.planned_at < asked_at && replace.is_none() && (cycle.planned_by != by.name || cycle.planned_login != by.login);
+    let seen = desk.seen(cycle).await?;
+    print!("{}{}", show::plan(&seen, &next(on)), show::eyes(&seen.cycle, desk.same_login));
+    if stayed {
+        println!("  it comes to the same as the plan there was, which stays as {} made it", seen.cycle.planned_by);
+    }
+    Ok(())
+}
+
 async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Done {
-    if note.trim().is_empty() || by.trim().is_empty() {
+    if note.trim().is_empty() {
         return Err(Fault::operator(Stage::Config, "a discrepancy is closed with a name and a note; say what came of it with --note TEXT").into());
     }
-    match store(config).await?.resolve_discrepancy(id, by.trim(), note.trim()).await? {
-        Resolved::Now => println!("discrepancy {id}: noted as looked at by {}", by.trim()),
+    match store(config).await?.resolve_discrepancy(id, by, note.trim()).await? {
+        Resolved::Now => println!("discrepancy {id}: noted as looked at by {by}"),
         Resolved::Before(by) => {
             return Err(Fault::operator(Stage::Store, format!("discrepancy {id} was looked at before, by {by}; nothing was changed")).into());
         }
@@ -212,12 +235,9 @@ async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Don
 
 async fn choose(relation: i64, by: &str, config: &std::path::Path) -> Done {
     let refuse = |text: String| Err(Fault::operator(Stage::Store, text).into());
-    if by.trim().is_empty() {
-        return Err(Fault::operator(Stage::Config, "a decision is made by somebody; say who you are with --by NAME").into());
-    }
-    match store(config).await?.choose_relation(relation, by.trim()).await? {
+    match store(config).await?.choose_relation(relation, by).await? {
         Choice::Made(rosters) => {
-            println!("relation {relation} counts, as decided by {}, in {rosters} rosters; a plan made before has to be made again", by.trim())
+            println!("relation {relation} counts, as decided by {by}, in {rosters} rosters; a plan made before has to be made again")
         }
         Choice::Decided(Some(name)) => return refuse(format!("relation {relation}: {name} has decided before; nothing was changed")),
         Choice::Decided(None) => return refuse(format!("relation {relation}: a rule of the adapter has decided; nothing was changed")),
@@ -232,7 +252,8 @@ async fn desk(on: &On) -> Result<Desk, Failure> {
     let book = RateBook::load(&config.gateway.rates_dir)?.into();
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
     let partners = DeductionPartners::of(&config.partners, &catalog).into();
-    Ok(Desk { store: store(&on.config).await?, book, clock: Clock::default(), partners })
+    let same_login = config.gateway.approval.same_login;
+    Ok(Desk { store: store(&on.config).await?, book, clock: Clock::default(), partners, same_login })
 }
 
 /// Districts as the code tables of the adapters name them; a name stands under its code in any of them.

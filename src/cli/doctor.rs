@@ -49,6 +49,7 @@ async fn examine(dir: &Path) -> Sheet {
     registries(&mut sheet, &config);
     let catalog = adapters(&mut sheet, &config);
     certificates::look(&mut sheet, &config);
+    approval(&mut sheet, &config);
     machine::look(&mut sheet, &config).await;
     database::look(&mut sheet, &config).await;
     if let Some(catalog) = catalog {
@@ -83,6 +84,20 @@ fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
             }
             Some(book)
         }
+    }
+}
+
+/// Whether a second person can be shown to have looked at a month's deductions.
+fn approval(sheet: &mut Sheet, config: &Config) {
+    let login = super::login::of_this_process();
+    if config.gateway.approval.same_login {
+        let text = "[approval] same_login = true: one person can plan and approve under two names";
+        sheet.note("approval", text, "take the line out of gateway.toml before real money is moved");
+    } else if let Some(login) = login {
+        sheet.good("approval", format!("plan and approval need two logins of this system; this session's is {login}"));
+    } else {
+        let text = "plan and approval need two logins of this system, and this session shows none: nobody can plan or approve from it";
+        sheet.note("approval", text, "work from a session of your own: ssh, console, or sudo from it");
     }
 }
 

@@ -1,9 +1,10 @@
-//! `ltcgw serve`: the gateway until SIGTERM or SIGINT; `ltcgw migrate`: its database only.
+//! `ltcgw serve`: the gateway until SIGTERM, SIGINT or SIGQUIT; `ltcgw migrate`: its database only.
 //!
 //! Stops in order: `/readyz` off, packets under way answered, deliveries under way written down and
 //! leases released, embedded PostgreSQL stopped. A second signal ends the process at once, unless it
 //! comes within a second (a terminal and the program above us both pass one Ctrl-C on): what is
-//! durable stays so, and what was under way is asked about at the next start. A database that does
+//! durable stays so, and what was under way is asked about at the next start. Signals that mean nothing to us (a terminal that
+//! closed, SIGUSR1) are noted and end nothing. A database that does
 //! not answer at the start is a fault, not something to wait for: whoever started us (systemd, a
 //! container's policy) starts us again and tells the operator.
 
@@ -30,9 +31,12 @@ const SAME_WISH: Duration = Duration::from_secs(1);
 const LOGGED: &str = "info,actix_server=warn";
 
 pub(super) async fn run(dir: &Path) -> Done {
+    let mut signals = Signals::new()?;
     let loaded = Loaded::read(dir)?;
     telemetry::start_logging(loaded.config.gateway.log.json, LOGGED);
-    let mut signals = Signals::new()?;
+    if loaded.config.gateway.approval.same_login {
+        tracing::warn!("[approval] same_login = true: one person can plan and approve deductions under two names");
+    }
     let (connection, embedded) = tokio::select! {
         database = service::database(&loaded.config) => database?,
         _ = signals.next() => return Ok(()),
@@ -86,16 +90,40 @@ async fn end_at_once(mut signals: Signals) {
     std::process::exit(SIGNAL_STATUS + number);
 }
 
-/// SIGTERM and SIGINT from now on, instead of their ending the process.
+/// Signals that would end the process and mean nothing to us: SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF,
+/// SIGIO, SIGPWR, SIGSTKFLT (signal(7)).
+const NOTED: [nix::sys::signal::Signal; 10] = {
+    use nix::sys::signal::Signal;
+    [
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
+    ]
+};
+
+/// SIGTERM, SIGINT and SIGQUIT from now on, instead of their ending the process; those of [`NOTED`] end nothing.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    noting: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Signals {
     pub(super) fn new() -> Result<Signals, Fault> {
         let on = |kind| signal(kind).map_err(|error| Fault::operator(Stage::Config, format!("signals cannot be received: {error}")));
-        Ok(Signals { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        let mut noting = Vec::new();
+        for number in NOTED {
+            noting.push(tokio::spawn(note(number, on(SignalKind::from_raw(number as i32))?)));
+        }
+        Ok(Signals { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())?, quit: on(SignalKind::quit())?, noting })
     }
 
     /// Waits for the next one and says its number.
@@ -103,11 +131,27 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
             _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.quit.recv() => SignalKind::quit().as_raw_value(),
         }
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.noting.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+async fn note(name: nix::sys::signal::Signal, mut signal: Signal) {
+    while signal.recv().await.is_some() {
+        tracing::info!(
+            signal = name.as_str(),
+            "noted, and nothing done: certificates are read again by themselves, configuration with a restart; SIGTERM stops"
+        );
+    }
+}
+
+/// Waits for SIGTERM, SIGINT or SIGQUIT.
 pub(super) async fn stop_signal() {
     if let Ok(mut signals) = Signals::new() {
         signals.next().await;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::San;
 use crate::error::{Finding, did_you_mean};
 use crate::model::deduction;
 use crate::model::division::is_code;
@@ -52,7 +53,7 @@ pub struct Inbound {
     pub spki_sha256: Option<String>,
     /// DNS name or URI in the client certificate's subject alternative names.
     #[serde(default)]
-    pub san: Option<String>,
+    pub san: Option<San>,
     /// Routes it may call, each `METHOD /path`; the adapter's endpoint is the path's last segment.
     pub routes: Vec<String>,
     /// Requests per second it may send; 50 when absent.

@@ -14,6 +14,7 @@ use crate::error::{Fault, Stage};
 use crate::ledger::RateBook;
 use crate::ledger::deduction::by_account;
 use crate::model::Month;
+use crate::model::signer::{Login, Signer, same_name};
 use crate::store::Store;
 use crate::store::deduction::{Cycle, Plan, State, Work};
 
@@ -53,13 +54,16 @@ pub struct Desk {
     pub clock: Clock,
     /// Who is asked to deduct, and who is told.
     pub partners: Arc<DeductionPartners>,
+    /// Whether one login may plan and approve: `[approval] same_login`.
+    pub same_login: bool,
 }
 
 impl Desk {
     /// The desk of a running gateway.
     pub fn of(gateway: &Gateway) -> Desk {
         let (book, clock) = (gateway.book.clone(), gateway.registrar.clock.clone());
-        Desk { store: gateway.store.clone(), book, clock, partners: gateway.transfer.partners.clone() }
+        let same_login = gateway.config.gateway.approval.same_login;
+        Desk { store: gateway.store.clone(), book, clock, partners: gateway.transfer.partners.clone(), same_login }
     }
 
     /// The medical core that is asked to deduct in the area.
@@ -70,18 +74,32 @@ impl Desk {
         self.partners.core(of)
     }
 
-    /// Computes everybody, in place of an earlier plan that never ran; nothing is sent.
+    /// Computes everybody; nothing is sent. A plan there is of the same content stays as it is.
     ///
     /// # Errors
-    /// There are no rates, no core or no roster, the month has not begun or runs already, or the database cannot be reached.
-    pub async fn plan(&self, of: Of, by: &str) -> Result<Cycle, Refusal> {
-        let by = name(by)?;
+    /// There are no rates, no core or no roster, the month has not begun or runs already, there is a plan of other content,
+    /// or the database cannot be reached.
+    pub async fn plan(&self, of: Of, by: &Signer) -> Result<Cycle, Refusal> {
+        self.plan_anew(of, by, None).await
+    }
+
+    /// The same in place of the plan of that digest, which never ran: it ends, with its approval.
+    ///
+    /// # Errors
+    /// As [`Desk::plan`], or the digest is another one.
+    pub async fn plan_in_place(&self, of: Of, by: &Signer, digest: &str) -> Result<Cycle, Refusal> {
+        self.plan_anew(of, by, Some(digest)).await
+    }
+
+    async fn plan_anew(&self, of: Of, by: &Signer, instead_of: Option<&str>) -> Result<Cycle, Refusal> {
         self.check(of).await?;
-        let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
-        match cycle {
-            Some(cycle) if matches!(cycle.state, State::Running | State::Settled) => return Err(refusal::under_way(of, &cycle, "planned")),
-            Some(cycle) => work.replace(cycle.cycle_id).await?,
-            None => {}
+        let (work, earlier) = Work::begin(&self.store, of.area, of.month).await?;
+        if let Some(cycle) = &earlier {
+            match instead_of {
+                _ if matches!(cycle.state, State::Running | State::Settled) => return Err(refusal::under_way(of, cycle, "planned")),
+                Some(digest) => work.replace(is_digest_of(of, cycle, digest)?).await?,
+                None => {}
+            }
         }
         let cycle_id = self.new_id().await?;
         let sheet = work.left_out(cycle_id).await?;
@@ -89,7 +107,13 @@ impl Desk {
         if computed.totals.whole.people == 0 && !computed.anybody {
             return Err(refusal::no_roster(of));
         }
-        work.plan(&Plan { cycle_id, digest: computed.digest, planned_by: by, cells: &computed.cells() }).await?;
+        match &earlier {
+            Some(cycle) if instead_of.is_none() && computed.digest.as_slice() == cycle.digest => return Ok(cycle.clone()),
+            Some(cycle) if instead_of.is_none() => return Err(refusal::other_plan(of, cycle, &computed)),
+            _ => {}
+        }
+        let replaces = earlier.map(|cycle| cycle.cycle_id);
+        work.plan(&Plan { cycle_id, digest: computed.digest, planned_by: by, replaces, cells: &computed.cells() }).await?;
         work.commit().await?;
         let gone = || Fault::later(Stage::Store, "the plan just written is not there; look at `ltcgw deduct status`");
         Ok(self.store.cycle(cycle_id).await?.ok_or_else(gone)?)
@@ -98,9 +122,9 @@ impl Desk {
     /// A second person approves the plan of that digest.
     ///
     /// # Errors
-    /// The digest is another one, the person is who planned it, there is no plan, or the database cannot be reached.
-    pub async fn approve(&self, of: Of, by: &str, digest: &str) -> Result<Cycle, Refusal> {
-        let by = name(by)?;
+    /// The digest is another one, the person is who planned it or may be by their login, there is no plan, or the database
+    /// cannot be reached.
+    pub async fn approve(&self, of: Of, by: &Signer, digest: &str) -> Result<Cycle, Refusal> {
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(mut cycle) = cycle else { return Err(refusal::no_plan(of)) };
         match cycle.state {
@@ -108,25 +132,27 @@ impl Desk {
             State::Approved => return Err(refusal::approved_already(of, &cycle)),
             _ => return Err(refusal::under_way(of, &cycle, "approved")),
         }
-        let said = digest.trim().trim_end_matches('…').to_ascii_lowercase();
-        if said.len() < DIGEST_DIGITS_MIN || !hex(&cycle.digest).starts_with(&said) {
-            return Err(refusal::wrong_digest(of, &said));
-        }
-        if same_person(by, &cycle.planned_by) {
+        is_digest_of(of, &cycle, digest)?;
+        if same_name(&by.name, &cycle.planned_by) {
             return Err(refusal::same_person(of, &cycle));
         }
-        work.approve(cycle.cycle_id, by).await?;
+        let unproved = refusal::unproved(of, &cycle, by.login.as_ref());
+        if let Some(refusal) = unproved.as_ref().filter(|_| !self.same_login) {
+            return Err(refusal.clone());
+        }
+        let same_login = unproved.is_some();
+        work.approve(cycle.cycle_id, by, same_login).await?;
         work.commit().await?;
-        (cycle.state, cycle.approved_by) = (State::Approved, Some(by.to_owned()));
+        (cycle.state, cycle.approved_by, cycle.approved_login, cycle.same_login) = (State::Approved, Some(by.name.clone()), by.login.clone(), same_login);
         Ok(cycle)
     }
 
     /// Writes the instructions of an approved cycle and queues them; all or nothing, and once.
     ///
     /// # Errors
-    /// It is not approved, runs or ran already, comes to another digest than the plan, or goes to nobody; or the database cannot be reached.
-    pub async fn run(&self, of: Of, by: &str) -> Result<Cycle, Refusal> {
-        let by = name(by)?;
+    /// It is not approved, or by nobody who is provably another; runs or ran already, comes to another digest than the plan,
+    /// or goes to nobody; or the database cannot be reached.
+    pub async fn run(&self, of: Of, by: &Signer) -> Result<Cycle, Refusal> {
         let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(cycle) = cycle else { return Err(refusal::no_plan(of)) };
@@ -134,6 +160,9 @@ impl Desk {
             State::Approved => {}
             State::Planned => return Err(refusal::not_approved(of, &cycle)),
             _ => return Err(refusal::under_way(of, &cycle, "run")),
+        }
+        if let Some(refusal) = refusal::unproved(of, &cycle, cycle.approved_login.as_ref()).filter(|_| !self.same_login) {
+            return Err(refusal);
         }
         let sheet = work.instructions(cycle.cycle_id).await?;
         let computed = compute::everybody(self, of, compute::Out::run(sheet, cycle.cycle_id, &core.receiver)).await?;
@@ -146,9 +175,9 @@ impl Desk {
         }
         let Some(batches) = computed.batches else { return Err(refusal::no_roster(of)) };
         work.rates(cycle.cycle_id, &computed.rates).await?;
-        work.start(&self.store, cycle.cycle_id, by, batches).await?;
+        work.start(&self.store, cycle.cycle_id, &by.name, batches).await?;
         work.commit().await?;
-        Ok(Cycle { state: State::Running, rounds: 1, run_by: Some(by.to_owned()), ..cycle })
+        Ok(Cycle { state: State::Running, rounds: 1, run_by: Some(by.name.clone()), ..cycle })
     }
 
     /// A further round for people left short whose rate says `retry`; with how many they are.
@@ -199,11 +228,12 @@ impl Desk {
 /// packets posted on their own, and wait without a connection.
 ///
 /// # Errors
-/// The partner does not speak for the area; otherwise as [`Desk::plan`].
-pub async fn plan_for(gateway: &Gateway, of: Of, partner: &Partner) -> Result<Cycle, Refusal> {
+/// The partner does not speak for the area; otherwise as [`Desk::plan`], or with a digest as [`Desk::plan_in_place`].
+pub async fn plan_for(gateway: &Gateway, of: Of, partner: &Partner, replaces: Option<&str>) -> Result<Cycle, Refusal> {
     speaks(partner, of.area)?;
     let _turn = gateway.alone.acquire().await.map_err(|_| Fault::later(Stage::Store, "the gateway is stopping; ask again"))?;
-    Desk::of(gateway).plan(of, &format!("partner {}", partner.name)).await
+    let by = Signer { name: format!("partner {}", partner.name), login: Some(Login::of_partner(&partner.name)) };
+    Desk::of(gateway).plan_anew(of, &by, replaces).await
 }
 
 /// A cycle as a partner that asks may see it, with what came of it; `None` where there is none of that id.
@@ -227,11 +257,9 @@ pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn name(by: &str) -> Result<&str, Refusal> {
-    let by = by.trim();
-    if by.is_empty() { Err(refusal::nameless()) } else { Ok(by) }
-}
-
-fn same_person(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
+/// The id of the cycle, if those are the first digits of its digest.
+fn is_digest_of(of: Of, cycle: &Cycle, digest: &str) -> Result<i64, Refusal> {
+    let said = digest.trim().trim_end_matches('…').to_ascii_lowercase();
+    let fits = said.len() >= DIGEST_DIGITS_MIN && hex(&cycle.digest).starts_with(&said);
+    if fits { Ok(cycle.cycle_id) } else { Err(refusal::wrong_digest(of, &said)) }
 }

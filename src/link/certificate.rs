@@ -81,6 +81,19 @@ impl Facts {
     }
 }
 
+/// Why a client certificate's key may not sign a handshake by its own keyUsage (RFC 5280 §4.2.1.3, RFC 8446 §4.4.2.2); none
+/// when it may, or does not say.
+pub fn unfit_to_sign(der: &[u8]) -> Option<&'static str> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let usage = match parsed.key_usage() {
+        Ok(None) => return None,
+        Ok(Some(usage)) => usage.value.digital_signature(),
+        Err(_) => false,
+    };
+    let text = "this client certificate's keyUsage lacks digitalSignature, so its key may not prove who calls; ask the authority that issued it for one with digitalSignature";
+    (!usage).then_some(text)
+}
+
 /// The facts of the first certificate in a PEM file.
 ///
 /// # Errors
@@ -153,7 +166,7 @@ fn ip(octets: &[u8]) -> Option<String> {
 }
 
 /// Text from a certificate, safe in a log line.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     super::printable(text, NAME_KEPT_MAX)
 }
 

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::certificate::{Facts, Name};
-use crate::config::Partner;
+use crate::config::{Partner, San};
 use crate::error::{Fault, Stage};
 
 /// The partners that may call us and how each is recognised.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identities {
     known: Vec<Known>,
 }
@@ -19,17 +19,19 @@ pub struct Identities {
 struct Known {
     partner: Arc<str>,
     pin: Option<String>,
-    san: Option<String>,
+    san: Option<San>,
 }
 
 impl Identities {
     /// The identities of all partners with an `[partner.inbound]`.
     pub fn from_config(partners: &[Partner]) -> Identities {
-        let known = partners.iter().filter_map(|partner| {
-            let inbound = partner.inbound.as_ref()?;
-            let pin = inbound.spki_sha256.as_ref().map(|pin| pin.to_ascii_lowercase());
-            Some(Known { partner: partner.name.as_str().into(), pin, san: inbound.san.clone() })
-        });
+        let inbound = partners.iter().filter_map(|partner| Some((partner.name.as_str(), partner.inbound.as_ref()?)));
+        Identities::of(inbound.map(|(name, inbound)| (name, &inbound.spki_sha256, &inbound.san)))
+    }
+
+    /// Whoever has these names, pins and alternative names.
+    pub(super) fn of<'a>(entries: impl Iterator<Item = (&'a str, &'a Option<String>, &'a Option<San>)>) -> Identities {
+        let known = entries.map(|(name, pin, san)| Known { partner: name.into(), pin: pin.as_ref().map(|pin| pin.to_ascii_lowercase()), san: san.clone() });
         Identities { known: known.collect() }
     }
 
@@ -54,6 +56,21 @@ impl Identities {
         }
     }
 
+    /// The partner whose key is pinned and is that of a certificate; a name alone counts for nothing.
+    ///
+    /// # Errors
+    /// No key is pinned that is the certificate's.
+    pub(super) fn pinned(&self, facts: &Facts) -> Result<Arc<str>, Fault> {
+        match self.matching(facts, true)[..] {
+            [one] => Ok(one.partner.clone()),
+            _ => Err(refused(format!(
+                "the client certificate passed on is of no authority we could ask, and its key is no partner's: {}; give the partner's entry its spki_sha256, or name the \
+                 authority as [tls.tlcp] client_ca",
+                facts.who()
+            ))),
+        }
+    }
+
     fn matching(&self, facts: &Facts, pinned: bool) -> Vec<&Known> {
         self.known.iter().filter(|known| known.pin.is_some() == pinned && known.matches(facts)).collect()
     }
@@ -67,12 +84,12 @@ impl Known {
     }
 }
 
-/// DNS names without regard to case (RFC 4343), URIs exactly; addresses identify nobody.
-fn same(name: &Name, wanted: &str) -> bool {
-    match name {
-        Name::Dns(found) => found.eq_ignore_ascii_case(wanted),
-        Name::Uri(found) => wanted.contains(':') && found == wanted, // a DNS name has no colon: the kinds never mix
-        Name::Ip(_) => false,
+/// A name of the same kind: DNS names without regard to case (RFC 4343), URIs exactly; addresses identify nobody.
+fn same(name: &Name, wanted: &San) -> bool {
+    match (name, wanted) {
+        (Name::Dns(found), San::Dns(wanted)) => found.eq_ignore_ascii_case(wanted),
+        (Name::Uri(found), San::Uri(wanted)) => found == wanted,
+        _ => false,
     }
 }
 
@@ -101,7 +118,11 @@ mod tests {
     }
 
     fn identities(entries: &[(&str, Option<&str>, Option<&str>)]) -> Identities {
-        let known = entries.iter().map(|(partner, pin, san)| Known { partner: (*partner).into(), pin: pin.map(str::to_string), san: san.map(str::to_string) });
+        let known = entries.iter().map(|(partner, pin, san)| Known {
+            partner: (*partner).into(),
+            pin: pin.map(str::to_string),
+            san: san.map(|san| San::parse(san).unwrap()),
+        });
         Identities { known: known.collect() }
     }
 
@@ -142,15 +163,21 @@ mod tests {
 
     #[test]
     fn an_address_identifies_nobody() {
-        let known = identities(&[("a", None, Some("127.0.0.1"))]);
+        let known = identities(&[("a", None, Some("127.0.0.1"))]); // also what a DNS name may look like
         assert!(known.partner(&facts("00", &[Name::Ip("127.0.0.1".into())])).is_err());
     }
 
     #[test]
-    fn a_uri_that_reads_like_a_dns_name_is_not_that_name() {
-        let wanted = "tax.nanning.example";
-        assert!(same(&Name::Dns("TAX.nanning.example".into()), wanted));
-        assert!(!same(&Name::Uri(wanted.into()), wanted));
-        assert!(same(&Name::Uri("urn:partner:tax".into()), "urn:partner:tax"));
+    fn a_dns_name_never_counts_as_a_uri_nor_the_reverse() {
+        let known = identities(&[("tax", None, Some("tax.nanning.example")), ("civil", None, Some("urn:partner:civil"))]);
+        for (name, partner) in [
+            (Name::Dns("TAX.nanning.example".into()), Some("tax")),
+            (Name::Uri("tax.nanning.example".into()), None),
+            (Name::Uri("urn:partner:civil".into()), Some("civil")),
+            (Name::Dns("urn:partner:civil".into()), None),
+        ] {
+            let found = known.partner(&facts("00", std::slice::from_ref(&name)));
+            assert_eq!(found.ok().as_deref(), partner, "{name:?}");
+        }
     }
 }

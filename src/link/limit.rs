@@ -97,7 +97,14 @@ mod tests {
     use crate::config::Inbound;
 
     fn partner(name: &str, rate: u32, burst: Option<u32>) -> Partner {
-        let inbound = Inbound { spki_sha256: None, san: Some(name.into()), routes: Vec::new(), requests_per_second: rate, burst, body_bytes_max: None };
+        let inbound = Inbound {
+            spki_sha256: None,
+            san: Some(crate::config::San::parse(name).unwrap()),
+            routes: Vec::new(),
+            requests_per_second: rate,
+            burst,
+            body_bytes_max: None,
+        };
         Partner {
             name: name.into(),
             adapter: "tax-bureau".into(),

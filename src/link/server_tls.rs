@@ -7,6 +7,7 @@
 //!   configuration error, a list past its `nextUpdate` refuses clients (as nginx does) and does
 //!   not load, no more than one that bears an authority's name without its signature. Doctor and
 //!   metrics tell beforehand. Lists of other issuers are kept for the chains clients send.
+//! - A list never replaces a newer one (`revocation`); the newer one stays in force.
 //! - No session is resumed: a resumed session would skip the client's verification.
 //! - A live connection's certificate is verified anew after every reload and every half minute.
 //! - A chain is looked at before any of its signatures is verified (`chain`).
@@ -32,6 +33,8 @@ use super::certificate::{self, Facts, fault};
 use super::chain::{self, Anchors};
 use super::identity::Identities;
 use super::refusal::Reason;
+use super::revocation::{self, Newest};
+use super::tlcp::{Caller, CallerRefusal, Gateways};
 use crate::config::{Partner, Tls};
 use crate::error::{Fault, Stage};
 
@@ -50,7 +53,13 @@ struct Loaded {
     certified: Arc<CertifiedKey>,
     identities: Identities,
     anchors: Anchors,
-    lists: authority::Lists,
+    tlcp: Gateways,
+    /// What the lists of the handshakes come to.
+    scope: authority::Lists,
+    /// When the first revocation list goes stale.
+    crl_expires_at: Option<jiff::Timestamp>,
+    lists: Vec<revocation::List>,
+    older_lists: Vec<String>,
     /// Of the files' contents.
     digest: [u8; 32],
 }
@@ -62,13 +71,14 @@ impl TrustState {
     /// A file cannot be read or used, key and certificate do not belong together, a list is stale,
     /// missing for an authority or not signed by it.
     pub fn load(tls: &Tls, partners: &[Partner]) -> Result<Arc<TrustState>, Fault> {
-        Ok(Arc::new(TrustState { loaded: ArcSwap::from_pointee(Loaded::read(tls, partners)?) }))
+        let taken = revocation::kept(tls.lists_taken.as_deref());
+        Ok(Arc::new(TrustState { loaded: ArcSwap::from_pointee(Loaded::read(tls, partners, &taken)?) }))
     }
 
     /// Reads everything again and says whether anything changed; on a fault the old state stays.
     pub fn reload(&self, tls: &Tls, partners: &[Partner]) -> Result<bool, Fault> {
-        let new = Loaded::read(tls, partners)?;
         let old = self.loaded.load();
+        let new = Loaded::read(tls, partners, &old.lists)?;
         if new.digest == old.digest && new.identities == old.identities {
             return Ok(false);
         }
@@ -98,26 +108,70 @@ impl TrustState {
     /// The certificate has expired, was revoked, lost its authority or belongs to no partner (any
     /// more): refuse the request and close the connection.
     pub fn still_good(&self, peer: &PeerCertificate) -> Result<Arc<str>, Fault> {
+        self.whose(peer, None).map_err(|refused| refused.fault)
+    }
+
+    /// The same for a request with a header that passes a client's certificate on, which only a TLCP gateway may send.
+    ///
+    /// # Errors
+    /// As [`TrustState::still_good`], of the certificate passed on as well; a header from anybody else.
+    pub fn whose(&self, peer: &PeerCertificate, passed: Option<&[u8]>) -> Result<Arc<str>, CallerRefusal> {
+        let refused = |text: String, told| Err(CallerRefusal { fault: Fault::partner(Stage::Identity, text), told: Some(told) });
+        match (self.caller(peer).map_err(|fault| CallerRefusal { fault, told: peer.unfit })?, passed) {
+            (Caller::Partner(name), None) => Ok(name),
+            (Caller::Partner(name), Some(_)) => refused(
+                format!("partner {name} sent the header Client-Cert, which only a TLCP gateway listed in [tls.tlcp] may"),
+                "the header Client-Cert is taken only from a TLCP gateway that this gateway's operator has listed; send the request without it",
+            ),
+            (Caller::Gateway(name), None) => refused(
+                format!("the TLCP gateway {name} passed on no client certificate"),
+                "a TLCP gateway passes its client's certificate on in the header Client-Cert; there is none",
+            ),
+            (Caller::Gateway(_), Some(header)) => {
+                let loaded = self.loaded.load();
+                loaded.tlcp.passed_on(header, &loaded.identities)
+            }
+        }
+    }
+
+    fn caller(&self, peer: &PeerCertificate) -> Result<Caller, Fault> {
         let loaded = self.loaded.load_full();
         let mut last = peer.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(verdict) if Arc::ptr_eq(&verdict.by, &loaded) && verdict.at.elapsed() < VERDICT_HOLDS => verdict.partner.clone(),
+            Some(verdict) if Arc::ptr_eq(&verdict.by, &loaded) && verdict.at.elapsed() < VERDICT_HOLDS => verdict.caller.clone(),
             _ => {
-                let partner = loaded.judge(&peer.chain);
-                *last = Some(Verdict { by: loaded, at: Instant::now(), partner: partner.clone() });
-                partner
+                let caller = loaded.judge(&peer.chain);
+                *last = Some(Verdict { by: loaded, at: Instant::now(), caller: caller.clone() });
+                caller
             }
         }
     }
 
     /// When the first revocation list goes stale and clients are refused; none without a list.
     pub fn crl_expires_at(&self) -> Option<jiff::Timestamp> {
-        self.loaded.load().lists.expires_at
+        self.loaded.load().crl_expires_at
     }
 
     /// What of the files works for some clients only, in sentences for doctor and the log.
     pub fn notes(&self) -> Vec<String> {
-        self.loaded.load().lists.notes.clone()
+        self.loaded.load().scope.notes.clone()
+    }
+
+    /// Keeps the revocation lists in force, so that no older ones are taken after a restart.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_lists(&self, tls: &Tls) -> Result<(), Fault> {
+        let loaded = self.loaded.load();
+        match &tls.lists_taken {
+            Some(path) if !loaded.lists.is_empty() => revocation::keep(path, &loaded.lists),
+            _ => Ok(()),
+        }
+    }
+
+    /// A sentence for each configured revocation list that is older than one taken before, which stays in force.
+    pub fn older_lists(&self) -> Vec<String> {
+        self.loaded.load().older_lists.clone()
     }
 
     /// The facts of our server certificate.
@@ -132,6 +186,8 @@ impl TrustState {
 #[derive(Debug)]
 pub struct PeerCertificate {
     chain: Vec<CertificateDer<'static>>,
+    /// Why its key may not say who somebody is, as a sentence for its owner.
+    unfit: Option<&'static str>,
     verdict: Mutex<Option<Verdict>>,
 }
 
@@ -139,13 +195,15 @@ pub struct PeerCertificate {
 struct Verdict {
     by: Arc<Loaded>,
     at: Instant,
-    partner: Result<Arc<str>, Fault>,
+    caller: Result<Caller, Fault>,
 }
 
 impl PeerCertificate {
     /// From the chain of a finished handshake, the client's own certificate first.
     pub fn new(chain: &[CertificateDer<'_>]) -> PeerCertificate {
-        PeerCertificate { chain: chain.iter().map(|der| der.clone().into_owned()).collect(), verdict: Mutex::new(None) }
+        let chain: Vec<CertificateDer<'static>> = chain.iter().map(|der| der.clone().into_owned()).collect();
+        let unfit = chain.first().and_then(|own| certificate::unfit_to_sign(own));
+        PeerCertificate { chain, unfit, verdict: Mutex::new(None) }
     }
 
     /// From what the listener hands to `on_connect`; none unless it is a TLS connection with a client certificate.
@@ -156,7 +214,7 @@ impl PeerCertificate {
 }
 
 impl Loaded {
-    fn read(tls: &Tls, partners: &[Partner]) -> Result<Loaded, Fault> {
+    fn read(tls: &Tls, partners: &[Partner], taken: &[revocation::List]) -> Result<Loaded, Fault> {
         let mut digest = Sha256::new();
         let mut read = |path: &std::path::Path| {
             let content = certificate::read(path)?;
@@ -167,33 +225,45 @@ impl Loaded {
         let chain = certificate::certificates(&tls.certificate, &read(&tls.certificate)?)?;
         let key = certificate::private_key(&tls.key, &read(&tls.key)?)?;
         let authorities = certificate::certificates(&tls.client_ca, &read(&tls.client_ca)?)?;
-        let crls = match &tls.crl {
-            Some(path) => certificate::revocation_lists(path, &read(path)?)?,
-            None => Vec::new(),
+        let Newest { lists, older: older_lists } = match &tls.crl {
+            Some(path) => revocation::newest(path, certificate::revocation_lists(path, &read(path)?)?, taken, &authorities),
+            None => Newest::default(),
         };
         let certified = CertifiedKey::from_der(chain, key, &super::provider())
             .map_err(|error| fault(&tls.key, &format!("cannot be used with {}: {error}", tls.certificate.display())))?;
         authority::check_keys(&tls.client_ca, &authorities)?;
-        let lists = authority::check_lists(tls, &authorities, &crls)?;
+        let scope = authority::check_lists(tls, &authorities, &lists)?;
         let anchors = Anchors::new(&authorities);
+        let (tlcp, more) = Gateways::read(&tls.tlcp, &mut read, taken)?;
+        let crl_expires_at = scope.expires_at.into_iter().chain(tlcp.lists_expire_at()).min();
         Ok(Loaded {
-            verifier: verifier(tls, authorities, crls)?,
+            verifier: verifier(tls, authorities, lists.clone())?,
             certified: Arc::new(certified),
             identities: Identities::from_config(partners),
             anchors,
-            lists,
+            tlcp,
+            scope,
+            crl_expires_at,
+            lists: [lists, more.lists].concat(),
+            older_lists: [older_lists, more.older].concat(),
             digest: digest.finalize().into(),
         })
     }
 
-    fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Arc<str>, Fault> {
+    fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Caller, Fault> {
         let refused = |text: String| Fault::partner(Stage::Identity, text);
         let (own, rest) = chain.split_first().ok_or_else(|| refused("the client sent no certificate".into()))?;
         let facts = Facts::of(own).map_err(|error| refused(format!("the client certificate is {error}")))?;
         if let Err(error) = self.verify(own, rest, UnixTime::now()) {
             return Err(refused(format!("the client certificate is not good any more: {}; {}", shown(&error), facts.who())));
         }
-        self.identities.partner(&facts)
+        if let Some(reason) = certificate::unfit_to_sign(own) {
+            return Err(refused(format!("{reason}; {}", facts.who())));
+        }
+        if let Some(gateway) = self.tlcp.named(&facts) {
+            return Ok(Caller::Gateway(gateway));
+        }
+        self.identities.partner(&facts).map(Caller::Partner)
     }
 
     /// What may lead to an authority is verified; nothing else costs a signature.
@@ -205,7 +275,10 @@ impl Loaded {
     /// What a client presented, for the log; `error` is what the verifier says of it.
     fn presented(&self, own: &CertificateDer<'_>, error: Option<&rustls::Error>) -> Presented {
         let (who, reason, of_partner) = match Facts::of(own) {
-            Ok(facts) => (facts.who(), facts.unfit.filter(|_| error.is_some()), error.is_none() && self.identities.partner(&facts).is_ok()),
+            Ok(facts) => {
+                let known = self.identities.partner(&facts).is_ok() || self.tlcp.named(&facts).is_some();
+                (facts.who(), facts.unfit.filter(|_| error.is_some()), error.is_none() && known)
+            }
             Err(_) => (String::new(), Some(Reason::Unreadable), false),
         };
         Presented { who, reason, detail: error.map(shown).unwrap_or_default(), of_partner }

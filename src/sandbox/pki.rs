@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
     RevocationReason, RevokedCertParams, SanType, SerialNumber,
 };
 
@@ -20,6 +20,8 @@ use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::link::certificate::{Facts, certificate_facts};
 use crate::store::sealed::Keys;
+
+pub use rcgen::KeyUsagePurpose;
 
 /// One day.
 pub const DAY: Duration = Duration::from_secs(86_400);
@@ -134,6 +136,14 @@ impl Authority {
         self.issue(params, san, ExtendedKeyUsagePurpose::ClientAuth, validity)
     }
 
+    /// A client certificate whose key may be used for these things only.
+    pub fn client_used_for(&self, san: &str, usages: &[KeyUsagePurpose]) -> Result<Issued, Fault> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::DnsName(san.try_into().map_err(failed)?)];
+        params.key_usages = usages.to_vec();
+        self.issue(params, san, ExtendedKeyUsagePurpose::ClientAuth, Validity::days(365))
+    }
+
     /// A revocation list (PEM) that names `revoked` and is valid for thirty days.
     pub fn revocation_list(&self, revoked: &[&Issued]) -> Result<String, Fault> {
         self.revocation_list_valid(revoked, Validity::days(30))
@@ -141,17 +151,22 @@ impl Authority {
 
     /// A revocation list (PEM) with a validity of your own.
     pub fn revocation_list_valid(&self, revoked: &[&Issued], validity: Validity) -> Result<String, Fault> {
+        let number = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.revocation_list_numbered(revoked, validity, number.as_secs())
+    }
+
+    /// A revocation list (PEM) with a validity and a number of your own.
+    pub fn revocation_list_numbered(&self, revoked: &[&Issued], validity: Validity, number: u64) -> Result<String, Fault> {
         let entry = |issued: &&Issued| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&issued.serial),
             revocation_time: validity.from.into(),
             reason_code: Some(RevocationReason::KeyCompromise),
             invalidity_date: None,
         };
-        let number = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let list = CertificateRevocationListParams {
             this_update: validity.from.into(),
             next_update: validity.until.into(),
-            crl_number: SerialNumber::from(number.as_secs()),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
@@ -171,7 +186,9 @@ impl Authority {
     fn issue(&self, mut params: CertificateParams, common: &str, usage: ExtendedKeyUsagePurpose, validity: Validity) -> Result<Issued, Fault> {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        if params.key_usages.is_empty() {
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        }
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
         params.not_before = validity.from.into();
@@ -209,7 +226,7 @@ pub struct Plan {
 impl Plan {
     /// What the partners of a configuration need; those recognised by their key's pin bring their own.
     pub fn of(partners: &[Partner], server_names: &[impl AsRef<str>]) -> Plan {
-        let san = |partner: &Partner| Some((partner.name.clone(), partner.inbound.as_ref()?.san.clone()?));
+        let san = |partner: &Partner| Some((partner.name.clone(), partner.inbound.as_ref()?.san.as_ref()?.text().to_owned()));
         Plan {
             server_names: server_names.iter().map(|name| name.as_ref().to_string()).collect(),
             inbound: partners.iter().filter_map(san).collect(),

@@ -1,6 +1,6 @@
 //! A stage to play on: a configuration folder with throwaway certificates, and a gateway on it.
 //!
-//! The shipped configuration with other addresses, so that what demo and tests run is what an
+//! The shipped configuration with other addresses and one login for everybody, so that what demo and tests run is what an
 //! operator would. Databases and counterparts are brought by the caller.
 
 use std::path::{Path, PathBuf};
@@ -80,6 +80,7 @@ impl Scene {
             ("\"rules\"", &format!("\"{rules}\"")),
             ("0.0.0.0:8443", "127.0.0.1:0"),
             ("127.0.0.1:9464", "127.0.0.1:0"),
+            ("# same_login = true ", "same_login = true "),
             ("https://core.nanning.example:8443", &self.medical_core),
             ("https://ltc.nanning.example:8443", &self.ltc_system),
             ("https://civil.nanning.example:8443", &self.civil_affairs),

@@ -27,6 +27,8 @@ struct Asked {
     area: String,
     /// `YYYY-MM`.
     month: String,
+    /// Digest of the plan in whose place this one is put.
+    replaces: Option<String>,
 }
 
 /// Plans a month: 201 with the plan's digest and totals.
@@ -35,11 +37,11 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let of = match asked(&body) {
-        Ok(of) => of,
+    let (of, replaces) = match asked(&body) {
+        Ok(asked) => asked,
         Err(answer) => return answer,
     };
-    let cycle = match plan_for(&api.gateway, of, &call.entry.partner).await {
+    let cycle = match plan_for(&api.gateway, of, &call.entry.partner, replaces.as_deref()).await {
         Ok(cycle) => cycle,
         Err(refusal) => return refused(call, &refusal),
     };
@@ -68,7 +70,7 @@ pub async fn show(call: &Call<'_>, cycle: &str, api: &PartnerApi) -> HttpRespons
     }
 }
 
-fn asked(body: &Body) -> Result<Of, HttpResponse> {
+fn asked(body: &Body) -> Result<(Of, Option<String>), HttpResponse> {
     let unreadable = |detail: &str| problem(StatusCode::BAD_REQUEST, "Not JSON", detail);
     let wrong = |detail: &str| problem(StatusCode::UNPROCESSABLE_ENTITY, "Not as it should be", detail);
     if body.length > BODY_MAX {
@@ -78,12 +80,12 @@ fn asked(body: &Body) -> Result<Of, HttpResponse> {
     std::io::Read::read_to_end(&mut body.reader(), &mut bytes).map_err(|error| unreadable(&format!("the body cannot be read back: {}", error.kind())))?;
     let value: Value =
         serde_json::from_slice(without_mark(&bytes)).map_err(|_| unreadable("the body is not JSON; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
-    let asked: Asked =
-        serde_json::from_value(value).map_err(|_| wrong("expected exactly `area` and `month`, both text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
+    let asked: Asked = serde_json::from_value(value)
+        .map_err(|_| wrong("expected `area` and `month`, with or without `replaces`, all text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let six_digits = asked.area.len() == 6 && asked.area.bytes().all(|byte| byte.is_ascii_digit());
     let area = asked.area.parse().ok().filter(|_| six_digits).ok_or_else(|| wrong("area: expected a pooling area of six digits such as 450100"))?;
     let month = Month::parse_dashed(&asked.month).ok_or_else(|| wrong("month: expected a contribution month such as 2021-10"))?;
-    Ok(Of { area, month })
+    Ok((Of { area, month }, asked.replaces))
 }
 
 /// A plan as the caller is told it; money in fen.

@@ -14,7 +14,7 @@ use crate::adapter::Adapter;
 use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
-use crate::link::{Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, printable};
+use crate::link::{CallerRefusal, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, printable};
 
 /// What partners can be allowed to call (OpenAPI).
 const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
@@ -34,12 +34,7 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     let start = Instant::now();
     let entry = match identify(&request, &api) {
         Ok(entry) => entry,
-        Err(fault) => {
-            refused(&request, &fault, &api);
-            api.metrics.request("unknown", "403");
-            let detail = "this client certificate belongs to no partner of this gateway; ask its operator to enter it in partners.toml";
-            return closing(refusal(request.path(), StatusCode::FORBIDDEN, "Certificate not accepted", detail));
-        }
+        Err(refused) => return not_accepted(&request, &api, &refused),
     };
     let name = &entry.partner.name;
     let response = match about(&request, entry, &api).map_or_else(|| route(&request, entry, &api), Err) {
@@ -65,12 +60,16 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     response
 }
 
-/// Counted and said as a refused handshake is: its certificate was good when it connected, and is nobody's now.
-fn refused(request: &HttpRequest, fault: &Fault, api: &PartnerApi) {
+/// 403 for a caller that is nobody (any more), with what it can do about it; counted and logged as a refused handshake is,
+/// since its certificate was good when it connected.
+fn not_accepted(request: &HttpRequest, api: &PartnerApi, refusal: &CallerRefusal) -> HttpResponse {
     if let Some(peer) = request.peer_addr() {
-        let refused = Refused { peer, known: api.acceptor.is_known(peer), reason: Reason::NoPartner, who: "", detail: &fault.text };
+        let refused = Refused { peer, known: api.acceptor.is_known(peer), reason: Reason::NoPartner, who: "", detail: &refusal.fault.text };
         api.acceptor.refusals().refused(&refused);
     }
+    api.metrics.request("unknown", "403");
+    let detail = refusal.told.unwrap_or("this client certificate belongs to no partner of this gateway; ask its operator to enter it in partners.toml");
+    closing(self::refusal(request.path(), StatusCode::FORBIDDEN, "Certificate not accepted", detail))
 }
 
 /// Whatever cannot be done now says when to come again.
@@ -93,11 +92,23 @@ fn loggable(path: &str) -> String {
 }
 
 /// The partner at the other end; its certificate is looked at anew for every request.
-fn identify<'a>(request: &HttpRequest, api: &'a PartnerApi) -> Result<&'a Entry, Fault> {
+fn identify<'a>(request: &HttpRequest, api: &'a PartnerApi) -> Result<&'a Entry, CallerRefusal> {
     let missing = || Fault::partner(crate::error::Stage::Identity, "no client certificate was presented");
     let certificate = request.conn_data::<Arc<PeerCertificate>>().ok_or_else(missing)?;
-    let name = api.trust.still_good(certificate)?;
-    api.entries.get(&*name).ok_or_else(|| Fault::partner(crate::error::Stage::Identity, format!("partner {name} has no [partner.inbound] entry")))
+    let name = api.trust.whose(certificate, passed_on(request))?;
+    let entry = api.entries.get(&*name);
+    entry.ok_or_else(|| Fault::partner(crate::error::Stage::Identity, format!("partner {name} has no [partner.inbound] entry")).into())
+}
+
+/// What stands where a TLCP gateway passes its client's certificate on (RFC 9440). Said twice, or a chain without a
+/// certificate, it is no certificate.
+fn passed_on(request: &HttpRequest) -> Option<&[u8]> {
+    let mut values = request.headers().get_all("client-cert");
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.as_bytes()),
+        (Some(_), Some(_)) => Some(b""),
+        (None, _) => request.headers().contains_key("client-cert-chain").then_some(b""),
+    }
 }
 
 /// The description of this listener, for whoever is known; `None` for any other request.
@@ -130,7 +141,6 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
         return Ok((headers, inbound));
     }
     let is_path = |route: &String| route.split_once(' ').is_some_and(|(_, path)| route_matches(path, request.path()));
-    let anybody = || api.entries.values().filter_map(|other| other.partner.inbound.as_ref()).flat_map(|other| &other.routes).any(is_path);
     Err(if inbound.routes.iter().any(is_path) {
         let mut answer = refusal(request.path(), StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", &format!("{} is not served here", request.method()));
         let allowed: Vec<&str> = inbound.routes.iter().filter(|route| is_path(route)).filter_map(|route| route.split(' ').next()).collect();
@@ -138,15 +148,10 @@ fn route<'a>(request: &HttpRequest, entry: &'a Entry, api: &PartnerApi) -> Resul
             answer.headers_mut().insert(ALLOW, allowed);
         }
         answer
-    } else if anybody() {
-        refusal(
-            request.path(),
-            StatusCode::FORBIDDEN,
-            "Not allowed",
-            &format!("partner {} may not call {}; its entry in partners.toml does not list it", entry.partner.name, request.path()),
-        )
     } else {
-        refusal(request.path(), StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", request.path()))
+        // The same whether others have the route or nobody: what others may call is none of its business.
+        let detail = format!("there is nothing for partner {} at {}; its routes are listed in its entry in partners.toml", entry.partner.name, request.path());
+        refusal(request.path(), StatusCode::NOT_FOUND, "Not found", &detail)
     })
 }
 
@@ -194,7 +199,8 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The whole body within the partner's limits, or the refusal to answer with.
+    /// The whole body within the partner's limits, or the refusal to answer with. Bodies take their time, so whose it
+    /// is is asked again at its end: nothing is taken from a partner that was revoked meanwhile.
     pub async fn body(&self, payload: web::Payload, api: &PartnerApi) -> Result<Body, HttpResponse> {
         let receive = &api.gateway.config.gateway.receive;
         let (entry, path) = (self.entry, self.request.path());
@@ -209,10 +215,22 @@ impl Call<'_> {
         if announced.is_some_and(|length| length > bytes_max) {
             return Err(closing(refuse(entry, path, 413, &format!("the body is larger than {bytes_max} bytes; send it in several packets"))));
         }
-        body::take(payload, receive, bytes_max, gzip).await.map_err(|refusal| {
+        let body = body::take(payload, receive, bytes_max, gzip).await.map_err(|refusal| {
             tracing::info!(partner = %entry.partner.name, status = refusal.status, reason = %refusal.reason, "body refused");
             closing(refuse(entry, path, refusal.status, &refusal.reason))
-        })
+        })?;
+        self.still_the_same(api).map_err(|refused| not_accepted(self.request, api, &refused))?;
+        Ok(body)
+    }
+
+    /// Whether the request is still that of the partner it began as.
+    fn still_the_same(&self, api: &PartnerApi) -> Result<(), CallerRefusal> {
+        let now = identify(self.request, api)?;
+        if now.partner.name == self.entry.partner.name {
+            return Ok(());
+        }
+        let text = format!("the certificate of partner {} belongs to partner {} since its request began", self.entry.partner.name, now.partner.name);
+        Err(Fault::partner(crate::error::Stage::Identity, text).into())
     }
 
     /// 503, with when to come again.

@@ -52,9 +52,17 @@ pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
     endings
 }
 
-/// Logs what has ended or will soon.
+/// Logs what has ended or will soon, and revocation lists older than those in force.
 pub(super) fn warn(trust: &TrustState, config: &Config) {
+    older_lists(trust);
     for text in endings(trust, config).iter().filter_map(Ending::warning).chain(trust.notes()) {
+        tracing::warn!("{text}");
+    }
+}
+
+/// Logs configured revocation lists that are older than those in force.
+pub(super) fn older_lists(trust: &TrustState) {
+    for text in trust.older_lists() {
         tracing::warn!("{text}");
     }
 }

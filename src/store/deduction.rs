@@ -12,6 +12,7 @@ use super::tx::Tx;
 use super::{Session, Store, fault};
 use crate::error::{Fault, Stage};
 use crate::model::deduction::Category;
+use crate::model::signer::{Login, Proof, Signer};
 use crate::model::{Fen, Month};
 
 mod arrears; // what months left open, and which instruction holds it
@@ -73,11 +74,19 @@ pub struct Cycle {
     pub run_by: Option<String>,
     pub started_at: Option<Timestamp>,
     pub settled_at: Option<Timestamp>,
+    /// Under which login it was planned; none where none was known.
+    pub planned_login: Option<Login>,
+    pub approved_login: Option<Login>,
+    /// Approved where `[approval] same_login` allowed one login for both.
+    pub same_login: bool,
+    /// The plan in whose place it was put.
+    pub replaces: Option<i64>,
 }
 
 impl Cycle {
     const COLUMNS: &str = "cycle_id, pooling_area, month, state, digest, people, fen, rounds, planned_by, planned_at,
-        approved_by, approved_at, run_by, started_at, settled_at";
+        approved_by, approved_at, run_by, started_at, settled_at, planned_login, planned_uid, planned_host, planned_proof,
+        approved_login, approved_uid, approved_host, approved_proof, same_login, replaces";
 
     fn of(row: &Row) -> Cycle {
         let word: &str = row.get(3);
@@ -97,8 +106,31 @@ impl Cycle {
             run_by: row.get(12),
             started_at: row.get(13),
             settled_at: row.get(14),
+            planned_login: login(row, 15),
+            approved_login: login(row, 19),
+            same_login: row.get(23),
+            replaces: row.get(24),
         }
     }
+}
+
+/// A login in four columns from `first` on.
+fn login(row: &Row, first: usize) -> Option<Login> {
+    let uid: Option<i64> = row.get(first + 1);
+    let word: Option<&str> = row.get(first + 3);
+    Some(Login {
+        name: row.get::<_, Option<String>>(first)?,
+        uid: uid.and_then(|uid| u32::try_from(uid).ok()),
+        host: row.get(first + 2),
+        proof: Proof::of_word(word?)?,
+    })
+}
+
+/// The same columns to be written.
+fn columns(login: Option<&Login>) -> (Option<&str>, Option<i64>, Option<&str>, Option<&'static str>) {
+    let of = |login: &Login| (login.uid.map(i64::from), login.proof.word());
+    let (uid, proof) = login.map(of).map_or((None, None), |(uid, proof)| (uid, Some(proof)));
+    (login.map(|login| login.name.as_str()), uid, login.and_then(|login| login.host.as_deref()), proof)
 }
 
 /// What a plan came to.
@@ -106,7 +138,9 @@ impl Cycle {
 pub struct Plan<'a> {
     pub cycle_id: i64,
     pub digest: [u8; 32],
-    pub planned_by: &'a str,
+    pub planned_by: &'a Signer,
+    /// The plan in whose place it is put.
+    pub replaces: Option<i64>,
     pub cells: &'a [Cell],
 }
 
@@ -154,18 +188,25 @@ impl Work {
     pub async fn plan(&self, plan: &Plan<'_>) -> Result<(), Fault> {
         let people: i32 = plan.cells.iter().map(|cell| cell.people).sum();
         let fen: i64 = plan.cells.iter().map(|cell| cell.due.0 + cell.carried.0).sum();
-        let sql = "INSERT INTO deduction_cycle (cycle_id, pooling_area, month, state, digest, people, fen, planned_by)
-            VALUES ($1, $2, $3, 'planned', $4, $5, $6, $7)";
+        let sql = "INSERT INTO deduction_cycle (cycle_id, pooling_area, month, state, digest, people, fen, planned_by,
+                planned_login, planned_uid, planned_host, planned_proof, replaces)
+            VALUES ($1, $2, $3, 'planned', $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let (digest, month) = (plan.digest.as_slice(), self.month.number());
-        let done = self.client().execute(sql, &[&plan.cycle_id, &self.area, &month, &digest, &people, &fen, &plan.planned_by]).await;
+        let (login, uid, host, proof) = columns(plan.planned_by.login.as_ref());
+        let by = &plan.planned_by.name;
+        let done =
+            self.client().execute(sql, &[&plan.cycle_id, &self.area, &month, &digest, &people, &fen, by, &login, &uid, &host, &proof, &plan.replaces]).await;
         done.map_err(|error| fault(&error))?;
         rows::write_totals(self.client(), plan.cycle_id, plan.cells).await
     }
 
-    /// A second person approves.
-    pub async fn approve(&self, cycle_id: i64, by: &str) -> Result<(), Fault> {
-        let sql = "UPDATE deduction_cycle SET state = 'approved', approved_by = $2, approved_at = now() WHERE cycle_id = $1";
-        self.client().execute(sql, &[&cycle_id, &by]).await.map(drop).map_err(|error| fault(&error))
+    /// A second person approves; `same_login` where their login does not prove that they are.
+    pub async fn approve(&self, cycle_id: i64, by: &Signer, same_login: bool) -> Result<(), Fault> {
+        let sql = "UPDATE deduction_cycle SET state = 'approved', approved_by = $2, approved_at = now(), approved_login = $3, approved_uid = $4,
+                approved_host = $5, approved_proof = $6, same_login = $7 WHERE cycle_id = $1";
+        let (login, uid, host, proof) = columns(by.login.as_ref());
+        let done = self.client().execute(sql, &[&cycle_id, &by.name, &login, &uid, &host, &proof, &same_login]).await;
+        done.map(drop).map_err(|error| fault(&error))
     }
 
     /// Marks what earlier months left open as held by this cycle's instructions, and keeps month by

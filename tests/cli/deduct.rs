@@ -96,6 +96,27 @@ async fn a_month_goes_from_plan_to_workbook_by_two_people() {
     refused(&deduct(&place, "retry", &[]).await, "nobody of 450100 2021-10 is to be tried again");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_login_plans_and_approves_under_no_two_names() {
+    let place = Place::with(|scene| scene.edit("same_login = true ", "same_login = false "));
+    let _serving = place.serve().await;
+    place.value("INSERT INTO roster_entry SELECT 450100, 'P' || n, 202101, 1, 'active', true, 'E1', 450102, 400000 FROM generate_series(1, 5) n").await;
+    let plan = deduct(&place, "plan", &["--by", "Li"]).await;
+    done(&plan, &["login of who planned: ", "by somebody other than Li, under a login of their own"]);
+    let digest = plan.out.split("--digest ").nth(1).and_then(|rest| rest.split(' ').next()).expect("the next command names the digest").to_owned();
+    let refusal = deduct(&place, "approve", &["--by", "Wang", "--digest", &digest]).await;
+    refused(&refusal, "`[approval] same_login = true` in gateway.toml gives the second look up");
+    assert_eq!(place.value("SELECT state, approved_by FROM deduction_cycle").await, "planned -");
+    for (name, expected) in [("W\u{200b}ang", "U+200B"), ("\u{202e}gnaW", "U+202E"), (" ", "say who decides (--by NAME)")] {
+        refused(&deduct(&place, "approve", &["--by", name, "--digest", &digest]).await, expected);
+    }
+    // What was planned stays as it is, unless its digest is named.
+    place.value("UPDATE roster_entry SET base_fen = 500000 WHERE person_no = 'P1'").await;
+    refused(&deduct(&place, "plan", &["--by", "Zhao"]).await, &format!("--replace {}", &digest[..8]));
+    done(&deduct(&place, "plan", &["--by", "Zhao", "--replace", &digest]).await, &["planned by Zhao"]);
+    assert_eq!(place.value("SELECT state, planned_by FROM deduction_cycle ORDER BY cycle_id").await, "replaced Li; planned Zhao");
+}
+
 /// Every sheet adds up, within itself and with the database.
 async fn cross_foots(place: &Place, workbook: &std::path::Path) {
     let sheets: Vec<Vec<Vec<String>>> = (1..=5).map(|number| rows(workbook, number)).collect();

@@ -67,7 +67,7 @@ async fn a_sound_configuration_is_ready_to_serve_and_left_as_it_was() {
         assert!(text.contains(expected), "{expected} is not in {}", said.out);
     }
     assert_eq!(files(place.dir.path()), before, "nothing was made");
-    assert!(said.out.lines().count() < 62, "seven partners on one screen: {}", said.out);
+    assert!(said.out.lines().count() < 64, "seven partners on one screen: {}", said.out);
 
     let _serving = place.serve().await;
     let (said, text) = doctor(&place).await;
@@ -117,6 +117,22 @@ async fn a_stale_revocation_list_is_named() {
     let place = Place::new();
     std::fs::write(place.stage.pki.join("crl.pem"), place.stage.authority.revocation_list_valid(&[], Validity::expired()).unwrap()).unwrap();
     finds(&place, &["crl.pem", "should have been replaced", "fetch the current one"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_older_than_the_one_taken_before_is_named_by_log_and_doctor() {
+    let place = Place::new();
+    let mut serving = place.serve().await;
+    serving.signal(nix::sys::signal::Signal::SIGTERM);
+    serving.ended().await;
+    let older = place.stage.authority.revocation_list_numbered(&[], Validity::days(30), 1).unwrap();
+    std::fs::write(place.stage.pki.join("crl.pem"), older).unwrap();
+    let (_, text) = doctor(&place).await;
+    for expected in ["(number 1, of ", "is older than the one taken before", "revocation-lists.pem, then restart the gateway"] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    let serving = place.serve().await;
+    crate::support::until("the log to say so", async || serving.log().contains("is older than the one taken before").then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,38 @@ async fn a_signal_told_twice_within_a_second_stops_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn signals_that_mean_nothing_end_nothing_and_quit_drains() {
+    let place = Place::new();
+    let client = place.stage.client("nanning-tax").unwrap();
+    let mut serving = place.serve().await;
+    let body = Vec::from(&packet("P1", LINES));
+    let (first, second) = body.split_at(body.len() - 1_000);
+    let under_way = Dribble::begin(&serving, &client, first).await;
+    let noted = [
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
+    ];
+    for signal in noted {
+        serving.signal(signal);
+        until("the signal to be noted", async || serving.log().contains(signal.as_str()).then_some(())).await;
+    }
+    assert_eq!(serving.operator("/readyz").await.map(|(status, _)| status), Some(200), "{}", serving.log());
+    serving.signal(Signal::SIGQUIT);
+    until("the drain to begin", async || serving.log().contains("stopping").then_some(())).await;
+    assert_eq!(under_way.end(second).await, Some(200));
+    assert_eq!(serving.ended().await.code(), Some(0), "{}", serving.log());
+    assert!(!place.postgres_runs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_named_and_nothing_is_left_running() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -12,6 +12,7 @@ use ltcgw::sandbox::stage::Scene;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::office::by;
 use crate::support::{Gateway, copy_folder, project, receipt};
 
 const NANNING: i32 = 450_100;
@@ -136,9 +137,9 @@ impl Cities {
         assert_eq!((status, &plan["people"]), (201, &json!(people)), "{plan}");
         let desk = Desk::of(&self.gateway.running.gateway);
         let digest = plan["digest"].as_str().expect("a digest");
-        let approved = desk.approve(january(area), "Wang", &digest[..8]).await.expect("an approval");
+        let approved = desk.approve(january(area), &by("Wang"), &digest[..8]).await.expect("an approval");
         assert_eq!(hex(&approved.digest), digest);
-        desk.run(january(area), "Wang").await.expect("a run");
+        desk.run(january(area), &by("Wang")).await.expect("a run");
         plan["cycle_id"].clone()
     }
 

@@ -17,6 +17,7 @@ use ltcgw::store::transfer::{Origin, Writes};
 use ltcgw::store::{Connection, Store};
 use tokio_postgres::SimpleQueryMessage;
 
+use crate::office::by;
 use crate::packet::{Line, Packet};
 use crate::support::{Gateway, database};
 
@@ -179,14 +180,14 @@ async fn a_roster_and_a_month_s_deductions_can_be_cut_off_anywhere() {
     assert_eq!(gateway.value("SELECT count(DISTINCT person_no) FROM roster_entry WHERE category IS NOT NULL").await, "8");
     let desk = Desk::of(flow);
     let of = Of { area: 450_100, month: Month::new(2021, 10).expect("a month") };
-    cut_everywhere(&flow.store, "a plan", |_| async { desk.plan(of, "Li").await.expect("a plan") }).await;
+    cut_everywhere(&flow.store, "a plan", |_| async { desk.plan(of, &by("Li")).await.expect("a plan") }).await;
     let digest = gateway.value("SELECT encode(digest, 'hex') FROM deduction_cycle WHERE state = 'planned'").await;
     cut_everywhere(&flow.store, "an approval", |_| async {
         // One that was cut off behind its commit stands.
-        desk.approve(of, "Wang", &digest[..8]).await.map(|cycle| hex(&cycle.digest)).unwrap_or_default()
+        desk.approve(of, &by("Wang"), &digest[..8]).await.map(|cycle| hex(&cycle.digest)).unwrap_or_default()
     })
     .await;
-    cut_everywhere(&flow.store, "a run", |_| async { desk.run(of, "Wang").await.map(|cycle| cycle.rounds).unwrap_or_default() }).await;
+    cut_everywhere(&flow.store, "a run", |_| async { desk.run(of, &by("Wang")).await.map(|cycle| cycle.rounds).unwrap_or_default() }).await;
     let batches = "SELECT count(*), sum(people), (SELECT count(*) FROM deduction) FROM deduction_batch";
     assert_eq!(gateway.value(batches).await, "1 8 8", "run once, for everybody");
 }

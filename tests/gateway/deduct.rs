@@ -4,7 +4,7 @@ use ltcgw::flow::deduct::{Of, Refusal, hex};
 use ltcgw::store::deduction::{Cycle, State};
 use sha2::{Digest, Sha256};
 
-use crate::office::{Office, month, november, october};
+use crate::office::{Office, by, month, november, october, plan_anew};
 use crate::support::{Gateway, receipt};
 
 fn text(refusal: Result<Cycle, Refusal>) -> String {
@@ -14,7 +14,7 @@ fn text(refusal: Result<Cycle, Refusal>) -> String {
 #[tokio::test]
 async fn a_month_is_planned_approved_and_run_in_batches() {
     let office = Office::with_roster().await;
-    let plan = office.desk.plan(october(), "Li").await.expect("a plan");
+    let plan = office.desk.plan(october(), &by("Li")).await.expect("a plan");
     assert_eq!((plan.state, plan.people, plan.fen.0), (State::Planned, 4, 600 + 450 + 630 + 300));
     let totals = "SELECT district, category, people, base_fen, due_fen, carried_fen FROM deduction_total ORDER BY 1, 2";
     let expected = "450102 active 1 400000 600 0; 450102 retired 1 300000 450 0; 450102 unemployed 1 100000 300 0; 450103 flexible 1 210000 630 0";
@@ -23,7 +23,7 @@ async fn a_month_is_planned_approved_and_run_in_batches() {
     assert_eq!(office.sql("SELECT count(*) FROM deduction").await, "0", "a plan instructs nobody");
 
     assert!(text(office.run(october()).await).contains("is not approved"));
-    let approved = office.desk.approve(october(), "Wang", &hex(&plan.digest)[..8]).await.expect("an approval");
+    let approved = office.desk.approve(october(), &by("Wang"), &hex(&plan.digest)[..8]).await.expect("an approval");
     assert_eq!((approved.state, approved.approved_by.as_deref()), (State::Approved, Some("Wang")));
     let running = office.run(october()).await.expect("a run");
     assert_eq!((running.state, running.rounds), (State::Running, 1));
@@ -73,7 +73,7 @@ async fn two_runs_at_once_instruct_once() {
     assert!(text(refused).contains("is running, run by Wang"));
     assert_eq!(office.sql("SELECT count(*), sum(fen) FROM deduction").await, "4 1980");
     assert_eq!(office.sql("SELECT count(*) FROM delivery").await, "2");
-    assert!(text(office.desk.plan(october(), "Li").await).contains("a person is deducted from once a month"));
+    assert!(text(office.desk.plan(october(), &by("Li")).await).contains("a person is deducted from once a month"));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_run_whose_roster_changed_sends_nothing() {
     let approved = office.approved(october()).await;
     office.sql("UPDATE roster_entry SET base_fen = 400100 WHERE person_no = 'P1'").await;
     let said = text(office.run(october()).await);
-    assert!(said.contains("the roster changed since the plan") && said.contains("plan and approve again"), "{said}");
+    assert!(said.contains("the roster changed since the plan") && said.contains("plan (with --replace) and approve again"), "{said}");
     assert_eq!(office.sql("SELECT (SELECT count(*) FROM deduction), (SELECT count(*) FROM delivery), (SELECT count(*) FROM deduction_batch)").await, "0 0 0");
     assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "approved");
     office.sql("UPDATE roster_entry SET base_fen = 400000, district = 450103 WHERE person_no = 'P1'").await;
@@ -96,22 +96,19 @@ async fn a_run_whose_roster_changed_sends_nothing() {
 #[tokio::test]
 async fn nobody_approves_their_own_plan_or_another_digest() {
     let office = Office::with_roster().await;
-    assert!(text(office.desk.approve(october(), "Wang", "12345678").await).contains("there is no plan for 450100 2021-10"));
-    let first = office.desk.plan(october(), "Li").await.expect("a plan");
+    assert!(text(office.desk.approve(october(), &by("Wang"), "12345678").await).contains("there is no plan for 450100 2021-10"));
+    let first = office.desk.plan(october(), &by("Li")).await.expect("a plan");
     let digest = hex(&first.digest);
-    for (by, said, expected) in [
-        ("li ", &*digest, "Li made the plan"),
-        ("Wang", &digest[..7], "7 digits were given"),
-        ("Wang", "0123456789", "the one given is another"),
-        (" ", &digest, "--by NAME"),
-    ] {
-        let refused = text(office.desk.approve(october(), by, said).await);
-        assert!(refused.contains(expected), "{by} {said}: {refused}");
+    for (name, said, expected) in
+        [("li ", &*digest, "Li made the plan"), ("Wang", &digest[..7], "7 digits were given"), ("Wang", "0123456789", "the one given is another")]
+    {
+        let refused = text(office.desk.approve(october(), &by(name), said).await);
+        assert!(refused.contains(expected), "{name} {said}: {refused}");
     }
     assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "planned");
-    office.desk.approve(october(), "Wang", &digest.to_uppercase()).await.expect("the whole digest, in any case of letters");
-    assert!(text(office.desk.approve(october(), "Zhao", &digest).await).contains("approved already, by Wang"));
-    office.desk.plan(october(), "Li").await.expect("a plan anew undoes the approval");
+    office.desk.approve(october(), &by("Wang"), &digest.to_uppercase()).await.expect("the whole digest, in any case of letters");
+    assert!(text(office.desk.approve(october(), &by("Zhao"), &digest).await).contains("approved already, by Wang"));
+    plan_anew(&office.desk, october(), "Li").await; // undoes the approval
     assert!(text(office.run(october()).await).contains("is not approved"));
 }
 
@@ -126,7 +123,7 @@ async fn what_cannot_be_planned_is_refused_with_what_to_do() {
         (at(450_100, month(12)), "2021-12 has not begun: today is 2021-11-02"),
         (at(510_100, month(10)), "nobody is on a roster for 510100 2021-10"),
     ] {
-        let refused = text(office.desk.plan(of, "Li").await);
+        let refused = text(office.desk.plan(of, &by("Li")).await);
         assert!(refused.contains(expected), "{refused}");
     }
     assert!(text(office.run(november()).await).contains("there is no plan for 450100 2021-11"));
@@ -143,14 +140,14 @@ async fn what_was_left_open_is_carried_into_the_next_month_once() {
     office.settle(&first, &["P1", "P7"], "carry_over").await;
     // P7 has no account any more: what is open of them stays open.
     office.sql("INSERT INTO roster_entry VALUES (450100, 'P7', 202111, 9, 'unemployed', false, NULL, 450102, 100000)").await;
-    let plan = office.desk.plan(november(), "Li").await.expect("a plan");
+    let plan = office.desk.plan(november(), &by("Li")).await.expect("a plan");
     assert_eq!((plan.people, plan.fen.0), (4, 600 + 600 + 450 + 660 + 150));
     assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NOT NULL").await, "0", "a plan carries nothing yet");
     let seen = office.desk.see(november()).await.expect("a plan");
     let active = seen.changes().into_iter().find(|change| change.district == 450_102 && change.category.word() == "active").expect("a change");
     assert_eq!((active.people, active.fen), ((1, 2), (600, 1_350)));
 
-    office.desk.approve(november(), "Wang", &hex(&plan.digest)).await.expect("an approval");
+    office.desk.approve(november(), &by("Wang"), &hex(&plan.digest)).await.expect("an approval");
     let second = office.run(november()).await.expect("a run");
     assert_eq!(
         office.sql(&format!("SELECT due_fen, carried_fen, fen FROM deduction WHERE cycle_id = {} AND person_no = 'P1'", second.cycle_id)).await,
@@ -167,7 +164,7 @@ async fn a_shortfall_that_came_after_the_plan_needs_a_new_plan() {
     let first = office.run(october()).await.expect("a run");
     office.approved(november()).await;
     office.settle(&first, &["P1"], "carry_over").await;
-    assert!(text(office.run(november()).await).contains("plan and approve again"));
+    assert!(text(office.run(november()).await).contains("plan (with --replace) and approve again"));
     assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NULL").await, "1");
 }
 
@@ -285,7 +282,7 @@ async fn everybody_is_asked_by_the_base_their_rate_is_about_or_left_out_by_its_n
         .await;
     let at = |area, year, number| Of { area, month: ltcgw::model::Month::new(year, number).expect("a month") };
     let totals = async |office: &Office, of: Of| {
-        let cycle = office.desk.plan(of, "Li").await.expect("a plan");
+        let cycle = plan_anew(&office.desk, of, "Li").await;
         let sql = |what: &str, table: &str| format!("SELECT {what} FROM {table} WHERE cycle_id = {} ORDER BY 1", cycle.cycle_id);
         (office.sql(&sql("people, base_fen, due_fen", "deduction_total")).await, office.sql(&sql("person_no, reason, due_fen", "deduction_left_out")).await)
     };

@@ -156,7 +156,7 @@ async fn what_cannot_be_answered_in_the_form_asked_for_is_406_and_every_error_an
     }
     let tax = gateway.stage.client("nanning-tax").expect("a client");
     let refused = tax.get(gateway.url("/fhir/metadata")).send().await.expect("an answer");
-    assert_eq!((refused.status().as_u16(), &refused.headers()["content-type"]), (403, &"application/fhir+json; charset=utf-8".parse().expect("a value")));
+    assert_eq!((refused.status().as_u16(), &refused.headers()["content-type"]), (404, &"application/fhir+json; charset=utf-8".parse().expect("a value")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -318,7 +318,7 @@ async fn only_whom_it_is_meant_for_may_pull() {
     let gateway = Gateway::start().await;
     let tax = gateway.stage.client("nanning-tax").expect("a client");
     let status = async |path: &str| tax.get(gateway.url(path)).send().await.expect("an answer").status().as_u16();
-    assert_eq!(status("/province/v1/institutions").await, 403);
+    assert_eq!(status("/province/v1/institutions").await, 404);
     assert_eq!(status("/province/v1/nothing").await, 404);
     let puller = Puller::new(&gateway);
     assert_eq!(puller.client.post(gateway.url("/province/v1/institutions")).send().await.expect("an answer").status(), 405);

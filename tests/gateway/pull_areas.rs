@@ -321,7 +321,10 @@ async fn institutions_that_move_while_their_caregivers_change_leave_nobody_behin
 /// The log of a database as it was before places were kept: `division` or `institution_id`, none for an end.
 async fn old_log(source: &Source, log: &[(&str, &str, Option<&str>)]) {
     let back = "ALTER TABLE registry_change DROP COLUMN city, DROP COLUMN city_before; ALTER TABLE registry_entity DROP COLUMN city;
-        DELETE FROM refinery_schema_history WHERE version = 30; UPDATE registry_head SET sequence = ";
+        DROP VIEW report.cycle; ALTER TABLE deduction_cycle DROP COLUMN planned_login, DROP COLUMN planned_uid, DROP COLUMN planned_host,
+            DROP COLUMN planned_proof, DROP COLUMN approved_login, DROP COLUMN approved_uid, DROP COLUMN approved_host, DROP COLUMN approved_proof,
+            DROP COLUMN same_login, DROP COLUMN replaces; -- of a later migration, which runs again as well
+        DELETE FROM refinery_schema_history WHERE version >= 30; UPDATE registry_head SET sequence = ";
     source.gateway.value(&format!("{back}{}", log.len())).await;
     for (sequence, (kind, id, place)) in (1..).zip(log) {
         let put = match (*kind, place) {

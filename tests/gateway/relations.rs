@@ -7,6 +7,7 @@ use ltcgw::sandbox::stage::Scene;
 use ltcgw::store::relation::Choice;
 use serde_json::Value;
 
+use crate::office::plan_anew;
 use crate::support::Gateway;
 
 const BOTH: &str = "45010000000000009401";
@@ -48,7 +49,7 @@ fn listed(reply: &Value) -> Vec<i64> {
 async fn plan(gateway: &Gateway, month: &str) -> (i32, String) {
     let desk = Desk { clock: Clock::default(), ..Desk::of(&gateway.running.gateway) };
     let of = Of { area: 450_100, month: Month::parse(month).expect("a month") };
-    let cycle = desk.plan(of, "anna").await.unwrap_or_else(|refusal| panic!("{:?}", refusal.fault));
+    let cycle = plan_anew(&desk, of, "anna").await;
     let left_out = format!("SELECT right(person_no, 4), reason, due_fen FROM deduction_left_out WHERE cycle_id = {} ORDER BY 1", cycle.cycle_id);
     (cycle.people, gateway.value(&left_out).await)
 }

@@ -248,7 +248,7 @@ async fn only_the_medical_core_may_send_a_roster() {
     let gateway = november().await;
     let client = gateway.stage.client("ltc-system").expect("a client");
     let answer = client.post(gateway.url(&format!("/core/v1/roster?{FULL}"))).body(people(1..=1)).send().await.expect("an answer");
-    assert_eq!(answer.status().as_u16(), 403);
+    assert_eq!(answer.status().as_u16(), 404);
     assert_eq!(gateway.value("SELECT count(*) FROM roster").await, "0");
 }
 

@@ -221,7 +221,7 @@ async fn questions_that_cannot_be_answered_say_which_parameter_and_what_is_expec
         ("ltc-system", "/ltc/v1/persons/NOBODY/standing?on=2021-11-15", 404, "no roster ever named this person"),
         ("ltc-system", "/ltc/v1/persons/ONTIME/standing?on=15.11.2021", 400, "on is `15.11.2021`: does not begin with a year of four digits"),
         ("ltc-system", "/ltc/v1/persons/ONTIME/standing?on=2021-12-21", 400, "on is 2021-12-21, which has not come; expected 2021-12-20 or an earlier day"),
-        ("ltc-system", "/core/v1/persons/ONTIME/contributions?from=202110&to=202110", 403, "may not call"),
+        ("ltc-system", "/core/v1/persons/ONTIME/contributions?from=202110&to=202110", 404, "there is nothing for partner ltc-system at"),
     ] {
         let (found, answer) = ask(&gateway, partner, path).await;
         assert_eq!(found, status, "{path}: {answer}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ltcgw::link::{TrustState, certificate_facts};
-use ltcgw::sandbox::pki::{Authority, DAY, Validity};
+use ltcgw::sandbox::pki::{Authority, DAY, KeyUsagePurpose, Validity};
 use rustls::version::{TLS12, TLS13};
 
 use crate::world::{Connection, World, ask, listen, partner};
@@ -138,6 +138,58 @@ async fn a_list_that_goes_stale_while_running_refuses_new_clients() {
     while ask(world.client_tls(Some(&own), &TLS13), port).await.is_ok() {
         assert!(Instant::now() < deadline, "still let in");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_older_list_replaces_no_newer_one_neither_by_number_nor_by_date_nor_over_a_restart() {
+    let world = World::new();
+    let (revoked, kept) = (world.authority.client("tax.example").unwrap(), world.authority.client("tax.example").unwrap());
+    let days = |from: u32| Validity { from: SystemTime::now() - DAY * from, until: SystemTime::now() + DAY * 30 };
+    let list =
+        |revoked: &[&ltcgw::sandbox::pki::Issued], from: u32, number: u64| world.authority.revocation_list_numbered(revoked, days(from), number).unwrap();
+    world.put("crl.pem", &list(&[&revoked], 2, 7));
+    let (state, port) = started(&world).await;
+    let partners = [partner("tax-bureau", "tax.example")];
+    assert_eq!(state.older_lists(), Vec::<String>::new());
+    state.keep_lists(&world.tls()).unwrap();
+    for (what, older) in [("a lower number", list(&[], 2, 6)), ("an older date", list(&[], 3, 8))] {
+        world.put("crl.pem", &older);
+        assert!(state.reload(&world.tls(), &partners).unwrap(), "{what}");
+        assert!(ask(world.client_tls(Some(&revoked), &TLS13), port).await.is_err(), "{what}");
+        assert_eq!(ask(world.client_tls(Some(&kept), &TLS13), port).await.unwrap().0, 200, "{what}");
+        let told = state.older_lists();
+        assert!(told.len() == 1 && told[0].contains("crl.pem") && told[0].contains("older than the one taken before (number 7"), "{what}: {told:?}");
+        let (restarted, other_port) = started(&world).await;
+        assert_eq!(restarted.older_lists(), told, "{what}");
+        assert!(ask(world.client_tls(Some(&revoked), &TLS13), other_port).await.is_err(), "{what}");
+    }
+    world.put("crl.pem", &list(&[], 1, 9));
+    assert!(state.reload(&world.tls(), &partners).unwrap());
+    assert_eq!(state.older_lists(), Vec::<String>::new());
+    assert_eq!(ask(world.client_tls(Some(&revoked), &TLS13), port).await.unwrap().0, 200, "the newer list does not name it");
+    // Another authority of the same name has numbers of its own.
+    let other = Authority::new("Test CA").unwrap();
+    world.put("ca.pem", &other.certificate_pem());
+    world.put("crl.pem", &other.revocation_list_numbered(&[], days(3), 1).unwrap());
+    assert_eq!(TrustState::load(&world.tls(), &partners).unwrap().older_lists(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_certificate_whose_key_may_not_sign_is_refused_with_a_sentence() {
+    let world = World::new();
+    let (_, port) = started(&world).await;
+    for (usages, status) in [
+        (&[KeyUsagePurpose::KeyEncipherment][..], 403),
+        (&[KeyUsagePurpose::KeyAgreement, KeyUsagePurpose::DataEncipherment], 403),
+        (&[KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::DigitalSignature], 200),
+    ] {
+        let own = world.authority.client_used_for("tax.example", usages).unwrap();
+        for version in [&TLS12, &TLS13] {
+            let (found, text) = ask(world.client_tls(Some(&own), version), port).await.unwrap();
+            assert_eq!(found, status, "{usages:?}: {text}");
+            assert_eq!(text.contains("keyUsage lacks digitalSignature"), status == 403, "{text}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use ltcgw::config::{Inbound, Limits, Listen, Outbound, Partner, Tls};
+use ltcgw::config::{Inbound, Limits, Listen, Outbound, Partner, San, Tlcp, Tls};
 use ltcgw::link::{self, Acceptor, PeerCertificate, TrustState};
 use ltcgw::sandbox::pki::{Authority, Issued};
 use ltcgw::server::listener::{Manner, serve};
@@ -48,7 +48,14 @@ impl World {
     /// The listener's files, with a revocation list if `crl.pem` is there.
     pub fn tls(&self) -> Tls {
         let crl = Some(self.path("crl.pem")).filter(|path| path.exists());
-        Tls { certificate: self.path("server.pem"), key: self.path("server.key"), client_ca: self.path("ca.pem"), crl }
+        Tls {
+            certificate: self.path("server.pem"),
+            key: self.path("server.key"),
+            client_ca: self.path("ca.pem"),
+            crl,
+            lists_taken: Some(self.path("taken/lists.pem")),
+            tlcp: Tlcp::default(),
+        }
     }
 
     /// A client's TLS that trusts our authority, with or without a certificate of its own.
@@ -87,7 +94,8 @@ pub fn key(issued: &Issued) -> PrivateKeyDer<'static> {
 
 /// A partner recognised by a name.
 pub fn partner(name: &str, san: &str) -> Partner {
-    let inbound = Inbound { spki_sha256: None, san: Some(san.into()), routes: Vec::new(), requests_per_second: 50, burst: None, body_bytes_max: None };
+    let inbound =
+        Inbound { spki_sha256: None, san: Some(San::parse(san).unwrap()), routes: Vec::new(), requests_per_second: 50, burst: None, body_bytes_max: None };
     Partner {
         name: name.into(),
         adapter: "x".into(),

@@ -6,6 +6,7 @@ use super::super::table::{Table, thousands, yuan};
 use crate::flow::clock::shanghai;
 use crate::flow::deduct::{Change, Report, Seen, hex};
 use crate::model::deduction::{Category, DeductionOutcome};
+use crate::model::signer::Login;
 use crate::store::deduction::{Cycle, Discrepancy, State};
 use crate::store::relation::OpenRelation;
 
@@ -25,6 +26,27 @@ pub fn plan(seen: &Seen, next: &str) -> String {
 /// That a plan is approved, with what to do next.
 pub fn approved(cycle: &Cycle, next: &str) -> String {
     head(cycle) + &what_next(cycle, next)
+}
+
+/// Under which logins it was planned and approved, and whether that shows two people.
+pub fn eyes(cycle: &Cycle, same_login: bool) -> String {
+    if matches!(cycle.state, State::Running | State::Settled | State::Replaced) && cycle.planned_login.is_none() {
+        return String::new(); // From before logins were recorded.
+    }
+    let login = |login: Option<&Login>| login.map_or_else(|| "none".to_owned(), ToString::to_string);
+    let mut text = format!("\n  login of who planned: {}", login(cycle.planned_login.as_ref()));
+    if cycle.approved_by.is_some() {
+        text += &format!(" · of who approved: {}", login(cycle.approved_login.as_ref()));
+    }
+    text.push('\n');
+    if cycle.approved_by.is_some() && cycle.same_login {
+        text += "  ! one login may have done both: it was approved under [approval] same_login = true\n";
+    } else if cycle.state == State::Planned && same_login {
+        text += "  ! one person can plan and approve under two names: [approval] same_login = true in gateway.toml\n";
+    } else if cycle.state == State::Planned && cycle.planned_login.is_none() {
+        text += "  ! nobody can approve it: no login shows who planned it; plan it again from a session of your own, with --replace and its digest\n";
+    }
+    text
 }
 
 fn head(cycle: &Cycle) -> String {
@@ -113,7 +135,7 @@ fn left_out(seen: &Seen) -> String {
 fn what_next(cycle: &Cycle, next: &str) -> String {
     match cycle.state {
         State::Planned => format!(
-            "\n  next, by somebody other than {}:\n    ltcgw deduct approve {next} --digest {} --by NAME\n",
+            "\n  next, by somebody other than {}, under a login of their own:\n    ltcgw deduct approve {next} --digest {} --by NAME\n",
             cycle.planned_by,
             &hex(&cycle.digest)[..DIGEST_SHOWN]
         ),

@@ -21,6 +21,7 @@ use crate::error::{Fault, Stage};
 use crate::flow::deduct::{Core, Desk, Of, Report, Seen, hex};
 use crate::ledger::deduction::by_account;
 use crate::model::deduction::DeductionOutcome;
+use crate::model::signer::Signer;
 use crate::model::{Fen, Month};
 use crate::sandbox::city::City;
 use crate::sandbox::partners::{Behaviour, Deductions, ToldOfDeductions};
@@ -87,7 +88,8 @@ pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, 
     done(doing, &text);
 
     let doing = progress::doing("deductions: computing everybody");
-    let plan = desk.plan(of, CLERK).await?;
+    let by = |name: &str| Signer { name: name.into(), login: None };
+    let plan = desk.plan(of, &by(CLERK)).await?;
     let digest = hex(&plan.digest);
     let short = &digest[..16];
     done(doing, &format!("deductions of {month} planned by {CLERK}: {} people, digest {short}", thousands(plan.people.into())));
@@ -95,8 +97,8 @@ pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, 
     // It takes a batch and breaks off its answer: the inquiry has to bring the results.
     counterparts.core.will([Behaviour::AcceptThenClose]);
     let doing = progress::doing("deductions: computing everybody again, to the same digest");
-    desk.approve(of, SUPERVISOR, short).await?;
-    let cycle = desk.run(of, CLERK).await?;
+    desk.approve(of, &by(SUPERVISOR), short).await?;
+    let cycle = desk.run(of, &by(CLERK)).await?;
     done(doing, &format!("approved by {SUPERVISOR}, run: computed again to the same digest, queued"));
 
     let sending = Instant::now();
@@ -283,6 +285,10 @@ pub(super) mod tests {
             run_by: None,
             started_at: None,
             settled_at: None,
+            planned_login: None,
+            approved_login: None,
+            same_login: true,
+            replaces: None,
         };
         let outcome =
             |outcome, people: i64, paid: bool| Outcome { round: 1, outcome, people, asked: Fen(900 * people), taken: Fen(if paid { 900 * people } else { 0 }) };

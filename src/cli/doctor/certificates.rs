@@ -42,10 +42,18 @@ fn together(sheet: &mut Sheet, tls: &Tls, config: &Config) {
     }
     match TrustState::load(tls, &config.partners) {
         Err(fault) => sheet.bad("mutual TLS", fault.text, ""),
-        Ok(trust) => revocation_list(sheet, &trust),
+        Ok(trust) => {
+            for text in trust.older_lists() {
+                let taken = tls.lists_taken.as_deref().unwrap_or(Path::new("the lists taken"));
+                let todo = format!("if the authority itself has begun its numbers anew: remove {}, then restart the gateway", taken.display());
+                sheet.note("revocation list", text, todo);
+            }
+            revocation_list(sheet, &trust);
+        }
     }
 }
 
+/// Whether there is a revocation list, for how long it is good, and whom it is for.
 fn revocation_list(sheet: &mut Sheet, trust: &TrustState) {
     match trust.crl_expires_at() {
         None => sheet.note("revocation list", "none is configured: a revoked client certificate stays good", "name one as [tls] crl in gateway.toml"),

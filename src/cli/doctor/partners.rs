@@ -56,7 +56,7 @@ async fn answer(outbound: &Outbound) -> Result<Probe, Fault> {
 fn entry(partner: &Partner) -> String {
     let mut text = if partner.adapter.is_empty() { "no adapter".to_string() } else { format!("adapter {}", partner.adapter) };
     if let Some(inbound) = &partner.inbound {
-        let by = if inbound.spki_sha256.is_some() { "its key's pin" } else { inbound.san.as_deref().unwrap_or_default() };
+        let by = if inbound.spki_sha256.is_some() { "its key's pin".to_owned() } else { inbound.san.as_ref().map(ToString::to_string).unwrap_or_default() };
         text += &format!("; known by {by}, may call {}", inbound.routes.join(", "));
     }
     if let Some(outbound) = &partner.outbound {

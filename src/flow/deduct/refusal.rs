@@ -10,6 +10,7 @@ use crate::error::{Fault, Stage};
 use crate::flow::transfer::DEDUCTION_RESULTS;
 use crate::ledger::deduction::TooMuch;
 use crate::model::deduction::MESSAGE;
+use crate::model::signer::Login;
 use crate::store::deduction::{Cycle, State};
 
 /// What kind of refusal.
@@ -100,7 +101,7 @@ pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> Refusal {
 
 pub(super) fn approved_already(of: Of, cycle: &Cycle) -> Refusal {
     let by = cycle.approved_by.as_deref().unwrap_or("somebody");
-    refuse(Why::State, format!("the plan for {of} is approved already, by {by}; run it, or plan again to undo the approval"))
+    refuse(Why::State, format!("the plan for {of} is approved already, by {by}; run it, or plan again with --replace to undo the approval"))
 }
 
 pub(super) fn not_approved(of: Of, cycle: &Cycle) -> Refusal {
@@ -133,15 +134,53 @@ pub(super) fn same_person(of: Of, cycle: &Cycle) -> Refusal {
     refuse(Why::Wrong, text)
 }
 
-pub(super) fn nameless() -> Refusal {
-    refuse(Why::Wrong, "nobody's name was given; say who decides (--by NAME)".to_owned())
+/// Why an approval under this login does not show that a second person looked; none when it does.
+pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<Refusal> {
+    let allow = "`[approval] same_login = true` in gateway.toml gives the second look up";
+    let text = match (&cycle.planned_login, login) {
+        (None, _) => format!(
+            "under which login the plan for {of} was made is not known, so nobody can be shown to be another person; plan it again, in its place \
+             (`ltcgw deduct plan --replace {}`), under a login of this system. {allow}",
+            &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]
+        ),
+        (Some(_), None) => format!(
+            "no login shows who approves the plan for {of}: no audit uid, no sudo from an account of one's own, no account of this process; approve it from a \
+             session of your own (ssh, console, or sudo from it). {allow}"
+        ),
+        (Some(planner), Some(approver)) if planner.is_same(approver) => format!(
+            "the plan for {of} was made under the login {planner}, and this is {approver}: the same login shows no second person, whatever --by says; somebody else \
+             approves it from a session of their own. {allow}"
+        ),
+        (Some(_), Some(_)) => return None,
+    };
+    Some(refuse(Why::Wrong, text))
+}
+
+/// There is a plan, and what was computed now is another one.
+pub(super) fn other_plan(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refusal {
+    let whole = &now.totals.whole;
+    let approved = cycle.approved_by.as_deref().map_or_else(String::new, |by| format!(", approved by {by}"));
+    let text = format!(
+        "there is a plan for {of} already, by {} at {}{approved}: {} people, {} yuan, digest {}…; now it comes to {} and {}, digest {}…. It stays as it is; to put the \
+         new one in its place name its digest: `ltcgw deduct plan --replace {}`, for a partner `replaces`",
+        cycle.planned_by,
+        moment(cycle.planned_at),
+        cycle.people,
+        cycle.fen,
+        &hex(&cycle.digest)[..12],
+        whole.people,
+        whole.fen(),
+        &hex(&now.digest)[..12],
+        &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]
+    );
+    refuse(Why::State, text)
 }
 
 pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refusal {
     let whole = &now.totals.whole;
     let text = format!(
         "the roster changed since the plan for {of} was approved: planned were {} people and {} yuan, now it is {} and {} (digest {}…, approved {}…). \
-         Nothing was sent; plan and approve again",
+         Nothing was sent; plan (with --replace) and approve again",
         cycle.people,
         cycle.fen,
         whole.people,
@@ -153,7 +192,8 @@ pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refus
 }
 
 pub(super) fn shortfalls_changed(of: Of) -> Refusal {
-    let text = format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan and approve again");
+    let text =
+        format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan (with --replace) and approve again");
     refuse(Why::State, text)
 }
 
