@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::Finding;
+use crate::error::{Finding, unreadable};
 
 mod partner;
+mod place; // where a key or a value stands in these files
 mod route;
 pub use partner::{DayWindow, Fields, Inbound, Limits, Outbound, Partner};
+pub use place::{of_key, of_partner_in};
 pub use route::{Api, BUILT_IN, api_of, asked, built_in, route_matches};
 
 /// Everything an instance needs to know to run.
@@ -215,14 +217,15 @@ impl Config {
             _ => return Err(findings),
         };
         gateway.resolve(dir);
-        if crate::model::Month::parse_dashed(&gateway.receive.earliest_month).is_none() {
-            let text = format!("[receive] earliest_month is `{}`; expected a month such as 2010-01", gateway.receive.earliest_month);
-            return Err(vec![Finding::new(dir.join("gateway.toml").display().to_string(), None, text)]);
-        }
-        let urls = gateway.wrong_urls();
-        if !urls.is_empty() {
-            let file = dir.join("gateway.toml").display().to_string();
-            return Err(urls.into_iter().map(|text| Finding::new(&file, None, text)).collect());
+        let file = dir.join("gateway.toml");
+        let source = std::fs::read_to_string(&file).unwrap_or_default();
+        let wrong = gateway.wrong().into_iter();
+        findings.extend(wrong.map(|Wrong { section, key, text }| {
+            let name = if section.is_empty() { String::new() } else { format!("[{section}] ") };
+            Finding::new(file.display().to_string(), of_key(&source, section, key), format!("{name}{key} {text}"))
+        }));
+        if !findings.is_empty() {
+            return Err(findings);
         }
         Ok(Config { dir: dir.to_path_buf(), gateway, partners })
     }
@@ -234,21 +237,49 @@ impl Config {
 }
 
 impl Gateway {
-    /// What is wrong with the URLs others are told.
-    fn wrong_urls(&self) -> Vec<String> {
+    /// What can be read and cannot be meant.
+    fn wrong(&self) -> Vec<Wrong> {
+        let mut wrong = self.zeros();
+        let mut add = |section, key, text: String| wrong.push(Wrong { section, key, text });
+        if crate::model::Month::parse_dashed(&self.receive.earliest_month).is_none() {
+            add("receive", "earliest_month", format!("is `{}`; expected a month such as 2010-01", self.receive.earliest_month));
+        }
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-        let mut wrong = Vec::new();
         if let Some(url) = &self.listen.public_url
             && url.strip_prefix("https://").is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@']) || !plain(host))
         {
-            wrong.push(format!("[listen] public_url is `{url}`; expected https://host[:port] without a path"));
+            add("listen", "public_url", format!("is `{url}`; expected https://host[:port] without a path"));
         }
         if let Some(url) = &self.fhir.terms_url
             && !(plain(url) && url.contains(':') && url.ends_with(['/', ':', '#']))
         {
-            wrong.push(format!("[fhir] terms_url is `{url}`; expected an absolute URI of yours that ends with `/`, `:` or `#`"));
+            add("fhir", "terms_url", format!("is `{url}`; expected an absolute URI of yours that ends with `/`, `:` or `#`"));
+        }
+        let database = &self.database;
+        for (key, set) in [("password_file", database.password_file.is_some()), ("ca", database.ca.is_some())] {
+            if set && database.url.is_none() {
+                add("database", key, "is given, and `url` is not: it would not be used; add `url`, or take it out for the embedded PostgreSQL".to_owned());
+            }
         }
         wrong
+    }
+
+    /// Limits of nothing: with them no packet would be taken, or nothing ever sent.
+    fn zeros(&self) -> Vec<Wrong> {
+        let Gateway { receive, deliver, .. } = self;
+        let counts = [
+            ("receive", "body_bytes_max", receive.body_bytes_max),
+            ("receive", "decompressed_bytes_max", receive.decompressed_bytes_max),
+            ("receive", "idle_seconds", receive.idle_seconds),
+            ("receive", "lines_max", receive.lines_max),
+            ("deliver", "lease_seconds", deliver.lease_seconds),
+            ("deliver", "attempts_max", u64::try_from(deliver.attempts_max).unwrap_or(0)),
+            ("deliver", "retry_first_milliseconds", deliver.retry_first_milliseconds),
+            ("deliver", "breaker_failures", u64::from(deliver.breaker_failures)),
+            ("deliver", "poll_milliseconds", deliver.poll_milliseconds),
+        ];
+        let zeros = counts.into_iter().filter(|(.., count)| *count == 0);
+        zeros.map(|(section, key, _)| Wrong { section, key, text: "is 0 or less; expected at least 1".to_owned() }).collect()
     }
 
     fn resolve(&mut self, dir: &Path) {
@@ -270,27 +301,43 @@ impl Gateway {
     }
 }
 
+/// Something that can be read and cannot be meant: where, and what goes on from the key's name.
+struct Wrong {
+    section: &'static str,
+    key: &'static str,
+    text: String,
+}
+
 /// Reads one TOML file, adding a finding with line and column when it cannot.
 fn read<T: serde::de::DeserializeOwned>(path: &Path, findings: &mut Vec<Finding>) -> Option<T> {
     let file = path.display().to_string();
     let source = match std::fs::read_to_string(path) {
         Ok(source) => source,
         Err(error) => {
-            findings.push(Finding::new(file, None, format!("cannot be read: {error}; expected a TOML file here")));
+            let text =
+                format!("cannot be read: {error}; expected the configuration here: --config names its folder, and the project has one to begin with, config/");
+            findings.push(Finding::new(file, None, text));
             return None;
         }
     };
     match toml::from_str(&source) {
         Ok(value) => Some(value),
         Err(error) => {
-            let text = error.message().to_string();
-            findings.push(match error.span() {
-                Some(span) => Finding::at_offset(file, &source, span.start, text),
-                None => Finding::new(file, None, text),
-            });
+            let mut finding = unreadable(&file, &source, &error);
+            finding.text += &elsewhere(&finding.text);
+            findings.push(finding);
             None
         }
     }
+}
+
+/// Where a key that is unknown in one table belongs: in the shipped files every key has its place.
+fn elsewhere(text: &str) -> String {
+    let key = text.strip_prefix("unknown key `").and_then(|rest| rest.split('`').next());
+    let shipped = [include_str!("../config/gateway.toml"), include_str!("../config/partners.toml")];
+    let home = key.and_then(|key| shipped.iter().find_map(|file| place::home_of(file, key)).map(|home| (key, home)));
+    home.filter(|_| !text.contains("did you mean"))
+        .map_or_else(String::new, |(key, home)| format!("; `{key}` is a key of [{home}]: is that line missing above it?"))
 }
 
 /// Whole seconds as a [`Duration`].
