@@ -166,7 +166,7 @@ async fn stay(options: &Options, theatre: &Theatre, place: &Place) -> Done {
 async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Result<End, Failure> {
     let mut seconds = Seconds::default();
     let start = Instant::now();
-    println!("\n  {} · a month of a city like Nanning (南宁), from the tax bureau to the funds", paint::bold("ltcgw demo"));
+    println!("\n  {} · a month of a city like Nanning (南宁)", paint::bold("ltcgw demo"));
     let city = (options.employers.cast_signed(), options.seed, options.month);
     let people = thousands(options.people.cast_signed());
     let what = format!("{} employers in 12 districts, {people} insured people · seed {} · contribution month {}", thousands(city.0), city.1, city.2);

@@ -26,7 +26,7 @@ pub fn of_partner(source: &str, name: &str, about: &str) -> Option<(usize, usize
     let starts: Vec<usize> = (0..lines.len()).filter(|at| header(lines[*at]) == Some("[partner]")).collect();
     let ends = starts.iter().skip(1).copied().chain([lines.len()]);
     let named = |line: &&str| assigned(line) == Some("name") && line.contains(&format!("\"{name}\""));
-    let (start, end) = starts.iter().copied().zip(ends).find(|(start, end)| lines[*start..*end].iter().any(|line| named(&line)))?;
+    let (start, end) = starts.iter().copied().zip(ends).find(|(start, end)| lines[*start..*end].iter().any(named))?;
     let value = format!("\"{about}\"");
     let found = (start..end).find_map(|at| {
         let line = uncommented(lines[at]);

@@ -69,15 +69,21 @@ impl Sheet {
     }
 
     fn fit(&self, columns: usize) -> String {
-        let column = self.lines.iter().map(|line| width(&line.what)).max().unwrap_or(0);
-        let indent = " ".repeat(column + 7);
+        let longest = self.lines.iter().map(|line| width(&line.what)).max().unwrap_or(0);
+        // Beside a long subject hardly anything has room.
+        let beside = longest + 7 <= columns / 4;
+        let indent = " ".repeat(if beside { longest + 7 } else { 5 });
         let mut text = String::new();
         let mut last = "";
         for line in &self.lines {
             let what = if line.what == last { "" } else { &line.what };
             last = &line.what;
-            let head = format!("  {}  {what}{}  ", line.mark.sign(), " ".repeat(column - width(what)));
-            text += &prose(&head, &line.detail, &indent, columns);
+            let head = format!("  {}  ", line.mark.sign());
+            text += &match (beside, what) {
+                (true, _) => prose(&format!("{head}{what}{}  ", " ".repeat(longest - width(what))), &line.detail, &indent, columns),
+                (false, "") => prose(&head, &line.detail, &indent, columns),
+                (false, _) => prose(&head, &format!("{what}: {}", line.detail), &indent, columns),
+            };
             if !line.todo.is_empty() {
                 text += &prose(&format!("{indent}→ "), &line.todo, &format!("{indent}  "), columns);
             }
