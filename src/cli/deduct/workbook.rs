@@ -107,9 +107,9 @@ struct Sheet {
 const SHORT: Sheet = Sheet {
     name: "未扣款 Shortfalls",
     columns: &[
-        ("个人编号\nperson", 22.0),
-        ("区县\ndistrict", 27.0),
-        ("类别\ncategory", 18.0),
+        ("个人编号\nperson", 28.0),
+        ("区县\ndistrict", 34.0),
+        ("类别\ncategory", 22.0),
         ("应扣（元）\nasked, yuan", 15.0),
         ("其中本月（元）\nof this month", 15.0),
         ("其中以前月份（元）\nearlier, owed still", 18.0),
@@ -122,9 +122,9 @@ const SHORT: Sheet = Sheet {
 const LEFT_OUT: Sheet = Sheet {
     name: "未列入 Left out",
     columns: &[
-        ("个人编号\nperson", 22.0),
-        ("区县\ndistrict", 27.0),
-        ("类别\ncategory", 18.0),
+        ("个人编号\nperson", 28.0),
+        ("区县\ndistrict", 34.0),
+        ("类别\ncategory", 22.0),
         ("原因\nreason", 60.0),
         ("应缴（元）\nwould be due, yuan", 19.0),
     ],
@@ -197,19 +197,21 @@ fn yuan(fen: i64) -> f64 {
     fen as f64 / 100.0
 }
 
-/// Headings in a row, with column widths in which no heading is clipped; returns the widths.
-fn headings(sheet: &mut Worksheet, styles: &Styles, at: u32, columns: &[(&str, f64)]) -> Result<Vec<f64>, XlsxError> {
+/// Widths of columns in which no heading is clipped.
+fn widths(columns: &[(&str, f64)]) -> Vec<f64> {
+    // Bold letters are wider than those a width is counted in.
+    let line = |line: &str| f64::from(u32::try_from(width(line)).unwrap_or(0)) * 1.15 + 2.0;
+    columns.iter().map(|(heading, wanted)| heading.lines().map(line).fold(*wanted, f64::max)).collect()
+}
+
+/// Headings in a row, with column widths and a filter to be set by the caller.
+fn headings(sheet: &mut Worksheet, styles: &Styles, at: u32, columns: &[(&str, f64)]) -> Result<(), XlsxError> {
     sheet.set_row_height(at, HEADING_HEIGHT)?;
-    let mut widths = Vec::with_capacity(columns.len());
-    for (column, (heading, wanted)) in (0..).zip(columns) {
-        // Bold letters are wider than those a width is counted in.
-        let needed = heading.lines().map(|line| f64::from(u32::try_from(width(line)).unwrap_or(0)) * 1.15 + 2.0).fold(0.0, f64::max);
-        let width = needed.max(*wanted);
+    for ((column, (heading, _)), width) in (0..).zip(columns).zip(widths(columns)) {
         sheet.set_column_width(column, width)?;
         sheet.write_string_with_format(at, column, *heading, &styles.heading)?;
-        widths.push(width);
     }
-    Ok(widths)
+    Ok(())
 }
 
 /// Codes of digits in the first columns are text and meant to be.
@@ -277,7 +279,7 @@ fn start(sheet: &mut Worksheet, styles: &Styles, of: &Sheet, number: usize) -> R
     let name = if number == 1 { of.name.to_owned() } else { format!("{} {number}", of.name) };
     sheet.set_name(name)?.set_tab_color(Color::RGB(of.color)).set_freeze_panes(1, 0)?;
     // The height of rows is said before the first is written.
-    let pages = print::rows(sheet, of.columns.iter().map(|(_, width)| *width))?;
+    let pages = print::rows(sheet, &widths(of.columns))?;
     headings(sheet, styles, 0, of.columns)?;
     Ok(pages)
 }

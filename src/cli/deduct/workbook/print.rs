@@ -12,8 +12,8 @@ const ROW_HEIGHT: f64 = 16.0;
 /// What A4 across leaves between our margins: points high, and pixels of a screen wide.
 const PAGE_POINTS: f64 = 509.0;
 const PAGE_PIXELS: f64 = 1_026.0;
-/// Pixels of a character of the default font, and of a column's frame.
-const CHARACTER_PIXELS: f64 = 7.0;
+/// Pixels of a character, and of a column's frame: 7 of the default font (Calibri), with some room for others.
+const CHARACTER_PIXELS: f64 = 7.5;
 const FRAME_PIXELS: f64 = 5.0;
 /// Rows a last page has at least.
 const LAST_PAGE_MIN: u32 = 4;
@@ -28,12 +28,12 @@ pub struct Pages {
 }
 
 /// A sheet of rows under headings in its first row, with columns of these widths (characters).
-pub fn rows(sheet: &mut Worksheet, widths: impl Iterator<Item = f64>) -> Result<Pages, XlsxError> {
+pub fn rows(sheet: &mut Worksheet, widths: &[f64]) -> Result<Pages, XlsxError> {
     paper(sheet);
     sheet.set_default_row_height(ROW_HEIGHT).set_repeat_rows(0, 0)?;
-    let pixels: f64 = widths.map(|width| width * CHARACTER_PIXELS + FRAME_PIXELS).sum();
+    let pixels: f64 = widths.iter().map(|width| width * CHARACTER_PIXELS + FRAME_PIXELS).sum();
     // A little less than fits, as printers and fonts differ.
-    let scale = (PAGE_PIXELS / pixels.max(1.0) * 97.0).floor().clamp(20.0, 100.0);
+    let scale = (PAGE_PIXELS / pixels.max(1.0) * 95.0).floor().clamp(20.0, 100.0);
     sheet.set_print_scale(scale as u16);
     let rows = ((PAGE_POINTS * 100.0 / scale - HEADING_HEIGHT) / ROW_HEIGHT).floor() - 2.0;
     Ok(Pages { rows: (rows as u32).max(LAST_PAGE_MIN * 2) })

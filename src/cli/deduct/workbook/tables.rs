@@ -4,7 +4,7 @@
 
 use rust_xlsxwriter::{Color, Worksheet, XlsxError};
 
-use super::{Districts, Styles, codes, headings, print, yuan};
+use super::{Districts, Styles, codes, headings, print, widths, yuan};
 use crate::cli::deduct::show;
 use crate::flow::deduct::Seen;
 use crate::model::{Fen, Month};
@@ -14,7 +14,7 @@ use crate::model::{Fen, Month};
 pub fn posted(sheet: &mut Worksheet, styles: &Styles, (posted, of): (&[(i32, Month, Fen)], Month), districts: &Districts) -> Result<(), XlsxError> {
     sheet.set_name("入账 Posted")?.set_tab_color(Color::RGB(0x0070_AD47)).set_freeze_panes(1, 0)?;
     let heads = [("区县\ndistrict", 34.0), ("费款所属期\ncontribution month", 18.0), ("入长护险基金（元）\nto the LTC fund, yuan", 24.0)];
-    let pages = print::rows(sheet, heads.iter().map(|(_, width)| *width))?;
+    let pages = print::rows(sheet, &widths(&heads))?;
     headings(sheet, styles, 0, &heads)?;
     let mut row = 0;
     for (district, month, fen) in posted {
@@ -54,7 +54,7 @@ pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &
         ("金额差异（元）\nchange, yuan".to_owned(), 17.0),
     ];
     let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
-    let pages = print::rows(sheet, heads.iter().map(|(_, width)| *width))?;
+    let pages = print::rows(sheet, &widths(&heads))?;
     headings(sheet, styles, 0, &heads)?;
     sheet.set_freeze_panes(1, 0)?;
     let changes = seen.changes();
