@@ -30,6 +30,7 @@ mod login; // under which login of this system somebody works
 mod pki; // ltcgw pki init
 mod serve; // ltcgw serve, ltcgw migrate
 mod table; // text tables for the terminal
+mod terminal; // how wide it is, and what moves at its bottom
 mod trace; // ltcgw trace
 
 /// Integration gateway for China's long-term care insurance (长期护理保险对接网关).
@@ -122,10 +123,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match failure {
-                Failure::Fault(fault) => eprintln!("ltcgw: {fault}"),
+                Failure::Fault(fault) => problem(&format!("ltcgw: {fault}")),
                 Failure::Findings(findings) => {
                     for finding in &findings {
-                        eprintln!("{finding}");
+                        problem(&finding.to_string());
                     }
                     eprintln!("ltcgw: {} problem{} found", findings.len(), if findings.len() == 1 { "" } else { "s" });
                 }
@@ -136,11 +137,25 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints a problem to standard error; on a terminal in lines of its width, elsewhere as one line, as compilers do.
+fn problem(text: &str) {
+    use std::io::IsTerminal;
+    if std::io::stderr().is_terminal() {
+        text.lines().for_each(|line| eprint!("{}", table::prose("", line, "    ", terminal::columns())));
+    } else {
+        eprintln!("{text}");
+    }
+}
+
 /// Prints to standard output; that nobody reads any more is no failure.
 fn say(text: impl std::fmt::Display) {
     use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
+    let text = text.to_string();
+    let written = crate::telemetry::bars().suspend(|| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => eprintln!("ltcgw: standard output cannot be written: {error}"),
         _ => {}
     }

@@ -10,14 +10,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::Finding;
+use crate::error::{Finding, unreadable};
 
 mod partner;
+mod place; // where a key or a value stands in these files
 mod route;
 mod san;
+mod wrong; // what can be read and cannot be meant
 pub use partner::{DayWindow, Fields, Inbound, Limits, Outbound, Partner};
+pub use place::{of_key, of_partner_in};
 pub use route::{Api, BUILT_IN, api_of, asked, built_in, route_matches};
 pub use san::San;
+use wrong::Wrong;
 
 /// Everything an instance needs to know to run.
 #[derive(Debug, Clone)]
@@ -92,16 +96,6 @@ impl Listen {
             handshakes_per_address_max: handshakes_per_address_max(),
             handshake_seconds: handshake_seconds(),
         }
-    }
-
-    fn wrong_handshakes(&self) -> Option<String> {
-        let (all, each) = (self.handshakes_max, self.handshakes_per_address_max);
-        if !(1..=60).contains(&self.handshake_seconds) {
-            return Some(format!("[listen] handshake_seconds is {}; expected 1 to 60", self.handshake_seconds));
-        }
-        (each == 0 || each > all).then(|| {
-            format!("[listen] handshakes_per_address_max is {each} and handshakes_max {all}; expected at least 1, and not more for one address than in all")
-        })
     }
 }
 
@@ -306,16 +300,15 @@ impl Config {
             _ => return Err(findings),
         };
         gateway.resolve(dir);
-        if crate::model::Month::parse_dashed(&gateway.receive.earliest_month).is_none() {
-            let text = format!("[receive] earliest_month is `{}`; expected a month such as 2010-01", gateway.receive.earliest_month);
-            return Err(vec![Finding::new(dir.join("gateway.toml").display().to_string(), None, text)]);
-        }
-        let mut wrong = gateway.wrong_urls();
-        wrong.extend(gateway.listen.wrong_handshakes());
-        wrong.extend(gateway.tls.tlcp.problems(&partners));
-        if !wrong.is_empty() {
-            let file = dir.join("gateway.toml").display().to_string();
-            return Err(wrong.into_iter().map(|text| Finding::new(&file, None, text)).collect());
+        let file = dir.join("gateway.toml");
+        let source = std::fs::read_to_string(&file).unwrap_or_default();
+        let wrong = gateway.wrong(&partners).into_iter();
+        findings.extend(wrong.map(|Wrong { section, key, text }| {
+            let name = if section.is_empty() { String::new() } else { format!("[{section}] ") };
+            Finding::new(file.display().to_string(), of_key(&source, section, key), format!("{name}{key} {text}"))
+        }));
+        if !findings.is_empty() {
+            return Err(findings);
         }
         Ok(Config { dir: dir.to_path_buf(), gateway, partners })
     }
@@ -327,23 +320,6 @@ impl Config {
 }
 
 impl Gateway {
-    /// What is wrong with the URLs others are told.
-    fn wrong_urls(&self) -> Vec<String> {
-        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-        let mut wrong = Vec::new();
-        if let Some(url) = &self.listen.public_url
-            && url.strip_prefix("https://").is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@']) || !plain(host))
-        {
-            wrong.push(format!("[listen] public_url is `{url}`; expected https://host[:port] without a path"));
-        }
-        if let Some(url) = &self.fhir.terms_url
-            && !(plain(url) && url.contains(':') && url.ends_with(['/', ':', '#']))
-        {
-            wrong.push(format!("[fhir] terms_url is `{url}`; expected an absolute URI of yours that ends with `/`, `:` or `#`"));
-        }
-        wrong
-    }
-
     fn resolve(&mut self, dir: &Path) {
         for path in [
             &mut self.data_dir,
@@ -367,62 +343,36 @@ impl Gateway {
     }
 }
 
-impl Tlcp {
-    /// What is wrong with the gateways listed.
-    fn problems(&self, partners: &[Partner]) -> Vec<String> {
-        let mut problems = Vec::new();
-        for (at, gateway) in self.gateways.iter().enumerate() {
-            let name = &gateway.name;
-            let mut problem = |text: &str| problems.push(format!("[tls.tlcp] gateway `{name}` {text}"));
-            match (&gateway.spki_sha256, &gateway.san) {
-                (None, None) => problem("needs `spki_sha256` or `san` to recognise its certificate"),
-                (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                    problem("has a spki_sha256 that is not 64 hexadecimal digits")
-                }
-                _ => {}
-            }
-            if self.gateways[..at].iter().any(|earlier| earlier.name == *name) {
-                problem("is listed twice; names must be unique");
-            }
-            let same = |inbound: &Inbound| {
-                let pin = gateway.spki_sha256.as_ref().zip(inbound.spki_sha256.as_ref()).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
-                pin || gateway.san.is_some() && gateway.san == inbound.san
-            };
-            if let Some(partner) = partners.iter().find(|partner| partner.inbound.as_ref().is_some_and(same)) {
-                problem(&format!(
-                    "has the same certificate identity as partner `{}`; a gateway is nobody's own, give it a certificate of its own",
-                    partner.name
-                ));
-            }
-        }
-        if self.crl.is_some() && self.client_ca.is_none() {
-            problems.push("[tls.tlcp] crl is given without client_ca; name the authorities whose lists it holds".to_owned());
-        }
-        problems
-    }
-}
-
 /// Reads one TOML file, adding a finding with line and column when it cannot.
 fn read<T: serde::de::DeserializeOwned>(path: &Path, findings: &mut Vec<Finding>) -> Option<T> {
     let file = path.display().to_string();
     let source = match std::fs::read_to_string(path) {
         Ok(source) => source,
         Err(error) => {
-            findings.push(Finding::new(file, None, format!("cannot be read: {error}; expected a TOML file here")));
+            let text =
+                format!("cannot be read: {error}; expected the configuration here: --config names its folder, and the project has one to begin with, config/");
+            findings.push(Finding::new(file, None, text));
             return None;
         }
     };
     match toml::from_str(&source) {
         Ok(value) => Some(value),
         Err(error) => {
-            let text = error.message().to_string();
-            findings.push(match error.span() {
-                Some(span) => Finding::at_offset(file, &source, span.start, text),
-                None => Finding::new(file, None, text),
-            });
+            let mut finding = unreadable(&file, &source, &error);
+            finding.text += &elsewhere(&finding.text);
+            findings.push(finding);
             None
         }
     }
+}
+
+/// Where a key that is unknown in one table belongs: in the shipped files every key has its place.
+fn elsewhere(text: &str) -> String {
+    let key = text.strip_prefix("unknown key `").and_then(|rest| rest.split('`').next());
+    let shipped = [include_str!("../config/gateway.toml"), include_str!("../config/partners.toml")];
+    let home = key.and_then(|key| shipped.iter().find_map(|file| place::home_of(file, key)).map(|home| (key, home)));
+    home.filter(|_| !text.contains("did you mean"))
+        .map_or_else(String::new, |(key, home)| format!("; `{key}` is a key of [{home}]: is that line missing above it?"))
 }
 
 /// Whole seconds as a [`Duration`].

@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+mod toml_words; // what the reader of TOML says, in our words
+
+pub use toml_words::{in_words, unknown_key, unreadable};
+
 /// The step in which a fault arose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {

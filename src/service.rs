@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::adapter::Catalog;
-use crate::config::Config;
+use crate::config::{Config, of_key};
 use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
 use crate::flow::clock::Clock;
@@ -32,7 +32,7 @@ mod check; // a partner's entry against its adapter and its files
 mod endings; // certificates that expire, and warnings before
 mod figures; // what the dispatchers and certificates add to the metrics
 
-pub use check::problems;
+pub use check::{Problem, problems};
 
 /// How often certificates and the revocation list are looked at for changes.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -71,18 +71,13 @@ impl Loaded {
         let mut findings = Vec::new();
         let book = RateBook::load(&config.gateway.rates_dir).map_err(|found| findings.extend(found)).ok();
         let rules = Rules::load(&config.gateway.rules_dir).map_err(|found| findings.extend(found)).ok();
-        let keys = Keys::load(&config.gateway.privacy.key_file)
-            .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, fault.text)))
-            .ok();
+        let keys = Keys::load(&config.gateway.privacy.key_file).map_err(|fault| findings.push(in_gateway(dir, "privacy", "key_file", fault.text))).ok();
         let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
-        let trust = TrustState::load(&config.gateway.tls, &config.partners)
-            .map_err(|fault| findings.push(Finding::new(dir.join("gateway.toml").display().to_string(), None, format!("[tls] {fault}"))))
-            .ok();
+        let trust =
+            TrustState::load(&config.gateway.tls, &config.partners).map_err(|fault| findings.push(in_gateway(dir, "tls", "", format!("[tls] {fault}")))).ok();
         if let Some(catalog) = &catalog {
-            let file = dir.join("partners.toml").display().to_string();
             for partner in &config.partners {
-                let texts = problems(partner, catalog).into_iter().map(|text| format!("partner `{}`: {text}", partner.name));
-                findings.extend(texts.map(|text| Finding::new(&file, None, text)));
+                findings.extend(problems(partner, catalog).iter().map(|problem| problem.finding(&config, partner)));
             }
         }
         match (book, rules, keys, catalog, trust) {
@@ -189,7 +184,7 @@ async fn reload(trust: Arc<TrustState>, config: Arc<Config>, acceptor: Arc<Accep
 
 /// The database of a configuration: its own server or an embedded one, which lives as long as the guard.
 pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>), Fault> {
-    if let Some(connection) = Connection::configured(&config.gateway.database)? {
+    if let Some(connection) = configured(config)? {
         return Ok((connection, None));
     }
     let options = Options::durable(config.gateway.data_dir.join("postgres"));
@@ -200,9 +195,26 @@ pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>),
     Ok((Connection::local(connection), Some(embedded)))
 }
 
+/// The server that `[database]` names; what cannot be used of it is told with file and line.
+fn configured(config: &Config) -> Result<Option<Connection>, Fault> {
+    Connection::configured(&config.gateway.database).map_err(|fault| {
+        // The text names the key: `[database] url: ...`.
+        let key = fault.text.strip_prefix("[database] ").and_then(|rest| rest.split([' ', ':']).next()).unwrap_or_default();
+        let text = in_gateway(&config.dir, "database", key, fault.text.clone()).to_string();
+        Fault { text, ..fault }
+    })
+}
+
+/// A finding about a key of gateway.toml.
+fn in_gateway(dir: &Path, section: &str, key: &str, text: String) -> Finding {
+    let file = dir.join("gateway.toml");
+    let at = std::fs::read_to_string(&file).ok().and_then(|source| of_key(&source, section, key));
+    Finding::new(file.display().to_string(), at, text)
+}
+
 /// The database of a configuration, for a command beside a running gateway.
 pub fn beside(config: &Config) -> Result<Connection, Fault> {
-    match Connection::configured(&config.gateway.database)? {
+    match configured(config)? {
         Some(connection) => Ok(connection),
         None => Ok(Connection::local(Embedded::running(&config.gateway.data_dir.join("postgres"), "ltcgw")?)),
     }

@@ -1,12 +1,13 @@
-//! Logs and metrics. Log lines go to standard error; metrics are read at `/metrics`.
+//! Logs and metrics. Log lines go to standard error, above bars that are shown there; metrics are read at `/metrics`.
 //!
 //! Everything here is safe to show: names of partners, numbers of packets, counts. Never a line's
 //! content, a person, a body or a secret.
 
-use std::io::IsTerminal;
-use std::sync::Arc;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock};
 
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,9 +19,43 @@ use prometheus_client::registry::{Registry, Unit};
 pub fn start_logging(json: bool, default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG")
         .unwrap_or_else(|_| format!("{default},actix_server=warn,refinery_core=warn,tokio_postgres=warn").into());
-    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
+    let layer =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Above).with_ansi(may_colour(std::io::stderr().is_terminal())).with_target(false);
     // Refused only when the process logs already, as in tests.
     let _ = if json { layer.json().try_init() } else { layer.try_init() };
+}
+
+/// Whether colours may be written: to a terminal that knows them, and nobody asked for none (`NO_COLOR`, `TERM=dumb`).
+pub fn may_colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()) && knows_sequences()
+}
+
+/// Whether the terminal understands more than text.
+fn knows_sequences() -> bool {
+    std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Everything that moves at the bottom of the terminal; hidden where nothing can move. What is written to
+/// the terminal meanwhile goes through its `suspend`, or the two would be mixed.
+pub fn bars() -> &'static MultiProgress {
+    static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
+        let moves = std::io::stderr().is_terminal() && knows_sequences();
+        MultiProgress::with_draw_target(if moves { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() })
+    });
+    &BARS
+}
+
+/// Standard error above the bars; each log line is one write.
+struct Above;
+
+impl Write for Above {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        bars().suspend(|| std::io::stderr().write_all(line)).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

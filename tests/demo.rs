@@ -19,6 +19,7 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
         .arg("--data-dir")
         .arg(&data)
         .current_dir(dir.path())
+        .env("COLUMNS", "80")
         .output()
         .expect("the demo runs");
     let (shown, problems) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -65,13 +66,16 @@ fn a_small_city_is_collected_posted_and_delivered_and_all_sums_agree() {
     let [ledger, core, ltc] = ["ledger", "medical_core", "ltc_system"].map(|who| number(&report, &format!("/deductions/fen/{who}")));
     assert!(ledger > 450 * 200, "{deductions:#}");
     assert_eq!((core, ltc), (ledger, ledger));
-    assert!(shown.contains("ledger, medical core and LTC system agree to the fen") && shown.contains("nobody was deducted twice"), "{shown}");
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("ledger, medical core and LTC system agree to the fen") && words.contains("nobody was deducted twice"), "{shown}");
 
-    assert!(shown.contains("the three sums agree to the fen") && shown.contains("hold the same registry, field by field"), "{shown}");
+    assert!(words.contains("the three sums agree to the fen") && words.contains("hold the same registry, field by field"), "{shown}");
+    let (purpose, first) = (words.find("On purpose"), words.find("packets pushed"));
+    assert!(purpose.is_some() && purpose < first, "what fails on purpose is said before it happens: {shown}");
     // Chinese characters take two columns.
     let columns = |line: &str| line.chars().map(|c| if c >= '\u{2e80}' { 2 } else { 1 }).sum::<usize>();
     let widest = shown.lines().map(columns).max().unwrap_or_default();
-    assert!(widest <= 100, "a line of {widest} columns:\n{shown}");
+    assert!(widest <= 80, "a line of {widest} columns:\n{shown}");
     assert!(!data.join("data/postgres/cluster/postmaster.pid").exists(), "PostgreSQL was not stopped cleanly");
 }
 

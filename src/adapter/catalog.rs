@@ -66,6 +66,7 @@ impl Adapter {
                 self.outgoing = outgoing;
                 findings.extend(self.bind_results(source));
                 findings.extend(manifest.inbound.iter().filter_map(|block| self.no_receipt(source, block)));
+                findings.extend(manifest.inbound.iter().flat_map(|block| self.never_compared(source, block)));
             }
             Err(mut found) => {
                 // Both halves read the code tables; one finding for each is enough.
@@ -101,6 +102,29 @@ impl Adapter {
             results.record()
         );
         Some((results.offset(), text))
+    }
+
+    /// A field that is to agree with an element no sample has: a misspelt one would never be looked at.
+    fn never_compared(&self, source: &Source, block: &Spanned<InboundManifest>) -> Vec<Finding> {
+        let block = block.get_ref();
+        let samples = files(&self.folder.join("samples").join(block.message.get_ref())).unwrap_or_default();
+        let samples: Vec<Vec<u8>> =
+            samples.iter().filter(|path| !path.to_string_lossy().contains(".expected.")).filter_map(|path| std::fs::read(path).ok()).collect();
+        let fields = block.fields.iter().filter_map(|(name, field)| Some((name.get_ref(), field.as_ref()?.get_ref().agrees_with.as_ref()?)));
+        let mut found = Vec::new();
+        for (field, path) in fields {
+            let element = path.get_ref().rsplit(['/', '@']).next().unwrap_or_default();
+            let seen = samples.iter().any(|sample| sample.windows(element.len().max(1)).any(|bytes| bytes == element.as_bytes()));
+            if !seen && !samples.is_empty() {
+                let text = format!(
+                    "`{field}` is to agree with `{}`, which no sample of {} has: mend the path, or add a sample with it",
+                    path.get_ref(),
+                    block.message.get_ref()
+                );
+                found.push(source.finding(path, text));
+            }
+        }
+        found
     }
 
     fn no_receipt(&self, source: &Source, block: &Spanned<InboundManifest>) -> Option<Finding> {

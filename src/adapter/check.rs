@@ -1,12 +1,10 @@
 //! What `ltcgw adapter check`, `test` and `list` do, as functions.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use super::catalog::{Adapter, Catalog, folders, in_order};
 use super::outbound::Disclosure;
 use super::sample::{self, Report};
-use super::template::filters::FILTERS;
 use crate::error::Finding;
 
 /// Checks the adapters of `dir` (all, or those named) without running a sample.
@@ -35,40 +33,12 @@ pub fn test(dir: &Path, names: &[String], bless: bool) -> Report {
     report
 }
 
-const HEADINGS: [&str; 6] = ["adapter", "direction", "message", "format", "where", "notes"];
-
-/// A table of everything the adapters speak, for a terminal.
-pub fn list(catalog: &Catalog) -> String {
-    let mut rows: Vec<[String; 6]> = vec![HEADINGS.map(str::to_string)];
-    for adapter in catalog.iter() {
-        rows.extend(inbound(adapter));
-        rows.extend(outgoing(adapter));
-    }
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut table = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a String cannot fail.
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        table.push_str(line.trim_end());
-        table.push('\n');
-    }
-    table.push_str("\nfilters of templates\n");
-    let longest = FILTERS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, does) in FILTERS {
-        let _ = writeln!(table, "  {name:longest$}  {does}");
-    }
-    table
+/// Everything the adapters speak: adapter, direction, message, format, where, notes.
+pub fn list(catalog: &Catalog) -> Vec<[String; 6]> {
+    catalog.iter().flat_map(|adapter| inbound(adapter).chain(outgoing(adapter))).collect()
 }
 
-fn inbound(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
+fn inbound(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> + '_ {
     adapter.endpoints().iter().flat_map(move |endpoint| {
         endpoint.inbounds().map(move |inbound| {
             [
@@ -83,7 +53,7 @@ fn inbound(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
     })
 }
 
-fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> {
+fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> + '_ {
     let messages = adapter.outbounds().iter().map(move |outbound| {
         let mut notes = vec![format!("up to {} records", outbound.records_max())];
         notes.extend(outbound.infno().map(|infno| format!("transaction {infno}")));

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use crate::error::{Finding, did_you_mean};
+use crate::error::{Finding, in_words, unknown_key, unreadable};
 
 /// Version of the grammar this gateway reads.
 pub const SPEC: i64 = 1;
@@ -39,11 +39,7 @@ impl Source {
     }
 
     fn error(&self, error: &toml::de::Error) -> Finding {
-        let text = with_hint(error.message());
-        match error.span() {
-            Some(span) => Finding::at_offset(&self.file, &self.text, span.start, text),
-            None => Finding::new(&self.file, None, text),
-        }
+        unreadable(&self.file, &self.text, error)
     }
 }
 
@@ -142,7 +138,7 @@ impl Manifest {
         }
         let mut table = table.into_inner();
         for (key, _) in table.iter().filter(|(key, _)| !KEYS.contains(&key.get_ref().as_ref())) {
-            findings.push(source.finding(key, unknown(key.get_ref(), KEYS)));
+            findings.push(source.finding(key, unknown_key(key.get_ref(), KEYS)));
         }
         let adapter = required(&mut table, "adapter", source, findings);
         let spec: Option<Spanned<i64>> = required(&mut table, "spec", source, findings);
@@ -205,8 +201,9 @@ pub(super) fn read<T: DeserializeOwned>(value: Spanned<DeValue<'_>>, source: &So
     match T::deserialize(ValueDeserializer::from(value)) {
         Ok(read) => Some(read),
         Err(error) => {
-            let at = error.span().map_or(span.start, |span| span.start);
-            findings.push(Finding::at_offset(&source.file, &source.text, at, with_hint(error.message())));
+            let at = error.span().unwrap_or(span);
+            let found = source.text.get(at.clone()).unwrap_or_default();
+            findings.push(Finding::at_offset(&source.file, &source.text, at.start, in_words(error.message(), found)));
             None
         }
     }
@@ -216,20 +213,8 @@ fn required<T: DeserializeOwned>(table: &mut DeTable<'_>, key: &str, source: &So
     match table.remove(key) {
         Some(value) => read(value, source, findings),
         None => {
-            findings.push(Finding::new(&source.file, Some((1, 1)), format!("`{key}` is missing")));
+            findings.push(Finding::new(&source.file, Some((1, 1)), format!("the key `{key}` is missing; add a line `{key} = ...` before the first table")));
             None
         }
     }
-}
-
-/// A sentence about a key that is not in the grammar.
-pub(super) fn unknown(found: &str, allowed: &[&str]) -> String {
-    format!("unknown key `{found}`; expected one of {}{}", allowed.join(", "), did_you_mean(found, allowed.iter().copied()))
-}
-
-/// Adds a suggestion to serde's list of known keys.
-fn with_hint(message: &str) -> String {
-    let Some((found, allowed)) = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) else { return message.to_string() };
-    let allowed: Vec<&str> = allowed.split('`').skip(1).step_by(2).collect();
-    unknown(found, &allowed)
 }

@@ -17,6 +17,7 @@ use crate::error::{Fault, Stage};
 
 pub mod check; // templates before, documents after rendering
 pub mod filters; // yuan, date, month, rate, code, ...
+pub mod names; // filters, tests and variables there are
 
 /// Instructions one document may take: some 20,000 records of thirty fields.
 const FUEL: u64 = 5_000_000;
@@ -90,7 +91,7 @@ impl Templates {
     /// Renders a template and proves the result well-formed.
     pub fn render(&self, name: &str, context: Value) -> Result<String, Fault> {
         let template = self.environment.get_template(name).map_err(|_| fault(name, None, "is not loaded; name it in adapter.toml"))?;
-        let text = template.render(context).map_err(|error| fault(name, error.line(), &explain(&error)))?;
+        let text = template.render(context).map_err(|error| fault(name, error.line(), &explain(&error, template.source())))?;
         match Form::of(name) {
             Some(Form::Json) => check::json(&text),
             Some(Form::Xml) => check::xml(&text),
@@ -107,7 +108,7 @@ fn fault(name: &str, line: Option<usize>, text: &str) -> Fault {
 }
 
 /// A sentence about a rendering error that cannot hold a value: our own text, or only the kind.
-fn explain(error: &minijinja::Error) -> String {
+fn explain(error: &minijinja::Error, template: &str) -> String {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         if let Some(safe) = inner.downcast_ref::<filters::SafeText>() {
@@ -115,10 +116,15 @@ fn explain(error: &minijinja::Error) -> String {
         }
         source = inner.source();
     }
+    // The expression as it is written in the template: no value.
+    let written = error.range().and_then(|range| template.get(range)).filter(|written| !written.is_empty()).map(|written| format!("`{written}`"));
     match error.kind() {
-        ErrorKind::UndefinedError => "a value is undefined; check the name against the context, and test optional values with `is defined`".into(),
+        ErrorKind::UndefinedError => {
+            let what = written.unwrap_or_else(|| "a value".into());
+            format!("{what} is undefined; check the name against what the message has, and test what may be missing with `is defined`")
+        }
         ErrorKind::OutOfFuel => "took too many steps; lower records_max or simplify the template".into(),
-        kind => format!("{kind}; check the expression on this line"),
+        kind => format!("{kind}; check {}", written.unwrap_or_else(|| "the expression on this line".into())),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Done, Failure};
+use super::table::{Table, prose, width};
+use super::{Done, Failure, terminal};
 use crate::adapter;
+use crate::adapter::template::filters::FILTERS;
 
 /// Check, test, list and scaffold adapters.
 #[derive(Debug, clap::Subcommand)]
@@ -64,7 +66,7 @@ pub(super) fn run(command: &Command) -> Done {
         }
         Command::List { dir } => {
             let catalog = adapter::Catalog::load(dir)?;
-            print!("{}", adapter::list(&catalog));
+            print!("{}", listed(&adapter::list(&catalog)));
         }
         Command::New { name, dir } => {
             for path in adapter::scaffold(dir, name).map_err(|finding| vec![finding])? {
@@ -73,4 +75,24 @@ pub(super) fn run(command: &Command) -> Done {
         }
     }
     Ok(())
+}
+
+/// What each adapter speaks, and the filters its templates may use.
+fn listed(rows: &[[String; 6]]) -> String {
+    let mut text = String::new();
+    for of_one in rows.chunk_by(|one, other| one[0] == other[0]) {
+        text += &format!("\n{}\n", of_one[0][0]);
+        let mut table = Table::new(&["", "message", "format", "where, and notes"]);
+        for [_, direction, message, format, place, notes] in of_one {
+            let both: Vec<&str> = [place.as_str(), notes.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
+            table.row([direction.clone(), message.clone(), format.clone(), both.join("; ")]);
+        }
+        text += &table.render();
+    }
+    text += "\nfilters of templates\n";
+    let longest = FILTERS.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    for (name, does) in FILTERS {
+        text += &prose(&format!("  {name:longest$}  "), does, &" ".repeat(longest + 4), terminal::columns());
+    }
+    text
 }

@@ -1,15 +1,14 @@
 //! `ltcgw backfill`: tells a destination of the whole registry, behind live changes and under its limits.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Done;
 use super::dead::store;
+use super::table::prose;
+use super::{Done, terminal};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::flow::backfill::{Filling, Target};
@@ -48,14 +47,15 @@ pub(super) async fn run(options: &Options) -> Done {
     let first = filling.progress().await?;
     println!("queued {} deliveries to {}, at the lowest priority", filling.backfill.queued, options.to);
     if !options.no_wait && first.waiting > 0 {
-        println!("at its limits the last one leaves {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(&filling, first));
+        let text = format!("at its limits the last one leaves {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(&filling, first));
+        print!("{}", prose("", &text, "", terminal::columns()));
         watch(&filling, first).await?;
     }
     Ok(())
 }
 
 async fn queue(filling: &mut Filling) -> Done {
-    let bar = bar(filling.entries, "{msg} {wide_bar} {pos}/{len} entries");
+    let bar = terminal::bar(filling.entries.unsigned_abs(), "{msg} {wide_bar} {pos}/{len} entries");
     bar.set_message("queueing");
     while filling.queue_more().await? {
         bar.set_position(filling.backfill.looked_at.unsigned_abs());
@@ -66,7 +66,7 @@ async fn queue(filling: &mut Filling) -> Done {
 
 /// Shows how it goes out until everything is settled.
 async fn watch(filling: &Filling, first: Progress) -> Done {
-    let bar = bar(first.waiting, "sending {wide_bar} {pos}/{len}, ends {msg}");
+    let bar = terminal::bar(first.waiting.unsigned_abs(), "sending {wide_bar} {pos}/{len}, ends {msg}");
     let mut now = first;
     while now.waiting > 0 {
         // What a running gateway queues at this priority meanwhile counts as well.
@@ -88,11 +88,4 @@ async fn watch(filling: &Filling, first: Progress) -> Done {
 fn end(filling: &Filling, now: Progress) -> String {
     let wait = SignedDuration::try_from(filling.remaining(now.waiting)).unwrap_or(SignedDuration::MAX);
     Timestamp::now().checked_add(wait).map_or_else(|_| "some day".to_owned(), |at| at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M").to_string())
-}
-
-fn bar(length: i64, template: &str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(length.unsigned_abs()), target);
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::dead::store;
-use super::{Done, Failure, login};
+use super::{Done, Failure, login, table};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Stage};
@@ -197,7 +197,16 @@ pub(super) async fn run(command: &Command) -> Done {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
             let rows = workbook::write(&desk, &seen, &districts(on)?, out).await?;
-            println!("{}: {} people short, {} left out", out.display(), rows.short, rows.left_out);
+            let report = desk.report(&seen.cycle).await?;
+            println!(
+                "{}: {} people short, {} left out",
+                out.display(),
+                table::thousands(rows.short.cast_signed()),
+                table::thousands(rows.left_out.cast_signed())
+            );
+            if report.short.0 > 0 {
+                print!("{}", table::paragraph(&show::short(&report)));
+            }
         }
     }
     Ok(())

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::serve::stop_signal;
+use super::table::{paragraph, thousands};
 use super::{Done, Failure};
 use crate::error::{Fault, Stage};
+use crate::flow::clock::Clock;
 use crate::model::Month;
 use crate::sandbox::city::{Charset, City, EmployeePacket, Expected, GeneratedPacket, PacketKind};
 use crate::sandbox::tax_bureau::{Books, TaxBureau};
@@ -38,6 +40,14 @@ use theatre::Theatre;
 const CONNECTIONS: usize = 8;
 /// Employees whose detail lines are sent in one JFXX102 packet.
 const EMPLOYEE_LINES: u64 = 4_000;
+/// The gateway takes months from 2010 on; back payments of the demo go three months back.
+const FIRST_MONTH: i32 = 201_004;
+/// The last day of a month on which its generated payments reach the treasury.
+const LAST_DAY: i8 = 26;
+/// Said before it happens, so that nobody takes it for a fault of the gateway.
+const ON_PURPOSE: &str = "On purpose, to show what becomes of it: the tax bureau sends some lines and packets that are wrong, or come twice; the \
+    medical core, the LTC system, civil affairs and the health commission each take something and break off their answer, or ask to wait. The \
+    warnings (WARN) below come from that, and in the end all must agree to the fen.";
 
 /// What to show.
 #[derive(Debug, clap::Args)]
@@ -111,6 +121,9 @@ pub(super) async fn run(options: &Options) -> Done {
         std::fs::File::options().create(true).append(true).open(path).map_err(|error| report_fault(path, &error))?;
     }
     let place = Place::new(options.data_dir.as_deref())?;
+    for (left, what) in place::sweep(&std::env::temp_dir()) {
+        println!("{}", paragraph(&format!("{}: left by a demo that was killed; {what}", left.display())).trim_end());
+    }
     let mut theatre = Theatre::default();
     let played = tokio::select! {
         biased; // so that Ctrl-C is heard from the beginning
@@ -153,10 +166,11 @@ async fn stay(options: &Options, theatre: &Theatre, place: &Place) -> Done {
 async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Result<End, Failure> {
     let mut seconds = Seconds::default();
     let start = Instant::now();
-    println!("\n  {} · a month of a city like Nanning (南宁), from the tax bureau to the funds", paint::bold("ltcgw demo"));
+    println!("\n  {} · a month of a city like Nanning (南宁)", paint::bold("ltcgw demo"));
     let city = (options.employers.cast_signed(), options.seed, options.month);
-    let people = super::table::thousands(options.people.cast_signed());
-    println!("  {} employers in 12 districts, {} insured people · seed {} · contribution month {}\n", super::table::thousands(city.0), people, city.1, city.2);
+    let people = thousands(options.people.cast_signed());
+    let what = format!("{} employers in 12 districts, {people} insured people · seed {} · contribution month {}", thousands(city.0), city.1, city.2);
+    println!("{}\n{}", paragraph(&what), paragraph(ON_PURPOSE));
     theatre.build(project, place, &mut seconds).await?;
     let city = City::new(options.seed, options.employers);
     let pushed = push(options, &city, (place, theatre), &mut seconds).await?;
@@ -228,6 +242,34 @@ fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
 
 fn month(text: &str) -> Result<Month, String> {
     let month = Month::parse_dashed(text).ok_or_else(|| format!("`{text}` is no month; expected one such as 2021-10"))?;
-    // The gateway takes months from 2010 on; back payments of the demo go three months back.
-    if month.number() < 201_004 { Err(format!("{text} is too early; expected 2010-04 or later")) } else { Ok(month) }
+    playable(month, Clock::default().today())
+}
+
+/// The month, where the demo can play it on that day: payments may not reach the treasury on a day to come.
+fn playable(month: Month, today: jiff::civil::Date) -> Result<Month, String> {
+    let last = today.checked_sub(jiff::Span::new().days(LAST_DAY - 1)).ok().and_then(Month::of);
+    match last {
+        Some(last) if month.number() >= FIRST_MONTH && month <= last => Ok(month),
+        last => {
+            let last = last.map_or_else(String::new, |last| format!(" to {last}"));
+            Err(format!("the demo cannot play {month}; it can play 2010-04{last}, the last month whose payments have all reached the treasury"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_played_once_its_last_payment_can_have_reached_the_treasury() {
+        let day = |day| jiff::civil::date(2026, 11, day);
+        let month = |text| Month::parse_dashed(text).expect("a month");
+        assert!(playable(month("2010-04"), day(1)).is_ok() && playable(month("2026-10"), day(1)).is_ok() && playable(month("2026-11"), day(26)).is_ok());
+        for (wanted, today) in [("2010-03", 27), ("2026-11", 25), ("2026-12", 30), ("2031-01", 27)] {
+            let text = playable(month(wanted), day(today)).expect_err(wanted);
+            let last = if today < 26 { "2026-10" } else { "2026-11" };
+            assert!(text.contains(&format!("cannot play {wanted}")) && text.contains(&format!("2010-04 to {last}")), "{text}");
+        }
+    }
 }

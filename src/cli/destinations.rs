@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::table::Table;
 use super::{Done, dead};
 use crate::flow::destinations as flow;
+use crate::store::delivery::Backlog;
 
 /// Destinations of deliveries and their pauses.
 #[derive(Debug, clap::Subcommand)]
@@ -31,7 +33,20 @@ pub(super) async fn run(command: &Command) -> Done {
 
 async fn list(config: &Path) -> Done {
     let store = dead::store(config).await?;
-    print!("{}", flow::table(&flow::list(store.pool()).await?));
+    let listed = flow::list(store.pool()).await?;
+    if listed.is_empty() {
+        println!("nothing was ever sent to any destination");
+        return Ok(());
+    }
+    let mut table = Table::new(&["destination", "ready>", "leased>", "in doubt>", "dead>", "state"]);
+    for (standing, backlog) in &listed {
+        let Backlog { ready, leased, in_doubt, dead, .. } = backlog;
+        let said = standing.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!("\nit said: {answer}"));
+        let counts = [ready, leased, in_doubt, dead].map(ToString::to_string);
+        let state = format!("{}{said}", flow::state(standing));
+        table.row([standing.destination.clone()].into_iter().chain(counts).chain([state]));
+    }
+    print!("{}", table.render());
     Ok(())
 }
 

@@ -15,9 +15,10 @@ const SM2_KEY: &str = "sm2_key";
 pub enum Command {
     /// Make a CA, a server certificate, one client certificate for each partner of the configuration, and the SM2 keys it names.
     Init {
-        /// Folder to write to; what is there is kept, and an authority in it issues what is missing.
+        /// Folder to write to, by default `pki` in the configuration's folder, where the shipped gateway.toml looks for
+        /// it; what is there is kept, and an authority in it issues what is missing.
         #[arg(long, value_name = "DIR")]
-        out: PathBuf,
+        out: Option<PathBuf>,
         /// Folder with gateway.toml and partners.toml.
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
         config: PathBuf,
@@ -29,9 +30,10 @@ pub enum Command {
 
 pub(super) fn run(command: &Command) -> Done {
     let Command::Init { out, config, names } = command;
+    let out = out.clone().unwrap_or_else(|| config.join("pki"));
     let config = Config::load(config)?;
     let plan = Plan::of(&config.partners, names);
-    let made = pki::init(out, &plan)?;
+    let made = pki::init(&out, &plan)?;
     for path in &made.written {
         println!("{}", path.display());
     }

@@ -140,21 +140,31 @@ pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<
     for entry in file.partner {
         let offset = entry.span().start;
         let mut partner = entry.into_inner();
-        let mut problem = |text: String| findings.push(Finding::at_offset(&name, &source, offset, text));
+        let partner_name = partner.name.clone();
+        let own = Finding::at_offset(&name, &source, offset, "").at;
+        let mut problem = |about: &str, text: String| {
+            // From this entry on: another may have the same name.
+            let within = super::place::of_partner(&source[source.floor_char_boundary(offset)..], &partner_name, about);
+            let at = own.map(|(line, column)| within.map_or((line, column), |(below, column)| (line + below - 1, column)));
+            findings.push(Finding::new(&name, at, text));
+        };
         check(&partner, &mut problem);
         if partners.iter().any(|earlier| earlier.name == partner.name) {
-            problem(format!("partner `{}` is defined twice; names must be unique", partner.name));
+            problem("name", format!("partner `{}` is defined twice; names must be unique", partner.name));
         }
         if let Some(twin) = partners.iter().find(|earlier| same_identity(earlier, &partner)) {
-            problem(format!("partner `{}` has the same certificate identity as `{}`; each needs its own", partner.name, twin.name));
+            problem("partner.inbound", format!("partner `{}` has the same certificate identity as `{}`; each needs its own", partner.name, twin.name));
         }
         for (other, area) in second_cores(&partners, &partner) {
-            problem(format!(
-                "partners `{other}` and `{}` both receive \"{}\" of pooling area {area}; a person is deducted from once, by one medical core: take the area out of \
+            problem(
+                area,
+                format!(
+                    "partners `{other}` and `{}` both receive \"{}\" of pooling area {area}; a person is deducted from once, by one medical core: take the area out of \
                  one's `areas`, or the message out of its `receives`",
-                partner.name,
-                deduction::MESSAGE
-            ));
+                    partner.name,
+                    deduction::MESSAGE
+                ),
+            );
         }
         partner.resolve(dir);
         partners.push(partner);
@@ -162,14 +172,14 @@ pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<
     partners
 }
 
-fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
+fn check(partner: &Partner, problem: &mut dyn FnMut(&str, String)) {
     let name = &partner.name;
     let kebab = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !kebab {
-        problem(format!("partner name `{name}`: expected lower-case letters, digits and hyphens"));
+        problem("name", format!("partner name `{name}`: expected lower-case letters, digits and hyphens"));
     }
     if partner.inbound.is_none() && partner.outbound.is_none() {
-        problem(format!("partner `{name}` has neither [partner.inbound] nor [partner.outbound]; add one"));
+        problem("name", format!("partner `{name}` has neither [partner.inbound] nor [partner.outbound]; add one"));
     }
     if let Some(inbound) = &partner.inbound {
         check_inbound(name, inbound, problem);
@@ -178,65 +188,71 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(String)) {
         check_fields(name, fields, problem);
     }
     if partner.adapter.is_empty() && partner.outbound.is_some() {
-        problem(format!("partner `{name}` has [partner.outbound] but no `adapter`; name the folder under adapters/ that says what it speaks"));
+        problem(
+            "partner.outbound",
+            format!("partner `{name}` has [partner.outbound] but no `adapter`; name the folder under adapters/ that says what it speaks"),
+        );
     }
     if let Some(outbound) = &partner.outbound {
         if !outbound.url.starts_with("https://") {
-            problem(format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
+            problem("url", format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
         }
         if outbound.areas.is_empty() {
-            problem(format!("partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"));
+            problem(
+                "partner.outbound",
+                format!("partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"),
+            );
         }
         check_areas(name, "outbound", &outbound.areas, problem);
         outbound.limits.check(name, problem);
     }
 }
 
-fn check_areas(name: &str, section: &str, areas: &[String], problem: &mut dyn FnMut(String)) {
+fn check_areas(name: &str, section: &str, areas: &[String], problem: &mut dyn FnMut(&str, String)) {
     for (at, area) in areas.iter().enumerate() {
         if !is_code(area) {
-            problem(format!("partner `{name}`: [partner.{section}] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"));
+            problem(area, format!("partner `{name}`: [partner.{section}] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"));
         }
         if areas[..at].contains(area) {
-            problem(format!("partner `{name}`: [partner.{section}] areas has `{area}` twice; take one out"));
+            problem(area, format!("partner `{name}`: [partner.{section}] areas has `{area}` twice; take one out"));
         }
     }
 }
 
-fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(String)) {
+fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(&str, String)) {
     match (&inbound.spki_sha256, &inbound.san) {
-        (None, None) => problem(format!("partner `{name}`: [partner.inbound] needs `spki_sha256` or `san` to recognise its certificate")),
+        (None, None) => problem("partner.inbound", format!("partner `{name}`: [partner.inbound] needs `spki_sha256` or `san` to recognise its certificate")),
         (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            problem(format!("partner `{name}`: spki_sha256 has {} characters; expected 64 hexadecimal digits", pin.len()));
+            problem("spki_sha256", format!("partner `{name}`: spki_sha256 has {} characters; expected 64 hexadecimal digits", pin.len()));
         }
         _ => {}
     }
     if inbound.requests_per_second == 0 || inbound.burst == Some(0) {
-        problem(format!("partner `{name}`: requests_per_second and burst must be at least 1"));
+        problem("requests_per_second", format!("partner `{name}`: requests_per_second and burst must be at least 1"));
     }
     for route in &inbound.routes {
         if let Some(text) = super::route::problem(route) {
-            problem(format!("partner `{name}`: route `{route}`{text}"));
+            problem(route, format!("partner `{name}`: route `{route}`{text}"));
         }
     }
 }
 
-fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(String)) {
+fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(&str, String)) {
     if fields.purpose.trim().is_empty() {
-        problem(format!("partner `{name}`: [partner.fields] purpose is empty; say why it may know what it is given"));
+        problem("purpose", format!("partner `{name}`: [partner.fields] purpose is empty; say why it may know what it is given"));
     }
     if fields.institution.is_none() && fields.caregiver.is_none() {
-        problem(format!("partner `{name}`: [partner.fields] lists neither `institution` nor `caregiver` fields; list some or take it out"));
+        problem("partner.fields", format!("partner `{name}`: [partner.fields] lists neither `institution` nor `caregiver` fields; list some or take it out"));
     }
     if fields.areas.as_ref().is_some_and(Vec::is_empty) {
-        problem(format!("partner `{name}`: [partner.fields] areas is empty; list the pooling areas it is given, or take the key out to give it all"));
+        problem("areas", format!("partner `{name}`: [partner.fields] areas is empty; list the pooling areas it is given, or take the key out to give it all"));
     }
     check_areas(name, "fields", fields.areas.as_deref().unwrap_or_default(), problem);
     for kind in Kind::ALL {
         let known = kind.fields();
         for field in fields.of(kind).unwrap_or_default().iter().filter(|field| !known.contains(&field.as_str())) {
             let near = did_you_mean(field, known.iter().copied());
-            problem(format!("partner `{name}`: [partner.fields] {kind} has no field `{field}`{near}; it has {}", known.join(", ")));
+            problem(field, format!("partner `{name}`: [partner.fields] {kind} has no field `{field}`{near}; it has {}", known.join(", ")));
         }
     }
 }
@@ -335,7 +351,7 @@ mod tests {
         let entry =
             format!("name = \"p\"\n[inbound]\nsan = \"p.example\"\nroutes = []\n[fields]\npurpose = \"a city's platform\"\ninstitution = [\"name\"]\n{areas}");
         let mut found = Vec::new();
-        check(&toml::from_str(&entry).expect("a partner"), &mut |text| found.push(text));
+        check(&toml::from_str(&entry).expect("a partner"), &mut |_, text| found.push(text));
         found
     }
 

@@ -3,8 +3,7 @@
 //! Behind `ltcgw destinations list|resume`. A pause is lifted in the database; the instance that
 //! dispatches hears of it with its next renewal and goes on at once.
 
-use std::fmt::Write;
-
+use super::clock::shanghai;
 use crate::error::{Fault, Stage};
 use crate::store::Pool;
 use crate::store::delivery::{self as store, Backlog, Standing};
@@ -32,22 +31,6 @@ pub async fn resume(pool: &Pool, destination: &str) -> Result<bool, Fault> {
     store::resume(pool, destination).await?.ok_or_else(unknown)
 }
 
-/// A line for each destination, and one with the words met where it is paused.
-pub fn table(destinations: &[(Standing, Backlog)]) -> String {
-    if destinations.is_empty() {
-        return "nothing was ever sent to any destination\n".into();
-    }
-    let mut text = format!("{:<20} {:>8} {:>8} {:>8} {:>8}  state\n", "destination", "ready", "leased", "in doubt", "dead");
-    for (standing, backlog) in destinations {
-        let Backlog { ready, leased, in_doubt, dead, .. } = backlog;
-        writeln!(text, "{:<20} {ready:>8} {leased:>8} {in_doubt:>8} {dead:>8}  {}", standing.destination, state(standing)).ok();
-        if let Some(answer) = standing.answer.as_deref().filter(|answer| !answer.is_empty()) {
-            writeln!(text, "{:<20} it said: {answer}", "").ok();
-        }
-    }
-    text
-}
-
 /// How it is with a destination, in a few words.
 pub fn state(standing: &Standing) -> String {
     let nobody = if standing.held { "" } else { "; no instance dispatches to it" };
@@ -58,12 +41,17 @@ pub fn state(standing: &Standing) -> String {
         "later" => "it says later",
         _ => "it cannot be reached, or keeps silent",
     };
-    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {at}"));
+    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {}", moment(at)));
     match standing.paused_until {
-        Some(until) => format!("paused until {until}{since}: {why}{nobody}"),
+        Some(until) => format!("paused until {}{since}: {why}{nobody}", moment(until)),
         // Its pause is over, and nothing has shown yet that it works.
         None => format!("tried now and then{since}: {why}{nobody}"),
     }
+}
+
+/// In the city's time.
+fn moment(at: jiff::Timestamp) -> String {
+    at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]
@@ -76,21 +64,26 @@ mod tests {
     #[tokio::test]
     async fn a_pause_is_shown_with_the_words_met_and_lifted_by_name() {
         let db = Database::new().await;
-        assert_eq!(table(&list(&db.pool).await.unwrap()), "nothing was ever sent to any destination\n");
+        assert!(list(&db.pool).await.unwrap().is_empty());
+        let shown = async || {
+            let listed = list(&db.pool).await.unwrap();
+            assert_eq!(listed.len(), 1, "the calendar is no destination");
+            let (standing, backlog) = listed.into_iter().next().unwrap();
+            (state(&standing), standing.answer, backlog.ready)
+        };
         let (lease, _) = store::acquire(&db.pool, "core", "one", TERM).await.unwrap().unwrap();
         store::acquire(&db.pool, "@calendar", "one", TERM).await.unwrap().unwrap();
         db.queue("core", 2).await;
-        let shown = table(&list(&db.pool).await.unwrap());
-        assert!(shown.lines().count() == 2 && shown.ends_with("works\n") && shown.contains("        2 "), "{shown}");
+        assert_eq!(shown().await, ("works".to_owned(), None, 2));
 
         store::pause(&db.pool, &lease, 10 * TERM, ("not_reached", "401 签名校验失败")).await.unwrap();
-        let shown = table(&list(&db.pool).await.unwrap());
-        assert!(shown.contains("paused until 20") && shown.contains(": what stands before the partner lets nothing through\n"), "{shown}");
-        assert!(shown.ends_with("it said: 401 签名校验失败\n"), "{shown}");
+        let (paused, said, _) = shown().await;
+        assert!(paused.starts_with("paused until 20") && paused.ends_with(": what stands before the partner lets nothing through"), "{paused}");
+        assert_eq!(said.as_deref(), Some("401 签名校验失败"));
 
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(0));
         assert!(resume(&db.pool, "core").await.unwrap());
-        assert!(table(&list(&db.pool).await.unwrap()).ends_with("works\n"));
+        assert_eq!(shown().await.0, "works");
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(1), "the holder hears of it");
         assert!(!resume(&db.pool, "core").await.unwrap(), "there is none any more");
         let fault = resume(&db.pool, "cor").await.unwrap_err();

@@ -37,7 +37,7 @@ use toml::Spanned;
 
 use super::fund::{Fund, Recipient};
 use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Segment, Shortfall};
-use crate::error::{Finding, did_you_mean};
+use crate::error::{Finding, unreadable};
 
 /// A rate file as parsed.
 #[derive(Debug, Deserialize)]
@@ -127,20 +127,7 @@ pub(super) const RULE_KEYS: &[&str] = &[
 
 /// Parses a rate file's text; the finding has line and column and, for a misspelt word, the nearest allowed one.
 pub(super) fn parse(file: &str, source: &str) -> Result<RateFile, Finding> {
-    toml::from_str(source).map_err(|error| {
-        let message = error.message();
-        // serde lists what it found and what it allows in backticks.
-        let mut quoted = message.split('`').skip(1).step_by(2);
-        let hint = match quoted.next() {
-            Some(found) if message.starts_with("unknown") => did_you_mean(found, quoted),
-            _ => String::new(),
-        };
-        let text = format!("{message}{hint}");
-        match error.span() {
-            Some(span) => Finding::at_offset(file, source, span.start, text),
-            None => Finding::new(file, None, text),
-        }
-    })
+    toml::from_str(source).map_err(|error| unreadable(file, source, &error))
 }
 
 /// Reads `6.80 %` as millionths, exactly; `None` unless it is digits, at most four decimals, a percent sign, and at most 100 %.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Severity;
-use crate::error::{Finding, did_you_mean};
+use crate::error::{Finding, unreadable};
 use crate::model::registry::{InstitutionKind, ServiceMode};
 
 /// A rule file as parsed.
@@ -202,19 +202,4 @@ fn rule(entry: Entry) -> Result<Rule, String> {
     }
     let transition_months = entry.transition_months.unwrap_or(0);
     Ok(Rule { check: entry.check, severity: entry.severity, from: entry.from, to: entry.to, transition_months, measure })
-}
-
-fn unreadable(file: &str, source: &str, error: &toml::de::Error) -> Finding {
-    let message = error.message();
-    // serde lists what it found and what it allows in backticks.
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let hint = match quoted.next() {
-        Some(found) if message.starts_with("unknown") => did_you_mean(found, quoted),
-        _ => String::new(),
-    };
-    let text = format!("{message}{hint}");
-    match error.span() {
-        Some(span) => Finding::at_offset(file, source, span.start, text),
-        None => Finding::new(file, None, text),
-    }
 }

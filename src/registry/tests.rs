@@ -258,7 +258,7 @@ fn mistakes_in_a_rule_file_are_named_with_line_and_column() {
     let read =
         |rule: &str| rule_file::read("r.toml", &format!("{head}{rule}")).expect_err("a mistake").iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let found = read("check = \"agee\"\nseverity = \"refusal\"\nfrom = \"2021-03-01\"\n");
-    assert!(found.starts_with("r.toml:7:9: unknown variant `agee`") && found.ends_with("(did you mean `age`?)"), "{found}");
+    assert!(found.starts_with("r.toml:7:9: `agee` is not known here") && found.ends_with("(did you mean `age`?)"), "{found}");
     assert_eq!(read("check = \"age\"\nseverity = \"refusal\"\nfrom = \"2021-03-01\"\n"), "r.toml:6:1: age needs `years_max`");
     assert_eq!(read("check = \"beds\"\nseverity = \"refusal\"\nfrom = \"2021-03-01\"\nhours_min = 3\n"), "r.toml:6:1: beds has no `hours_min`; remove it");
     let twice = "check = \"beds\"\nseverity = \"refusal\"\nfrom = \"2021-03-01\"\nto = \"2022-12-31\"\n\n[[rule]]\ncheck = \"beds\"\nseverity = \"warning\"\nfrom = \"2022-12-31\"\n";

@@ -5,47 +5,67 @@
 use std::collections::BTreeMap;
 
 use crate::adapter::{self, Adapter, Catalog, Secrets};
-use crate::config::{Api, Outbound, Partner, built_in};
-use crate::error::did_you_mean;
+use crate::config::{Api, Config, Outbound, Partner, built_in, of_partner_in};
+use crate::error::{Finding, did_you_mean};
 use crate::flow::transfer;
 use crate::ledger::Fund;
 use crate::link::Client;
 use crate::model::records::deduction_result;
 
-/// Why a partner's entry cannot work, as safe sentences; empty when it can.
-pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
+/// Why a partner's entry cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The value, key or section of the entry that is to be mended, as `config::of_partner_in` looks for it.
+    pub about: String,
+    /// A safe sentence.
+    pub text: String,
+}
+
+impl Problem {
+    fn new(about: &str, text: String) -> Problem {
+        Problem { about: about.to_owned(), text }
+    }
+
+    /// With file and line.
+    pub fn finding(&self, config: &Config, partner: &Partner) -> Finding {
+        let file = config.dir.join("partners.toml").display().to_string();
+        Finding::new(file, of_partner_in(&config.dir, &partner.name, &self.about), format!("partner `{}`: {}", partner.name, self.text))
+    }
+}
+
+/// Why a partner's entry cannot work; empty when it can.
+pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
     let routes = || partner.inbound.iter().flat_map(|inbound| &inbound.routes);
     let mut problems = Vec::new();
     let mut others = Vec::new();
     for route in routes() {
         match built_in(route) {
             Some(Ok(Api::Province | Api::Fhir)) if partner.fields.is_none() => {
-                problems.push(format!("route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why"));
+                let text = format!("route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why");
+                problems.push(Problem::new(route, text));
             }
             // What a roster's lines look like is the adapter's to say.
             Some(Ok(Api::Core)) if route.ends_with("/roster") => others.push(route),
             Some(Ok(_)) => {}
             Some(Err(known)) => {
-                problems.push(format!(
-                    "route `{route}` is none of the gateway's own; it has {}{}",
-                    known.join(", "),
-                    did_you_mean(route, known.iter().copied())
-                ));
+                let near = did_you_mean(route, known.iter().copied());
+                problems.push(Problem::new(route, format!("route `{route}` is none of the gateway's own{near}; it has {}", known.join(", "))));
             }
             None => others.push(route),
         }
     }
     if partner.adapter.is_empty() {
-        let needing = others.iter().map(|route| format!("route `{route}` needs an adapter that reads what is sent there, and no `adapter` is named; name one"));
-        problems.extend(needing);
+        let text = |route: &str| format!("route `{route}` needs an adapter that reads what is sent there, and no `adapter` is named; name one");
+        problems.extend(others.iter().map(|route| Problem::new(route, text(route))));
         return problems;
     }
-    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![catalog.unknown(&partner.adapter)] };
+    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![Problem::new(&partner.adapter, catalog.unknown(&partner.adapter))] };
     for route in others {
         let endpoint = route.rsplit('/').next().unwrap_or_default();
         if adapter.endpoint(endpoint).is_none() {
             let known: Vec<&str> = adapter.endpoints().iter().map(|endpoint| endpoint.name()).collect();
-            problems.push(format!("route `{route}`: adapter {} has {}{}", adapter.name(), one_of(endpoint, "endpoint", &known), did_you_mean(endpoint, known)));
+            let text = format!("route `{route}`: adapter {} has {}{}", adapter.name(), one_of(endpoint, "endpoint", &known), did_you_mean(endpoint, known));
+            problems.push(Problem::new(route, text));
         }
     }
     if let Some(outbound) = &partner.outbound {
@@ -54,21 +74,22 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<String> {
     problems
 }
 
-fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) -> Vec<String> {
+fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) -> Vec<Problem> {
     let mut problems = Vec::new();
     let secrets = match Secrets::load(&partner.secrets) {
         Ok(secrets) => Some(secrets),
         Err(findings) => {
-            problems.extend(findings.iter().map(ToString::to_string));
+            problems.extend(findings.iter().map(|finding| Problem::new("partner.secrets", finding.to_string())));
             None
         }
     };
     for message in &outbound.receives {
-        problems.extend(message_problems(message, adapter, &partner.settings, secrets.as_ref()));
+        let found = message_problems(message, adapter, &partner.settings, secrets.as_ref());
+        problems.extend(found.into_iter().map(|text| Problem::new(if text.starts_with("setting ") { "partner.settings" } else { message }, text)));
     }
-    problems.extend(Client::new(outbound).err().map(|fault| fault.text));
+    problems.extend(Client::new(outbound).err().map(|fault| Problem::new("partner.outbound", fault.text)));
     let mut seen = std::collections::HashSet::new();
-    problems.retain(|problem| seen.insert(problem.clone()));
+    problems.retain(|problem| seen.insert(problem.text.clone()));
     problems
 }
 
@@ -127,7 +148,7 @@ mod tests {
         let catalog = Catalog::load(dir.path()).unwrap();
         let partner: Partner = toml::from_str(&format!("name = \"ltc\"\n{entry}")).unwrap();
         // Its certificate files are not there, which other tests look at.
-        problems(&partner, &catalog).into_iter().filter(|problem| !problem.contains("cannot be read")).collect()
+        problems(&partner, &catalog).into_iter().map(|problem| problem.text).filter(|text| !text.contains("cannot be read")).collect()
     }
 
     fn copy(from: &Path, to: &Path) {

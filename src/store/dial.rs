@@ -136,12 +136,13 @@ impl Door {
             };
             said.push(format!("{}: {text}", address(config)));
         }
-        let text = format!("the database does not take us: {}; check that PostgreSQL runs and [database] in gateway.toml", said.join("; "));
+        let text = format!("the database does not take us: {}; {}", said.join("; "), what_to_do(&said.join(" ")));
         Err(Fault::later(Stage::Store, text))
     }
 
     async fn connect(&self, config: &Config) -> Result<Dialled, String> {
-        self.open(config).await.map_err(|error| words(&error))
+        // Which server it is about stands before it already.
+        self.open(config).await.map_err(|error| words(&error).trim_start_matches("error connecting to server: ").to_owned())
     }
 
     async fn open(&self, config: &Config) -> Result<Dialled, tokio_postgres::Error> {
@@ -166,6 +167,23 @@ where
         }
     });
     Ok(Dialled { client, task: AbortOnDropHandle::new(task) })
+}
+
+/// What helps, by the words of the cause.
+fn what_to_do(said: &str) -> &'static str {
+    let advice = [
+        ("Connection refused", "nothing listens there: see that PostgreSQL runs, and that host and port in [database] url of gateway.toml are its own"),
+        ("No such file", "no PostgreSQL has its socket there: see that it runs, and [database] url in gateway.toml"),
+        ("lookup address", "the host's name is not known: mend it in [database] url of gateway.toml, or the machine's DNS"),
+        ("no session within", "nothing answers: see the way there (firewall, route), and host and port in [database] url of gateway.toml"),
+        ("(28P01)", "mend the user in [database] url, or the password in it or in password_file"),
+        ("(28000)", "mend the user in [database] url, or let the server's pg_hba.conf take it"),
+        ("(3D000)", "make the database (CREATE DATABASE), or mend its name in [database] url of gateway.toml"),
+        ("(53300)", "the server has no session left: raise its max_connections, or lower [database] connections_max"),
+        ("certificate", "see that [database] ca is the authority of the server's certificate, and that the certificate is for this host name"),
+    ];
+    let found = advice.iter().find(|(word, _)| said.contains(word));
+    found.map_or("check that PostgreSQL runs and [database] in gateway.toml", |(_, advice)| advice)
 }
 
 /// A configuration for each of its hosts, with what else it says.

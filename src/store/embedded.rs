@@ -160,6 +160,15 @@ impl Embedded {
         Ok(over(&socket_dir, name))
     }
 
+    /// Ends the server of a gateway that was killed, at once: what it holds is given up, as its folder will be.
+    ///
+    /// # Errors
+    /// A gateway still uses the folder, or the server does not end.
+    pub fn give_up(dir: &Path) -> Result<(), Fault> {
+        let _lock = lock(dir)?;
+        process::end_at_once(&dir.join("cluster"))
+    }
+
     /// The folder of the server's socket, for `psql -h`.
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir

@@ -113,9 +113,27 @@ impl Inspected {
     /// # Errors
     /// What keeps the gateway from starting.
     pub fn refuse(&self) -> Result<(), Fault> {
+        if let Schema::Foreign { has, needs } = self.schema {
+            return Err(Fault::operator(Stage::Store, foreign(has, needs)));
+        }
         let grave: Vec<String> = self.troubles.iter().filter(|trouble| trouble.grave).map(|trouble| format!("{}: {}", trouble.text, trouble.advice)).collect();
         if grave.is_empty() { Ok(()) } else { Err(Fault::operator(Stage::Store, format!("the database: {}", grave.join("; ")))) }
     }
+}
+
+/// Why a schema that this version did not make is left alone, and what to do.
+pub fn foreign(has: i32, needs: i32) -> String {
+    let ours = env!("CARGO_PKG_VERSION");
+    if has > needs {
+        return format!(
+            "the database has schema {has}, made by a later version of ltcgw; this one ({ours}) knows {needs} at most and changes nothing: start the later version, \
+             or restore the backup made before the upgrade; there is no way back without one"
+        );
+    }
+    format!(
+        "the database has schema {has}, and its history is not that of this version ({ours}, schema {needs}): it was changed by hand or made by another branch; \
+         use the version that made it, or a database of its own"
+    )
 }
 
 /// Connects and looks. The first look is at whose sessions these are, with nothing set: what is set on a

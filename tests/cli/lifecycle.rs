@@ -174,7 +174,7 @@ async fn a_database_that_does_not_answer_is_a_fault_with_the_remedy() {
     assert!(
         said.err.contains("the database does not take us: 127.0.0.1:")
             && said.err.contains("Connection refused")
-            && said.err.contains("[database] in gateway.toml"),
+            && said.err.contains("[database] url of gateway.toml"),
         "{}",
         said.err
     );

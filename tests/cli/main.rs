@@ -9,6 +9,8 @@ mod deliveries;
 mod doctor;
 mod lifecycle;
 mod metrics;
+mod mistakes;
+mod narrow;
 #[allow(dead_code)]
 #[path = "../gateway/packet.rs"]
 mod packet;

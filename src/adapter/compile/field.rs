@@ -45,6 +45,10 @@ impl Compiler<'_> {
     fn rule(&mut self, rows: &mut Rows, id: FieldId, field: &'static Field, block: &Spanned<FieldManifest>) -> Option<Rule> {
         let manifest = block.get_ref();
         let columns = self.columns(rows, block)?;
+        let from = manifest.from.iter().chain(manifest.first_of.iter().flat_map(|paths| paths.get_ref()));
+        if let Some(path) = manifest.agrees_with.as_ref().filter(|path| from.into_iter().any(|from| from.get_ref() == path.get_ref())) {
+            self.find(path, format!("`agrees_with` is `{}`, where {} comes from; expected another element that says the same", path.get_ref(), field.name));
+        }
         let agrees_with = manifest.agrees_with.as_ref().and_then(|path| self.column(&mut rows.tree, path));
         let read = self.reading(field, block)?;
         if let Some(default) = &manifest.default {

@@ -18,8 +18,9 @@ use super::{Document, Envelope, Outbound, Outgoing};
 use crate::adapter::capability::{self, Capability, Kind};
 use crate::adapter::reply::body::BodyForm;
 use crate::adapter::reply::rules::{self, OneOrMany, ReplySpec};
+use crate::adapter::template::names::{self, Given};
 use crate::adapter::template::{Form, Templates};
-use crate::error::{Finding, did_you_mean};
+use crate::error::{Finding, did_you_mean, unreadable};
 
 /// Records one request may carry when the manifest does not say.
 const RECORDS_MAX_DEFAULT: u32 = 500;
@@ -95,20 +96,6 @@ pub fn load(folder: &Path, source: &str) -> Result<Outgoing, Vec<Finding>> {
     })
 }
 
-/// serde's own message, with a suggestion where it names an unknown key.
-fn unreadable(file: &str, source: &str, error: &toml::de::Error) -> Finding {
-    let mut text = error.message().to_owned();
-    let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
-    if let (true, Some((found, allowed))) = (text.starts_with("unknown field"), words.split_first()) {
-        let suggestion = did_you_mean(found, allowed.iter().copied());
-        text.push_str(&suggestion);
-    }
-    match error.span() {
-        Some(span) => Finding::at_offset(file, source, span.start, text),
-        None => Finding::new(file, None, text),
-    }
-}
-
 /// An outbound whose templates are still being collected.
 struct Draft {
     offset: usize,
@@ -131,9 +118,10 @@ impl Compiler<'_> {
     fn outbound(&mut self, spec: Spanned<OutboundSpec>) -> Draft {
         let offset = spec.span().start;
         let spec = spec.into_inner();
-        let template = spec.template.as_ref().map(|template| self.template(template));
+        let given = self.given(&spec.message, &["settings", "reference", "at"]);
+        let template = spec.template.as_ref().map(|template| self.template(template, &given));
         let path = format!("{}.path", spec.message);
-        self.add_path(&path, &spec.path);
+        self.add_path(&path, &spec.path, &given);
         let (envelope, signatures) = self.capabilities(&spec, offset);
         let headers = self.headers(&spec);
         let settings_read = self.settings_read(template.iter().map(String::as_str).chain([path.as_str()]));
@@ -192,13 +180,25 @@ impl Compiler<'_> {
     }
 
     fn document(&mut self, spec: DocumentSpec) -> (String, String, String) {
-        let template = self.template(&spec.template);
+        let given = self.given(&spec.name, &[]);
+        let template = self.template(&spec.template, &given);
         let form = if Form::of(&template) == Some(Form::Xml) { BodyForm::Xml } else { BodyForm::Json };
         (spec.name, template, spec.content_type.unwrap_or_else(|| content_type(form).to_owned()))
     }
 
+    /// What the samples of a message or document say of its variables.
+    fn given(&self, owner: &str, always: &[&str]) -> Given {
+        let entries = std::fs::read_dir(self.folder.join("samples").join(owner)).into_iter().flatten().flatten();
+        let inputs = entries.map(|entry| entry.path()).filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".json") && !name.ends_with(".expected.json")
+        });
+        // One that is not JSON is told of when samples are run.
+        Given::of(owner, inputs.filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok()), always)
+    }
+
     /// Reads and compiles a file of templates/; returns its name.
-    fn template(&mut self, name: &Spanned<String>) -> String {
+    fn template(&mut self, name: &Spanned<String>, given: &Given) -> String {
         let (offset, name) = (name.span().start, name.get_ref());
         if !matches!(Form::of(name), Some(Form::Json | Form::Xml)) || name.contains(['/', '\\']) {
             self.problems.push((offset, format!("template is `{name}`; expected the name of a file in templates/ that ends in .json or .xml")));
@@ -213,14 +213,16 @@ impl Compiler<'_> {
             }
         };
         let file = path.display().to_string();
-        self.findings.extend(self.codes.check_uses(&source).into_iter().map(|(at, text)| Finding::at_offset(&file, &source, at, text)));
+        let uses = self.codes.check_uses(&source).into_iter().chain(names::check(&source, given));
+        self.findings.extend(uses.map(|(at, text)| Finding::at_offset(&file, &source, at, text)));
         if let Err(problem) = self.templates.add(name, source) {
             self.findings.push(Finding::new(file, problem.line.map(|line| (line, 1)), problem.text));
         }
         name.clone()
     }
 
-    fn add_path(&mut self, name: &str, path: &Spanned<String>) {
+    fn add_path(&mut self, name: &str, path: &Spanned<String>, given: &Given) {
+        self.problems.extend(names::check(path.get_ref(), given).into_iter().map(|(_, text)| (path.span().start, format!("path: {text}"))));
         if !path.get_ref().starts_with('/') {
             self.problems.push((path.span().start, format!("path is `{}`; expected one below the partner's URL, starting with /", path.get_ref())));
         }

@@ -68,11 +68,39 @@ struct RuleSpec {
     source: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(crate) enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
+}
+
+/// What may be written where one value or several may stand.
+pub(crate) trait Written {
+    const EXPECTED: &'static str;
+}
+
+impl Written for u16 {
+    const EXPECTED: &'static str = "expected a status of HTTP without quotes, such as 200, or a list of them";
+}
+
+impl Written for String {
+    const EXPECTED: &'static str = "expected a text in quotes, or a list of such texts";
+}
+
+impl<'de, T: Deserialize<'de> + Written> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<OneOrMany<T>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either<T> {
+            One(T),
+            Many(Vec<T>),
+        }
+        let either = Either::deserialize(deserializer).map_err(|_| serde::de::Error::custom(T::EXPECTED))?;
+        Ok(match either {
+            Either::One(one) => OneOrMany::One(one),
+            Either::Many(many) => OneOrMany::Many(many),
+        })
+    }
 }
 
 impl<T> OneOrMany<T> {
@@ -86,7 +114,7 @@ impl<T> OneOrMany<T> {
 
 /// A code as written in TOML; compared as text.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text in quotes, a whole number, true or false")]
 enum Scalar {
     Text(String),
     Number(i64),

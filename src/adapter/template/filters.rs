@@ -28,6 +28,9 @@ pub static FILTERS: &[(&str, &str)] = &[
     ("default", "another value where this one is undefined; with null=true also where it is null"),
 ];
 
+/// Tests of ours, as in `x is defined`.
+pub static TESTS: &[&str] = &["defined", "none"];
+
 /// A sentence made by this project, safe to show.
 #[derive(Debug)]
 pub struct SafeText(String);

@@ -2,7 +2,7 @@
 //!
 //! Says what the flow found; decides nothing.
 
-use super::super::table::{Table, thousands, yuan};
+use super::super::table::{Table, paragraph, thousands, yuan};
 use crate::flow::clock::shanghai;
 use crate::flow::deduct::{Change, Report, Seen, hex};
 use crate::model::deduction::{Category, DeductionOutcome};
@@ -59,25 +59,27 @@ fn head(cycle: &Cycle) -> String {
     steps += &by("approved", cycle.approved_by.as_deref(), cycle.approved_at);
     steps += &by("run", cycle.run_by.as_deref(), cycle.started_at);
     steps += &cycle.settled_at.map_or_else(String::new, |at| format!("settled {} · ", moment(at)));
-    format!(
-        "\n  Deductions of {:06} for {}: {}\n  {} people, {} yuan · {}cycle {}\n",
-        cycle.pooling_area,
-        cycle.month,
-        cycle.state.word(),
-        thousands(cycle.people.into()),
-        yuan(cycle.fen.0),
-        steps,
-        cycle.cycle_id
-    )
+    let (people, fen) = (thousands(cycle.people.into()), yuan(cycle.fen.0));
+    let rest = format!("{people} people, {fen} yuan · {steps}cycle {}", cycle.cycle_id);
+    format!("\n  Deductions of {:06} for {}: {}\n{}", cycle.pooling_area, cycle.month, cycle.state.word(), paragraph(&rest))
 }
 
 /// Per district and category, beside the month before.
 fn totals(seen: &Seen) -> String {
     let changes = seen.changes();
     let compared = seen.before.is_some();
-    let headings =
-        ["district 区县", "category 类别", "people 人数>", "base 基数>", "due 应缴>", "carried 结转>", "to take 应扣>", "people 人数 ±>", "yuan 金额 ±>"];
-    let mut table = Table::new(if compared { &headings } else { &headings[..7] });
+    let headings = [
+        "district 区县",
+        "category 类别",
+        "people 人数>",
+        "base 基数>",
+        "due 应缴>",
+        "of it carried 其中结转>",
+        "to take 应扣>",
+        "people 人数 ±>",
+        "yuan 金额 ±>",
+    ];
+    let mut table = Table::new(if compared { &headings } else { &headings[..7] }).sparing(&["base 基数", "due 应缴", "of it carried 其中结转"]);
     let mut above = None;
     for change in &changes {
         let cell = seen.cells.iter().find(|cell| (cell.district, cell.category) == (change.district, change.category));
@@ -150,8 +152,8 @@ pub fn report(cycle: &Cycle, report: &Report) -> String {
         return String::new();
     }
     let answers = &report.answers;
-    let mut text = format!(
-        "\n  round {}: {} of {} people answered, {} of {} requests",
+    let mut line = format!(
+        "round {}: {} of {} people answered, {} of {} requests",
         cycle.rounds,
         thousands(answers.answered),
         thousands(answers.people),
@@ -160,10 +162,10 @@ pub fn report(cycle: &Cycle, report: &Report) -> String {
     );
     for (count, what) in [(answers.waiting, "wait to be sent"), (answers.in_doubt, "are asked about"), (answers.dead, "need a person: ltcgw dead list")] {
         if count > 0 {
-            text += &format!(" · {} {what}", thousands(count));
+            line += &format!(" · {} {what}", thousands(count));
         }
     }
-    text.push('\n');
+    let mut text = format!("\n{}", paragraph(&line));
     if !report.outcomes.is_empty() {
         let mut table = Table::new(&["round>", "result 结果", "", "people 人数>", "asked 应扣>", "taken 实扣>"]);
         for of in &report.outcomes {
@@ -172,12 +174,25 @@ pub fn report(cycle: &Cycle, report: &Report) -> String {
         }
         text += &format!("\n{}", table.render());
     }
-    for owed in &report.owed {
-        let (people, fen, open) = (thousands(owed.people), yuan(owed.fen.0), thousands(owed.open));
-        text += &format!("  short: {people} people, {fen} yuan, {}; {open} of them open\n", handling(&owed.handling).0);
+    if report.short.0 > 0 {
+        text += &paragraph(&format!("short 未扣: {}", short(report)));
     }
     if report.discrepancies > 0 {
-        text += &format!("  {} answers do not fit what was asked: ltcgw deduct discrepancies\n", thousands(report.discrepancies));
+        text += &paragraph(&format!("{} answers do not fit what was asked: ltcgw deduct discrepancies", thousands(report.discrepancies)));
+    }
+    text
+}
+
+/// From how many nothing was taken: the same words and numbers beside a status and a workbook.
+pub fn short(report: &Report) -> String {
+    let (people, owing) = report.short;
+    let mut text = format!("nothing was taken from {} people: {} owe this month's amount", thousands(people), thousands(owing));
+    if people > owing {
+        text += &format!(", {} owe nothing of this month", thousands(people - owing));
+    }
+    for owed in &report.owed {
+        let (english, chinese) = handling(&owed.handling);
+        text += &format!("; {english} {chinese}: {} people, {} yuan, {} open", thousands(owed.people), yuan(owed.fen.0), thousands(owed.open));
     }
     text
 }
@@ -187,7 +202,8 @@ pub fn discrepancies(found: &[Discrepancy]) -> String {
     if found.is_empty() {
         return "no discrepancies\n".to_owned();
     }
-    let mut table = Table::new(&["id>", "found", "kind", "batch>", "person", "asked>", "told>", "what the core said", "looked at"]);
+    let headings = ["id>", "found", "kind", "batch>", "person", "asked>", "told>", "what the core said", "looked at"];
+    let mut table = Table::new(&headings);
     let amount = |fen: Option<crate::model::Fen>| fen.map_or_else(String::new, |fen| yuan(fen.0));
     for one in found {
         table.row([
@@ -202,7 +218,7 @@ pub fn discrepancies(found: &[Discrepancy]) -> String {
             one.resolved_by.as_ref().map_or_else(String::new, |by| format!("{by}: {}", one.note.as_deref().unwrap_or_default())),
         ]);
     }
-    format!("{}  nothing of these was posted; close one with: ltcgw deduct resolve ID --note TEXT\n", table.render())
+    table.render() + &paragraph("nothing of these was posted; close one with: ltcgw deduct resolve ID --note TEXT")
 }
 
 /// Relations to be decided about as a table.
@@ -227,7 +243,7 @@ pub fn relations(found: &[OpenRelation]) -> String {
             yuan(one.base.0),
         ]);
     }
-    format!("{}  nothing is deducted from these; decide which relation of a person counts with: ltcgw deduct choose RELATION\n", table.render())
+    table.render() + &paragraph("nothing is deducted from these; decide which relation of a person counts with: ltcgw deduct choose RELATION")
 }
 
 /// A category in both languages.

@@ -3,13 +3,13 @@
 //! Looks at the database now and then; the gateway that serves does the sending.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::table::thousands;
+use super::super::table::{prose, thousands};
+use super::super::terminal;
 use super::super::{Done, Failure};
 use super::show;
 use crate::error::{Fault, Stage};
@@ -24,10 +24,7 @@ const PACE_LOOKS: usize = 20;
 
 /// Shows that everybody is computed, before anything is sent.
 pub fn computing() -> ProgressBar {
-    let spinner = ProgressBar::with_draw_target(None, target());
-    spinner.set_style(ProgressStyle::with_template("  {spinner} computing everybody again, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    spinner.enable_steady_tick(Duration::from_millis(120));
-    spinner
+    terminal::spinner("  {spinner} {msg}, {elapsed}", "computing everybody again".to_owned())
 }
 
 /// Says what was queued and, unless told not to, watches it until the cycle is settled.
@@ -44,7 +41,8 @@ pub async fn run(desk: &Desk, core: &Core, cycle: Cycle, no_wait: bool, next: &s
         println!("the gateway sends them; see ltcgw deduct status {next}");
         return Ok(());
     }
-    println!("at its limits the last one leaves at {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(core, &look, None));
+    let text = format!("at its limits the last one leaves at {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(core, &look, None));
+    print!("{}", prose("", &text, "", terminal::columns()));
     look = watch(desk, core, look).await?;
     print!("{}", show::report(&look.cycle, &desk.report(&look.cycle).await?));
     if look.settled() {
@@ -57,9 +55,7 @@ pub async fn run(desk: &Desk, core: &Core, cycle: Cycle, no_wait: bool, next: &s
 }
 
 async fn watch(desk: &Desk, core: &Core, first: Look) -> Result<Look, Failure> {
-    let bar = ProgressBar::with_draw_target(Some(first.answers.people.unsigned_abs()), target());
-    let template = "  {bar:40.green/dim} {human_pos}/{human_len} people answered, {msg}";
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+    let bar = terminal::bar(first.answers.people.unsigned_abs(), "  {bar:20.green/dim} {human_pos}/{human_len} people, {wide_msg}");
     let mut seen = VecDeque::from([(Instant::now(), first.answers.answered)]);
     let mut look = first;
     while !look.settled() && !look.stuck() {
@@ -96,8 +92,4 @@ fn end(core: &Core, look: &Look, pace: Option<(i64, Duration)>) -> String {
     let (answered, took) = pace.unwrap_or_default();
     let wait = SignedDuration::try_from(remaining(core, &look.answers, answered, took)).unwrap_or(SignedDuration::MAX);
     Timestamp::now().checked_add(wait).map_or_else(|_| "some day".to_owned(), |at| at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M:%S").to_string())
-}
-
-fn target() -> ProgressDrawTarget {
-    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }

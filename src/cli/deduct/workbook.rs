@@ -11,10 +11,12 @@ use futures_util::{Stream, TryStreamExt};
 use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder, IgnoreError, Workbook, Worksheet, XlsxError};
 
 use super::super::Failure;
+use super::super::table::width;
 use super::show;
 use crate::error::{Fault, Stage};
 use crate::flow::deduct::{Desk, Seen};
 
+mod print; // pages
 mod summary; // the first sheet, with its chart
 mod tables; // postings and differences, a row per district and month or category
 
@@ -74,7 +76,7 @@ pub async fn write(desk: &Desk, seen: &Seen, districts: &Districts, path: &Path)
         }),
     );
     let short = short.await?;
-    tables::posted(workbook.add_worksheet(), &styles, &posted, districts).map_err(|error| failed(&error))?;
+    tables::posted(workbook.add_worksheet(), &styles, (&posted, seen.cycle.month), districts).map_err(|error| failed(&error))?;
     tables::changes(workbook.add_worksheet(), &styles, seen, districts).map_err(|error| failed(&error))?;
     let left_out = desk.store.cycle_left_out_people(seen.cycle.cycle_id).await?;
     let left_out = people(
@@ -105,9 +107,9 @@ struct Sheet {
 const SHORT: Sheet = Sheet {
     name: "未扣款 Shortfalls",
     columns: &[
-        ("个人编号\nperson", 22.0),
-        ("区县\ndistrict", 27.0),
-        ("类别\ncategory", 18.0),
+        ("个人编号\nperson", 28.0),
+        ("区县\ndistrict", 34.0),
+        ("类别\ncategory", 22.0),
         ("应扣（元）\nasked, yuan", 15.0),
         ("其中本月（元）\nof this month", 15.0),
         ("其中以前月份（元）\nearlier, owed still", 18.0),
@@ -120,9 +122,9 @@ const SHORT: Sheet = Sheet {
 const LEFT_OUT: Sheet = Sheet {
     name: "未列入 Left out",
     columns: &[
-        ("个人编号\nperson", 22.0),
-        ("区县\ndistrict", 27.0),
-        ("类别\ncategory", 18.0),
+        ("个人编号\nperson", 28.0),
+        ("区县\ndistrict", 34.0),
+        ("类别\ncategory", 22.0),
         ("原因\nreason", 60.0),
         ("应缴（元）\nwould be due, yuan", 19.0),
     ],
@@ -195,11 +197,18 @@ fn yuan(fen: i64) -> f64 {
     fen as f64 / 100.0
 }
 
+/// Widths of columns in which no heading is clipped.
+fn widths(columns: &[(&str, f64)]) -> Vec<f64> {
+    // Bold letters are wider than those a width is counted in.
+    let line = |line: &str| f64::from(u32::try_from(width(line)).unwrap_or(0)) * 1.15 + 2.0;
+    columns.iter().map(|(heading, wanted)| heading.lines().map(line).fold(*wanted, f64::max)).collect()
+}
+
 /// Headings in a row, with column widths and a filter to be set by the caller.
 fn headings(sheet: &mut Worksheet, styles: &Styles, at: u32, columns: &[(&str, f64)]) -> Result<(), XlsxError> {
     sheet.set_row_height(at, HEADING_HEIGHT)?;
-    for (column, (heading, width)) in (0..).zip(columns) {
-        sheet.set_column_width(column, *width)?;
+    for ((column, (heading, _)), width) in (0..).zip(columns).zip(widths(columns)) {
+        sheet.set_column_width(column, width)?;
         sheet.write_string_with_format(at, column, *heading, &styles.heading)?;
     }
     Ok(())
@@ -208,12 +217,6 @@ fn headings(sheet: &mut Worksheet, styles: &Styles, at: u32, columns: &[(&str, f
 /// Codes of digits in the first columns are text and meant to be.
 fn codes(sheet: &mut Worksheet, last_row: u32, last_column: u16) -> Result<(), XlsxError> {
     sheet.ignore_error_range(1, 0, last_row, last_column, IgnoreError::NumberStoredAsText).map(drop)
-}
-
-/// Prints on pages as wide as the sheet.
-fn page(sheet: &mut Worksheet) {
-    sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
-    sheet.set_footer("&C&P / &N").set_margins(0.5, 0.5, 0.6, 0.6, 0.3, 0.3);
 }
 
 /// Writes people as they are read; returns how many.
@@ -226,7 +229,7 @@ async fn people(workbook: &mut Workbook, styles: &Styles, of: &Sheet, rows: impl
     while next.is_some() || sheets == 0 {
         sheets += 1;
         let sheet = workbook.add_worksheet_with_constant_memory().map_err(failed)?;
-        start(sheet, styles, of, sheets).map_err(failed)?;
+        let pages = start(sheet, styles, of, sheets).map_err(failed)?;
         let mut at = 0;
         let mut sums = vec![None; of.columns.len()];
         while let Some(cells) = next.take() {
@@ -246,6 +249,7 @@ async fn people(workbook: &mut Workbook, styles: &Styles, of: &Sheet, rows: impl
             sheet.autofilter(0, 0, at, last).map_err(failed)?;
             codes(sheet, at, 1).map_err(failed)?;
             sum_row(sheet, styles, at + 1, (at, &sums)).map_err(failed)?;
+            pages.end(sheet, at + 1).map_err(failed)?;
         }
     }
     Ok(written)
@@ -271,12 +275,13 @@ fn sum_row(sheet: &mut Worksheet, styles: &Styles, row: u32, (people, sums): (u3
     Ok(())
 }
 
-fn start(sheet: &mut Worksheet, styles: &Styles, of: &Sheet, number: usize) -> Result<(), XlsxError> {
+fn start(sheet: &mut Worksheet, styles: &Styles, of: &Sheet, number: usize) -> Result<print::Pages, XlsxError> {
     let name = if number == 1 { of.name.to_owned() } else { format!("{} {number}", of.name) };
     sheet.set_name(name)?.set_tab_color(Color::RGB(of.color)).set_freeze_panes(1, 0)?;
-    sheet.set_repeat_rows(0, 0)?;
-    page(sheet);
-    headings(sheet, styles, 0, of.columns)
+    // The height of rows is said before the first is written.
+    let pages = print::rows(sheet, &widths(of.columns))?;
+    headings(sheet, styles, 0, of.columns)?;
+    Ok(pages)
 }
 
 fn row_cell(sheet: &mut Worksheet, styles: &Styles, (row, column): (u32, u16), cell: &Cell) -> Result<(), XlsxError> {

@@ -1,11 +1,11 @@
-//! What came of the month's deductions, as tables for a terminal of 100 columns.
+//! What came of the month's deductions, as tables.
 
 use std::collections::BTreeMap;
 
 use super::super::deduct::show;
-use super::super::table::{Table, thousands, yuan};
+use super::super::table::{Table, paragraph, thousands, yuan};
 use super::deductions::Shown;
-use super::tables::{count, district, title, verdict};
+use super::tables::{count, district, listed, title, verdict};
 use crate::flow::deduct::hex;
 use crate::model::deduction::DeductionOutcome;
 
@@ -17,8 +17,8 @@ pub(super) fn render(shown: &Shown) -> String {
     let cycle = &shown.seen.cycle;
     let by = |name: Option<&String>| name.map_or_else(|| "nobody".to_owned(), Clone::clone);
     let mut text = title("6 · Deductions from personal accounts 个人账户代扣 (yuan)");
-    text += &format!(
-        "  {:06} {}: {}, planned by {}, approved by {}; digest {}…\n\n",
+    let how = format!(
+        "{:06} {}: {}, planned by {}, approved by {}; digest {}…",
         cycle.pooling_area,
         cycle.month,
         cycle.state.word(),
@@ -26,6 +26,7 @@ pub(super) fn render(shown: &Shown) -> String {
         by(cycle.approved_by.as_ref()),
         &hex(&cycle.digest)[..8],
     );
+    text += &format!("{}\n", paragraph(&how));
     text += &format!("{}\n{}\n{}\n", people(shown), districts(shown), three_ways(shown));
     text += &verdict(shown.sums_agree(), "ledger, medical core and LTC system agree to the fen", "ledger, medical core and LTC system DISAGREE");
     let differences = shown.differences();
@@ -35,7 +36,7 @@ pub(super) fn render(shown: &Shown) -> String {
         &format!("{} counts are not as they should be:", differences.len()),
     );
     for difference in differences.iter().take(DIFFERENCES_MAX) {
-        text += &format!("      {difference}\n");
+        text += &listed(difference);
     }
     text
 }
@@ -57,7 +58,7 @@ fn people(shown: &Shown) -> String {
     let mut text = table.render();
     for owed in &shown.report.owed {
         let (english, chinese) = show::handling(&owed.handling);
-        text += &format!("  Short 欠缴: {} people owe {} yuan, {english} {chinese}.\n", thousands(owed.people), yuan(owed.fen.0));
+        text += &paragraph(&format!("Short 欠缴: {} people owe {} yuan, {english} {chinese}.", thousands(owed.people), yuan(owed.fen.0)));
     }
     text
 }

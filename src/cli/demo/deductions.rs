@@ -302,7 +302,7 @@ pub(super) mod tests {
             people: 10,
             roster: Rostered { received: 10, taken: 10, refused: 0 },
             seen: Seen { cycle, cells: Vec::new(), left_out: vec![LeftOut { reason: "no_account".into(), people: 1, due: Fen(900) }], before: None },
-            report: Report { answers: Answers::default(), outcomes, owed: Vec::new(), discrepancies: 0 },
+            report: Report { answers: Answers::default(), outcomes, owed: Vec::new(), short: (2, 1), discrepancies: 0 },
             ledger: BTreeMap::from([(450_102, Fen(6_000)), (450_103, Fen(300))]),
             core: Deductions { batches: 1, people: 7, fen: Fen(6_300), refused: [("insufficient_balance", 1), ("person_unknown", 1)].into(), twice: 0 },
             told: ToldOfDeductions { batches: 1, people: 9, outcomes: told.into(), fen: Fen(6_300), made_up: 0 },

@@ -1,9 +1,9 @@
-//! Bold and colour where standard output is a terminal; plain text elsewhere or with `NO_COLOR`.
+//! Bold and colour where standard output is a terminal; plain text elsewhere, with `NO_COLOR` or `TERM=dumb`.
 
 use std::io::IsTerminal;
 use std::sync::LazyLock;
 
-static COLOUR: LazyLock<bool> = LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+static COLOUR: LazyLock<bool> = LazyLock::new(|| crate::telemetry::may_colour(std::io::stdout().is_terminal()));
 
 pub(super) fn bold(text: &str) -> String {
     painted("1", text)

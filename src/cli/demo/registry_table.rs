@@ -1,8 +1,8 @@
-//! What each holds of the registries, as a table for a terminal of 100 columns.
+//! What each holds of the registries, as a table.
 
-use super::super::table::{Table, thousands};
+use super::super::table::{Table, paragraph, thousands};
 use super::registries::{Platform, Pulled, Shown};
-use super::tables::{count, title, verdict};
+use super::tables::{count, listed, title, verdict};
 use super::theatre::{CIVIL, HEALTH};
 use crate::sandbox::partners::Most;
 use crate::sandbox::registries::Comparison;
@@ -21,7 +21,7 @@ pub(super) fn render(shown: &Shown) -> String {
         &format!("{} differences from the registry:", differences.len()),
     );
     for difference in differences.iter().take(DIFFERENCES_MAX) {
-        text += &format!("      {difference}\n");
+        text += &listed(difference);
     }
     text += &verdict(shown.over_limit() == 0, "no request was over a limit", &format!("{} requests were over a limit 超限", shown.over_limit()));
     text
@@ -32,7 +32,7 @@ fn came_in(shown: &Shown) -> String {
     let answers = &shown.answers;
     let reasons: Vec<String> = answers.reasons.iter().map(|(rule, lines)| if *lines == 1 { rule.clone() } else { format!("{rule} ×{lines}") }).collect();
     let text = format!(
-        "  Loaded 装载: {} lines in one request; {} stored ({} with a warning), {} refused:\n  {}. Then 变更:\n\n",
+        "Loaded 装载: {} lines in one request; {} stored ({} with a warning), {} refused: {}. Then 变更:",
         count(answers.lines),
         count(answers.stored),
         count(answers.warned),
@@ -47,7 +47,7 @@ fn came_in(shown: &Shown) -> String {
         let [right, others] = cells.get(half + at).cloned().unwrap_or_default();
         table.row([left, times, String::new(), right, others]);
     }
-    text + &table.render()
+    format!("{}\n{}", paragraph(&text), table.render())
 }
 
 /// Who holds how much.
@@ -73,13 +73,14 @@ fn holdings(shown: &Shown) -> String {
 }
 
 fn limits(shown: &Shown) -> String {
-    format!(
-        "\n  Civil affairs is told of elderly care and care at home, the health commission of medical\n  institutions and of nurses, each only what its purpose needs. \
-         The province took a snapshot, then\n  followed {} changes under a running digest. Limits, counted by the platforms themselves:\n  civil affairs {}; health {}.\n\n",
+    let text = format!(
+        "Civil affairs is told of elderly care and care at home, the health commission of medical institutions and of nurses, each only what its purpose needs. \
+         The province took a snapshot, then followed {} changes under a running digest. Limits, counted by the platforms themselves: civil affairs {}; health {}.",
         count(shown.province.followed),
         agreed(&CIVIL),
         agreed(&HEALTH),
-    )
+    );
+    format!("\n{}\n", paragraph(&text))
 }
 
 fn agreed(most: &Most) -> String {

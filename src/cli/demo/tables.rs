@@ -1,8 +1,9 @@
-//! The figures as tables for a terminal of 100 columns; Chinese terms beside the English ones.
+//! The figures as tables; Chinese terms beside the English ones.
 
 use std::collections::BTreeMap;
 
-use super::super::table::{Table, thousands, width, yuan};
+use super::super::table::{Table, paragraph, prose, thousands, wrap, yuan};
+use super::super::terminal;
 use super::figures::{Figures, Funds};
 use super::paint;
 use super::theatre::REQUESTS_PER_SECOND;
@@ -26,8 +27,6 @@ const DISTRICTS: [(i32, &str); 13] = [
 ];
 /// Kinds of refused lines shown.
 const REASONS_MAX: usize = 12;
-/// Width of a reason, so that the tables fit into 100 columns.
-const REASON_COLUMNS: usize = 78;
 
 /// Every table, one after another.
 pub(super) fn render(figures: &Figures) -> String {
@@ -54,8 +53,8 @@ fn packets(figures: &Figures) -> String {
 
 /// What became of packets as wholes.
 fn whole(month: &Books) -> String {
-    let mut text = format!(
-        "\n  Of {} packets {} were taken, {} took an earlier one's place (SFCF=1), {} came twice and got\n  the same receipt, {} were refused whole{}.\n",
+    let text = format!(
+        "Of {} packets {} were taken, {} took an earlier one's place (SFCF=1), {} came twice and got the same receipt, {} were refused whole{}.",
         count(month.packets),
         count(month.taken),
         count(month.replacements),
@@ -63,12 +62,13 @@ fn whole(month: &Books) -> String {
         count(month.refused_whole.values().sum()),
         if month.waits + month.lost > 0 { format!(" (asked to wait {} times, sent again {} times)", month.waits, month.lost) } else { String::new() },
     );
+    let mut text = format!("\n{}", paragraph(&text));
     if month.refused_whole.is_empty() {
         return text;
     }
     let mut table = Table::new(&["packets>", "HTTP", "refused whole because 整包退回"]);
     for ((status, reason), packets) in &month.refused_whole {
-        wrapped(&mut table, [count(*packets), status.to_string()], reason);
+        table.row([count(*packets), status.to_string(), reason.clone()]);
     }
     text += &table.render();
     text
@@ -84,7 +84,7 @@ fn reasons(month: &Books) -> String {
     sorted.sort_by_key(|(_, lines)| std::cmp::Reverse(**lines));
     let mut table = Table::new(&["lines>", "element", "refused because 退回原因"]);
     for ((element, reason), lines) in sorted.iter().take(REASONS_MAX) {
-        wrapped(&mut table, [count(**lines), (*element).to_string()], reason);
+        table.row([count(**lines), (*element).to_string(), reason.clone()]);
     }
     if sorted.len() > REASONS_MAX {
         let rest: u64 = sorted.iter().skip(REASONS_MAX).map(|(_, lines)| **lines).sum();
@@ -111,7 +111,8 @@ pub(super) fn district(code: i32) -> String {
 }
 
 fn deliveries(figures: &Figures) -> String {
-    let mut table = Table::new(&["delivered to 推送", "batches>", "lines>", "yuan>", "requests>", "inquiries>", "dead>", "batches/s>", "lines/s>"]);
+    let headings = ["delivered to 推送", "batches>", "lines>", "yuan>", "requests>", "inquiries>", "dead>", "batches/s>", "lines/s>"];
+    let mut table = Table::new(&headings).sparing(&["batches/s", "lines/s"]);
     for one in &figures.counterparts {
         let (sent, inquiries) = one.attempts();
         let (deliveries, lines, fen) = one.queued;
@@ -132,12 +133,11 @@ fn deliveries(figures: &Figures) -> String {
     }
     let most = figures.counterparts.iter().map(|one| one.tally.most_in_a_second).max().unwrap_or_default();
     let over: u64 = figures.counterparts.iter().map(|one| one.tally.over_limit).sum();
-    format!(
-        "{}{}\n  Agreed: to send at most {REQUESTS_PER_SECOND} requests in any second. On arrival the partners counted at most {most}\n  in one, and refused {over} as too many.\n  \
-         On purpose each partner breaks off an early answer (its outcome is unknown until found out) and\n  once asks to wait. Rates leave out such pauses.\n",
-        title("3 · Deliveries 推送"),
-        table.render()
-    )
+    let text = format!(
+        "Agreed: to send at most {REQUESTS_PER_SECOND} requests in any second. On arrival the partners counted at most {most} in one, and refused {over} as too many. \
+         On purpose each partner breaks off an early answer (its outcome is unknown until found out) and once asks to wait. Rates leave out such pauses."
+    );
+    format!("{}{}\n{}", title("3 · Deliveries 推送"), table.render(), paragraph(&text))
 }
 
 fn sums(figures: &Figures) -> String {
@@ -157,9 +157,14 @@ fn sums(figures: &Figures) -> String {
         &format!("{} receipts differ from what was expected:", differences.len()),
     );
     for difference in differences.iter().take(20) {
-        text += &format!("      {difference}\n");
+        text += &listed(difference);
     }
     text
+}
+
+/// One of several things that are not as they should be, below the verdict.
+pub(super) fn listed(difference: &str) -> String {
+    prose("      ", difference, "        ", terminal::columns())
 }
 
 pub(super) fn title(text: &str) -> String {
@@ -167,25 +172,13 @@ pub(super) fn title(text: &str) -> String {
 }
 
 pub(super) fn verdict(good: bool, yes: &str, no: &str) -> String {
-    if good { format!("  {} {yes}\n", paint::good("✔")) } else { format!("  {}\n", paint::bad(&format!("✘ {no}"))) }
-}
-
-/// Adds a row whose last cell takes as many lines as it needs.
-fn wrapped(table: &mut Table, first: [String; 2], text: &str) {
-    let mut first = Some(first);
-    let mut line = String::new();
-    for word in text.split(' ') {
-        if !line.is_empty() && width(&line) + 1 + width(word) > REASON_COLUMNS {
-            let [a, b] = first.take().unwrap_or_default();
-            table.row([a, b, std::mem::take(&mut line)]);
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    let [a, b] = first.take().unwrap_or_default();
-    table.row([a, b, line]);
+    let lines = wrap(if good { yes } else { no }, terminal::columns() - 4);
+    let mark = if good { paint::good("✔") } else { paint::bad("✘") };
+    lines
+        .iter()
+        .enumerate()
+        .map(|(at, line)| format!("  {} {}\n", if at == 0 { mark.as_str() } else { " " }, if good { line.clone() } else { paint::bad(line) }))
+        .collect()
 }
 
 /// The reason without the numbers of packets and records, so that equal reasons count together.
@@ -202,17 +195,6 @@ fn without_numbers(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_reason_is_wrapped_within_its_columns_and_loses_no_word() {
-        let reason = "this detail number stands at record … of the same packet with other content; a line needs a number of its own";
-        let mut table = Table::new(&["lines>", "element", "because"]);
-        wrapped(&mut table, ["3".into(), "AAZ083".into()], reason);
-        let text = table.render();
-        assert!(text.lines().all(|line| width(line) <= 100), "{text}");
-        let words: Vec<&str> = text.split_whitespace().skip_while(|word| *word != "AAZ083").skip(1).collect();
-        assert_eq!(words.join(" "), reason);
-    }
 
     #[test]
     fn reasons_that_differ_in_packet_and_record_numbers_only_count_together() {

@@ -81,7 +81,7 @@ fn answers(sheet: &mut Sheet, found: &Inspected, whose: &str) {
             sheet.note("database", &trouble.text, &trouble.advice);
         }
     }
-    if found.refuse().is_err() {
+    if found.refuse().is_err() && !matches!(found.schema, Schema::Foreign { .. }) {
         return;
     }
     match found.schema {
@@ -91,8 +91,7 @@ fn answers(sheet: &mut Sheet, found: &Inspected, whose: &str) {
             sheet.note("database", format!("{server}: schema {has}; the next start brings it to {needs}"), "back it up first; ltcgw migrate does it alone");
         }
         Schema::Foreign { has, needs } => {
-            let text = format!("{server}: schema {has} was made by another version of the gateway or changed by hand; this one knows {needs}");
-            sheet.bad("database", text, "use the version that made it, or a database of its own");
+            sheet.bad("database", format!("{server}: {}", inspect::foreign(has, needs)), "");
         }
     }
 }

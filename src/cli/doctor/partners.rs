@@ -28,7 +28,7 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog) 
         let problems = service::problems(partner, catalog);
         let sound = problems.is_empty();
         for problem in problems {
-            sheet.bad(&what, problem, "");
+            sheet.bad(&what, problem.finding(config, partner).to_string(), "");
         }
         if sound {
             sheet.good(&what, entry(partner));

@@ -1,9 +1,7 @@
 //! The lines doctor prints: a mark, what was looked at, what was found, what to do.
 
-use crate::cli::table::width;
-
-/// Columns a line takes at most.
-const COLUMNS: usize = 120;
+use crate::cli::table::{prose, width};
+use crate::cli::terminal;
 
 /// What doctor found.
 #[derive(Debug, Default)]
@@ -67,17 +65,27 @@ impl Sheet {
 
     /// All lines and a sentence that sums them up.
     pub fn render(&self) -> String {
-        let column = self.lines.iter().map(|line| width(&line.what)).max().unwrap_or(0);
-        let indent = " ".repeat(column + 7);
+        self.fit(terminal::columns())
+    }
+
+    fn fit(&self, columns: usize) -> String {
+        let longest = self.lines.iter().map(|line| width(&line.what)).max().unwrap_or(0);
+        // Beside a long subject hardly anything has room.
+        let beside = longest + 7 <= columns / 4;
+        let indent = " ".repeat(if beside { longest + 7 } else { 5 });
         let mut text = String::new();
         let mut last = "";
         for line in &self.lines {
             let what = if line.what == last { "" } else { &line.what };
             last = &line.what;
-            let head = format!("  {}  {what}{}  ", line.mark.sign(), " ".repeat(column - width(what)));
-            text += &wrapped(&head, &line.detail, &indent);
+            let head = format!("  {}  ", line.mark.sign());
+            text += &match (beside, what) {
+                (true, _) => prose(&format!("{head}{what}{}  ", " ".repeat(longest - width(what))), &line.detail, &indent, columns),
+                (false, "") => prose(&head, &line.detail, &indent, columns),
+                (false, _) => prose(&head, &format!("{what}: {}", line.detail), &indent, columns),
+            };
             if !line.todo.is_empty() {
-                text += &wrapped(&format!("{indent}→ "), &line.todo, &format!("{indent}  "));
+                text += &prose(&format!("{indent}→ "), &line.todo, &format!("{indent}  "), columns);
             }
         }
         let (bad, notes) = (self.count(Mark::Bad), self.count(Mark::Note));
@@ -95,26 +103,6 @@ impl Sheet {
     }
 }
 
-/// `head` and `text` in lines of up to [`COLUMNS`], the later ones indented; words are never broken.
-fn wrapped(head: &str, text: &str, indent: &str) -> String {
-    let mut out = head.to_string();
-    let (mut used, start) = (width(head), width(indent));
-    for (at, word) in text.split_whitespace().enumerate() {
-        if at > 0 && used + 1 + width(word) > COLUMNS && used > start {
-            out += "\n";
-            out += indent;
-            used = start;
-        } else if at > 0 {
-            out.push(' ');
-            used += 1;
-        }
-        out += word;
-        used += width(word);
-    }
-    out.push('\n');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +115,7 @@ mod tests {
         sheet.bad("rates", "a key is missing", "");
         assert!(sheet.failed());
         assert_eq!(
-            sheet.render(),
+            sheet.fit(80),
             "  ✔  config  4 partners\n  !  rates   one key is open\n             → confirm it\n  ✘          a key is missing\n\n  1 problem; 1 line wants attention\n"
         );
     }
@@ -136,8 +124,8 @@ mod tests {
     fn long_findings_are_wrapped_between_words_under_their_beginning() {
         let mut sheet = Sheet::default();
         sheet.bad("x", "word ".repeat(40), "");
-        let text = sheet.render();
-        assert!(text.lines().all(|line| width(line) <= COLUMNS), "{text}");
+        let text = sheet.fit(80);
+        assert!(text.lines().all(|line| width(line) <= 80), "{text}");
         assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("        word")), "{text}");
     }
 }

@@ -41,7 +41,7 @@ impl Limits {
         Limits { requests_per_second, burst: None, requests_per_day: None, window: None, concurrent: default_concurrent(), records_per_request: None }
     }
 
-    pub(super) fn check(&self, name: &str, problem: &mut dyn FnMut(String)) {
+    pub(super) fn check(&self, name: &str, problem: &mut dyn FnMut(&str, String)) {
         let counts = [
             ("requests_per_second", Some(u64::from(self.requests_per_second))),
             ("burst", self.burst.map(u64::from)),
@@ -50,7 +50,7 @@ impl Limits {
             ("records_per_request", self.records_per_request.map(u64::from)),
         ];
         for (key, _) in counts.iter().filter(|(_, count)| *count == Some(0)) {
-            problem(format!("partner `{name}`: {key} is 0; expected at least 1, or remove [partner.outbound] to stop sending"));
+            problem(key, format!("partner `{name}`: {key} is 0; expected at least 1, or remove [partner.outbound] to stop sending"));
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     fn a_limit_of_nothing_and_an_unknown_limit_are_found() {
         let limits: Limits = toml::from_str("requests_per_second = 0\nrequests_per_day = 0").unwrap();
         let mut problems = Vec::new();
-        limits.check("civil-affairs", &mut |text| problems.push(text));
+        limits.check("civil-affairs", &mut |_, text| problems.push(text));
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[1].contains("requests_per_day is 0"));
         assert!(toml::from_str::<Limits>("requests_per_second = 1\nrequests_per_hour = 1").is_err());

@@ -26,6 +26,8 @@ pub struct Report {
     pub answers: Answers,
     pub outcomes: Vec<Outcome>,
     pub owed: Vec<Owed>,
+    /// People asked for from whom nothing was taken, as of their last round, and how many of them owe this month's amount.
+    pub short: (i64, i64),
     /// Answers that do not fit and that nobody has looked at.
     pub discrepancies: i64,
 }
@@ -98,6 +100,7 @@ impl Desk {
             answers: self.store.cycle_answers(cycle).await?,
             outcomes: self.store.cycle_outcomes(cycle.cycle_id).await?,
             owed: self.store.cycle_owed(cycle).await?,
+            short: self.store.cycle_short_people(cycle.cycle_id).await?,
             discrepancies: self.store.open_discrepancies(cycle.cycle_id).await?,
         })
     }

@@ -193,6 +193,13 @@ impl Store {
         Ok(rows.iter().map(|row| Owed { handling: row.get(0), people: row.get(1), fen: Fen(row.get(2)), open: row.get(3) }).collect())
     }
 
+    /// How many [`Store::cycle_short`] gives, and how many of them owe this month's amount (no money, or a frozen account).
+    pub async fn cycle_short_people(&self, cycle_id: i64) -> Result<(i64, i64), Fault> {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE r.outcome IN ('insufficient_balance', 'account_frozen')) FROM deduction_result r WHERE r.cycle_id = $1 AND r.outcome <> 'deducted'
+              AND NOT EXISTS (SELECT FROM deduction_result l WHERE l.cycle_id = $1 AND l.person_no = r.person_no AND l.round > r.round)";
+        Ok(self.rows(sql, &[&cycle_id]).await?.first().map_or((0, 0), |row| (row.get(0), row.get(1))))
+    }
+
     /// Everybody from whom nothing was taken, as of their last round, in order of person.
     pub async fn cycle_short(&self, cycle: &Cycle) -> Result<impl Stream<Item = Result<Short, Fault>> + use<>, Fault> {
         let sql = "SELECT r.person_no, d.district, d.category::text, coalesce(a.fen, d.fen), r.outcome::text, r.balance_fen,

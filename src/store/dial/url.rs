@@ -15,6 +15,12 @@ const FORM: &str = "expected postgres://user@host:port/name, several hosts as on
 /// What cannot be used, and what to write.
 pub(super) fn read(url: &str, ca: bool) -> Result<Config, Fault> {
     let bad = |text: String| Fault::operator(Stage::Config, format!("[database] url: {text}"));
+    match url.split_once("://") {
+        Some(("postgres" | "postgresql", _)) => {}
+        Some((scheme, _)) => return Err(bad(format!("it begins with `{scheme}://`, and the gateway works with PostgreSQL only; {FORM}"))),
+        None if url.contains('=') => {}
+        None => return Err(bad(format!("it does not begin with postgres://; {FORM}"))),
+    }
     let mut asked: Option<&str> = None;
     let mut kept: Vec<&str> = Vec::new();
     let (base, parameters, separator) = match url.split_once('?') {

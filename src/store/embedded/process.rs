@@ -163,6 +163,28 @@ pub fn wait_for_predecessor(cluster: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Ends every process of an earlier server that still works in `cluster`, without a checkpoint.
+pub fn end_at_once(cluster: &Path) -> Result<(), Fault> {
+    let deadline = Instant::now() + PATIENCE;
+    while let Some(pid) = process_in(cluster) {
+        // The postmaster first: it takes its children along. Only a process that works in this very folder is meant.
+        let named = std::fs::read_to_string(cluster.join("postmaster.pid")).ok().and_then(|text| text.lines().next()?.trim().parse::<u32>().ok());
+        let target = named.filter(|named| works_in(*named, cluster)).unwrap_or(pid);
+        if Instant::now() > deadline {
+            return Err(fault(format!("process {target} still works in {}: end it (kill -QUIT {target})", cluster.display())));
+        }
+        if let Ok(target) = i32::try_from(target) {
+            kill(Pid::from_raw(target), Signal::SIGQUIT).ok();
+        }
+        wait(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn works_in(pid: u32, cluster: &Path) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == cluster)
+}
+
 /// A process whose working folder is `cluster`: every PostgreSQL process works in its cluster.
 fn process_in(cluster: &Path) -> Option<u32> {
     let processes = std::fs::read_dir("/proc").ok()?;

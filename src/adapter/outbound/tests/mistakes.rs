@@ -24,7 +24,7 @@ fn outbound(lines: &str) -> String {
 fn every_mistake_in_a_manifest_is_named_with_its_place() {
     let json = [("a.json", "{}")];
     for (lines, expected) in [
-        ("pathh = \"/\"", "adapter.toml:3:1: unknown field `pathh`, expected one of "),
+        ("pathh = \"/\"", "adapter.toml:3:1: unknown key `pathh`; expected one of "),
         ("path = \"m\"", "adapter.toml:3:8: path is `m`; expected one below the partner's URL, starting with /"),
         ("path = \"/\"\ntemplate = \"a.txt\"", "adapter.toml:4:12: template is `a.txt`; expected the name of a file in templates/ that ends in .json or .xml"),
         ("path = \"/\"\ntemplate = \"../a.json\"", "adapter.toml:4:12: template is `../a.json`; expected the name"),
@@ -58,7 +58,7 @@ fn every_mistake_in_a_manifest_is_named_with_its_place() {
 fn a_misspelt_key_gets_a_suggestion() {
     assert!(findings(&outbound("path = \"/\"\ncontent_typ = \"x\""), &[])[0].ends_with("(did you mean `content_type`?)"));
     let reply = "[[outbound]]\nmessage = \"m\"\npath = \"/\"\nreply.acepted = [{ status = 200 }]\n";
-    assert!(findings(reply, &[])[0].contains("unknown field `acepted`") && findings(reply, &[])[0].ends_with("(did you mean `accepted`?)"));
+    assert!(findings(reply, &[])[0].contains("unknown key `acepted`") && findings(reply, &[])[0].ends_with("(did you mean `accepted`?)"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn deviating_replies_unreadable_samples_and_orphans_are_found() {
     for part in [
         "gone.expected.json: belongs to no sample",
         "broken.json: is not JSON",
-        "undefined.json: template m.json, line 1: a value is undefined",
+        "undefined.json: template m.json, line 1: `a` is undefined",
         "replies/head.http: has a header without a colon",
         "replies/what.http: its first line has no status",
         "replies/yes.expected.txt:1:1: differs in what comes out:\n  expected rejected\n  found    accepted",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use rust_xlsxwriter::{Chart, ChartLegendPosition, ChartType, Color, Format, Worksheet, XlsxError};
 
-use super::{Districts, HEADING_HEIGHT, Styles, both, codes, headings, page, yuan};
+use super::{Districts, HEADING_HEIGHT, Styles, both, codes, headings, print, yuan};
 use crate::cli::deduct::show;
 use crate::flow::deduct::{Report, Seen, hex};
 use crate::model::Fen;
@@ -34,7 +34,7 @@ pub struct Figures<'a> {
 pub fn write(sheet: &mut Worksheet, styles: &Styles, figures: &Figures<'_>) -> Result<(), XlsxError> {
     let Figures { seen, report, .. } = *figures;
     sheet.set_name(NAME)?.set_tab_color(Color::RGB(COLORS[0])).set_screen_gridlines(false);
-    page(sheet);
+    print::one_page(sheet);
     title(sheet, styles, seen)?;
     let end = totals(sheet, styles, figures)?;
     if end > TOP + 1 {
@@ -117,8 +117,8 @@ fn lines(figures: &Figures<'_>) -> BTreeMap<i32, Line> {
 /// A row per district: this month's own by category, what is carried, and what came of both; returns the row of the sums.
 fn totals(sheet: &mut Worksheet, styles: &Styles, figures: &Figures<'_>) -> Result<u32, XlsxError> {
     let mut heads = vec![("区县\ndistrict".to_owned(), 34.0), ("人数\npeople".to_owned(), 14.0)];
-    heads.extend(Category::ALL.map(|category| (format!("{}，本月（元）", show::category(category).replacen(' ', "\n", 1)), 18.0)));
-    heads.extend([("以前月份结转（元）\ncarried, yuan".to_owned(), 19.0), ("应扣合计（元）\nto take, yuan".to_owned(), 20.0)]);
+    heads.extend(Category::ALL.map(|category| (format!("其中{}，本月（元）", show::category(category).replacen(' ', "\n", 1)), 18.0)));
+    heads.extend([("其中以前月份结转（元）\nof it carried, yuan".to_owned(), 19.0), ("应扣合计（元）\nto take, yuan".to_owned(), 20.0)]);
     heads.extend([("已扣人数\ndeducted".to_owned(), 14.0), ("实扣（元）\ntaken, yuan".to_owned(), 20.0), ("未扣（元）\nnot taken, yuan".to_owned(), 20.0)]);
     let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
     headings(sheet, styles, TOP, &heads)?;
@@ -192,12 +192,16 @@ fn outcomes(sheet: &mut Worksheet, styles: &Styles, report: &Report, at: u32) ->
         sheet.write_number_with_format(row, 3, yuan(of.taken.0), &styles.yuan)?;
         sheet.write_number_with_format(row, 4, of.round, &styles.count)?;
     }
-    // Whoever is tried again is asked again, so rounds are not added up; what was taken is.
+    // Whoever is tried again is asked again, so what several rounds asked is not added up; what was taken is.
     row += 1;
     sheet.write_string_with_format(row, 0, "实扣合计 taken in all", &styles.sum_text)?;
     let deducted: i64 = report.outcomes.iter().filter(|of| of.taken > Fen::ZERO).map(|of| of.people).sum();
     sheet.write_number_with_format(row, 1, deducted as f64, &styles.sum_count)?;
-    sheet.write_blank(row, 2, &styles.sum_text)?;
+    if report.outcomes.iter().all(|of| of.round == 1) {
+        sheet.write_number_with_format(row, 2, yuan(report.outcomes.iter().map(|of| of.asked.0).sum()), &styles.sum_yuan)?;
+    } else {
+        sheet.write_blank(row, 2, &styles.sum_text)?;
+    }
     sheet.write_number_with_format(row, 3, yuan(report.outcomes.iter().map(|of| of.taken.0).sum()), &styles.sum_yuan)?;
     sheet.write_blank(row, 4, &styles.sum_text)?;
     Ok(row + 2)

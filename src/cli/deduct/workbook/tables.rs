@@ -4,17 +4,18 @@
 
 use rust_xlsxwriter::{Color, Worksheet, XlsxError};
 
-use super::{Districts, Styles, codes, headings, page, yuan};
+use super::{Districts, Styles, codes, headings, print, widths, yuan};
 use crate::cli::deduct::show;
 use crate::flow::deduct::Seen;
 use crate::model::{Fen, Month};
 
 /// What went from personal accounts to the fund, under the district and contribution month it is of: what made up for
 /// earlier months stands under theirs.
-pub fn posted(sheet: &mut Worksheet, styles: &Styles, posted: &[(i32, Month, Fen)], districts: &Districts) -> Result<(), XlsxError> {
+pub fn posted(sheet: &mut Worksheet, styles: &Styles, (posted, of): (&[(i32, Month, Fen)], Month), districts: &Districts) -> Result<(), XlsxError> {
     sheet.set_name("入账 Posted")?.set_tab_color(Color::RGB(0x0070_AD47)).set_freeze_panes(1, 0)?;
-    page(sheet);
-    headings(sheet, styles, 0, &[("区县\ndistrict", 34.0), ("费款所属期\ncontribution month", 18.0), ("入长护险基金（元）\nto the LTC fund, yuan", 24.0)])?;
+    let heads = [("区县\ndistrict", 34.0), ("费款所属期\ncontribution month", 18.0), ("入长护险基金（元）\nto the LTC fund, yuan", 24.0)];
+    let pages = print::rows(sheet, &widths(&heads))?;
+    headings(sheet, styles, 0, &heads)?;
     let mut row = 0;
     for (district, month, fen) in posted {
         row += 1;
@@ -26,14 +27,20 @@ pub fn posted(sheet: &mut Worksheet, styles: &Styles, posted: &[(i32, Month, Fen
     sheet.write_string_with_format(row + 1, 0, "合计 all", &styles.sum_text)?;
     sheet.write_blank(row + 1, 1, &styles.sum_text)?;
     sheet.write_number_with_format(row + 1, 2, yuan(posted.iter().map(|(_, _, fen)| fen.0).sum()), &styles.sum_yuan)?;
-    Ok(())
+    let earlier: i64 = posted.iter().filter(|(_, month, _)| *month < of).map(|(_, _, fen)| fen.0).sum();
+    if earlier != 0 {
+        row += 1;
+        sheet.write_string_with_format(row + 1, 0, "其中以前月份 of it of earlier months", &styles.text)?;
+        sheet.write_blank(row + 1, 1, &styles.text)?;
+        sheet.write_number_with_format(row + 1, 2, yuan(earlier), &styles.yuan)?;
+    }
+    pages.end(sheet, row + 1)
 }
 
 /// Every district and category beside the month before.
 pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &Districts) -> Result<(), XlsxError> {
     sheet.set_name("与上月差异 Changes")?.set_tab_color(Color::RGB(0x00F7_9646));
-    page(sheet);
-    let before = seen.before.as_ref().map_or_else(|| "上月\nbefore".to_owned(), |(cycle, _)| cycle.month.to_string());
+    let before = seen.before.as_ref().map_or_else(|| "上月 before".to_owned(), |(cycle, _)| cycle.month.to_string());
     let now = seen.cycle.month.to_string();
     let named = |what: &str, month: &str, english: &str| format!("{what} {month}\n{english}");
     let heads = [
@@ -47,6 +54,7 @@ pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &
         ("金额差异（元）\nchange, yuan".to_owned(), 17.0),
     ];
     let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
+    let pages = print::rows(sheet, &widths(&heads))?;
     headings(sheet, styles, 0, &heads)?;
     sheet.set_freeze_panes(1, 0)?;
     let changes = seen.changes();
@@ -63,7 +71,8 @@ pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &
     sheet.write_string_with_format(row + 1, 0, "合计 all", &styles.sum_text)?;
     sheet.write_blank(row + 1, 1, &styles.sum_text)?;
     both_months(sheet, row + 1, [&styles.sum_count, &styles.sum_count_change, &styles.sum_yuan, &styles.sum_change], sum)?;
-    codes(sheet, row.max(1), 0)
+    codes(sheet, row.max(1), 0)?;
+    pages.end(sheet, row + 1)
 }
 
 /// People and fen, before, now and the difference.
