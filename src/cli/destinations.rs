@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Done, dead};
+use super::{Done, approval, dead};
+use crate::flow::approval::{Asked, ask_resume};
 use crate::flow::destinations as flow;
 
 /// Destinations of deliveries and their pauses.
@@ -13,10 +14,12 @@ pub enum Command {
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
         config: PathBuf,
     },
-    /// Lift a pause, once its cause is mended or what the partner asked for is absurd.
+    /// Ask that a pause is lifted, once its cause is mended or what the partner asked for is absurd; a second person approves it.
     Resume {
         /// Name in partners.toml.
         destination: String,
+        #[command(flatten)]
+        who: approval::Who,
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
         config: PathBuf,
     },
@@ -25,7 +28,7 @@ pub enum Command {
 pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { config } => list(config).await,
-        Command::Resume { destination, config } => resume(config, destination).await,
+        Command::Resume { destination, who, config } => resume(config, destination, who).await,
     }
 }
 
@@ -35,11 +38,9 @@ async fn list(config: &Path) -> Done {
     Ok(())
 }
 
-async fn resume(config: &Path, destination: &str) -> Done {
+async fn resume(config: &Path, destination: &str, who: &approval::Who) -> Done {
     let store = dead::store(config).await?;
-    match flow::resume(store.pool(), destination).await? {
-        true => println!("{destination}: the pause is lifted; deliveries go on within seconds"),
-        false => println!("{destination} was not paused"),
-    }
+    let asked = ask_resume(&store, destination, Asked { by: &who.by, reason: &who.reason }).await?;
+    print!("{}", approval::asked(&asked));
     Ok(())
 }

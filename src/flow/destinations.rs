@@ -1,11 +1,12 @@
-//! Destinations and their pauses: listed, and lifted by a person.
+//! Destinations and their pauses, listed.
 //!
-//! Behind `ltcgw destinations list|resume`. A pause is lifted in the database; the instance that
-//! dispatches hears of it with its next renewal and goes on at once.
+//! Behind `ltcgw destinations list`. A pause is lifted by two people (`flow::approval`), in the database; the instance
+//! that dispatches hears of it with its next renewal and goes on at once.
 
 use std::fmt::Write;
 
-use crate::error::{Fault, Stage};
+use super::clock::in_city;
+use crate::error::Fault;
 use crate::store::Pool;
 use crate::store::delivery::{self as store, Backlog, Standing};
 
@@ -23,26 +24,18 @@ pub async fn list(pool: &Pool) -> Result<Vec<(Standing, Backlog)>, Fault> {
     Ok(standings.into_iter().map(with).collect())
 }
 
-/// Lifts a destination's pause; `false` when there was none.
-///
-/// # Errors
-/// Nothing was ever sent to a destination of that name, or the database cannot be reached.
-pub async fn resume(pool: &Pool, destination: &str) -> Result<bool, Fault> {
-    let unknown = || Fault::operator(Stage::Send, format!("nothing was ever sent to a destination `{destination}`; see `ltcgw destinations list`"));
-    store::resume(pool, destination).await?.ok_or_else(unknown)
-}
-
-/// A line for each destination, and one with the words met where it is paused.
+/// Two lines for each destination, and one with the words met where it is paused; times are the city's.
 pub fn table(destinations: &[(Standing, Backlog)]) -> String {
     if destinations.is_empty() {
         return "nothing was ever sent to any destination\n".into();
     }
-    let mut text = format!("{:<20} {:>8} {:>8} {:>8} {:>8}  state\n", "destination", "ready", "leased", "in doubt", "dead");
+    let mut text = format!("{:<20} {:>9} {:>9} {:>9} {:>9}\n", "destination", "ready", "leased", "in doubt", "dead");
     for (standing, backlog) in destinations {
         let Backlog { ready, leased, in_doubt, dead, .. } = backlog;
-        writeln!(text, "{:<20} {ready:>8} {leased:>8} {in_doubt:>8} {dead:>8}  {}", standing.destination, state(standing)).ok();
+        writeln!(text, "{:<20} {ready:>9} {leased:>9} {in_doubt:>9} {dead:>9}", standing.destination).ok();
+        writeln!(text, "  {}", state(standing)).ok();
         if let Some(answer) = standing.answer.as_deref().filter(|answer| !answer.is_empty()) {
-            writeln!(text, "{:<20} it said: {answer}", "").ok();
+            writeln!(text, "  it said: {answer}").ok();
         }
     }
     text
@@ -58,9 +51,9 @@ pub fn state(standing: &Standing) -> String {
         "later" => "it says later",
         _ => "it cannot be reached, or keeps silent",
     };
-    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {at}"));
+    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {}", in_city(at)));
     match standing.paused_until {
-        Some(until) => format!("paused until {until}{since}: {why}{nobody}"),
+        Some(until) => format!("paused until {}{since}: {why}{nobody}", in_city(until)),
         // Its pause is over, and nothing has shown yet that it works.
         None => format!("tried now and then{since}: {why}{nobody}"),
     }
@@ -81,7 +74,7 @@ mod tests {
         store::acquire(&db.pool, "@calendar", "one", TERM).await.unwrap().unwrap();
         db.queue("core", 2).await;
         let shown = table(&list(&db.pool).await.unwrap());
-        assert!(shown.lines().count() == 2 && shown.ends_with("works\n") && shown.contains("        2 "), "{shown}");
+        assert!(shown.lines().count() == 3 && shown.ends_with("works\n") && shown.contains("        2 "), "{shown}");
 
         store::pause(&db.pool, &lease, 10 * TERM, ("not_reached", "401 签名校验失败")).await.unwrap();
         let shown = table(&list(&db.pool).await.unwrap());
@@ -89,11 +82,10 @@ mod tests {
         assert!(shown.ends_with("it said: 401 签名校验失败\n"), "{shown}");
 
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(0));
-        assert!(resume(&db.pool, "core").await.unwrap());
+        assert_eq!(store::resume(&db.pool, "core").await.unwrap(), Some(true));
         assert!(table(&list(&db.pool).await.unwrap()).ends_with("works\n"));
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(1), "the holder hears of it");
-        assert!(!resume(&db.pool, "core").await.unwrap(), "there is none any more");
-        let fault = resume(&db.pool, "cor").await.unwrap_err();
-        assert!(fault.text.contains("nothing was ever sent to a destination `cor`"), "{fault}");
+        assert_eq!(store::resume(&db.pool, "core").await.unwrap(), Some(false), "there is none any more");
+        assert_eq!(store::resume(&db.pool, "cor").await.unwrap(), None);
     }
 }

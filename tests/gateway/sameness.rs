@@ -126,7 +126,7 @@ async fn two_payments_of_one_levy_notice_are_both_refused_and_the_cause_is_named
     assert_eq!((status, counts(&receipt)), (200, ["2", "0", "2", "0"]), "{receipt}");
     let reason = |other| {
         format!(
-            "AAZ083 occurs twice with other content, here and in record {other}: is it the line's number? Neither is taken; `detail_no` of the gateway's adapter may be mapped to SBUUID"
+            "AAZ083与第{other}条记录相同而内容不同，两条均不受理 · AAZ083 occurs twice with other content, here and in record {other}: is it the line's number? Neither is taken; `detail_no` of the gateway's adapter may be mapped to SBUUID"
         )
     };
     assert_eq!(gateway.value(REFUSED).await, format!("1 AAZ083 70001234 {}; 2 AAZ083 70001234 {}", reason(2), reason(1)));
