@@ -12,6 +12,7 @@ mod metrics;
 #[allow(dead_code)]
 #[path = "../gateway/packet.rs"]
 mod packet;
+mod people;
 mod pooler;
 mod serve;
 mod support;
