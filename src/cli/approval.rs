@@ -124,8 +124,8 @@ fn text(approval: &Approval) -> String {
             format!("mark {count} {} to {} as delivered", if count == 1 { "delivery" } else { "deliveries" }, wanted.destination)
         }
     };
-    let digest = &hex(&approval.digest)[..16];
-    let mut text = format!("\nrequest {}: {what} · digest {digest}…\n", approval.approval_id);
+    let digest = &hex(&approval.digest)[..DIGEST_MIN];
+    let mut text = format!("\n{}", folded(&format!("request {}: {what} · digest {digest}…", approval.approval_id), ""));
     if !wanted.deliveries.is_empty() {
         let ids: Vec<String> = wanted.deliveries.iter().take(NAMED_MAX).map(|(id, _)| id.to_string()).collect();
         let more = wanted.deliveries.len().saturating_sub(NAMED_MAX);

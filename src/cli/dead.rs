@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::fold::folded;
+use super::fold::{fitted, folded};
 use super::table::{Table, yuan};
 use super::{Done, Failure};
 use crate::config::Config;
@@ -133,7 +133,7 @@ fn text(causes: Vec<Cause>, limit: usize) -> String {
 
 async fn show(config: &std::path::Path, id: i64) -> Done {
     let store = store(config).await?;
-    print!("{}", flow::page(&flow::show(store.pool(), id).await?));
+    print!("{}", fitted(&flow::page(&flow::show(store.pool(), id).await?)));
     Ok(())
 }
 

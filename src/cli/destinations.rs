@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fold::fitted;
 use super::{Done, approval, dead};
 use crate::flow::approval::{Asked, ask_resume};
 use crate::flow::destinations as flow;
@@ -34,7 +35,7 @@ pub(super) async fn run(command: &Command) -> Done {
 
 async fn list(config: &Path) -> Done {
     let store = dead::store(config).await?;
-    print!("{}", flow::table(&flow::list(store.pool()).await?));
+    print!("{}", fitted(&flow::table(&flow::list(store.pool()).await?)));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ pub const COLUMNS: usize = 80;
 
 /// A text in lines of at most 80 columns, each begun with `indent`. Folds at blanks, and within Chinese anywhere.
 pub fn folded(text: &str, indent: &str) -> String {
-    let room = COLUMNS.saturating_sub(width(indent)).max(20);
+    let room = COLUMNS.saturating_sub(width(indent) + 2).max(20);
     let mut lines: Vec<String> = vec![String::new()];
     for piece in pieces(text) {
         let line = lines.last_mut().expect("there is always a line");
@@ -18,6 +18,16 @@ pub fn folded(text: &str, indent: &str) -> String {
         }
     }
     lines.iter().map(|line| format!("{indent}{}\n", line.trim_end())).collect()
+}
+
+/// A page whose lines are folded where they are wider than 80 columns, under their own beginning.
+pub fn fitted(page: &str) -> String {
+    let fit = |line: &str| {
+        let text = line.trim_start();
+        let indent = &line[..line.len() - text.len()];
+        if width(line) <= COLUMNS { format!("{line}\n") } else { folded(text, indent).replace(&format!("\n{indent}"), &format!("\n{indent}  ")) }
+    };
+    page.lines().map(fit).collect()
 }
 
 /// What is never parted: words with the blank behind them, and single wide characters with what must not begin a line.

@@ -46,11 +46,17 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
             false => format!("no packet was received {when}\n"),
         };
     }
-    let mut table = Table::new(&["received", "packet", "from", "lines>", "refused>", "posted, yuan>"]);
+    let mut table = Table::new(&["received", "packet", "from", "lines>", "refused>", "yuan>"]);
     let mut reasons = String::new();
+    let year = in_city(Timestamp::now())[..4].to_owned();
     for packet in &came.shown {
         let at = in_city(packet.received_at);
-        let at = if on.is_some() { &at[11..] } else { &at[..16] };
+        // Today's year goes without saying; of other years the day is enough.
+        let at = match on {
+            Some(_) => &at[11..],
+            None if at[..4] == year => &at[5..16],
+            None => &at[..10],
+        };
         let number = packet.packet_no.as_deref().unwrap_or("(no number)");
         let cells = match &packet.became {
             Became::Taken { lines, refused, posted, replaced, .. } => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::fold::folded;
+use super::fold::{fitted, folded};
 use super::table::{Table, thousands, yuan};
 use super::{Done, Failure, dead};
 use crate::error::{Fault, Stage};
@@ -28,16 +28,16 @@ pub(super) async fn run(options: &Options) -> Done {
         return Err(Failure::Fault(Fault::partner(Stage::Store, folded(&searched(&store, number), "").trim_end())));
     }
     for one in &found.refusals {
-        print!("{}", refusal(number, one));
+        print!("{}", fitted(&refusal(number, one)));
     }
     for one in &found.traced {
-        print!("{}", page(one));
+        print!("{}", fitted(&page(one)));
     }
     if let Some(employer) = &found.employer {
         print!("{}", of_employer(number, employer));
     }
     if let Some(delivery) = &found.delivery {
-        print!("\n{}", letters::page(delivery));
+        print!("\n{}", fitted(&letters::page(delivery)));
     }
     Ok(())
 }

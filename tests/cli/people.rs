@@ -47,9 +47,9 @@ async fn refused_lines_are_traced_with_element_reason_and_money() {
         &[
             "3 lines: 1 posted, 2 refused, 0 duplicate · 10,740.00 yuan",
             "21,480.00 yuan received = 10,740.00 posted + 10,740.00 refused + 0.00 duplicate, and 1 refused lines whose amount cannot be read",
-            "record 2 · 10,740.00 yuan · Data/Record/AAE003 `209901` 费款所属期2099-01超出受理范围（2010-01至",
+            "record 2 · 10,740.00 yuan · AAE003 `209901` 费款所属期2099-01超出受理范围（2010-01至",
             "contribution month 2099-01 is out of range; taken are 2010-01 to",
-            "record 3 · amount not known · Data/Record/AAE080 `?` 应为以元为单位的金额 · expected an amount in yuan",
+            "record 3 · amount not known · AAE080 `?` 应为以元为单位的金额 · expected an amount in yuan",
         ],
     );
     assert_eq!(place.value("SELECT record_index, stated_fen FROM report.refused_line ORDER BY 1").await, "2 1074000; 3 -");
