@@ -25,7 +25,12 @@ pub fn fitted(page: &str) -> String {
     let fit = |line: &str| {
         let text = line.trim_start();
         let indent = &line[..line.len() - text.len()];
-        if width(line) <= COLUMNS { format!("{line}\n") } else { folded(text, indent).replace(&format!("\n{indent}"), &format!("\n{indent}  ")) }
+        if width(line) <= COLUMNS {
+            return format!("{line}\n");
+        }
+        let folded = folded(text, indent);
+        let lines = folded.lines().enumerate();
+        lines.map(|(at, line)| if at == 0 { format!("{line}\n") } else { format!("  {line}\n") }).collect::<String>()
     };
     page.lines().map(fit).collect()
 }
@@ -65,6 +70,9 @@ mod tests {
             assert_eq!(joined.replace(' ', ""), text.replace(' ', ""));
         }
         assert_eq!(folded(english, "").lines().count(), 2);
+        let page = format!("short\n  {english}\n  next\n");
+        let lines: Vec<String> = fitted(&page).lines().map(|line| line.chars().take(6).collect()).collect();
+        assert_eq!(lines, ["short", "  is n", "    a ", "  next"]);
         assert!(folded(&chinese, "").lines().all(|line| !line.starts_with('，') && !line.starts_with('；')));
     }
 }

@@ -84,7 +84,8 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
         ),
         "  ",
     );
-    text += &folded(&format!("{} yuan posted, {} yuan refused, without packets that were replaced", yuan(sums.posted_money.0), yuan(sums.refused_money.0)), "  ");
+    text +=
+        &folded(&format!("{} yuan posted, {} yuan refused, without packets that were replaced", yuan(sums.posted_money.0), yuan(sums.refused_money.0)), "  ");
     let shown = i64::try_from(came.shown.len()).unwrap_or(i64::MAX);
     if shown < sums.taken + sums.refused_whole {
         text += &format!("  the newest {shown} are shown (--limit)\n");

@@ -46,7 +46,7 @@ pub(super) async fn run(options: &Options) -> Done {
 pub fn refusal(packet_no: &str, one: &TracedRefusal) -> String {
     let received = in_city(one.received_at);
     format!(
-        "\npacket {packet_no} from {}, received {received} +08:00\n  refused whole with status {} · digest {}…\n{}  nothing of it was kept; its number is free\n",
+        "\npacket {packet_no} from {}\n  received {received} (Asia/Shanghai)\n  refused whole with status {} · digest {}…\n{}  nothing of it was kept; its number is free\n",
         one.sender,
         one.status,
         one.digest,
@@ -96,7 +96,7 @@ fn refused_lines(one: &Traced) -> String {
 pub fn page(one: &Traced) -> String {
     let packet = &one.packet;
     let received = in_city(packet.received_at);
-    let mut text = format!("\npacket {} from {} ({}), received {received} +08:00\n", packet.packet_no, packet.sender, packet.message);
+    let mut text = format!("\npacket {} from {} ({})\n  received {received} (Asia/Shanghai)\n", packet.packet_no, packet.sender, packet.message);
     text += &folded(
         &format!(
             "{} lines: {} posted, {} refused, {} duplicate · {} yuan",
@@ -126,7 +126,8 @@ pub fn page(one: &Traced) -> String {
     }
     for run in &one.runs {
         let (employer, employees) = (yuan(run.employer_paid.0), yuan(run.employee_paid.0));
-        text += &folded(&format!("employee detail in packet {}: {} lines, employer {employer} yuan, employees {employees} yuan", run.packet_no, run.lines), "  ");
+        text +=
+            &folded(&format!("employee detail in packet {}: {} lines, employer {employer} yuan, employees {employees} yuan", run.packet_no, run.lines), "  ");
     }
     text += &postings(one);
     text += &deliveries(one);

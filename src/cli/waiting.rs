@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::Done;
 use super::dead::store;
 use super::fold::folded;
 use super::table::{Table, thousands, yuan};
-use super::Done;
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::flow::clock::in_city;

@@ -21,7 +21,10 @@ pub const DIGEST_MIN: usize = 8;
 pub enum Which<'a> {
     Ids(&'a [i64]),
     /// Those of a packet number to a destination that wait.
-    Packet { packet_no: &'a str, destination: &'a str },
+    Packet {
+        packet_no: &'a str,
+        destination: &'a str,
+    },
 }
 
 /// Who asks, and why.
@@ -107,7 +110,9 @@ pub async fn approve(store: &Store, approval_id: i64, by: &str, digest: &str) ->
     }
     let given = digest.trim().to_lowercase();
     if given.len() < DIGEST_MIN || !hex(&approval.digest).starts_with(&given) {
-        return refuse(format!("the digest is not that of request {approval_id}; look at it (`ltcgw approval list`) and give its first {DIGEST_MIN} digits or more"));
+        return refuse(format!(
+            "the digest is not that of request {approval_id}; look at it (`ltcgw approval list`) and give its first {DIGEST_MIN} digits or more"
+        ));
     }
     let Some(done) = store.approve(approval_id, &by).await? else { return Err(decided(&find(store, approval_id).await?)) };
     let left = approval.wanted.deliveries.iter().map(|(id, _)| *id).filter(|id| !done.contains(id)).collect();

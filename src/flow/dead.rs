@@ -80,8 +80,7 @@ pub fn by_cause(letters: Vec<Letter>) -> Vec<Cause> {
         let of = &letter.delivery.of;
         let words = causes(letter.first.as_deref(), last(&letter.delivery));
         let key = (of.destination.clone(), of.message.clone(), without_numbers(&words));
-        let cause =
-            found.entry(key).or_insert_with(|| Cause { destination: of.destination.clone(), message: of.message.clone(), words, letters: Vec::new() });
+        let cause = found.entry(key).or_insert_with(|| Cause { destination: of.destination.clone(), message: of.message.clone(), words, letters: Vec::new() });
         cause.letters.push(letter);
     }
     let mut causes: Vec<Cause> = found.into_values().collect();
@@ -162,7 +161,8 @@ fn tried(attempts: &[Attempt]) -> String {
     let mut text = String::new();
     for run in attempts.chunk_by(same) {
         let [first, .., last] = run else {
-            run.iter().for_each(|attempt| text += &format!("  {:>3}. {} {:<7} {}\n", attempt.attempt_no, in_city(attempt.started_at), attempt.kind, met(attempt)));
+            run.iter()
+                .for_each(|attempt| text += &format!("  {:>3}. {} {:<7} {}\n", attempt.attempt_no, in_city(attempt.started_at), attempt.kind, met(attempt)));
             continue;
         };
         text += &format!(

@@ -67,7 +67,8 @@ pub async fn waiting(pool: &Pool, (partners, catalog): (&[Partner], &Catalog), t
         let partner = partners.iter().find(|partner| partner.name == queue.destination);
         let Some((partner, outbound)) = partner.and_then(|partner| Some((partner, partner.outbound.as_ref()?))) else { continue };
         let adapter = super::loaded(partner, catalog)?;
-        let most = |message: &str| adapter.outbound(message).map_or(1, Outbound::records_max).min(outbound.limits.records_per_request.unwrap_or(u32::MAX)).max(1);
+        let most =
+            |message: &str| adapter.outbound(message).map_or(1, Outbound::records_max).min(outbound.limits.records_per_request.unwrap_or(u32::MAX)).max(1);
         queue.requests = queue.waiting.iter().map(|row| row.requests(most(&row.message))).sum();
         let from = queue.standing.as_ref().and_then(|standing| standing.paused_until).map_or(now, |until| until.max(now));
         queue.end = match queue.requests {

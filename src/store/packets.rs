@@ -20,9 +20,21 @@ pub struct CamePacket {
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Became {
-    Taken { message: String, lines: i32, refused: i32, duplicate: i32, posted: Fen, refused_money: Fen, unread: i32, replaced: bool },
+    Taken {
+        message: String,
+        lines: i32,
+        refused: i32,
+        duplicate: i32,
+        posted: Fen,
+        refused_money: Fen,
+        unread: i32,
+        replaced: bool,
+    },
     /// HTTP status and reason, Chinese first.
-    Refused { status: i32, reason: String },
+    Refused {
+        status: i32,
+        reason: String,
+    },
 }
 
 /// Which packets.

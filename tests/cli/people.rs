@@ -63,14 +63,27 @@ async fn an_employer_and_a_delivery_are_traced_and_what_is_not_found_says_what_w
     let employer = plain(&place.run(&["trace", "4501030012345"]).await);
     has(
         &employer,
-        &["employer 4501030012345: 1 lines", "10,740.00 yuan in force: medical fund 10,560.00 · long-term care fund 180.00", "2021-10 D1 normal 2021-11-06 10,740.00 posted"],
+        &[
+            "employer 4501030012345: 1 lines",
+            "10,740.00 yuan in force: medical fund 10,560.00 · long-term care fund 180.00",
+            "2021-10 D1 normal 2021-11-06 10,740.00 posted",
+        ],
     );
     let id = place.value("SELECT delivery_id FROM delivery WHERE destination = 'ltc-system'").await;
     has(&plain(&place.run(&["trace", &id]).await), &[&format!("delivery {id} to ltc-system: "), "records 1 to 1: 1 lines, 180.00 yuan"]);
     let unknown = place.run(&["trace", "P9"]).await;
     assert_eq!(unknown.status.code(), Some(1));
     let err = unknown.err.split_whitespace().collect::<Vec<_>>().join(" ");
-    has(&err, &["nothing is stored under P9.", "packet numbers (taken, replaced and refused whole)", "detail numbers of", "nanning-tax", "employer numbers, delivery ids"]);
+    has(
+        &err,
+        &[
+            "nothing is stored under P9.",
+            "packet numbers (taken, replaced and refused whole)",
+            "detail numbers of",
+            "nanning-tax",
+            "employer numbers, delivery ids",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,7 +141,9 @@ async fn dead_letters_are_listed_by_cause_with_packet_numbers_and_the_city_s_tim
     until("the second", async || (place.value(dead).await == "2").then_some(())).await;
     let list = place.run(&["dead", "list"]).await;
     let said = plain(&list);
-    let since = place.value("SELECT to_char(settled_at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI') FROM delivery WHERE state = 'dead' ORDER BY delivery_id").await;
+    let since = place
+        .value("SELECT to_char(settled_at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI') FROM delivery WHERE state = 'dead' ORDER BY delivery_id")
+        .await;
     let since: Vec<&str> = since.split("; ").collect();
     let one = format!("packet P1 records 1 to 2 360.00 1 {}", since[0]);
     let two = format!("packet P2 records 1 to 1 180.00 1 {}", since[1]);
@@ -155,7 +170,9 @@ async fn paused() -> (Place, Serving, Vec<String>, Vec<ltcgw::sandbox::partners:
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_told_with_its_end_under_the_limits() {
     let (place, _serving, _ids, _partners) = paused().await;
-    let until = place.value("SELECT to_char(paused_until AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI') FROM dispatcher_lease WHERE destination = 'ltc-system'").await;
+    let until = place
+        .value("SELECT to_char(paused_until AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI') FROM dispatcher_lease WHERE destination = 'ltc-system'")
+        .await;
     let said = plain(&place.run(&["waiting", "--to", "ltc-system"]).await);
     let end = format!("2 requests; at its limits the last one leaves at {until}");
     has(&said, &["ltc-system", "contributions 2 0 0 540.00", "paused until", "it says later", &end, "(Asia/Shanghai) at the earliest"]);

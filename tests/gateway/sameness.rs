@@ -171,8 +171,8 @@ async fn records_of_one_id_are_one_and_the_other_is_refused() {
     assert_eq!(gateway.value("SELECT detail_no FROM employer_line ORDER BY 1").await, "1; 2; 4");
     assert_eq!(
         gateway.value(REFUSED).await,
-        "2 SBUUID u1 is the record of record 1 once more, with the same content; it counts once; \
-         4 SBUUID u2 is the record of record 3 once more, with the same content; it counts once"
+        "2 SBUUID u1 与第1条记录重复且内容相同，只计一次 · is the record of record 1 once more, with the same content; it counts once; \
+         4 SBUUID u2 与第3条记录重复且内容相同，只计一次 · is the record of record 3 once more, with the same content; it counts once"
     );
     // What says other things under one id is no record twice: nobody knows which is right.
     let (_, receipt) = gateway.send(Packet::employers("P2", [line("5", "u5"), line("6", "u5").with("AAE080", "8340.01"), line("7", "u7")])).await;

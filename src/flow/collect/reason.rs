@@ -185,7 +185,10 @@ mod tests {
         for (english, chinese) in [
             ("contribution month 2099-01 is out of range; taken are 2010-01 to 2027-11", "费款所属期2099-01超出受理范围（2010-01至2027-11）"),
             ("stated rate 7.3 % is not in force in 2021-10; in force is 6.95 % (450100/employer/2021-03)", "申报费率7.3 %在2021-10未生效，生效的是6.95 %"),
-            ("this detail number was posted by packet P1 and revoked since; a corrected line needs a new number", "该明细号已由报文P1入账并已撤销，更正的明细须用新编号"),
+            (
+                "this detail number was posted by packet P1 and revoked since; a corrected line needs a new number",
+                "该明细号已由报文P1入账并已撤销，更正的明细须用新编号",
+            ),
             ("AAZ083 occurs twice with other content, here and in record 2: is it the line's number?", "AAZ083与第2条记录相同而内容不同，两条均不受理"),
             ("occurs twice with other content, here and in record 2: which of them is right?", "与第2条记录标识相同而内容不同，两条均不受理"),
             ("has more than two decimals; amounts are whole fen", "小数超过两位"),

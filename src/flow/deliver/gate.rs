@@ -113,7 +113,8 @@ pub struct Pass<'a> {
 
 impl Gate {
     pub fn new(policy: &Deliver, lease_until: Instant) -> Gate {
-        let inner = Inner { lease_until, paused_until: None, failures: 0, trouble: None, open_until: None, probing: false, pauses: 0, paused_at: None, reason: None };
+        let inner =
+            Inner { lease_until, paused_until: None, failures: 0, trouble: None, open_until: None, probing: false, pauses: 0, paused_at: None, reason: None };
         Gate { policy: policy.clone(), inner: Mutex::new(inner), shut: CancellationToken::new() }
     }
 
