@@ -20,18 +20,22 @@ macro_rules! println {
 }
 
 mod adapter; // ltcgw adapter check|test|new|list
+mod approval; // ltcgw approval list|approve|reject, ltcgw mark-delivered
 mod backfill; // ltcgw backfill
 mod dead; // ltcgw dead list|show|retry
 mod deduct; // ltcgw deduct plan|approve|run|retry|status|discrepancies|resolve|report
 mod demo; // ltcgw demo
 mod destinations; // ltcgw destinations list|resume
 mod doctor; // ltcgw doctor
+mod fold; // long sentences for the terminal
 mod login; // under which login of this system somebody works
+mod packets; // ltcgw packets
 mod pki; // ltcgw pki init
 mod serve; // ltcgw serve, ltcgw migrate
 mod table; // text tables for the terminal
 mod terminal; // how wide it is, and what moves at its bottom
 mod trace; // ltcgw trace
+mod waiting; // ltcgw waiting
 
 /// Integration gateway for China's long-term care insurance (长期护理保险对接网关).
 #[derive(Debug, Parser)]
@@ -52,8 +56,17 @@ enum Command {
     /// Check, test, list and scaffold adapters.
     #[command(subcommand)]
     Adapter(adapter::Command),
-    /// Where a receipt, line or packet came from and went to.
+    /// Where a receipt, line or packet came from and went to; an employer's lines; a delivery.
     Trace(trace::Options),
+    /// The packets of a day, and what became of them.
+    Packets(packets::Options),
+    /// What waits for partners, and when the last of it will have gone.
+    Waiting(waiting::Options),
+    /// Ask that deliveries which wait count as delivered, because the partner has them.
+    MarkDelivered(approval::MarkDelivered),
+    /// What one person asked for and another decides.
+    #[command(subcommand)]
+    Approval(approval::Command),
     /// Tell a destination of the whole registry, behind live changes and under its limits.
     Backfill(backfill::Options),
     /// A month's deductions from personal accounts: plan, approve, run, look.
@@ -112,6 +125,10 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => wait(demo::run(&options)),
         Command::Adapter(command) => adapter::run(&command),
         Command::Trace(options) => wait(trace::run(&options)),
+        Command::Packets(options) => wait(packets::run(&options)),
+        Command::Waiting(options) => wait(waiting::run(&options)),
+        Command::MarkDelivered(options) => wait(approval::mark_delivered(&options)),
+        Command::Approval(command) => wait(approval::run(&command)),
         Command::Backfill(options) => wait(backfill::run(&options)),
         Command::Deduct(command) => wait(deduct::run(&command)),
         Command::Dead(command) => wait(dead::run(&command)),

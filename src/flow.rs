@@ -15,6 +15,7 @@ use crate::link::SystemClock;
 use crate::store::Store;
 use crate::store::delivery::EntityQueue;
 
+pub mod approval; // what one person asks for and another decides
 pub mod backfill; // the whole registry for a new destination
 pub mod clock; // what day it is
 pub mod collect; // a partner's packet becomes posted money
@@ -26,6 +27,7 @@ pub mod destinations; // where deliveries go, and pauses
 pub mod entities; // what destinations are told of registry entries
 pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
+pub mod packets; // packets of a day, taken and refused
 pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province
 pub mod rates; // the rules money was split by so far
@@ -34,6 +36,7 @@ pub mod speak; // adapter and link, joined for the dispatcher
 pub mod standing; // who paid what, and whether a person has paid
 pub mod trace; // where a line, packet or receipt went
 pub mod transfer; // a month's deductions: batches out, results in
+pub mod waiting; // what waits, and when it will have gone
 
 /// What every flow works with: one per instance, immutable, cheap to clone.
 #[derive(Clone)]

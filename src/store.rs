@@ -10,6 +10,7 @@ use refinery::{Migration, Runner};
 
 use crate::error::{Fault, Stage};
 
+pub mod approval; // what one person asks for and another decides
 pub mod collect; // packets, lines, postings in one transaction
 pub mod contributions; // posted lines, read for destinations
 pub mod copy; // rows in PostgreSQL's binary COPY format
@@ -21,6 +22,8 @@ mod health; // whether it takes writes now, and what errors say of connections
 pub mod history; // payment histories: sums of an employer's lines
 pub mod inspect; // a look at a database before it is used
 pub mod lines; // collection lines as rows
+mod login; // logins in tables
+pub mod packets; // packets of a day, taken and refused
 mod pool; // sessions, lent
 pub mod rates; // the rules money was ever split by
 pub mod registry; // institutions and caregivers, and every change of them
@@ -183,6 +186,8 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
         ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
         ("V30__registry_places", include_str!("../schemas/postgres/0030_registry_places.sql")),
         ("V33__four_eyes", include_str!("../schemas/postgres/0033_four_eyes.sql")),
+        ("V36__people", include_str!("../schemas/postgres/0036_people.sql")),
+        ("V37__approval", include_str!("../schemas/postgres/0037_approval.sql")),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -2,24 +2,31 @@
 
 use std::path::PathBuf;
 
+use super::fold::{fitted, folded};
+use super::table::{Table, yuan};
 use super::{Done, Failure};
 use crate::config::Config;
 use crate::error::{Fault, Stage};
-use crate::flow::dead::{self as flow, Decision};
+use crate::flow::clock::in_city;
+use crate::flow::dead::{self as flow, Cause, Decision};
 use crate::service;
 use crate::store::Store;
 use crate::store::inspect::{Schema, inspect};
 
+/// Letters that are looked at for a list.
+const LETTERS_MAX: i64 = 20_000;
+
 /// Deliveries that need a person.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// List dead letters, oldest first.
+    /// List dead letters by cause, the oldest of each first.
     List {
         /// Only those to this partner.
         #[arg(long)]
         to: Option<String>,
-        #[arg(long, default_value_t = 50)]
-        limit: i64,
+        /// Letters named of each cause at most; all are counted.
+        #[arg(long, default_value_t = 10)]
+        limit: usize,
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
         config: PathBuf,
     },
@@ -89,15 +96,44 @@ async fn retry_all(config: &std::path::Path, to: Option<&str>) -> Done {
     Ok(())
 }
 
-async fn list(config: &std::path::Path, to: Option<&str>, limit: i64) -> Done {
+async fn list(config: &std::path::Path, to: Option<&str>, limit: usize) -> Done {
     let store = store(config).await?;
-    print!("{}", flow::table(&flow::list(store.pool(), to, limit).await?));
+    print!("{}", text(flow::by_cause(flow::list(store.pool(), to, LETTERS_MAX).await?), limit));
     Ok(())
+}
+
+/// Every cause with its letters, at most so many of each, for people.
+fn text(causes: Vec<Cause>, limit: usize) -> String {
+    if causes.is_empty() {
+        return "no dead letters\n".into();
+    }
+    let mut text = String::new();
+    let letters: usize = causes.iter().map(|cause| cause.letters.len()).sum();
+    for cause in &causes {
+        let count = cause.letters.len();
+        let Cause { destination, message, .. } = cause;
+        text += &format!("\n{destination} · {message} · {count} dead · {} yuan\n", yuan(i64::try_from(cause.fen()).unwrap_or(i64::MAX)));
+        text += &folded(&cause.words, "  ");
+        let mut table = Table::new(&["delivery>", "tells of", "yuan>", "attempts>", "dead since"]);
+        for letter in cause.letters.iter().take(limit) {
+            let delivery = &letter.delivery;
+            let since = delivery.settled_at.map_or_else(String::new, |at| in_city(at)[..16].to_owned());
+            table.row([delivery.delivery_id.to_string(), flow::subject(letter), yuan(delivery.of.fen.0), delivery.attempts.to_string(), since]);
+        }
+        text += &table.render();
+        if count > limit {
+            text += &format!("  … and {} more of this cause (--limit {count})\n", count - limit);
+        }
+    }
+    if letters >= usize::try_from(LETTERS_MAX).unwrap_or(usize::MAX) {
+        text += &format!("\nonly the oldest {LETTERS_MAX} are counted here; `ltcgw destinations list` has the numbers of all\n");
+    }
+    text + "\ntimes are Asia/Shanghai; `ltcgw dead show DELIVERY` has every attempt\n"
 }
 
 async fn show(config: &std::path::Path, id: i64) -> Done {
     let store = store(config).await?;
-    print!("{}", flow::page(&flow::show(store.pool(), id).await?));
+    print!("{}", fitted(&flow::page(&flow::show(store.pool(), id).await?)));
     Ok(())
 }
 

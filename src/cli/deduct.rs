@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use super::dead::store;
-use super::{Done, Failure, login, table};
+use super::login::Who;
+use super::{Done, Failure, table};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Stage};
@@ -128,28 +129,6 @@ pub struct On {
 impl On {
     fn of(&self) -> Of {
         Of { area: self.area, month: self.month }
-    }
-}
-
-/// Who decides.
-#[derive(Debug, clap::Args)]
-pub struct Who {
-    /// Your name; without it the name you are logged in under. The login itself is recorded as well.
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-}
-
-impl Who {
-    /// The name as given, or the login's, and the login.
-    fn signer(&self) -> Result<Signer, Failure> {
-        let login = login::of_this_process();
-        let nobody = || Fault::operator(Stage::Config, "nobody is logged in under this user id; say who you are with --by NAME");
-        let name = self.by.clone().or_else(|| Some(login.as_ref()?.name.clone())).ok_or_else(nobody)?;
-        Ok(Signer::new(&name, login).map_err(|text| Fault::operator(Stage::Config, text))?)
-    }
-
-    fn name(&self) -> Result<String, Failure> {
-        Ok(self.signer()?.name)
     }
 }
 

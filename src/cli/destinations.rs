@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::table::Table;
-use super::{Done, dead};
+use super::{Done, approval, dead};
+use crate::flow::approval::{Asked, ask_resume};
 use crate::flow::destinations as flow;
 use crate::store::delivery::Backlog;
 
@@ -15,10 +16,12 @@ pub enum Command {
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
         config: PathBuf,
     },
-    /// Lift a pause, once its cause is mended or what the partner asked for is absurd.
+    /// Ask that a pause is lifted, once its cause is mended or what the partner asked for is absurd; a second person approves it.
     Resume {
         /// Name in partners.toml.
         destination: String,
+        #[command(flatten)]
+        asks: approval::Asks,
         #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
         config: PathBuf,
     },
@@ -27,7 +30,7 @@ pub enum Command {
 pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { config } => list(config).await,
-        Command::Resume { destination, config } => resume(config, destination).await,
+        Command::Resume { destination, asks, config } => resume(config, destination, asks).await,
     }
 }
 
@@ -50,11 +53,9 @@ async fn list(config: &Path) -> Done {
     Ok(())
 }
 
-async fn resume(config: &Path, destination: &str) -> Done {
+async fn resume(config: &Path, destination: &str, asks: &approval::Asks) -> Done {
     let store = dead::store(config).await?;
-    match flow::resume(store.pool(), destination).await? {
-        true => println!("{destination}: the pause is lifted; deliveries go on within seconds"),
-        false => println!("{destination} was not paused"),
-    }
+    let asked = ask_resume(&store, destination, Asked { by: &asks.who.signer()?, reason: &asks.reason }).await?;
+    print!("{}", approval::asked(&asked));
     Ok(())
 }

@@ -13,12 +13,36 @@ use std::path::Path;
 
 use nix::unistd::{Uid, User};
 
-use crate::model::signer::{Login, Proof};
+use super::Failure;
+use crate::error::{Fault, Stage};
+use crate::model::signer::{Login, Proof, Signer};
 
 /// What the kernel says while nobody has logged in.
 const NO_AUDIT_UID: u32 = u32::MAX;
 /// Processes above this one that are looked at.
 const ANCESTORS_MAX: usize = 64;
+
+/// Who decides.
+#[derive(Debug, clap::Args)]
+pub struct Who {
+    /// Your name; without it the name you are logged in under. The login itself is recorded as well.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl Who {
+    /// The name as given, or the login's, and the login.
+    pub(super) fn signer(&self) -> Result<Signer, Failure> {
+        let login = of_this_process();
+        let nobody = || Fault::operator(Stage::Config, "nobody is logged in under this user id; say who you are with --by NAME");
+        let name = self.by.clone().or_else(|| Some(login.as_ref()?.name.clone())).ok_or_else(nobody)?;
+        Ok(Signer::new(&name, login).map_err(|text| Fault::operator(Stage::Config, text))?)
+    }
+
+    pub(super) fn name(&self) -> Result<String, Failure> {
+        Ok(self.signer()?.name)
+    }
+}
 
 /// The login of this process; none where nothing shows one.
 pub(super) fn of_this_process() -> Option<Login> {

@@ -56,6 +56,16 @@ pub fn day_of(moment: Timestamp) -> Date {
     moment.to_zoned(shanghai()).date()
 }
 
+/// A moment in Asia/Shanghai for people: `2026-11-27 10:12:03`.
+pub fn in_city(moment: Timestamp) -> String {
+    moment.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// When a day begins in Asia/Shanghai.
+pub fn begin_of(day: Date) -> Timestamp {
+    day.at(0, 0, 0, 0).to_zoned(shanghai()).map_or(Timestamp::MIN, |begin| begin.timestamp())
+}
+
 /// Asia/Shanghai.
 pub fn shanghai() -> TimeZone {
     TimeZone::fixed(Offset::constant(8))

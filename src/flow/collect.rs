@@ -30,6 +30,7 @@ mod line;
 mod money;
 mod pass;
 mod read;
+mod reason;
 pub(super) mod receipt;
 mod spool;
 mod verdict;
@@ -82,6 +83,7 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Err(Refused::Whole { status, reason, head }) => {
             let packet_no = head.packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
+            let reason = reason::of_packet(status, &reason);
             let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };
             gateway.store.note_refusal(&note).await?;
             let untaken = head.untaken.clone();
@@ -107,19 +109,19 @@ fn table_of(message: &str) -> Option<LineTable> {
 /// The receipt for a body that never became a packet (too large, not gzip, cut off).
 pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str) -> Result<Reply, Fault> {
     let endpoint = adapter.endpoint(endpoint).ok_or_else(|| no_endpoint(adapter, endpoint))?;
-    Replier { adapter, endpoint, head: None, received_at: jiff::Timestamp::now() }.refused(status, reason)
+    Replier { adapter, endpoint, head: None, received_at: jiff::Timestamp::now() }.refused(status, &reason::of_packet(status, reason))
 }
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
     let (packet, reader) = Packet::open(gateway, arrival)?;
     let mut content = None;
-    if arrival.body.in_memory()
-        && !packet.head.replaces
-        && let Some(reply) = packet.post_in_group(reader, &mut content).await?
-    {
-        return Ok(reply);
-    }
-    packet.post_alone(content).await
+    let at_once = if arrival.body.in_memory() && !packet.head.replaces { packet.post_in_group(reader, &mut content).await? } else { None };
+    let reply = match at_once {
+        Some(reply) => reply,
+        None => packet.post_alone(content).await?,
+    };
+    receipt::log(&arrival.partner.name, &packet.head, &reply);
+    Ok(reply)
 }
 
 /// A packet whose head has been read.

@@ -86,7 +86,6 @@ impl Contributions {
 /// database's, never the delivery's, so it waits and is tried again: money is not given up for it.
 pub(super) fn unseen(delivery: &Delivery, what: &str) -> Fault {
     let text = format!("delivery {}: {what}; it is tried again: see that the database is the one the packet was stored in, and whole", delivery.delivery_id);
-    tracing::error!(destination = %delivery.of.destination, "{text}");
     Fault::later(Stage::Render, text)
 }
 

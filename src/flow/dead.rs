@@ -3,11 +3,13 @@
 //! Behind `ltcgw dead list|show|retry`. Shows what was tried and what was answered, never what was
 //! sent. Nothing is sent from here: a decision moves the row, and a dispatcher takes it up.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::clock::in_city;
 use crate::error::{Fault, Stage};
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Delivery, Detail, Letter, NewDelivery, Subject};
+use crate::store::delivery::{self as store, Attempt, Delivery, Detail, Letter, Subject};
 
 pub use crate::store::delivery::Decision;
 
@@ -52,31 +54,64 @@ pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fa
     store::retry_all(pool, destination).await
 }
 
-/// A table for people, one dead letter a line.
-pub fn table(letters: &[Letter]) -> String {
-    if letters.is_empty() {
-        return "no dead letters\n".into();
+/// Dead letters of one destination and message that ended for the same cause.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    pub destination: String,
+    pub message: String,
+    /// How it began and how it ended, in the words of the oldest of them.
+    pub words: String,
+    /// The oldest first.
+    pub letters: Vec<Letter>,
+}
+
+impl Cause {
+    /// Their money as the destination would have been told it.
+    pub fn fen(&self) -> i128 {
+        self.letters.iter().map(|letter| i128::from(letter.delivery.of.fen.0)).sum()
     }
-    let mut text = format!(
-        "{:>12}  {:<20} {:<16} {:>12} {:>7} {:>18}  {:>8}  first cause, and the last answer where it is another\n",
-        "delivery", "destination", "message", "tells of", "lines", "yuan", "attempts"
-    );
-    for Letter { delivery, first } in letters {
-        let of = &delivery.of;
-        let (id, fen) = (delivery.delivery_id, of.fen.to_string());
-        writeln!(
-            text,
-            "{id:>12}  {:<20} {:<16} {:>12} {:>7} {fen:>18}  {:>8}  {}",
-            of.destination,
-            of.message,
-            subject(of),
-            of.lines,
-            delivery.attempts,
-            causes(first.as_deref(), last(delivery))
-        )
-        .ok();
+}
+
+/// Letters by destination, message and cause, the most numerous first. Numbers differ from letter to letter where the cause
+/// is the same, so words are compared without them.
+pub fn by_cause(letters: Vec<Letter>) -> Vec<Cause> {
+    let mut found: BTreeMap<(String, String, String), Cause> = BTreeMap::new();
+    for letter in letters {
+        let of = &letter.delivery.of;
+        let words = causes(letter.first.as_deref(), last(&letter.delivery));
+        let key = (of.destination.clone(), of.message.clone(), without_numbers(&words));
+        let cause = found.entry(key).or_insert_with(|| Cause { destination: of.destination.clone(), message: of.message.clone(), words, letters: Vec::new() });
+        cause.letters.push(letter);
     }
-    text
+    let mut causes: Vec<Cause> = found.into_values().collect();
+    causes.sort_by_key(|cause| std::cmp::Reverse(cause.letters.len()));
+    causes
+}
+
+/// A text with `#` for every run of four digits or more; fewer are codes.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        out.push_str(&rest[..at]);
+        let digits = rest[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - at);
+        out.push_str(if digits < 4 { &rest[at..at + digits] } else { "#" });
+        rest = &rest[at + digits..];
+    }
+    out + rest
+}
+
+/// What a letter tells of, for people.
+pub fn subject(letter: &Letter) -> String {
+    match (&letter.delivery.of.subject, &letter.packet_no) {
+        (Subject::Records(records), Some(packet_no)) => {
+            let what = if records.reversal { "reversal of packet" } else { "packet" };
+            format!("{what} {packet_no} records {} to {}", records.first_record, records.last_record)
+        }
+        (Subject::Records(records), None) => format!("packet {}", records.packet_id),
+        (Subject::Entity(entity), _) => format!("{} {}", entity.kind, entity.id),
+        (Subject::Batch(batch), _) => format!("batch {}", super::transfer::name_of(*batch)),
+    }
 }
 
 /// Everything known of one delivery, for people.
@@ -108,26 +143,46 @@ pub fn page(detail: &Detail) -> String {
         of.destination,
         delivery.state,
         delivery.reference.as_deref().unwrap_or("none yet"),
-        delivery.created_at,
+        in_city(delivery.created_at),
     );
     if let Some(settled_at) = delivery.settled_at {
-        writeln!(text, "  {} {settled_at}", delivery.state).ok();
+        writeln!(text, "  {} {}", delivery.state, in_city(settled_at)).ok();
     }
     writeln!(text, "  last answer: {}", last(delivery)).ok();
-    for attempt in attempts {
-        let status = attempt.status.map_or_else(String::new, |status| format!(" HTTP {status}"));
-        let outcome = attempt.outcome.as_deref().unwrap_or("under way, or the instance that made it is gone");
-        writeln!(
-            text,
-            "  {:>3}. {} {:<7} {outcome}{status} {}",
-            attempt.attempt_no,
-            attempt.started_at,
-            attempt.kind,
-            attempt.answer.as_deref().unwrap_or_default()
-        )
-        .ok();
+    text += &tried(attempts);
+    text
+}
+
+/// A line for each attempt, and one for as many as met with the same in a row: an outage is told once, with its count.
+fn tried(attempts: &[Attempt]) -> String {
+    let same = |one: &Attempt, other: &Attempt| {
+        one.ended_at.is_some() && (&one.kind, one.status, &one.outcome, &one.answer) == (&other.kind, other.status, &other.outcome, &other.answer)
+    };
+    let mut text = String::new();
+    for run in attempts.chunk_by(same) {
+        let [first, .., last] = run else {
+            run.iter()
+                .for_each(|attempt| text += &format!("  {:>3}. {} {:<7} {}\n", attempt.attempt_no, in_city(attempt.started_at), attempt.kind, met(attempt)));
+            continue;
+        };
+        text += &format!(
+            "  {:>3}. {} {:<7} {}\n       to {}. {}: {} times the same\n",
+            first.attempt_no,
+            in_city(first.started_at),
+            first.kind,
+            met(first),
+            last.attempt_no,
+            in_city(last.started_at),
+            run.len()
+        );
     }
     text
+}
+
+fn met(attempt: &Attempt) -> String {
+    let status = attempt.status.map_or_else(String::new, |status| format!(" HTTP {status}"));
+    let outcome = attempt.outcome.as_deref().unwrap_or("under way, or the instance that made it is gone");
+    format!("{outcome}{status} {}", attempt.answer.as_deref().unwrap_or_default()).trim_end().to_owned()
 }
 
 /// How it began and how it ended; said once where both are the same.
@@ -135,14 +190,6 @@ fn causes(first: Option<&str>, last: &str) -> String {
     match first {
         Some(first) if !last.contains(first) => format!("{first}; last: {last}"),
         _ => last.to_owned(),
-    }
-}
-
-fn subject(of: &NewDelivery) -> String {
-    match &of.subject {
-        Subject::Records(records) => records.packet_id.to_string(),
-        Subject::Entity(entity) => entity.id.clone(),
-        Subject::Batch(batch) => super::transfer::name_of(*batch),
     }
 }
 
@@ -204,8 +251,7 @@ mod tests {
         .await;
         let letters = list(&db.pool, None, 10).await.unwrap();
         assert_eq!(letters[0].delivery.of.batch(), Some(store::Batch { cycle_id: 1_049_600, batch_no: 12 }));
-        let table = table(&letters);
-        assert!(table.contains(" 1049600-12 ") && table.contains("18000.00"), "{table}");
+        assert_eq!(subject(&letters[0]), "batch 1049600-12");
         let page = page(&show(&db.pool, letters[0].delivery.delivery_id).await.unwrap());
         assert!(page.contains("deductions, deduction cycle 1049600, batch 12: 2000 people, 18000.00 yuan"), "{page}");
     }
@@ -228,24 +274,57 @@ mod tests {
         ))
         .await;
         kill(&db, "'unknown'").await;
-        let listed = table(&list(&db.pool, None, 10).await.unwrap());
-        assert!(listed.ends_with("status 502; last: no such employer\n"), "{listed}");
+        let words = async || by_cause(list(&db.pool, None, 10).await.unwrap()).remove(0).words;
+        assert_eq!(words().await, "status 502; last: no such employer");
         decide(&db.pool, ids[0], Decision::Retry).await.unwrap();
         db.run("UPDATE delivery SET tried_at = now() + interval '10 seconds', state = 'ready'").await;
         db.run(&attempts("(11, 'send', 'rejected', 'no such employer')")).await;
         kill(&db, "'rejected'").await;
-        let listed = table(&list(&db.pool, None, 10).await.unwrap());
-        assert!(listed.ends_with("  no such employer\n"), "{listed}");
+        assert_eq!(words().await, "no such employer");
     }
 
     #[tokio::test]
-    async fn table_and_page_show_what_a_person_needs() {
+    async fn letters_of_one_cause_are_one_group_whatever_numbers_are_in_its_words() {
+        let db = Database::new().await;
+        db.queue("core", 3).await;
+        db.run("UPDATE delivery SET state = 'dead', answer = 'no employer ' || 45010000 + first_record || ', code 312', settled_at = now()").await;
+        db.queue("core", 1).await;
+        kill(&db, "'rejected'").await;
+        let causes = by_cause(list(&db.pool, None, 10).await.unwrap());
+        let groups: Vec<(usize, &str, i128)> = causes.iter().map(|cause| (cause.letters.len(), cause.words.as_str(), cause.fen())).collect();
+        assert_eq!(groups, [(3, "no employer 45010001, code 312", 3_000), (1, "no such employer", 1_000)]);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_one_line_with_its_count_in_the_city_s_time() {
         let db = Database::new().await;
         let ids = db.queue("core", 1).await;
-        assert_eq!(table(&list(&db.pool, None, 10).await.unwrap()), "no dead letters\n");
+        db.run(&format!(
+            "INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest, started_at, ended_at, outcome, answer)
+             SELECT {}, no, 'send', 'ref', sha256(''), sha256(''), '2026-11-27T02:00:00Z'::timestamptz + no * interval '10 seconds', now(),
+                 CASE WHEN no <= 360 THEN 'not_sent' ELSE 'rejected' END, CASE WHEN no <= 360 THEN 'connection refused' ELSE 'no such employer' END
+             FROM generate_series(1, 361) AS no",
+            ids[0]
+        ))
+        .await;
+        let page = page(&show(&db.pool, ids[0]).await.unwrap());
+        let attempts: Vec<&str> = page.lines().skip(5).collect();
+        assert_eq!(
+            attempts,
+            [
+                "    1. 2026-11-27 10:00:10 send    not_sent connection refused",
+                "       to 360. 2026-11-27 11:00:00: 360 times the same",
+                "  361. 2026-11-27 11:00:10 send    rejected no such employer"
+            ],
+            "{page}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_page_shows_what_a_person_needs() {
+        let db = Database::new().await;
+        let ids = db.queue("core", 1).await;
         kill(&db, "'rejected'").await;
-        let table = table(&list(&db.pool, None, 10).await.unwrap());
-        assert!(table.contains("core") && table.contains("10.00") && table.ends_with("no such employer\n"), "{table}");
         let page = page(&show(&db.pool, ids[0]).await.unwrap());
         assert!(page.starts_with(&format!("delivery {} to core: dead\n", ids[0])) && page.contains("reference ref-1"), "{page}");
     }

@@ -8,6 +8,7 @@
 mod destination; // what a dispatcher needs to talk to one partner
 mod exchange; // one request: slot, reference, turn, gate, wire
 mod gate; // whether anything may go out right now
+mod outage; // trouble that goes on, logged once
 mod package; // what goes into one request
 mod pause; // how long until the next try
 mod spend; // the day's requests
@@ -16,10 +17,11 @@ mod take_in; // results in an answer, durable before anything is settled
 pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
 pub use exchange::{Exchange, Heard, Kind, Met, exchange};
 pub use gate::{Gate, Held, Pass, Reason};
+pub use outage::{Lasted, Troubles};
 pub use package::together;
 pub use pause::{backoff, pause};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use package::{Package, package};
 pub(super) use take_in::take_in;
@@ -43,6 +45,7 @@ pub enum Ended {
 pub async fn deliver(term: &Term, deliveries: &[Delivery]) -> Vec<Ended> {
     match package(term, deliveries).await {
         Ok((package, mut ended)) => {
+            package.deliveries.iter().for_each(|delivery| prepared(term, delivery));
             ended.extend(send(term, &package).await);
             ended
         }
@@ -193,8 +196,24 @@ pub(super) fn not_sent(delivery: &Delivery, attempt_no: i32, next: Next, text: S
     Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome: None, answered: None, status: None, text, counts: false }
 }
 
-/// No request could be made of it.
+/// What a delivery that cannot be prepared is called among the troubles of its destination.
+fn preparing(delivery: &Delivery) -> String {
+    format!("delivery {}", delivery.delivery_id)
+}
+
+fn prepared(term: &Term, delivery: &Delivery) {
+    if let Some(lasted) = term.troubles.over(&preparing(delivery), Instant::now()) {
+        tracing::info!(destination = %term.destination.name, delivery = delivery.delivery_id, "can be prepared again, after {lasted}");
+    }
+}
+
+/// No request could be made of it. It is tried every second and logged once.
 fn unsent(term: &Term, delivery: &Delivery, fault: &Fault) -> Settlement {
+    if fault.retry != Retry::Never
+        && let Some(lasted) = term.troubles.met(&preparing(delivery), Instant::now())
+    {
+        tracing::error!(destination = %term.destination.name, delivery = delivery.delivery_id, "cannot be prepared ({lasted}), is tried again: {fault}");
+    }
     let next = match fault.retry {
         Retry::Never => Next::Dead,
         Retry::Later | Retry::Inquire => Next::Ready(backoff(&term.policy, 1)),

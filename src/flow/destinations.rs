@@ -1,10 +1,10 @@
-//! Destinations and their pauses: listed, and lifted by a person.
+//! Destinations and their pauses, listed.
 //!
-//! Behind `ltcgw destinations list|resume`. A pause is lifted in the database; the instance that
-//! dispatches hears of it with its next renewal and goes on at once.
+//! Behind `ltcgw destinations list`. A pause is lifted by two people (`flow::approval`), in the database; the instance
+//! that dispatches hears of it with its next renewal and goes on at once.
 
-use super::clock::shanghai;
-use crate::error::{Fault, Stage};
+use super::clock::in_city;
+use crate::error::Fault;
 use crate::store::Pool;
 use crate::store::delivery::{self as store, Backlog, Standing};
 
@@ -22,15 +22,6 @@ pub async fn list(pool: &Pool) -> Result<Vec<(Standing, Backlog)>, Fault> {
     Ok(standings.into_iter().map(with).collect())
 }
 
-/// Lifts a destination's pause; `false` when there was none.
-///
-/// # Errors
-/// Nothing was ever sent to a destination of that name, or the database cannot be reached.
-pub async fn resume(pool: &Pool, destination: &str) -> Result<bool, Fault> {
-    let unknown = || Fault::operator(Stage::Send, format!("nothing was ever sent to a destination `{destination}`; see `ltcgw destinations list`"));
-    store::resume(pool, destination).await?.ok_or_else(unknown)
-}
-
 /// How it is with a destination, in a few words.
 pub fn state(standing: &Standing) -> String {
     let nobody = if standing.held { "" } else { "; no instance dispatches to it" };
@@ -41,17 +32,12 @@ pub fn state(standing: &Standing) -> String {
         "later" => "it says later",
         _ => "it cannot be reached, or keeps silent",
     };
-    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {}", moment(at)));
+    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {}", in_city(at)));
     match standing.paused_until {
-        Some(until) => format!("paused until {}{since}: {why}{nobody}", moment(until)),
+        Some(until) => format!("paused until {}{since}: {why}{nobody}", in_city(until)),
         // Its pause is over, and nothing has shown yet that it works.
         None => format!("tried now and then{since}: {why}{nobody}"),
     }
-}
-
-/// In the city's time.
-fn moment(at: jiff::Timestamp) -> String {
-    at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]
@@ -82,11 +68,10 @@ mod tests {
         assert_eq!(said.as_deref(), Some("401 签名校验失败"));
 
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(0));
-        assert!(resume(&db.pool, "core").await.unwrap());
+        assert_eq!(store::resume(&db.pool, "core").await.unwrap(), Some(true));
         assert_eq!(shown().await.0, "works");
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(1), "the holder hears of it");
-        assert!(!resume(&db.pool, "core").await.unwrap(), "there is none any more");
-        let fault = resume(&db.pool, "cor").await.unwrap_err();
-        assert!(fault.text.contains("nothing was ever sent to a destination `cor`"), "{fault}");
+        assert_eq!(store::resume(&db.pool, "core").await.unwrap(), Some(false), "there is none any more");
+        assert_eq!(store::resume(&db.pool, "cor").await.unwrap(), None);
     }
 }

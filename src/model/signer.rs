@@ -124,6 +124,25 @@ impl std::fmt::Display for Login {
     }
 }
 
+/// Why two logins do not show two people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoProof<'a> {
+    /// Of the first nobody knows under which login it was.
+    FirstUnknown,
+    SecondUnknown,
+    /// They may be one person's.
+    OneLogin(&'a Login, &'a Login),
+}
+
+/// Why a second decision does not show a second person; none when it does.
+pub fn no_proof<'a>(first: Option<&'a Login>, second: Option<&'a Login>) -> Option<NoProof<'a>> {
+    match (first, second) {
+        (None, _) => Some(NoProof::FirstUnknown),
+        (Some(_), None) => Some(NoProof::SecondUnknown),
+        (Some(first), Some(second)) => first.is_same(second).then_some(NoProof::OneLogin(first, second)),
+    }
+}
+
 /// Somebody who decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {

@@ -24,7 +24,7 @@ const PACKET: Table = Table {
         posted_fen bigint, reply_type text, reply bytea, replaces bigint, refused_fen bigint, duplicate_fen bigint, lines_unread int, \
         content_digest bytea"],
 };
-const REFUSAL: Table = Table { name: "line_refusal", columns: &["packet_id bigint, record_index int, element text, content text, reason text"] };
+const REFUSAL: Table = Table { name: "line_refusal", columns: &["packet_id bigint, record_index int, element text, content text, reason text, fen bigint"] };
 const RUN: Table = Table {
     name: "employee_run",
     columns: &["packet_id bigint, first_record int, last_record int, receipt_no text, employer_no text, contribution_month int, lines int, \

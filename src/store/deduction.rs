@@ -9,10 +9,10 @@ use tokio_postgres::Row;
 
 use super::copy::CopyError;
 use super::tx::Tx;
-use super::{Session, Store, fault};
+use super::{Session, Store, fault, login};
 use crate::error::{Fault, Stage};
 use crate::model::deduction::Category;
-use crate::model::signer::{Login, Proof, Signer};
+use crate::model::signer::{Login, Signer};
 use crate::model::{Fen, Month};
 
 mod arrears; // what months left open, and which instruction holds it
@@ -106,31 +106,12 @@ impl Cycle {
             run_by: row.get(12),
             started_at: row.get(13),
             settled_at: row.get(14),
-            planned_login: login(row, 15),
-            approved_login: login(row, 19),
+            planned_login: login::of_row(row, 15),
+            approved_login: login::of_row(row, 19),
             same_login: row.get(23),
             replaces: row.get(24),
         }
     }
-}
-
-/// A login in four columns from `first` on.
-fn login(row: &Row, first: usize) -> Option<Login> {
-    let uid: Option<i64> = row.get(first + 1);
-    let word: Option<&str> = row.get(first + 3);
-    Some(Login {
-        name: row.get::<_, Option<String>>(first)?,
-        uid: uid.and_then(|uid| u32::try_from(uid).ok()),
-        host: row.get(first + 2),
-        proof: Proof::of_word(word?)?,
-    })
-}
-
-/// The same columns to be written.
-fn columns(login: Option<&Login>) -> (Option<&str>, Option<i64>, Option<&str>, Option<&'static str>) {
-    let of = |login: &Login| (login.uid.map(i64::from), login.proof.word());
-    let (uid, proof) = login.map(of).map_or((None, None), |(uid, proof)| (uid, Some(proof)));
-    (login.map(|login| login.name.as_str()), uid, login.and_then(|login| login.host.as_deref()), proof)
 }
 
 /// What a plan came to.
@@ -192,7 +173,7 @@ impl Work {
                 planned_login, planned_uid, planned_host, planned_proof, replaces)
             VALUES ($1, $2, $3, 'planned', $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let (digest, month) = (plan.digest.as_slice(), self.month.number());
-        let (login, uid, host, proof) = columns(plan.planned_by.login.as_ref());
+        let (login, uid, host, proof) = login::columns(plan.planned_by.login.as_ref());
         let by = &plan.planned_by.name;
         let done =
             self.client().execute(sql, &[&plan.cycle_id, &self.area, &month, &digest, &people, &fen, by, &login, &uid, &host, &proof, &plan.replaces]).await;
@@ -204,7 +185,7 @@ impl Work {
     pub async fn approve(&self, cycle_id: i64, by: &Signer, same_login: bool) -> Result<(), Fault> {
         let sql = "UPDATE deduction_cycle SET state = 'approved', approved_by = $2, approved_at = now(), approved_login = $3, approved_uid = $4,
                 approved_host = $5, approved_proof = $6, same_login = $7 WHERE cycle_id = $1";
-        let (login, uid, host, proof) = columns(by.login.as_ref());
+        let (login, uid, host, proof) = login::columns(by.login.as_ref());
         let done = self.client().execute(sql, &[&cycle_id, &by.name, &login, &uid, &host, &proof, &same_login]).await;
         done.map(drop).map_err(|error| fault(&error))
     }

@@ -14,16 +14,19 @@ mod lease; // one dispatcher per destination among all instances
 mod records; // records of a packet, queued
 mod settle; // what became of claimed rows, many at a time
 mod view; // lists and counts for people and metrics
+mod waiting; // what waits, by destination and message
 
 pub use backfill::{Backfill, Progress};
 pub use claim::{Start, begin, claim, claim_in_doubt, recover};
 pub use day::{left_under_way, reserve, unreserve};
 pub use dead::{Decision, Letter, dead_letters, decide, retry_all};
 pub use entity::{ChangedEntity, EntityQueue, Only, Route, changed_entities, queue_entities};
+pub(super) use lease::resume_on;
 pub use lease::{Lease, Paused, Standing, acquire, pause, release, renew, resume, standings, works};
 pub use records::queue;
 pub use settle::{Next, Settlement, give_back, settle};
 pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};
+pub use waiting::{Waiting, spent, waiting};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -81,6 +81,44 @@ pub struct TracedRefusal {
     pub digest: String,
 }
 
+/// A refused line of a packet that was taken.
+#[derive(Debug, Clone)]
+pub struct TracedRefusedLine {
+    pub record_index: i32,
+    /// The sender's element at fault.
+    pub element: String,
+    /// What stood there; `None` where private or empty.
+    pub content: Option<String>,
+    /// Chinese first, then English.
+    pub reason: String,
+    /// Money the line states; `None` where it cannot be read, or was not kept.
+    pub fen: Option<Fen>,
+}
+
+/// An employer's lines: how many there are, what they sum up to, and the newest of them.
+#[derive(Debug, Clone, Default)]
+pub struct TracedEmployer {
+    pub lines: i64,
+    /// What counts: of lines neither replaced nor revoked nor revoking, by fund.
+    pub medical: Fen,
+    pub long_term_care: Fen,
+    pub newest: Vec<TracedEmployerLine>,
+}
+
+/// One line of an employer.
+#[derive(Debug, Clone)]
+pub struct TracedEmployerLine {
+    pub contribution_month: Month,
+    pub detail_no: String,
+    pub packet_no: String,
+    pub payment_kind: String,
+    pub treasury_on: jiff::civil::Date,
+    /// Both funds.
+    pub fen: Fen,
+    /// `posted`, `revoked`, `revokes` or `replaced`.
+    pub state: String,
+}
+
 /// A posting of a packet's entries.
 #[derive(Debug, Clone)]
 pub struct TracedPosting {
@@ -119,7 +157,7 @@ const PACKET: &str = "SELECT packet_id, sender, packet_no, message, received_at,
 pub const REFUSALS: &str = "SELECT sender, received_at, status, reason, left(encode(digest, 'hex'), 16) FROM packet_refusal \
     WHERE packet_no = $1 ORDER BY refusal_id";
 /// Lines shown of one number at most.
-const LINES_MAX: i64 = 50;
+pub const LINES_MAX: i64 = 50;
 
 impl Store {
     /// Refusals of packets of that number, the newest last.
@@ -127,6 +165,57 @@ impl Store {
         let rows = self.client().await?.query(REFUSALS, &[&packet_no]).await.map_err(|error| fault(&error))?;
         let refusal = |row: &Row| TracedRefusal { sender: row.get(0), received_at: row.get(1), status: row.get(2), reason: row.get(3), digest: row.get(4) };
         Ok(rows.iter().map(refusal).collect())
+    }
+
+    /// Refused lines of a packet, the first [`LINES_MAX`].
+    pub async fn trace_refused_lines(&self, packet_id: i64) -> Result<Vec<TracedRefusedLine>, Fault> {
+        let sql = "SELECT record_index, element, content, reason, fen FROM line_refusal WHERE packet_id = $1 ORDER BY 1 LIMIT $2";
+        let rows = self.client().await?.query(sql, &[&packet_id, &LINES_MAX]).await.map_err(|error| fault(&error))?;
+        let line = |row: &Row| TracedRefusedLine {
+            record_index: row.get(0),
+            element: row.get(1),
+            content: row.get(2),
+            reason: row.get(3),
+            fen: row.get::<_, Option<i64>>(4).map(Fen),
+        };
+        Ok(rows.iter().map(line).collect())
+    }
+
+    /// Lines of an employer, of any sender; the newest [`LINES_MAX`] of them.
+    pub async fn trace_employer(&self, employer_no: &str) -> Result<TracedEmployer, Fault> {
+        // The lines of an employer are a range of keys of the unique index, compared again by number.
+        const OF: &str = "employer_line l WHERE l.history_key BETWEEN employer_key($1) AND employer_key($1) + 4294967295 AND l.employer_no = $1";
+        let client = self.client().await?;
+        let counts = "NOT l.superseded AND l.revoked_by IS NULL AND NOT l.revoke";
+        let sums = format!(
+            "SELECT count(*), coalesce(sum(l.medical_fen) FILTER (WHERE {counts}), 0)::bigint,
+                coalesce(sum(l.long_term_care_fen) FILTER (WHERE {counts}), 0)::bigint FROM {OF}"
+        );
+        let sums = client.query_one(&sums, &[&employer_no]).await.map_err(|error| fault(&error))?;
+        let newest = format!(
+            "SELECT l.contribution_month, l.detail_no, p.packet_no, l.payment_kind::text, l.treasury_on, l.medical_fen + l.long_term_care_fen,
+                CASE WHEN l.superseded THEN 'replaced' WHEN l.revoke THEN 'revokes' WHEN l.revoked_by IS NOT NULL THEN 'revoked' ELSE 'posted' END
+             FROM (SELECT l.* FROM {OF} ORDER BY l.packet_id DESC, l.record_index DESC LIMIT $2) l JOIN packet p USING (packet_id)
+             ORDER BY l.packet_id DESC, l.record_index DESC"
+        );
+        let rows = client.query(&newest, &[&employer_no, &LINES_MAX]).await.map_err(|error| fault(&error))?;
+        let line = |row: &Row| TracedEmployerLine {
+            contribution_month: Month::from_number(row.get(0)).expect("only months are stored"),
+            detail_no: row.get(1),
+            packet_no: row.get(2),
+            payment_kind: row.get(3),
+            treasury_on: row.get(4),
+            fen: Fen(row.get(5)),
+            state: row.get(6),
+        };
+        Ok(TracedEmployer { lines: sums.get(0), medical: Fen(sums.get(1)), long_term_care: Fen(sums.get(2)), newest: rows.iter().map(line).collect() })
+    }
+
+    /// Names of the senders whose numbers are looked up.
+    pub fn sender_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.senders.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Employer lines of a receipt or detail number, of any sender.

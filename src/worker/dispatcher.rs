@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Status;
 use crate::config::Deliver;
 use crate::error::Fault;
-use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Reason, Term, backoff, deliver, together};
+use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Reason, Term, Troubles, backoff, deliver, together};
 use crate::flow::inquire::inquire;
 use crate::link::Quota;
 use crate::store::Pool;
@@ -29,6 +29,14 @@ const PLACES_LOOKED_AT: Duration = Duration::from_millis(100);
 /// How long after a lease has run out it is asked for.
 const AFTER_THE_END: Duration = Duration::from_millis(20);
 
+// What may not work for a while, as it is logged.
+const TAKE: &str = "cannot take the lease";
+const RENEW: &str = "cannot renew the lease";
+const SWEEP: &str = "cannot take up what was left";
+const CLAIM: &str = "cannot claim";
+const GIVE_BACK: &str = "cannot give back";
+const SETTLE: &str = "cannot write what became of deliveries yet";
+
 /// The dispatcher of one destination in this instance.
 pub(super) struct Dispatcher {
     policy: Deliver,
@@ -38,6 +46,7 @@ pub(super) struct Dispatcher {
     wake: Arc<Notify>,
     drain: CancellationToken,
     counts: Arc<Counts>,
+    troubles: Arc<Troubles>,
     /// Set while the lease is held.
     term: Mutex<Option<Arc<Term>>>,
 }
@@ -63,7 +72,7 @@ struct UnderWay {
 impl Dispatcher {
     pub(super) fn new(policy: Deliver, pool: Pool, destination: Destination, (holder, wake, drain): (String, Arc<Notify>, CancellationToken)) -> Dispatcher {
         let destination = Arc::new(destination);
-        Dispatcher { policy, pool, destination, holder, wake, drain, counts: Arc::default(), term: Mutex::new(None) }
+        Dispatcher { policy, pool, destination, holder, wake, drain, counts: Arc::default(), troubles: Arc::default(), term: Mutex::new(None) }
     }
 
     /// Works until drained.
@@ -71,11 +80,17 @@ impl Dispatcher {
         while !self.drain.is_cancelled() {
             let asked_at = Instant::now();
             match store::acquire(&self.pool, &self.destination.name, &self.holder, self.lease_term()).await {
-                Ok(Ok((lease, paused))) => self.work(lease, paused, asked_at).await,
+                Ok(Ok((lease, paused))) => {
+                    self.works(TAKE);
+                    self.work(lease, paused, asked_at).await;
+                }
                 // Not later than it can run out, so that a dead holder is missed for no longer.
-                Ok(Err(held)) => self.nap(self.poll().min(held + AFTER_THE_END)).await,
+                Ok(Err(held)) => {
+                    self.works(TAKE);
+                    self.nap(self.poll().min(held + AFTER_THE_END)).await;
+                }
                 Err(fault) => {
-                    self.complain("cannot take the lease", &fault);
+                    self.complain(TAKE, &fault);
                     self.nap(self.poll()).await;
                 }
             }
@@ -120,7 +135,7 @@ impl Dispatcher {
         term.give_back_requests().await;
         drop(guard);
         if let Err(fault) = store::release(&self.pool, &term.lease).await {
-            self.complain("the lease runs out instead of being released", &fault);
+            tracing::warn!(destination = %self.destination.name, "the lease runs out instead of being released: {fault}");
         }
         self.set_term(None);
     }
@@ -141,15 +156,17 @@ impl Dispatcher {
             quota: Quota::new(&self.destination.limits, self.destination.clock.clone()),
             slots: Semaphore::new(self.destination.limits.concurrent),
             counts: self.counts.clone(),
+            troubles: self.troubles.clone(),
         }
     }
 
     /// Claims what there is room for and starts it; returns how long nothing further need be looked for.
     async fn claim(&self, term: &Arc<Term>, under_way: &mut UnderWay) -> Duration {
         if let Err(fault) = self.sweep(term, under_way).await {
-            self.complain("cannot take up what was left", &fault);
+            self.complain(SWEEP, &fault);
             return self.poll();
         }
+        self.works(SWEEP);
         let most = self.tasks_max().saturating_sub(under_way.tasks.len());
         let room = match term.gate.room(Instant::now(), most, under_way.tasks.len()) {
             // Rows are claimed several at a time, once a quarter of the places is free.
@@ -164,9 +181,12 @@ impl Dispatcher {
             return wait.min(self.poll());
         }
         match self.claim_rows(term, under_way, room).await {
-            Ok(()) => self.poll(),
+            Ok(()) => {
+                self.works(CLAIM);
+                self.poll()
+            }
             Err(fault) => {
-                self.complain("cannot claim", &fault);
+                self.complain(CLAIM, &fault);
                 self.poll()
             }
         }
@@ -273,18 +293,20 @@ impl Dispatcher {
     /// Writes what has ended; on failure keeps it for the next time.
     async fn settle(&self, term: &Term, under_way: &mut UnderWay) {
         if let Err(fault) = store::give_back(&self.pool, &term.lease, &under_way.give_back).await {
-            self.complain("cannot give back", &fault);
+            self.complain(GIVE_BACK, &fault);
         } else {
+            self.works(GIVE_BACK);
             under_way.give_back.clear();
         }
         match store::settle(&self.pool, &term.lease, &under_way.settlements).await {
             Ok(lost) => {
+                self.works(SETTLE);
                 self.lost(&lost);
                 self.count(&under_way.settlements, &lost);
                 under_way.settlements.clear();
             }
             Err(fault) => {
-                self.complain("cannot write what became of deliveries yet", &fault);
+                self.complain(SETTLE, &fault);
                 tokio::time::sleep(self.poll()).await;
             }
         }
@@ -326,7 +348,12 @@ impl Dispatcher {
     }
 
     fn complain(&self, what: &str, fault: &Fault) {
-        tracing::warn!(destination = %self.destination.name, "{what}: {fault}");
+        complain(&self.troubles, &self.destination.name, what, fault);
+    }
+
+    /// What was complained of works.
+    fn works(&self, what: &str) {
+        relieved(&self.troubles, &self.destination.name, what);
     }
 
     fn set_term(&self, term: Option<Arc<Term>>) {
@@ -354,6 +381,22 @@ impl Dispatcher {
     }
 }
 
+/// Logs trouble once, however often it is met, with its count every hour.
+fn complain(troubles: &Troubles, destination: &str, what: &str, fault: &Fault) {
+    match troubles.met(what, Instant::now()) {
+        Some(lasted) if lasted.count > 1 => tracing::warn!(destination, "{what}, for {lasted} now: {fault}"),
+        Some(_) => tracing::warn!(destination, "{what}: {fault}"),
+        None => {}
+    }
+}
+
+/// Logs how long it had lasted, where there was any.
+fn relieved(troubles: &Troubles, destination: &str, what: &str) {
+    if let Some(lasted) = troubles.over(what, Instant::now()) {
+        tracing::info!(destination, "over, after {lasted}: {what}");
+    }
+}
+
 /// Renews the lease at a quarter of its term, until it is lost, and hears of pauses that people lift.
 async fn renew(term: Arc<Term>, length: Duration, mut resumed: i64) {
     loop {
@@ -361,6 +404,7 @@ async fn renew(term: Arc<Term>, length: Duration, mut resumed: i64) {
         let asked_at = Instant::now();
         match store::renew(&term.pool, &term.lease, length).await {
             Ok(Some(now)) => {
+                relieved(&term.troubles, &term.lease.destination, RENEW);
                 term.gate.prolong(asked_at + length);
                 if now != resumed {
                     resumed = now;
@@ -374,7 +418,7 @@ async fn renew(term: Arc<Term>, length: Duration, mut resumed: i64) {
                 return;
             }
             // The gate closes by itself when the term runs out unrenewed.
-            Err(fault) => tracing::warn!(destination = %term.lease.destination, "cannot renew the lease: {fault}"),
+            Err(fault) => complain(&term.troubles, &term.lease.destination, RENEW, &fault),
         }
     }
 }

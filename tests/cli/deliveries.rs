@@ -26,7 +26,8 @@ async fn a_number_is_traced_from_its_packet_to_its_deliveries() {
         "ltc-system",
         "delivered",
     ] {
-        assert!(said.out.contains(expected), "{expected} is not in {}", said.out);
+        let out = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains(expected), "{expected} is not in {}", said.out);
     }
     let by_receipt = place.run(&["trace", "445016211000004711"]).await;
     assert!(by_receipt.out.contains("line P1-0") && by_receipt.out.contains("line P1-1"), "{}", by_receipt.out);
@@ -34,7 +35,7 @@ async fn a_number_is_traced_from_its_packet_to_its_deliveries() {
     assert!(by_packet.out.contains("packet P1") && !by_packet.out.contains("line P1-0"), "{}", by_packet.out);
     let unknown = place.run(&["trace", "P9"]).await;
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(unknown.err.contains("nothing is stored under P9"), "{}", unknown.err);
+    assert!(unknown.err.contains("nothing is stored under P9."), "{}", unknown.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,10 +121,14 @@ async fn an_absurd_pause_is_seen_by_command_metric_and_doctor_and_lifted() {
     let text = doctor.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("destination ltc-system paused until 20") && text.contains(": it says later →"), "{}", doctor.out);
 
-    let unknown = place.run(&["destinations", "resume", "ltc-sistem"]).await;
+    let why = ["--by", "Li Na", "--reason", "absurd"];
+    let unknown = place.run(&[&["destinations", "resume", "ltc-sistem"][..], &why].concat()).await;
     assert!(unknown.status.code() == Some(1) && unknown.err.contains("nothing was ever sent to a destination `ltc-sistem`"), "{}", unknown.err);
-    let resume = place.run(&["destinations", "resume", "ltc-system"]).await;
-    assert_eq!(resume.out, "ltc-system: the pause is lifted; deliveries go on within seconds\n", "{}", resume.err);
+    let asked = place.run(&[&["destinations", "resume", "ltc-system"][..], &why].concat()).await;
+    assert!(asked.out.contains("nothing is done yet"), "{}", asked.err);
+    let digest = asked.out.split_once("--digest ").unwrap().1.split(' ').next().unwrap().to_owned();
+    let resume = place.run(&["approval", "approve", "1", "--by", "Wang Wei", "--digest", &digest]).await;
+    assert_eq!(resume.out, "request 1: the pause of ltc-system is lifted; deliveries go on within seconds\n", "{}", resume.err);
     let state = "SELECT state FROM delivery WHERE destination = 'ltc-system'";
     until("the delivery", async || (place.value(state).await == "delivered").then_some(())).await;
     let list = place.run(&["destinations", "list"]).await;

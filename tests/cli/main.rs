@@ -14,6 +14,7 @@ mod narrow;
 #[allow(dead_code)]
 #[path = "../gateway/packet.rs"]
 mod packet;
+mod people;
 mod pooler;
 mod serve;
 mod strangers; // refused handshakes in the log

@@ -323,7 +323,9 @@ async fn old_log(source: &Source, log: &[(&str, &str, Option<&str>)]) {
     let back = "ALTER TABLE registry_change DROP COLUMN city, DROP COLUMN city_before; ALTER TABLE registry_entity DROP COLUMN city;
         DROP VIEW report.cycle; ALTER TABLE deduction_cycle DROP COLUMN planned_login, DROP COLUMN planned_uid, DROP COLUMN planned_host,
             DROP COLUMN planned_proof, DROP COLUMN approved_login, DROP COLUMN approved_uid, DROP COLUMN approved_host, DROP COLUMN approved_proof,
-            DROP COLUMN same_login, DROP COLUMN replaces; -- of a later migration, which runs again as well
+            DROP COLUMN same_login, DROP COLUMN replaces; -- of later migrations, which run again as well
+        DROP TABLE approval; DROP VIEW report.refused_line; ALTER TABLE line_refusal DROP COLUMN fen; ALTER TYPE line_refusal_row DROP ATTRIBUTE fen;
+        DROP INDEX packet_received, packet_refusal_received, packet_with_refused;
         DELETE FROM refinery_schema_history WHERE version >= 30; UPDATE registry_head SET sequence = ";
     source.gateway.value(&format!("{back}{}", log.len())).await;
     for (sequence, (kind, id, place)) in (1..).zip(log) {

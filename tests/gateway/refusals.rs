@@ -11,6 +11,9 @@ async fn refused(gateway: &Gateway, number: usize, bad: Line) -> String {
     assert_eq!(counts(&receipt), ["3", "2", "1", "0"], "{receipt}");
     let list = &receipt[receipt.find("<JYFK101>").expect("a list of refused lines")..];
     assert_eq!(element(list, "RECORD_INDEX"), "2", "{receipt}");
+    let reason = element(list, "RKHJYSBYY");
+    let chinese = reason.split(" · ").next().unwrap_or_default();
+    assert!(chinese.contains(|c| ('一'..='龥').contains(&c)) && !chinese.starts_with("内容不符合要求"), "each reason has its Chinese sentence: {reason}");
     list.to_string()
 }
 

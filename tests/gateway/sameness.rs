@@ -126,7 +126,7 @@ async fn two_payments_of_one_levy_notice_are_both_refused_and_the_cause_is_named
     assert_eq!((status, counts(&receipt)), (200, ["2", "0", "2", "0"]), "{receipt}");
     let reason = |other| {
         format!(
-            "AAZ083 occurs twice with other content, here and in record {other}: is it the line's number? Neither is taken; `detail_no` of the gateway's adapter may be mapped to SBUUID"
+            "AAZ083与第{other}条记录相同而内容不同，两条均不受理 · AAZ083 occurs twice with other content, here and in record {other}: is it the line's number? Neither is taken; `detail_no` of the gateway's adapter may be mapped to SBUUID"
         )
     };
     assert_eq!(gateway.value(REFUSED).await, format!("1 AAZ083 70001234 {}; 2 AAZ083 70001234 {}", reason(2), reason(1)));
@@ -171,8 +171,8 @@ async fn records_of_one_id_are_one_and_the_other_is_refused() {
     assert_eq!(gateway.value("SELECT detail_no FROM employer_line ORDER BY 1").await, "1; 2; 4");
     assert_eq!(
         gateway.value(REFUSED).await,
-        "2 SBUUID u1 is the record of record 1 once more, with the same content; it counts once; \
-         4 SBUUID u2 is the record of record 3 once more, with the same content; it counts once"
+        "2 SBUUID u1 与第1条记录重复且内容相同，只计一次 · is the record of record 1 once more, with the same content; it counts once; \
+         4 SBUUID u2 与第3条记录重复且内容相同，只计一次 · is the record of record 3 once more, with the same content; it counts once"
     );
     // What says other things under one id is no record twice: nobody knows which is right.
     let (_, receipt) = gateway.send(Packet::employers("P2", [line("5", "u5"), line("6", "u5").with("AAE080", "8340.01"), line("7", "u7")])).await;

@@ -12,6 +12,7 @@ use super::destinations::{Destination, Range, Ranges};
 use super::history::Histories;
 use super::line::{self, LineFault, Rules};
 use super::money;
+use super::reason;
 use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader, PacketRefusal};
 use crate::error::{Fault, Stage};
@@ -364,19 +365,21 @@ impl State<'_> {
     }
 
     /// Counts a refused line; `stated` is its money, if it can be read.
-    fn refuse(&mut self, position: i32, refusal: ListedRefusal, stated: Option<Fen>) -> Result<(), Stop> {
+    fn refuse(&mut self, position: i32, mut refusal: ListedRefusal, stated: Option<Fen>) -> Result<(), Stop> {
         if self.reading.purpose == Purpose::Stage {
             return Ok(());
         }
+        refusal.reason = reason::of_line(&refusal.reason);
         self.tally.counts.received += 1;
         self.tally.counts.refuse(stated);
         let packet_id = self.reading.packet_id;
-        let write = self.tally.refusals.add(5, |row| {
+        let write = self.tally.refusals.add(6, |row| {
             row.bigint(packet_id);
             row.int(position);
             row.text(&refusal.element);
             row.text_or_null(Some(storable(&refusal.content).as_ref()).filter(|content| !content.is_empty()));
             row.text(&refusal.reason);
+            row.bigint_or_null(stated.map(|fen| fen.0));
         });
         if self.tally.listed.len() < self.reading.listed_max {
             self.tally.listed.push(refusal);

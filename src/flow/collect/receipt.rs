@@ -8,8 +8,9 @@ use encoding_rs::Encoding;
 use serde::Serialize;
 
 use super::read::ListedRefusal;
-use crate::adapter::{Adapter, Document, Endpoint, HeadSeen};
+use crate::adapter::{Adapter, Document, Endpoint, HeadSeen, PacketHead};
 use crate::error::Fault;
+use crate::model::Fen;
 use crate::store::collect::Counts;
 use crate::store::roster::RosterCounts;
 
@@ -75,6 +76,17 @@ pub struct ReceiptCounts {
     pub deducted: i32,
     /// People with several insurance relations of which nobody has decided which counts.
     pub undecided: i32,
+}
+
+/// One line in the log for every packet that is taken, and for every repeat.
+pub fn log(partner: &str, head: &PacketHead, reply: &Reply) {
+    let (packet_no, message) = (&head.packet_no, head.message.name);
+    match reply.counts {
+        Some(Counts { received, posted, refused, duplicate, posted_fen, .. }) => {
+            tracing::info!(partner, %packet_no, message, received, posted, refused, duplicate, yuan = %Fen(posted_fen), "packet taken");
+        }
+        None => tracing::info!(partner, %packet_no, message, "packet taken before; its receipt was given again"),
+    }
 }
 
 /// Where the reply goes and how it is written.

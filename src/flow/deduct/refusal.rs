@@ -10,7 +10,7 @@ use crate::error::{Fault, Stage};
 use crate::flow::transfer::DEDUCTION_RESULTS;
 use crate::ledger::deduction::TooMuch;
 use crate::model::deduction::MESSAGE;
-use crate::model::signer::Login;
+use crate::model::signer::{Login, NoProof, no_proof};
 use crate::store::deduction::{Cycle, State};
 
 /// What kind of refusal.
@@ -137,21 +137,20 @@ pub(super) fn same_person(of: Of, cycle: &Cycle) -> Refusal {
 /// Why an approval under this login does not show that a second person looked; none when it does.
 pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<Refusal> {
     let allow = "`[approval] same_login = true` in gateway.toml gives the second look up";
-    let text = match (&cycle.planned_login, login) {
-        (None, _) => format!(
+    let text = match no_proof(cycle.planned_login.as_ref(), login)? {
+        NoProof::FirstUnknown => format!(
             "under which login the plan for {of} was made is not known, so nobody can be shown to be another person; plan it again, in its place \
              (`ltcgw deduct plan --replace {}`), under a login of this system. {allow}",
             &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]
         ),
-        (Some(_), None) => format!(
+        NoProof::SecondUnknown => format!(
             "no login shows who approves the plan for {of}: no audit uid, no sudo from an account of one's own, no account of this process; approve it from a \
              session of your own (ssh, console, or sudo from it). {allow}"
         ),
-        (Some(planner), Some(approver)) if planner.is_same(approver) => format!(
+        NoProof::OneLogin(planner, approver) => format!(
             "the plan for {of} was made under the login {planner}, and this is {approver}: the same login shows no second person, whatever --by says; somebody else \
              approves it from a session of their own. {allow}"
         ),
-        (Some(_), Some(_)) => return None,
     };
     Some(refuse(Why::Wrong, text))
 }

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{Gate, Kind};
+use super::{Gate, Kind, Troubles};
 use crate::config::{Deliver, Limits};
 use crate::error::{Fault, Stage};
 use crate::link::{Clock, Quota};
@@ -133,6 +133,8 @@ impl Destination {
 
 /// What one dispatcher works with while it holds the lease of a destination.
 pub struct Term {
+    /// What does not work and goes on, over all terms of this instance.
+    pub troubles: Arc<Troubles>,
     pub pool: Pool,
     pub lease: Lease,
     pub destination: Arc<Destination>,

@@ -154,13 +154,14 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
         Some((reason, pause, again)) => {
             let seconds = pause.as_secs_f64();
             match reason {
+                // It goes on for the reason that was told when it began; how long and how often is told when it ends.
+                _ if again => {}
                 Reason::NotReached => {
                     tracing::error!(destination, seconds, "paused: what stands before the partner lets nothing through, see `ltcgw destinations`: {text}");
                 }
                 Reason::Unclear => tracing::error!(destination, seconds, "paused: gives no answer of the partner's own, see `ltcgw destinations`: {text}"),
-                Reason::Down if !again => tracing::warn!(destination, "counts as down; only probes until it answers: {text}"),
-                Reason::Later if !again => tracing::warn!(destination, seconds, "paused: the partner says later: {text}"),
-                Reason::Down | Reason::Later => {}
+                Reason::Down => tracing::warn!(destination, "counts as down; only probes until it answers: {text}"),
+                Reason::Later => tracing::warn!(destination, seconds, "paused: the partner says later: {text}"),
             }
             store::pause(&term.pool, &term.lease, pause, (reason.word(), text)).await
         }
@@ -169,7 +170,8 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
             Ok(())
         }
         None if noted.works => {
-            tracing::info!(destination, "works again");
+            let lasted = noted.lasted.map_or_else(String::new, |lasted| format!("; it did not for {lasted}"));
+            tracing::info!(destination, "works again{lasted}");
             store::works(&term.pool, &term.lease).await
         }
         None => Ok(()),

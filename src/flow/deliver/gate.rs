@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::pause;
+use super::{Lasted, pause};
 use crate::config::Deliver;
 
 /// The gate of one dispatcher's term.
@@ -28,6 +28,8 @@ struct Inner {
     paused_until: Option<Instant>,
     /// In a row, without an answer of the partner's own.
     failures: u32,
+    /// When it ceased to work, and requests that failed or were told "later" since.
+    trouble: Option<(Instant, u64)>,
     /// Nothing goes out before; afterwards one probe decides.
     open_until: Option<Instant>,
     probing: bool,
@@ -87,6 +89,8 @@ pub struct Noted {
     pub pause: Option<(Reason, Duration, bool)>,
     /// It works again.
     pub works: bool,
+    /// How long it had not, and how many requests met with that.
+    pub lasted: Option<Lasted>,
 }
 
 /// How a request failed.
@@ -109,7 +113,8 @@ pub struct Pass<'a> {
 
 impl Gate {
     pub fn new(policy: &Deliver, lease_until: Instant) -> Gate {
-        let inner = Inner { lease_until, paused_until: None, failures: 0, open_until: None, probing: false, pauses: 0, paused_at: None, reason: None };
+        let inner =
+            Inner { lease_until, paused_until: None, failures: 0, trouble: None, open_until: None, probing: false, pauses: 0, paused_at: None, reason: None };
         Gate { policy: policy.clone(), inner: Mutex::new(inner), shut: CancellationToken::new() }
     }
 
@@ -129,6 +134,7 @@ impl Gate {
         inner.paused_until = None;
         inner.open_until = None;
         (inner.failures, inner.pauses, inner.paused_at, inner.reason) = (0, 0, None, None);
+        inner.trouble = None;
     }
 
     /// How many rows may be claimed when `most` would fit and `under_way` are being sent: one, alone,
@@ -210,13 +216,16 @@ impl Pass<'_> {
         if !asked {
             (inner.pauses, inner.paused_until, inner.paused_at, inner.reason) = (0, None, None, None);
         }
-        Noted { works, ..Noted::default() }
+        let trouble = if asked { None } else { inner.trouble.take() };
+        let lasted = trouble.filter(|_| works).map(|(began, count)| Lasted { time: now.duration_since(began), count });
+        Noted { works, lasted, ..Noted::default() }
     }
 
     /// Nothing of the partner's own was heard: it could not be reached, kept silent, or something else answered.
     pub fn failed(self, now: Instant, failing: Failing) -> Noted {
         let mut inner = self.gate.inner();
         inner.failures = inner.failures.saturating_add(1);
+        inner.troubled(now);
         let first = inner.failures == 1;
         let opens = self.probe || failing.at_once || inner.failures >= self.gate.policy.breaker_failures.max(1);
         let fresh = inner.met_after_pause(self.left_at);
@@ -239,13 +248,14 @@ impl Pass<'_> {
             inner.paused_until = inner.paused_until.max(Some(now + asked));
         }
         (inner.paused_at, inner.reason) = (Some(now), Some(failing.reason));
-        Noted { first, pause: Some((failing.reason, wait, again)), works: false }
+        Noted { first, pause: Some((failing.reason, wait, again)), ..Noted::default() }
     }
 
     /// The partner says "later", and perhaps when: nothing goes out until then, nor before our own
     /// pause is over, whatever it says; when it says so again and again, only probes go out.
     pub fn later(self, now: Instant, wait: Option<Duration>) -> Noted {
         let mut inner = self.gate.inner();
+        inner.troubled(now);
         let fresh = inner.met_after_pause(self.left_at);
         let own = if fresh { inner.longer(&self.gate.policy) } else { Duration::ZERO };
         let wait = own.max(wait.unwrap_or_default());
@@ -259,11 +269,16 @@ impl Pass<'_> {
             inner.open_until = inner.open_until.max(until);
         }
         (inner.paused_at, inner.reason) = (Some(now), Some(Reason::Later));
-        Noted { first: false, pause: Some((Reason::Later, wait, again)), works: false }
+        Noted { first: false, pause: Some((Reason::Later, wait, again)), ..Noted::default() }
     }
 }
 
 impl Inner {
+    /// Another request that was not answered by the partner itself, or was told "later".
+    fn troubled(&mut self, now: Instant) {
+        self.trouble.get_or_insert((now, 0)).1 += 1;
+    }
+
     /// Whether a request that left then met the partner as it is since the last pause.
     fn met_after_pause(&self, left_at: Instant) -> bool {
         self.paused_at.is_none_or(|at| left_at >= at)
@@ -339,7 +354,8 @@ mod tests {
         let again = gate.pass(probed).unwrap().failed(probed, DOWN);
         assert_eq!(again.pause, Some((Reason::Down, 10 * SECOND, true)), "down it was already");
         let probed = now + 21 * SECOND;
-        assert!(gate.pass(probed).unwrap().answered(probed).works);
+        let over = gate.pass(probed).unwrap().answered(probed);
+        assert_eq!((over.works, over.lasted), (true, Some(Lasted { time: 20 * SECOND, count: 5 })), "since when, and how many in vain");
         assert!(!gate.pass(probed).unwrap().answered(probed).works);
     }
 

@@ -28,6 +28,8 @@ pub struct Letter {
     /// What the first request that went wrong met with since it was queued or last retried; what
     /// never left only where nothing else is known. `None`: no request was made.
     pub first: Option<String>,
+    /// The sender's number of the packet it tells of.
+    pub packet_no: Option<String>,
 }
 
 /// Up to `limit` dead letters, oldest first, of one destination or of all.
@@ -39,13 +41,14 @@ pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) ->
         "SELECT {COLUMNS}, (SELECT a.answer FROM attempt a
              WHERE a.delivery_id = d.delivery_id AND a.ended_at IS NOT NULL AND a.outcome NOT IN ('accepted', 'duplicate')
                AND a.started_at >= coalesce(d.tried_at, d.created_at)
-             ORDER BY a.outcome IN ('not_sent', 'not_reached'), a.attempt_no LIMIT 1)
+             ORDER BY a.outcome IN ('not_sent', 'not_reached'), a.attempt_no LIMIT 1),
+             (SELECT p.packet_no FROM packet p WHERE p.packet_id = d.packet_id)
          FROM delivery d WHERE d.state = 'dead' AND d.destination = coalesce($1, d.destination)
          ORDER BY d.delivery_id LIMIT $2"
     );
     let client = connection(pool).await?;
     let rows = client.query(&sql, &[&destination, &limit]).await.map_err(|error| fault("list dead letters", &error))?;
-    Ok(rows.iter().map(|row| Letter { delivery: Delivery::from_row(row), first: row.get(row.len() - 1) }).collect())
+    Ok(rows.iter().map(|row| Letter { delivery: Delivery::from_row(row), first: row.get(row.len() - 2), packet_no: row.get(row.len() - 1) }).collect())
 }
 
 /// Retries every dead letter of one destination or of all, each as [`Decision::Retry`] does; returns how many.

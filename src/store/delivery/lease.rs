@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{connection, fault, milliseconds};
 use crate::error::Fault;
-use crate::store::Pool;
+use crate::store::{Pool, Session};
 
 /// The right to send to a destination, until it runs out or another instance takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,11 @@ pub async fn works(pool: &Pool, lease: &Lease) -> Result<(), Fault> {
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn resume(pool: &Pool, destination: &str) -> Result<Option<bool>, Fault> {
+    resume_on(&*connection(pool).await?, destination).await
+}
+
+/// The same, in the caller's transaction.
+pub(in crate::store) async fn resume_on(client: &Session, destination: &str) -> Result<Option<bool>, Fault> {
     // What is in doubt keeps its time: the partner may still be busy with it.
     const SQL: &str = "WITH due AS (UPDATE delivery SET due_at = now() WHERE destination = $1 AND state = 'ready' AND due_at > now())
         UPDATE dispatcher_lease l SET paused_until = '-infinity', pause_reason = NULL, pause_answer = NULL, paused_at = NULL,
@@ -115,7 +120,6 @@ pub async fn resume(pool: &Pool, destination: &str) -> Result<Option<bool>, Faul
         FROM (SELECT destination, pause_reason IS NOT NULL OR paused_until > clock_timestamp() AS paused
               FROM dispatcher_lease WHERE destination = $1 FOR UPDATE) before
         WHERE l.destination = before.destination RETURNING before.paused";
-    let client = connection(pool).await?;
     let row = client.query_opt(SQL, &[&destination]).await.map_err(|error| fault("lift a destination's pause", &error))?;
     Ok(row.map(|row| row.get(0)))
 }

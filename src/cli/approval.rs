@@ -1,0 +1,165 @@
+//! `ltcgw approval` and `ltcgw mark-delivered`: what one person asks for and another decides.
+
+use std::path::PathBuf;
+
+use super::fold::folded;
+use super::login::Who;
+use super::{Done, dead};
+use crate::config::Config;
+use crate::flow::approval::{self as flow, Asked, DIGEST_MIN, Which, hex};
+use crate::flow::clock::in_city;
+use crate::store::approval::{Action, Approval};
+
+/// Deliveries named in full at most.
+const NAMED_MAX: usize = 20;
+
+/// Who asks, and why.
+#[derive(Debug, clap::Args)]
+pub struct Asks {
+    #[command(flatten)]
+    pub who: Who,
+    /// Why, for whoever approves and for later.
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// What waits for a second person.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List what is asked for, with its digest.
+    List {
+        /// Also what was decided or has expired: the last hundred.
+        #[arg(long)]
+        all: bool,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// Do what was asked for, as somebody else than who asked.
+    Approve {
+        id: i64,
+        #[command(flatten)]
+        who: Who,
+        /// The digest of what you looked at, or its first eight digits.
+        #[arg(long)]
+        digest: String,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+    /// Decide that it is not done.
+    Reject {
+        id: i64,
+        #[command(flatten)]
+        who: Who,
+        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        config: PathBuf,
+    },
+}
+
+/// Ask that deliveries which wait are not sent, because the partner has them; a second person approves it.
+#[derive(Debug, clap::Args)]
+pub struct MarkDelivered {
+    /// Delivery ids, as `ltcgw trace PACKET` shows them.
+    #[arg(required_unless_present = "packet")]
+    ids: Vec<i64>,
+    /// All of this packet number that wait for the partner named by --to.
+    #[arg(long, conflicts_with = "ids", requires = "to")]
+    packet: Option<String>,
+    /// With --packet: the partner that has them.
+    #[arg(long, requires = "packet")]
+    to: Option<String>,
+    /// The reference under which the partner has it; of a single delivery.
+    #[arg(long)]
+    reference: Option<String>,
+    #[command(flatten)]
+    asks: Asks,
+    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    config: PathBuf,
+}
+
+pub(super) async fn mark_delivered(options: &MarkDelivered) -> Done {
+    let store = dead::store(&options.config).await?;
+    let which = match (&options.packet, &options.to) {
+        (Some(packet_no), Some(destination)) => Which::Packet { packet_no, destination },
+        _ => Which::Ids(&options.ids),
+    };
+    let who = Asked { by: &options.asks.who.signer()?, reason: &options.asks.reason };
+    let approval = flow::ask_delivered(&store, which, options.reference.as_deref(), who).await?;
+    print!("{}", asked(&approval));
+    Ok(())
+}
+
+pub(super) async fn run(command: &Command) -> Done {
+    match command {
+        Command::List { all, config } => {
+            let approvals = dead::store(config).await?.approvals(*all).await?;
+            if approvals.is_empty() {
+                println!("nothing waits for a second person");
+            }
+            approvals.iter().for_each(|approval| print!("{}", text(approval)));
+        }
+        Command::Approve { id, who, digest, config } => {
+            let same_login = Config::load(config)?.gateway.approval.same_login;
+            let (approval, left) = flow::approve(&dead::store(config).await?, *id, &who.signer()?, digest, same_login).await?;
+            print!("{}", done(&approval, &left));
+        }
+        Command::Reject { id, who, config } => {
+            let approval = flow::reject(&dead::store(config).await?, *id, &who.signer()?).await?;
+            println!("request {} is rejected by {}; nothing was done", approval.approval_id, approval.decided_by.as_deref().unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+/// What was just asked for, and how it goes on.
+pub fn asked(approval: &Approval) -> String {
+    let digits = &hex(&approval.digest)[..DIGEST_MIN];
+    let id = approval.approval_id;
+    format!("{}nothing is done yet; somebody else looks at it and runs\n  ltcgw approval approve {id} --digest {digits} --by NAME\n", text(approval))
+}
+
+fn text(approval: &Approval) -> String {
+    let wanted = &approval.wanted;
+    let what = match wanted.action {
+        Action::ResumeDestination => format!("lift the pause of {}", wanted.destination),
+        Action::MarkDelivered => {
+            let count = wanted.deliveries.len();
+            format!("mark {count} {} to {} as delivered", if count == 1 { "delivery" } else { "deliveries" }, wanted.destination)
+        }
+    };
+    let digest = &hex(&approval.digest)[..DIGEST_MIN];
+    let mut text = format!("\n{}", folded(&format!("request {}: {what} · digest {digest}…", approval.approval_id), ""));
+    if !wanted.deliveries.is_empty() {
+        let ids: Vec<String> = wanted.deliveries.iter().take(NAMED_MAX).map(|(id, _)| id.to_string()).collect();
+        let more = wanted.deliveries.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        text += &folded(&format!("deliveries {}{more}", ids.join(" ")), "  ");
+    }
+    if let Some(reference) = &wanted.reference {
+        text += &folded(&format!("the partner has it under {reference}"), "  ");
+    }
+    text += &folded(&format!("reason: {}", wanted.reason), "  ");
+    let until = match (&approval.decision, &approval.decided_by) {
+        (Some(decision), Some(by)) => format!("{decision} by {by}"),
+        _ if approval.expired => "expired".to_owned(),
+        _ => format!("may be approved until {}", in_city(approval.expires_at)),
+    };
+    text + &folded(&format!("asked for by {} at {}; {until}", approval.requested_by, in_city(approval.requested_at)), "  ")
+}
+
+/// What was done of an approved request.
+fn done(approval: &Approval, left: &[i64]) -> String {
+    let (id, wanted, count) = (approval.approval_id, &approval.wanted, approval.done.unwrap_or(0));
+    let destination = &wanted.destination;
+    match wanted.action {
+        Action::ResumeDestination if count == 0 => format!("request {id}: {destination} was not paused any more\n"),
+        Action::ResumeDestination => format!("request {id}: the pause of {destination} is lifted; deliveries go on within seconds\n"),
+        Action::MarkDelivered => {
+            let mut text = format!("request {id}: {count} of {} to {destination} count as delivered\n", wanted.deliveries.len());
+            if !left.is_empty() {
+                let ids: Vec<String> = left.iter().map(i64::to_string).collect();
+                text += &folded(&format!("left alone, because they changed since: {}", ids.join(" ")), "  ");
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `ltcgw packets`: what came on a day, and what became of it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::fold::folded;
+use super::table::{Table, thousands, yuan};
+use super::{Done, dead};
+use crate::flow::clock::{day_of, in_city};
+use crate::flow::packets::{Came, came};
+use crate::store::packets::Became;
+
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Only those received today (Asia/Shanghai).
+    #[arg(long, conflicts_with = "on")]
+    today: bool,
+    /// Only those received on that day (Asia/Shanghai), such as 2026-01-31.
+    #[arg(long, value_name = "DAY")]
+    on: Option<Date>,
+    /// Only packets refused whole and packets with refused lines.
+    #[arg(long)]
+    refused: bool,
+    /// Packets shown at most, the newest first; all are counted.
+    #[arg(long, default_value_t = 50)]
+    limit: i64,
+    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    config: PathBuf,
+}
+
+pub(super) async fn run(options: &Options) -> Done {
+    let store = dead::store(&options.config).await?;
+    let on = if options.today { Some(day_of(Timestamp::now())) } else { options.on };
+    let came = came(&store, on, options.refused, options.limit.max(0)).await?;
+    print!("{}", text(&came, on, options.refused));
+    Ok(())
+}
+
+fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
+    let when = on.map_or_else(|| "so far".to_owned(), |day| format!("on {day} (Asia/Shanghai)"));
+    if came.shown.is_empty() {
+        return match refused {
+            true => format!("no packet was refused and no line of one {when}\n"),
+            false => format!("no packet was received {when}\n"),
+        };
+    }
+    let mut table = Table::new(&["received", "packet", "from", "lines>", "refused>", "yuan>"]);
+    let mut reasons = String::new();
+    let year = in_city(Timestamp::now())[..4].to_owned();
+    for packet in &came.shown {
+        let at = in_city(packet.received_at);
+        // Today's year goes without saying; of other years the day is enough.
+        let at = match on {
+            Some(_) => &at[11..],
+            None if at[..4] == year => &at[5..16],
+            None => &at[..10],
+        };
+        let number = packet.packet_no.as_deref().unwrap_or("(no number)");
+        let cells = match &packet.became {
+            Became::Taken { lines, refused, posted, replaced, .. } => {
+                let number = if *replaced { format!("{number} (replaced)") } else { number.to_owned() };
+                [at.to_owned(), number, packet.sender.clone(), thousands((*lines).into()), thousands((*refused).into()), yuan(posted.0)]
+            }
+            Became::Refused { status, reason } => {
+                reasons += &format!("  {at}  {number}: {status}\n{}", folded(reason, "    "));
+                [at.to_owned(), number.to_owned(), packet.sender.clone(), "·".to_owned(), "whole".to_owned(), "·".to_owned()]
+            }
+        };
+        table.row(cells);
+    }
+    let sums = &came.sums;
+    let mut text = format!("\n{}\n", table.render());
+    text += &folded(
+        &format!(
+            "{when}: {} packets taken with {} lines: {} posted, {} refused, {} duplicate; {} packets refused whole",
+            thousands(sums.taken),
+            thousands(sums.lines),
+            thousands(sums.posted),
+            thousands(sums.refused),
+            thousands(sums.duplicate),
+            thousands(sums.refused_whole)
+        ),
+        "  ",
+    );
+    text +=
+        &folded(&format!("{} yuan posted, {} yuan refused, without packets that were replaced", yuan(sums.posted_money.0), yuan(sums.refused_money.0)), "  ");
+    let shown = i64::try_from(came.shown.len()).unwrap_or(i64::MAX);
+    if shown < sums.taken + sums.refused_whole {
+        text += &format!("  the newest {shown} are shown (--limit)\n");
+    }
+    if !reasons.is_empty() {
+        text += &format!("\n  refused whole\n{reasons}");
+    }
+    if sums.refused > 0 {
+        text += "\n  `ltcgw trace PACKET` shows refused lines with element and reason\n";
+    }
+    text
+}
