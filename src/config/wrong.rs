@@ -96,10 +96,7 @@ impl Tlcp {
                 pin || gateway.san.is_some() && gateway.san == inbound.san
             };
             if let Some(partner) = partners.iter().find(|partner| partner.inbound.as_ref().is_some_and(same)) {
-                add(&format!(
-                    "has the same certificate identity as partner `{}`; a gateway is nobody's own, give it a certificate of its own",
-                    partner.name
-                ));
+                add(&format!("has the same certificate identity as partner `{}`; a gateway is nobody's own, give it a certificate of its own", partner.name));
             }
         }
         if self.crl.is_some() && self.client_ca.is_none() {

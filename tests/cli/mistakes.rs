@@ -11,7 +11,12 @@ type Mistake = (&'static str, &'static str, &'static str, &'static [&'static str
 const GATEWAY: &[Mistake] = &[
     ("gateway.toml", "[privacy]", "[privcy]", &["gateway.toml:", "unknown key `privcy`", "did you mean `privacy`?"]),
     ("gateway.toml", "[privacy]", "# [privacy]", &["unknown key `key_file`", "`key_file` is a key of [privacy]: is that line missing above it?"]),
-    ("gateway.toml", "client_ca =", "clientca =", &["unknown key `clientca`; expected one of certificate, key, client_ca, crl (did you mean `client_ca`?)"]),
+    (
+        "gateway.toml",
+        "client_ca =",
+        "clientca =",
+        &["unknown key `clientca`; expected one of certificate, key, client_ca, crl, tlcp (did you mean `client_ca`?)"],
+    ),
     ("gateway.toml", "[log]", "[log]\njson = \"yes\"", &["found the text \"yes\"; expected true or false, without quotes"]),
     ("gateway.toml", "[receive]", "[receive]\nlines_max = \"5\"", &["found the text \"5\"; expected a whole number", "write 5"]),
     ("gateway.toml", "[receive]", "[receive]\nidle_seconds = -30", &["found the number -30; expected a whole number, not below 0"]),

@@ -34,19 +34,20 @@ pub fn eyes(cycle: &Cycle, same_login: bool) -> String {
         return String::new(); // From before logins were recorded.
     }
     let login = |login: Option<&Login>| login.map_or_else(|| "none".to_owned(), ToString::to_string);
-    let mut text = format!("\n  login of who planned: {}", login(cycle.planned_login.as_ref()));
+    let mut logins = format!("login of who planned: {}", login(cycle.planned_login.as_ref()));
     if cycle.approved_by.is_some() {
-        text += &format!(" · of who approved: {}", login(cycle.approved_login.as_ref()));
+        logins += &format!(" · of who approved: {}", login(cycle.approved_login.as_ref()));
     }
-    text.push('\n');
-    if cycle.approved_by.is_some() && cycle.same_login {
-        text += "  ! one login may have done both: it was approved under [approval] same_login = true\n";
+    let warning = if cycle.approved_by.is_some() && cycle.same_login {
+        Some("! one login may have done both: it was approved under [approval] same_login = true")
     } else if cycle.state == State::Planned && same_login {
-        text += "  ! one person can plan and approve under two names: [approval] same_login = true in gateway.toml\n";
+        Some("! one person can plan and approve under two names: [approval] same_login = true in gateway.toml")
     } else if cycle.state == State::Planned && cycle.planned_login.is_none() {
-        text += "  ! nobody can approve it: no login shows who planned it; plan it again from a session of your own, with --replace and its digest\n";
-    }
-    text
+        Some("! nobody can approve it: no login shows who planned it; plan it again from a session of your own, with --replace and its digest")
+    } else {
+        None
+    };
+    format!("\n{}{}", paragraph(&logins), warning.map(paragraph).unwrap_or_default())
 }
 
 fn head(cycle: &Cycle) -> String {

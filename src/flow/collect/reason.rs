@@ -4,8 +4,8 @@
 //! One table of every reason a line or packet can be refused for. Where code says a reason that the table
 //! does not know, the receipt still begins with a general Chinese sentence.
 
-/// Characters of a reason at most. No public source states a length of `REMSG` and `RKHJYSBYY`; receivers of this
-/// exchange keep reasons in columns of 500 characters, and the Chinese part comes first.
+/// Characters of a reason at most. No public source states a length of `REMSG` and `RKHJYSBYY`; 500 is an
+/// assumption, and the Chinese part comes first, so that a receiver that cuts keeps it.
 pub const CHARS_MAX: usize = 500;
 /// Between the Chinese and the English sentence.
 pub const BETWEEN: &str = " · ";
