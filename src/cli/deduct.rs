@@ -201,6 +201,9 @@ async fn plan(on: &On, by: &Signer, replace: Option<&str>) -> Done {
     let stayed = cycle.planned_at < asked_at && replace.is_none() && (cycle.planned_by != by.name || cycle.planned_login != by.login);
     let seen = desk.seen(cycle).await?;
     print!("{}{}", show::plan(&seen, &next(on)), show::eyes(&seen.cycle, desk.same_login));
+    if let Some(earlier) = desk.replaced_by(&seen.cycle).await? {
+        print!("{}", show::replaced(&earlier));
+    }
     if stayed {
         println!("  it comes to the same as the plan there was, which stays as {} made it", seen.cycle.planned_by);
     }

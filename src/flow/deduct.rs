@@ -74,16 +74,16 @@ impl Desk {
         self.partners.core(of)
     }
 
-    /// Computes everybody; nothing is sent. A plan there is of the same content stays as it is.
+    /// Computes everybody; nothing is sent. A plan there is of the same content stays as it is; one of other content that
+    /// never ran ends, with its approval, and [`Cycle::replaces`] names it: whoever plans has to be told.
     ///
     /// # Errors
-    /// There are no rates, no core or no roster, the month has not begun or runs already, there is a plan of other content,
-    /// or the database cannot be reached.
+    /// There are no rates, no core or no roster, the month has not begun or runs already, or the database cannot be reached.
     pub async fn plan(&self, of: Of, by: &Signer) -> Result<Cycle, Refusal> {
         self.plan_anew(of, by, None).await
     }
 
-    /// The same in place of the plan of that digest, which never ran: it ends, with its approval.
+    /// The same in place of the plan of that digest and no other, also when nothing changed.
     ///
     /// # Errors
     /// As [`Desk::plan`], or the digest is another one.
@@ -97,7 +97,8 @@ impl Desk {
         if let Some(cycle) = &earlier {
             match instead_of {
                 _ if matches!(cycle.state, State::Running | State::Settled) => return Err(refusal::under_way(of, cycle, "planned")),
-                Some(digest) => work.replace(is_digest_of(of, cycle, digest)?).await?,
+                Some(digest) if starts(cycle, digest) => work.replace(cycle.cycle_id).await?,
+                Some(digest) => return Err(self.wrong_digest(of, cycle, digest).await?),
                 None => {}
             }
         }
@@ -109,14 +110,35 @@ impl Desk {
         }
         match &earlier {
             Some(cycle) if instead_of.is_none() && computed.digest.as_slice() == cycle.digest => return Ok(cycle.clone()),
-            Some(cycle) if instead_of.is_none() => return Err(refusal::other_plan(of, cycle, &computed)),
+            Some(cycle) if instead_of.is_none() => work.replace(cycle.cycle_id).await?,
             _ => {}
         }
-        let replaces = earlier.map(|cycle| cycle.cycle_id);
+        let replaces = earlier.as_ref().map(|cycle| cycle.cycle_id);
         work.plan(&Plan { cycle_id, digest: computed.digest, planned_by: by, replaces, cells: &computed.cells() }).await?;
         work.commit().await?;
+        if let Some(cycle) = earlier {
+            let (area, month, digest) = (of.area, of.month, &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]);
+            tracing::warn!(area, %month, digest, by = %by.name, approved = cycle.approved_by.is_some(), "a plan was put in the place of another");
+        }
         let gone = || Fault::later(Stage::Store, "the plan just written is not there; look at `ltcgw deduct status`");
         Ok(self.store.cycle(cycle_id).await?.ok_or_else(gone)?)
+    }
+
+    /// The plan in whose place a plan was put, if it was.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn replaced_by(&self, cycle: &Cycle) -> Result<Option<Cycle>, Fault> {
+        match cycle.replaces {
+            Some(id) => self.store.cycle(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Why a digest is not that of the plan there is.
+    async fn wrong_digest(&self, of: Of, cycle: &Cycle, digest: &str) -> Result<Refusal, Fault> {
+        let earlier = self.replaced_by(cycle).await?.filter(|earlier| starts(earlier, digest));
+        Ok(earlier.map_or_else(|| refusal::wrong_digest(of, digest), |earlier| refusal::replaced(of, &earlier, cycle)))
     }
 
     /// A second person approves the plan of that digest.
@@ -132,7 +154,9 @@ impl Desk {
             State::Approved => return Err(refusal::approved_already(of, &cycle)),
             _ => return Err(refusal::under_way(of, &cycle, "approved")),
         }
-        is_digest_of(of, &cycle, digest)?;
+        if !starts(&cycle, digest) {
+            return Err(self.wrong_digest(of, &cycle, digest).await?);
+        }
         if same_name(&by.name, &cycle.planned_by) {
             return Err(refusal::same_person(of, &cycle));
         }
@@ -257,9 +281,8 @@ pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The id of the cycle, if those are the first digits of its digest.
-fn is_digest_of(of: Of, cycle: &Cycle, digest: &str) -> Result<i64, Refusal> {
+/// Whether those are the first digits of a plan's digest, and enough of them.
+fn starts(cycle: &Cycle, digest: &str) -> bool {
     let said = digest.trim().trim_end_matches('…').to_ascii_lowercase();
-    let fits = said.len() >= DIGEST_DIGITS_MIN && hex(&cycle.digest).starts_with(&said);
-    if fits { Ok(cycle.cycle_id) } else { Err(refusal::wrong_digest(of, &said)) }
+    said.len() >= DIGEST_DIGITS_MIN && hex(&cycle.digest).starts_with(&said)
 }

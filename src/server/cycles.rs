@@ -27,11 +27,11 @@ struct Asked {
     area: String,
     /// `YYYY-MM`.
     month: String,
-    /// Digest of the plan in whose place this one is put.
+    /// Digest of the plan in whose place this one is put, and of no other.
     replaces: Option<String>,
 }
 
-/// Plans a month: 201 with the plan's digest and totals.
+/// Plans a month: 201 with the plan's digest and totals, and with the plan whose place it took, if there was one of other content.
 pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
     let body = match call.body(payload, api).await {
         Ok(body) => body,
@@ -45,8 +45,15 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
         Ok(cycle) => cycle,
         Err(refusal) => return refused(call, &refusal),
     };
-    match Desk::of(&api.gateway).seen(cycle).await {
-        Ok(seen) => HttpResponse::Created().json(document(&seen)),
+    let desk = Desk::of(&api.gateway);
+    let answer = async || {
+        let earlier = desk.replaced_by(&cycle).await?;
+        let mut document = document(&desk.seen(cycle).await?);
+        document["replaces"] = earlier.map_or(Value::Null, |earlier| json!({ "cycle_id": earlier.cycle_id, "digest": hex(&earlier.digest) }));
+        Ok(document)
+    };
+    match answer().await {
+        Ok(document) => HttpResponse::Created().json(document),
         Err(fault) => later(call, &fault),
     }
 }

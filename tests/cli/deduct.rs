@@ -110,10 +110,10 @@ async fn one_login_plans_and_approves_under_no_two_names() {
     for (name, expected) in [("W\u{200b}ang", "U+200B"), ("\u{202e}gnaW", "U+202E"), (" ", "say who decides (--by NAME)")] {
         refused(&deduct(&place, "approve", &["--by", name, "--digest", &digest]).await, expected);
     }
-    // What was planned stays as it is, unless its digest is named.
+    // What is put in the place of another plan says so.
     place.value("UPDATE roster_entry SET base_fen = 500000 WHERE person_no = 'P1'").await;
-    refused(&deduct(&place, "plan", &["--by", "Zhao"]).await, &format!("--replace {}", &digest[..8]));
-    done(&deduct(&place, "plan", &["--by", "Zhao", "--replace", &digest]).await, &["planned by Zhao"]);
+    refused(&deduct(&place, "plan", &["--by", "Zhao", "--replace", "00000000"]).await, "the one given is another");
+    done(&deduct(&place, "plan", &["--by", "Zhao"]).await, &["planned by Zhao", "it takes the place of the plan by Li", &digest[..12]]);
     assert_eq!(place.value("SELECT state, planned_by FROM deduction_cycle ORDER BY cycle_id").await, "replaced Li; planned Zhao");
 }
 

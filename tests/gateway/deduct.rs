@@ -82,7 +82,7 @@ async fn a_run_whose_roster_changed_sends_nothing() {
     let approved = office.approved(october()).await;
     office.sql("UPDATE roster_entry SET base_fen = 400100 WHERE person_no = 'P1'").await;
     let said = text(office.run(october()).await);
-    assert!(said.contains("the roster changed since the plan") && said.contains("plan (with --replace) and approve again"), "{said}");
+    assert!(said.contains("the roster changed since the plan") && said.contains("plan and approve again"), "{said}");
     assert_eq!(office.sql("SELECT (SELECT count(*) FROM deduction), (SELECT count(*) FROM delivery), (SELECT count(*) FROM deduction_batch)").await, "0 0 0");
     assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "approved");
     office.sql("UPDATE roster_entry SET base_fen = 400000, district = 450103 WHERE person_no = 'P1'").await;
@@ -164,7 +164,7 @@ async fn a_shortfall_that_came_after_the_plan_needs_a_new_plan() {
     let first = office.run(october()).await.expect("a run");
     office.approved(november()).await;
     office.settle(&first, &["P1"], "carry_over").await;
-    assert!(text(office.run(november()).await).contains("plan (with --replace) and approve again"));
+    assert!(text(office.run(november()).await).contains("plan and approve again"));
     assert_eq!(office.sql("SELECT count(*) FROM shortfall WHERE carried_into IS NULL").await, "1");
 }
 

@@ -4,7 +4,7 @@ use ltcgw::flow::deduct::{Desk, Refusal, hex};
 use ltcgw::model::signer::{Login, Proof, Signer};
 use ltcgw::store::deduction::{Cycle, State};
 
-use crate::office::{Office, october, plan_anew};
+use crate::office::{Office, october};
 use crate::support::{Gateway, receipt};
 
 fn login(name: &str, uid: u32, host: &str) -> Option<Login> {
@@ -75,7 +75,7 @@ async fn a_plan_made_under_no_login_is_approved_by_nobody_until_it_is_planned_ag
 }
 
 #[tokio::test]
-async fn a_plan_takes_anothers_place_only_when_that_is_named() {
+async fn a_plan_takes_anothers_place_and_says_so() {
     let office = Office::with_roster().await;
     let desk = &office.desk;
     let (li, wang) = (signer("Li", None), signer("Wang", None));
@@ -83,23 +83,23 @@ async fn a_plan_takes_anothers_place_only_when_that_is_named() {
     desk.approve(october(), &wang, &hex(&first.digest)).await.expect("an approval");
     // The same content: it stays as it was, with its approval.
     let same = desk.plan(october(), &wang).await.expect("the plan there is");
-    assert_eq!((same.cycle_id, same.state, same.planned_by.as_str()), (first.cycle_id, State::Approved, "Li"));
+    assert_eq!((same.cycle_id, same.state, same.planned_by.as_str(), same.replaces), (first.cycle_id, State::Approved, "Li", None));
     office.sql("UPDATE roster_entry SET base_fen = 400100 WHERE person_no = 'P1'").await;
-    let refused = text(desk.plan(october(), &wang).await);
-    let named = format!("--replace {}", &hex(&first.digest)[..8]);
-    assert!(
-        refused.contains("there is a plan for 450100 2021-10 already, by Li") && refused.contains("approved by Wang") && refused.contains(&named),
-        "{refused}"
-    );
-    assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "approved");
     assert!(text(desk.plan_in_place(october(), &wang, "00000000").await).contains("the one given is another"));
-    let second = plan_anew(desk, october(), "Wang").await;
-    assert_eq!(second.replaces, Some(first.cycle_id));
+    assert_eq!(office.sql("SELECT state FROM deduction_cycle").await, "approved");
+    let second = desk.plan(october(), &wang).await.expect("a plan");
+    assert_eq!((second.state, second.replaces), (State::Planned, Some(first.cycle_id)));
+    let named = desk.replaced_by(&second).await.expect("a database").expect("the earlier plan");
+    assert_eq!((named.cycle_id, named.approved_by.as_deref()), (first.cycle_id, Some("Wang")));
     assert_eq!(office.sql("SELECT state, planned_by FROM deduction_cycle ORDER BY cycle_id").await, "replaced Li; planned Wang");
+    // Who looked at the first one approves nothing.
+    let refused = text(desk.approve(october(), &li, &hex(&first.digest)).await);
+    assert!(refused.contains("counts no more: Wang put another in its place"), "{refused}");
+    assert!(text(desk.run(october(), &li).await).contains("is not approved"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partner_plans_under_its_certificate_and_names_the_plan_it_replaces() {
+async fn a_partner_plans_under_its_certificate_and_is_told_which_plan_it_replaced() {
     let gateway = Gateway::start().await;
     gateway.value("INSERT INTO roster_entry SELECT 450100, 'P' || n, 202101, 1, 'active', true, 'E1', 450102, 400000 FROM generate_series(1, 5) n").await;
     let client = gateway.stage.client("medical-core").expect("a client");
@@ -107,11 +107,13 @@ async fn a_partner_plans_under_its_certificate_and_names_the_plan_it_replaces() 
     let (status, first) = post(r#"{"area":"450100","month":"2021-10"}"#.into()).await;
     assert_eq!(status, 201, "{first}");
     gateway.value("UPDATE roster_entry SET base_fen = 500000 WHERE person_no = 'P1'").await;
-    let (status, refused) = post(r#"{"area":"450100","month":"2021-10"}"#.into()).await;
-    assert!(status == 409 && refused.contains("`replaces`"), "{status} {refused}");
     let digest = serde_json::from_str::<serde_json::Value>(&first).expect("JSON")["digest"].as_str().expect("text").to_owned();
-    let (status, second) = post(format!(r#"{{"area":"450100","month":"2021-10","replaces":"{digest}"}}"#)).await;
+    let (status, refused) = post(r#"{"area":"450100","month":"2021-10","replaces":"00000000"}"#.into()).await;
+    assert!(status == 409 || status == 422, "{status} {refused}");
+    assert_eq!(gateway.value("SELECT state FROM deduction_cycle").await, "planned");
+    let (status, second) = post(r#"{"area":"450100","month":"2021-10"}"#.into()).await;
     assert_eq!(status, 201, "{second}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&second).expect("JSON")["replaces"]["digest"], digest.as_str());
     let digest = serde_json::from_str::<serde_json::Value>(&second).expect("JSON")["digest"].as_str().expect("text").to_owned();
     let desk = Desk { same_login: false, ..Desk::of(&gateway.running.gateway) };
     desk.approve(october(), &signer("Wang", login("wang", 1001, "gw1")), &digest).await.expect("an approval");

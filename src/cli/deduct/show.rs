@@ -50,6 +50,17 @@ pub fn eyes(cycle: &Cycle, same_login: bool) -> String {
     format!("\n{}{}", paragraph(&logins), warning.map(paragraph).unwrap_or_default())
 }
 
+/// That a plan took the place of an earlier one, whose approval counts no more.
+pub fn replaced(earlier: &Cycle) -> String {
+    let approved = earlier.approved_by.as_deref().map_or_else(String::new, |by| format!(", approved by {by}, which counts no more"));
+    let (by, at, people) = (&earlier.planned_by, moment(earlier.planned_at), thousands(i64::from(earlier.people)));
+    paragraph(&format!(
+        "! it takes the place of the plan by {by}, {at}{approved}: {people} people, {} yuan, digest {}…",
+        earlier.fen,
+        &hex(&earlier.digest)[..12]
+    ))
+}
+
 fn head(cycle: &Cycle) -> String {
     let by = |what: &str, who: Option<&str>, at: Option<jiff::Timestamp>| match (who, at) {
         (Some(who), Some(at)) => format!("{what} by {who}, {} · ", moment(at)),

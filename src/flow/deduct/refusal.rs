@@ -101,7 +101,10 @@ pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> Refusal {
 
 pub(super) fn approved_already(of: Of, cycle: &Cycle) -> Refusal {
     let by = cycle.approved_by.as_deref().unwrap_or("somebody");
-    refuse(Why::State, format!("the plan for {of} is approved already, by {by}; run it, or plan again with --replace to undo the approval"))
+    refuse(
+        Why::State,
+        format!("the plan for {of} is approved already, by {by}; run it, or plan again: when the roster comes to something else, the new plan takes its place"),
+    )
 }
 
 pub(super) fn not_approved(of: Of, cycle: &Cycle) -> Refusal {
@@ -121,6 +124,7 @@ pub(super) fn nobody_to_retry(of: Of) -> Refusal {
 }
 
 pub(super) fn wrong_digest(of: Of, said: &str) -> Refusal {
+    let said = said.trim().trim_end_matches('…');
     let found = if said.len() < DIGEST_DIGITS_MIN { format!("{} digits were given", said.len()) } else { "the one given is another".to_owned() };
     let text = format!(
         "that is not the digest of the plan for {of}: {found}; expected its first {DIGEST_DIGITS_MIN} hexadecimal digits or more. \
@@ -155,31 +159,26 @@ pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<R
     Some(refuse(Why::Wrong, text))
 }
 
-/// There is a plan, and what was computed now is another one.
-pub(super) fn other_plan(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refusal {
-    let whole = &now.totals.whole;
-    let approved = cycle.approved_by.as_deref().map_or_else(String::new, |by| format!(", approved by {by}"));
+/// The digest is of a plan that another took the place of.
+pub(super) fn replaced(of: Of, earlier: &Cycle, now: &Cycle) -> Refusal {
     let text = format!(
-        "there is a plan for {of} already, by {} at {}{approved}: {} people, {} yuan, digest {}…; now it comes to {} and {}, digest {}…. It stays as it is; to put the \
-         new one in its place name its digest: `ltcgw deduct plan --replace {}`, for a partner `replaces`",
-        cycle.planned_by,
-        moment(cycle.planned_at),
-        cycle.people,
-        cycle.fen,
-        &hex(&cycle.digest)[..12],
-        whole.people,
-        whole.fen(),
-        &hex(&now.digest)[..12],
-        &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]
+        "that is the digest of a plan for {of} that counts no more: {} put another in its place at {}, of {} people and {} yuan (it was {} and {}). Look at the plan as \
+         it is now (`ltcgw deduct status`)",
+        now.planned_by,
+        moment(now.planned_at),
+        now.people,
+        now.fen,
+        earlier.people,
+        earlier.fen
     );
-    refuse(Why::State, text)
+    refuse(Why::Wrong, text)
 }
 
 pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refusal {
     let whole = &now.totals.whole;
     let text = format!(
         "the roster changed since the plan for {of} was approved: planned were {} people and {} yuan, now it is {} and {} (digest {}…, approved {}…). \
-         Nothing was sent; plan (with --replace) and approve again",
+         Nothing was sent; plan and approve again",
         cycle.people,
         cycle.fen,
         whole.people,
@@ -191,8 +190,7 @@ pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refus
 }
 
 pub(super) fn shortfalls_changed(of: Of) -> Refusal {
-    let text =
-        format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan (with --replace) and approve again");
+    let text = format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan and approve again");
     refuse(Why::State, text)
 }
 
