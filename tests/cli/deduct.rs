@@ -121,6 +121,10 @@ async fn one_login_plans_and_approves_under_no_two_names() {
 async fn cross_foots(place: &Place, workbook: &std::path::Path) {
     let sheets: Vec<Vec<Vec<String>>> = (1..=5).map(|number| rows(workbook, number)).collect();
     let summary: Vec<&Vec<String>> = sheets[0].iter().skip_while(|row| !row[0].contains("district")).take_while(|row| !row[0].contains("result")).collect();
+    // Whoever reads it by program looks for the word, and beside Chinese without a space it is none.
+    for (column, word) in (2..).zip(["active", "retired", "flexible", "unemployed", "carried", "take"]) {
+        assert!(summary[0][column].split(|c: char| !c.is_alphanumeric()).any(|part| part == word), "{word}: {}", summary[0][column]);
+    }
     assert_eq!(summary[1][0], "450102 Xingning (兴宁区)");
     adds_up(&summary[1..], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     for row in &summary[1..] {

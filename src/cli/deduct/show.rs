@@ -260,13 +260,17 @@ pub fn relations(found: &[OpenRelation]) -> String {
 
 /// A category in both languages.
 pub fn category(category: Category) -> String {
-    let chinese = match category {
+    format!("{} {}", category.word(), category_zh(category))
+}
+
+/// A category in Chinese.
+pub fn category_zh(category: Category) -> &'static str {
+    match category {
         Category::Active => "在职",
         Category::Retired => "退休",
         Category::Flexible => "灵活就业",
         Category::Unemployed => "失业",
-    };
-    format!("{} {chinese}", category.word())
+    }
 }
 
 /// A reason for being left out, in English and Chinese.

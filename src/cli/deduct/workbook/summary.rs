@@ -117,7 +117,7 @@ fn lines(figures: &Figures<'_>) -> BTreeMap<i32, Line> {
 /// A row per district: this month's own by category, what is carried, and what came of both; returns the row of the sums.
 fn totals(sheet: &mut Worksheet, styles: &Styles, figures: &Figures<'_>) -> Result<u32, XlsxError> {
     let mut heads = vec![("区县\ndistrict".to_owned(), 34.0), ("人数\npeople".to_owned(), 14.0)];
-    heads.extend(Category::ALL.map(|category| (format!("其中{}，本月（元）", show::category(category).replacen(' ', "\n", 1)), 18.0)));
+    heads.extend(Category::ALL.map(|category| (format!("其中{}，本月（元）\n{}, yuan", show::category_zh(category), category.word()), 18.0)));
     heads.extend([("其中以前月份结转（元）\nof it carried, yuan".to_owned(), 19.0), ("应扣合计（元）\nto take, yuan".to_owned(), 20.0)]);
     heads.extend([("已扣人数\ndeducted".to_owned(), 14.0), ("实扣（元）\ntaken, yuan".to_owned(), 20.0), ("未扣（元）\nnot taken, yuan".to_owned(), 20.0)]);
     let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
