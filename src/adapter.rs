@@ -11,6 +11,7 @@ pub mod decode; // a document -> head and records
 mod inbound; // endpoints and their messages, compiled
 mod kind; // texts -> slots
 mod manifest; // [[inbound]] as written
+mod xml; // what is well-formed
 
 // what we send
 pub mod capability; // the closed list TOML can name: envelopes, signatures

@@ -11,6 +11,7 @@ pub mod exchange; // a request to a partner, its answer, the outcome
 pub mod fen; // money
 pub mod history_id; // payment histories as numbers
 pub mod identity; // credit codes, resident ids and numbers of their form
+pub mod json; // JSON without a key twice
 pub mod lines; // collection lines, checked and apportioned
 pub mod month; // contribution months
 pub mod record; // canonical records: specs and slots

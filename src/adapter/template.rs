@@ -191,7 +191,7 @@ fn xml_escaped(text: &str) -> String {
             '\t' => escaped.push_str("&#9;"),
             '\n' => escaped.push_str("&#10;"),
             '\r' => escaped.push_str("&#13;"),
-            legal if check::is_xml_character(legal) => escaped.push(legal),
+            legal if super::xml::is_character(legal) => escaped.push(legal),
             _ => escaped.push('\u{fffd}'),
         }
     }

@@ -25,6 +25,9 @@ pub use institution::{Agreement, Institution, InstitutionKind, InstitutionPerson
 /// Longest id of an institution or caregiver, in characters.
 pub const ID_MAX: usize = 40;
 
+/// Highest version: the largest whole number that every reader of JSON has exactly (RFC 7493, 2.2).
+pub const VERSION_MAX: i64 = (1 << 53) - 1;
+
 /// What a registry entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

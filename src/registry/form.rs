@@ -3,7 +3,7 @@
 //! A record of the wrong form is always refused. Texts name limits, never contents.
 
 use super::rules::Asked;
-use crate::model::registry::{Caregiver, Dated, Deletion, ID_MAX, Institution};
+use crate::model::registry::{Caregiver, Dated, Deletion, ID_MAX, Institution, VERSION_MAX};
 
 const NAME_MAX: usize = 200;
 const TEXT_MAX: usize = 400;
@@ -72,18 +72,19 @@ fn missing_personal(asked: &mut Asked<'_>) {
 /// person's name, so it is neither looked up nor repeated.
 pub fn id_is_formed(id: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    !id.is_empty() && id.len() <= ID_MAX && id.bytes().all(allowed)
+    // A path that ends with `.` or `..` is another path to whoever reads it (RFC 3986, 5.2.4).
+    !matches!(id, "" | "." | "..") && id.len() <= ID_MAX && id.bytes().all(allowed)
 }
 
 fn id(field: &'static str, id: &str, asked: &mut Asked<'_>) {
     if !id_is_formed(id) {
-        asked.malformed(field, format!("expected 1 to {ID_MAX} letters, digits or one of - _ . :"));
+        asked.malformed(field, format!("expected 1 to {ID_MAX} letters, digits or one of - _ . :, and neither `.` nor `..`"));
     }
 }
 
 fn version(version: i64, asked: &mut Asked<'_>) {
-    if version < 1 {
-        asked.malformed("version", "expected a number from 1 on");
+    if !(1..=VERSION_MAX).contains(&version) {
+        asked.malformed("version", format!("expected a number from 1 to {VERSION_MAX}"));
     }
 }
 

@@ -218,7 +218,10 @@ fn a_record_of_the_wrong_form_is_refused_whatever_the_rules() {
         ("/institution_id", json!(""), "institution_id"),
         ("/institution_id", json!("x".repeat(41)), "institution_id"),
         ("/institution_id", json!("I 1"), "institution_id"),
+        ("/institution_id", json!("."), "institution_id"),
+        ("/institution_id", json!(".."), "institution_id"),
         ("/version", json!(0), "version"),
+        ("/version", json!(9_007_199_254_740_992_i64), "version"),
         ("/name", json!(" "), "name"),
         ("/name", json!("两行\n"), "name"),
         ("/name", json!("名".repeat(201)), "name"),
@@ -229,6 +232,8 @@ fn a_record_of_the_wrong_form_is_refused_whatever_the_rules() {
     ] {
         assert!(of_institution(&[(path, value)], TODAY).contains(&format!("form {field} Refusal")), "{field}");
     }
+    assert_eq!(of_institution(&[("/institution_id", json!("..."))], TODAY), nothing());
+    assert_eq!(of_institution(&[("/version", json!(9_007_199_254_740_991_i64))], TODAY), nothing());
     assert_eq!(of_institution(&[("/institution_id", json!("x".repeat(40))), ("/name", json!("名".repeat(200))), ("/stars", json!(5))], TODAY), nothing());
     let deletion = Deletion { id: "I1".into(), version: 0, reason: String::new(), on: TODAY };
     assert_eq!(words(&rules().check_deletion(&deletion)), ["form version Refusal", "form reason Refusal"]);

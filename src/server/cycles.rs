@@ -14,7 +14,7 @@ use crate::error::Fault;
 use crate::flow::collect::Body;
 use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex, plan_for, see_for};
 use crate::flow::publish::without_mark;
-use crate::model::Month;
+use crate::model::{self, Month};
 
 /// Largest body, in bytes.
 const BODY_MAX: u64 = 4096;
@@ -85,9 +85,9 @@ fn asked(body: &Body) -> Result<(Of, Option<String>), HttpResponse> {
     }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut body.reader(), &mut bytes).map_err(|error| unreadable(&format!("the body cannot be read back: {}", error.kind())))?;
-    let value: Value =
-        serde_json::from_slice(without_mark(&bytes)).map_err(|_| unreadable("the body is not JSON; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
-    let asked: Asked = serde_json::from_value(value)
+    let value: Value = model::json::from_slice(without_mark(&bytes))
+        .map_err(|_| unreadable("the body is not JSON, or has a key twice; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
+    let asked: Asked = Asked::deserialize(model::json::Strict(value))
         .map_err(|_| wrong("expected `area` and `month`, with or without `replaces`, all text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let six_digits = asked.area.len() == 6 && asked.area.bytes().all(|byte| byte.is_ascii_digit());
     let area = asked.area.parse().ok().filter(|_| six_digits).ok_or_else(|| wrong("area: expected a pooling area of six digits such as 450100"))?;

@@ -10,6 +10,10 @@ use std::io::{self, BufRead, Read};
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, GBK, UTF_8};
 
 use super::{Kind, Stop};
+use crate::adapter::xml;
+
+/// A byte order mark in UTF-8.
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes looked at to find the encoding; the declaration has to lie within.
 const PREFIX_BYTES: usize = 4096;
@@ -65,6 +69,11 @@ impl EncodingRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fault {
     Malformed(u64),
+    /// A character XML 1.0 cannot carry, or a second byte order mark.
+    Character {
+        at: u64,
+        found: char,
+    },
     Utf8,
     TooLong,
     Input(String),
@@ -77,6 +86,12 @@ pub(super) struct Charset<'a> {
     decoder: Decoder,
     /// Whether what was read so far is UTF-8 all the same, of a document in another encoding.
     watch: Option<Watch>,
+    /// Only characters XML 1.0 can carry are served.
+    only_xml: bool,
+    /// Bytes in UTF-8 that were looked at for such.
+    decoded: u64,
+    /// Nothing was served yet, and a byte order mark was taken off.
+    marked: bool,
     out: Box<[u8]>,
     start: usize,
     end: usize,
@@ -103,6 +118,9 @@ impl<'a> Charset<'a> {
             encoding,
             decoder: encoding.new_decoder_without_bom_handling(),
             watch: (encoding != UTF_8).then(Watch::default),
+            only_xml: false,
+            decoded: 0,
+            marked: mark > 0,
             out: vec![0; CHUNK_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
@@ -118,6 +136,11 @@ impl<'a> Charset<'a> {
         self.encoding
     }
 
+    /// From here on a character XML 1.0 cannot carry stops the reading, and so does a second byte order mark.
+    pub(super) fn take_only_xml(&mut self) {
+        self.only_xml = true;
+    }
+
     /// Lets the reader take about so many bytes from here on; the chunk at hand may exceed it.
     pub(super) fn allow(&mut self, bytes: usize) {
         self.served = 0;
@@ -130,6 +153,10 @@ impl<'a> Charset<'a> {
             Fault::Malformed(offset) => {
                 let name = self.encoding.name();
                 Stop::new(Kind::Encoding, format!("byte {offset} is not valid {name}; send the document in the encoding it declares"))
+            }
+            Fault::Character { at, found } => {
+                let found = u32::from(*found);
+                Stop::new(Kind::Malformed, format!("a character XML 1.0 does not allow here, U+{found:04X}, at byte {at} of the text in UTF-8; remove it"))
             }
             Fault::Utf8 => Stop::new(Kind::Encoding, mislabelled(self.encoding)),
             Fault::TooLong => Stop::new(Kind::Malformed, format!("a single text, tag or line is longer than {} bytes", self.allowed)),
@@ -160,6 +187,9 @@ impl<'a> Charset<'a> {
             self.input.consume(read);
             self.taken += read as u64;
             self.end = written;
+            if self.only_xml {
+                self.check_characters()?;
+            }
             match result {
                 DecoderResult::Malformed(length, beyond) => return Err(Fault::Malformed(self.taken - u64::from(length) - u64::from(beyond))),
                 DecoderResult::InputEmpty => self.ended = last,
@@ -167,6 +197,24 @@ impl<'a> Charset<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Charset<'_> {
+    /// Whether XML can carry what was decoded last.
+    fn check_characters(&mut self) -> Result<(), Fault> {
+        // The decoder ends its output between characters.
+        let text = &self.out[..self.end];
+        if !text.is_empty() && std::mem::take(&mut self.marked) && text.starts_with(MARK) {
+            return Err(Fault::Character { at: 0, found: '\u{feff}' });
+        }
+        match xml::forbidden(text) {
+            Some((at, found)) => Err(Fault::Character { at: self.decoded + at as u64, found }),
+            None => {
+                self.decoded += text.len() as u64;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -208,8 +256,8 @@ fn settle(prefix: &[u8], rule: EncodingRule) -> Result<(&'static Encoding, usize
     if prefix.starts_with(&[0xFE, 0xFF]) || prefix.starts_with(&[0xFF, 0xFE]) || prefix.iter().take(4).any(|byte| *byte == 0) {
         return Err("the document looks like UTF-16; expected UTF-8, GBK or GB18030".into());
     }
-    let mark = if prefix.starts_with(&[0xEF, 0xBB, 0xBF]) { 3 } else { 0 };
-    let declared = match declaration(&prefix[mark..]) {
+    let mark = if prefix.starts_with(MARK) { MARK.len() } else { 0 };
+    let declared = match xml::encoding(&prefix[mark..]) {
         Some(label) => Some(known(label)?),
         None => None,
     };
@@ -297,16 +345,6 @@ fn known(label: &str) -> Result<&'static Encoding, String> {
         Some(encoding) => Ok(encoding),
         None => Err(format!("the document declares the encoding `{}`; expected UTF-8, GBK or GB18030", super::cut(label, 40))),
     }
-}
-
-/// The `encoding` of an XML declaration at the very beginning.
-fn declaration(prefix: &[u8]) -> Option<&str> {
-    let rest = prefix.strip_prefix(b"<?xml")?;
-    let end = rest.windows(2).position(|two| two == b"?>")?;
-    let text = std::str::from_utf8(&rest[..end]).ok()?;
-    let value = text.split_once("encoding")?.1.trim_start().strip_prefix('=')?.trim_start();
-    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    value[1..].split_once(quote).map(|(label, _)| label)
 }
 
 /// Whether a document is told from its beginning to be UTF-8, so that it need not be read to its end: a short one is

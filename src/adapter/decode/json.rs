@@ -4,18 +4,18 @@
 //! a time. NDJSON is read line by line in constant memory: the first line is the head, every other
 //! line one record. Numbers are taken as they are written, never through a float.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{BufRead, Read};
+use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::charset::Charset;
+use super::charset::{Charset, MARK};
 use super::tree::{Capture, NONE, PathTree, Target};
 use super::{DEPTH_MAX, JSON_BYTES_MAX, Kind, RECORD_BYTES_MAX, Stop, TEXT_BYTES_MAX};
-
-/// A byte order mark in UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::model::json::{DUPLICATE, Strict};
 
 /// A record cut out of a document: the node it stands at, and its bytes.
 pub(super) type Cut = (u32, u32, u32);
@@ -172,6 +172,7 @@ pub(super) fn take(text: &str, tree: &PathTree, capture: &mut Capture, records: 
 fn describe(error: &serde_json::Error) -> String {
     let place = format!("line {} column {}", error.line(), error.column());
     match error.classify() {
+        serde_json::error::Category::Data if error.to_string().starts_with(DUPLICATE) => format!("an object has a key twice, at {place}; expected each once"),
         serde_json::error::Category::Eof => format!("the document ends too early, at {place}; it is truncated"),
         serde_json::error::Category::Data => format!("is not of the expected shape at {place}"),
         _ => format!("is not valid JSON at {place}"),
@@ -255,7 +256,13 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(node) = map.next_key_seed(Key { tree: self.tree, parent: self.node })? {
+        let mut keys: HashSet<String> = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let node = self.tree.find(self.node, &key);
+            // A value that occurs twice spoils its record, and is named there.
+            if !keys.insert(key) && !matches!(self.tree.target(node), Target::Value(_)) {
+                return Err(A::Error::custom(DUPLICATE));
+            }
             match self.tree.target(node) {
                 Target::Value(column) => {
                     let raw: &RawValue = map.next_value()?;
@@ -269,37 +276,11 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
                     map.next_value_seed(Walk { tree: self.tree, node, taken: self.taken })?;
                 }
                 Target::Record | Target::Nothing => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value_seed(Strict(PhantomData::<IgnoredAny>))?;
                 }
             }
         }
         Ok(())
-    }
-}
-
-/// Looks a key up without keeping it.
-struct Key<'t> {
-    tree: &'t PathTree,
-    parent: u32,
-}
-
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = u32;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u32, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_> {
-    type Value = u32;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<u32, E> {
-        Ok(self.tree.find(self.parent, key))
     }
 }
 

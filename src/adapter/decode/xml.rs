@@ -1,24 +1,38 @@
 //! XML documents: head values and records out of a strict pull reader, in constant memory.
 //!
-//! Checks well-formedness and the limits of [`super`]; refuses DTDs, processing instructions and
-//! entities other than the predefined ones. It takes texts; what they mean is `rows`' business.
+//! Checks well-formedness ([`crate::adapter::xml`]) and the limits of [`super`]; refuses DTDs, processing
+//! instructions and entities other than the predefined ones. It takes texts; what they mean is `rows`' business.
 
 use std::io::BufRead;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-mod markup; // attributes and references
 mod plain; // the common case, fast
-
-use markup::{check_attributes, resolve, take_attributes};
 
 use super::charset::Charset;
 use super::tree::{Capture, Guess, NONE, PathTree, Target};
 use super::{DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX, TEXT_BYTES_MAX, cut};
+use crate::adapter::xml::{self, WellFormed};
 
 /// The root element of a SOAP message, of any version.
 const SOAP_ROOT: &str = "Envelope";
+
+/// Takes the attributes that `tree` wants of the element at `node`. Those with a prefix are of another namespace, and
+/// nobody's wish.
+fn take_attributes(tree: &PathTree, node: u32, raw: &str, capture: &mut Capture) -> Result<(), String> {
+    let wanted = tree.attributes(node);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for attribute in xml::attributes(raw) {
+        let attribute = attribute?;
+        if let Some((_, column)) = wanted.iter().find(|(name, _)| &**name == attribute.name) {
+            capture.whole(*column, &xml::unescape(attribute.value)?);
+        }
+    }
+    Ok(())
+}
 
 /// What an event led to.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +58,7 @@ pub(super) struct XmlSource<'a> {
 struct Walk<'a> {
     head: &'a PathTree,
     head_guess: Guess,
+    well_formed: WellFormed,
     /// Path tree of one record; known once the packet type is.
     record: Option<&'a PathTree>,
     record_guess: Guess,
@@ -76,7 +91,8 @@ struct Leaf {
 }
 
 impl<'a> XmlSource<'a> {
-    pub(super) fn new(chars: Charset<'a>, head: &'a PathTree) -> XmlSource<'a> {
+    pub(super) fn new(mut chars: Charset<'a>, head: &'a PathTree) -> XmlSource<'a> {
+        chars.take_only_xml();
         let mut reader = Reader::from_reader(chars);
         reader.config_mut().check_comments = true;
         let mut stack = Vec::with_capacity(DEPTH_MAX + 1);
@@ -84,6 +100,7 @@ impl<'a> XmlSource<'a> {
         let walk = Walk {
             head,
             head_guess: Guess::for_tree(head),
+            well_formed: WellFormed::default(),
             record: None,
             record_guess: Guess::default(),
             record_node: NONE,
@@ -197,18 +214,24 @@ impl Walk<'_> {
             Event::Start(start) => self.start(&start, at, capture),
             Event::Empty(start) => self.empty(&start, at, capture),
             Event::End(_) => Ok(self.end(capture)),
-            Event::Text(text) => self.text(&text, capture),
+            Event::Text(text) => {
+                xml::character_data(&text)?;
+                self.text(&text, capture)
+            }
             Event::CData(text) if self.stack.len() == 1 => Err(format!("a CDATA section of {} bytes outside the root element", text.len())),
             Event::CData(text) => self.text(&text, capture),
             Event::GeneralRef(name) => {
-                let found = resolve(&name)?;
+                let found = xml::resolve(&name)?;
                 if self.stack.len() == 1 {
                     return Err("a reference outside the root element".into());
                 }
                 self.text(found.encode_utf8(&mut [0; 4]), capture)
             }
             Event::Comment(_) => Ok(Step::On),
-            Event::Decl(_) if self.first => Ok(Step::On),
+            Event::Decl(declaration) if self.first => {
+                xml::declared(declaration.strip_prefix("xml").unwrap_or_default())?;
+                Ok(Step::On)
+            }
             Event::Decl(_) => Err("an XML declaration that is not at the beginning".into()),
             Event::PI(_) => Err("a processing instruction; remove it".into()),
             Event::DocType(_) => Err("a document type declaration (DTD); remove it: entities and DTDs are not taken".into()),
@@ -330,7 +353,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn check_tag(&self, tag: &BytesStart<'_>) -> Result<(), String> {
+    fn check_tag(&mut self, tag: &BytesStart<'_>) -> Result<(), String> {
         if self.closed {
             return Err("a second root element; expected the document to end".into());
         }
@@ -344,12 +367,7 @@ impl Walk<'_> {
         if name.len() > NAME_BYTES_MAX {
             return Err(format!("an element's name is longer than {NAME_BYTES_MAX} bytes"));
         }
-        let begins = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
-        let goes_on = |c: char| begins(c) || c.is_ascii_digit() || matches!(c, '-' | '.' | ':');
-        if !name.starts_with(begins) || !name.chars().all(goes_on) {
-            return Err("a tag that does not begin with an element's name".into()); // what stands there may be a value
-        }
-        check_attributes(tag)
+        self.well_formed.open(tag)
     }
 
     fn end(&mut self, capture: &mut Capture) -> Step {
@@ -359,6 +377,7 @@ impl Walk<'_> {
         {
             capture.end(leaf.column);
         }
+        self.well_formed.close();
         self.stack.pop();
         self.closed = self.stack.len() == 1;
         if depth == self.record_depth {
@@ -379,7 +398,7 @@ impl Walk<'_> {
                 }
                 capture.push(text);
             }
-            _ if self.stack.len() == 1 && !text.bytes().all(|byte| byte.is_ascii_whitespace()) => {
+            _ if self.stack.len() == 1 && !text.chars().all(xml::is_space) => {
                 return Err(if self.closed { "text after the root element" } else { "text before the root element" }.into());
             }
             _ => {}

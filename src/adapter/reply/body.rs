@@ -9,6 +9,7 @@ use quick_xml::events::Event;
 use serde_json::Value;
 
 use crate::adapter::template::check;
+use crate::model::json;
 
 mod skip; // a JSON value without one long array
 
@@ -51,10 +52,10 @@ impl Body {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Body::Empty;
         }
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         match form {
-            BodyForm::Json => serde_json::from_slice(bytes).map_or(Body::Broken, Body::Json),
-            BodyForm::Xml => std::str::from_utf8(bytes).ok().and_then(elements).map_or(Body::Broken, Body::Xml),
+            BodyForm::Json => json::from_slice(without_mark(bytes)).map_or(Body::Broken, Body::Json),
+            // Pages that answer begin with empty lines, which the standard forbids before a declaration and nobody can misread.
+            BodyForm::Xml => std::str::from_utf8(bytes.trim_ascii_start()).ok().and_then(elements).map_or(Body::Broken, Body::Xml),
         }
     }
 
@@ -63,8 +64,7 @@ impl Body {
     pub fn parse_beside(form: BodyForm, bytes: &[u8], beside: Option<&str>) -> Body {
         match (form, beside) {
             (BodyForm::Json, Some(at)) if !bytes.iter().all(u8::is_ascii_whitespace) => {
-                let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-                skip::value_beside(bytes, at).map_or(Body::Broken, Body::Json)
+                skip::value_beside(without_mark(bytes), at).map_or(Body::Broken, Body::Json)
             }
             _ => Body::parse(form, bytes),
         }
@@ -135,6 +135,10 @@ impl Body {
             Body::Empty | Body::Broken => None,
         }
     }
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 /// Every element below the root with its path and its own text, or `None` when not well-formed.
@@ -226,7 +230,14 @@ mod tests {
         assert!(body.exists("/output/results") && !body.exists("/output/results/0"));
         let without = Body::parse_beside(BodyForm::Json, br#"{"output":{"results":null,"state":"queued"}}"#, Some("/output/results"));
         assert!(!without.exists("/output/results") && without.exists("/output/state"));
-        for broken in [&text[..text.len() - 1], &text.replace("\"a\":2", "\"a\":"), "garbage{{{", &format!("{text}x")] {
+        for broken in [
+            &text[..text.len() - 1],
+            &text.replace("\"a\":2", "\"a\":"),
+            "garbage{{{",
+            &format!("{text}x"),
+            &text.replace("\"state\"", "\"results\""),
+            &text.replace("{\"a\":2}", "{\"a\":2,\"a\":2}"),
+        ] {
             assert!(matches!(Body::parse_beside(BodyForm::Json, broken.as_bytes(), Some("/output/results")), Body::Broken), "{broken}");
         }
     }
@@ -234,10 +245,20 @@ mod tests {
     #[test]
     fn truncated_foreign_or_hostile_bodies_are_broken() {
         assert!(matches!(Body::parse(BodyForm::Json, b" \r\n"), Body::Empty));
-        for body in [&b"{\"infcode\": 0"[..], b"<html>", b"{} x", b"\xff\xfe"] {
+        for body in [&b"{\"infcode\": 0"[..], b"{\"infcode\": 0, \"infcode\": 1}", b"{\"output\": {\"a\": 1, \"a\": 2}}", b"<html>", b"{} x", b"\xff\xfe"] {
             assert!(matches!(Body::parse(BodyForm::Json, body), Body::Broken), "{body:?}");
         }
-        for body in [&b"<a><b>"[..], b"{}", b"<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>", b"<a>\xff</a>"] {
+        for body in [
+            &b"<a><b>"[..],
+            b"{}",
+            b"<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
+            b"<a>\xff</a>",
+            b"\xef\xbb\xbf<a/>",
+            b"<a>]]></a>",
+            b"<p:a/>",
+            b"<a><1/></a>",
+            b"<a b=\"1\"c=\"2\"/>",
+        ] {
             assert!(matches!(Body::parse(BodyForm::Xml, body), Body::Broken), "{body:?}");
         }
     }

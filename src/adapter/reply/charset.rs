@@ -7,13 +7,11 @@
 use encoding_rs::{Encoding, GB18030, GBK, UTF_8};
 
 use super::body::BodyForm;
+use crate::adapter::xml;
 use crate::model::Answer;
 
 /// Labels of GBK the WHATWG list lacks; Java and Windows write them.
 const GBK_TOO: &[&str] = &["cp936", "ms936", "windows-936", "936"];
-/// Bytes of a document in which its declaration has to end.
-const DECLARATION_BYTES: usize = 256;
-
 /// The same answer with its body in UTF-8, and a head that says so.
 pub fn decoded(form: BodyForm, answer: Answer) -> Answer {
     let Ok(text) = text(form, &answer) else { return answer };
@@ -40,7 +38,7 @@ fn text(form: BodyForm, answer: &Answer) -> Result<String, String> {
     }
     let stated = match charset_of_head(answer) {
         Some(label) => Some(("its head", label)),
-        None if form == BodyForm::Xml => declaration(body).map(|label| ("its declaration", label)),
+        None if form == BodyForm::Xml => xml::encoding(body.trim_ascii_start()).map(|label| ("its declaration", label.to_owned())),
         None => None,
     };
     let Some((who, label)) = stated else {
@@ -67,16 +65,6 @@ fn charset_of_head(answer: &Answer) -> Option<String> {
         name.trim().eq_ignore_ascii_case("charset").then(|| label.trim().trim_matches(['"', '\'']))
     })?;
     (!label.is_empty()).then(|| label.to_owned())
-}
-
-/// The `encoding` of an XML declaration.
-fn declaration(body: &[u8]) -> Option<String> {
-    let begin = &body[..body.len().min(DECLARATION_BYTES)];
-    let rest = begin.trim_ascii_start().strip_prefix(b"<?xml")?;
-    let end = rest.windows(2).position(|two| two == b"?>")?;
-    let value = std::str::from_utf8(&rest[..end]).ok()?.split_once("encoding")?.1.trim_start().strip_prefix('=')?.trim_start();
-    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    value[1..].split_once(quote).map(|(label, _)| label.to_owned())
 }
 
 fn of_label(label: &str) -> Option<&'static Encoding> {

@@ -2,10 +2,12 @@
 //!
 //! Messages name positions and what is wrong, never content.
 
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, XmlVersion};
+use quick_xml::Reader;
+use quick_xml::events::Event;
 
 use super::{Form, Problem};
+use crate::adapter::xml::{self, WellFormed};
+use crate::model::json;
 
 /// Elements a rendered document may be nested.
 const DEPTH_MAX: usize = 64;
@@ -57,14 +59,9 @@ fn line_of(source: &str, at: usize) -> usize {
     source[..at].matches('\n').count() + 1
 }
 
-/// Whether XML 1.0 can carry a character.
-pub fn is_xml_character(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
-}
-
 /// One JSON value.
 pub fn json(text: &str) -> Result<(), String> {
-    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+    match json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("JSON, line {} column {} of the rendered document", error.line(), error.column())),
     }
@@ -72,62 +69,66 @@ pub fn json(text: &str) -> Result<(), String> {
 
 /// One XML 1.0 element with balanced tags, no DTD, no references but characters and the predefined five.
 pub fn xml(text: &str) -> Result<(), String> {
+    if let Some((at, found)) = xml::forbidden(text.as_bytes()) {
+        return Err(format!("XML, byte {at} of the rendered document: a character XML 1.0 cannot carry, U+{:04X}", u32::from(found)));
+    }
+    // The tokenizer passes over it, and whoever calls has taken off the one a document may begin with.
+    if text.starts_with('\u{feff}') {
+        return Err("XML: a byte order mark where the document begins".into());
+    }
     let mut reader = Reader::from_str(text);
     reader.config_mut().enable_all_checks(true);
-    let (mut depth, mut roots) = (0_usize, 0_usize);
+    let (mut depth, mut roots, mut well_formed) = (0_usize, 0_usize, WellFormed::default());
     loop {
         let offset = reader.buffer_position();
         let problem = |what: &str| format!("XML, byte {offset} of the rendered document: {what}");
         let event = reader.read_event().map_err(|_| problem("broken markup or unbalanced tags"))?;
         match &event {
-            Event::Start(tag) | Event::Empty(tag) => {
-                attributes(tag).map_err(&problem)?;
+            Event::Start(tag) => {
+                well_formed.open(tag).map_err(|wrong| problem(&wrong))?;
                 roots += usize::from(depth == 0);
-                depth += usize::from(matches!(event, Event::Start(_)));
+                depth += 1;
                 if depth > DEPTH_MAX {
                     return Err(problem("nested too deeply"));
                 }
             }
-            Event::End(_) => depth = depth.saturating_sub(1),
-            Event::Text(content) if depth == 0 && !content.trim().is_empty() => return Err(problem("text outside the root element")),
-            Event::GeneralRef(reference) => known_reference(reference).map_err(&problem)?,
+            Event::Empty(tag) => {
+                well_formed.open(tag).map_err(|wrong| problem(&wrong))?;
+                well_formed.close();
+                roots += usize::from(depth == 0);
+            }
+            Event::End(_) => {
+                well_formed.close();
+                depth = depth.saturating_sub(1);
+            }
+            Event::Text(content) if depth == 0 && !content.chars().all(xml::is_space) => return Err(problem("text outside the root element")),
+            Event::Text(content) => xml::character_data(content).map_err(&problem)?,
+            Event::CData(_) | Event::GeneralRef(_) if depth == 0 => return Err(problem("text outside the root element")),
+            Event::GeneralRef(reference) => drop(xml::resolve(reference).map_err(|wrong| problem(&wrong))?),
+            Event::Decl(_) if offset > 0 => return Err(problem("an XML declaration that is not at the beginning")),
+            Event::Decl(declaration) => xml::declared(declaration.strip_prefix("xml").unwrap_or_default()).map_err(&problem)?,
+            Event::PI(_) => return Err(problem("a processing instruction")),
             Event::DocType(_) => return Err(problem("a document type definition")),
             Event::Eof => break,
-            _ => {}
+            Event::CData(_) | Event::Comment(_) => {}
         }
     }
     match (depth, roots) {
-        (0, 1) if text.chars().all(is_xml_character) => Ok(()),
-        (0, 1) => Err("XML: a character XML 1.0 cannot carry".into()),
+        (0, 1) => Ok(()),
         (0, _) => Err(format!("XML: {roots} root elements; expected one")),
         _ => Err("XML: an element is not closed".into()),
     }
 }
 
-fn attributes(tag: &BytesStart<'_>) -> Result<(), &'static str> {
-    for attribute in tag.attributes() {
-        let attribute = attribute.map_err(|_| "a broken or repeated attribute")?;
-        attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|_| "a broken reference in an attribute")?;
-    }
-    Ok(())
-}
-
-fn known_reference(reference: &str) -> Result<(), &'static str> {
-    let code = match (reference.strip_prefix("#x"), reference.strip_prefix('#')) {
-        (Some(digits), _) => u32::from_str_radix(digits, 16).ok(),
-        (None, Some(digits)) => digits.parse().ok(),
-        (None, None) if matches!(reference, "amp" | "lt" | "gt" | "quot" | "apos") => return Ok(()),
-        (None, None) => return Err("an undefined entity"),
-    };
-    match code.and_then(char::from_u32) {
-        Some(character) if is_xml_character(character) => Ok(()),
-        _ => Err("a reference to no character"),
-    }
-}
-
-/// A path and query of visible ASCII characters that starts with one `/`.
+/// A path and query of visible ASCII characters that starts with one `/`; without `.` and `..` as segments, also escaped,
+/// which whoever sends or reads it takes for another path (RFC 3986, 5.2.4; the URL standard).
 pub fn path(text: &str) -> Result<(), String> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\'));
+    let segments = text.split('?').next().unwrap_or_default().split('/');
+    let dots = |segment: &str| matches!(segment.replace("%2e", ".").replace("%2E", ".").as_str(), "." | "..");
+    if segments.into_iter().any(dots) {
+        return Err("path; a segment is `.` or `..`, which would be another path".into());
+    }
     if text.starts_with('/') && !text.starts_with("//") && visible {
         Ok(())
     } else {
@@ -182,11 +183,13 @@ mod tests {
     #[test]
     fn only_clean_json_and_paths_pass() {
         assert_eq!(json(" {\"a\": [1, 2.50]}\n"), Ok(()));
-        for text in ["", "{", "{\"a\": 1,}", "{} {}", "{\"a\": NaN}"] {
+        for text in ["", "{", "{\"a\": 1,}", "{} {}", "{\"a\": NaN}", "{\"a\": 1, \"a\": 1}"] {
             assert!(json(text).is_err(), "{text}");
         }
-        assert_eq!(path("/a/b?c=%20d"), Ok(()));
-        for text in ["", "a", "//host/x", "/a b", "/é", "/a\r\nx", "/a#b"] {
+        for text in ["/a/b?c=%20d", "/a/...", "/a?b=/../c"] {
+            assert_eq!(path(text), Ok(()), "{text}");
+        }
+        for text in ["", "a", "//host/x", "/a b", "/é", "/a\r\nx", "/a#b", "/a/..", "/a/../b", "/./a", "/a/%2e%2E/b", "/a/.?b"] {
             assert!(path(text).is_err(), "{text}");
         }
     }

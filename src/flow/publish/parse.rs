@@ -8,6 +8,7 @@ use serde_json::error::Category;
 
 use super::Problem;
 use crate::error::did_you_mean;
+use crate::model::json;
 
 /// Reads a record, strictly: unknown fields and trailing bytes are mistakes.
 ///
@@ -15,12 +16,12 @@ use crate::error::did_you_mean;
 /// The field and what was expected there, never what was found.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = without_mark(bytes);
-    if let Ok(value) = serde_json::from_slice(bytes) {
+    if let Ok(value) = json::from_slice(bytes) {
         return Ok(value);
     }
     // Once more, slowly, to know where.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+    match serde_path_to_error::deserialize::<_, T>(json::Strict(&mut reader)) {
         Ok(value) => match reader.end() {
             Ok(()) => Ok(value),
             Err(error) => Err(Problem::new("", "json", format!("something follows the record at column {}", error.column()))),
@@ -51,7 +52,7 @@ fn problem(path: &str, error: &serde_json::Error) -> Problem {
 
 fn expectation(text: &str) -> String {
     let expected = || text.rsplit_once(", expected ").map(|(_, expected)| expected);
-    if text.starts_with("missing field `") || text.starts_with("duplicate field `") {
+    if text.starts_with("missing field `") || text.starts_with("duplicate ") {
         return text.to_string();
     }
     if let Some(rest) = text.strip_prefix("unknown field `") {

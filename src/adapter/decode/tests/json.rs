@@ -80,6 +80,28 @@ fn a_head_value_that_occurs_twice_is_refused() {
 }
 
 #[test]
+fn a_key_that_occurs_twice_is_refused_wherever_it_stands() {
+    let good = document(&detail("1"));
+    for (place, twice) in [
+        ("\"more\": [null", "\"more\": 1, \"more\": [null"),
+        ("[null, true]", "[null, {\"x\": 1, \"x\": 1}]"),
+        ("\"body\":", "\"body\": {}, \"body\":"),
+        ("\"details\":", "\"details\": [], \"details\":"),
+        ("{\"paid\": [1]}", "{\"paid\": [1], \"pa\\u0069d\": 2}"),
+    ] {
+        let text = good.replace(place, twice);
+        assert_ne!(text, good);
+        let refusal = decode(&tree(), &text).unwrap_err();
+        assert!(refusal.reason.contains("an object has a key twice"), "{text}: {}", refusal.reason);
+    }
+    // One line of many is none the worse for another.
+    let line = |more: &str| format!("{}\n", detail("1").replace("{\"paid\": [1]}", more));
+    let head = r#"{"head": {"packet_no": "P", "lines": 2}}"#;
+    let found = decode(&stream(), &format!("{head}\n{}{}", line("{\"a\": 1, \"a\": 2}"), line("1"))).unwrap();
+    assert!(found[0].as_ref().unwrap_err().reason.contains("a key twice") && found[1].is_ok(), "{found:?}");
+}
+
+#[test]
 fn json_nests_at_most_sixteen_deep() {
     let nested = |depth: usize| document(&detail("1")).replace("[null, true]", &format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1)));
     assert!(decode(&tree(), &nested(DEPTH_MAX)).is_ok());

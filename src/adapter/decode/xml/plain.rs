@@ -25,7 +25,7 @@ pub(super) fn plain(text: &[u8]) -> Option<Plain<'_>> {
         return None;
     }
     let content = rest.strip_prefix(b">")?;
-    let value_bytes = content.iter().position(|byte| matches!(byte, b'<' | b'&'))?;
+    let value_bytes = content.iter().position(|byte| matches!(byte, b'<' | b'&' | b'>'))?; // `>` may end a `]]>`
     let (value, end) = content.split_at(value_bytes);
     let after = end.strip_prefix(b"</")?.strip_prefix(name)?.strip_prefix(b">")?;
     Some(Plain { name: std::str::from_utf8(name).ok()?, value: std::str::from_utf8(value).ok()?, length: text.len() - after.len() })
@@ -57,6 +57,7 @@ mod tests {
             "<a/>",
             "<1a>1</1a>",
             "<a>1&amp;</a>",
+            "<a>1]]></a>",
             "<a>1<b/></a>",
             "<a>1</b>",
             "<a>1</ab>",

@@ -7,11 +7,13 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::model::json::Strict;
+
 /// The document with the array at the pointer `at` emptied; `None` when it is not well-formed JSON.
 pub(super) fn value_beside(bytes: &[u8], at: &str) -> Option<Value> {
     let path: Vec<&str> = at.split('/').skip(1).collect();
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = Beside { path: &path }.deserialize(&mut json).ok()?;
+    let value = Beside { path: &path }.deserialize(Strict(&mut json)).ok()?;
     json.end().ok()?;
     Some(value)
 }
