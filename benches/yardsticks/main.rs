@@ -8,6 +8,7 @@ mod client; // a partner's connection over mutual TLS, as cheap as can be
 mod deduct; // a city's monthly deductions against INSERT and UPDATE of the same rows
 mod keys; // what an index on the detail number costs, by type of key
 mod large; // one packet of a million lines, stored or also posted, against \copy
+mod limit; // how much of a platform's limit is used, also when an instance is killed
 mod pull; // a page of the registry against nginx
 mod registry; // a province's registries in one load against \copy
 mod small; // packets of one line against pgbench
@@ -35,6 +36,9 @@ fn main() -> Done {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if wants("deduct", true) {
         runtime.block_on(deduct::run(number("LTCGW_BENCH_PEOPLE", 1_540_600)))?;
+    }
+    if wants("limit", true) {
+        runtime.block_on(limit::run(number("LTCGW_BENCH_LIMIT_SECONDS", 60)))?;
     }
     let stand = stand::Stand::new()?;
     if wants("small", true) {

@@ -20,12 +20,14 @@ pub struct Stand {
     server: Embedded,
     stage: Stage,
     partner_port: u16,
+    operator_port: u16,
     pub dir: TempDir,
 }
 
 /// The gateway in a process of its own; ended when dropped.
 pub struct Gateway {
     process: Child,
+    operator_port: u16,
 }
 
 impl Stand {
@@ -50,27 +52,44 @@ impl Stand {
             .edit("]\nrequests_per_second = 50\n", "]\nrequests_per_second = 1000000\n")
             .edit("burst = 400", "burst = 1000000")
             .build()?;
-        let stand = Stand { server, stage, partner_port, dir };
+        let stand = Stand { server, stage, partner_port, operator_port, dir };
         stand.psql_in("postgres", &[&format!("CREATE DATABASE {DATABASE}")])?;
         Ok(stand)
     }
 
     /// Starts the gateway and waits until it listens.
-    #[expect(clippy::disallowed_methods, reason = "another process's socket: there is no event to wait for but that it answers")]
     pub fn gateway(&self) -> Done<Gateway> {
-        let log = std::fs::File::create(self.dir.path().join("gateway.log"))?;
+        self.start(&self.stage.config_dir, (self.partner_port, self.operator_port))
+    }
+
+    /// Starts a further instance on the same database, by a copy of the configuration with ports of its own.
+    pub fn another(&self, number: usize) -> Done<Gateway> {
+        let folder = self.dir.path().join(format!("stage-{number}"));
+        output(Command::new("cp").arg("-r").arg(self.stage.config_dir.parent().ok_or("the stage has no folder")?).arg(&folder))?;
+        let file = folder.join("config/gateway.toml");
+        let (partner_port, operator_port) = (free_port()?, free_port()?);
+        let text = std::fs::read_to_string(&file)?
+            .replace(&format!("127.0.0.1:{}", self.partner_port), &format!("127.0.0.1:{partner_port}"))
+            .replace(&format!("127.0.0.1:{}", self.operator_port), &format!("127.0.0.1:{operator_port}"));
+        std::fs::write(&file, text)?;
+        self.start(&folder.join("config"), (partner_port, operator_port))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "another process's socket: there is no event to wait for but that it answers")]
+    fn start(&self, config_dir: &Path, (port, operator_port): (u16, u16)) -> Done<Gateway> {
+        let log = std::fs::File::create(self.dir.path().join(format!("gateway-{port}.log")))?;
         let process = Command::new(env!("CARGO_BIN_EXE_ltcgw"))
             .args(["serve", "--config"])
-            .arg(&self.stage.config_dir)
+            .arg(config_dir)
             .env("LTCGW_LOG", "warn")
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()?;
-        let mut gateway = Gateway { process };
+        let mut gateway = Gateway { process, operator_port };
         let start = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.partner_port)).is_err() {
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if gateway.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(30) {
-                let log = std::fs::read_to_string(self.dir.path().join("gateway.log")).unwrap_or_default();
+                let log = std::fs::read_to_string(self.dir.path().join(format!("gateway-{port}.log"))).unwrap_or_default();
                 return Err(format!("the gateway did not start: {log}").into());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -155,6 +174,18 @@ impl Stand {
 }
 
 impl Gateway {
+    /// What it tells the operator's monitoring.
+    pub async fn metrics(&self) -> Done<String> {
+        Ok(reqwest::get(format!("http://127.0.0.1:{}/metrics", self.operator_port)).await?.text().await?)
+    }
+
+    /// Ends the process without letting it finish anything.
+    pub fn kill(mut self) -> Done {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
     /// Most memory the process ever held (VmHWM), in MB of a million bytes.
     pub fn peak_megabytes(&self) -> Done<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
