@@ -82,6 +82,12 @@ pub struct Listen {
     /// How long a client may take for its TLS handshake.
     #[serde(default = "handshake_seconds")]
     pub handshake_seconds: u64,
+    /// Connections of partners open at once; beyond it an idle one of whoever has most is closed for a new one.
+    #[serde(default = "connections_max")]
+    pub connections_max: usize,
+    /// The same for one partner, whose own idle connection is closed; TLCP gateways have no such limit.
+    #[serde(default = "connections_per_partner_max")]
+    pub connections_per_partner_max: usize,
 }
 
 impl Listen {
@@ -95,6 +101,8 @@ impl Listen {
             handshakes_max: handshakes_max(),
             handshakes_per_address_max: handshakes_per_address_max(),
             handshake_seconds: handshake_seconds(),
+            connections_max: connections_max(),
+            connections_per_partner_max: connections_per_partner_max(),
         }
     }
 }
@@ -109,6 +117,14 @@ fn handshakes_per_address_max() -> usize {
 
 fn handshake_seconds() -> u64 {
     5
+}
+
+fn connections_max() -> usize {
+    4_096
+}
+
+fn connections_per_partner_max() -> usize {
+    512
 }
 
 /// The registries as FHIR resources.
@@ -199,6 +215,26 @@ pub struct Receive {
     pub bytes_per_second_min: u64,
     /// How long a sender may be slow at first.
     pub slow_grace_seconds: u64,
+    /// How long a body may take from its first byte to its last (seconds).
+    pub body_seconds_max: u64,
+    /// How many times its size as sent a body may unpack to, once it is larger than `memory_bytes_max`.
+    pub decompressed_ratio_max: u64,
+    /// Where bodies wait that are larger than `memory_bytes_max`; the system's temporary folder when absent.
+    pub spool_dir: Option<PathBuf>,
+    /// Bytes of bodies on the disk, of one partner.
+    pub spool_bytes_per_partner_max: u64,
+    /// The same of all.
+    pub spool_bytes_max: u64,
+    /// Bytes of that disk that bodies leave free.
+    pub spool_free_bytes_min: u64,
+    /// Bytes of bodies in memory, of one partner; an eighth of it is its own, whatever others hold.
+    pub held_bytes_per_partner_max: u64,
+    /// The same of all.
+    pub held_bytes_max: u64,
+    /// Requests under way of one partner; an eighth of them is its own, whatever others ask.
+    pub requests_per_partner_max: u64,
+    /// The same of all.
+    pub requests_max: u64,
     /// Lines a packet may have at most.
     pub lines_max: u64,
     /// Refused lines a receipt lists at most; all are stored.
@@ -218,6 +254,16 @@ impl Default for Receive {
             idle_seconds: 30,
             bytes_per_second_min: 1024,
             slow_grace_seconds: 10,
+            body_seconds_max: 3_600,
+            decompressed_ratio_max: 200,
+            spool_dir: None,
+            spool_bytes_per_partner_max: 8 << 30,
+            spool_bytes_max: 16 << 30,
+            spool_free_bytes_min: 1 << 30,
+            held_bytes_per_partner_max: 64 << 20,
+            held_bytes_max: 256 << 20,
+            requests_per_partner_max: 256,
+            requests_max: 1_024,
             lines_max: 2_000_000,
             refusals_listed_max: 10_000,
             earliest_month: "2010-01".into(),
@@ -334,10 +380,15 @@ impl Gateway {
             *path = dir.join(&path);
         }
         self.tls.lists_taken = Some(self.data_dir.join("revocation-lists.pem"));
-        for path in [&mut self.tls.crl, &mut self.tls.tlcp.client_ca, &mut self.tls.tlcp.crl, &mut self.database.ca, &mut self.database.password_file]
-            .into_iter()
-            .flatten()
-        {
+        let optional = [
+            &mut self.tls.crl,
+            &mut self.tls.tlcp.client_ca,
+            &mut self.tls.tlcp.crl,
+            &mut self.database.ca,
+            &mut self.database.password_file,
+            &mut self.receive.spool_dir,
+        ];
+        for path in optional.into_iter().flatten() {
             *path = dir.join(&path);
         }
     }

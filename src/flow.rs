@@ -32,6 +32,7 @@ pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province
 pub mod rates; // the rules money was split by so far
 pub mod roster; // who is insured, from the medical core
+pub mod shares; // what one partner can take of an instance at once
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod standing; // who paid what, and whether a person has paid
 pub mod trace; // where a line, packet or receipt went
@@ -54,8 +55,10 @@ pub struct Gateway {
     pub transfer: transfer::Transfer,
     /// What the province pulls.
     pub pulls: Arc<pull::Pulls>,
+    /// What partners take of this instance.
+    pub shares: shares::Shares,
     group: collect::Group,
-    alone: Arc<tokio::sync::Semaphore>,
+    alone: Arc<shares::Turns>,
     audience: Arc<Audience>,
     wake: Arc<Wake>,
 }
@@ -103,6 +106,9 @@ impl Gateway {
         let group = collect::Group::new(&store);
         let pulls = Arc::new(pull::Pulls::new(&config, &registrar));
         let alone = (store.pool().status().max_size / 2).clamp(1, collect::ALONE_MAX);
+        // Half for one partner: another's large packets do not wait until all of the first have been posted.
+        let alone = Arc::new(shares::Turns::new(alone.div_ceil(2), alone));
+        let shares = shares::Shares::new(&config.gateway.receive);
         let (config, catalog, book) = (Arc::new(config), Arc::new(catalog), Arc::new(book));
         let gateway = Gateway {
             config,
@@ -115,8 +121,9 @@ impl Gateway {
             loads: publish::Loads::here(),
             transfer,
             pulls,
+            shares,
             group,
-            alone: Arc::new(tokio::sync::Semaphore::new(alone)),
+            alone,
             audience: Arc::new(Audience { lines, entries, results }),
             wake: Arc::new(|_| {}),
         };

@@ -8,6 +8,7 @@ mod authority; // authorities and revocation lists that cannot work
 pub mod certificate; // certificates, keys and their facts, from files
 pub mod chain; // a client's certificates, before any signature is verified
 pub mod client; // requests to a partner
+pub mod connections; // places for connections, per partner and in all
 pub mod identity; // a client certificate -> a partner
 pub mod limit; // how fast a partner may call
 pub mod pace; // how fast we call a partner
@@ -24,6 +25,7 @@ pub mod tlcp; // certificates that a TLCP gateway passes on
 pub use acceptor::Acceptor;
 pub use certificate::{Facts, Name, certificate_facts};
 pub use client::{Certainty, Client, SendFailure};
+pub use connections::{Connection, Connections, Owner, UnderWay, Use};
 pub use identity::Identities;
 pub use limit::{Headers, Limits, RetryAfter};
 pub use pace::Pacer;

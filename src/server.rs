@@ -12,7 +12,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
 use crate::adapter::Adapter;
-use crate::config::Partner;
+use crate::config::{Listen, Partner};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
 use crate::link::{Acceptor, Limits, Name, TrustState, certificate_facts};
@@ -25,6 +25,7 @@ mod fhir; // the registries as FHIR
 pub mod listener; // TCP to TLS to HTTP, for partners
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
+mod place; // a request's place until its answer is taken
 mod province; // what pullers of the registries get
 mod registry; // institutions and caregivers in
 mod results; // results of deductions that come later
@@ -35,8 +36,10 @@ pub use operator::Refresh;
 
 /// Longest a client may take for its request head.
 const HEAD_SECONDS: Duration = Duration::from_secs(10);
-/// Connections of partners at once, per worker thread; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 2_000;
+/// Connections to the operator's listener at once.
+const OPERATOR_CONNECTIONS_MAX: usize = 1_024;
+/// Longest an operator's client may take for its request head, and keep a connection idle: whoever keeps silent is in nobody's way for long.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(2);
 /// Seconds a caller is asked to wait when we cannot do it now.
 const LATER_SECONDS: u64 = 5;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -85,10 +88,18 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let drain = gateway.config.gateway.deliver.drain_seconds;
         let acceptor = Arc::new(Acceptor::new(&trust, listen, metrics.clone())?);
-        let watch = operator::Watch { store: gateway.store.clone(), metrics: metrics.clone(), ready: ready.clone(), refresh, acceptor: acceptor.clone() };
+        let watch = operator::Watch {
+            store: gateway.store.clone(),
+            shares: gateway.shares.clone(),
+            metrics: metrics.clone(),
+            ready: ready.clone(),
+            refresh,
+            acceptor: acceptor.clone(),
+        };
         let watch = web::Data::new(watch);
+        let connections_max = accepted_max(listen);
         let api = web::Data::new(PartnerApi::new(gateway, (trust, acceptor.clone()), metrics, partner)?);
-        let manner = listener::Manner { head: HEAD_SECONDS, keep_alive: KEEP_ALIVE, connections_max: CONNECTIONS_MAX, drain_seconds: drain, workers: None };
+        let manner = listener::Manner { head: HEAD_SECONDS, keep_alive: KEEP_ALIVE, connections_max, drain_seconds: drain, workers: None };
         let routes = move |app: &mut web::ServiceConfig| {
             app.app_data(api.clone()).default_service(web::to(partner::handle));
         };
@@ -96,6 +107,9 @@ impl Server {
             listener::serve(partner_socket, acceptor.clone(), manner, partner::remember_certificate, routes).map_err(|error| cannot_listen(partner, &error))?;
         let operators = HttpServer::new(move || App::new().app_data(watch.clone()).configure(operator::routes))
             .workers(1)
+            .max_connections(OPERATOR_CONNECTIONS_MAX)
+            .client_request_timeout(OPERATOR_PATIENCE)
+            .keep_alive(OPERATOR_PATIENCE)
             .disable_signals()
             .shutdown_timeout(1)
             .listen(operator_socket)
@@ -142,6 +156,12 @@ fn public_url(gateway: &Gateway, bound: SocketAddr) -> String {
         Some(host) => format!("https://{host}:{}", bound.port()),
         None => format!("https://{bound}"),
     }
+}
+
+/// Connections a worker thread has at most before it accepts no more: above what the acceptor allows in all, which then
+/// decides whose are closed. Those being closed count twice.
+fn accepted_max(listen: &Listen) -> usize {
+    listen.connections_max.saturating_mul(2).saturating_add(listen.handshakes_max.saturating_mul(2))
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {

@@ -30,7 +30,8 @@ use crate::worker::Worker;
 
 mod check; // a partner's entry against its adapter and its files
 mod endings; // certificates that expire, and warnings before
-mod figures; // what the dispatchers and certificates add to the metrics
+mod figures;
+mod files; // how many files may be open // what the dispatchers and certificates add to the metrics
 
 pub use check::{Problem, problems};
 
@@ -98,6 +99,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
     let store = Store::open(connection, &senders).await?;
     let rates = Rates::open(&store, book).await?;
+    files::raise(&config.gateway);
     let metrics = Metrics::default();
     let (gateway, destinations) = Gateway::new(config, catalog, rates, Registrar::new(rules, keys, clock, &store), store)?;
     let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);

@@ -88,6 +88,17 @@ pub struct Destination {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfPartner {
+    pub partner: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartnerReason {
+    pub partner: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Why {
     pub reason: String,
 }
@@ -133,6 +144,18 @@ pub struct Metrics {
     pub handshakes_refused: Family<Why, Counter>,
     /// Handshakes of clients under way.
     pub handshakes_under_way: Gauge,
+    /// Connections of partners that are open, by whose they are; `unknown` belongs to no partner.
+    pub connections: Family<OfPartner, Gauge>,
+    /// Connections closed idle for newer ones (`displaced`), or refused because too many were in use.
+    pub connections_ended: Family<PartnerOutcome, Counter>,
+    /// Requests refused because there was no room for them, by what was full.
+    pub no_room: Family<PartnerReason, Counter>,
+    /// Requests under way, and bytes of bodies in memory and on the disk.
+    pub requests_under_way: Gauge,
+    pub held_bytes: Gauge,
+    pub spool_bytes: Gauge,
+    /// 1 when a body can be kept on the disk.
+    pub spool_writable: Gauge,
     /// Days until a certificate or the revocation list expires; negative afterwards.
     pub certificate_days: Family<Named, Gauge>,
     /// 1 when the database answered just now.
@@ -161,6 +184,13 @@ impl Default for Metrics {
             destination_paused: Family::default(),
             handshakes_refused: Family::default(),
             handshakes_under_way: Gauge::default(),
+            connections: Family::default(),
+            connections_ended: Family::default(),
+            no_room: Family::default(),
+            requests_under_way: Gauge::default(),
+            held_bytes: Gauge::default(),
+            spool_bytes: Gauge::default(),
+            spool_writable: Gauge::default(),
             certificate_days: Family::default(),
             database_up: Gauge::default(),
             resident_bytes: Gauge::default(),
@@ -189,6 +219,13 @@ impl Metrics {
         registry.register("destination_paused", "1 for the reason for which the destination is paused or probed", self.destination_paused.clone());
         registry.register("handshakes_refused", "Handshakes of clients that were refused, by reason", self.handshakes_refused.clone());
         registry.register("handshakes_under_way", "Handshakes of clients under way", self.handshakes_under_way.clone());
+        registry.register("connections", "Connections of partners that are open", self.connections.clone());
+        registry.register("connections_ended", "Connections closed idle for newer ones, or refused", self.connections_ended.clone());
+        registry.register("no_room", "Requests refused because there was no room for them, by what was full", self.no_room.clone());
+        registry.register("requests_under_way", "Requests of partners under way", self.requests_under_way.clone());
+        registry.register_with_unit("held", "Bodies in memory", Unit::Bytes, self.held_bytes.clone());
+        registry.register_with_unit("spool", "Bodies on the disk", Unit::Bytes, self.spool_bytes.clone());
+        registry.register("spool_writable", "1 when a body can be kept on the disk", self.spool_writable.clone());
         registry.register("certificate_expiry_days", "Days until a certificate or the revocation list expires", self.certificate_days.clone());
         registry.register("database_up", "1 when the database answered just now", self.database_up.clone());
         registry.register_with_unit("resident_memory", "Memory of the process in RAM", Unit::Bytes, self.resident_bytes.clone());
@@ -211,6 +248,16 @@ impl Metrics {
     /// Counts one refused handshake.
     pub fn handshake_refused(&self, reason: &str) {
         self.handshakes_refused.get_or_create(&Why { reason: reason.into() }).inc();
+    }
+
+    /// Counts a connection that was closed for another, or refused.
+    pub fn connection_ended(&self, partner: &str, how: &str) {
+        self.connections_ended.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: how.into() }).inc();
+    }
+
+    /// Counts a request of a partner that had no room.
+    pub fn had_no_room(&self, partner: &str, reason: &str) {
+        self.no_room.get_or_create(&PartnerReason { partner: partner.into(), reason: reason.into() }).inc();
     }
 
     /// Counts the money of a partner's lines.

@@ -2,7 +2,7 @@
 //!
 //! Finds and words it; `Config::load` looks up the lines.
 
-use super::{Gateway, Inbound, Listen, Partner, Tlcp};
+use super::{Gateway, Inbound, Listen, Partner, Receive, Tlcp};
 
 /// One such thing: where, and what goes on from the key's name.
 pub(super) struct Wrong {
@@ -16,6 +16,7 @@ impl Gateway {
     pub(super) fn wrong(&self, partners: &[Partner]) -> Vec<Wrong> {
         let mut wrong = self.zeros();
         wrong.extend(self.listen.wrong_handshakes());
+        wrong.extend(self.receive.wrong_shares());
         wrong.extend(self.tls.tlcp.wrong(partners));
         let mut add = |section, key, text: String| wrong.push(Wrong { section, key, text });
         if crate::model::Month::parse_dashed(&self.receive.earliest_month).is_none() {
@@ -49,6 +50,11 @@ impl Gateway {
             ("receive", "decompressed_bytes_max", receive.decompressed_bytes_max),
             ("receive", "idle_seconds", receive.idle_seconds),
             ("receive", "lines_max", receive.lines_max),
+            ("receive", "body_seconds_max", receive.body_seconds_max),
+            ("receive", "decompressed_ratio_max", receive.decompressed_ratio_max),
+            ("receive", "requests_per_partner_max", receive.requests_per_partner_max),
+            ("receive", "spool_bytes_per_partner_max", receive.spool_bytes_per_partner_max),
+            ("receive", "held_bytes_per_partner_max", receive.held_bytes_per_partner_max),
             ("deliver", "lease_seconds", deliver.lease_seconds),
             ("deliver", "attempts_max", u64::try_from(deliver.attempts_max).unwrap_or(0)),
             ("deliver", "retry_first_milliseconds", deliver.retry_first_milliseconds),
@@ -71,7 +77,27 @@ impl Listen {
             let text = format!("is {each} and handshakes_max {all}; expected at least 1, and not more for one address than in all");
             return wrong("handshakes_per_address_max", text);
         }
+        let (all, each) = (self.connections_max, self.connections_per_partner_max);
+        if each == 0 || each > all {
+            let text = format!("is {each} and connections_max {all}; expected at least 1, and not more for one partner than in all");
+            return wrong("connections_per_partner_max", text);
+        }
         None
+    }
+}
+
+impl Receive {
+    /// More for one partner than for all.
+    fn wrong_shares(&self) -> impl Iterator<Item = Wrong> {
+        let shares = [
+            ("requests_per_partner_max", self.requests_per_partner_max, "requests_max", self.requests_max),
+            ("held_bytes_per_partner_max", self.held_bytes_per_partner_max, "held_bytes_max", self.held_bytes_max),
+            ("spool_bytes_per_partner_max", self.spool_bytes_per_partner_max, "spool_bytes_max", self.spool_bytes_max),
+        ];
+        shares.into_iter().filter(|(_, each, _, all)| each > all).map(|(key, each, total, all)| {
+            let text = format!("is {each} and {total} {all}; expected not more for one partner than for all");
+            Wrong { section: "receive", key, text }
+        })
     }
 }
 

@@ -28,6 +28,7 @@ mod group;
 mod history;
 mod line;
 mod money;
+mod open;
 mod pass;
 mod read;
 mod reason;
@@ -113,9 +114,12 @@ pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str)
 }
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
-    let (packet, reader) = Packet::open(gateway, arrival)?;
+    let (packet, reader) = Packet::open(gateway, arrival).await?;
     let mut content = None;
-    let at_once = if arrival.body.in_memory() && !packet.head.replaces { packet.post_in_group(reader, &mut content).await? } else { None };
+    let at_once = match reader {
+        Some(reader) if !packet.head.replaces => packet.post_in_group(reader, &mut content).await?,
+        _ => None,
+    };
     let reply = match at_once {
         Some(reply) => reply,
         None => packet.post_alone(content).await?,
@@ -135,20 +139,7 @@ struct Packet<'a> {
     latest: Month,
 }
 
-impl<'a> Packet<'a> {
-    fn open(gateway: &'a Gateway, arrival: &'a Arrival) -> Result<(Packet<'a>, PacketReader<'a>), Refused> {
-        let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| Refused::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
-        let receive = &gateway.config.gateway.receive;
-        let reader = endpoint.open(arrival.body.reader(), receive.lines_max).map_err(whole)?;
-        let head = reader.head().clone();
-        let table = table_of(head.message.name).ok_or_else(|| Refused::Failed(no_packets(&arrival.endpoint, head.message.name)))?;
-        let unknown =
-            || Refused::Failed(Fault::operator(Stage::Config, format!("partner {} was added after the start; restart the gateway", arrival.partner.name)));
-        let sender_id = gateway.store.sender_id(&arrival.partner.name).ok_or_else(unknown)?;
-        let (earliest, latest) = months(gateway, arrival.received_at);
-        Ok((Packet { gateway, arrival, head, table, sender_id, earliest, latest }, reader))
-    }
-
+impl Packet<'_> {
     /// The quick way, in one reading where no history of the packet is stored; `None` when the packet must go the other.
     /// What it says is noted once it is known.
     async fn post_in_group(&self, reader: PacketReader<'_>, content: &mut Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
@@ -211,8 +202,7 @@ impl<'a> Packet<'a> {
             };
             // Waits without a connection, so packets on their own never take them all; copies need no turn.
             if turn.is_none() {
-                turn =
-                    Some(self.gateway.alone.acquire().await.map_err(|_| Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again")))?);
+                turn = Some(self.gateway.alone.wait(&self.arrival.partner.name).await);
                 continue;
             }
             match self.post(replaces, compare).await {

@@ -255,7 +255,7 @@ impl Desk {
 /// The partner does not speak for the area; otherwise as [`Desk::plan`], or with a digest as [`Desk::plan_in_place`].
 pub async fn plan_for(gateway: &Gateway, of: Of, partner: &Partner, replaces: Option<&str>) -> Result<Cycle, Refusal> {
     speaks(partner, of.area)?;
-    let _turn = gateway.alone.acquire().await.map_err(|_| Fault::later(Stage::Store, "the gateway is stopping; ask again"))?;
+    let _turn = gateway.alone.wait(&partner.name).await;
     let by = Signer { name: format!("partner {}", partner.name), login: Some(Login::of_partner(&partner.name)) };
     Desk::of(gateway).plan_anew(of, &by, replaces).await
 }

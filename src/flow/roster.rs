@@ -112,12 +112,12 @@ impl Roster<'_> {
             if let Some(stored) = self.gateway.store.find_roster(sender, &head.roster_no).await.map_err(Refused::Failed)? {
                 // Whoever has a turn keeps it: waiting for a second one could wait for ever.
                 let reads = turn.is_none() && stored.digest != self.arrival.body.digest;
-                let _turn = if reads { Some(self.gateway.alone.acquire().await.map_err(stopping)?) } else { None };
+                let _turn = if reads { Some(self.gateway.alone.wait(sender).await) } else { None };
                 return self.again(stored, this).await;
             }
             // Waits without a connection, so that large bodies never take them all; repeats need no turn.
             if turn.is_none() {
-                turn = Some(self.gateway.alone.acquire().await.map_err(stopping)?);
+                turn = Some(self.gateway.alone.wait(sender).await);
                 continue;
             }
             match self.store(this).await {
@@ -291,10 +291,6 @@ impl Roster<'_> {
         let now = Month::of(self.gateway.registrar.clock.today());
         now.ok_or_else(|| Refused::Failed(Fault::operator(Stage::Config, "the clock is not between 1990 and 2199; set it")))
     }
-}
-
-fn stopping(_: tokio::sync::AcquireError) -> Refused {
-    Refused::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again"))
 }
 
 fn ended(error: &tokio::task::JoinError) -> Refused {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connections::{Connection, Connections, Owner};
 use super::refusal::{Reason, Refusals, Refused};
 use super::server_tls::TrustState;
 use super::slots::{Slot, Slots};
@@ -34,8 +35,8 @@ pub(super) struct Presented {
     pub reason: Option<Reason>,
     /// What the verifier found.
     pub detail: String,
-    /// Whether it belongs to a partner.
-    pub of_partner: bool,
+    /// Whose it is, once it was verified.
+    pub owner: Option<Owner>,
 }
 
 /// Notes what the client of the handshake under way presented; does nothing outside of one.
@@ -49,6 +50,7 @@ pub(super) fn note(presented: Presented) {
 pub struct Acceptor {
     config: Arc<ServerConfig>,
     slots: Arc<Slots>,
+    connections: Arc<Connections>,
     refusals: Refusals,
     deadline: Duration,
 }
@@ -62,6 +64,7 @@ impl Acceptor {
         Ok(Acceptor {
             config: Arc::new(trust.server_config()?),
             slots: Slots::new(listen),
+            connections: Connections::new(listen, metrics.clone()),
             refusals: Refusals::new(metrics),
             deadline: Duration::from_secs(listen.handshake_seconds),
         })
@@ -77,13 +80,18 @@ impl Acceptor {
         self.slots.is_known(peer.ip(), Instant::now())
     }
 
+    /// Connections that are open.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Handshakes under way.
     pub fn under_way(&self) -> usize {
         self.slots.under_way()
     }
 
     /// The TLS connection; none when it was refused, which has been counted and said then.
-    pub async fn accept(&self, tcp: TcpStream) -> Option<TlsStream<TcpStream>> {
+    pub async fn accept(&self, tcp: TcpStream) -> Option<Connection> {
         let peer = tcp.peer_addr().ok()?; // Gone already.
         let mut slot = self.slots.enter(peer.ip(), Instant::now());
         let presented = Arc::new(Mutex::new(Presented::default()));
@@ -92,10 +100,11 @@ impl Acceptor {
         let presented = presented.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match outcome {
             Ok(stream) => {
-                if presented.of_partner {
+                let owner = presented.owner.unwrap_or(Owner::Nobody);
+                if owner != Owner::Nobody {
                     self.slots.partner_came(peer.ip(), Instant::now());
                 }
-                Some(stream)
+                self.connections.enter(owner, stream)
             }
             Err(None) => {
                 tracing::debug!(%peer, "connected and went away without a word");

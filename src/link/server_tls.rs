@@ -31,6 +31,7 @@ use super::acceptor::{self, Presented};
 use super::authority;
 use super::certificate::{self, Facts, fault};
 use super::chain::{self, Anchors};
+use super::connections::{Connection, Owner};
 use super::identity::Identities;
 use super::refusal::Reason;
 use super::revocation::{self, Newest};
@@ -208,8 +209,8 @@ impl PeerCertificate {
 
     /// From what the listener hands to `on_connect`; none unless it is a TLS connection with a client certificate.
     pub fn of_connection(connection: &dyn std::any::Any) -> Option<PeerCertificate> {
-        let stream = connection.downcast_ref::<tokio_rustls::server::TlsStream<tokio::net::TcpStream>>()?;
-        Some(PeerCertificate::new(stream.get_ref().1.peer_certificates()?))
+        let connection = connection.downcast_ref::<Connection>()?;
+        Some(PeerCertificate::new(connection.tls().get_ref().1.peer_certificates()?))
     }
 }
 
@@ -274,14 +275,17 @@ impl Loaded {
 
     /// What a client presented, for the log; `error` is what the verifier says of it.
     fn presented(&self, own: &CertificateDer<'_>, error: Option<&rustls::Error>) -> Presented {
-        let (who, reason, of_partner) = match Facts::of(own) {
+        let (who, reason, owner) = match Facts::of(own) {
             Ok(facts) => {
-                let known = self.identities.partner(&facts).is_ok() || self.tlcp.named(&facts).is_some();
-                (facts.who(), facts.unfit.filter(|_| error.is_some()), error.is_none() && known)
+                let owner = || match self.tlcp.named(&facts) {
+                    Some(gateway) => Owner::Gateway(gateway),
+                    None => self.identities.partner(&facts).map_or(Owner::Nobody, Owner::Partner),
+                };
+                (facts.who(), facts.unfit.filter(|_| error.is_some()), error.is_none().then(owner))
             }
-            Err(_) => (String::new(), Some(Reason::Unreadable), false),
+            Err(_) => (String::new(), Some(Reason::Unreadable), None),
         };
-        Presented { who, reason, detail: error.map(shown).unwrap_or_default(), of_partner }
+        Presented { who, reason, detail: error.map(shown).unwrap_or_default(), owner }
     }
 }
 

@@ -24,6 +24,9 @@ const MEDIA: [&str; 6] = ["application/fhir+json", "application/json+fhir", "app
 /// What `_format` may ask for.
 const FORMATS: [&str; 5] = ["json", "application/json", "application/fhir+json", "application/fhir json", "text/json"];
 
+/// Longest parameters of a search that is posted, in bytes.
+const POSTED_MAX: u64 = 64 << 10;
+
 /// Since when this instance's statement holds.
 static STARTED: LazyLock<jiff::Timestamp> = LazyLock::new(jiff::Timestamp::now);
 
@@ -49,6 +52,9 @@ async fn posted(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> Res
         return Err(outcome(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a search is posted as application/x-www-form-urlencoded"));
     }
     let body = call.body(payload, api).await?;
+    if body.length > POSTED_MAX {
+        return Err(outcome(StatusCode::PAYLOAD_TOO_LARGE, &format!("the posted parameters have {} bytes; at most {POSTED_MAX} are taken", body.length)));
+    }
     let mut text = String::new();
     let unread = |_| outcome(StatusCode::BAD_REQUEST, "the posted parameters cannot be read; expected name=value pairs, percent-encoded");
     std::io::Read::read_to_string(&mut body.reader(), &mut text).map_err(unread)?;

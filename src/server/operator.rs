@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, web};
 
 use super::LATER_SECONDS;
+use crate::flow::shares::Shares;
 use crate::link::Acceptor;
 use crate::store::{Store, delivery};
-use crate::telemetry::{Destination, DestinationState, Metrics};
+use crate::telemetry::{Destination, DestinationState, Metrics, OfPartner};
+
+/// How long the disk may take: whoever asks whether we are ready wants to know within two seconds.
+const DISK: Duration = Duration::from_millis(1_700);
 
 /// Brings metrics up to date that are read elsewhere: dispatchers, certificates, memory.
 pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
@@ -17,6 +22,7 @@ pub type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 /// What the operator listener looks at.
 pub struct Watch {
     pub store: Store,
+    pub shares: Shares,
     pub metrics: Metrics,
     pub ready: Arc<AtomicBool>,
     pub refresh: Refresh,
@@ -29,14 +35,25 @@ pub fn routes(app: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics));
 }
 
-/// Ready: not stopping, and the database has just taken a write. Answered within two seconds.
+/// Ready: not stopping, the database has just taken a write, and bodies can be kept on the disk. Answered within two seconds.
 async fn ready(watch: web::Data<Watch>) -> HttpResponse {
     if !watch.ready.load(Ordering::Relaxed) {
         return unavailable("stopping\n".into());
     }
-    match watch.store.ping().await {
-        Ok(()) => HttpResponse::Ok().body("ready\n"),
-        Err(fault) => unavailable(format!("{fault}\n")),
+    let (database, disk) = tokio::join!(watch.store.ping(), disk(&watch.shares));
+    let wrong: Vec<String> = database.err().map(|fault| fault.to_string()).into_iter().chain(disk.err()).collect();
+    if wrong.is_empty() { HttpResponse::Ok().body("ready\n") } else { unavailable(format!("{}\n", wrong.join("\n"))) }
+}
+
+/// Whether a body can be kept on the disk; why not.
+async fn disk(shares: &Shares) -> Result<(), String> {
+    let disk = shares.disk.clone();
+    let dir = disk.dir().display().to_string();
+    // On a thread of its own: a disk may never answer.
+    match tokio::time::timeout(DISK, tokio::task::spawn_blocking(move || disk.look())).await {
+        Ok(Ok(found)) => found.map_err(|why| format!("[receive] spool: {why}")),
+        Ok(Err(error)) => Err(format!("[receive] spool: {dir} cannot be looked at: {error}")),
+        Err(_) => Err(format!("[receive] spool: {dir} took no write within {} s; see to its disk", DISK.as_secs_f32())),
     }
 }
 
@@ -58,6 +75,15 @@ async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
         metrics.oldest_seconds.get_or_create(&Destination { destination: waiting.destination }).set(waiting.oldest_seconds);
     }
     metrics.handshakes_under_way.set(i64::try_from(watch.acceptor.under_way()).unwrap_or(i64::MAX));
+    metrics.spool_writable.set(i64::from(disk(&watch.shares).await.is_ok()));
+    let gauge = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+    metrics.requests_under_way.set(gauge(watch.shares.requests.used()));
+    metrics.held_bytes.set(gauge(watch.shares.memory.used()));
+    metrics.spool_bytes.set(gauge(watch.shares.disk.used()));
+    metrics.connections.clear();
+    for (partner, count) in watch.acceptor.connections().count() {
+        metrics.connections.get_or_create(&OfPartner { partner }).set(gauge(count as u64));
+    }
     (watch.refresh)(metrics);
     HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(metrics.encode())
 }

@@ -9,12 +9,14 @@ use actix_web::http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE,
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
+use super::place::Place;
 use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
 use crate::adapter::Adapter;
 use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
-use crate::link::{CallerRefusal, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, printable};
+use crate::flow::shares::{Exhausted, Share};
+use crate::link::{CallerRefusal, Connection, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, Use, printable};
 
 /// What partners can be allowed to call (OpenAPI).
 const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
@@ -22,10 +24,13 @@ const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
 /// Characters of a path that a log line shows.
 const PATH_SHOWN_MAX: usize = 200;
 
-/// Keeps the client's certificate with its connection.
+/// Keeps the client's certificate with its connection, and how to say that a request is under way there.
 pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
     if let Some(certificate) = PeerCertificate::of_connection(connection) {
         extensions.insert(Arc::new(certificate));
+    }
+    if let Some(connection) = connection.downcast_ref::<Connection>() {
+        extensions.insert(connection.used().clone());
     }
 }
 
@@ -37,9 +42,15 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
         Err(refused) => return not_accepted(&request, &api, &refused),
     };
     let name = &entry.partner.name;
-    let response = match about(&request, entry, &api).map_or_else(|| route(&request, entry, &api), Err) {
-        Ok((headers, inbound)) => {
-            let call = Call { request: &request, entry, inbound };
+    let share = api.gateway.shares.of(name);
+    let under_way = request.conn_data::<Arc<Use>>().map(Use::begin);
+    let held = about(&request, entry, &api).map_or_else(|| route(&request, entry, &api), Err);
+    let held = held.and_then(|allowed| Ok((allowed, share.request().map_err(|full| no_place(entry, request.path(), &api, full))?)));
+    let mut place = None;
+    let response = match held {
+        Ok(((headers, inbound), held)) => {
+            let place = place.insert(Place::new(held, under_way)).clone();
+            let call = Call { request: &request, entry, inbound, share, place };
             let mut response = match api_of(request.path()) {
                 Some(Api::Registry) => registry::handle(&call, payload, &api).await,
                 Some(Api::Province) => province::handle(&request, &api, name).await,
@@ -53,7 +64,10 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
         }
         Err(refusal) => refusal,
     };
-    let response = saying_when(response);
+    let mut response = saying_when(response);
+    if let Some(place) = place {
+        response = place.until_taken(response);
+    }
     api.metrics.request(name, response.status().as_str());
     api.metrics.receive_seconds.observe(start.elapsed().as_secs_f64());
     tracing::debug!(partner = %name, path = %loggable(request.path()), status = response.status().as_u16(), "answered");
@@ -122,6 +136,22 @@ fn about(request: &HttpRequest, entry: &Entry, api: &PartnerApi) -> Option<HttpR
         answer
     });
     Some(answer.unwrap_or_else(|refused| too_fast(entry, request.path(), refused)))
+}
+
+/// 429 where the partner has too many requests under way itself, 503 where all together have; the rest of the body is not wanted.
+fn no_place(entry: &Entry, path: &str, api: &PartnerApi, full: Exhausted) -> HttpResponse {
+    let receive = &api.gateway.config.gateway.receive;
+    let (status, reason, what) = match full {
+        Exhausted::Own => {
+            let most = receive.requests_per_partner_max;
+            (429, format!("more requests at once than the {most} a partner may have under way; send this one when others are answered"), "requests_of_partner")
+        }
+        Exhausted::All => (503, "too many requests are under way; send it again later".to_string(), "requests"),
+    };
+    api.metrics.had_no_room(&entry.partner.name, what);
+    let mut response = closing(refuse(entry, path, status, &reason));
+    response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+    response
 }
 
 /// 429, with how long to wait.
@@ -196,6 +226,9 @@ pub struct Call<'a> {
     pub request: &'a HttpRequest,
     pub entry: &'a Entry,
     pub inbound: &'a Inbound,
+    pub share: Share,
+    /// Its place among the requests under way.
+    pub place: Place,
 }
 
 impl Call<'_> {
@@ -215,10 +248,17 @@ impl Call<'_> {
         if announced.is_some_and(|length| length > bytes_max) {
             return Err(closing(refuse(entry, path, 413, &format!("the body is larger than {bytes_max} bytes; send it in several packets"))));
         }
-        let body = body::take(payload, receive, bytes_max, gzip).await.map_err(|refusal| {
+        let terms = body::Terms { receive, bytes_max, gzip, share: self.share.clone() };
+        let body = body::take(payload, terms).await.map_err(|refusal| {
             tracing::info!(partner = %entry.partner.name, status = refusal.status, reason = %refusal.reason, "body refused");
-            closing(refuse(entry, path, refusal.status, &refusal.reason))
+            let mut response = closing(refuse(entry, path, refusal.status, &refusal.reason));
+            if let Some(full) = refusal.full {
+                api.metrics.had_no_room(&entry.partner.name, full);
+                response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+            }
+            response
         })?;
+        let body = body.in_turn(&self.share).await;
         self.still_the_same(api).map_err(|refused| not_accepted(self.request, api, &refused))?;
         Ok(body)
     }

@@ -57,7 +57,10 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
 fn load(call: &Call<'_>, body: Body, api: &PartnerApi) -> HttpResponse {
     let (answers, told) = mpsc::channel::<Bytes>(PORTIONS_AHEAD);
     let (gateway, sender, metrics) = (api.gateway.clone(), call.entry.partner.name.clone(), api.metrics.clone());
+    // A load outlives its caller, and counts as a request until its end.
+    let place = call.place.clone();
     api.gateway.loads.begin(async move {
+        let _place = place;
         let summary = publish::load(gateway, sender.clone(), body, answers).await;
         for (outcome, count) in
             [("stored", summary.stored), ("unchanged", summary.unchanged), ("older", summary.older), ("unknown", summary.unknown), ("refused", summary.refused)]

@@ -5,10 +5,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
+use ltcgw::config::Receive;
 use ltcgw::error::{Fault, Stage};
 use ltcgw::flow::collect::{self, Arrival, Spool, SpoolLimits};
 use ltcgw::flow::deduct::{Desk, Of, hex};
 use ltcgw::flow::roster::{self, RosterArrival};
+use ltcgw::flow::shares::Shares;
 use ltcgw::model::Month;
 use ltcgw::model::registry::Kind;
 use ltcgw::store::delivery::{Backfill, Batch};
@@ -81,9 +83,13 @@ async fn cut_everywhere<T, F: Future<Output = T>>(store: &Store, what: &str, mut
 }
 
 fn body(bytes: &[u8], memory_bytes: u64) -> collect::Body {
-    let mut spool = Spool::new(SpoolLimits { memory_bytes, body_bytes: 1 << 30, decompressed_bytes: 1 << 30 }, false);
-    spool.write(bytes).expect("room");
-    spool.finish().expect("a body")
+    let limits = SpoolLimits { memory_bytes, body_bytes: 1 << 30, decompressed_bytes: 1 << 30, ratio: 200 };
+    let mut spool = Spool::new(limits, false, Shares::new(&Receive::default()).of("nanning-tax"));
+    let whole = async {
+        spool.write(bytes.to_vec().into()).await.expect("room");
+        spool.finish().await.expect("a body")
+    };
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(whole))
 }
 
 /// A packet as it arrives; read in place if there is memory for it.

@@ -206,22 +206,28 @@ async fn a_revoked_certificate_ends_even_a_live_connection() {
     assert!(post_with(&gateway, Some((issued.certificate_pem, issued.key_pem))).await.is_err(), "a new connection is refused");
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).expect("memory");
     encoder.finish().expect("memory")
 }
 
-fn request_head(length: usize) -> Vec<u8> {
+pub fn request_head(length: usize) -> Vec<u8> {
     format!("POST /tax/v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n").into_bytes()
 }
 
 /// A bare TLS connection with the tax bureau's certificate, to misbehave on.
 async fn connect(gateway: &Gateway) -> TlsStream<tokio::net::TcpStream> {
+    connect_as(gateway, "nanning-tax").await
+}
+
+/// The same with any partner's.
+pub async fn connect_as(gateway: &Gateway, partner: &str) -> TlsStream<tokio::net::TcpStream> {
+    let file = |end: &str| gateway.stage.pki.join(format!("inbound/{partner}.{end}"));
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(gateway.stage.pki.join("ca.pem")).expect("the CA")).expect("a root");
-    let chain = vec![CertificateDer::from_pem_file(gateway.stage.pki.join("inbound/nanning-tax.pem")).expect("the certificate")];
-    let key = PrivateKeyDer::from_pem_file(gateway.stage.pki.join("inbound/nanning-tax.key")).expect("the key");
+    let chain = vec![CertificateDer::from_pem_file(file("pem")).expect("the certificate")];
+    let key = PrivateKeyDer::from_pem_file(file("key")).expect("the key");
     let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key).expect("a client");
     let tcp = tokio::net::TcpStream::connect(gateway.running.server.partner).await.expect("connected");
     tcp.set_nodelay(true).expect("a socket");

@@ -2,6 +2,7 @@
 
 mod arrears;
 mod border;
+mod bounds;
 mod cities;
 mod client;
 mod collect;

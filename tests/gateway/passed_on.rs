@@ -1,14 +1,19 @@
 //! Partners who come through a TLCP gateway in front, and everybody else who says so.
 
 use ltcgw::sandbox::pki::Issued;
+use ltcgw::sandbox::stage::Scene;
 
 use crate::packet::{Line, Packet};
 use crate::support::{Gateway, receipt};
 
 /// A gateway behind a TLCP gateway whose clients' authority is the stage's own.
 async fn behind() -> Gateway {
+    behind_with(|scene| scene).await
+}
+
+async fn behind_with(change: impl FnOnce(Scene) -> Scene) -> Gateway {
     Gateway::with(|scene| {
-        scene
+        change(scene)
             .edit("# gateways = [{ name = \"tlcp-1\"", "gateways = [{ name = \"tlcp-1\"")
             .edit("# client_ca = \"pki/tlcp-ca.pem\"", "client_ca = \"pki/ca.pem\"")
             .edit("# crl = \"pki/tlcp-crl.pem\"", "crl = \"pki/crl.pem\"")
@@ -54,4 +59,19 @@ async fn a_partner_comes_through_the_gateway_listed_and_through_no_other() {
     std::fs::write(gateway.stage.pki.join("crl.pem"), list).expect("written");
     assert!(gateway.running.reload_trust().expect("reloaded"));
     assert_eq!(post(&gateway, &front, &[("client-cert", header(&tax))]).await.0, 403, "revoked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_through_a_tlcp_gateway_are_not_counted_as_one_partner_s() {
+    let gateway = behind_with(|scene| scene.edit("# connections_per_partner_max = 512", "connections_per_partner_max = 2")).await;
+    let issued = |san: &str| gateway.stage.authority.client(san).expect("issued");
+    let (front, tax) = (issued("tlcp.nanning.example"), issued("tax.nanning.example"));
+    let clients: Vec<_> = (0..5).map(|_| gateway.stage.client_with(Some(&(front.certificate_pem.clone(), front.key_pem.clone()))).expect("a client")).collect();
+    for client in &clients {
+        let answer = client.get(gateway.url("/openapi.json")).header("client-cert", header(&tax)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.expect("a whole body, so that the connection is kept");
+    }
+    let metrics = reqwest::get(format!("http://{}/metrics", gateway.running.server.operator)).await.expect("an answer").text().await.expect("a body");
+    assert!(metrics.contains(r#"ltcgw_connections{partner="tlcp-1"} 5"#) && !metrics.contains("ltcgw_connections_ended_total{"), "{metrics}");
 }

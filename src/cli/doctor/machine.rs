@@ -32,8 +32,10 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
     if config.gateway.database.url.is_none() {
         room(sheet, "data folder", data, DATA_BYTES_MIN, "the embedded database");
     }
-    let temporary = std::env::temp_dir();
-    room(sheet, "temporary folder", &temporary, config.gateway.receive.body_bytes_max, "packets under way");
+    let receive = &config.gateway.receive;
+    let temporary = receive.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+    // What is left free is not for packets.
+    room(sheet, "temporary folder", &temporary, receive.body_bytes_max.saturating_add(receive.spool_free_bytes_min), "packets under way");
 }
 
 fn address(sheet: &mut Sheet, what: &str, address: SocketAddr, serving: bool) {

@@ -120,6 +120,12 @@ const REASONS: &[(&str, &str)] = &[
     ("the body is not gzip although {}", "报文不是gzip格式"),
     ("after the gzip data come bytes {}", "gzip数据之后有多余字节"),
     ("the gzip data have more than {} members; {}", "gzip数据分段过多"),
+    ("the body unpacks to more than {} times its size; {}", "解压后超过压缩大小的{0}倍，请不压缩发送"),
+    ("the body was not complete after {} seconds; {}", "{0}秒内未传输完毕"),
+    ("what this partner has sent and is not posted yet takes all the room it may have; {}", "贵方尚未处理完的报文已占满可用空间，请待其他报文答复后再发"),
+    ("more requests at once than the {} a partner may have under way; {}", "贵方同时处理的请求已达{0}个上限，请待其他请求答复后再发"),
+    ("more requests than agreed; {}", "请求超过约定速率，请稍后重发"),
+    ("too many requests are under way; {}", "网关处理中的请求过多，请稍后重发"),
     ("the gateway cannot take the body now; {}", "网关暂时无法接收，请稍后重发"),
 ];
 
@@ -136,6 +142,7 @@ pub fn of_packet(status: u16, english: &str) -> String {
         408 => "传输过慢",
         409 => "与已收报文冲突",
         413 => "报文过大",
+        429 => "请求过多，请稍后重发",
         415 => "不支持的内容编码",
         500.. => "网关暂时无法接收，请稍后重发",
         _ => "报文格式不正确，整包退回",
