@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Fault, Finding};
+use crate::model::printable::escaped_lines;
 
 /// As the standard ones, but a reader that has seen enough (`| head`) does not stop what is being done.
 macro_rules! print {
@@ -22,6 +23,7 @@ macro_rules! println {
 mod adapter; // ltcgw adapter check|test|new|list
 mod approval; // ltcgw approval list|approve|reject, ltcgw mark-delivered
 mod backfill; // ltcgw backfill
+mod cores; // no core dumps
 mod dead; // ltcgw dead list|show|retry
 mod deduct; // ltcgw deduct plan|approve|run|retry|status|discrepancies|resolve|report
 mod demo; // ltcgw demo
@@ -119,6 +121,11 @@ type Done = Result<(), Failure>;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     crate::link::install_provider();
+    crate::telemetry::quiet_panics();
+    if let Err(fault) = cores::off() {
+        problem(&format!("ltcgw: {fault}"));
+        return ExitCode::FAILURE;
+    }
     let done = match arguments.command {
         Command::Serve(dir) => wait(serve::run(&dir.config)),
         Command::Migrate(dir) => wait(serve::migrate(&dir.config)),
@@ -157,6 +164,7 @@ pub fn main() -> ExitCode {
 /// Prints a problem to standard error; on a terminal in lines of its width, elsewhere as one line, as compilers do.
 fn problem(text: &str) {
     use std::io::IsTerminal;
+    let text = &*escaped_lines(text);
     if std::io::stderr().is_terminal() {
         text.lines().for_each(|line| eprint!("{}", table::prose("", line, "    ", terminal::columns())));
     } else {
@@ -168,6 +176,7 @@ fn problem(text: &str) {
 fn say(text: impl std::fmt::Display) {
     use std::io::Write;
     let text = text.to_string();
+    let text = escaped_lines(&text);
     let written = crate::telemetry::bars().suspend(|| {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush())

@@ -12,7 +12,6 @@ pub mod connections; // places for connections, per partner and in all
 pub mod identity; // a client certificate -> a partner
 pub mod limit; // how fast a partner may call
 pub mod pace; // how fast we call a partner
-mod printable; // text from outside, cut and escaped
 pub mod probe; // what doctor wants to know about a partner's server
 pub mod quota; // how many requests of a day, and in which hours
 pub mod refusal; // why a handshake was refused: counted, logged at a bounded rate
@@ -29,7 +28,6 @@ pub use connections::{Connection, Connections, Owner, UnderWay, Use};
 pub use identity::Identities;
 pub use limit::{Headers, Limits, RetryAfter};
 pub use pace::Pacer;
-pub use printable::printable;
 pub use quota::{Clock, Closed, Quota, SystemClock, Ticket};
 pub use refusal::{Reason, Refused};
 pub use server_tls::{PeerCertificate, TrustState};
@@ -38,6 +36,8 @@ pub use tlcp::CallerRefusal;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+
+use crate::model::printable::printable;
 
 /// The cryptography of every TLS connection: ring.
 pub fn provider() -> Arc<CryptoProvider> {

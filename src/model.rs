@@ -13,7 +13,9 @@ pub mod history_id; // payment histories as numbers
 pub mod identity; // credit codes, resident ids and numbers of their form
 pub mod json; // JSON without a key twice
 pub mod lines; // collection lines, checked and apportioned
+pub mod mask; // persons, kept out of texts
 pub mod month; // contribution months
+pub mod printable; // text from outside, cut and escaped
 pub mod record; // canonical records: specs and slots
 pub mod records; // the closed list of canonical records
 pub mod registry; // institutions and caregivers

@@ -14,15 +14,21 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging; `LTCGW_LOG` filters (default `info`). A second call does nothing.
+mod quiet; // what passes, whatever was asked for
+
+pub use quiet::quiet_panics;
+
+/// Starts logging; `LTCGW_LOG` filters (default `info`), but of libraries never lets more pass than warnings. A second call does nothing.
 pub fn start_logging(json: bool, default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG")
         .unwrap_or_else(|_| format!("{default},actix_server=warn,refinery_core=warn,tokio_postgres=warn").into());
-    let layer =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Above).with_ansi(may_colour(std::io::stderr().is_terminal())).with_target(false);
+    let lines = tracing_subscriber::registry().with(filter).with(quiet::filter());
+    let layer = tracing_subscriber::fmt::layer().with_writer(move || Above { json }).with_ansi(may_colour(std::io::stderr().is_terminal())).with_target(false);
     // Refused only when the process logs already, as in tests.
-    let _ = if json { layer.json().try_init() } else { layer.try_init() };
+    let _ = if json { lines.with(layer.json()).try_init() } else { lines.with(layer).try_init() };
 }
 
 /// Whether colours may be written: to a terminal that knows them, and nobody asked for none (`NO_COLOR`, `TERM=dumb`).
@@ -45,12 +51,15 @@ pub fn bars() -> &'static MultiProgress {
     &BARS
 }
 
-/// Standard error above the bars; each log line is one write.
-struct Above;
+/// Standard error above the bars; each log line is one write, and passes the mask.
+struct Above {
+    json: bool,
+}
 
 impl Write for Above {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        bars().suspend(|| std::io::stderr().write_all(line)).map(|()| line.len())
+        let shown = quiet::line(line, self.json);
+        bars().suspend(|| std::io::stderr().write_all(shown.as_bytes())).map(|()| line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -14,8 +14,8 @@ use crate::error::{Fault, Stage};
 use crate::flow::clock::Clock;
 use crate::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
 use crate::ledger::RateBook;
-use crate::model::Month;
 use crate::model::signer::Signer;
+use crate::model::{Month, mask};
 use crate::store::deduction::Resolved;
 use crate::store::relation::Choice;
 
@@ -214,7 +214,7 @@ async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Don
     if note.trim().is_empty() {
         return Err(Fault::operator(Stage::Config, "a discrepancy is closed with a name and a note; say what came of it with --note TEXT").into());
     }
-    match store(config).await?.resolve_discrepancy(id, by, note.trim()).await? {
+    match store(config).await?.resolve_discrepancy(id, by, &mask::text(note.trim())).await? {
         Resolved::Now => println!("discrepancy {id}: noted as looked at by {by}"),
         Resolved::Before(by) => {
             return Err(Fault::operator(Stage::Store, format!("discrepancy {id} was looked at before, by {by}; nothing was changed")).into());

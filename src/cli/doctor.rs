@@ -106,6 +106,7 @@ fn registries(sheet: &mut Sheet, config: &Config) {
         Ok(rules) => sheet.good("rules", format!("pooling areas {}", rules.areas().collect::<Vec<_>>().join(", "))),
         Err(findings) => report(sheet, "rules", &findings, ""),
     }
+    certificates::readers(sheet, "privacy key", &config.gateway.privacy.key_file);
     match Keys::load(&config.gateway.privacy.key_file) {
         Ok(_) => sheet.good("privacy key", format!("{}: good; keep a copy apart from the database's backups", config.gateway.privacy.key_file.display())),
         Err(fault) => sheet.bad("privacy key", fault.text, "personal data cannot be sealed or opened without it"),

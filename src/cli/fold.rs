@@ -1,6 +1,7 @@
 //! Long sentences for the terminal: folded at 80 columns, Chinese characters two wide.
 
 use super::table::width;
+use crate::model::printable::escaped_lines;
 
 /// Columns that everything is readable in.
 pub const COLUMNS: usize = 80;
@@ -32,7 +33,7 @@ pub fn fitted(page: &str) -> String {
         let lines = folded.lines().enumerate();
         lines.map(|(at, line)| if at == 0 { format!("{line}\n") } else { format!("  {line}\n") }).collect::<String>()
     };
-    page.lines().map(fit).collect()
+    escaped_lines(page).lines().map(fit).collect()
 }
 
 /// What is never parted: words with the blank behind them, and single wide characters with what must not begin a line.

@@ -7,6 +7,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::terminal;
+use crate::model::printable::escaped_lines;
 
 mod wrap; // texts in lines
 
@@ -64,7 +65,9 @@ impl Table {
     }
 
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
+        // Widths are counted of what is shown, so what cannot be seen is escaped here.
+        let shown = |cell: T| escaped_lines(&cell.into()).into_owned();
+        self.rows.push(Row::Cells(cells.into_iter().map(shown).collect()));
     }
 
     /// A line across the table, for sums below it.

@@ -7,6 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::{Fault, Stage};
+use crate::model::mask;
 use crate::model::signer::{NoProof, Signer, no_proof, same_name};
 use crate::store::Store;
 use crate::store::approval::{Action, Approval, Candidate, Wanted};
@@ -53,7 +54,8 @@ pub async fn ask_delivered(store: &Store, which: Which<'_>, reference: Option<&s
     let destination = right(&found, reference)?;
     let deliveries = found.iter().map(|one| (one.delivery_id, one.attempt_no)).collect();
     let reference = reference.map(str::to_owned);
-    ask(store, Wanted { action: Action::MarkDelivered, destination, deliveries, reference, reason: asked.reason.trim().to_owned() }, asked.by).await
+    ask(store, Wanted { action: Action::MarkDelivered, destination, deliveries, reference, reason: mask::text(asked.reason.trim()).into_owned() }, asked.by)
+        .await
 }
 
 /// The one destination of deliveries that can be marked.
@@ -87,7 +89,7 @@ pub async fn ask_resume(store: &Store, destination: &str, asked: Asked<'_>) -> R
         Some(standing) if standing.reason.is_none() && standing.paused_until.is_none() => return refuse(format!("{destination} is not paused")),
         Some(_) => {}
     }
-    let (destination, reason) = (destination.to_owned(), asked.reason.trim().to_owned());
+    let (destination, reason) = (destination.to_owned(), mask::text(asked.reason.trim()).into_owned());
     ask(store, Wanted { action: Action::ResumeDestination, destination, deliveries: Vec::new(), reference: None, reason }, asked.by).await
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use crate::adapter::{Adapter, Endpoint, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
-use crate::model::Month;
 use crate::model::records::{employee_collection, employer_collection};
+use crate::model::{Month, mask};
 use crate::store::collect::{DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
@@ -45,10 +45,9 @@ pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
 use pass::Pass;
+use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
 pub use receipt::Reply;
 pub(super) use receipt::{ListedNote, Replier};
-
-use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
 const TRIES: usize = 12;
@@ -82,7 +81,8 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Ok(reply) => Ok(reply),
         Err(Refused::Failed(fault)) => Err(fault),
         Err(Refused::Whole { status, reason, head }) => {
-            let packet_no = head.packet_no.as_deref();
+            let (packet_no, reason) = (head.packet_no.as_deref().map(mask::content), mask::text(&reason));
+            let packet_no = packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
             let reason = reason::of_packet(status, &reason);
             let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };

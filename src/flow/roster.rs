@@ -21,9 +21,9 @@ use super::collect::{Body, ListedRefusal, Reply, refused_whole};
 use crate::adapter::{Adapter, HeadSeen, Inbound};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
-use crate::model::Month;
 use crate::model::records::roster_person;
 use crate::model::relation::Criterion;
+use crate::model::{Month, mask};
 use crate::store::collect::{PostError, Posting, RefusalNote};
 use crate::store::relation::{Passed, Why};
 use crate::store::roster::{RosterCounts, RosterRow, StoredRoster};
@@ -77,6 +77,8 @@ pub async fn receive(gateway: &Gateway, arrival: &RosterArrival) -> Result<Reply
         Err(Refused::Failed(fault)) => Err(fault),
         Err(Refused::Again) => Err(Fault::later(Stage::Store, "rosters of the same number are being stored at this instant; send again")),
         Err(Refused::Whole(status, reason)) => {
+            let number = number.map(mask::content);
+            let (number, reason) = (number.as_deref(), mask::text(&reason));
             tracing::info!(partner = %arrival.partner.name, roster_no = number, status, %reason, "roster refused whole");
             let note = RefusalNote { sender: &arrival.partner.name, packet_no: number, digest: arrival.body.digest, status, reason: &reason };
             gateway.store.note_refusal(&note).await?;

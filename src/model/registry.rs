@@ -19,7 +19,7 @@ pub use caregiver::{
     Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Contract, Job, Qualification, QualificationKind, Sex, TrainingYear,
 };
 pub use dated::{Dated, first_change_after, in_force};
-pub use fields::PRIVATE;
+pub use fields::{PRIVATE, REASON};
 pub use institution::{Agreement, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Licence, ServiceMode};
 
 /// Longest id of an institution or caregiver, in characters.

@@ -3,7 +3,8 @@
 //! A record of the wrong form is always refused. Texts name limits, never contents.
 
 use super::rules::Asked;
-use crate::model::registry::{Caregiver, Dated, Deletion, ID_MAX, Institution, VERSION_MAX};
+use crate::model::mask::is_certain;
+use crate::model::registry::{Caregiver, Dated, Deletion, ID_MAX, Institution, PRIVATE, REASON, VERSION_MAX};
 
 const NAME_MAX: usize = 200;
 const TEXT_MAX: usize = 400;
@@ -79,6 +80,8 @@ pub fn id_is_formed(id: &str) -> bool {
 fn id(field: &'static str, id: &str, asked: &mut Asked<'_>) {
     if !id_is_formed(id) {
         asked.malformed(field, format!("expected 1 to {ID_MAX} letters, digits or one of - _ . :, and neither `.` nor `..`"));
+    } else if is_certain(id) {
+        asked.malformed(field, "the number of a person's certificate; expected an id that says nothing of anybody");
     }
 }
 
@@ -97,6 +100,8 @@ fn text(field: &'static str, text: Option<&String>, max: usize, asked: &mut Aske
         asked.malformed(field, format!("{length} characters; expected at most {max}"));
     } else if text.chars().any(char::is_control) {
         asked.malformed(field, "a control character; expected text on one line");
+    } else if !field.starts_with(PRIVATE) && field != REASON && is_certain(text) {
+        asked.malformed(field, "holds the number of a person's certificate, and is stored in the clear; what concerns persons belongs into `personal`");
     }
 }
 

@@ -16,13 +16,45 @@ use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
 use crate::flow::collect::{self, Arrival, Body, Reply};
 use crate::flow::shares::{Exhausted, Share};
-use crate::link::{CallerRefusal, Connection, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, Use, printable};
+use crate::link::{CallerRefusal, Connection, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast, Use};
+use crate::model::printable::printable;
 
 /// What partners can be allowed to call (OpenAPI).
 const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
 
 /// Characters of a path that a log line shows.
 const PATH_SHOWN_MAX: usize = 200;
+
+/// Every word of the paths that are served, as `schemas/openapi.json` lists them (a test compares).
+const PATH_WORDS: &[&str] = &[
+    "tax",
+    "core",
+    "ltc",
+    "province",
+    "fhir",
+    "v1",
+    "packets",
+    "roster",
+    "deduction-cycles",
+    "deduction-results",
+    "employers",
+    "persons",
+    "contributions",
+    "standing",
+    "institutions",
+    "caregivers",
+    "registry",
+    "snapshot",
+    "metadata",
+    "openapi.json",
+    "HealthcareService",
+    "Location",
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+    "_history",
+    "_search",
+];
 
 /// Keeps the client's certificate with its connection, and how to say that a request is under way there.
 pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
@@ -70,7 +102,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, api: web::Data<
     }
     api.metrics.request(name, response.status().as_str());
     api.metrics.receive_seconds.observe(start.elapsed().as_secs_f64());
-    tracing::debug!(partner = %name, path = %loggable(request.path()), status = response.status().as_u16(), "answered");
+    let routes = entry.partner.inbound.as_ref().map(|inbound| inbound.routes.as_slice()).unwrap_or_default();
+    tracing::debug!(partner = %name, path = %loggable(request.path(), routes), status = response.status().as_u16(), "answered");
     response
 }
 
@@ -94,14 +127,13 @@ fn saying_when(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// A path without the person it may be about.
-fn loggable(path: &str) -> String {
-    let mut segments: Vec<&str> = path.split('/').collect();
-    if let Some(at) = segments.iter().position(|segment| *segment == "persons")
-        && let Some(person) = segments.get_mut(at + 1)
-    {
-        *person = "*";
-    }
+/// A path of words that stand in our routes or the partner's, and of nothing else: whatever was mistyped may be about a person.
+fn loggable(path: &str, routes: &[String]) -> String {
+    let known = |segment: &str| {
+        let of_routes = || routes.iter().filter_map(|route| route.split_once(' ')).flat_map(|(_, path)| path.split('/'));
+        PATH_WORDS.contains(&segment) || of_routes().any(|word| word == segment)
+    };
+    let segments: Vec<&str> = path.split('/').map(|segment| if segment.is_empty() || known(segment) { segment } else { "*" }).collect();
     printable(&segments.join("/"), PATH_SHOWN_MAX)
 }
 
@@ -344,9 +376,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_person_s_number_in_a_path_is_not_logged() {
-        assert_eq!(loggable("/ltc/v1/persons/450100000001/standing"), "/ltc/v1/persons/*/standing");
-        assert_eq!(loggable("/core/v1/persons/450100000001"), "/core/v1/persons/*");
-        assert_eq!(loggable("/tax/v1/packets"), "/tax/v1/packets");
+    fn a_path_is_logged_by_words_of_routes_only() {
+        let routes = ["POST /bureau/packets".to_string(), "GET /ltc/v1/persons/*/standing".to_string()];
+        for (path, logged) in [
+            ("/ltc/v1/persons/450100000001/standing", "/ltc/v1/persons/*/standing"),
+            ("/core/v1/persons/450100000001", "/core/v1/persons/*"),
+            ("/core/v1/person/450100000001/ZhangSan", "/core/v1/*/*/*"),
+            ("/11010519491231002X", "/*"),
+            ("/ltc/v1/caregivers/%E5%BC%A0%E4%B8%89", "/ltc/v1/caregivers/*"),
+            ("/tax/v1/packets", "/tax/v1/packets"),
+            ("/bureau/packets", "/bureau/packets"),
+        ] {
+            assert_eq!(loggable(path, &routes), logged);
+        }
+    }
+
+    #[test]
+    fn every_word_of_a_path_that_is_served_may_be_logged_and_no_other() {
+        let description: serde_json::Value = serde_json::from_str(DESCRIPTION).expect("JSON");
+        let paths = description["paths"].as_object().expect("paths").keys();
+        let mut words: Vec<&str> = paths.flat_map(|path| path.split('/')).filter(|word| !word.is_empty() && !word.starts_with('{')).collect();
+        let mut known = PATH_WORDS.to_vec();
+        words.sort_unstable();
+        words.dedup();
+        known.sort_unstable();
+        assert_eq!(words, known);
     }
 }

@@ -84,7 +84,11 @@ async fn a_month_goes_from_plan_to_workbook_by_two_people() {
         &["settled", "1,176 of 1,176 people answered", "insufficient_balance", "余额不足", "carried over to the next month"],
     );
     let out = place.dir.path().join("october.xlsx");
+    // It lists people: only its owner reads it, also where a file of that name was open to others.
+    std::fs::write(&out, "an earlier one").unwrap();
+    std::fs::set_permissions(&out, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     done(&deduct(&place, "report", &["--out", &out.display().to_string()]).await, &["october.xlsx: 120 people short, 24 left out"]);
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&out).unwrap().permissions()) & 0o777, 0o600);
     let mut start = [0; 4];
     std::fs::File::open(&out).unwrap().read_exact(&mut start).unwrap();
     assert_eq!(&start, b"PK\x03\x04", "a workbook is a ZIP archive");

@@ -93,6 +93,31 @@ async fn an_unreachable_partner_and_a_missing_secret_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_others_than_their_owner_can_reach_are_named_with_their_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let privacy = &place.stage.pki.parent().unwrap().to_path_buf();
+    let key_file = ltcgw::config::Config::load(place.config()).expect("a configuration").gateway.privacy.key_file;
+    assert!(key_file.starts_with(privacy), "{}", key_file.display());
+    let mode = |path: &std::path::Path, mode: u32| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(&key_file, 0o644);
+    mode(&place.stage.pki.join("server.key"), 0o640);
+    mode(&place.config().join("secrets/medical-core-sm2.key"), 0o604);
+    let (said, text) = doctor(&place).await;
+    assert_eq!(said.status.code(), Some(1), "{}", said.out);
+    let names: Vec<&str> =
+        ["has mode 0644: every account", "has mode 0640: its group has access", "has mode 0604: every account", "expected 0600", "chmod 600 "].to_vec();
+    for expected in names {
+        assert!(text.contains(expected), "{expected} is not in {}", said.out);
+    }
+    for path in [&key_file, &place.stage.pki.join("server.key"), &place.config().join("secrets/medical-core-sm2.key")] {
+        mode(path, 0o600);
+    }
+    let (_, text) = doctor(&place).await;
+    assert!(!text.contains("has mode"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_sm2_key_that_is_none_is_named_without_showing_it() {
     let place = Place::new();
     std::fs::write(place.config().join("secrets/medical-core-sm2.key"), "open sesame").unwrap();

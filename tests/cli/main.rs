@@ -7,6 +7,7 @@ mod deduct;
 mod deduct_kill;
 mod deliveries;
 mod doctor;
+mod identities; // persons, planted everywhere
 mod lifecycle;
 mod metrics;
 mod mistakes;

@@ -40,7 +40,9 @@ pub struct Place {
     pub stage: Stage,
     pub dir: TempDir,
     /// Civil affairs and the health commission, where simulated.
-    others: Vec<Simulated>,
+    pub others: Vec<Simulated>,
+    /// What `LTCGW_LOG` asks of commands that are started.
+    pub logging: Option<&'static str>,
 }
 
 /// What a command said and how it ended.
@@ -66,7 +68,7 @@ impl Place {
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("an open folder");
         let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
         std::fs::set_permissions(stage.config_dir.join("secrets/medical-core-sm2.key"), PermissionsExt::from_mode(0o600)).expect("a closed secret");
-        Place { stage, dir, others: Vec::new() }
+        Place { stage, dir, others: Vec::new(), logging: None }
     }
 
     /// The shipped configuration with every counterpart simulated.
@@ -123,6 +125,7 @@ impl Place {
         let log = self.dir.path().join(format!("command-{}.log", uuid::Uuid::now_v7()));
         let config = self.config().display().to_string();
         let mut command = command(&[arguments, &["--config", &config]].concat());
+        command.envs(self.logging.map(|filter| ("LTCGW_LOG", filter)));
         let child = command.stdout(Stdio::null()).stderr(File::create(&log).expect("a log")).spawn().expect("the binary starts");
         Serving { child, log, partner: 0, operator: 0 }
     }

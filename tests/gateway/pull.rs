@@ -130,7 +130,7 @@ async fn an_item_says_what_happened_to_whom_and_nothing_private() {
     assert_eq!(first["record"]["uscc"], "91450100MA5KABCD12");
     assert_eq!((&first["record"]["status"], &first["record"]["designated"]), (&"agreement_in_force".into(), &true.into()));
     let last = page["items"].as_array().and_then(|items| items.last()).expect("items");
-    assert_eq!((&last["change"], &last["id"], &last["reason"], last.get("record")), (&"delete".into(), &"I5".into(), &"closed".into(), None));
+    assert_eq!((&last["change"], &last["id"], &last["reason"], last.get("record")), (&"delete".into(), &"I5".into(), &Value::Null, None));
     for path in ["institutions?limit=1000", "caregivers?limit=1000", "snapshot"] {
         let (status, body) = puller.text(&format!("/province/v1/{path}")).await;
         assert_eq!(status, 200, "{body}");
@@ -154,6 +154,15 @@ async fn a_puller_gets_the_private_fields_named_for_it_and_no_others() {
     let (_, body) = puller.text("/province/v1/caregivers?limit=1").await;
     let page: Value = serde_json::from_str(&body).expect("a page");
     assert_eq!(page["items"][0]["record"], serde_json::json!({"institution_id": "I1", "personal": {"name": PLANTED[3]}}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_an_entry_was_deleted_is_told_where_it_is_listed() {
+    let gateway = filled(|scene| scene.edit("\"status\", \"designated\",\n]", "\"status\", \"designated\", \"reason\",\n]")).await;
+    let (_, body) = Puller::new(&gateway).text("/province/v1/institutions").await;
+    let page: Value = serde_json::from_str(&body).expect("a page");
+    let last = page["items"].as_array().and_then(|items| items.last()).expect("items");
+    assert_eq!((&last["change"], &last["reason"]), (&"delete".into(), &"closed".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -331,6 +331,10 @@ fn same_family(a: &'static Encoding, b: &'static Encoding) -> bool {
 /// Names of GBK that are in use and in no list of the web's.
 const GBK_NAMES: [&str; 5] = ["cp936", "ms936", "windows-936", "936", "euc-cn"];
 
+/// Names of encodings that may be shown where they are declared and not taken.
+const LABELS: [&str; 12] =
+    ["UTF-8", "UTF-16", "UTF-32", "GBK", "GB2312", "GB18030", "BIG5", "ISO-8859-1", "ISO-8859-15", "US-ASCII", "WINDOWS-1252", "SHIFT_JIS"];
+
 /// The encoding of a name, of UTF-8, GBK (also as GB2312, CP936, MS936) and GB18030; nothing for others.
 pub(in crate::adapter) fn of_label(label: &str) -> Option<&'static Encoding> {
     let label = label.trim();
@@ -343,7 +347,7 @@ pub(in crate::adapter) fn of_label(label: &str) -> Option<&'static Encoding> {
 fn known(label: &str) -> Result<&'static Encoding, String> {
     match of_label(label) {
         Some(encoding) => Ok(encoding),
-        None => Err(format!("the document declares the encoding `{}`; expected UTF-8, GBK or GB18030", super::cut(label, 40))),
+        None => Err(format!("the document declares the encoding `{}`; expected UTF-8, GBK or GB18030", crate::model::mask::word(label.trim(), LABELS))),
     }
 }
 

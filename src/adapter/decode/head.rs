@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use encoding_rs::Encoding;
 
+use super::rows::HOLDS_ID;
 use super::tree::{Capture, State};
-use super::{CONTENT_CHARS_MAX, HEAD_VALUE_CHARS_MAX, HeadSeen, Kind, PACKET_NO_CHARS_MAX, PacketHead, PacketRefusal, Stop, cut};
+use super::{HEAD_VALUE_CHARS_MAX, HeadSeen, Kind, PACKET_NO_CHARS_MAX, PacketHead, PacketRefusal, Stop};
 use crate::adapter::inbound::{Endpoint, Inbound};
+use crate::model::mask;
 
 /// What metrics call a type of packet that no table names.
 const OTHER_TYPE: &str = "other";
@@ -18,6 +20,9 @@ impl Endpoint {
         let packet_no = packet_no.ok_or_else(|| {
             Stop::at(Kind::MissingHead, self.tree().path(inbound.key), "is missing or empty before the first record; the packet number is required")
         })?;
+        if mask::is_certain(packet_no) || mask::is_name(packet_no) {
+            return Err(Stop::at(Kind::Malformed, self.tree().path(inbound.key), HOLDS_ID));
+        }
         let mut kept = BTreeMap::new();
         for (name, column) in &inbound.head {
             if let Some(text) = self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? {
@@ -48,7 +53,7 @@ impl Endpoint {
         };
         let digits = text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         let count = text.parse().ok().filter(|_| digits);
-        count.ok_or_else(|| Stop::at(Kind::ControlTotal, path, format!("is `{}`; expected the number of records", cut(text, 40))))
+        count.ok_or_else(|| Stop::at(Kind::ControlTotal, path, format!("is `{}`; expected the number of records", mask::word(text, []))))
     }
 
     fn head_value<'v>(&self, values: &'v Capture, column: u16, chars_max: usize) -> Result<Option<&'v str>, Stop> {
@@ -84,9 +89,10 @@ impl Endpoint {
         let column = self.inbounds().find_map(|inbound| inbound.select.as_ref().map(|(column, _)| *column)).unwrap_or_default();
         match found {
             Some((column, text)) => {
-                let found = cut(text, CONTENT_CHARS_MAX);
+                let near = self.inbounds().filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
+                let found = mask::word(text, near);
                 let reason = match self.other_type(text) {
-                    Some(meaning) => format!("is `{found}` ({meaning}), a type that is known and not taken here; taken: {taken}"),
+                    Some(meaning) => format!("is `{text}` ({meaning}), a type that is known and not taken here; taken: {taken}"),
                     None => format!("is `{found}`, a type this endpoint does not take; taken: {taken}"),
                 };
                 Err(Stop::at(Kind::UnknownType, self.tree().path(column), reason))

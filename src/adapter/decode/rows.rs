@@ -7,7 +7,10 @@ use super::tree::{Capture, PathTree, State};
 use super::{CONTENT_CHARS_MAX, Refusal, cut};
 use crate::adapter::codes::{FieldCodes, Taken};
 use crate::adapter::kind::{DateForm, Kind};
-use crate::model::{FieldId, Record, Slot};
+use crate::model::{FieldId, Record, Slot, mask};
+
+/// Why a number of a packet, line or employer is refused that holds somebody's id: it would be stored in the clear.
+pub(super) const HOLDS_ID: &str = "holds the number of a person's certificate; expected a number of the sender's own";
 
 /// How one canonical field is filled.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl Rows {
         text.parse().ok().filter(|_| digits).ok_or_else(|| Refusal {
             index: position,
             element: self.tree.path(column).to_string(),
-            content: Some(cut(text, CONTENT_CHARS_MAX)),
+            content: Some(shown(text)),
             reason: "expected a record number of at most 18 digits".into(),
         })
     }
@@ -80,11 +83,11 @@ impl Rows {
     /// What the record latest captured says for a field; nothing for a private one.
     pub(super) fn content(&self, capture: &Capture, field: FieldId) -> Option<String> {
         let rule = self.rules.iter().find(|rule| rule.field == field && !rule.private)?;
-        rule.columns.iter().find_map(|column| capture.value(*column)).map(|text| cut(text, CONTENT_CHARS_MAX))
+        rule.columns.iter().find_map(|column| capture.value(*column)).map(shown)
     }
 
     fn refusal(&self, rule: &Rule, capture: &Capture, (index, column, reason): (u64, u16, String)) -> Refusal {
-        let content = if rule.private { None } else { capture.value(column).map(|text| cut(text, CONTENT_CHARS_MAX)) };
+        let content = if rule.private { None } else { capture.value(column).map(shown) };
         Refusal { index, element: self.tree.path(column).to_string(), content, reason }
     }
 }
@@ -112,6 +115,9 @@ impl Rule {
             (None, None) => return Ok(()),
         };
         let value = self.read.value(text).map_err(|reason| (column, reason))?;
+        if matches!(self.read, Read::Text(_)) && !self.private && mask::is_certain(text) {
+            return Err((column, HOLDS_ID.into()));
+        }
         if let Some(other) = self.agrees_with
             && let Some(text) = capture.value(other)
         {
@@ -161,6 +167,13 @@ impl Read {
     pub(crate) fn check(&self, text: &str) -> Result<(), String> {
         self.value(text).map(|_| ())
     }
+}
+
+/// What stood there, cut short and without persons: an id may stand where none belongs.
+fn shown(text: &str) -> String {
+    // More than is kept, so that nothing is cut in its middle before it is masked.
+    let head: String = text.chars().take(4 * CONTENT_CHARS_MAX).collect();
+    cut(&mask::content(&head), CONTENT_CHARS_MAX)
 }
 
 fn bounded(text: &str, max: u16) -> Result<&str, String> {

@@ -12,8 +12,9 @@ mod plain; // the common case, fast
 
 use super::charset::Charset;
 use super::tree::{Capture, Guess, NONE, PathTree, Target};
-use super::{DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX, TEXT_BYTES_MAX, cut};
+use super::{DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::adapter::xml::{self, WellFormed};
+use crate::model::mask;
 
 /// The root element of a SOAP message, of any version.
 const SOAP_ROOT: &str = "Envelope";
@@ -281,7 +282,7 @@ impl Walk<'_> {
                     expected.join("` or `")
                 ));
             }
-            return Err(format!("the root element is `{}`; expected `{}`", cut(name, 60), expected.join("` or `")));
+            return Err(format!("the root element is `{}`; expected `{}`", mask::word(name, expected.iter().copied()), expected.join("` or `")));
         }
         if node != NONE {
             self.stack[top].last = node;

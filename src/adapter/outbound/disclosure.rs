@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 
 use crate::error::did_you_mean;
-use crate::model::registry::{Kind, PRIVATE};
+use crate::model::registry::{Kind, PRIVATE, REASON};
 
 /// Can be told beside the fields of the record itself: the day of which `status` and `designated` speak.
 const EFFECTIVE_ON: &str = "effective_on";
@@ -43,7 +43,10 @@ pub struct Written {
     pub fields: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
-/// Every field that can be told, beside id, version, revision, removal and its reason.
+/// Why an entry is removed, for whoever is not told the source's own words.
+const ENDED: &str = "ended, or no longer within the purpose of this register";
+
+/// Every field that can be told, beside id, version, revision and removal.
 fn known(kind: Kind) -> Vec<&'static str> {
     kind.fields().iter().copied().chain([EFFECTIVE_ON]).collect()
 }
@@ -108,6 +111,11 @@ impl Disclosure {
         !self.personal.is_empty()
     }
 
+    /// Whether the source's own words are told for which an entry was deleted.
+    pub fn tells_reason(&self) -> bool {
+        self.fields.iter().any(|field| field == REASON)
+    }
+
     /// All fields that are told, as they are named in the manifest.
     pub fn fields(&self) -> impl Iterator<Item = String> {
         self.fields.iter().cloned().chain(self.personal.iter().map(|field| format!("{PRIVATE}{field}")))
@@ -123,10 +131,10 @@ impl Disclosure {
             record.insert(name.into(), entity.get(name).cloned().unwrap_or_default());
         }
         record.insert("removed".into(), json!(removed));
-        for name in ["removed_on", "reason"] {
-            record.insert(name.into(), entity.get(name).filter(|_| removed).cloned().unwrap_or_default());
-        }
-        for field in &self.fields {
+        record.insert("removed_on".into(), entity.get("removed_on").filter(|_| removed).cloned().unwrap_or_default());
+        let reason = if self.tells_reason() { entity.get(REASON).cloned().unwrap_or_default() } else { ENDED.into() };
+        record.insert(REASON.into(), if removed { reason } else { Value::Null });
+        for field in self.fields.iter().filter(|field| *field != REASON) {
             record.insert(field.clone(), of(entity, field));
         }
         if self.needs_personal() {

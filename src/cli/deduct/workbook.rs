@@ -5,6 +5,7 @@
 //! ends with the sums of its rows.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use futures_util::{Stream, TryStreamExt};
@@ -89,8 +90,19 @@ pub async fn write(desk: &Desk, seen: &Seen, districts: &Districts, path: &Path)
         }),
     );
     let left_out = left_out.await?;
-    workbook.save(path).map_err(|error| failed(&error))?;
+    let file = private_file(path).map_err(|error| failed(&XlsxError::IoError(error)))?;
+    workbook.save_to_writer(file).map_err(|error| failed(&error))?;
     Ok(Written { short, left_out })
+}
+
+/// A file that only its owner may read, over an earlier one of that name whatever its mode was: it lists people.
+fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // The mode above is of new files only. What is no file, such as /dev/stdout, keeps its own.
+    if file.metadata()?.is_file() {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 fn both((english, chinese): (&str, &str)) -> String {

@@ -82,10 +82,14 @@ pub(super) fn expiry(sheet: &mut Sheet, what: &str, facts: &Facts, whose: &str, 
     }
 }
 
-/// A note when others may read a key or secret.
+/// Whether anybody but its owner may read or change a key or secret.
 pub(super) fn readers(sheet: &mut Sheet, what: &str, path: &Path) {
     let Ok(found) = std::fs::metadata(path) else { return }; // Said where it is used.
-    if found.permissions().mode() & 0o004 != 0 {
-        sheet.note(what, format!("{} can be read by every account", path.display()), format!("chmod o-r {}", path.display()));
+    let mode = found.permissions().mode() & 0o777;
+    let todo = format!("chmod 600 {}", path.display());
+    if mode & 0o007 != 0 {
+        sheet.bad(what, format!("{} has mode {mode:04o}: every account of this machine has access; expected 0600", path.display()), todo);
+    } else if mode & 0o070 != 0 {
+        sheet.note(what, format!("{} has mode {mode:04o}: its group has access; expected 0600", path.display()), todo);
     }
 }

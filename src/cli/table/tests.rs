@@ -70,3 +70,12 @@ fn amounts_are_grouped_by_thousands_and_keep_their_sign() {
     assert_eq!(yuan(-5), "-0.05");
     assert_eq!(thousands(1_540_600), "1,540,600");
 }
+
+#[test]
+fn what_cannot_be_seen_is_escaped_in_cells_and_pages() {
+    let mut table = Table::new(&["answer"]);
+    table.row(["a\u{202e}b\u{200b}c\r"]);
+    assert!(table.fit(80).contains("a\\u{202e}b\\u{200b}c\\u{d}"), "{}", table.fit(80));
+    assert_eq!(prose("", "a\u{2066}b", "", 80), "a\\u{2066}b\n");
+    assert_eq!(super::super::fold::fitted("a\u{feff}b\n"), "a\\u{feff}b\n");
+}

@@ -2,6 +2,7 @@
 //! only where it is longer than a line.
 
 use super::{char_width, width};
+use crate::model::printable::escaped_lines;
 
 /// Marks that do not begin a line.
 const CLOSING: &str = "，。；：、）》」』！？”’";
@@ -45,8 +46,9 @@ fn between_words(text: &str, columns: usize) -> Vec<String> {
 pub fn prose(head: &str, text: &str, indent: &str, columns: usize) -> String {
     // Where hardly any room is left beside it, the text goes below the head.
     let room = columns.saturating_sub(width(indent).max(width(head))).max(20);
+    let text = escaped_lines(text);
     let mut out = head.to_owned();
-    for (at, line) in between_words(text, room).iter().enumerate() {
+    for (at, line) in between_words(&text, room).iter().enumerate() {
         out += if at == 0 { "" } else { indent };
         out += line;
         out.truncate(out.trim_end().len());

@@ -19,7 +19,7 @@ use crate::error::{Fault, Stage};
 use crate::ledger::{District, EmployerRate, Fund, Source, SplitRule, Totals};
 use crate::model::detail_key::detail_key;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
-use crate::model::{Fen, HistoryId, Record};
+use crate::model::{Fen, HistoryId, Record, mask};
 use crate::store::collect::Counts;
 use crate::store::copy::{CHUNK, Rows};
 use crate::store::lines::{LineTable, employee_row, employer_row};
@@ -369,7 +369,7 @@ impl State<'_> {
         if self.reading.purpose == Purpose::Stage {
             return Ok(());
         }
-        refusal.reason = reason::of_line(&refusal.reason);
+        refusal.reason = reason::of_line(&mask::text(&refusal.reason));
         self.tally.counts.received += 1;
         self.tally.counts.refuse(stated);
         let packet_id = self.reading.packet_id;

@@ -26,6 +26,7 @@ const REASONS: &[(&str, &str)] = &[
     ("has {} characters; at most {} are taken", "共{0}个字符，最多受理{1}个"),
     ("contains the control character {}", "含有控制字符{0}"),
     ("expected a record number of at most 18 digits", "记录序号应为不超过18位的数字"),
+    ("{}holds the number of a person's certificate; {}", "含有个人证件号码，应为报送方自己的编号"),
     // Codes.
     ("is not a known code; {}", "代码不在受理范围内"),
     ("means {}, which is now {}; send {}, or have {}", "代码含义为“{0}”，现为{1}，请报送{1}"),

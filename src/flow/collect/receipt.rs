@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::read::ListedRefusal;
 use crate::adapter::{Adapter, Document, Endpoint, HeadSeen, PacketHead};
 use crate::error::Fault;
-use crate::model::Fen;
+use crate::model::{Fen, mask};
 use crate::store::collect::Counts;
 use crate::store::roster::RosterCounts;
 
@@ -130,18 +130,22 @@ impl Replier<'_> {
 
     fn reply(&self, status: u16, message: String, counts: ReceiptCounts, listed: Listed<'_>) -> Result<Reply, Fault> {
         let Listed { refused, notes, relations } = listed;
-        let nothing = BTreeMap::new();
+        // What the sender wrote of itself is repeated, and kept with the packet: but never a person in it.
+        let values = self.head.iter().flat_map(|head| &head.values);
+        let head = values.map(|(name, value)| (name.clone(), mask::text(value).into_owned())).collect();
+        let shown = |value: fn(&HeadSeen) -> Option<&str>| self.head.as_ref().and_then(value).map(mask::content).unwrap_or_default();
+        let (packet_no, packet_type) = (shown(|head| head.packet_no.as_deref()), shown(|head| head.packet_type.as_deref()));
         let encoding = self.encoding();
         let accepted = status == 200;
         let receipt = Receipt {
-            packet_no: self.head.as_ref().and_then(|head| head.packet_no.as_deref()).unwrap_or_default(),
-            packet_type: self.head.as_ref().and_then(|head| head.packet_type.as_deref()).unwrap_or_default(),
+            packet_no: &packet_no,
+            packet_type: &packet_type,
             accepted,
             code: if accepted { "0" } else { "1" },
             message,
             received_at: self.received_at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S").to_string(),
             encoding: encoding.name(),
-            head: self.head.as_ref().map_or(&nothing, |head| &head.values),
+            head: &head,
             counts,
             refused,
             refused_listed: refused.len(),

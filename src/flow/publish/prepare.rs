@@ -3,8 +3,8 @@
 use jiff::civil::Date;
 
 use super::{Answer, Outcome, Prepared, Registrar};
-use crate::model::division;
 use crate::model::registry::{Caregiver, Deletion, Institution, InstitutionStatus, Kind, Standing, Submission, in_force};
+use crate::model::{division, mask};
 use crate::registry::{Lookup, RuleFinding, Severity};
 use crate::store::registry::Put;
 use crate::store::sealed::Label;
@@ -75,7 +75,8 @@ fn end(registrar: &Registrar, kind: Kind, deletion: &Deletion) -> Put {
     let nowhere = Standing { status: None, designated: false };
     Put {
         content: None,
-        reason: Some(deletion.reason.clone()),
+        // Free text: whom it names has no business in a table.
+        reason: Some(mask::text(&deletion.reason).into_owned()),
         ..put(registrar, (kind, &deletion.id, deletion.version), (json(deletion), Vec::new(), None), nowhere, deletion.on)
     }
 }

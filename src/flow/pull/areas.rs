@@ -13,7 +13,7 @@ use crate::model::registry::Kind;
 use crate::store::registry::{Change, ChangeKind, EntryPage};
 
 /// Why an entry is gone for a puller, where it only went elsewhere.
-const LEFT: &str = "no longer in the pooling areas agreed for this puller";
+pub(super) const LEFT: &str = "no longer in the pooling areas agreed for this puller";
 
 /// What a cursor of a bound puller carries of its areas.
 pub type Tag = [u8; 8];

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::areas::LEFT;
 use crate::error::{Fault, Stage};
-use crate::model::registry::{Kind, PRIVATE};
+use crate::model::registry::{Kind, PRIVATE, REASON};
 use crate::store::registry::Change;
 use crate::store::sealed::{Keys, Label};
 
@@ -24,6 +25,8 @@ pub struct FieldSet {
     designated: bool,
     /// Whether a caregiver and the institution are both there.
     working: bool,
+    /// Why an entry was deleted, in the source's own words.
+    reason: bool,
 }
 
 type Raw<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
@@ -34,10 +37,10 @@ impl FieldSet {
         let named = |field: &&&'static str| names.iter().any(|name| name == *field);
         let fields: Vec<&'static str> = kind.fields().iter().filter(named).copied().collect();
         let private = fields.iter().filter_map(|field| field.strip_prefix(PRIVATE)).collect();
-        let made = ["status", "designated", "working"];
+        let made = ["status", "designated", "working", REASON];
         let plain = fields.iter().filter(|field| !field.starts_with(PRIVATE) && !made.contains(field)).copied().collect();
-        let [status, designated, working] = made.map(|field| fields.contains(&field));
-        FieldSet { plain, private, status, designated, working }
+        let [status, designated, working, reason] = made.map(|field| fields.contains(&field));
+        FieldSet { plain, private, status, designated, working, reason }
     }
 
     /// Whether a field is among them; private ones with their `personal.`.
@@ -47,6 +50,7 @@ impl FieldSet {
             ("status", _) => self.status,
             ("designated", _) => self.designated,
             ("working", _) => self.working,
+            (REASON, _) => self.reason,
             _ => self.plain.contains(&field),
         }
     }
@@ -64,7 +68,8 @@ impl FieldSet {
         object.put("change", change.change.word());
         object.put("changed_at", &change.changed_at);
         object.put("effective_on", &change.effective_on);
-        if let Some(reason) = &change.reason {
+        // Free text of a person at the source; that an entry lies elsewhere now is ours to say.
+        if let Some(reason) = change.reason.as_deref().filter(|reason| self.reason || *reason == LEFT) {
             object.put("reason", reason);
         }
         if let Some(content) = &change.content {

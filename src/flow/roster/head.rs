@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::did_you_mean;
-use crate::model::Month;
+use crate::model::{Month, mask};
 
 /// Characters of a roster's number.
 const NUMBER_CHARS_MAX: usize = 64;
@@ -50,24 +50,32 @@ impl RosterHead {
     /// Reads the query's parameters, or says which one is wrong, what was found and what is expected.
     pub fn of_query(query: &[(String, String)]) -> Result<RosterHead, String> {
         if let Some((name, _)) = query.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
-            return Err(format!("there is no parameter `{}`{}; expected are {}", cut(name), did_you_mean(name, PARAMETERS), PARAMETERS.join(", ")));
+            return Err(format!(
+                "there is no parameter `{}`{}; expected are {}",
+                mask::word(name, PARAMETERS),
+                did_you_mean(name, PARAMETERS),
+                PARAMETERS.join(", ")
+            ));
         }
         let roster_no = one(query, "roster_no", "the roster's number")?;
         if roster_no.chars().count() > NUMBER_CHARS_MAX || roster_no.chars().any(char::is_control) {
             return Err(format!("roster_no is longer than {NUMBER_CHARS_MAX} characters or has control characters in it; expected the roster's number"));
         }
+        if mask::is_certain(roster_no) || mask::is_name(roster_no) {
+            return Err("roster_no holds the number of a person's certificate, or a name; expected a number of the sender's own".to_string());
+        }
         let kind = match one(query, "kind", "full or changes")? {
             "full" => RosterKind::Full,
             "changes" => RosterKind::Changes,
-            other => return Err(format!("kind is `{}`; expected full or changes", cut(other))),
+            other => return Err(format!("kind is `{}`; expected full or changes", mask::word(other, ["full", "changes"]))),
         };
         let area = one(query, "area", "a pooling area, six digits of GB/T 2260")?;
         let six_digits = area.len() == 6 && area.bytes().all(|byte| byte.is_ascii_digit());
         let area_number = area.parse().ok().filter(|_| six_digits);
-        let area_number = area_number.ok_or_else(|| format!("area is `{}`; expected a pooling area, six digits of GB/T 2260", cut(area)))?;
+        let area_number = area_number.ok_or_else(|| format!("area is `{}`; expected a pooling area, six digits of GB/T 2260", mask::word(area, [])))?;
         let month = one(query, "month", "a month such as 202110")?;
         let parsed = Month::parse(month).or_else(|| Month::parse_dashed(month));
-        let month = parsed.ok_or_else(|| format!("month is `{}`; expected a month such as 202110, from 1990 to 2199", cut(month)))?;
+        let month = parsed.ok_or_else(|| format!("month is `{}`; expected a month such as 202110, from 1990 to 2199", mask::word(month, [])))?;
         Ok(RosterHead { roster_no: roster_no.to_string(), kind, area: area.to_string(), area_number, month })
     }
 
@@ -95,11 +103,6 @@ fn one<'q>(query: &'q [(String, String)], name: &str, expected: &str) -> Result<
     }
 }
 
-/// As much of a value as is repeated.
-fn cut(text: &str) -> String {
-    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +125,7 @@ mod tests {
         for (query, expected) in [
             ("kind=full&area=450100&month=202110", "roster_no is missing; expected the roster's number"),
             ("roster_no=&kind=full&area=450100&month=202110", "roster_no is missing; expected the roster's number"),
-            ("roster_no=R&kind=whole&area=450100&month=202110", "kind is `whole`; expected full or changes"),
+            ("roster_no=R&kind=whole&area=450100&month=202110", "kind is `(5 characters)`; expected full or changes"),
             ("roster_no=R&kind=full&area=45010&month=202110", "area is `45010`; expected a pooling area, six digits of GB/T 2260"),
             ("roster_no=R&kind=full&area=450100&month=202113", "month is `202113`; expected a month such as 202110, from 1990 to 2199"),
             ("roster_no=R&kind=full&area=450100&month=202110&month=202111", "month occurs twice; expected a month such as 202110 once"),

@@ -6,7 +6,7 @@
 use super::Kind;
 
 /// Of an institution, in the order in which they are written.
-const INSTITUTION: [&str; 20] = [
+const INSTITUTION: [&str; 21] = [
     "uscc",
     "name",
     "division",
@@ -24,13 +24,14 @@ const INSTITUTION: [&str; 20] = [
     "registered_on",
     "status",
     "designated",
+    REASON,
     "personal.legal_representative",
     "personal.contact",
     "personal.phone",
 ];
 
 /// Of a caregiver, in the order in which they are written.
-const CAREGIVER: [&str; 19] = [
+const CAREGIVER: [&str; 20] = [
     "sex",
     "kind",
     "institution_id",
@@ -43,6 +44,7 @@ const CAREGIVER: [&str; 19] = [
     "registered_on",
     "status",
     "working",
+    REASON,
     "personal.name",
     "personal.certificate_type",
     "personal.certificate_number",
@@ -51,6 +53,9 @@ const CAREGIVER: [&str; 19] = [
     "personal.recipients",
     "personal.qualification_numbers",
 ];
+
+/// Why an entry was deleted: free text of a person at the source, which goes only where it is listed.
+pub const REASON: &str = "reason";
 
 /// What the names of private fields begin with.
 pub const PRIVATE: &str = "personal.";

@@ -86,7 +86,10 @@ pub async fn pause(pool: &Pool, lease: &Lease, wait: Duration, (reason, answer):
         SET paused_until = greatest(paused_until, clock_timestamp() + $2 * interval '1 millisecond'),
             pause_reason = $3, pause_answer = $4, paused_at = coalesce(paused_at, clock_timestamp()) WHERE destination = $1";
     let client = connection(pool).await?;
-    client.execute(SQL, &[&lease.destination, &milliseconds(wait), &reason, &answer]).await.map_err(|error| fault("pause a destination", &error))?;
+    client
+        .execute(SQL, &[&lease.destination, &milliseconds(wait), &reason, &super::settle::storable(answer)])
+        .await
+        .map_err(|error| fault("pause a destination", &error))?;
     Ok(())
 }
 

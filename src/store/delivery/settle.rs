@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Lease, connection, fault, milliseconds};
 use crate::error::Fault;
-use crate::model::Outcome;
+use crate::model::{Outcome, mask};
 use crate::store::Pool;
 
 /// Characters of a partner's answer kept.
@@ -132,7 +132,7 @@ pub async fn give_back(pool: &Pool, lease: &Lease, delivery_ids: &[i64]) -> Resu
     Ok(())
 }
 
-/// A text PostgreSQL takes: cut short, without NUL.
-fn storable(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(ANSWER_CHARS_MAX).collect()
+/// A text PostgreSQL takes: without persons, cut short, without NUL.
+pub(super) fn storable(text: &str) -> String {
+    mask::text(text).chars().filter(|c| *c != '\0').take(ANSWER_CHARS_MAX).collect()
 }

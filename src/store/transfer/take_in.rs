@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{Asked, BatchHead, Columns, HEAD, KNOWN, Known, Odd, asked_of, head, known};
 use crate::error::Fault;
 use crate::model::told::Told;
-use crate::model::{Fen, Month};
+use crate::model::{Fen, Month, mask};
 use crate::store::delivery::Batch;
 use crate::store::tx::Tx;
 use crate::store::{Store, fault};
@@ -150,7 +150,7 @@ async fn note(tx: &Tx, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) ->
     let kind: Vec<&str> = odd.iter().map(|odd| odd.kind.word()).collect();
     let asked: Vec<Option<i64>> = odd.iter().map(|odd| odd.asked.map(|fen| fen.0)).collect();
     let told: Vec<Option<i64>> = odd.iter().map(|odd| odd.told.map(|fen| fen.0)).collect();
-    let words: Vec<&str> = odd.iter().map(|odd| odd.words.as_str()).collect();
+    let words: Vec<_> = odd.iter().map(|odd| mask::text(&odd.words)).collect();
     let digest = origin.digest.as_slice();
     tx.execute(&statement, &[&cycle_id, &batch_no, &origin.sender, &digest, &person_no, &kind, &asked, &told, &words]).await?;
     Ok(())

@@ -47,8 +47,8 @@ fn every_field_of_the_canonical_records_can_be_named_and_no_other() {
     assert_eq!(serde_json::to_value(&whole).unwrap(), institution());
     let whole: Caregiver = serde_json::from_value(caregiver()).unwrap();
     assert_eq!(serde_json::to_value(&whole).unwrap(), caregiver());
-    check(institution(), "institution_id", &known(Kind::Institution), &["status", "designated", EFFECTIVE_ON]);
-    check(caregiver(), "caregiver_id", &known(Kind::Caregiver), &["status", "working", EFFECTIVE_ON]);
+    check(institution(), "institution_id", &known(Kind::Institution), &["status", "designated", "reason", EFFECTIVE_ON]);
+    check(caregiver(), "caregiver_id", &known(Kind::Caregiver), &["status", "working", "reason", EFFECTIVE_ON]);
 }
 
 #[derive(serde::Deserialize)]
@@ -102,6 +102,11 @@ fn only_the_fields_named_reach_the_template_and_of_a_removed_entry_none() {
     assert_eq!(told, expected);
     (full["removed"], full["reason"], full["removed_on"]) = (json!(true), json!("left"), json!("2026-05-01"));
     let told = disclosure.record(&full);
-    assert_eq!((&told["reason"], &told["job"], &told["personal"]["name"]), (&json!("left"), &Value::Null, &Value::Null));
+    assert_eq!((&told["reason"], &told["job"], &told["personal"]["name"]), (&json!(ENDED), &Value::Null, &Value::Null));
+    // Why, in the source's own words, is told where it is named.
+    let disclosure = compile(&format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\", \"reason\"]")).unwrap().unwrap();
+    assert_eq!(disclosure.record(&full)["reason"], json!("left"));
+    full["removed"] = json!(false);
+    assert_eq!(disclosure.record(&full)["reason"], Value::Null);
     assert!(!compile(&format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\"]")).unwrap().unwrap().needs_personal());
 }
