@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what ltcgw needs beside Rust: PostgreSQL server binaries (15 or later) and a C compiler.
 # With `tests` as argument also xmllint, without which the tests skip the check of XML against XSD, pgbouncer, without
-# which they skip what stands before PostgreSQL, and Python packages (openapi-spec-validator, schemathesis) in a virtual
-# environment under target/, which the tests of schemas/openapi.json use.
+# which they skip what stands before PostgreSQL, and under target/ Python packages (openapi-spec-validator, schemathesis,
+# prometheus-client) in a virtual environment, which the tests of schemas/openapi.json, docs/pulling.md and /metrics use,
+# and promtool, without which the tests skip the check of the alerts.
 #
 # Run by `make demo` and `make test`; says nothing when nothing is missing. Installs through
 # apt-get, with sudo where not root. It starts no database: Debian would make a cluster and start
@@ -127,7 +128,7 @@ fi
 # Outside of everybody's Python: kept under the folder cargo builds in, made once.
 install_python_tests() {
     folder=${CARGO_TARGET_DIR:-target}/python-tests
-    wanted="openapi-spec-validator==0.9.0 schemathesis==4.32.5"
+    wanted="openapi-spec-validator==0.9.0 prometheus-client==0.26.0 schemathesis==4.32.5"
     [ "$(cat "$folder/wanted" 2>/dev/null || true)" = "$wanted" ] && return 0
     say "installing into $folder: $wanted"
     if ! python3 -m venv "$folder" >/dev/null 2>&1; then
@@ -138,9 +139,24 @@ install_python_tests() {
     echo "$wanted" >"$folder/wanted"
 }
 
+# Only the program, out of Debian's package: installed, that would start a Prometheus nobody here asked for.
+unpack_promtool() {
+    folder=${CARGO_TARGET_DIR:-target}/promtool
+    [ -x "$folder/promtool" ] || command -v promtool >/dev/null && return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    say "unpacking promtool into $folder"
+    mkdir -p "$folder"
+    (
+        cd "$folder"
+        apt-get download -qq prometheus >/dev/null 2>&1 || { as_root apt-get update -qq && apt-get download -qq prometheus >/dev/null 2>&1; } || exit 1
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool && rm -f prometheus_*.deb
+    )
+}
+
 if [ "${1:-}" = tests ]; then
     cd "$(dirname "$0")/.."
-    install_python_tests || say "the Python packages of the tests could not be installed; tests of schemas/openapi.json and docs/pulling.md fail without them."
+    unpack_promtool || say "promtool (of Debian's package prometheus) could not be had; the check of deploy/alerts.yml by it is skipped."
+    install_python_tests || say "the Python packages of the tests could not be installed; tests of schemas/openapi.json, docs/pulling.md and /metrics fail without them."
 fi
 if [ "${1:-}" = tests ] && ! command -v xmllint >/dev/null; then
     # Not worth stopping for: only the documents' XSD is not checked without it.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Fault, Finding};
 use crate::model::printable::escaped_lines;
@@ -30,6 +30,7 @@ mod demo; // ltcgw demo
 mod destinations; // ltcgw destinations list|resume
 mod doctor; // ltcgw doctor
 mod fold; // long sentences for the terminal
+mod lang; // English or Chinese
 mod login; // under which login of this system somebody works
 mod packets; // ltcgw packets
 mod pki; // ltcgw pki init
@@ -43,8 +44,23 @@ mod waiting; // ltcgw waiting
 #[derive(Debug, Parser)]
 #[command(name = "ltcgw", version, about)]
 struct Arguments {
+    /// Language of help, doctor and dead: en or zh; by default that of the locale.
+    #[arg(long, global = true, value_name = "en|zh", hide_possible_values = true)]
+    lang: Option<lang::Lang>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// The command line as clap knows it, in English.
+fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// What was asked for; its language is chosen first, since help is printed while arguments are read.
+fn arguments() -> Arguments {
+    lang::Lang::of(std::env::args().skip(1), |name| std::env::var(name).ok()).choose();
+    let command = if lang::is_chinese() { lang::help::chinese(command()) } else { command() };
+    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 #[derive(Debug, Subcommand)]
@@ -119,7 +135,7 @@ type Done = Result<(), Failure>;
 
 /// Runs the command line and says how it went.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     crate::link::install_provider();
     crate::telemetry::quiet_panics();
     if let Err(fault) = cores::off() {
@@ -147,7 +163,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match failure {
-                Failure::Fault(fault) => problem(&format!("ltcgw: {fault}")),
+                Failure::Fault(fault) => problem(&format!("ltcgw: {}", lang::said(&fault.to_string()))),
                 Failure::Findings(findings) => {
                     for finding in &findings {
                         problem(&finding.to_string());

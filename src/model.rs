@@ -15,6 +15,7 @@ pub mod json; // JSON without a key twice
 pub mod lines; // collection lines, checked and apportioned
 pub mod mask; // persons, kept out of texts
 pub mod month; // contribution months
+pub mod phrase; // sentences in two languages
 pub mod printable; // text from outside, cut and escaped
 pub mod record; // canonical records: specs and slots
 pub mod records; // the closed list of canonical records

@@ -101,6 +101,9 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     let rates = Rates::open(&store, book).await?;
     files::raise(&config.gateway);
     let metrics = Metrics::default();
+    let packets =
+        config.partners.iter().filter(|partner| partner.inbound.as_ref().is_some_and(|inbound| inbound.routes.iter().any(|route| route.contains("/packets"))));
+    metrics.begin(packets.map(|partner| partner.name.as_str()));
     let (gateway, destinations) = Gateway::new(config, catalog, rates, Registrar::new(rules, keys, clock, &store), store)?;
     let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
     let waker = worker.waker();

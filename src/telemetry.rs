@@ -17,8 +17,10 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+mod exposition; // the formats of /metrics
 mod quiet; // what passes, whatever was asked for
 
+pub use exposition::Exposition;
 pub use quiet::quiet_panics;
 
 /// Starts logging; `LTCGW_LOG` filters (default `info`), but of libraries never lets more pass than warnings. A second call does nothing.
@@ -214,7 +216,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ltcgw");
         registry.register("requests", "Requests of partners by HTTP status", self.requests.clone());
         registry.register("lines", "Lines received by outcome", self.lines.clone());
-        registry.register("line_fen", "Money of lines received by outcome since the start, in fen; paid back is negative", self.line_fen.clone());
+        let fen = Unit::Other("fen".into());
+        registry.register_with_unit("line", "Money of lines received by outcome since the start; paid back is negative", fen, self.line_fen.clone());
         registry.register("line_notes", "Lines with something to look at, by what", self.line_notes.clone());
         registry.register("untaken_packets", "Packets refused because their type is not taken, by type", self.untaken.clone());
         registry.register_with_unit("receive", "From the first byte of a packet to its reply", Unit::Seconds, self.receive_seconds.clone());
@@ -235,18 +238,22 @@ impl Metrics {
         registry.register_with_unit("held", "Bodies in memory", Unit::Bytes, self.held_bytes.clone());
         registry.register_with_unit("spool", "Bodies on the disk", Unit::Bytes, self.spool_bytes.clone());
         registry.register("spool_writable", "1 when a body can be kept on the disk", self.spool_writable.clone());
-        registry.register("certificate_expiry_days", "Days until a certificate or the revocation list expires", self.certificate_days.clone());
+        let days = Unit::Other("days".into());
+        registry.register_with_unit("certificate_expiry", "Until a certificate or the revocation list expires", days, self.certificate_days.clone());
         registry.register("database_up", "1 when the database answered just now", self.database_up.clone());
         registry.register_with_unit("resident_memory", "Memory of the process in RAM", Unit::Bytes, self.resident_bytes.clone());
         registry
     }
 
-    /// The text Prometheus reads.
-    pub fn encode(&self) -> String {
-        let mut text = String::new();
+    /// The text monitoring reads, in a format.
+    pub fn encode(&self, format: Exposition) -> String {
+        let mut open = String::new();
         // Writing to a String cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        let _ = prometheus_client::encoding::text::encode(&mut open, &self.registry);
+        match format {
+            Exposition::OpenMetrics => open,
+            Exposition::Text => exposition::text_of(&open),
+        }
     }
 
     /// Counts one request of a partner.
@@ -254,9 +261,31 @@ impl Metrics {
         self.requests.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc();
     }
 
-    /// Counts one refused handshake.
-    pub fn handshake_refused(&self, reason: &str) {
-        self.handshakes_refused.get_or_create(&Why { reason: reason.into() }).inc();
+    /// Counts refused handshakes.
+    pub fn handshakes_refused_of(&self, reason: &str, count: u64) {
+        self.handshakes_refused.get_or_create(&Why { reason: reason.into() }).inc_by(count);
+    }
+
+    /// Shows counters of senders of packets at zero: of a counter that begins at 1 no alert sees the first increase.
+    pub fn begin<'a>(&self, senders: impl Iterator<Item = &'a str>) {
+        let _ = self.requests.get_or_create(&PartnerOutcome { partner: "unknown".into(), outcome: "403".into() });
+        for sender in senders {
+            for status in ["200", "503"] {
+                let _ = self.requests.get_or_create(&PartnerOutcome { partner: sender.into(), outcome: status.into() });
+            }
+            for outcome in ["posted", "refused", "duplicate"] {
+                self.lines_of(sender, outcome, 0);
+                self.fen_of(sender, outcome, 0);
+            }
+            self.note_of(sender, "amount_unreadable", 0);
+            let _ = self.untaken.get_or_create(&PartnerType { partner: sender.into(), packet_type: "other".into() });
+            for how in ["displaced", "refused", "refused_all_taken"] {
+                let _ = self.connections_ended.get_or_create(&PartnerOutcome { partner: sender.into(), outcome: how.into() });
+            }
+            for reason in ["requests_of_partner", "requests", "spool_of_partner", "spool", "spool_disk"] {
+                let _ = self.no_room.get_or_create(&PartnerReason { partner: sender.into(), reason: reason.into() });
+            }
+        }
     }
 
     /// Counts a connection that was closed for another, or refused.
@@ -299,7 +328,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("nanning-tax", "200");
         metrics.receive_seconds.observe(0.2);
-        let text = metrics.encode();
+        let text = metrics.encode(Exposition::Text);
         assert!(text.contains(r#"ltcgw_requests_total{partner="nanning-tax",outcome="200"} 1"#), "{text}");
         assert!(text.contains("ltcgw_receive_seconds_bucket"), "{text}");
     }

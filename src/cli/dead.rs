@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::fold::{fitted, folded};
 use super::table::{Table, yuan};
-use super::{Done, Failure};
+use super::{Done, Failure, lang};
 use crate::config::Config;
 use crate::error::{Fault, Stage};
 use crate::flow::clock::in_city;
@@ -92,7 +92,8 @@ fn refused(text: String) -> Failure {
 
 async fn retry_all(config: &std::path::Path, to: Option<&str>) -> Done {
     let store = store(config).await?;
-    println!("{} deliveries will be tried again; those of unknown outcome are asked about first", flow::retry_all(store.pool(), to).await?);
+    let count = flow::retry_all(store.pool(), to).await?;
+    println!("{}", lang::said(&format!("{count} deliveries will be tried again; those of unknown outcome are asked about first")));
     Ok(())
 }
 
@@ -105,35 +106,37 @@ async fn list(config: &std::path::Path, to: Option<&str>, limit: usize) -> Done 
 /// Every cause with its letters, at most so many of each, for people.
 fn text(causes: Vec<Cause>, limit: usize) -> String {
     if causes.is_empty() {
-        return "no dead letters\n".into();
+        return lang::page("no dead letters\n");
     }
     let mut text = String::new();
     let letters: usize = causes.iter().map(|cause| cause.letters.len()).sum();
     for cause in &causes {
         let count = cause.letters.len();
         let Cause { destination, message, .. } = cause;
-        text += &format!("\n{destination} · {message} · {count} dead · {} yuan\n", yuan(i64::try_from(cause.fen()).unwrap_or(i64::MAX)));
+        let fen = i64::try_from(cause.fen()).unwrap_or(i64::MAX);
+        text += &lang::page(&format!("\n{destination} · {message} · {count} dead · {} yuan\n", yuan(fen)));
         text += &folded(&cause.words, "  ");
-        let mut table = Table::new(&["delivery>", "tells of", "yuan>", "attempts>", "dead since"]);
+        let headings = ["delivery>", "tells of", "yuan>", "attempts>", "dead since"].map(lang::said);
+        let mut table = Table::new(&headings.each_ref().map(String::as_str));
         for letter in cause.letters.iter().take(limit) {
             let delivery = &letter.delivery;
             let since = delivery.settled_at.map_or_else(String::new, |at| in_city(at)[..16].to_owned());
-            table.row([delivery.delivery_id.to_string(), flow::subject(letter), yuan(delivery.of.fen.0), delivery.attempts.to_string(), since]);
+            table.row([delivery.delivery_id.to_string(), lang::said(&flow::subject(letter)), yuan(delivery.of.fen.0), delivery.attempts.to_string(), since]);
         }
         text += &table.render();
         if count > limit {
-            text += &format!("  … and {} more of this cause (--limit {count})\n", count - limit);
+            text += &lang::page(&format!("  … and {} more of this cause (--limit {count})\n", count - limit));
         }
     }
     if letters >= usize::try_from(LETTERS_MAX).unwrap_or(usize::MAX) {
-        text += &format!("\nonly the oldest {LETTERS_MAX} are counted here; `ltcgw destinations list` has the numbers of all\n");
+        text += &lang::page(&format!("\nonly the oldest {LETTERS_MAX} are counted here; `ltcgw destinations list` has the numbers of all\n"));
     }
-    text + "\ntimes are Asia/Shanghai; `ltcgw dead show DELIVERY` has every attempt\n"
+    text + &lang::page("\ntimes are Asia/Shanghai; `ltcgw dead show DELIVERY` has every attempt\n")
 }
 
 async fn show(config: &std::path::Path, id: i64) -> Done {
     let store = store(config).await?;
-    print!("{}", fitted(&flow::page(&flow::show(store.pool(), id).await?)));
+    print!("{}", fitted(&lang::page(&flow::page(&flow::show(store.pool(), id).await?))));
     Ok(())
 }
 
@@ -145,6 +148,6 @@ async fn retry(config: &std::path::Path, id: i64, decision: Decision) -> Done {
         Decision::SendAgain => "will be sent again under the same reference",
         Decision::Delivered => "counts as delivered",
     };
-    println!("delivery {id}: {done}");
+    println!("{}", lang::said(&format!("delivery {id}: {done}")));
     Ok(())
 }

@@ -189,10 +189,7 @@ impl Open {
     fn leave(&mut self, owner: &Owner, number: u64) -> Option<Arc<Use>> {
         let of = self.by.get_mut(owner)?;
         let used = of.remove(&number)?;
-        self.count -= 1;
-        if of.is_empty() {
-            self.by.remove(owner);
-        }
+        self.count -= 1; // Whoever was here once stays in the count, with none: partners are few.
         Some(used)
     }
 }

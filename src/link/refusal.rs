@@ -52,6 +52,32 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 22] = [
+        Reason::Silent,
+        Reason::Displaced,
+        Reason::Closed,
+        Reason::NotTls,
+        Reason::NoCommonVersion,
+        Reason::NoCommonCipher,
+        Reason::NoCommonProtocol,
+        Reason::NoCertificate,
+        Reason::ChainTooLong,
+        Reason::UnknownIssuer,
+        Reason::BadSignature,
+        Reason::Expired,
+        Reason::NotYetValid,
+        Reason::Revoked,
+        Reason::NoRevocationList,
+        Reason::WrongUse,
+        Reason::OldVersion,
+        Reason::UnsupportedKey,
+        Reason::Unreadable,
+        Reason::ClientRefused,
+        Reason::NoPartner,
+        Reason::Other,
+    ];
+
     /// The label of the metric and the log.
     pub fn word(self) -> &'static str {
         match self {
@@ -189,6 +215,8 @@ struct Book {
 
 impl Refusals {
     pub fn new(metrics: Metrics) -> Refusals {
+        // Counted from zero, or the first refusal would be no increase that an alert sees.
+        Reason::ALL.iter().for_each(|reason| metrics.handshakes_refused_of(reason.word(), 0));
         Refusals { metrics, book: Mutex::default() }
     }
 
@@ -209,7 +237,7 @@ impl Refusals {
 
     /// Counts; true when a line is to be written.
     fn counts(&self, refused: &Refused<'_>, now: Instant) -> bool {
-        self.metrics.handshake_refused(refused.reason.word());
+        self.metrics.handshakes_refused_of(refused.reason.word(), 1);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = (Address::of(refused.peer.ip()), refused.reason, refused.who.to_string());
         let again = book.said.get(&kind).is_some_and(|at| now.saturating_duration_since(*at) < SAME_FOR);
@@ -249,6 +277,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Exposition;
 
     fn refused(address: &str, known: bool, reason: Reason) -> Refused<'static> {
         Refused { peer: format!("{address}:4000").parse().unwrap(), known, reason, who: "", detail: "" }
@@ -285,7 +314,11 @@ mod tests {
         let metrics = Metrics::default();
         let refusals = Refusals::new(metrics.clone());
         refusals.refused(&refused("10.0.0.1", false, Reason::NoCommonCipher));
-        assert!(metrics.encode().contains(r#"ltcgw_handshakes_refused_total{reason="no_common_cipher"} 1"#), "{}", metrics.encode());
+        assert!(
+            metrics.encode(Exposition::Text).contains(r#"ltcgw_handshakes_refused_total{reason="no_common_cipher"} 1"#),
+            "{}",
+            metrics.encode(Exposition::Text)
+        );
         assert!(Reason::NoCertificate.sentence().contains("P-521"));
         assert!(Reason::WrongUse.sentence().contains("clientAuth"));
     }

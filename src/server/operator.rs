@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix_web::http::header::RETRY_AFTER;
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::{ACCEPT, RETRY_AFTER, VARY};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::LATER_SECONDS;
 use crate::flow::shares::Shares;
 use crate::link::Acceptor;
 use crate::store::{Store, delivery};
-use crate::telemetry::{Destination, DestinationState, Metrics, OfPartner};
+use crate::telemetry::{Destination, DestinationState, Exposition, Metrics, OfPartner};
 
 /// How long the disk may take: whoever asks whether we are ready wants to know within two seconds.
 const DISK: Duration = Duration::from_millis(1_700);
@@ -61,12 +61,14 @@ fn unavailable(text: String) -> HttpResponse {
     HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, LATER_SECONDS.to_string())).body(text)
 }
 
-/// The metrics; those of the database are missing while it takes no write.
-async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
+/// The metrics, in the format asked for; those of the database are missing while it takes no write.
+async fn metrics(watch: web::Data<Watch>, request: HttpRequest) -> HttpResponse {
     let up = watch.store.ping().await.is_ok();
     let backlog = if up { delivery::backlog(watch.store.pool()).await.unwrap_or_default() } else { Vec::new() };
     let metrics = &watch.metrics;
+    // What is not waiting any more has no row: its last figures would stay, and alarm for ever.
     metrics.deliveries.clear();
+    metrics.oldest_seconds.clear();
     metrics.database_up.set(i64::from(up));
     for waiting in backlog {
         for (state, count) in [("ready", waiting.ready), ("leased", waiting.leased), ("in_doubt", waiting.in_doubt), ("dead", waiting.dead)] {
@@ -85,5 +87,7 @@ async fn metrics(watch: web::Data<Watch>) -> HttpResponse {
         metrics.connections.get_or_create(&OfPartner { partner }).set(gauge(count as u64));
     }
     (watch.refresh)(metrics);
-    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(metrics.encode())
+    let accept: Vec<_> = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok()).collect();
+    let format = Exposition::of_accept(&accept.join(","));
+    HttpResponse::Ok().content_type(format.content_type()).insert_header((VARY, ACCEPT.as_str())).body(metrics.encode(format))
 }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::flow::deliver::Reason;
 use crate::link::TrustState;
 use crate::server::Refresh;
-use crate::telemetry::{Destination, DestinationReason, Metrics, Named, PartnerOutcome};
+use crate::telemetry::{Destination, DestinationReason, DestinationState, Metrics, Named, PartnerOutcome};
 use crate::worker::Watcher;
 
 /// What brings the metrics up to date before they are shown.
@@ -31,6 +31,13 @@ fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
             metrics.destination_paused.get_or_create(&label).set(i64::from(status.paused == Some(reason)));
         }
         metrics.under_way.get_or_create(&destination).set(i64::try_from(status.under_way).unwrap_or(i64::MAX));
+        if metrics.database_up.get() == 1 {
+            // What nothing waits for has no row in the database.
+            for state in ["ready", "leased", "in_doubt", "dead"] {
+                let _ = metrics.deliveries.get_or_create(&DestinationState { destination: status.destination.clone(), state: state.into() });
+            }
+            let _ = metrics.oldest_seconds.get_or_create(&destination);
+        }
         let figures = &status.figures;
         let more = [("inquired", figures.inquiries), ("lost", figures.lost)];
         for (outcome, count) in figures.outcomes.iter().copied().chain(more) {

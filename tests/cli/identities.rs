@@ -283,13 +283,14 @@ async fn twenty_persons_planted_through_every_way_in_are_in_no_log_page_answer_t
     ways.packets().await;
     ways.others().await;
     until("refusals of the LTC system", async || (place.value("SELECT count(*) >= 40 FROM delivery WHERE state = 'dead'").await == "t").then_some(())).await;
-    let dead = place.value("SELECT min(delivery_id) FROM delivery WHERE state = 'dead'").await;
+    // The core gives no answer of its own, so it is paused and what is for it waits.
+    let waits = "SELECT max(delivery_id) FROM delivery WHERE state = 'ready' AND destination = 'medical-core' AND EXISTS
+        (SELECT FROM dispatcher_lease WHERE destination = 'medical-core' AND pause_reason IS NOT NULL)";
+    let ready = until("a delivery that waits", async || Some(place.value(waits).await).filter(|id| id != "-")).await;
     let reason = everybody();
-    for arguments in [
-        &["mark-delivered", dead.as_str(), "--by", "Li", "--reason", reason.as_str()][..],
-        &["destinations", "resume", "medical-core", "--by", "Li", "--reason", &reason],
-    ] {
-        place.run(arguments).await;
+    for arguments in [&["mark-delivered", &ready][..], &["destinations", "resume", "medical-core"]] {
+        let said = place.run(&[arguments, &["--by", "Li", "--reason", &reason]].concat()).await;
+        assert_eq!(said.status.code(), Some(0), "{}", said.err);
     }
     for (text, _) in planted() {
         place.run(&["trace", &text]).await;
@@ -316,6 +317,7 @@ async fn twenty_persons_planted_through_every_way_in_are_in_no_log_page_answer_t
         "packet.reply",
         "roster.reply",
         "delivery.answer",
+        "approval.reason",
         "attempt.answer",
         "registry_change.reason",
         "deduction_discrepancy.told",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test says why by its name
 
 mod adapter;
+mod chinese;
 mod deduct;
 mod deduct_kill;
 mod deliveries;
@@ -20,3 +21,4 @@ mod pooler;
 mod serve;
 mod strangers; // refused handshakes in the log
 mod support;
+mod unit; // systemd

@@ -13,7 +13,7 @@ fn too_wide(text: &str) -> Vec<&str> {
 
 fn printed(place: &Place, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ltcgw"));
-    let output = command.args(arguments).arg("--config").arg(place.config()).env("COLUMNS", "80").output().expect("the binary starts");
+    let output = command.args(arguments).arg("--config").arg(place.config()).env("COLUMNS", "80").env("LC_ALL", "C").output().expect("the binary starts");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(!text.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     text
@@ -41,7 +41,12 @@ async fn what_commands_print_is_no_wider_than_the_terminal() {
 
 #[test]
 fn the_list_of_adapters_fits_and_names_every_message() {
-    let output = Command::new(env!("CARGO_BIN_EXE_ltcgw")).args(["adapter", "list"]).current_dir(env!("CARGO_MANIFEST_DIR")).env("COLUMNS", "80").output();
+    let output = Command::new(env!("CARGO_BIN_EXE_ltcgw"))
+        .args(["adapter", "list"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("COLUMNS", "80")
+        .env("LC_ALL", "C")
+        .output();
     let text = String::from_utf8(output.expect("the binary starts").stdout).expect("UTF-8");
     assert_eq!(too_wide(&text), [""; 0]);
     for part in ["tax-bureau", "employer_collection", "deductions_inquiry", "filters of templates", "yuan_number"] {

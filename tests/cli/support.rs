@@ -221,7 +221,7 @@ pub async fn run(arguments: &[&str]) -> Said {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ltcgw"));
     // Wide, so that sentences can be looked for; what is said at 80 columns is `narrow.rs`.
-    command.args(arguments).env_remove("LTCGW_LOG").env_remove("LTCGW_CONFIG").env("COLUMNS", "200");
+    command.args(arguments).env_remove("LTCGW_LOG").env_remove("LTCGW_CONFIG").env("COLUMNS", "200").env("LC_ALL", "C");
     command
 }
 

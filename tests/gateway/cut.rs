@@ -71,15 +71,18 @@ async fn all_idle(store: &Store, after: &str) {
 /// Cuts a story off after one poll, after two, and so on, until it comes to its end; `next` makes it
 /// anew each time. Returns how often it was cut off.
 async fn cut_everywhere<T, F: Future<Output = T>>(store: &Store, what: &str, mut next: impl FnMut(usize) -> F) -> usize {
-    for polls in 1.. {
-        let done = cut_after(polls, next(polls)).await;
-        all_idle(store, &format!("{what}, cut off at poll {polls}")).await;
-        if done.is_some() {
-            assert!(polls > 1, "{what} waits somewhere");
-            return polls - 1;
+    let (mut cut, mut tries) = (0, 0);
+    loop {
+        tries += 1;
+        let done = cut_after(cut + 1, next(tries)).await;
+        all_idle(store, &format!("{what}, cut off at poll {}", cut + 1)).await;
+        match done {
+            None => cut += 1,
+            // On a busy machine an answer may be there before it is waited for; then nothing was cut off yet.
+            Some(_) if cut == 0 => assert!(tries < 100, "{what} waits somewhere"),
+            Some(_) => return tries - 1,
         }
     }
-    unreachable!("it ends")
 }
 
 fn body(bytes: &[u8], memory_bytes: u64) -> collect::Body {

@@ -56,7 +56,7 @@ async fn started(world: &World, change: impl FnOnce(Listen) -> Listen) -> (u16, 
 /// How often handshakes were refused for a reason.
 fn refused(metrics: &Metrics, reason: &str) -> u64 {
     let line = format!("ltcgw_handshakes_refused_total{{reason=\"{reason}\"}} ");
-    metrics.encode().lines().find_map(|text| text.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
+    metrics.encode(ltcgw::telemetry::Exposition::Text).lines().find_map(|text| text.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
 }
 
 /// Waits until that is so; panics after ten seconds.
@@ -65,7 +65,7 @@ async fn until_refused(metrics: &Metrics, reason: &str, count: u64) {
     let mut look = tokio::time::interval(Duration::from_millis(10));
     while refused(metrics, reason) < count {
         look.tick().await;
-        assert!(Instant::now() < deadline, "{reason} is not {count}: {}", metrics.encode());
+        assert!(Instant::now() < deadline, "{reason} is not {count}: {}", metrics.encode(ltcgw::telemetry::Exposition::Text));
     }
 }
 
@@ -80,7 +80,7 @@ async fn a_partner_does_not_wait_for_a_thousand_silent_connections_of_its_own_ad
         assert_eq!(ask(tls.clone(), port).await.unwrap(), (200, "tax-bureau".into()));
         assert!(start.elapsed() < Duration::from_millis(300), "waited {:?}", start.elapsed());
     }
-    assert!(refused(&metrics, "displaced") >= 1_000 - 128, "{}", metrics.encode());
+    assert!(refused(&metrics, "displaced") >= 1_000 - 128, "{}", metrics.encode(ltcgw::telemetry::Exposition::Text));
 }
 
 #[tokio::test(flavor = "multi_thread")]

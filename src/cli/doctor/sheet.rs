@@ -1,7 +1,7 @@
 //! The lines doctor prints: a mark, what was looked at, what was found, what to do.
 
 use crate::cli::table::{prose, width};
-use crate::cli::terminal;
+use crate::cli::{lang, terminal};
 
 /// What doctor found.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl Sheet {
     }
 
     fn add(&mut self, mark: Mark, what: &str, detail: String, todo: String) {
-        self.lines.push(Line { mark, what: what.to_string(), detail, todo });
+        self.lines.push(Line { mark, what: lang::subject(what), detail: lang::said(&detail), todo: lang::said(&todo) });
     }
 
     /// Whether anything does not work.
@@ -94,11 +94,12 @@ impl Sheet {
             1 => "; 1 line wants attention".into(),
             _ => format!("; {notes} lines want attention"),
         };
-        text += &match bad {
-            0 => format!("\n  ready to serve{notes}\n"),
-            1 => format!("\n  1 problem{notes}\n"),
-            _ => format!("\n  {bad} problems{notes}\n"),
+        let problems = match bad {
+            0 => "ready to serve".to_owned(),
+            1 => "1 problem".to_owned(),
+            _ => format!("{bad} problems"),
         };
+        text += &format!("\n  {}\n", lang::said(&(problems + &notes)));
         text
     }
 }

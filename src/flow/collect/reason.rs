@@ -4,6 +4,8 @@
 //! One table of every reason a line or packet can be refused for. Where code says a reason that the table
 //! does not know, the receipt still begins with a general Chinese sentence.
 
+use crate::model::phrase::{self, Phrase};
+
 /// Characters of a reason at most. No public source states a length of `REMSG` and `RKHJYSBYY`; 500 is an
 /// assumption, and the Chinese part comes first, so that a receiver that cuts keeps it.
 pub const CHARS_MAX: usize = 500;
@@ -14,7 +16,7 @@ pub const BETWEEN: &str = " · ";
 const SOME_FAULT: &str = "内容不符合要求";
 
 /// `{}` stands for any text; in the Chinese sentence `{0}` is the first of them. More specific ones come first.
-const REASONS: &[(&str, &str)] = &[
+const REASONS: &[Phrase] = &[
     // An element: whether it is there, and once.
     ("is missing or empty; it is required", "缺少必填内容"),
     ("is missing or empty before the first record; {}", "首条记录之前缺少报文类型"),
@@ -161,27 +163,7 @@ fn both(chinese: &str, english: &str) -> String {
 
 /// The Chinese sentence of an English one that the table knows.
 fn chinese(english: &str) -> Option<String> {
-    REASONS.iter().find_map(|(pattern, sentence)| Some(fill(sentence, &found(pattern, english)?)))
-}
-
-/// What stands at the places of a pattern; `None` when the text is not of it.
-fn found<'a>(pattern: &str, text: &'a str) -> Option<Vec<&'a str>> {
-    let mut parts = pattern.split("{}");
-    let mut rest = text.strip_prefix(parts.next()?)?;
-    let mut found = Vec::new();
-    let mut parts = parts.peekable();
-    while let Some(part) = parts.next() {
-        let last = parts.peek().is_none();
-        let at = if last { rest.strip_suffix(part)?.len() } else { rest.find(part)? };
-        found.push(&rest[..at]);
-        rest = &rest[at + part.len()..];
-    }
-    rest.is_empty().then_some(found)
-}
-
-fn fill(sentence: &str, found: &[&str]) -> String {
-    let places = found.iter().enumerate();
-    places.fold(sentence.to_string(), |text, (at, word)| text.replace(&format!("{{{at}}}"), word))
+    phrase::chinese(REASONS, english)
 }
 
 #[cfg(test)]
@@ -217,12 +199,8 @@ mod tests {
 
     #[test]
     fn every_row_of_the_table_can_be_reached_and_can_be_written_in_gbk() {
-        for (at, (pattern, sentence)) in REASONS.iter().enumerate() {
-            let sample = pattern.replace("{}", "x");
-            let first = REASONS.iter().position(|(other, _)| found(other, &sample).is_some());
-            assert_eq!(first, Some(at), "{pattern} is taken by an earlier row");
-            let places = pattern.matches("{}").count();
-            assert!((0..9).filter(|place| sentence.contains(&format!("{{{place}}}"))).all(|place| place < places), "{sentence}");
+        assert_eq!(phrase::faults(REASONS), [""; 0]);
+        for (_, sentence) in REASONS {
             assert!(!encoding_rs::GBK.encode(sentence).2, "{sentence}");
         }
     }
