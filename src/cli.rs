@@ -35,6 +35,7 @@ mod login; // under which login of this system somebody works
 mod packets; // ltcgw packets
 mod pki; // ltcgw pki init
 mod serve; // ltcgw serve, ltcgw migrate
+mod sums; // ltcgw sums
 mod table; // text tables for the terminal
 mod terminal; // how wide it is, and what moves at its bottom
 mod trace; // ltcgw trace
@@ -80,6 +81,8 @@ enum Command {
     Packets(packets::Options),
     /// What waits for partners, and when the last of it will have gone.
     Waiting(waiting::Options),
+    /// The sums that must agree: receipts, journal, lines, and what each partner was told.
+    Sums(sums::Options),
     /// Ask that deliveries which wait count as delivered, because the partner has them.
     MarkDelivered(approval::MarkDelivered),
     /// What one person asked for and another decides.
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Trace(options) => wait(trace::run(&options)),
         Command::Packets(options) => wait(packets::run(&options)),
         Command::Waiting(options) => wait(waiting::run(&options)),
+        Command::Sums(options) => wait(sums::run(&options)),
         Command::MarkDelivered(options) => wait(approval::mark_delivered(&options)),
         Command::Approval(command) => wait(approval::run(&command)),
         Command::Backfill(options) => wait(backfill::run(&options)),

@@ -34,6 +34,7 @@ pub mod sealed; // personal data at rest
 mod session; // one connection, each wait with an end
 mod settings; // what every session is told at its begin
 pub mod standing; // what is known of one person or employer
+pub mod sums; // what must come to the same
 mod table; // a table's columns, and the statements that write them
 pub mod trace; // everything known of a number
 pub mod transfer; // batches of deductions, and what the core did with them

@@ -71,11 +71,11 @@ pub fn faults(table: &[Phrase]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const TABLE: &[Phrase] = &[("{} is told of {}", "{1}告知{0}"), ("partner {}", "接入方{0}"), ("{} days", "{0}天")];
+    const TABLE: &[Phrase] = &[("{} is told of {}", "{1}告知{0}"), ("partner {}", "对接方{0}"), ("{} days", "{0}天")];
 
     #[test]
     fn what_stands_at_a_place_is_said_in_chinese_too_and_never_taken_for_a_place() {
-        assert_eq!(wholly_chinese(TABLE, "partner a is told of 3 days").as_deref(), Some("3天告知接入方a"));
+        assert_eq!(wholly_chinese(TABLE, "partner a is told of 3 days").as_deref(), Some("3天告知对接方a"));
         assert_eq!(chinese(TABLE, "partner a is told of 3 days").as_deref(), Some("3 days告知partner a"));
         assert_eq!(wholly_chinese(TABLE, "{1} is told of {0}").as_deref(), Some("{0}告知{1}"));
         assert_eq!(wholly_chinese(TABLE, "said by nobody"), None);

@@ -34,12 +34,12 @@ async fn dead_letters_are_listed_shown_and_decided_about_in_chinese() {
                 lease_token = NULL, under_way = false WHERE destination = 'medical-core' RETURNING delivery_id";
     let id = until("a dead letter", async || Some(place.value(dead).await).filter(|id| !id.is_empty())).await;
     let list = place.run(&["dead", "list", "--lang=zh"]).await.out;
-    for expected in ["medical-core · contributions · 死信1笔 · ", "推送编号", "成为死信时间", "报文包P1第1至2条", "no such employer", "时间为北京时间"]
+    for expected in ["medical-core · contributions · 死信1笔 · ", "推送编号", "成为死信时间", "数据包P1第1至2条", "no such employer", "时间为北京时间"]
     {
         assert!(list.contains(expected), "{expected}: {list}");
     }
     let shown = place.run(&["--lang", "zh", "dead", "show", &id]).await.out;
-    assert!(shown.contains(&format!("推送{id}，对象medical-core：死信")) && shown.contains("最后应答：no such employer"), "{shown}");
+    assert!(shown.contains(&format!("推送{id}，目标medical-core：死信")) && shown.contains("最后应答：no such employer"), "{shown}");
     let refused = place.run(&["dead", "retry", &id, "--delivered", "--lang", "zh"]).await;
     assert!(!refused.status.success() && refused.err.contains("只有结果不明的才能视为已送达"), "{}", refused.err);
     let done = place.run(&["dead", "retry", &id, "--lang", "zh"]).await;

@@ -8,6 +8,7 @@ mod deduct;
 mod deduct_kill;
 mod deliveries;
 mod doctor;
+mod documents;
 mod identities; // persons, planted everywhere
 mod lifecycle;
 mod metrics;

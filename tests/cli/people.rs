@@ -253,3 +253,31 @@ async fn a_waiting_delivery_that_the_partner_has_is_marked_by_two_people_and_nev
     let trace = plain(&place.run(&["trace", "P2"]).await);
     has(&trace, &["delivered (accepted)", "answered: marked as delivered by Li Na and Wang Wei: both"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sums_of_the_books_and_of_every_partner_are_one_command() {
+    let (place, _core, _ltc) = Place::with_partners(|scene| scene);
+    let serving = place.serve().await;
+    assert!(place.run(&["sums"]).await.out.contains("nothing was ever queued"));
+    serving.send(&place.stage.client("nanning-tax").unwrap(), &packet("P1", 2)).await.unwrap();
+    until("both deliveries", async || (place.value("SELECT count(*) FROM delivery WHERE state = 'delivered'").await == "2").then_some(())).await;
+    let said = place.run(&["sums"]).await;
+    let out: String = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(said.status.code(), Some(0), "{}", said.err);
+    // Two lines of 10,740.00 yuan: 21,120.00 medical, 360.00 LTC.
+    for expected in [
+        "packets in force, as receipted 有效报文包（回执） 21,480.00",
+        "treasury, in the journal 国库（分录） 21,480.00",
+        "lines in force, both funds 有效明细（两基金） 21,480.00",
+        "of it medical 其中医保 21,120.00",
+        "of it long_term_care 其中长护险 360.00",
+        "ltc-system contributions 360.00 360.00 0.00 0.00 0.00",
+        "medical-core contributions 21,120.00 21,120.00 0.00 0.00 0.00",
+        "✔ the three sums of the books agree to the fen",
+    ] {
+        assert!(out.contains(expected), "{expected} is not in {}", said.out);
+    }
+    place.value("UPDATE packet SET received_fen = received_fen - 1, posted_fen = posted_fen - 1").await;
+    let said = place.run(&["sums"]).await;
+    assert!(said.status.code() == Some(1) && said.out.contains("✘ the three sums of the books differ"), "{}", said.out);
+}
