@@ -27,7 +27,10 @@ mod scaffold; // `ltcgw adapter new`
 
 pub use catalog::{Adapter, Catalog};
 pub use check::{check, list, test};
-pub use decode::{EncodingRule, HeadSeen, Kind as RefusalKind, Line, PacketHead, PacketReader, PacketRefusal, Refusal};
+pub use decode::{
+    EncodingRule, HeadSeen, Kind as RefusalKind, Line, PacketHead, PacketReader, PacketRefusal,
+    Refusal,
+};
 pub use inbound::{Endpoint, Format, Inbound};
 pub use outbound::{Disclosure, Document, Outbound, RenderContext, Secrets};
 pub use sample::{Report, Written};

@@ -60,7 +60,11 @@ fn command() -> clap::Command {
 /// What was asked for; its language is chosen first, since help is printed while arguments are read.
 fn arguments() -> Arguments {
     lang::Lang::of(std::env::args().skip(1), |name| std::env::var(name).ok()).choose();
-    let command = if lang::is_chinese() { lang::help::chinese(command()) } else { command() };
+    let command = if lang::is_chinese() {
+        lang::help::chinese(command())
+    } else {
+        command()
+    };
     Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
@@ -110,7 +114,12 @@ enum Command {
 #[derive(Debug, Clone, clap::Args)]
 struct ConfigDir {
     /// Folder with gateway.toml and partners.toml.
-    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "config",
+        env = "LTCGW_CONFIG"
+    )]
     config: PathBuf,
 }
 
@@ -167,12 +176,18 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match failure {
-                Failure::Fault(fault) => problem(&format!("ltcgw: {}", lang::said(&fault.to_string()))),
+                Failure::Fault(fault) => {
+                    problem(&format!("ltcgw: {}", lang::said(&fault.to_string())))
+                }
                 Failure::Findings(findings) => {
                     for finding in &findings {
                         problem(&finding.to_string());
                     }
-                    eprintln!("ltcgw: {} problem{} found", findings.len(), if findings.len() == 1 { "" } else { "s" });
+                    eprintln!(
+                        "ltcgw: {} problem{} found",
+                        findings.len(),
+                        if findings.len() == 1 { "" } else { "s" }
+                    );
                 }
                 Failure::Said => {}
             }
@@ -186,7 +201,8 @@ fn problem(text: &str) {
     use std::io::IsTerminal;
     let text = &*escaped_lines(text);
     if std::io::stderr().is_terminal() {
-        text.lines().for_each(|line| eprint!("{}", table::prose("", line, "    ", terminal::columns())));
+        text.lines()
+            .for_each(|line| eprint!("{}", table::prose("", line, "    ", terminal::columns())));
     } else {
         eprintln!("{text}");
     }
@@ -202,16 +218,24 @@ fn say(text: impl std::fmt::Display) {
         out.write_all(text.as_bytes()).and_then(|()| out.flush())
     });
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => eprintln!("ltcgw: standard output cannot be written: {error}"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("ltcgw: standard output cannot be written: {error}")
+        }
         _ => {}
     }
 }
 
 /// Runs a command that waits for the network or the database.
 fn wait(command: impl Future<Output = Done>) -> Done {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     match runtime {
         Ok(runtime) => actix_web::rt::System::with_tokio_rt(|| runtime).block_on(command),
-        Err(error) => Err(Fault::operator(crate::error::Stage::Config, format!("the runtime cannot start: {error}")).into()),
+        Err(error) => Err(Fault::operator(
+            crate::error::Stage::Config,
+            format!("the runtime cannot start: {error}"),
+        )
+        .into()),
     }
 }

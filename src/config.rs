@@ -350,13 +350,25 @@ impl Config {
         let source = std::fs::read_to_string(&file).unwrap_or_default();
         let wrong = gateway.wrong(&partners).into_iter();
         findings.extend(wrong.map(|Wrong { section, key, text }| {
-            let name = if section.is_empty() { String::new() } else { format!("[{section}] ") };
-            Finding::new(file.display().to_string(), of_key(&source, section, key), format!("{name}{key} {text}"))
+            let name = if section.is_empty() {
+                String::new()
+            } else {
+                format!("[{section}] ")
+            };
+            Finding::new(
+                file.display().to_string(),
+                of_key(&source, section, key),
+                format!("{name}{key} {text}"),
+            )
         }));
         if !findings.is_empty() {
             return Err(findings);
         }
-        Ok(Config { dir: dir.to_path_buf(), gateway, partners })
+        Ok(Config {
+            dir: dir.to_path_buf(),
+            gateway,
+            partners,
+        })
     }
 
     /// The partner of that name.
@@ -400,8 +412,9 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path, findings: &mut Vec<Finding>
     let source = match std::fs::read_to_string(path) {
         Ok(source) => source,
         Err(error) => {
-            let text =
-                format!("cannot be read: {error}; expected the configuration here: --config names its folder, and the project has one to begin with, config/");
+            let text = format!(
+                "cannot be read: {error}; expected the configuration here: --config names its folder, and the project has one to begin with, config/"
+            );
             findings.push(Finding::new(file, None, text));
             return None;
         }
@@ -419,11 +432,23 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path, findings: &mut Vec<Finding>
 
 /// Where a key that is unknown in one table belongs: in the shipped files every key has its place.
 fn elsewhere(text: &str) -> String {
-    let key = text.strip_prefix("unknown key `").and_then(|rest| rest.split('`').next());
-    let shipped = [include_str!("../config/gateway.toml"), include_str!("../config/partners.toml")];
-    let home = key.and_then(|key| shipped.iter().find_map(|file| place::home_of(file, key)).map(|home| (key, home)));
+    let key = text
+        .strip_prefix("unknown key `")
+        .and_then(|rest| rest.split('`').next());
+    let shipped = [
+        include_str!("../config/gateway.toml"),
+        include_str!("../config/partners.toml"),
+    ];
+    let home = key.and_then(|key| {
+        shipped
+            .iter()
+            .find_map(|file| place::home_of(file, key))
+            .map(|home| (key, home))
+    });
     home.filter(|_| !text.contains("did you mean"))
-        .map_or_else(String::new, |(key, home)| format!("; `{key}` is a key of [{home}]: is that line missing above it?"))
+        .map_or_else(String::new, |(key, home)| {
+            format!("; `{key}` is a key of [{home}]: is that line missing above it?")
+        })
 }
 
 /// Whole seconds as a [`Duration`].

@@ -51,7 +51,12 @@ pub struct Fault {
 
 impl Fault {
     pub fn new(stage: Stage, origin: Origin, retry: Retry, text: impl Into<String>) -> Fault {
-        Fault { stage, origin, retry, text: text.into() }
+        Fault {
+            stage,
+            origin,
+            retry,
+            text: text.into(),
+        }
     }
 
     /// The partner sent something it must mend.
@@ -90,12 +95,25 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn new(file: impl Into<String>, at: Option<(usize, usize)>, text: impl Into<String>) -> Finding {
-        Finding { file: file.into(), at, text: text.into() }
+    pub fn new(
+        file: impl Into<String>,
+        at: Option<(usize, usize)>,
+        text: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            file: file.into(),
+            at,
+            text: text.into(),
+        }
     }
 
     /// A finding at a byte offset of a file's text.
-    pub fn at_offset(file: impl Into<String>, source: &str, offset: usize, text: impl Into<String>) -> Finding {
+    pub fn at_offset(
+        file: impl Into<String>,
+        source: &str,
+        offset: usize,
+        text: impl Into<String>,
+    ) -> Finding {
         let before = &source[..source.floor_char_boundary(offset.min(source.len()))];
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -120,7 +138,9 @@ pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>)
         .map(|word| (edit_distance(found, word), word))
         .filter(|(distance, word)| *distance <= 1 + word.chars().count() / 4)
         .min()
-        .map_or_else(String::new, |(_, word)| format!(" (did you mean `{word}`?)"))
+        .map_or_else(String::new, |(_, word)| {
+            format!(" (did you mean `{word}`?)")
+        })
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {
@@ -150,7 +170,10 @@ mod tests {
 
     #[test]
     fn only_near_words_are_suggested() {
-        assert_eq!(did_you_mean("employer_pay", ["employer_paid", "headcount"]), " (did you mean `employer_paid`?)");
+        assert_eq!(
+            did_you_mean("employer_pay", ["employer_paid", "headcount"]),
+            " (did you mean `employer_paid`?)"
+        );
         assert_eq!(did_you_mean("zebra", ["employer_paid", "headcount"]), "");
     }
 }

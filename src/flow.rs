@@ -90,17 +90,37 @@ impl Gateway {
         let destinations: Arc<[collect::Destination]> = told.into();
         let told = entities_for(&config.partners, &catalog)?;
         let entries = names(told.routes.iter().map(|route| &route.destination));
-        let registrar = registrar.queueing(EntityQueue { routes: told.routes.clone() });
-        let contributions = contributions::Contributions { store: store.clone(), rates: rates.clone(), destinations: destinations.clone() };
-        let entities = entities::Entities { pool: store.dispatch_pool().clone(), keys: registrar.keys.clone(), told };
-        let transfer = transfer::Transfer { store: store.clone(), partners: deduct::DeductionPartners::of(&config.partners, &catalog).into() };
+        let registrar = registrar.queueing(EntityQueue {
+            routes: told.routes.clone(),
+        });
+        let contributions = contributions::Contributions {
+            store: store.clone(),
+            rates: rates.clone(),
+            destinations: destinations.clone(),
+        };
+        let entities = entities::Entities {
+            pool: store.dispatch_pool().clone(),
+            keys: registrar.keys.clone(),
+            told,
+        };
+        let transfer = transfer::Transfer {
+            store: store.clone(),
+            partners: deduct::DeductionPartners::of(&config.partners, &catalog).into(),
+        };
         let results = names(transfer.partners.everybody_told());
-        let content = Arc::new(entities::Contents { contributions, entities, transfer: transfer.clone() });
+        let content = Arc::new(entities::Contents {
+            contributions,
+            entities,
+            transfer: transfer.clone(),
+        });
         let mut reached = Vec::new();
         for partner in &config.partners {
             if let Some(entry) = &partner.outbound {
                 let destination = reach(partner, entry, &catalog, content.clone())?;
-                reached.push(deliver::Destination { clock: Arc::new(registrar.clock.clone()), ..destination });
+                reached.push(deliver::Destination {
+                    clock: Arc::new(registrar.clock.clone()),
+                    ..destination
+                });
             }
         }
         let group = collect::Group::new(&store);
@@ -124,7 +144,11 @@ impl Gateway {
             shares,
             group,
             alone,
-            audience: Arc::new(Audience { lines, entries, results }),
+            audience: Arc::new(Audience {
+                lines,
+                entries,
+                results,
+            }),
             wake: Arc::new(|_| {}),
         };
         Ok((gateway, reached))
@@ -138,7 +162,10 @@ impl Gateway {
     /// The same gateway, telling `wake` after every commit that queued deliveries for whom it did.
     #[must_use]
     pub fn waking(self, wake: impl Fn(&[String]) + Send + Sync + 'static) -> Gateway {
-        Gateway { wake: Arc::new(wake), ..self }
+        Gateway {
+            wake: Arc::new(wake),
+            ..self
+        }
     }
 }
 
@@ -150,11 +177,22 @@ fn names<'a>(of: impl Iterator<Item = &'a String>) -> Vec<String> {
 }
 
 /// Who is told of contributions, with the adapter's limits lowered by the partner's entry.
-fn contributions_for(partner: &Partner, catalog: &Catalog) -> Result<Vec<collect::Destination>, Fault> {
-    let Some(entry) = &partner.outbound else { return Ok(Vec::new()) };
+fn contributions_for(
+    partner: &Partner,
+    catalog: &Catalog,
+) -> Result<Vec<collect::Destination>, Fault> {
+    let Some(entry) = &partner.outbound else {
+        return Ok(Vec::new());
+    };
     let adapter = loaded(partner, catalog)?;
-    let outbounds = entry.receives.iter().map(|message| speak::named(adapter, message)).collect::<Result<Vec<_>, _>>()?;
-    let lines = outbounds.into_iter().filter(|outbound| outbound.disclosure().is_none() && !transfer::MESSAGES.contains(&outbound.message()));
+    let outbounds = entry
+        .receives
+        .iter()
+        .map(|message| speak::named(adapter, message))
+        .collect::<Result<Vec<_>, _>>()?;
+    let lines = outbounds.into_iter().filter(|outbound| {
+        outbound.disclosure().is_none() && !transfer::MESSAGES.contains(&outbound.message())
+    });
     let told = lines.map(|outbound| {
         let message = outbound.message();
         let records_max = entry.limits.records_per_request.unwrap_or(u32::MAX).min(outbound.records_max());
@@ -179,17 +217,29 @@ pub fn entities_for(partners: &[Partner], catalog: &Catalog) -> Result<entities:
     Ok(told)
 }
 
-fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<entities::Contents>) -> Result<deliver::Destination, Fault> {
+fn reach(
+    partner: &Partner,
+    entry: &Outbound,
+    catalog: &Catalog,
+    content: Arc<entities::Contents>,
+) -> Result<deliver::Destination, Fault> {
     let adapter = loaded(partner, catalog)?;
     let secrets = Secrets::load(&partner.secrets).map_err(|findings| {
         let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, texts.join("; ")))
+        Fault::operator(
+            Stage::Config,
+            format!("partner {}: {}", partner.name, texts.join("; ")),
+        )
     })?;
     let secrets = Arc::new(secrets);
     let mut speakers = BTreeMap::new();
     for message in &entry.receives {
-        let speaker = speak::AdapterSpeaker::new(adapter.clone(), partner, secrets.clone(), message)?;
-        speakers.insert(message.clone(), Arc::new(speaker) as Arc<dyn deliver::Speaker>);
+        let speaker =
+            speak::AdapterSpeaker::new(adapter.clone(), partner, secrets.clone(), message)?;
+        speakers.insert(
+            message.clone(),
+            Arc::new(speaker) as Arc<dyn deliver::Speaker>,
+        );
     }
     Ok(deliver::Destination {
         name: partner.name.clone(),
@@ -203,6 +253,15 @@ fn reach(partner: &Partner, entry: &Outbound, catalog: &Catalog, content: Arc<en
 }
 
 fn loaded<'a>(partner: &Partner, catalog: &'a Catalog) -> Result<&'a Arc<Adapter>, Fault> {
-    let unknown = || Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, catalog.unknown(&partner.adapter)));
+    let unknown = || {
+        Fault::operator(
+            Stage::Config,
+            format!(
+                "partner {}: {}",
+                partner.name,
+                catalog.unknown(&partner.adapter)
+            ),
+        )
+    };
     catalog.get(&partner.adapter).ok_or_else(unknown)
 }

@@ -46,5 +46,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// Makes ring the process's default provider, which some libraries ask for; a second call does nothing.
 pub fn install_provider() {
-    rustls::crypto::ring::default_provider().install_default().ok();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
 }

@@ -81,7 +81,12 @@ impl Server {
     /// Binds both addresses and serves until [`Server::stop`].
     ///
     /// `refresh` is called before `/metrics` is answered.
-    pub fn start(gateway: Gateway, trust: Arc<TrustState>, metrics: Metrics, refresh: Refresh) -> Result<Server, Fault> {
+    pub fn start(
+        gateway: Gateway,
+        trust: Arc<TrustState>,
+        metrics: Metrics,
+        refresh: Refresh,
+    ) -> Result<Server, Fault> {
         let listen = &gateway.config.gateway.listen;
         let (partner_socket, partner) = bind(listen.partner)?;
         let (operator_socket, operator) = bind(listen.operator)?;
@@ -98,27 +103,55 @@ impl Server {
         };
         let watch = web::Data::new(watch);
         let connections_max = accepted_max(listen);
-        let api = web::Data::new(PartnerApi::new(gateway, (trust, acceptor.clone()), metrics, partner)?);
-        let manner = listener::Manner { head: HEAD_SECONDS, keep_alive: KEEP_ALIVE, connections_max, drain_seconds: drain, workers: None };
-        let routes = move |app: &mut web::ServiceConfig| {
-            app.app_data(api.clone()).default_service(web::to(partner::handle));
+        let api = web::Data::new(PartnerApi::new(
+            gateway,
+            (trust, acceptor.clone()),
+            metrics,
+            partner,
+        )?);
+        let manner = listener::Manner {
+            head: HEAD_SECONDS,
+            keep_alive: KEEP_ALIVE,
+            connections_max,
+            drain_seconds: drain,
+            workers: None,
         };
-        let partners =
-            listener::serve(partner_socket, acceptor.clone(), manner, partner::remember_certificate, routes).map_err(|error| cannot_listen(partner, &error))?;
-        let operators = HttpServer::new(move || App::new().app_data(watch.clone()).configure(operator::routes))
-            .workers(1)
-            .max_connections(OPERATOR_CONNECTIONS_MAX)
-            .client_request_timeout(OPERATOR_PATIENCE)
-            .keep_alive(OPERATOR_PATIENCE)
-            .disable_signals()
-            .shutdown_timeout(1)
-            .listen(operator_socket)
-            .map_err(|error| cannot_listen(operator, &error))?
-            .run();
+        let routes = move |app: &mut web::ServiceConfig| {
+            app.app_data(api.clone())
+                .default_service(web::to(partner::handle));
+        };
+        let partners = listener::serve(
+            partner_socket,
+            acceptor.clone(),
+            manner,
+            partner::remember_certificate,
+            routes,
+        )
+        .map_err(|error| cannot_listen(partner, &error))?;
+        let operators = HttpServer::new(move || {
+            App::new()
+                .app_data(watch.clone())
+                .configure(operator::routes)
+        })
+        .workers(1)
+        .max_connections(OPERATOR_CONNECTIONS_MAX)
+        .client_request_timeout(OPERATOR_PATIENCE)
+        .keep_alive(OPERATOR_PATIENCE)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(operator_socket)
+        .map_err(|error| cannot_listen(operator, &error))?
+        .run();
         let handles = vec![partners.handle(), operators.handle()];
         tokio::spawn(partners);
         tokio::spawn(operators);
-        Ok(Server { partner, operator, acceptor, handles, ready })
+        Ok(Server {
+            partner,
+            operator,
+            acceptor,
+            handles,
+            ready,
+        })
     }
 
     /// Turns `/readyz` off, lets requests under way finish, then closes.
@@ -131,16 +164,51 @@ impl Server {
 }
 
 impl PartnerApi {
-    fn new(gateway: Gateway, (trust, acceptor): (Arc<TrustState>, Arc<Acceptor>), metrics: Metrics, bound: SocketAddr) -> Result<PartnerApi, Fault> {
+    fn new(
+        gateway: Gateway,
+        (trust, acceptor): (Arc<TrustState>, Arc<Acceptor>),
+        metrics: Metrics,
+        bound: SocketAddr,
+    ) -> Result<PartnerApi, Fault> {
         let public_url = public_url(&gateway, bound);
-        let terms = gateway.config.gateway.fhir.terms_url.clone().unwrap_or_else(|| format!("{public_url}/fhir/terms/"));
+        let terms = gateway
+            .config
+            .gateway
+            .fhir
+            .terms_url
+            .clone()
+            .unwrap_or_else(|| format!("{public_url}/fhir/terms/"));
         let limits = Limits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
-        for partner in gateway.config.partners.iter().filter(|partner| partner.inbound.is_some()) {
-            let adapter = if partner.adapter.is_empty() { None } else { Some(gateway.adapter_of(partner)?.clone()) };
-            entries.insert(partner.name.clone(), Entry { partner: Arc::new(partner.clone()), adapter });
+        for partner in gateway
+            .config
+            .partners
+            .iter()
+            .filter(|partner| partner.inbound.is_some())
+        {
+            let adapter = if partner.adapter.is_empty() {
+                None
+            } else {
+                Some(gateway.adapter_of(partner)?.clone())
+            };
+            entries.insert(
+                partner.name.clone(),
+                Entry {
+                    partner: Arc::new(partner.clone()),
+                    adapter,
+                },
+            );
         }
-        Ok(PartnerApi { gateway, trust, acceptor, limits, public_url, terms, entries, metrics })
+        Ok(PartnerApi {
+            gateway,
+            trust,
+            acceptor,
+            limits,
+            public_url,
+            terms,
+            entries,
+            metrics,
+        })
     }
 }
 
@@ -149,8 +217,16 @@ fn public_url(gateway: &Gateway, bound: SocketAddr) -> String {
     if let Some(url) = &gateway.config.gateway.listen.public_url {
         return url.clone();
     }
-    let names = certificate_facts(&gateway.config.gateway.tls.certificate).map(|facts| facts.sans).unwrap_or_default();
-    let host = names.iter().find_map(|name| if let Name::Dns(name) = name { Some(name.as_str()) } else { None });
+    let names = certificate_facts(&gateway.config.gateway.tls.certificate)
+        .map(|facts| facts.sans)
+        .unwrap_or_default();
+    let host = names.iter().find_map(|name| {
+        if let Name::Dns(name) = name {
+            Some(name.as_str())
+        } else {
+            None
+        }
+    });
     match host {
         Some(host) if bound.port() == 443 => format!("https://{host}"),
         Some(host) => format!("https://{host}:{}", bound.port()),
@@ -161,15 +237,25 @@ fn public_url(gateway: &Gateway, bound: SocketAddr) -> String {
 /// Connections a worker thread has at most before it accepts no more: above what the acceptor allows in all, which then
 /// decides whose are closed. Those being closed count twice.
 fn accepted_max(listen: &Listen) -> usize {
-    listen.connections_max.saturating_mul(2).saturating_add(listen.handshakes_max.saturating_mul(2))
+    listen
+        .connections_max
+        .saturating_mul(2)
+        .saturating_add(listen.handshakes_max.saturating_mul(2))
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {
     let socket = TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?;
-    let bound = socket.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    let bound = socket
+        .local_addr()
+        .map_err(|error| cannot_listen(address, &error))?;
     Ok((socket, bound))
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Fault {
-    Fault::operator(Stage::Config, format!("cannot listen on {address}: {error}; change [listen] in gateway.toml or stop what uses the port"))
+    Fault::operator(
+        Stage::Config,
+        format!(
+            "cannot listen on {address}: {error}; change [listen] in gateway.toml or stop what uses the port"
+        ),
+    )
 }

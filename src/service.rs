@@ -70,20 +70,43 @@ impl Loaded {
     pub fn read(dir: &Path) -> Result<Loaded, Vec<Finding>> {
         let config = Config::load(dir)?;
         let mut findings = Vec::new();
-        let book = RateBook::load(&config.gateway.rates_dir).map_err(|found| findings.extend(found)).ok();
-        let rules = Rules::load(&config.gateway.rules_dir).map_err(|found| findings.extend(found)).ok();
-        let keys = Keys::load(&config.gateway.privacy.key_file).map_err(|fault| findings.push(in_gateway(dir, "privacy", "key_file", fault.text))).ok();
-        let catalog = Catalog::load(&config.gateway.adapters_dir).map_err(|found| findings.extend(found)).ok();
-        let trust =
-            TrustState::load(&config.gateway.tls, &config.partners).map_err(|fault| findings.push(in_gateway(dir, "tls", "", format!("[tls] {fault}")))).ok();
+        let book = RateBook::load(&config.gateway.rates_dir)
+            .map_err(|found| findings.extend(found))
+            .ok();
+        let rules = Rules::load(&config.gateway.rules_dir)
+            .map_err(|found| findings.extend(found))
+            .ok();
+        let keys = Keys::load(&config.gateway.privacy.key_file)
+            .map_err(|fault| findings.push(in_gateway(dir, "privacy", "key_file", fault.text)))
+            .ok();
+        let catalog = Catalog::load(&config.gateway.adapters_dir)
+            .map_err(|found| findings.extend(found))
+            .ok();
+        let trust = TrustState::load(&config.gateway.tls, &config.partners)
+            .map_err(|fault| findings.push(in_gateway(dir, "tls", "", format!("[tls] {fault}"))))
+            .ok();
         if let Some(catalog) = &catalog {
             for partner in &config.partners {
-                findings.extend(problems(partner, catalog).iter().map(|problem| problem.finding(&config, partner)));
+                findings.extend(
+                    problems(partner, catalog)
+                        .iter()
+                        .map(|problem| problem.finding(&config, partner)),
+                );
             }
         }
         match (book, rules, keys, catalog, trust) {
-            (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust)) if findings.is_empty() => {
-                Ok(Loaded { config, catalog, book, rules, keys, trust, clock: Clock::default() })
+            (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust))
+                if findings.is_empty() =>
+            {
+                Ok(Loaded {
+                    config,
+                    catalog,
+                    book,
+                    rules,
+                    keys,
+                    trust,
+                    clock: Clock::default(),
+                })
             }
             _ => Err(findings),
         }
@@ -95,19 +118,49 @@ impl Loaded {
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
 pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded { config, catalog, book, rules, keys, trust, clock } = loaded;
-    let senders: Vec<String> = config.partners.iter().filter(|partner| partner.inbound.is_some()).map(|partner| partner.name.clone()).collect();
+    let Loaded {
+        config,
+        catalog,
+        book,
+        rules,
+        keys,
+        trust,
+        clock,
+    } = loaded;
+    let senders: Vec<String> = config
+        .partners
+        .iter()
+        .filter(|partner| partner.inbound.is_some())
+        .map(|partner| partner.name.clone())
+        .collect();
     let store = Store::open(connection, &senders).await?;
     let rates = Rates::open(&store, book).await?;
     files::raise(&config.gateway);
     let metrics = Metrics::default();
-    let packets =
-        config.partners.iter().filter(|partner| partner.inbound.as_ref().is_some_and(|inbound| inbound.routes.iter().any(|route| route.contains("/packets"))));
+    let packets = config.partners.iter().filter(|partner| {
+        partner.inbound.as_ref().is_some_and(|inbound| {
+            inbound
+                .routes
+                .iter()
+                .any(|route| route.contains("/packets"))
+        })
+    });
     metrics.begin(packets.map(|partner| partner.name.as_str()));
-    let (gateway, destinations) = Gateway::new(config, catalog, rates, Registrar::new(rules, keys, clock, &store), store)?;
-    let mut worker = Worker::start(&gateway.config.gateway.deliver, gateway.store.dispatch_pool(), destinations);
+    let (gateway, destinations) = Gateway::new(
+        config,
+        catalog,
+        rates,
+        Registrar::new(rules, keys, clock, &store),
+        store,
+    )?;
+    let mut worker = Worker::start(
+        &gateway.config.gateway.deliver,
+        gateway.store.dispatch_pool(),
+        destinations,
+    );
     let waker = worker.waker();
-    let gateway = gateway.waking(move |destinations| waker.wake(destinations.iter().map(String::as_str)));
+    let gateway =
+        gateway.waking(move |destinations| waker.wake(destinations.iter().map(String::as_str)));
     worker.keep_calendar(&gateway);
     let refresh = figures::refresher(worker.watcher(), trust.clone(), gateway.config.clone());
     let server = match Server::start(gateway.clone(), trust.clone(), metrics, refresh) {
@@ -118,8 +171,18 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
         }
     };
     keep_lists(&trust, &gateway.config);
-    let reload = tokio::spawn(reload(trust.clone(), gateway.config.clone(), server.acceptor.clone()));
-    Ok(Running { gateway, server, worker, trust, reload })
+    let reload = tokio::spawn(reload(
+        trust.clone(),
+        gateway.config.clone(),
+        server.acceptor.clone(),
+    ));
+    Ok(Running {
+        gateway,
+        server,
+        worker,
+        trust,
+        reload,
+    })
 }
 
 impl Running {
@@ -195,7 +258,12 @@ pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>),
     let options = Options::durable(config.gateway.data_dir.join("postgres"));
     let embedded = tokio::task::spawn_blocking(move || Embedded::start(&options))
         .await
-        .map_err(|error| Fault::operator(Stage::Store, format!("starting PostgreSQL ended unexpectedly: {error}")))??;
+        .map_err(|error| {
+            Fault::operator(
+                Stage::Store,
+                format!("starting PostgreSQL ended unexpectedly: {error}"),
+            )
+        })??;
     let connection = embedded.database("ltcgw").await?;
     Ok((Connection::local(connection), Some(embedded)))
 }
@@ -204,7 +272,11 @@ pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>),
 fn configured(config: &Config) -> Result<Option<Connection>, Fault> {
     Connection::configured(&config.gateway.database).map_err(|fault| {
         // The text names the key: `[database] url: ...`.
-        let key = fault.text.strip_prefix("[database] ").and_then(|rest| rest.split([' ', ':']).next()).unwrap_or_default();
+        let key = fault
+            .text
+            .strip_prefix("[database] ")
+            .and_then(|rest| rest.split([' ', ':']).next())
+            .unwrap_or_default();
         let text = in_gateway(&config.dir, "database", key, fault.text.clone()).to_string();
         Fault { text, ..fault }
     })
@@ -213,7 +285,9 @@ fn configured(config: &Config) -> Result<Option<Connection>, Fault> {
 /// A finding about a key of gateway.toml.
 fn in_gateway(dir: &Path, section: &str, key: &str, text: String) -> Finding {
     let file = dir.join("gateway.toml");
-    let at = std::fs::read_to_string(&file).ok().and_then(|source| of_key(&source, section, key));
+    let at = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|source| of_key(&source, section, key));
     Finding::new(file.display().to_string(), at, text)
 }
 
@@ -221,6 +295,9 @@ fn in_gateway(dir: &Path, section: &str, key: &str, text: String) -> Finding {
 pub fn beside(config: &Config) -> Result<Connection, Fault> {
     match configured(config)? {
         Some(connection) => Ok(connection),
-        None => Ok(Connection::local(Embedded::running(&config.gateway.data_dir.join("postgres"), "ltcgw")?)),
+        None => Ok(Connection::local(Embedded::running(
+            &config.gateway.data_dir.join("postgres"),
+            "ltcgw",
+        )?)),
     }
 }

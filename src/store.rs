@@ -93,7 +93,9 @@ impl Store {
         migrate(&connection).await?;
         let (door, health) = (&connection.door, Arc::new(Health::default()));
         let pool = Pool::new(door, &health, connection.size, &[])?;
-        let senders = register(&*pool.get().await?, senders).await.map_err(|error| fault(&error))?;
+        let senders = register(&*pool.get().await?, senders)
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(Store {
             pool,
             dispatch_pool: Pool::new(door, &health, DISPATCH_CONNECTIONS, settings::BY_INDEX)?,
@@ -152,9 +154,17 @@ impl Store {
                 return Ok(taken);
             }
             let client = self.client().await?;
-            let statement = client.prepare_cached("SELECT nextval('id_block')").await.map_err(|error| fault(&error))?;
-            let block: i64 = client.query_one(&statement, &[]).await.map_err(|error| fault(&error))?.get(0);
-            *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = block * BLOCK..(block + 1) * BLOCK;
+            let statement = client
+                .prepare_cached("SELECT nextval('id_block')")
+                .await
+                .map_err(|error| fault(&error))?;
+            let block: i64 = client
+                .query_one(&statement, &[])
+                .await
+                .map_err(|error| fault(&error))?
+                .get(0);
+            *self.ids.lock().unwrap_or_else(PoisonError::into_inner) =
+                block * BLOCK..(block + 1) * BLOCK;
         }
     }
 
@@ -167,28 +177,94 @@ impl Store {
 /// Every migration, in order; a file once released is never edited.
 fn migrations() -> Result<Vec<Migration>, refinery::Error> {
     [
-        ("V1__collect", include_str!("../schemas/postgres/0001_collect.sql")),
-        ("V2__delivery", include_str!("../schemas/postgres/0002_delivery.sql")),
-        ("V3__registry", include_str!("../schemas/postgres/0003_registry.sql")),
-        ("V4__entity_delivery", include_str!("../schemas/postgres/0004_entity_delivery.sql")),
-        ("V5__row_types", include_str!("../schemas/postgres/0005_row_types.sql")),
-        ("V6__deduction", include_str!("../schemas/postgres/0006_deduction.sql")),
-        ("V7__report", include_str!("../schemas/postgres/0007_report.sql")),
-        ("V10__heartbeat", include_str!("../schemas/postgres/0010_heartbeat.sql")),
-        ("V13__pause", include_str!("../schemas/postgres/0013_pause.sql")),
-        ("V16__history", include_str!("../schemas/postgres/0016_history.sql")),
-        ("V19__line_notes", include_str!("../schemas/postgres/0019_line_notes.sql")),
-        ("V20__packet_money", include_str!("../schemas/postgres/0020_packet_money.sql")),
-        ("V22__packet_content", include_str!("../schemas/postgres/0022_packet_content.sql")),
-        ("V23__relations", include_str!("../schemas/postgres/0023_relations.sql")),
-        ("V24__roster_content", include_str!("../schemas/postgres/0024_roster_content.sql")),
-        ("V25__arrears", include_str!("../schemas/postgres/0025_arrears.sql")),
-        ("V26__bases", include_str!("../schemas/postgres/0026_bases.sql")),
-        ("V29__registry_members", include_str!("../schemas/postgres/0029_registry_members.sql")),
-        ("V30__registry_places", include_str!("../schemas/postgres/0030_registry_places.sql")),
-        ("V33__four_eyes", include_str!("../schemas/postgres/0033_four_eyes.sql")),
-        ("V36__people", include_str!("../schemas/postgres/0036_people.sql")),
-        ("V37__approval", include_str!("../schemas/postgres/0037_approval.sql")),
+        (
+            "V1__collect",
+            include_str!("../schemas/postgres/0001_collect.sql"),
+        ),
+        (
+            "V2__delivery",
+            include_str!("../schemas/postgres/0002_delivery.sql"),
+        ),
+        (
+            "V3__registry",
+            include_str!("../schemas/postgres/0003_registry.sql"),
+        ),
+        (
+            "V4__entity_delivery",
+            include_str!("../schemas/postgres/0004_entity_delivery.sql"),
+        ),
+        (
+            "V5__row_types",
+            include_str!("../schemas/postgres/0005_row_types.sql"),
+        ),
+        (
+            "V6__deduction",
+            include_str!("../schemas/postgres/0006_deduction.sql"),
+        ),
+        (
+            "V7__report",
+            include_str!("../schemas/postgres/0007_report.sql"),
+        ),
+        (
+            "V10__heartbeat",
+            include_str!("../schemas/postgres/0010_heartbeat.sql"),
+        ),
+        (
+            "V13__pause",
+            include_str!("../schemas/postgres/0013_pause.sql"),
+        ),
+        (
+            "V16__history",
+            include_str!("../schemas/postgres/0016_history.sql"),
+        ),
+        (
+            "V19__line_notes",
+            include_str!("../schemas/postgres/0019_line_notes.sql"),
+        ),
+        (
+            "V20__packet_money",
+            include_str!("../schemas/postgres/0020_packet_money.sql"),
+        ),
+        (
+            "V22__packet_content",
+            include_str!("../schemas/postgres/0022_packet_content.sql"),
+        ),
+        (
+            "V23__relations",
+            include_str!("../schemas/postgres/0023_relations.sql"),
+        ),
+        (
+            "V24__roster_content",
+            include_str!("../schemas/postgres/0024_roster_content.sql"),
+        ),
+        (
+            "V25__arrears",
+            include_str!("../schemas/postgres/0025_arrears.sql"),
+        ),
+        (
+            "V26__bases",
+            include_str!("../schemas/postgres/0026_bases.sql"),
+        ),
+        (
+            "V29__registry_members",
+            include_str!("../schemas/postgres/0029_registry_members.sql"),
+        ),
+        (
+            "V30__registry_places",
+            include_str!("../schemas/postgres/0030_registry_places.sql"),
+        ),
+        (
+            "V33__four_eyes",
+            include_str!("../schemas/postgres/0033_four_eyes.sql"),
+        ),
+        (
+            "V36__people",
+            include_str!("../schemas/postgres/0036_people.sql"),
+        ),
+        (
+            "V37__approval",
+            include_str!("../schemas/postgres/0037_approval.sql"),
+        ),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))
@@ -202,25 +278,56 @@ pub fn schema_digest() -> String {
     for migration in migrations().unwrap_or_default() {
         hash.update(migration.sql().unwrap_or_default());
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 async fn migrate(connection: &Connection) -> Result<(), Fault> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
-        Fault::operator(Stage::Store, format!("the database cannot be brought to this version's schema: {}", words(error)))
+        Fault::operator(
+            Stage::Store,
+            format!(
+                "the database cannot be brought to this version's schema: {}",
+                words(error)
+            ),
+        )
     };
     // A connection of its own: a start that is cut off leaves its lock on none that lives on.
     let mut dialled = connection.door.dial(&settings::statements(&[])).await?;
     let client = &mut dialled.client;
     // Tables may be large. refinery takes no lock of its own, and several instances may start at once.
-    client.batch_execute("SET statement_timeout = 0; SELECT pg_advisory_lock(7210)").await.map_err(|error| failed(&error))?;
-    let result = Runner::new(&migrations().map_err(|error| failed(&error))?).run_async(client).await;
-    client.batch_execute("SELECT pg_advisory_unlock(7210)").await.map_err(|error| failed(&error))?;
+    client
+        .batch_execute("SET statement_timeout = 0; SELECT pg_advisory_lock(7210)")
+        .await
+        .map_err(|error| failed(&error))?;
+    let result = Runner::new(&migrations().map_err(|error| failed(&error))?)
+        .run_async(client)
+        .await;
+    client
+        .batch_execute("SELECT pg_advisory_unlock(7210)")
+        .await
+        .map_err(|error| failed(&error))?;
     result.map(drop).map_err(|error| failed(&error))
 }
 
-async fn register(client: &Session, names: &[String]) -> Result<HashMap<String, u16>, tokio_postgres::Error> {
-    client.execute("INSERT INTO sender (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", &[&names]).await?;
-    let rows = client.query("SELECT name, sender_id FROM sender", &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i16>(1).unsigned_abs())).collect())
+async fn register(
+    client: &Session,
+    names: &[String],
+) -> Result<HashMap<String, u16>, tokio_postgres::Error> {
+    client
+        .execute(
+            "INSERT INTO sender (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING",
+            &[&names],
+        )
+        .await?;
+    let rows = client
+        .query("SELECT name, sender_id FROM sender", &[])
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), row.get::<_, i16>(1).unsigned_abs()))
+        .collect())
 }

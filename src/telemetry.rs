@@ -25,12 +25,22 @@ pub use quiet::quiet_panics;
 
 /// Starts logging; `LTCGW_LOG` filters (default `info`), but of libraries never lets more pass than warnings. A second call does nothing.
 pub fn start_logging(json: bool, default: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG")
-        .unwrap_or_else(|_| format!("{default},actix_server=warn,refinery_core=warn,tokio_postgres=warn").into());
-    let lines = tracing_subscriber::registry().with(filter).with(quiet::filter());
-    let layer = tracing_subscriber::fmt::layer().with_writer(move || Above { json }).with_ansi(may_colour(std::io::stderr().is_terminal())).with_target(false);
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LTCGW_LOG").unwrap_or_else(|_| {
+        format!("{default},actix_server=warn,refinery_core=warn,tokio_postgres=warn").into()
+    });
+    let lines = tracing_subscriber::registry()
+        .with(filter)
+        .with(quiet::filter());
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(move || Above { json })
+        .with_ansi(may_colour(std::io::stderr().is_terminal()))
+        .with_target(false);
     // Refused only when the process logs already, as in tests.
-    let _ = if json { lines.with(layer.json()).try_init() } else { lines.with(layer).try_init() };
+    let _ = if json {
+        lines.with(layer.json()).try_init()
+    } else {
+        lines.with(layer).try_init()
+    };
 }
 
 /// Whether colours may be written: to a terminal that knows them, and nobody asked for none (`NO_COLOR`, `TERM=dumb`).
@@ -48,7 +58,11 @@ fn knows_sequences() -> bool {
 pub fn bars() -> &'static MultiProgress {
     static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
         let moves = std::io::stderr().is_terminal() && knows_sequences();
-        MultiProgress::with_draw_target(if moves { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() })
+        MultiProgress::with_draw_target(if moves {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        })
     });
     &BARS
 }
@@ -61,7 +75,9 @@ struct Above {
 impl Write for Above {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let shown = quiet::line(line, self.json);
-        bars().suspend(|| std::io::stderr().write_all(shown.as_bytes())).map(|()| line.len())
+        bars()
+            .suspend(|| std::io::stderr().write_all(shown.as_bytes()))
+            .map(|()| line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -206,7 +222,10 @@ impl Default for Metrics {
             database_up: Gauge::default(),
             resident_bytes: Gauge::default(),
         };
-        Metrics { registry: Arc::new(metrics.registered()), ..metrics }
+        Metrics {
+            registry: Arc::new(metrics.registered()),
+            ..metrics
+        }
     }
 }
 
@@ -214,34 +233,141 @@ impl Metrics {
     /// A registry that knows every metric but the registry itself.
     fn registered(&self) -> Registry {
         let mut registry = Registry::with_prefix("ltcgw");
-        registry.register("requests", "Requests of partners by HTTP status", self.requests.clone());
+        registry.register(
+            "requests",
+            "Requests of partners by HTTP status",
+            self.requests.clone(),
+        );
         registry.register("lines", "Lines received by outcome", self.lines.clone());
         let fen = Unit::Other("fen".into());
-        registry.register_with_unit("line", "Money of lines received by outcome since the start; paid back is negative", fen, self.line_fen.clone());
-        registry.register("line_notes", "Lines with something to look at, by what", self.line_notes.clone());
-        registry.register("untaken_packets", "Packets refused because their type is not taken, by type", self.untaken.clone());
-        registry.register_with_unit("receive", "From the first byte of a packet to its reply", Unit::Seconds, self.receive_seconds.clone());
-        registry.register("attempts", "Requests to destinations by outcome", self.attempts.clone());
-        registry.register("settled", "Deliveries this instance ended, by how", self.settled.clone());
-        registry.register("deliveries", "Deliveries not delivered yet by destination and state", self.deliveries.clone());
-        registry.register_with_unit("oldest_delivery", "Age of the oldest delivery still open", Unit::Seconds, self.oldest_seconds.clone());
-        registry.register("under_way", "Requests under way to a destination", self.under_way.clone());
-        registry.register("lease_held", "1 where this instance dispatches to the destination", self.lease_held.clone());
-        registry.register("breaker_open", "1 where the breaker pauses the destination", self.breaker_open.clone());
-        registry.register("destination_paused", "1 for the reason for which the destination is paused or probed", self.destination_paused.clone());
-        registry.register("handshakes_refused", "Handshakes of clients that were refused, by reason", self.handshakes_refused.clone());
-        registry.register("handshakes_under_way", "Handshakes of clients under way", self.handshakes_under_way.clone());
-        registry.register("connections", "Connections of partners that are open", self.connections.clone());
-        registry.register("connections_ended", "Connections closed idle for newer ones, or refused", self.connections_ended.clone());
-        registry.register("no_room", "Requests refused because there was no room for them, by what was full", self.no_room.clone());
-        registry.register("requests_under_way", "Requests of partners under way", self.requests_under_way.clone());
-        registry.register_with_unit("held", "Bodies in memory", Unit::Bytes, self.held_bytes.clone());
-        registry.register_with_unit("spool", "Bodies on the disk", Unit::Bytes, self.spool_bytes.clone());
-        registry.register("spool_writable", "1 when a body can be kept on the disk", self.spool_writable.clone());
+        registry.register_with_unit(
+            "line",
+            "Money of lines received by outcome since the start; paid back is negative",
+            fen,
+            self.line_fen.clone(),
+        );
+        registry.register(
+            "line_notes",
+            "Lines with something to look at, by what",
+            self.line_notes.clone(),
+        );
+        registry.register(
+            "untaken_packets",
+            "Packets refused because their type is not taken, by type",
+            self.untaken.clone(),
+        );
+        registry.register_with_unit(
+            "receive",
+            "From the first byte of a packet to its reply",
+            Unit::Seconds,
+            self.receive_seconds.clone(),
+        );
+        registry.register(
+            "attempts",
+            "Requests to destinations by outcome",
+            self.attempts.clone(),
+        );
+        registry.register(
+            "settled",
+            "Deliveries this instance ended, by how",
+            self.settled.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Deliveries not delivered yet by destination and state",
+            self.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_delivery",
+            "Age of the oldest delivery still open",
+            Unit::Seconds,
+            self.oldest_seconds.clone(),
+        );
+        registry.register(
+            "under_way",
+            "Requests under way to a destination",
+            self.under_way.clone(),
+        );
+        registry.register(
+            "lease_held",
+            "1 where this instance dispatches to the destination",
+            self.lease_held.clone(),
+        );
+        registry.register(
+            "breaker_open",
+            "1 where the breaker pauses the destination",
+            self.breaker_open.clone(),
+        );
+        registry.register(
+            "destination_paused",
+            "1 for the reason for which the destination is paused or probed",
+            self.destination_paused.clone(),
+        );
+        registry.register(
+            "handshakes_refused",
+            "Handshakes of clients that were refused, by reason",
+            self.handshakes_refused.clone(),
+        );
+        registry.register(
+            "handshakes_under_way",
+            "Handshakes of clients under way",
+            self.handshakes_under_way.clone(),
+        );
+        registry.register(
+            "connections",
+            "Connections of partners that are open",
+            self.connections.clone(),
+        );
+        registry.register(
+            "connections_ended",
+            "Connections closed idle for newer ones, or refused",
+            self.connections_ended.clone(),
+        );
+        registry.register(
+            "no_room",
+            "Requests refused because there was no room for them, by what was full",
+            self.no_room.clone(),
+        );
+        registry.register(
+            "requests_under_way",
+            "Requests of partners under way",
+            self.requests_under_way.clone(),
+        );
+        registry.register_with_unit(
+            "held",
+            "Bodies in memory",
+            Unit::Bytes,
+            self.held_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "spool",
+            "Bodies on the disk",
+            Unit::Bytes,
+            self.spool_bytes.clone(),
+        );
+        registry.register(
+            "spool_writable",
+            "1 when a body can be kept on the disk",
+            self.spool_writable.clone(),
+        );
         let days = Unit::Other("days".into());
-        registry.register_with_unit("certificate_expiry", "Until a certificate or the revocation list expires", days, self.certificate_days.clone());
-        registry.register("database_up", "1 when the database answered just now", self.database_up.clone());
-        registry.register_with_unit("resident_memory", "Memory of the process in RAM", Unit::Bytes, self.resident_bytes.clone());
+        registry.register_with_unit(
+            "certificate_expiry",
+            "Until a certificate or the revocation list expires",
+            days,
+            self.certificate_days.clone(),
+        );
+        registry.register(
+            "database_up",
+            "1 when the database answered just now",
+            self.database_up.clone(),
+        );
+        registry.register_with_unit(
+            "resident_memory",
+            "Memory of the process in RAM",
+            Unit::Bytes,
+            self.resident_bytes.clone(),
+        );
         registry
     }
 
@@ -258,64 +384,124 @@ impl Metrics {
 
     /// Counts one request of a partner.
     pub fn request(&self, partner: &str, outcome: &str) {
-        self.requests.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc();
+        self.requests
+            .get_or_create(&PartnerOutcome {
+                partner: partner.into(),
+                outcome: outcome.into(),
+            })
+            .inc();
     }
 
     /// Counts refused handshakes.
     pub fn handshakes_refused_of(&self, reason: &str, count: u64) {
-        self.handshakes_refused.get_or_create(&Why { reason: reason.into() }).inc_by(count);
+        self.handshakes_refused
+            .get_or_create(&Why {
+                reason: reason.into(),
+            })
+            .inc_by(count);
     }
 
     /// Shows counters of senders of packets at zero: of a counter that begins at 1 no alert sees the first increase.
     pub fn begin<'a>(&self, senders: impl Iterator<Item = &'a str>) {
-        let _ = self.requests.get_or_create(&PartnerOutcome { partner: "unknown".into(), outcome: "403".into() });
+        let _ = self.requests.get_or_create(&PartnerOutcome {
+            partner: "unknown".into(),
+            outcome: "403".into(),
+        });
         for sender in senders {
             for status in ["200", "503"] {
-                let _ = self.requests.get_or_create(&PartnerOutcome { partner: sender.into(), outcome: status.into() });
+                let _ = self.requests.get_or_create(&PartnerOutcome {
+                    partner: sender.into(),
+                    outcome: status.into(),
+                });
             }
             for outcome in ["posted", "refused", "duplicate"] {
                 self.lines_of(sender, outcome, 0);
                 self.fen_of(sender, outcome, 0);
             }
             self.note_of(sender, "amount_unreadable", 0);
-            let _ = self.untaken.get_or_create(&PartnerType { partner: sender.into(), packet_type: "other".into() });
+            let _ = self.untaken.get_or_create(&PartnerType {
+                partner: sender.into(),
+                packet_type: "other".into(),
+            });
             for how in ["displaced", "refused", "refused_all_taken"] {
-                let _ = self.connections_ended.get_or_create(&PartnerOutcome { partner: sender.into(), outcome: how.into() });
+                let _ = self.connections_ended.get_or_create(&PartnerOutcome {
+                    partner: sender.into(),
+                    outcome: how.into(),
+                });
             }
-            for reason in ["requests_of_partner", "requests", "spool_of_partner", "spool", "spool_disk"] {
-                let _ = self.no_room.get_or_create(&PartnerReason { partner: sender.into(), reason: reason.into() });
+            for reason in [
+                "requests_of_partner",
+                "requests",
+                "spool_of_partner",
+                "spool",
+                "spool_disk",
+            ] {
+                let _ = self.no_room.get_or_create(&PartnerReason {
+                    partner: sender.into(),
+                    reason: reason.into(),
+                });
             }
         }
     }
 
     /// Counts a connection that was closed for another, or refused.
     pub fn connection_ended(&self, partner: &str, how: &str) {
-        self.connections_ended.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: how.into() }).inc();
+        self.connections_ended
+            .get_or_create(&PartnerOutcome {
+                partner: partner.into(),
+                outcome: how.into(),
+            })
+            .inc();
     }
 
     /// Counts a request of a partner that had no room.
     pub fn had_no_room(&self, partner: &str, reason: &str) {
-        self.no_room.get_or_create(&PartnerReason { partner: partner.into(), reason: reason.into() }).inc();
+        self.no_room
+            .get_or_create(&PartnerReason {
+                partner: partner.into(),
+                reason: reason.into(),
+            })
+            .inc();
     }
 
     /// Counts the money of a partner's lines.
     pub fn fen_of(&self, partner: &str, outcome: &str, fen: i64) {
-        self.line_fen.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc_by(fen);
+        self.line_fen
+            .get_or_create(&PartnerOutcome {
+                partner: partner.into(),
+                outcome: outcome.into(),
+            })
+            .inc_by(fen);
     }
 
     /// Counts lines of a partner with something to look at.
     pub fn note_of(&self, partner: &str, note: &str, count: i32) {
-        self.line_notes.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: note.into() }).inc_by(u64::from(count.unsigned_abs()));
+        self.line_notes
+            .get_or_create(&PartnerOutcome {
+                partner: partner.into(),
+                outcome: note.into(),
+            })
+            .inc_by(u64::from(count.unsigned_abs()));
     }
 
     /// Counts a packet of a type that is not taken.
     pub fn untaken_packet(&self, partner: &str, packet_type: &str) {
-        self.untaken.get_or_create(&PartnerType { partner: partner.into(), packet_type: packet_type.into() }).inc();
+        self.untaken
+            .get_or_create(&PartnerType {
+                partner: partner.into(),
+                packet_type: packet_type.into(),
+            })
+            .inc();
     }
 
     /// Counts lines of a partner.
     pub fn lines_of(&self, partner: &str, outcome: &str, count: i32) {
-        self.lines.get_or_create(&PartnerOutcome { partner: partner.into(), outcome: outcome.into() }).inc_by(u64::from(count.unsigned_abs()));
+        self.lines
+            .get_or_create(&PartnerOutcome {
+                partner: partner.into(),
+                outcome: outcome.into(),
+            })
+            .inc_by(u64::from(count.unsigned_abs()));
     }
 }
 
@@ -329,7 +515,10 @@ mod tests {
         metrics.request("nanning-tax", "200");
         metrics.receive_seconds.observe(0.2);
         let text = metrics.encode(Exposition::Text);
-        assert!(text.contains(r#"ltcgw_requests_total{partner="nanning-tax",outcome="200"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"ltcgw_requests_total{partner="nanning-tax",outcome="200"} 1"#),
+            "{text}"
+        );
         assert!(text.contains("ltcgw_receive_seconds_bucket"), "{text}");
     }
 }

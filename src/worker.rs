@@ -40,7 +40,10 @@ pub struct Waker {
 impl Waker {
     /// Something was queued, and committed, for these destinations.
     pub fn wake<'a>(&self, destinations: impl IntoIterator<Item = &'a str>) {
-        for notify in destinations.into_iter().filter_map(|name| self.by_destination.get(name)) {
+        for notify in destinations
+            .into_iter()
+            .filter_map(|name| self.by_destination.get(name))
+        {
             notify.notify_one();
         }
     }
@@ -69,7 +72,10 @@ pub struct Watcher {
 impl Watcher {
     /// What each dispatcher does now.
     pub fn status(&self) -> Vec<Status> {
-        self.dispatchers.iter().map(|dispatcher| dispatcher.status()).collect()
+        self.dispatchers
+            .iter()
+            .map(|dispatcher| dispatcher.status())
+            .collect()
     }
 }
 
@@ -78,12 +84,22 @@ impl Worker {
     pub fn start(policy: &Deliver, pool: &Pool, destinations: Vec<Destination>) -> Worker {
         let holder = uuid::Uuid::now_v7().to_string();
         let drain = CancellationToken::new();
-        let mut worker = Worker { dispatchers: Vec::new(), tasks: JoinSet::new(), drain: drain.clone(), waker: Waker::default() };
+        let mut worker = Worker {
+            dispatchers: Vec::new(),
+            tasks: JoinSet::new(),
+            drain: drain.clone(),
+            waker: Waker::default(),
+        };
         let mut by_destination = HashMap::new();
         for destination in destinations {
             let notify = Arc::new(Notify::new());
             by_destination.insert(destination.name.clone(), notify.clone());
-            let dispatcher = Arc::new(Dispatcher::new(policy.clone(), pool.clone(), destination, (holder.clone(), notify, drain.clone())));
+            let dispatcher = Arc::new(Dispatcher::new(
+                policy.clone(),
+                pool.clone(),
+                destination,
+                (holder.clone(), notify, drain.clone()),
+            ));
             worker.tasks.spawn(dispatcher.clone().run());
             worker.dispatchers.push(dispatcher);
         }
@@ -94,7 +110,12 @@ impl Worker {
     /// Looks at the registry's dates from now on.
     pub fn keep_calendar(&mut self, gateway: &Gateway) {
         let holder = uuid::Uuid::now_v7().to_string();
-        self.tasks.spawn(calendar::run(gateway.clone(), gateway.store.dispatch_pool().clone(), holder, self.drain.clone()));
+        self.tasks.spawn(calendar::run(
+            gateway.clone(),
+            gateway.store.dispatch_pool().clone(),
+            holder,
+            self.drain.clone(),
+        ));
     }
 
     /// A handle that wakes the dispatchers.
@@ -109,7 +130,9 @@ impl Worker {
 
     /// A handle that looks at the dispatchers, also while they drain.
     pub fn watcher(&self) -> Watcher {
-        Watcher { dispatchers: self.dispatchers.clone() }
+        Watcher {
+            dispatchers: self.dispatchers.clone(),
+        }
     }
 
     /// Claims nothing more, waits for what is under way, writes it down and releases the leases;
@@ -120,7 +143,10 @@ impl Worker {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let drained = tokio::time::timeout(patience, all).await.is_ok();
         if !drained {
-            tracing::warn!("draining took longer than {} s and was cut off; what was under way will be asked about", patience.as_secs());
+            tracing::warn!(
+                "draining took longer than {} s and was cut off; what was under way will be asked about",
+                patience.as_secs()
+            );
         }
         drained
     }

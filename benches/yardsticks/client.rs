@@ -25,15 +25,22 @@ pub fn identity(pki: &Path, partner: &str) -> Done<TlsConnector> {
     for certificate in CertificateDer::pem_file_iter(pki.join("ca.pem"))? {
         roots.add(certificate?)?;
     }
-    let chain = CertificateDer::pem_file_iter(pki.join("inbound").join(partner).with_extension("pem"))?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(pki.join("inbound").join(partner).with_extension("key"))?;
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+    let chain =
+        CertificateDer::pem_file_iter(pki.join("inbound").join(partner).with_extension("pem"))?
+            .collect::<Result<Vec<_>, _>>()?;
+    let key =
+        PrivateKeyDer::from_pem_file(pki.join("inbound").join(partner).with_extension("key"))?;
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?;
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// The request's head; the body follows.
 pub fn head(length: u64) -> String {
-    format!("POST /tax/v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/xml\r\ncontent-length: {length}\r\n\r\n")
+    format!(
+        "POST /tax/v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/xml\r\ncontent-length: {length}\r\n\r\n"
+    )
 }
 
 impl Connection {
@@ -41,8 +48,13 @@ impl Connection {
     pub async fn open(identity: &TlsConnector, port: u16) -> Done<Connection> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        let stream = identity.connect(ServerName::try_from("localhost")?, stream).await?;
-        Ok(Connection { stream, read: Vec::with_capacity(8192) })
+        let stream = identity
+            .connect(ServerName::try_from("localhost")?, stream)
+            .await?;
+        Ok(Connection {
+            stream,
+            read: Vec::with_capacity(8192),
+        })
     }
 
     /// Sends bytes as they are.
@@ -54,7 +66,9 @@ impl Connection {
     pub async fn send_lines(&mut self, target: &str, path: &Path) -> Done {
         let mut file = std::fs::File::open(path)?;
         let length = file.metadata()?.len();
-        let head = format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: {length}\r\n\r\n"
+        );
         self.send(head.as_bytes()).await?;
         let mut chunk = vec![0; 256 * 1024];
         loop {
@@ -106,11 +120,20 @@ impl Connection {
 
 /// Status and place of the body, once all of it is there.
 fn complete(bytes: &[u8]) -> Done<Option<(u16, usize, usize)>> {
-    let Some(end_of_head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let Some(end_of_head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
     let head = std::str::from_utf8(&bytes[..end_of_head])?;
     let status = head.get(9..12).ok_or("not an HTTP answer")?.parse()?;
-    let length = head.lines().find_map(|line| line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")));
-    let length: usize = length.ok_or("an answer without content-length")?.1.trim().parse()?;
+    let length = head.lines().find_map(|line| {
+        line.split_once(':')
+            .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+    });
+    let length: usize = length
+        .ok_or("an answer without content-length")?
+        .1
+        .trim()
+        .parse()?;
     let start = end_of_head + 4;
     Ok((bytes.len() >= start + length).then_some((status, start, start + length)))
 }

@@ -53,48 +53,98 @@ impl Phases {
 }
 
 pub async fn run(people: u64) -> Done {
-    println!("\ndeduct: a month's deductions of {people} people over mutual TLS, plan to last posting, against INSERT ... SELECT and UPDATE of the same rows");
+    println!(
+        "\ndeduct: a month's deductions of {people} people over mutual TLS, plan to last posting, against INSERT ... SELECT and UPDATE of the same rows"
+    );
     let mut partners = None;
     let stand = Stand::with(|mut scene| {
         let server = scene.authority.server(&["localhost"])?;
-        let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
+        let tls = Tls {
+            certificate_pem: server.certificate_pem,
+            key_pem: server.key_pem,
+            client_ca_pem: scene.authority.certificate_pem(),
+        };
         let public = PrivateKey::parse(&scene.sm2_key)?.public_hex();
-        let core = Simulated::core(&tls, Options { sm2_public_hex: Some(public), ..Options::default() })?;
+        let core = Simulated::core(
+            &tls,
+            Options {
+                sm2_public_hex: Some(public),
+                ..Options::default()
+            },
+        )?;
         let ltc = Simulated::ltc(&tls, Options::default())?;
         (scene.medical_core, scene.ltc_system) = (core.url().to_owned(), ltc.url().to_owned());
         partners = Some((core, ltc));
         Ok(scene
-            .edit("requests_per_second = 50  ", "requests_per_second = 1000000  ")
-            .edit("requests_per_second = 50\nconcurrent", "requests_per_second = 1000000\nconcurrent"))
+            .edit(
+                "requests_per_second = 50  ",
+                "requests_per_second = 1000000  ",
+            )
+            .edit(
+                "requests_per_second = 50\nconcurrent",
+                "requests_per_second = 1000000\nconcurrent",
+            ))
     })?;
     let (core, _ltc) = partners.ok_or("the counterparts did not start")?;
     let month = Month::new(2021, 10).ok_or("a month of the range")?;
     let city = City::new(1, (people / PEOPLE_EACH).max(1));
-    city.people(people).write_roster(month, &mut BufWriter::new(File::create(stand.file(ROSTER))?))?;
+    city.people(people).write_roster(
+        month,
+        &mut BufWriter::new(File::create(stand.file(ROSTER))?),
+    )?;
 
     let gateway = stand.gateway()?;
     let before = (gateway.processor_seconds()?, stand.postgres_seconds()?);
     let seconds = load(&stand).await?;
-    let used = (gateway.processor_seconds()? - before.0, stand.postgres_seconds()? - before.1);
-    println!("  roster loaded in {seconds:.1} s ({:.1} + {:.1} processor seconds, the gateway's and PostgreSQL's; wanted: below 60)", used.0, used.1);
+    let used = (
+        gateway.processor_seconds()? - before.0,
+        stand.postgres_seconds()? - before.1,
+    );
+    println!(
+        "  roster loaded in {seconds:.1} s ({:.1} + {:.1} processor seconds, the gateway's and PostgreSQL's; wanted: below 60)",
+        used.0, used.1
+    );
     stand.psql(&["VACUUM ANALYZE roster_entry", "CHECKPOINT"])?;
 
-    let numbers = Arc::new(city.people(people).step_by((people / 1_000).max(1) as usize).map(|person| person.person_no).collect::<Vec<_>>());
+    let numbers = Arc::new(
+        city.people(people)
+            .step_by((people / 1_000).max(1) as usize)
+            .map(|person| person.person_no)
+            .collect::<Vec<_>>(),
+    );
     let at_rest = Questions::begin(&stand, &numbers)?;
     tokio::time::sleep(AT_REST).await;
     let at_rest = at_rest.end()?;
 
-    let before = (gateway.processor_seconds()?, stand.postgres_seconds()?, own_seconds()?);
+    let before = (
+        gateway.processor_seconds()?,
+        stand.postgres_seconds()?,
+        own_seconds()?,
+    );
     let asking = Questions::begin(&stand, &numbers)?;
     let phases = cycle(&stand).await?;
     let meanwhile = asking.end()?;
-    let used = (gateway.processor_seconds()? - before.0, stand.postgres_seconds()? - before.1, own_seconds()? - before.2);
+    let used = (
+        gateway.processor_seconds()? - before.0,
+        stand.postgres_seconds()? - before.1,
+        own_seconds()? - before.2,
+    );
     let megabytes = gateway.peak_megabytes()?;
     agrees(&stand, &core)?;
-    let Phases { plan, run, transfer } = phases;
+    let Phases {
+        plan,
+        run,
+        transfer,
+    } = phases;
     let rate = people as f64 / phases.all();
-    println!("  cycle {:.1} s (plan {plan:.1}, run {run:.1}, transfer to the last posting {transfer:.1}): {rate:.0} people/s", phases.all());
-    println!("  processor seconds: gateway {:.1}, PostgreSQL {:.1}, simulated core and commands {:.1}", used.0, used.1, used.2);
+    println!(
+        "  cycle {:.1} s (plan {plan:.1}, run {run:.1}, transfer to the last posting {transfer:.1}): {rate:.0} people/s",
+        phases.all()
+    );
+    println!(
+        "  processor seconds: gateway {:.1}, PostgreSQL {:.1}, simulated core and commands {:.1}",
+        used.0, used.1, used.2
+    );
     for ((name, rest), (_, cycle)) in at_rest.iter().zip(&meanwhile) {
         let (count, of) = (rest.len(), cycle.len());
         println!(
@@ -107,32 +157,57 @@ pub async fn run(people: u64) -> Done {
     }
     drop(gateway);
     let (inserted, updated) = yardstick(&stand)?;
-    println!("  yardstick {:.1} s (INSERT {inserted:.1}, UPDATE {updated:.1})", inserted + updated);
+    println!(
+        "  yardstick {:.1} s (INSERT {inserted:.1}, UPDATE {updated:.1})",
+        inserted + updated
+    );
     println!("  peak memory of the gateway: {megabytes:.0} MB (wanted: below {MEGABYTES_MAX:.0})");
-    println!("  RATIO deduct {:.2} (wanted: at most {RATIO_MAX:.1})", phases.all() / (inserted + updated));
+    println!(
+        "  RATIO deduct {:.2} (wanted: at most {RATIO_MAX:.1})",
+        phases.all() / (inserted + updated)
+    );
     Ok(())
 }
 
 /// Sends the roster; seconds from the first byte to the answer.
 async fn load(stand: &Stand) -> Done<f64> {
-    let mut connection = client::Connection::open(&client::identity(stand.pki(), "medical-core")?, stand.partner_port()).await?;
+    let mut connection = client::Connection::open(
+        &client::identity(stand.pki(), "medical-core")?,
+        stand.partner_port(),
+    )
+    .await?;
     let start = Instant::now();
-    connection.send_lines("/core/v1/roster?roster_no=BENCH1&kind=full&area=450100&month=202110", &stand.file(ROSTER)).await?;
+    connection
+        .send_lines(
+            "/core/v1/roster?roster_no=BENCH1&kind=full&area=450100&month=202110",
+            &stand.file(ROSTER),
+        )
+        .await?;
     let (status, answer) = connection.answer().await?;
     let text = String::from_utf8_lossy(answer);
     if status != 200 {
-        return Err(format!("the roster was answered with {status}: {}", text.chars().take(600).collect::<String>()).into());
+        return Err(format!(
+            "the roster was answered with {status}: {}",
+            text.chars().take(600).collect::<String>()
+        )
+        .into());
     }
     Ok(start.elapsed().as_secs_f64())
 }
 
 /// Plans in the gateway, approves and runs by command, and waits until the last posting is committed.
 async fn cycle(stand: &Stand) -> Done<Phases> {
-    let mut connection = client::Connection::open(&client::identity(stand.pki(), "medical-core")?, stand.partner_port()).await?;
+    let mut connection = client::Connection::open(
+        &client::identity(stand.pki(), "medical-core")?,
+        stand.partner_port(),
+    )
+    .await?;
     let body = r#"{"area":"450100","month":"2021-10"}"#;
     let start = Instant::now();
     let head = "POST /core/v1/deduction-cycles HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ";
-    connection.send(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).await?;
+    connection
+        .send(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes())
+        .await?;
     let (status, answer) = connection.answer().await?;
     let plan: serde_json::Value = serde_json::from_slice(answer)?;
     if status != 201 {
@@ -159,19 +234,36 @@ async fn cycle(stand: &Stand) -> Done<Phases> {
     let all = start.elapsed().as_secs_f64();
     drop(database);
     connection.await??;
-    Ok(Phases { plan: planned, run: ran - planned, transfer: all - ran })
+    Ok(Phases {
+        plan: planned,
+        run: ran - planned,
+        transfer: all - ran,
+    })
 }
 
 /// `ltcgw deduct` as an operator calls it.
 fn command(stand: &Stand, arguments: &[&str]) -> Done {
     let output = Command::new(env!("CARGO_BIN_EXE_ltcgw"))
-        .args(["deduct", arguments[0], "--area", "450100", "--month", "2021-10", "--config"])
+        .args([
+            "deduct",
+            arguments[0],
+            "--area",
+            "450100",
+            "--month",
+            "2021-10",
+            "--config",
+        ])
         .arg(stand.config_dir())
         .args(&arguments[1..])
         .stdin(Stdio::null())
         .output()?;
     if !output.status.success() {
-        return Err(format!("ltcgw deduct {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr)).into());
+        return Err(format!(
+            "ltcgw deduct {}: {}",
+            arguments[0],
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into());
     }
     Ok(())
 }
@@ -183,14 +275,24 @@ fn agrees(stand: &Stand, core: &Simulated) -> Done {
     let ours = stand.psql(&[sql])?;
     let theirs = format!("{}|{}", took.fen.0, took.people);
     if ours.trim() != theirs || took.twice != 0 {
-        return Err(format!("ledger and core do not agree: {} here, {theirs} there, {} twice", ours.trim(), took.twice).into());
+        return Err(format!(
+            "ledger and core do not agree: {} here, {theirs} there, {} twice",
+            ours.trim(),
+            took.twice
+        )
+        .into());
     }
     Ok(())
 }
 
 /// Seconds of the two statements.
 fn yardstick(stand: &Stand) -> Done<(f64, f64)> {
-    stand.psql(&[YARDSTICK, "VACUUM ANALYZE deduction", "VACUUM ANALYZE deduction_result", "CHECKPOINT"])?;
+    stand.psql(&[
+        YARDSTICK,
+        "VACUUM ANALYZE deduction",
+        "VACUUM ANALYZE deduction_result",
+        "CHECKPOINT",
+    ])?;
     let start = Instant::now();
     stand.psql(&[INSERT])?;
     let inserted = start.elapsed().as_secs_f64();
@@ -201,8 +303,16 @@ fn yardstick(stand: &Stand) -> Done<(f64, f64)> {
 /// Processor seconds of this process and its children that have ended.
 fn own_seconds() -> Done<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = fields[11..15].iter().map(|field| field.parse::<f64>()).sum::<Result<f64, _>>()?;
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = fields[11..15]
+        .iter()
+        .map(|field| field.parse::<f64>())
+        .sum::<Result<f64, _>>()?;
     Ok(ticks / 100.0)
 }
 
@@ -218,16 +328,41 @@ impl Questions {
     fn begin(stand: &Stand, numbers: &Arc<Vec<String>>) -> Done<Questions> {
         let over = Arc::new(AtomicBool::new(false));
         let kinds = [
-            ("ltc-system", "standing", "/ltc/v1/persons/", "/standing?on=2021-11-15"),
-            ("medical-core", "contributions", "/core/v1/persons/", "/contributions?from=202107&to=202110"),
+            (
+                "ltc-system",
+                "standing",
+                "/ltc/v1/persons/",
+                "/standing?on=2021-11-15",
+            ),
+            (
+                "medical-core",
+                "contributions",
+                "/core/v1/persons/",
+                "/contributions?from=202107&to=202110",
+            ),
         ];
         let mut asking = Vec::new();
         for (partner, name, before, after) in kinds {
-            let (identity, port, over, numbers) = (client::identity(stand.pki(), partner)?, stand.partner_port(), over.clone(), numbers.clone());
+            let (identity, port, over, numbers) = (
+                client::identity(stand.pki(), partner)?,
+                stand.partner_port(),
+                over.clone(),
+                numbers.clone(),
+            );
             asking.push(std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
                 let target = |number: &str| format!("{before}{number}{after}");
-                Ok((name, runtime.block_on(ask(client::Connection::open(&identity, port), &numbers, &target, &over))?))
+                Ok((
+                    name,
+                    runtime.block_on(ask(
+                        client::Connection::open(&identity, port),
+                        &numbers,
+                        &target,
+                        &over,
+                    ))?,
+                ))
             }));
         }
         Ok(Questions { over, asking })
@@ -235,7 +370,14 @@ impl Questions {
 
     fn end(self) -> Done<Vec<Asked>> {
         self.over.store(true, Ordering::Relaxed);
-        self.asking.into_iter().map(|thread| thread.join().map_err(|_| "a thread that asks questions panicked")?).collect()
+        self.asking
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .map_err(|_| "a thread that asks questions panicked")?
+            })
+            .collect()
     }
 }
 
@@ -255,10 +397,16 @@ async fn ask(
         }
         let due = start + Duration::from_micros(1_000_000 / QUESTIONS_PER_SECOND) * at;
         tokio::time::sleep_until(due.into()).await;
-        connection.send(format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", target(number)).as_bytes()).await?;
+        connection
+            .send(format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", target(number)).as_bytes())
+            .await?;
         let (status, answer) = connection.answer().await?;
         if status != 200 {
-            return Err(format!("a question was answered with {status}: {}", String::from_utf8_lossy(answer)).into());
+            return Err(format!(
+                "a question was answered with {status}: {}",
+                String::from_utf8_lossy(answer)
+            )
+            .into());
         }
         milliseconds.push(due.elapsed().as_secs_f64() * 1e3);
     }
@@ -269,5 +417,8 @@ async fn ask(
 fn at(figures: &[f64], hundredth: usize) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get((sorted.len() * hundredth / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    sorted
+        .get((sorted.len() * hundredth / 100).min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }

@@ -19,7 +19,9 @@ const SHIPPED: &str = "requests_per_second = 5\nburst = 10                      
 const DESTINATION: &str = "civil-affairs";
 
 pub async fn run(seconds: u64) -> Done {
-    println!("\nlimit: three instances, {LIMIT} requests a second to one platform for {seconds} s; the second time the instance that sends is killed");
+    println!(
+        "\nlimit: three instances, {LIMIT} requests a second to one platform for {seconds} s; the second time the instance that sends is killed"
+    );
     for (killed, wanted) in [(false, 0.97), (true, 0.88)] {
         let mut platform = None;
         let stand = Stand::with(|scene| {
@@ -44,9 +46,19 @@ pub async fn run(seconds: u64) -> Done {
         tokio::time::sleep_until((start + Duration::from_secs(seconds)).into()).await;
         let tally = platform.tally();
         let used = (tally.deliveries - before) as f64 / (f64::from(LIMIT) * seconds as f64);
-        let what = if killed { format!("one killed, nothing sent for {:.1} s", gap.as_secs_f64()) } else { "undisturbed".into() };
-        println!("  {what}: {} over the limit, at most {} in a second", tally.over_limit, tally.most_in_a_second);
-        println!("  RATIO limit {}{used:.3} (wanted: at least {wanted:.2}, and 0 over)", if killed { "killed " } else { "" });
+        let what = if killed {
+            format!("one killed, nothing sent for {:.1} s", gap.as_secs_f64())
+        } else {
+            "undisturbed".into()
+        };
+        println!(
+            "  {what}: {} over the limit, at most {} in a second",
+            tally.over_limit, tally.most_in_a_second
+        );
+        println!(
+            "  RATIO limit {}{used:.3} (wanted: at least {wanted:.2}, and 0 over)",
+            if killed { "killed " } else { "" }
+        );
     }
     Ok(())
 }
@@ -54,12 +66,28 @@ pub async fn run(seconds: u64) -> Done {
 /// Civil affairs with a limit of its own, and a gateway that is told of it.
 fn platform_of(scene: Scene) -> Done<(Simulated, Scene)> {
     let server = scene.authority.server(&["localhost"])?;
-    let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
-    let most = Most { requests_per_second: Some(LIMIT), ..Most::default() };
-    let civil = Simulated::civil(&tls, Options { most, ..Options::default() })?;
-    let scene = Scene { civil_affairs: civil.url().to_string(), ..scene }
-        .edit(SHIPPED, &format!("requests_per_second = {LIMIT}\n"))
-        .edit("records_per_request = 50", "records_per_request = 1");
+    let tls = Tls {
+        certificate_pem: server.certificate_pem,
+        key_pem: server.key_pem,
+        client_ca_pem: scene.authority.certificate_pem(),
+    };
+    let most = Most {
+        requests_per_second: Some(LIMIT),
+        ..Most::default()
+    };
+    let civil = Simulated::civil(
+        &tls,
+        Options {
+            most,
+            ..Options::default()
+        },
+    )?;
+    let scene = Scene {
+        civil_affairs: civil.url().to_string(),
+        ..scene
+    }
+    .edit(SHIPPED, &format!("requests_per_second = {LIMIT}\n"))
+    .edit("records_per_request = 50", "records_per_request = 1");
     Ok((civil, scene))
 }
 
@@ -85,10 +113,24 @@ async fn stands_still(platform: &Simulated) -> Duration {
 
 /// Institutions that civil affairs is to be told of.
 async fn load(stand: &Stand, count: u64) -> Done {
-    let lines: Vec<String> = (0..count).map(|n| json!({ "institution": institution(&format!("E{n}")) }).to_string()).collect();
+    let lines: Vec<String> = (0..count)
+        .map(|n| json!({ "institution": institution(&format!("E{n}")) }).to_string())
+        .collect();
     let body = lines.join("\n");
-    let mut connection = client::Connection::open(&client::identity(stand.pki(), "ltc-system")?, stand.partner_port()).await?;
-    connection.send(format!("POST /ltc/v1/registry HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes()).await?;
+    let mut connection = client::Connection::open(
+        &client::identity(stand.pki(), "ltc-system")?,
+        stand.partner_port(),
+    )
+    .await?;
+    connection
+        .send(
+            format!(
+                "POST /ltc/v1/registry HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            )
+            .as_bytes(),
+        )
+        .await?;
     connection.send(body.as_bytes()).await?;
     let (status, summary) = connection.streamed().await?;
     if status == 200 && summary.contains(&format!("\"stored\":{count},")) {

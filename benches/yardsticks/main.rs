@@ -28,12 +28,27 @@ pub struct Sizes {
 }
 
 fn main() -> Done {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let wants = |name: &str, by_default: bool| if asked.is_empty() { by_default } else { asked.iter().any(|word| word == name) };
-    let sizes =
-        Sizes { lines: number("LTCGW_BENCH_LINES", 1_000_000), rounds: number("LTCGW_BENCH_ROUNDS", 3) as usize, seconds: number("LTCGW_BENCH_SECONDS", 6) };
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    let wants = |name: &str, by_default: bool| {
+        if asked.is_empty() {
+            by_default
+        } else {
+            asked.iter().any(|word| word == name)
+        }
+    };
+    let sizes = Sizes {
+        lines: number("LTCGW_BENCH_LINES", 1_000_000),
+        rounds: number("LTCGW_BENCH_ROUNDS", 3) as usize,
+        seconds: number("LTCGW_BENCH_SECONDS", 6),
+    };
     ltcgw::link::install_provider();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     if wants("deduct", true) {
         runtime.block_on(deduct::run(number("LTCGW_BENCH_PEOPLE", 1_540_600)))?;
     }
@@ -51,7 +66,10 @@ fn main() -> Done {
         runtime.block_on(large::run(&stand, &sizes, large::BULK))?;
     }
     if wants("registry", true) {
-        runtime.block_on(registry::run(&stand, (number("LTCGW_BENCH_INSTITUTIONS", 10_000), sizes.rounds)))?;
+        runtime.block_on(registry::run(
+            &stand,
+            (number("LTCGW_BENCH_INSTITUTIONS", 10_000), sizes.rounds),
+        ))?;
     }
     if wants("pull", true) {
         runtime.block_on(pull::run(&stand, &sizes))?;
@@ -63,7 +81,10 @@ fn main() -> Done {
 }
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// The middle of some figures.
@@ -71,7 +92,11 @@ pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        (sorted[middle - 1] + sorted[middle]) / 2.0
+    }
 }
 
 /// Smallest and largest, for the reader to see how noisy the machine was.

@@ -18,9 +18,14 @@ const PAGE: &str = "/province/v1/caregivers?limit=100";
 const NGINX: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
 
 pub async fn run(stand: &Stand, sizes: &Sizes) -> Done {
-    println!("\npull: a page of 100 caregivers over mutual TLS, {CONNECTIONS} kept-alive connections, against nginx serving the same bytes");
+    println!(
+        "\npull: a page of 100 caregivers over mutual TLS, {CONNECTIONS} kept-alive connections, against nginx serving the same bytes"
+    );
     let Some(program) = NGINX.iter().map(Path::new).find(|path| path.is_file()) else {
-        println!("  SKIPPED pull: there is no nginx here (looked at {}); install it to measure", NGINX.join(", "));
+        println!(
+            "  SKIPPED pull: there is no nginx here (looked at {}); install it to measure",
+            NGINX.join(", ")
+        );
         return Ok(());
     };
     drop(stand.gateway()?); // makes the tables
@@ -40,18 +45,42 @@ pub async fn run(stand: &Stand, sizes: &Sizes) -> Done {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..=sizes.rounds {
         let before = gateway.processor_seconds()?;
-        let own = load(stand, (stand.partner_port(), PAGE, page.len()), sizes.seconds).await?;
+        let own = load(
+            stand,
+            (stand.partner_port(), PAGE, page.len()),
+            sizes.seconds,
+        )
+        .await?;
         let used = gateway.processor_seconds()? - before;
         let other = load(stand, (nginx.port, "/page.json", page.len()), sizes.seconds).await?;
-        let kind = if round == 0 { "warm-up".to_string() } else { format!("round {round}") };
-        println!("  {kind}: gateway {own:.0}/s ({used:.1} processor seconds), nginx {other:.0}/s, ratio {:.2}", own / other);
+        let kind = if round == 0 {
+            "warm-up".to_string()
+        } else {
+            format!("round {round}")
+        };
+        println!(
+            "  {kind}: gateway {own:.0}/s ({used:.1} processor seconds), nginx {other:.0}/s, ratio {:.2}",
+            own / other
+        );
         if round > 0 {
             ours.push(own);
             theirs.push(other);
         }
     }
-    let ratio = median(&ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>());
-    println!("  gateway {:.0} pages/s ({}), nginx {:.0} pages/s ({})", median(&ours), spread(&ours), median(&theirs), spread(&theirs));
+    let ratio = median(
+        &ours
+            .iter()
+            .zip(&theirs)
+            .map(|(ours, theirs)| ours / theirs)
+            .collect::<Vec<_>>(),
+    );
+    println!(
+        "  gateway {:.0} pages/s ({}), nginx {:.0} pages/s ({})",
+        median(&ours),
+        spread(&ours),
+        median(&theirs),
+        spread(&theirs)
+    );
     println!("  RATIO pull {ratio:.2} (wanted: at least 1.00)");
     Ok(())
 }
@@ -63,11 +92,27 @@ async fn fill(stand: &Stand) -> Done {
         serde_json::to_writer(&mut body, &submission)?;
         body.push(b'\n');
     }
-    let mut connection = client::Connection::open(&client::identity(stand.pki(), "ltc-system")?, stand.partner_port()).await?;
-    connection.send(format!("POST /ltc/v1/registry HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes()).await?;
+    let mut connection = client::Connection::open(
+        &client::identity(stand.pki(), "ltc-system")?,
+        stand.partner_port(),
+    )
+    .await?;
+    connection
+        .send(
+            format!(
+                "POST /ltc/v1/registry HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            )
+            .as_bytes(),
+        )
+        .await?;
     connection.send(&body).await?;
     let (status, summary) = connection.streamed().await?;
-    if status == 200 { Ok(()) } else { Err(format!("the load was answered with {status}: {summary}").into()) }
+    if status == 200 {
+        Ok(())
+    } else {
+        Err(format!("the load was answered with {status}: {summary}").into())
+    }
 }
 
 fn request(path: &str) -> Vec<u8> {
@@ -75,11 +120,17 @@ fn request(path: &str) -> Vec<u8> {
 }
 
 async fn get(stand: &Stand, port: u16, path: &str) -> Done<Vec<u8>> {
-    let mut connection = client::Connection::open(&client::identity(stand.pki(), "provincial-platform")?, port).await?;
+    let mut connection =
+        client::Connection::open(&client::identity(stand.pki(), "provincial-platform")?, port)
+            .await?;
     connection.send(&request(path)).await?;
     match connection.answer().await? {
         (200, body) => Ok(body.to_vec()),
-        (status, body) => Err(format!("{path} was answered with {status}: {}", String::from_utf8_lossy(body)).into()),
+        (status, body) => Err(format!(
+            "{path} was answered with {status}: {}",
+            String::from_utf8_lossy(body)
+        )
+        .into()),
     }
 }
 
@@ -92,7 +143,10 @@ async fn load(stand: &Stand, (port, path, length): (u16, &str, usize), seconds: 
     }
     let start = Instant::now();
     let until = start + Duration::from_secs(seconds);
-    let tasks: Vec<_> = connections.into_iter().map(|connection| tokio::spawn(ask(connection, request(path), length, until))).collect();
+    let tasks: Vec<_> = connections
+        .into_iter()
+        .map(|connection| tokio::spawn(ask(connection, request(path), length, until)))
+        .collect();
     let mut answered = 0;
     for task in tasks {
         answered += task.await??;
@@ -100,13 +154,20 @@ async fn load(stand: &Stand, (port, path, length): (u16, &str, usize), seconds: 
     Ok(f64::from(answered) / start.elapsed().as_secs_f64())
 }
 
-async fn ask(mut connection: client::Connection, request: Vec<u8>, length: usize, until: Instant) -> Done<u32> {
+async fn ask(
+    mut connection: client::Connection,
+    request: Vec<u8>,
+    length: usize,
+    until: Instant,
+) -> Done<u32> {
     let mut answered = 0;
     while Instant::now() < until {
         connection.send(&request).await?;
         let (status, body) = connection.answer().await?;
         if status != 200 || body.len() != length {
-            return Err(format!("a page was answered with {status} and {} bytes", body.len()).into());
+            return Err(
+                format!("a page was answered with {status} and {} bytes", body.len()).into(),
+            );
         }
         answered += 1;
     }
@@ -120,7 +181,10 @@ struct Nginx {
 }
 
 impl Nginx {
-    #[expect(clippy::disallowed_methods, reason = "another process's socket: there is no event to wait for but that it answers")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another process's socket: there is no event to wait for but that it answers"
+    )]
     fn start(program: &Path, stand: &Stand, root: PathBuf) -> Done<Nginx> {
         let port = free_port()?;
         let (dir, pki) = (root.display(), stand.pki().display());
@@ -134,12 +198,23 @@ impl Nginx {
         );
         std::fs::write(root.join("nginx.conf"), config)?;
         let log = std::fs::File::create(root.join("start.log"))?;
-        let process = Command::new(program).arg("-p").arg(&root).arg("-c").arg(root.join("nginx.conf")).stdin(Stdio::null()).stderr(log).spawn()?;
+        let process = Command::new(program)
+            .arg("-p")
+            .arg(&root)
+            .arg("-c")
+            .arg(root.join("nginx.conf"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()?;
         let mut nginx = Nginx { process, port };
         let start = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if nginx.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(10) {
-                return Err(format!("nginx did not start: {}", std::fs::read_to_string(root.join("start.log")).unwrap_or_default()).into());
+                return Err(format!(
+                    "nginx did not start: {}",
+                    std::fs::read_to_string(root.join("start.log")).unwrap_or_default()
+                )
+                .into());
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -50,15 +50,39 @@ pub async fn run(stand: &Stand, (institutions, rounds): (u64, usize)) -> Done {
         drop(gateway);
         stand.empty()?;
         let copied = copy(stand)?;
-        println!("  round {round}: gateway {seconds:.1} s ({used:.1} processor seconds of its own), \\copy {copied:.1} s, ratio {:.2}", copied / seconds);
+        println!(
+            "  round {round}: gateway {seconds:.1} s ({used:.1} processor seconds of its own), \\copy {copied:.1} s, ratio {:.2}",
+            copied / seconds
+        );
         ours.push(seconds);
         theirs.push(copied);
     }
-    let ratio = median(&ours.iter().zip(&theirs).map(|(ours, theirs)| theirs / ours).collect::<Vec<_>>());
-    println!("  rows of change log, entries and deliveries: {}", rows.trim());
-    println!("  gateway {:.1} s ({} s), \\copy {:.1} s ({} s)", median(&ours), spread(&ours), median(&theirs), spread(&theirs));
-    println!("  peak memory of the gateway: {:.0} MB for a tenth, {:.0} MB for all (wanted: the same)", peaks[0], peaks[1]);
-    println!("  SECONDS registry {:.1} (wanted: at most {SECONDS_MAX:.0})   RATIO registry {ratio:.2}", median(&ours));
+    let ratio = median(
+        &ours
+            .iter()
+            .zip(&theirs)
+            .map(|(ours, theirs)| theirs / ours)
+            .collect::<Vec<_>>(),
+    );
+    println!(
+        "  rows of change log, entries and deliveries: {}",
+        rows.trim()
+    );
+    println!(
+        "  gateway {:.1} s ({} s), \\copy {:.1} s ({} s)",
+        median(&ours),
+        spread(&ours),
+        median(&theirs),
+        spread(&theirs)
+    );
+    println!(
+        "  peak memory of the gateway: {:.0} MB for a tenth, {:.0} MB for all (wanted: the same)",
+        peaks[0], peaks[1]
+    );
+    println!(
+        "  SECONDS registry {:.1} (wanted: at most {SECONDS_MAX:.0})   RATIO registry {ratio:.2}",
+        median(&ours)
+    );
     Ok(())
 }
 
@@ -68,7 +92,11 @@ fn name(institutions: u64) -> String {
 
 /// Writes the load as a file.
 fn write(stand: &Stand, institutions: u64) -> Done {
-    let city = Registries::of_size(1, Clock::default().today(), (institutions, institutions * CAREGIVERS_EACH));
+    let city = Registries::of_size(
+        1,
+        Clock::default().today(),
+        (institutions, institutions * CAREGIVERS_EACH),
+    );
     let mut file = BufWriter::new(File::create(stand.file(&name(institutions)))?);
     for submission in city.submissions() {
         serde_json::to_writer(&mut file, &submission)?;
@@ -79,9 +107,15 @@ fn write(stand: &Stand, institutions: u64) -> Done {
 
 /// Sends the load and reads every answer; seconds from the first byte to the last.
 async fn load(stand: &Stand, institutions: u64) -> Done<f64> {
-    let mut connection = client::Connection::open(&client::identity(stand.pki(), "ltc-system")?, stand.partner_port()).await?;
+    let mut connection = client::Connection::open(
+        &client::identity(stand.pki(), "ltc-system")?,
+        stand.partner_port(),
+    )
+    .await?;
     let start = Instant::now();
-    connection.send_lines("/ltc/v1/registry", &stand.file(&name(institutions))).await?;
+    connection
+        .send_lines("/ltc/v1/registry", &stand.file(&name(institutions)))
+        .await?;
     let (status, summary) = connection.streamed().await?;
     let seconds = start.elapsed().as_secs_f64();
     let wanted = institutions * (1 + CAREGIVERS_EACH);
@@ -93,7 +127,15 @@ async fn load(stand: &Stand, institutions: u64) -> Done<f64> {
 
 /// Seconds `\copy` takes for the same rows into the same tables.
 fn copy(stand: &Stand) -> Done<f64> {
-    let statements: Vec<String> = TABLES.iter().map(|table| format!("\\copy {table} FROM '{}'", stand.file(&format!("{table}.copy")).display())).collect();
+    let statements: Vec<String> = TABLES
+        .iter()
+        .map(|table| {
+            format!(
+                "\\copy {table} FROM '{}'",
+                stand.file(&format!("{table}.copy")).display()
+            )
+        })
+        .collect();
     let start = Instant::now();
     stand.psql(&statements.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(start.elapsed().as_secs_f64())

@@ -53,7 +53,11 @@ pub struct Capability {
 }
 
 /// Every capability, for `adapter list` and did-you-mean.
-pub static ALL: &[Capability] = &[nhsa::CAPABILITY, sm2_sorted_fields::CAPABILITY, tif_sha256::CAPABILITY];
+pub static ALL: &[Capability] = &[
+    nhsa::CAPABILITY,
+    sm2_sorted_fields::CAPABILITY,
+    tif_sha256::CAPABILITY,
+];
 
 /// The capability of that name and kind; `none` is `Ok(None)`, an unknown word a safe sentence.
 pub fn find(name: &str, kind: Kind) -> Result<Option<&'static Capability>, String> {
@@ -64,12 +68,18 @@ pub fn find(name: &str, kind: Kind) -> Result<Option<&'static Capability>, Strin
     if let Some(found) = of_kind().find(|capability| capability.name == name) {
         return Ok(Some(found));
     }
-    let names: Vec<&str> = std::iter::once("none").chain(of_kind().map(|capability| capability.name)).collect();
+    let names: Vec<&str> = std::iter::once("none")
+        .chain(of_kind().map(|capability| capability.name))
+        .collect();
     let what = match kind {
         Kind::Envelope => "envelope",
         Kind::Signature => "signature",
     };
-    Err(format!("unknown {what} `{name}`{}; known are {}", did_you_mean(name, names.iter().copied()), names.join(", ")))
+    Err(format!(
+        "unknown {what} `{name}`{}; known are {}",
+        did_you_mean(name, names.iter().copied()),
+        names.join(", ")
+    ))
 }
 
 impl Capability {
@@ -78,14 +88,20 @@ impl Capability {
         let mut problems = Vec::new();
         for setting in self.settings {
             match settings.get(setting.name) {
-                None if setting.required => problems.push(format!("setting `{}` is missing; {} needs it: {}", setting.name, self.name, setting.doc)),
+                None if setting.required => problems.push(format!(
+                    "setting `{}` is missing; {} needs it: {}",
+                    setting.name, self.name, setting.doc
+                )),
                 Some(value) => problems.extend(wrong_length(setting, value)),
                 None => {}
             }
         }
         for secret in self.secrets {
             if secrets.text(secret.name).is_none() {
-                problems.push(format!("secret `{}` is missing; {} needs it: {}", secret.name, self.name, secret.doc));
+                problems.push(format!(
+                    "secret `{}` is missing; {} needs it: {}",
+                    secret.name, self.name, secret.doc
+                ));
             }
         }
         problems
@@ -98,18 +114,30 @@ fn wrong_length(setting: &Setting, value: &str) -> Option<String> {
     if (fewest..=most).contains(&found) {
         return None;
     }
-    let expected = if fewest == most { format!("exactly {most}") } else { format!("{fewest} to {most}") };
-    Some(format!("setting `{}` has {found} characters; expected {expected}: {}", setting.name, setting.doc))
+    let expected = if fewest == most {
+        format!("exactly {most}")
+    } else {
+        format!("{fewest} to {most}")
+    };
+    Some(format!(
+        "setting `{}` has {found} characters; expected {expected}: {}",
+        setting.name, setting.doc
+    ))
 }
 
 /// Lower-case hexadecimal.
 pub fn hex_lower(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).expect("a nibble is a hexadecimal digit"));
-        }
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(
+                    char::from_digit(u32::from(nibble), 16)
+                        .expect("a nibble is a hexadecimal digit"),
+                );
+            }
+            text
+        })
 }
 
 /// Bytes of hexadecimal digits of either case, or `None`.
@@ -118,7 +146,10 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    text.as_bytes().chunks(2).map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()).collect()
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -128,8 +159,16 @@ mod tests {
     #[test]
     fn names_are_unique_and_every_capability_says_what_it_is() {
         for (at, capability) in ALL.iter().enumerate() {
-            assert!(capability.doc.ends_with('.') && capability.doc.len() > 20, "{}", capability.name);
-            assert!(ALL[..at].iter().all(|earlier| earlier.name != capability.name));
+            assert!(
+                capability.doc.ends_with('.') && capability.doc.len() > 20,
+                "{}",
+                capability.name
+            );
+            assert!(
+                ALL[..at]
+                    .iter()
+                    .all(|earlier| earlier.name != capability.name)
+            );
         }
     }
 
@@ -137,10 +176,16 @@ mod tests {
     fn a_misspelt_capability_gets_a_suggestion() {
         assert_eq!(find("none", Kind::Envelope), Ok(None));
         assert_eq!(find("nhsa", Kind::Envelope).unwrap().unwrap().name, "nhsa");
-        assert_eq!(find("nsha", Kind::Envelope), Err("unknown envelope `nsha` (did you mean `nhsa`?); known are none, nhsa".into()));
+        assert_eq!(
+            find("nsha", Kind::Envelope),
+            Err("unknown envelope `nsha` (did you mean `nhsa`?); known are none, nhsa".into())
+        );
         let text = find("sm2_sorted_field", Kind::Signature).unwrap_err();
         assert!(text.starts_with("unknown signature `sm2_sorted_field` (did you mean `sm2_sorted_fields`?); known are none, "), "{text}");
-        assert!(find("nhsa", Kind::Signature).is_err(), "an envelope is not a signature");
+        assert!(
+            find("nhsa", Kind::Signature).is_err(),
+            "an envelope is not a signature"
+        );
     }
 
     #[test]

@@ -33,30 +33,59 @@ impl Adapter {
     /// Reads and checks a folder; its samples are not tried.
     pub fn load(folder: &Path) -> Result<Adapter, Vec<Finding>> {
         let file = folder.join("adapter.toml");
-        let source = Source::read(&file, &file.display().to_string()).map_err(|finding| vec![finding])?;
+        let source =
+            Source::read(&file, &file.display().to_string()).map_err(|finding| vec![finding])?;
         let mut findings = Vec::new();
         let manifest = Manifest::read(&source, &mut findings);
-        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut adapter =
-            Adapter { name, folder: folder.to_path_buf(), digest: [0; 32], endpoints: Vec::new(), outgoing: Outgoing::default(), places: Vec::new() };
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let mut adapter = Adapter {
+            name,
+            folder: folder.to_path_buf(),
+            digest: [0; 32],
+            endpoints: Vec::new(),
+            outgoing: Outgoing::default(),
+            places: Vec::new(),
+        };
         if let Some(manifest) = manifest {
             adapter.compile(&source, &manifest, &mut findings);
             adapter.places = manifest.places;
         }
         match digest(folder) {
             Ok(digest) => adapter.digest = digest,
-            Err(error) => findings.push(Finding::new(folder.display().to_string(), None, format!("cannot be read: {error}"))),
+            Err(error) => findings.push(Finding::new(
+                folder.display().to_string(),
+                None,
+                format!("cannot be read: {error}"),
+            )),
         }
         if findings.is_empty() {
             findings = sample::missing(&adapter);
         }
-        if findings.is_empty() { Ok(adapter) } else { Err(in_order(findings)) }
+        if findings.is_empty() {
+            Ok(adapter)
+        } else {
+            Err(in_order(findings))
+        }
     }
 
     fn compile(&mut self, source: &Source, manifest: &Manifest, findings: &mut Vec<Finding>) {
         let mut compiler = Compiler::new(source, &self.folder);
-        if let Some(written) = manifest.adapter.as_ref().filter(|written| *written.get_ref() != self.name) {
-            compiler.find(written, format!("adapter is `{}`; expected the folder's name, `{}`", written.get_ref(), self.name));
+        if let Some(written) = manifest
+            .adapter
+            .as_ref()
+            .filter(|written| *written.get_ref() != self.name)
+        {
+            compiler.find(
+                written,
+                format!(
+                    "adapter is `{}`; expected the folder's name, `{}`",
+                    written.get_ref(),
+                    self.name
+                ),
+            );
         }
         self.endpoints = compiler.endpoints(&manifest.inbound);
         compiler.other_tables();
@@ -65,17 +94,35 @@ impl Adapter {
             Ok(outgoing) => {
                 self.outgoing = outgoing;
                 findings.extend(self.bind_results(source));
-                findings.extend(manifest.inbound.iter().filter_map(|block| self.no_receipt(source, block)));
-                findings.extend(manifest.inbound.iter().flat_map(|block| self.never_compared(source, block)));
+                findings.extend(
+                    manifest
+                        .inbound
+                        .iter()
+                        .filter_map(|block| self.no_receipt(source, block)),
+                );
+                findings.extend(
+                    manifest
+                        .inbound
+                        .iter()
+                        .flat_map(|block| self.never_compared(source, block)),
+                );
             }
             Err(mut found) => {
                 // Both halves read the code tables; one finding for each is enough.
-                found.retain(|finding| !findings.iter().any(|earlier| earlier.file == finding.file && finding.file.ends_with(".csv")));
+                found.retain(|finding| {
+                    !findings.iter().any(|earlier| {
+                        earlier.file == finding.file && finding.file.ends_with(".csv")
+                    })
+                });
                 findings.extend(found);
             }
         }
         if manifest.inbound.is_empty() && self.outgoing.outbound.is_empty() && findings.is_empty() {
-            findings.push(Finding::new(&source.file, None, "has neither [[inbound]] nor [[outbound]]; an adapter says what a system speaks"));
+            findings.push(Finding::new(
+                &source.file,
+                None,
+                "has neither [[inbound]] nor [[outbound]]; an adapter says what a system speaks",
+            ));
         }
     }
 
@@ -85,15 +132,26 @@ impl Adapter {
         for outbound in &mut self.outgoing.outbound {
             problems.extend(outbound.bind_results(&self.endpoints).err());
         }
-        problems.extend(self.outgoing.outbound.iter().filter_map(|outbound| self.inquiry_without_results(outbound)));
-        problems.into_iter().map(|(offset, text)| Finding::at_offset(&source.file, &source.text, offset, text)).collect()
+        problems.extend(
+            self.outgoing
+                .outbound
+                .iter()
+                .filter_map(|outbound| self.inquiry_without_results(outbound)),
+        );
+        problems
+            .into_iter()
+            .map(|(offset, text)| Finding::at_offset(&source.file, &source.text, offset, text))
+            .collect()
     }
 
     /// What became of a request in doubt is asked, and its results must come with the answer to that.
     fn inquiry_without_results(&self, outbound: &Outbound) -> Option<(usize, String)> {
         let (results, inquiry) = (outbound.results()?, outbound.inquiry()?);
         let asked = self.outbound(inquiry)?;
-        if asked.results().is_some_and(|asked| asked.record() == results.record()) {
+        if asked
+            .results()
+            .is_some_and(|asked| asked.record() == results.record())
+        {
             return None;
         }
         let text = format!(
@@ -107,14 +165,27 @@ impl Adapter {
     /// A field that is to agree with an element no sample has: a misspelt one would never be looked at.
     fn never_compared(&self, source: &Source, block: &Spanned<InboundManifest>) -> Vec<Finding> {
         let block = block.get_ref();
-        let samples = files(&self.folder.join("samples").join(block.message.get_ref())).unwrap_or_default();
-        let samples: Vec<Vec<u8>> =
-            samples.iter().filter(|path| !path.to_string_lossy().contains(".expected.")).filter_map(|path| std::fs::read(path).ok()).collect();
-        let fields = block.fields.iter().filter_map(|(name, field)| Some((name.get_ref(), field.as_ref()?.get_ref().agrees_with.as_ref()?)));
+        let samples =
+            files(&self.folder.join("samples").join(block.message.get_ref())).unwrap_or_default();
+        let samples: Vec<Vec<u8>> = samples
+            .iter()
+            .filter(|path| !path.to_string_lossy().contains(".expected."))
+            .filter_map(|path| std::fs::read(path).ok())
+            .collect();
+        let fields = block.fields.iter().filter_map(|(name, field)| {
+            Some((
+                name.get_ref(),
+                field.as_ref()?.get_ref().agrees_with.as_ref()?,
+            ))
+        });
         let mut found = Vec::new();
         for (field, path) in fields {
             let element = path.get_ref().rsplit(['/', '@']).next().unwrap_or_default();
-            let seen = samples.iter().any(|sample| sample.windows(element.len().max(1)).any(|bytes| bytes == element.as_bytes()));
+            let seen = samples.iter().any(|sample| {
+                sample
+                    .windows(element.len().max(1))
+                    .any(|bytes| bytes == element.as_bytes())
+            });
             if !seen && !samples.is_empty() {
                 let text = format!(
                     "`{field}` is to agree with `{}`, which no sample of {} has: mend the path, or add a sample with it",
@@ -134,8 +205,18 @@ impl Adapter {
             return None;
         }
         let near = did_you_mean(receipt.get_ref(), names.iter().copied());
-        let have = if names.is_empty() { "there is none".to_string() } else { format!("there are {}", names.join(", ")) };
-        Some(source.finding(receipt, format!("there is no [[document]] `{}`; {have}{near}", receipt.get_ref())))
+        let have = if names.is_empty() {
+            "there is none".to_string()
+        } else {
+            format!("there are {}", names.join(", "))
+        };
+        Some(source.finding(
+            receipt,
+            format!(
+                "there is no [[document]] `{}`; {have}{near}",
+                receipt.get_ref()
+            ),
+        ))
     }
 
     /// The folder's name.
@@ -151,7 +232,9 @@ impl Adapter {
     /// What a code table says each word of ours means, by the word; nothing where the adapter has no such table.
     pub fn meanings(&self, table: &str) -> BTreeMap<String, String> {
         let path = self.folder.join("codes").join(format!("{table}.csv"));
-        CodeTable::load(&path, table).map(|table| table.meanings()).unwrap_or_default()
+        CodeTable::load(&path, table)
+            .map(|table| table.meanings())
+            .unwrap_or_default()
     }
 
     /// SHA-256 over the names and contents of every file of the folder.
@@ -161,7 +244,9 @@ impl Adapter {
 
     /// The endpoint of that name (a route's last path segment).
     pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.name() == name)
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.name() == name)
     }
 
     /// Every endpoint.
@@ -171,7 +256,10 @@ impl Adapter {
 
     /// The outbound message of that name.
     pub fn outbound(&self, message: &str) -> Option<&Outbound> {
-        self.outgoing.outbound.iter().find(|outbound| outbound.message() == message)
+        self.outgoing
+            .outbound
+            .iter()
+            .find(|outbound| outbound.message() == message)
     }
 
     /// Every outbound message.
@@ -186,7 +274,10 @@ impl Adapter {
 
     /// The document of that name.
     pub fn document(&self, name: &str) -> Option<&Document> {
-        self.outgoing.documents.iter().find(|document| document.name() == name)
+        self.outgoing
+            .documents
+            .iter()
+            .find(|document| document.name() == name)
     }
 
     /// Every document.
@@ -210,12 +301,18 @@ impl Catalog {
             match Adapter::load(&folder) {
                 Ok(adapter) => {
                     findings.extend(sample::run(&adapter, false).findings);
-                    catalog.adapters.insert(adapter.name.clone(), Arc::new(adapter));
+                    catalog
+                        .adapters
+                        .insert(adapter.name.clone(), Arc::new(adapter));
                 }
                 Err(found) => findings.extend(found),
             }
         }
-        if findings.is_empty() { Ok(catalog) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(catalog)
+        } else {
+            Err(findings)
+        }
     }
 
     /// The adapter of that name.
@@ -231,30 +328,60 @@ impl Catalog {
     /// A sentence about a name that is not there.
     pub fn unknown(&self, name: &str) -> String {
         let names: Vec<&str> = self.adapters.keys().map(String::as_str).collect();
-        format!("there is no adapter `{name}`; there are {}{}", names.join(", "), did_you_mean(name, names.iter().copied()))
+        format!(
+            "there is no adapter `{name}`; there are {}{}",
+            names.join(", "),
+            did_you_mean(name, names.iter().copied())
+        )
     }
 }
 
 /// The adapter folders of `dir`: those named, or all when none is.
 pub(super) fn folders(dir: &Path, names: &[String]) -> Result<Vec<PathBuf>, Finding> {
     let shown = dir.display().to_string();
-    let entries =
-        std::fs::read_dir(dir).map_err(|error| Finding::new(&shown, None, format!("cannot be read: {error}; expected the folder of the adapters")))?;
-    let mut all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !hidden(path)).collect();
+    let entries = std::fs::read_dir(dir).map_err(|error| {
+        Finding::new(
+            &shown,
+            None,
+            format!("cannot be read: {error}; expected the folder of the adapters"),
+        )
+    })?;
+    let mut all: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir() && !hidden(path))
+        .collect();
     all.sort();
     if names.is_empty() {
         return Ok(all);
     }
-    let known: Vec<String> = all.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()).collect();
+    let known: Vec<String> = all
+        .iter()
+        .filter_map(|path| path.file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         let near = did_you_mean(name, known.iter().map(String::as_str));
-        return Err(Finding::new(shown, None, format!("there is no adapter `{name}`; there are {}{near}", known.join(", "))));
+        return Err(Finding::new(
+            shown,
+            None,
+            format!(
+                "there is no adapter `{name}`; there are {}{near}",
+                known.join(", ")
+            ),
+        ));
     }
-    Ok(all.into_iter().zip(known).filter(|(_, name)| names.contains(name)).map(|(path, _)| path).collect())
+    Ok(all
+        .into_iter()
+        .zip(known)
+        .filter(|(_, name)| names.contains(name))
+        .map(|(path, _)| path)
+        .collect())
 }
 
 fn hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
+    path.file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with('.'))
 }
 
 /// Every file below a folder, sorted; hidden ones left out.
@@ -278,7 +405,11 @@ pub(super) fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn digest(folder: &Path) -> std::io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     for path in files(folder)? {
-        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(folder)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
         let content = std::fs::read(&path)?;
         for part in [name.as_bytes(), &content] {
             hash.update((part.len() as u64).to_be_bytes());

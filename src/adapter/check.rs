@@ -11,7 +11,13 @@ use crate::error::Finding;
 pub fn check(dir: &Path, names: &[String]) -> Vec<Finding> {
     match folders(dir, names) {
         Err(finding) => vec![finding],
-        Ok(folders) => in_order(folders.iter().filter_map(|folder| Adapter::load(folder).err()).flatten().collect()),
+        Ok(folders) => in_order(
+            folders
+                .iter()
+                .filter_map(|folder| Adapter::load(folder).err())
+                .flatten()
+                .collect(),
+        ),
     }
 }
 
@@ -35,7 +41,10 @@ pub fn test(dir: &Path, names: &[String], bless: bool) -> Report {
 
 /// Everything the adapters speak: adapter, direction, message, format, where, notes.
 pub fn list(catalog: &Catalog) -> Vec<[String; 6]> {
-    catalog.iter().flat_map(|adapter| inbound(adapter).chain(outgoing(adapter))).collect()
+    catalog
+        .iter()
+        .flat_map(|adapter| inbound(adapter).chain(outgoing(adapter)))
+        .collect()
 }
 
 fn inbound(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> + '_ {
@@ -45,9 +54,15 @@ fn inbound(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> + '_ {
                 adapter.name().to_string(),
                 "in".to_string(),
                 inbound.message().name.to_string(),
-                format!("{} ({})", endpoint.format().word(), endpoint.encoding().word()),
+                format!(
+                    "{} ({})",
+                    endpoint.format().word(),
+                    endpoint.encoding().word()
+                ),
                 endpoint.name().to_string(),
-                inbound.packet_type().map_or_else(String::new, |word| format!("type {word}")),
+                inbound
+                    .packet_type()
+                    .map_or_else(String::new, |word| format!("type {word}")),
             ]
         })
     })
@@ -57,28 +72,77 @@ fn outgoing(adapter: &Adapter) -> impl Iterator<Item = [String; 6]> + '_ {
     let messages = adapter.outbounds().iter().map(move |outbound| {
         let mut notes = vec![format!("up to {} records", outbound.records_max())];
         notes.extend(outbound.infno().map(|infno| format!("transaction {infno}")));
-        notes.extend(Some(outbound.secrets_needed().join(", ")).filter(|names| !names.is_empty()).map(|names| format!("signed with {names}")));
+        notes.extend(
+            Some(outbound.secrets_needed().join(", "))
+                .filter(|names| !names.is_empty())
+                .map(|names| format!("signed with {names}")),
+        );
         notes.extend(outbound.idempotent().then(|| "idempotent".to_string()));
         notes.extend(outbound.disclosure().map(told));
-        notes.extend(outbound.judged_by_record().then(|| "answered record by record".to_string()));
-        notes.extend(outbound.inquiry().map(|inquiry| format!("asked about by {inquiry}")));
+        notes.extend(
+            outbound
+                .judged_by_record()
+                .then(|| "answered record by record".to_string()),
+        );
+        notes.extend(
+            outbound
+                .inquiry()
+                .map(|inquiry| format!("asked about by {inquiry}")),
+        );
         let place = adapter.place(outbound.message());
-        let form = place.and_then(|place| place.template.rsplit_once('.')).map_or("", |(_, form)| form).to_string();
-        let target = place.map_or_else(String::new, |place| format!("{} {}", place.method, place.path));
-        [adapter.name().to_string(), "out".to_string(), outbound.message().to_string(), form, target, notes.join("; ")]
+        let form = place
+            .and_then(|place| place.template.rsplit_once('.'))
+            .map_or("", |(_, form)| form)
+            .to_string();
+        let target = place.map_or_else(String::new, |place| {
+            format!("{} {}", place.method, place.path)
+        });
+        [
+            adapter.name().to_string(),
+            "out".to_string(),
+            outbound.message().to_string(),
+            form,
+            target,
+            notes.join("; "),
+        ]
     });
     let documents = adapter.documents().iter().map(move |document| {
-        let form = document.content_type().split(';').next().unwrap_or_default().trim_start_matches("application/").to_string();
-        [adapter.name().to_string(), "reply".to_string(), document.name().to_string(), form, String::new(), String::new()]
+        let form = document
+            .content_type()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("application/")
+            .to_string();
+        [
+            adapter.name().to_string(),
+            "reply".to_string(),
+            document.name().to_string(),
+            form,
+            String::new(),
+            String::new(),
+        ]
     });
     messages.chain(documents)
 }
 
 /// Which entries, for what purpose, and what of them.
 fn told(disclosure: &Disclosure) -> String {
-    let only = disclosure.only.iter().map(|(field, words)| format!("{field} {}", words.join(" or ")));
+    let only = disclosure
+        .only
+        .iter()
+        .map(|(field, words)| format!("{field} {}", words.join(" or ")));
     let only: Vec<String> = only.collect();
-    let which = if only.is_empty() { String::new() } else { format!(" ({})", only.join(", ")) };
+    let which = if only.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", only.join(", "))
+    };
     let fields: Vec<String> = disclosure.fields().collect();
-    format!("tells of every {}{which} for {}: {}", disclosure.kind, disclosure.purpose, fields.join(", "))
+    format!(
+        "tells of every {}{which} for {}: {}",
+        disclosure.kind,
+        disclosure.purpose,
+        fields.join(", ")
+    )
 }

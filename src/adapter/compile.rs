@@ -35,7 +35,13 @@ pub(super) struct Compiler<'s> {
 impl<'s> Compiler<'s> {
     pub(super) fn new(source: &'s Source, folder: &Path) -> Compiler<'s> {
         let shown = folder.display().to_string();
-        Compiler { source, folder: folder.to_path_buf(), shown, findings: Vec::new(), tables: BTreeMap::new() }
+        Compiler {
+            source,
+            folder: folder.to_path_buf(),
+            shown,
+            findings: Vec::new(),
+            tables: BTreeMap::new(),
+        }
     }
 
     pub(super) fn find<T>(&mut self, at: &Spanned<T>, text: impl Into<String>) {
@@ -43,11 +49,24 @@ impl<'s> Compiler<'s> {
     }
 
     /// A word of a closed list, or a finding with the nearest word.
-    pub(super) fn word<T>(&mut self, found: &Spanned<String>, what: &str, allowed: &[&str], of_word: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn word<T>(
+        &mut self,
+        found: &Spanned<String>,
+        what: &str,
+        allowed: &[&str],
+        of_word: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let word = of_word(found.get_ref());
         if word.is_none() {
             let near = did_you_mean(found.get_ref(), allowed.iter().copied());
-            self.find(found, format!("`{}` is not {what}; expected one of {}{near}", found.get_ref(), allowed.join(", ")));
+            self.find(
+                found,
+                format!(
+                    "`{}` is not {what}; expected one of {}{near}",
+                    found.get_ref(),
+                    allowed.join(", ")
+                ),
+            );
         }
         word
     }
@@ -70,8 +89,15 @@ impl<'s> Compiler<'s> {
         } else {
             let there = self.table_names();
             let near = did_you_mean(key, there.iter().map(String::as_str));
-            let have = if there.is_empty() { "there is none".to_string() } else { format!("there are {}", there.join(", ")) };
-            self.find(name, format!("there is no code table codes/{key}.csv; {have}{near}"));
+            let have = if there.is_empty() {
+                "there is none".to_string()
+            } else {
+                format!("there are {}", there.join(", "))
+            };
+            self.find(
+                name,
+                format!("there is no code table codes/{key}.csv; {have}{near}"),
+            );
             None
         };
         self.tables.insert(key.clone(), table.clone());
@@ -88,8 +114,18 @@ impl<'s> Compiler<'s> {
     }
 
     fn table_names(&self) -> Vec<String> {
-        let files = std::fs::read_dir(self.folder.join("codes")).into_iter().flatten().flatten();
-        let mut names: Vec<String> = files.filter_map(|file| file.file_name().to_string_lossy().strip_suffix(".csv").map(str::to_string)).collect();
+        let files = std::fs::read_dir(self.folder.join("codes"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names: Vec<String> = files
+            .filter_map(|file| {
+                file.file_name()
+                    .to_string_lossy()
+                    .strip_suffix(".csv")
+                    .map(str::to_string)
+            })
+            .collect();
         names.sort();
         names
     }
@@ -99,7 +135,9 @@ impl<'s> Compiler<'s> {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for block in blocks {
             let manifest = block.get_ref();
-            let Some(frame) = self.frame(manifest) else { continue };
+            let Some(frame) = self.frame(manifest) else {
+                continue;
+            };
             let name = manifest.endpoint.get_ref();
             let at = match endpoints.iter().position(|endpoint| endpoint.name == *name) {
                 Some(at) => at,
@@ -130,61 +168,132 @@ impl<'s> Compiler<'s> {
     /// What decides how bytes are read.
     fn frame(&mut self, manifest: &InboundManifest) -> Option<Frame> {
         let names: Vec<&str> = records::ALL.iter().map(|spec| spec.name).collect();
-        let message = self.word(&manifest.message, "a canonical record", &names, records::spec);
+        let message = self.word(
+            &manifest.message,
+            "a canonical record",
+            &names,
+            records::spec,
+        );
         let format = self.word(&manifest.format, "a format", Format::WORDS, Format::of_word);
         let encoding = match &manifest.encoding {
-            Some(word) => self.word(word, "an encoding", EncodingRule::WORDS, EncodingRule::of_word),
+            Some(word) => self.word(
+                word,
+                "an encoding",
+                EncodingRule::WORDS,
+                EncodingRule::of_word,
+            ),
             None => EncodingRule::of_word("utf-8"),
         };
-        if let (Some(Format::Json | Format::Ndjson), Some(EncodingRule::Declared), Some(word)) = (format, encoding, &manifest.encoding) {
-            self.find(word, "only XML declares its encoding; expected utf-8, gbk or gb18030");
+        if let (Some(Format::Json | Format::Ndjson), Some(EncodingRule::Declared), Some(word)) =
+            (format, encoding, &manifest.encoding)
+        {
+            self.find(
+                word,
+                "only XML declares its encoding; expected utf-8, gbk or gb18030",
+            );
         }
         let endpoint = manifest.endpoint.get_ref();
-        if endpoint.is_empty() || !endpoint.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_') {
-            self.find(&manifest.endpoint, format!("endpoint is `{endpoint}`; expected the last segment of a path, such as packets"));
+        if endpoint.is_empty()
+            || !endpoint
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        {
+            self.find(
+                &manifest.endpoint,
+                format!(
+                    "endpoint is `{endpoint}`; expected the last segment of a path, such as packets"
+                ),
+            );
         }
-        Some(Frame { message: message?, format: format?, encoding: encoding? })
+        Some(Frame {
+            message: message?,
+            format: format?,
+            encoding: encoding?,
+        })
     }
 
     /// One endpoint has one format, encoding and receipt.
     fn same_frame(&mut self, endpoint: &Endpoint, manifest: &InboundManifest, frame: &Frame) {
         let name = &endpoint.name;
         if endpoint.format != frame.format {
-            self.find(&manifest.format, format!("endpoint `{name}` takes {} already; one endpoint has one format", endpoint.format.word()));
+            self.find(
+                &manifest.format,
+                format!(
+                    "endpoint `{name}` takes {} already; one endpoint has one format",
+                    endpoint.format.word()
+                ),
+            );
         }
         if let (Some(word), true) = (&manifest.encoding, endpoint.encoding != frame.encoding) {
-            self.find(word, format!("endpoint `{name}` takes {} already; one endpoint has one encoding", endpoint.encoding.word()));
+            self.find(
+                word,
+                format!(
+                    "endpoint `{name}` takes {} already; one endpoint has one encoding",
+                    endpoint.encoding.word()
+                ),
+            );
         }
         if endpoint.receipt != *manifest.receipt.get_ref() {
-            self.find(&manifest.receipt, format!("endpoint `{name}` answers with `{}` already; one endpoint has one receipt", endpoint.receipt));
+            self.find(
+                &manifest.receipt,
+                format!(
+                    "endpoint `{name}` answers with `{}` already; one endpoint has one receipt",
+                    endpoint.receipt
+                ),
+            );
         }
     }
 
     /// The types that are known and not taken; any message of the endpoint may name their table.
     fn other_types(&mut self, endpoint: &mut Endpoint, manifest: &InboundManifest) {
-        let Some(name) = &manifest.other_types else { return };
-        let Some(table) = self.table(name) else { return };
+        let Some(name) = &manifest.other_types else {
+            return;
+        };
+        let Some(table) = self.table(name) else {
+            return;
+        };
         if let Some((theirs, line)) = table.first_taken() {
-            let text = format!("`{theirs}` has an `ours`; a table of other types lists what is not taken, and what is taken has an [[inbound]]");
-            self.findings.push(Finding::new(&table.file, Some((line, 1)), text));
+            let text = format!(
+                "`{theirs}` has an `ours`; a table of other types lists what is not taken, and what is taken has an [[inbound]]"
+            );
+            self.findings
+                .push(Finding::new(&table.file, Some((line, 1)), text));
         }
         for (theirs, meaning) in table.all() {
             if endpoint.other_type(theirs).is_none() {
-                endpoint.other_types.push((theirs.to_string(), meaning.to_string()));
+                endpoint
+                    .other_types
+                    .push((theirs.to_string(), meaning.to_string()));
             }
         }
     }
 
-    fn inbound(&mut self, endpoint: &mut Endpoint, block: &Spanned<InboundManifest>, frame: &Frame) -> Option<Inbound> {
+    fn inbound(
+        &mut self,
+        endpoint: &mut Endpoint,
+        block: &Spanned<InboundManifest>,
+        frame: &Frame,
+    ) -> Option<Inbound> {
         let manifest = block.get_ref();
         let tree = &mut endpoint.tree;
         let (record, record_node) = self.record(tree, block, frame)?;
         let key = self.head_column(tree, &manifest.idempotency_key);
         let select = self.condition(tree, manifest.select.as_ref());
         let replaces = self.condition(tree, manifest.replaces.as_ref());
-        let lines = manifest.control_totals.as_ref().map(|totals| self.head_column(tree, &totals.lines));
-        let head: Vec<(String, Option<u16>)> = manifest.head.iter().map(|(name, path)| (name.clone(), self.head_column(tree, path))).collect();
-        let mut rows = Rows { tree: PathTree::new(), rules: Vec::new(), index: None };
+        let lines = manifest
+            .control_totals
+            .as_ref()
+            .map(|totals| self.head_column(tree, &totals.lines));
+        let head: Vec<(String, Option<u16>)> = manifest
+            .head
+            .iter()
+            .map(|(name, path)| (name.clone(), self.head_column(tree, path)))
+            .collect();
+        let mut rows = Rows {
+            tree: PathTree::new(),
+            rules: Vec::new(),
+            index: None,
+        };
         if let Some(index) = &manifest.record_index {
             rows.index = self.column(&mut rows.tree, index);
         }
@@ -198,8 +307,14 @@ impl<'s> Compiler<'s> {
             key: key?,
             replaces,
             lines: lines.flatten(),
-            lines_path: manifest.control_totals.as_ref().map_or_else(String::new, |totals| totals.lines.get_ref().clone()),
-            head: head.into_iter().filter_map(|(name, column)| column.map(|column| (name, column))).collect(),
+            lines_path: manifest
+                .control_totals
+                .as_ref()
+                .map_or_else(String::new, |totals| totals.lines.get_ref().clone()),
+            head: head
+                .into_iter()
+                .filter_map(|(name, column)| column.map(|column| (name, column)))
+                .collect(),
             rows,
             positive_refunds: self.positive_refunds(manifest, frame),
             one_relation_by,
@@ -209,22 +324,39 @@ impl<'s> Compiler<'s> {
     /// Which of a person's insurance relations counts, criterion by criterion.
     fn relation_rule(&mut self, manifest: &InboundManifest, frame: &Frame) -> Vec<Criterion> {
         let words = &manifest.one_relation_by;
-        if let Some(word) = words.first().filter(|_| frame.message.name != records::roster_person::SPEC.name) {
+        if let Some(word) = words
+            .first()
+            .filter(|_| frame.message.name != records::roster_person::SPEC.name)
+        {
             self.find(word, "`one_relation_by` is for roster_person, which may name a person with several insurance relations");
         }
-        words.iter().filter_map(|word| self.word(word, "a criterion", Criterion::WORDS, Criterion::of_word)).collect()
+        words
+            .iter()
+            .filter_map(|word| self.word(word, "a criterion", Criterion::WORDS, Criterion::of_word))
+            .collect()
     }
 
-    fn record(&mut self, tree: &mut PathTree, block: &Spanned<InboundManifest>, frame: &Frame) -> Option<(String, u32)> {
+    fn record(
+        &mut self,
+        tree: &mut PathTree,
+        block: &Spanned<InboundManifest>,
+        frame: &Frame,
+    ) -> Option<(String, u32)> {
         let record = &block.get_ref().record;
         match (record, frame.format) {
             (None, Format::Ndjson) => Some(("line".to_string(), u32::MAX)),
             (Some(path), Format::Ndjson) => {
-                self.find(path, "in ndjson every line after the first is a record; remove `record`");
+                self.find(
+                    path,
+                    "in ndjson every line after the first is a record; remove `record`",
+                );
                 None
             }
             (None, _) => {
-                self.find(block, "`record` is missing: the path of one record, such as Package/Data/Record");
+                self.find(
+                    block,
+                    "`record` is missing: the path of one record, such as Package/Data/Record",
+                );
                 None
             }
             (Some(path), _) => {
@@ -244,17 +376,41 @@ impl<'s> Compiler<'s> {
 
     /// How the sender writes what a refund pays back; canonically it is negative.
     fn positive_refunds(&mut self, manifest: &InboundManifest, frame: &Frame) -> bool {
-        let Some(word) = &manifest.refund_sign else { return false };
+        let Some(word) = &manifest.refund_sign else {
+            return false;
+        };
         if records::paid_fields(frame.message).is_empty() {
-            self.find(word, format!("`refund_sign` is for lines of collected money; {} has no refunds", frame.message.name));
+            self.find(
+                word,
+                format!(
+                    "`refund_sign` is for lines of collected money; {} has no refunds",
+                    frame.message.name
+                ),
+            );
         }
-        let positive = |word: &str| ["negative", "positive"].iter().position(|known| *known == word).map(|at| at == 1);
-        self.word(word, "how refunds are written", &["negative", "positive"], positive).unwrap_or(false)
+        let positive = |word: &str| {
+            ["negative", "positive"]
+                .iter()
+                .position(|known| *known == word)
+                .map(|at| at == 1)
+        };
+        self.word(
+            word,
+            "how refunds are written",
+            &["negative", "positive"],
+            positive,
+        )
+        .unwrap_or(false)
     }
 
-    fn condition(&mut self, tree: &mut PathTree, condition: Option<&Spanned<Condition>>) -> Option<(u16, String)> {
+    fn condition(
+        &mut self,
+        tree: &mut PathTree,
+        condition: Option<&Spanned<Condition>>,
+    ) -> Option<(u16, String)> {
         let condition = condition?.get_ref();
-        self.head_column(tree, &condition.at).map(|column| (column, condition.is.clone()))
+        self.head_column(tree, &condition.at)
+            .map(|column| (column, condition.is.clone()))
     }
 
     fn head_column(&mut self, tree: &mut PathTree, path: &Spanned<String>) -> Option<u16> {
@@ -281,36 +437,76 @@ impl<'s> Compiler<'s> {
         if let (true, Some(last)) = (attribute, parts.last_mut()) {
             *last = last.strip_prefix('@').unwrap_or(last);
         }
-        let right = parts.iter().all(|part| !part.is_empty() && !part.contains(|c: char| c == '@' || c.is_whitespace() || c.is_control()));
+        let right = parts.iter().all(|part| {
+            !part.is_empty()
+                && !part.contains(|c: char| c == '@' || c.is_whitespace() || c.is_control())
+        });
         if !right {
-            let example = if attribute { "A/B or A/@b" } else { "Package/Data/Record" };
-            self.find(path, format!("`{text}` is not a path; expected names joined by `/`, such as {example}"));
+            let example = if attribute {
+                "A/B or A/@b"
+            } else {
+                "Package/Data/Record"
+            };
+            self.find(
+                path,
+                format!("`{text}` is not a path; expected names joined by `/`, such as {example}"),
+            );
         }
         right
     }
 
     /// Messages of one endpoint are told apart by `select`.
-    fn distinct(&mut self, endpoint: &Endpoint, block: &Spanned<InboundManifest>, inbound: &Inbound) {
+    fn distinct(
+        &mut self,
+        endpoint: &Endpoint,
+        block: &Spanned<InboundManifest>,
+        inbound: &Inbound,
+    ) {
         let name = &endpoint.name;
-        let Some(twin) = endpoint.inbounds.iter().find(|twin| twin.select.is_none() || inbound.select.is_none() || twin.select == inbound.select) else {
+        let Some(twin) = endpoint.inbounds.iter().find(|twin| {
+            twin.select.is_none() || inbound.select.is_none() || twin.select == inbound.select
+        }) else {
             return;
         };
-        let at = block.get_ref().select.as_ref().map_or(block.span().start, |select| select.span().start);
+        let at = block
+            .get_ref()
+            .select
+            .as_ref()
+            .map_or(block.span().start, |select| select.span().start);
         let text = match &inbound.select {
             Some((_, word)) if twin.select == inbound.select => {
-                format!("endpoint `{name}` has `{word}` already, for {}; each type has one message", twin.message.name)
+                format!(
+                    "endpoint `{name}` has `{word}` already, for {}; each type has one message",
+                    twin.message.name
+                )
             }
-            _ => format!("endpoint `{name}` takes several messages; each needs a `select` that tells it apart"),
+            _ => format!(
+                "endpoint `{name}` takes several messages; each needs a `select` that tells it apart"
+            ),
         };
-        self.findings.push(Finding::at_offset(&self.source.file, &self.source.text, at, text));
+        self.findings.push(Finding::at_offset(
+            &self.source.file,
+            &self.source.text,
+            at,
+            text,
+        ));
     }
 
     /// Samples are kept by message, so a message is mapped once.
     fn same_message_twice(&mut self, blocks: &[Spanned<InboundManifest>]) {
         for (at, block) in blocks.iter().enumerate() {
             let message = &block.get_ref().message;
-            if blocks[..at].iter().any(|earlier| earlier.get_ref().message.get_ref() == message.get_ref()) {
-                self.find(message, format!("`{}` is mapped twice; a second dialect belongs in a folder of its own", message.get_ref()));
+            if blocks[..at]
+                .iter()
+                .any(|earlier| earlier.get_ref().message.get_ref() == message.get_ref())
+            {
+                self.find(
+                    message,
+                    format!(
+                        "`{}` is mapped twice; a second dialect belongs in a folder of its own",
+                        message.get_ref()
+                    ),
+                );
             }
         }
     }

@@ -156,11 +156,19 @@ pub(super) struct Stop {
 
 impl Stop {
     fn new(kind: Kind, reason: impl Into<String>) -> Stop {
-        Stop { kind, element: None, reason: reason.into() }
+        Stop {
+            kind,
+            element: None,
+            reason: reason.into(),
+        }
     }
 
     fn at(kind: Kind, element: &str, reason: impl Into<String>) -> Stop {
-        Stop { kind, element: Some(element.to_string()), reason: reason.into() }
+        Stop {
+            kind,
+            element: Some(element.to_string()),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -186,7 +194,11 @@ enum Source<'a> {
 
 impl Endpoint {
     /// Reads a packet's head and settles what it is. `lines_max`: records it may have at most.
-    pub fn open<'a>(&'a self, body: Box<dyn BufRead + Send + 'a>, lines_max: u64) -> Result<PacketReader<'a>, PacketRefusal> {
+    pub fn open<'a>(
+        &'a self,
+        body: Box<dyn BufRead + Send + 'a>,
+        lines_max: u64,
+    ) -> Result<PacketReader<'a>, PacketRefusal> {
         let mut values = Capture::for_tree(self.tree());
         let mut encoding = self.default_encoding();
         self.begin(body, &mut values, &mut encoding)
@@ -196,11 +208,23 @@ impl Endpoint {
                     return Err(Stop::at(
                         Kind::TooManyLines,
                         inbound.lines_path(),
-                        format!("announces {lines} records; at most {lines_max} are taken in one packet"),
+                        format!(
+                            "announces {lines} records; at most {lines_max} are taken in one packet"
+                        ),
                     ));
                 }
                 let capture = Capture::for_tree(&inbound.rows.tree);
-                Ok(PacketReader { inbound, head, source, capture, content: Content::of(inbound), lines_max, position: 0, ended: false, spoilt: false })
+                Ok(PacketReader {
+                    inbound,
+                    head,
+                    source,
+                    capture,
+                    content: Content::of(inbound),
+                    lines_max,
+                    position: 0,
+                    ended: false,
+                    spoilt: false,
+                })
             })
             .map_err(|stop| self.refuse(stop, &values, encoding))
     }
@@ -219,9 +243,19 @@ impl Endpoint {
                 let found = source.read_head(values)?;
                 let inbound = self.select(values)?;
                 match found {
-                    None => return Err(Stop::at(Kind::Empty, &inbound.record, "the packet has no record; expected at least one")),
+                    None => {
+                        return Err(Stop::at(
+                            Kind::Empty,
+                            &inbound.record,
+                            "the packet has no record; expected at least one",
+                        ));
+                    }
                     Some(node) if node != inbound.record_node => {
-                        return Err(Stop::at(Kind::Malformed, &inbound.record, "records of another type of packet stand here"));
+                        return Err(Stop::at(
+                            Kind::Malformed,
+                            &inbound.record,
+                            "records of another type of packet stand here",
+                        ));
                     }
                     Some(_) => source.take_records(&inbound.rows.tree),
                 }
@@ -231,7 +265,11 @@ impl Endpoint {
                 let mut source = json::JsonSource::read(chars, self.tree(), values)?;
                 let inbound = self.select(values)?;
                 if !source.take_records(inbound.record_node, &inbound.rows.tree) {
-                    return Err(Stop::at(Kind::Empty, &inbound.record, "the packet has no record; expected at least one"));
+                    return Err(Stop::at(
+                        Kind::Empty,
+                        &inbound.record,
+                        "the packet has no record; expected at least one",
+                    ));
                 }
                 Ok((Source::Json(source), inbound))
             }
@@ -306,12 +344,18 @@ impl PacketReader<'_> {
         };
         self.ended = !matches!(more, Ok(true));
         if !more.map_err(|stop| self.refuse(stop))? {
-            return self.check_totals().map(|()| None).map_err(|stop| self.refuse(stop));
+            return self
+                .check_totals()
+                .map(|()| None)
+                .map_err(|stop| self.refuse(stop));
         }
         self.position += 1;
         if self.position > self.lines_max {
             self.ended = true;
-            let reason = format!("the packet has more than {} records; send it in several packets", self.lines_max);
+            let reason = format!(
+                "the packet has more than {} records; send it in several packets",
+                self.lines_max
+            );
             return Err(self.refuse(Stop::at(Kind::TooManyLines, &self.inbound.record, reason)));
         }
         self.spoilt = false;
@@ -320,7 +364,12 @@ impl PacketReader<'_> {
         {
             self.spoilt = true;
             self.content.spoilt(source.latest());
-            return Ok(Some(Line::Refused(Refusal { index: self.position, element: self.inbound.record.clone(), content: None, reason })));
+            return Ok(Some(Line::Refused(Refusal {
+                index: self.position,
+                element: self.inbound.record.clone(),
+                content: None,
+                reason,
+            })));
         }
         let line = self.line(record);
         match line {
@@ -337,7 +386,9 @@ impl PacketReader<'_> {
 
     fn line(&self, record: &mut Record) -> Line {
         let rows = &self.inbound.rows;
-        let filled = rows.index(&self.capture, self.position).and_then(|index| rows.fill(&self.capture, record, index).map(|()| index));
+        let filled = rows
+            .index(&self.capture, self.position)
+            .and_then(|index| rows.fill(&self.capture, record, index).map(|()| index));
         if self.inbound.positive_refunds {
             turn_refund(record);
         }
@@ -350,12 +401,20 @@ impl PacketReader<'_> {
     fn check_totals(&self) -> Result<(), Stop> {
         let found = self.position;
         if found == 0 {
-            return Err(Stop::at(Kind::Empty, &self.inbound.record, "the packet has no record; expected at least one"));
+            return Err(Stop::at(
+                Kind::Empty,
+                &self.inbound.record,
+                "the packet has no record; expected at least one",
+            ));
         }
         match self.head.declared_lines {
             Some(declared) if declared != found => {
                 let reason = format!("says {declared} records; the packet has {found}");
-                Err(Stop::at(Kind::ControlTotal, self.inbound.lines_path(), reason))
+                Err(Stop::at(
+                    Kind::ControlTotal,
+                    self.inbound.lines_path(),
+                    reason,
+                ))
             }
             _ => Ok(()),
         }
@@ -369,7 +428,12 @@ impl PacketReader<'_> {
             encoding: self.head.encoding,
             values: self.head.values.clone(),
         };
-        PacketRefusal { kind: stop.kind, element: stop.element.map(String::into_boxed_str), reason: stop.reason, head }
+        PacketRefusal {
+            kind: stop.kind,
+            element: stop.element.map(String::into_boxed_str),
+            reason: stop.reason,
+            head,
+        }
     }
 }
 

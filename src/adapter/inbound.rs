@@ -102,7 +102,10 @@ impl Endpoint {
 
     /// What a type of packet means that is known and not taken.
     pub(super) fn other_type(&self, word: &str) -> Option<&str> {
-        self.other_types.iter().find(|(theirs, _)| theirs == word).map(|(_, meaning)| meaning.as_str())
+        self.other_types
+            .iter()
+            .find(|(theirs, _)| theirs == word)
+            .map(|(_, meaning)| meaning.as_str())
     }
 
     /// Name of the document that answers a packet.
@@ -121,7 +124,9 @@ impl Endpoint {
 
     /// The message taken here whose lines are decoded to that canonical record.
     pub(super) fn message(&self, record: &str) -> Option<&Arc<Inbound>> {
-        self.inbounds.iter().find(|inbound| inbound.message.name == record)
+        self.inbounds
+            .iter()
+            .find(|inbound| inbound.message.name == record)
     }
 }
 
@@ -156,7 +161,11 @@ impl Inbound {
 
     /// Fields that only say how a record was transferred.
     pub fn transfer_fields(&self) -> impl Iterator<Item = &'static str> {
-        self.rows.rules.iter().filter(|rule| rule.transfer).map(|rule| self.message.fields[rule.field.0].name)
+        self.rows
+            .rules
+            .iter()
+            .filter(|rule| rule.transfer)
+            .map(|rule| self.message.fields[rule.field.0].name)
     }
 
     /// The codes of ours that a field's table leads to; none of a field without an open table.

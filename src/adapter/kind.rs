@@ -38,9 +38,21 @@ pub enum DateForm {
 
 /// Digits of a number in its own unit: of a decimal nine before the point and six behind it.
 const DIGITS_MAX: u32 = 15;
-const INTEGER: Unit = Unit { expected: "a whole number of at most 15 digits", inexact: "is no whole number", range: "is longer than 15 digits" };
-const DECIMAL: Unit = Unit { expected: "a decimal such as 0.0695", inexact: "has more than six decimals", range: "has more than 9 digits before the point" };
-const PERCENT: Unit = Unit { expected: "a percentage such as 6.95", inexact: "has more than four decimals", range: "has more than 11 digits before the point" };
+const INTEGER: Unit = Unit {
+    expected: "a whole number of at most 15 digits",
+    inexact: "is no whole number",
+    range: "is longer than 15 digits",
+};
+const DECIMAL: Unit = Unit {
+    expected: "a decimal such as 0.0695",
+    inexact: "has more than six decimals",
+    range: "has more than 9 digits before the point",
+};
+const PERCENT: Unit = Unit {
+    expected: "a percentage such as 6.95",
+    inexact: "has more than four decimals",
+    range: "has more than 11 digits before the point",
+};
 
 impl Kind {
     const ALL: &'static [(&'static str, Kind)] = &[
@@ -60,7 +72,10 @@ impl Kind {
 
     /// The kind of a manifest's word.
     pub fn of_word(word: &str) -> Option<Kind> {
-        Kind::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
+        Kind::ALL
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, kind)| *kind)
     }
 
     /// Every word.
@@ -90,12 +105,20 @@ impl Kind {
             Kind::Integer => integer(text).map(Slot::Integer),
             Kind::Decimal => millionths(text).map(Slot::Decimal),
             Kind::Percent => percent(text).map(Slot::Decimal),
-            Kind::MoneyYuan => Fen::parse_yuan(text).map(Slot::Money).map_err(|error| error.to_string()),
-            Kind::MoneyFen => Fen::parse_fen(text).map(Slot::Money).map_err(|error| error.to_string()),
+            Kind::MoneyYuan => Fen::parse_yuan(text)
+                .map(Slot::Money)
+                .map_err(|error| error.to_string()),
+            Kind::MoneyFen => Fen::parse_fen(text)
+                .map(Slot::Money)
+                .map_err(|error| error.to_string()),
             Kind::Date => date(text, form).map(Slot::Date),
-            Kind::DateTime => day::time(text).map(Slot::DateTime).map_err(|error| error.to_string()),
+            Kind::DateTime => day::time(text)
+                .map(Slot::DateTime)
+                .map_err(|error| error.to_string()),
             Kind::Month => month(text).map(Slot::Month),
-            Kind::MonthOfDate => date(text, form).and_then(|date| Month::of(date).ok_or_else(|| MONTH.into())).map(Slot::Month),
+            Kind::MonthOfDate => date(text, form)
+                .and_then(|date| Month::of(date).ok_or_else(|| MONTH.into()))
+                .map(Slot::Month),
             Kind::Flag => flag(text).map(Slot::Flag),
             Kind::Text | Kind::Code => Err("is read by its field's rule".into()),
         }
@@ -125,13 +148,21 @@ fn date(text: &str, form: DateForm) -> Result<Date, String> {
         DateForm::Compact => (8, "expected a date such as 20211031"),
         DateForm::Dashed => (10, "expected a date such as 2021-10-31"),
     };
-    let formed = text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' && form == DateForm::Dashed);
-    day::day(text).ok().filter(|_| formed).ok_or_else(|| expected.to_string())
+    let formed = text.len() == length
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-' && form == DateForm::Dashed);
+    day::day(text)
+        .ok()
+        .filter(|_| formed)
+        .ok_or_else(|| expected.to_string())
 }
 
 /// `202110`, `2021-10` or `2021/10`.
 fn month(text: &str) -> Result<Month, String> {
-    let found = Month::parse(text).or_else(|| Month::parse_dashed(text)).or_else(|| Month::parse_dashed(&text.replacen('/', "-", 1)));
+    let found = Month::parse(text)
+        .or_else(|| Month::parse_dashed(text))
+        .or_else(|| Month::parse_dashed(&text.replacen('/', "-", 1)));
     found.ok_or_else(|| MONTH.to_string())
 }
 
@@ -159,24 +190,52 @@ mod tests {
         ] {
             assert_eq!(millionths(text), Ok(expected), "{text}");
         }
-        for text in ["", "1e", "0.0000001", "1E-7", "1000000000", "１", "1,5", "--1"] {
+        for text in [
+            "",
+            "1e",
+            "0.0000001",
+            "1E-7",
+            "1000000000",
+            "１",
+            "1,5",
+            "--1",
+        ] {
             assert!(millionths(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_percentage_is_a_hundredth() {
-        assert_eq!((percent("6.95"), percent("6.95E0")), (Ok(69_500), Ok(69_500)));
-        assert_eq!(percent("6.95001").unwrap_err(), "has more than four decimals");
+        assert_eq!(
+            (percent("6.95"), percent("6.95E0")),
+            (Ok(69_500), Ok(69_500))
+        );
+        assert_eq!(
+            percent("6.95001").unwrap_err(),
+            "has more than four decimals"
+        );
     }
 
     #[test]
     fn a_form_named_in_the_manifest_is_the_only_one() {
         let day = Date::new(2021, 10, 31).unwrap();
-        for text in ["20211031", "2021-10-31", "2021/10/31", "2021-10-30T16:00:00Z"] {
+        for text in [
+            "20211031",
+            "2021-10-31",
+            "2021/10/31",
+            "2021-10-30T16:00:00Z",
+        ] {
             assert_eq!(date(text, DateForm::Either), Ok(day), "{text}");
-            assert_eq!(date(text, DateForm::Compact).is_ok(), text == "20211031", "{text}");
-            assert_eq!(date(text, DateForm::Dashed).is_ok(), text == "2021-10-31", "{text}");
+            assert_eq!(
+                date(text, DateForm::Compact).is_ok(),
+                text == "20211031",
+                "{text}"
+            );
+            assert_eq!(
+                date(text, DateForm::Dashed).is_ok(),
+                text == "2021-10-31",
+                "{text}"
+            );
         }
         assert_eq!(month("2021/10"), month("202110"));
         assert!(month("2021/13").is_err() && month("10/2021").is_err());
@@ -184,7 +243,13 @@ mod tests {
 
     #[test]
     fn integers_have_at_most_fifteen_digits() {
-        for (text, expected) in [("-12", -12), ("999999999999999", 999_999_999_999_999), ("20.0", 20), ("2E1", 20), ("+1", 1)] {
+        for (text, expected) in [
+            ("-12", -12),
+            ("999999999999999", 999_999_999_999_999),
+            ("20.0", 20),
+            ("2E1", 20),
+            ("+1", 1),
+        ] {
             assert_eq!(integer(text), Ok(expected), "{text}");
         }
         for text in ["", "-", "1.5", "1000000000000000", " 1"] {
@@ -194,8 +259,20 @@ mod tests {
 
     #[test]
     fn every_kind_a_field_can_be_read_with_exists() {
-        for holds in [FieldType::Text(1), FieldType::Integer, FieldType::Decimal, FieldType::Money, FieldType::Date, FieldType::Month, FieldType::OpenCode] {
-            assert!(Kind::fitting(holds).iter().all(|word| Kind::of_word(word).is_some()));
+        for holds in [
+            FieldType::Text(1),
+            FieldType::Integer,
+            FieldType::Decimal,
+            FieldType::Money,
+            FieldType::Date,
+            FieldType::Month,
+            FieldType::OpenCode,
+        ] {
+            assert!(
+                Kind::fitting(holds)
+                    .iter()
+                    .all(|word| Kind::of_word(word).is_some())
+            );
         }
     }
 }

@@ -28,8 +28,15 @@ impl Source {
     /// Reads adapter.toml of a folder; `file` is its name in findings.
     pub(super) fn read(path: &Path, file: &str) -> Result<Source, Finding> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Source { file: file.to_string(), text }),
-            Err(error) => Err(Finding::new(file, None, format!("cannot be read: {error}; every adapter folder needs an adapter.toml"))),
+            Ok(text) => Ok(Source {
+                file: file.to_string(),
+                text,
+            }),
+            Err(error) => Err(Finding::new(
+                file,
+                None,
+                format!("cannot be read: {error}; every adapter folder needs an adapter.toml"),
+            )),
         }
     }
 
@@ -137,25 +144,42 @@ impl Manifest {
             return None;
         }
         let mut table = table.into_inner();
-        for (key, _) in table.iter().filter(|(key, _)| !KEYS.contains(&key.get_ref().as_ref())) {
+        for (key, _) in table
+            .iter()
+            .filter(|(key, _)| !KEYS.contains(&key.get_ref().as_ref()))
+        {
             findings.push(source.finding(key, unknown_key(key.get_ref(), KEYS)));
         }
         let adapter = required(&mut table, "adapter", source, findings);
         let spec: Option<Spanned<i64>> = required(&mut table, "spec", source, findings);
         if let Some(spec) = spec.filter(|spec| *spec.get_ref() != SPEC) {
-            findings.push(source.finding(&spec, format!("spec is {}; this gateway reads {SPEC}", spec.get_ref())));
+            findings.push(source.finding(
+                &spec,
+                format!("spec is {}; this gateway reads {SPEC}", spec.get_ref()),
+            ));
         }
         let mut inbound = Vec::new();
         for entry in entries(&mut table, "inbound", source, findings) {
             inbound.extend(read_inbound(entry, source, findings));
         }
         let blocks = entries(&mut table, "outbound", source, findings);
-        let places = blocks.into_iter().filter_map(|block| Place::deserialize(ValueDeserializer::from(block)).ok()).collect();
-        Some(Manifest { adapter, inbound, places })
+        let places = blocks
+            .into_iter()
+            .filter_map(|block| Place::deserialize(ValueDeserializer::from(block)).ok())
+            .collect();
+        Some(Manifest {
+            adapter,
+            inbound,
+            places,
+        })
     }
 }
 
-fn read_inbound(mut entry: Spanned<DeValue<'_>>, source: &Source, findings: &mut Vec<Finding>) -> Option<Spanned<InboundManifest>> {
+fn read_inbound(
+    mut entry: Spanned<DeValue<'_>>,
+    source: &Source,
+    findings: &mut Vec<Finding>,
+) -> Option<Spanned<InboundManifest>> {
     let fields = match entry.get_mut() {
         DeValue::Table(table) => table.remove("fields"),
         _ => None,
@@ -163,57 +187,100 @@ fn read_inbound(mut entry: Spanned<DeValue<'_>>, source: &Source, findings: &mut
     let mut inbound: Option<Spanned<InboundManifest>> = read(entry, source, findings);
     let Some(fields) = fields else {
         if let Some(inbound) = &inbound {
-            findings.push(source.finding(inbound, "has no [inbound.fields]; map at least the required fields"));
+            findings.push(source.finding(
+                inbound,
+                "has no [inbound.fields]; map at least the required fields",
+            ));
         }
         return inbound;
     };
     let span = fields.span();
     let DeValue::Table(fields) = fields.into_inner() else {
-        findings.push(Finding::at_offset(&source.file, &source.text, span.start, "`fields` must be a table: [inbound.fields]"));
+        findings.push(Finding::at_offset(
+            &source.file,
+            &source.text,
+            span.start,
+            "`fields` must be a table: [inbound.fields]",
+        ));
         return inbound;
     };
     for (name, value) in fields {
         let place = name.span();
         let field: Option<Spanned<FieldManifest>> = read(value, source, findings);
         if let Some(inbound) = &mut inbound {
-            inbound.get_mut().fields.push((Spanned::new(place, name.into_inner().into_owned()), field));
+            inbound
+                .get_mut()
+                .fields
+                .push((Spanned::new(place, name.into_inner().into_owned()), field));
         }
     }
     inbound
 }
 
 /// The blocks of an array of tables, `[[key]]`.
-pub(super) fn entries<'i>(table: &mut DeTable<'i>, key: &str, source: &Source, findings: &mut Vec<Finding>) -> Vec<Spanned<DeValue<'i>>> {
-    let Some(value) = table.remove(key) else { return Vec::new() };
+pub(super) fn entries<'i>(
+    table: &mut DeTable<'i>,
+    key: &str,
+    source: &Source,
+    findings: &mut Vec<Finding>,
+) -> Vec<Spanned<DeValue<'i>>> {
+    let Some(value) = table.remove(key) else {
+        return Vec::new();
+    };
     let span = value.span();
     match value.into_inner() {
         DeValue::Array(blocks) => blocks.into_iter().collect(),
         _ => {
-            findings.push(Finding::at_offset(&source.file, &source.text, span.start, format!("`{key}` must be written as [[{key}]]")));
+            findings.push(Finding::at_offset(
+                &source.file,
+                &source.text,
+                span.start,
+                format!("`{key}` must be written as [[{key}]]"),
+            ));
             Vec::new()
         }
     }
 }
 
 /// One value as `T`, or a finding.
-pub(super) fn read<T: DeserializeOwned>(value: Spanned<DeValue<'_>>, source: &Source, findings: &mut Vec<Finding>) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(
+    value: Spanned<DeValue<'_>>,
+    source: &Source,
+    findings: &mut Vec<Finding>,
+) -> Option<T> {
     let span = value.span();
     match T::deserialize(ValueDeserializer::from(value)) {
         Ok(read) => Some(read),
         Err(error) => {
             let at = error.span().unwrap_or(span);
             let found = source.text.get(at.clone()).unwrap_or_default();
-            findings.push(Finding::at_offset(&source.file, &source.text, at.start, in_words(error.message(), found)));
+            findings.push(Finding::at_offset(
+                &source.file,
+                &source.text,
+                at.start,
+                in_words(error.message(), found),
+            ));
             None
         }
     }
 }
 
-fn required<T: DeserializeOwned>(table: &mut DeTable<'_>, key: &str, source: &Source, findings: &mut Vec<Finding>) -> Option<T> {
+fn required<T: DeserializeOwned>(
+    table: &mut DeTable<'_>,
+    key: &str,
+    source: &Source,
+    findings: &mut Vec<Finding>,
+) -> Option<T> {
     match table.remove(key) {
         Some(value) => read(value, source, findings),
         None => {
-            findings.push(Finding::new(&source.file, Some((1, 1)), format!("the key `{key}` is missing; add a line `{key} = ...` before the first table")));
+            findings.push(Finding::new(
+                &source.file,
+                Some((1, 1)),
+                format!(
+                    "the key `{key}` is missing; add a line `{key} = ...` before the first table"
+                ),
+            ));
             None
         }
     }

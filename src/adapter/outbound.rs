@@ -114,8 +114,13 @@ impl Outbound {
         self.results.as_ref()
     }
 
-    pub(in crate::adapter) fn bind_results(&mut self, endpoints: &[crate::adapter::inbound::Endpoint]) -> Result<(), (usize, String)> {
-        self.results.as_mut().map_or(Ok(()), |results| results.bind(endpoints))
+    pub(in crate::adapter) fn bind_results(
+        &mut self,
+        endpoints: &[crate::adapter::inbound::Endpoint],
+    ) -> Result<(), (usize, String)> {
+        self.results
+            .as_mut()
+            .map_or(Ok(()), |results| results.bind(endpoints))
     }
 
     /// Records one request may carry; a partner's own entry may lower it.
@@ -135,13 +140,21 @@ impl Outbound {
 
     /// The transaction number in the envelope, which an inquiry about it names.
     pub fn infno(&self) -> Option<&str> {
-        self.envelope.as_ref().map(|envelope| envelope.infno.as_str())
+        self.envelope
+            .as_ref()
+            .map(|envelope| envelope.infno.as_str())
     }
 
     /// Settings without which it cannot be sent.
     pub fn settings_needed(&self) -> Vec<&str> {
-        let of_capabilities = self.capabilities().flat_map(|capability| capability.settings).filter(|setting| setting.required).map(|setting| setting.name);
-        let mut names: Vec<&str> = of_capabilities.chain(self.settings_read.iter().map(String::as_str)).collect();
+        let of_capabilities = self
+            .capabilities()
+            .flat_map(|capability| capability.settings)
+            .filter(|setting| setting.required)
+            .map(|setting| setting.name);
+        let mut names: Vec<&str> = of_capabilities
+            .chain(self.settings_read.iter().map(String::as_str))
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -149,18 +162,40 @@ impl Outbound {
 
     /// Secret files without which it cannot be sent.
     pub fn secrets_needed(&self) -> Vec<&str> {
-        self.capabilities().flat_map(|capability| capability.secrets).map(|secret| secret.name).collect()
+        self.capabilities()
+            .flat_map(|capability| capability.secrets)
+            .map(|secret| secret.name)
+            .collect()
     }
 
     /// What a partner's settings and secrets lack for this message, as safe sentences; empty when it can be sent.
     pub fn check(&self, settings: &BTreeMap<String, String>, secrets: &Secrets) -> Vec<String> {
-        let mut problems: Vec<String> = self.capabilities().flat_map(|capability| capability.check(settings, secrets)).collect();
-        for name in self.settings_read.iter().filter(|name| !settings.contains_key(*name)) {
-            problems.push(format!("setting `{name}` is missing; the template of `{}` uses it", self.message));
+        let mut problems: Vec<String> = self
+            .capabilities()
+            .flat_map(|capability| capability.check(settings, secrets))
+            .collect();
+        for name in self
+            .settings_read
+            .iter()
+            .filter(|name| !settings.contains_key(*name))
+        {
+            problems.push(format!(
+                "setting `{name}` is missing; the template of `{}` uses it",
+                self.message
+            ));
         }
         if self.signs_with("sm2_sorted_fields") {
-            problems.extend(sm2_sorted_fields::Encoding::of_setting(settings.get("cainfo_encoding").map(String::as_str)).err());
-            problems.extend(secrets.text("sm2_key").and_then(|key| sm2_sorted_fields::PrivateKey::parse(key).err()));
+            problems.extend(
+                sm2_sorted_fields::Encoding::of_setting(
+                    settings.get("cainfo_encoding").map(String::as_str),
+                )
+                .err(),
+            );
+            problems.extend(
+                secrets
+                    .text("sm2_key")
+                    .and_then(|key| sm2_sorted_fields::PrivateKey::parse(key).err()),
+            );
         }
         problems
     }
@@ -168,13 +203,27 @@ impl Outbound {
     /// A new reference. NHSA: a msgid, unique as long as all instances draw `serial` from one
     /// database sequence and no more than 10,000 are drawn within a second (or the clocks'
     /// disagreement). Otherwise a UUIDv7 with 74 random bits, unique without any agreement.
-    pub fn new_reference(&self, settings: &BTreeMap<String, String>, at: Timestamp, serial: u64) -> String {
+    pub fn new_reference(
+        &self,
+        settings: &BTreeMap<String, String>,
+        at: Timestamp,
+        serial: u64,
+    ) -> String {
         match &self.envelope {
-            Some(_) => nhsa::msgid(settings.get("institution_code").map_or("", String::as_str), at, serial),
+            Some(_) => nhsa::msgid(
+                settings.get("institution_code").map_or("", String::as_str),
+                at,
+                serial,
+            ),
             None => {
                 let seconds = u64::try_from(at.as_second()).unwrap_or(0);
                 let nanoseconds = u32::try_from(at.subsec_nanosecond()).unwrap_or(0);
-                uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanoseconds)).to_string()
+                uuid::Uuid::new_v7(uuid::Timestamp::from_unix(
+                    uuid::NoContext,
+                    seconds,
+                    nanoseconds,
+                ))
+                .to_string()
             }
         }
     }
@@ -199,7 +248,11 @@ impl Outbound {
         self.reply.judge_records(answer, whole, ids)
     }
 
-    fn render_with_nonce(&self, context: &RenderContext<'_>, nonce: &str) -> Result<Request, Fault> {
+    fn render_with_nonce(
+        &self,
+        context: &RenderContext<'_>,
+        nonce: &str,
+    ) -> Result<Request, Fault> {
         let variables = self.variables(context)?;
         let path = self.templates.render(&self.path, variables.clone())?;
         let mut body = match &self.template {
@@ -217,33 +270,75 @@ impl Outbound {
             headers.push((name.clone(), context.reference.to_owned()));
         }
         if self.signs_with("tif_sha256") {
-            headers.extend(tif_sha256::headers(context.settings, context.secrets, context.at.as_second(), nonce).map_err(|text| self.fault(&text))?);
+            headers.extend(
+                tif_sha256::headers(
+                    context.settings,
+                    context.secrets,
+                    context.at.as_second(),
+                    nonce,
+                )
+                .map_err(|text| self.fault(&text))?,
+            );
         }
-        Ok(Request { method: self.method.clone(), path, headers, body: body.into_bytes(), reuse: self.reply.bound() })
+        Ok(Request {
+            method: self.method.clone(),
+            path,
+            headers,
+            body: body.into_bytes(),
+            reuse: self.reply.bound(),
+        })
     }
 
     fn variables(&self, context: &RenderContext<'_>) -> Result<minijinja::Value, Fault> {
         let serde_json::Value::Object(body) = context.body else {
-            return Err(self.fault("the data to render is not an object; this is a mistake in the gateway"));
+            return Err(
+                self.fault("the data to render is not an object; this is a mistake in the gateway")
+            );
         };
-        let mut variables: BTreeMap<&str, minijinja::Value> = body.iter().map(|(name, value)| (name.as_str(), minijinja::Value::from(Serde(value)))).collect();
+        let mut variables: BTreeMap<&str, minijinja::Value> = body
+            .iter()
+            .map(|(name, value)| (name.as_str(), minijinja::Value::from(Serde(value))))
+            .collect();
         variables.insert("settings", minijinja::Value::from(Serde(context.settings)));
         variables.insert("reference", context.reference.into());
         variables.insert("at", context.at.to_string().into());
         Ok(minijinja::Value::from(Serde(&variables)))
     }
 
-    fn wrapped(&self, envelope: &Envelope, input: &str, context: &RenderContext<'_>) -> Result<String, Fault> {
+    fn wrapped(
+        &self,
+        envelope: &Envelope,
+        input: &str,
+        context: &RenderContext<'_>,
+    ) -> Result<String, Fault> {
         let fault = |text: String| self.fault(&text);
-        let mut fields = nhsa::fields(&envelope.infno, context.reference, context.settings, context.at).map_err(fault)?;
+        let mut fields = nhsa::fields(
+            &envelope.infno,
+            context.reference,
+            context.settings,
+            context.at,
+        )
+        .map_err(fault)?;
         if self.signs_with("sm2_sorted_fields") {
-            let encoding = sm2_sorted_fields::Encoding::of_setting(context.settings.get("cainfo_encoding").map(String::as_str)).map_err(fault)?;
-            let key = context.secrets.text("sm2_key").ok_or_else(|| self.fault("secret `sm2_key` is missing"))?;
+            let encoding = sm2_sorted_fields::Encoding::of_setting(
+                context.settings.get("cainfo_encoding").map(String::as_str),
+            )
+            .map_err(fault)?;
+            let key = context
+                .secrets
+                .text("sm2_key")
+                .ok_or_else(|| self.fault("secret `sm2_key` is missing"))?;
             let key = sm2_sorted_fields::PrivateKey::parse(key).map_err(fault)?;
-            if let Some((_, signtype)) = fields.iter_mut().find(|(name, value)| *name == "signtype" && value.is_empty()) {
+            if let Some((_, signtype)) = fields
+                .iter_mut()
+                .find(|(name, value)| *name == "signtype" && value.is_empty())
+            {
                 *signtype = "SM2".into();
             }
-            let cainfo = key.sign(fields.iter().map(|(name, value)| (*name, value.as_str())), encoding);
+            let cainfo = key.sign(
+                fields.iter().map(|(name, value)| (*name, value.as_str())),
+                encoding,
+            );
             if let Some((_, slot)) = fields.iter_mut().find(|(name, _)| *name == "cainfo") {
                 *slot = cainfo;
             }
@@ -252,11 +347,17 @@ impl Outbound {
     }
 
     fn signs_with(&self, name: &str) -> bool {
-        self.signatures.iter().any(|capability| capability.name == name)
+        self.signatures
+            .iter()
+            .any(|capability| capability.name == name)
     }
 
     fn capabilities(&self) -> impl Iterator<Item = &'static Capability> {
-        self.envelope.as_ref().map(|envelope| envelope.capability).into_iter().chain(self.signatures.iter().copied())
+        self.envelope
+            .as_ref()
+            .map(|envelope| envelope.capability)
+            .into_iter()
+            .chain(self.signatures.iter().copied())
     }
 
     fn fault(&self, text: &str) -> Fault {
@@ -275,7 +376,8 @@ impl Document {
 
     /// The document for a context whose fields are the template's variables.
     pub fn render(&self, context: &impl Serialize) -> Result<String, Fault> {
-        self.templates.render(&self.template, minijinja::Value::from(Serde(context)))
+        self.templates
+            .render(&self.template, minijinja::Value::from(Serde(context)))
     }
 }
 

@@ -65,13 +65,28 @@ impl Reply {
         // A front end may answer with any status of the five hundreds, whatever it found behind itself.
         let own = answer.status < 500 && self.code_at.first().is_some_and(|at| body.exists(at));
         let verdict = |outcome, text: String| {
-            let explicit = matches!(outcome, Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected);
-            Verdict { outcome, text, retry_after, own: own || explicit }
+            let explicit = matches!(
+                outcome,
+                Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected
+            );
+            Verdict {
+                outcome,
+                text,
+                retry_after,
+                own: own || explicit,
+            }
         };
         if let Some(problem) = self.not_ours(answer, &body, reference) {
-            return Verdict { retry_after, ..Verdict::unknown(problem, false) };
+            return Verdict {
+                retry_after,
+                ..Verdict::unknown(problem, false)
+            };
         }
-        match self.rules.iter().find(|rule| rule.matches(answer.status, &body)) {
+        match self
+            .rules
+            .iter()
+            .find(|rule| rule.matches(answer.status, &body))
+        {
             Some(rule) => verdict(rule.outcome, self.text(rule.text_at.as_deref(), &body)),
             None => verdict(Outcome::Unknown, self.unexplained(answer, &body)),
         }
@@ -101,7 +116,9 @@ impl Reply {
     /// What an answer that means `whole` means for each record of the request, by their ids.
     pub fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
         match &self.records {
-            Some(records) if whole.outcome == Outcome::Accepted => records.judge(answer, &Body::parse(self.form, &answer.body), ids),
+            Some(records) if whole.outcome == Outcome::Accepted => {
+                records.judge(answer, &Body::parse(self.form, &answer.body), ids)
+            }
             _ => vec![whole.clone(); ids.len()],
         }
     }
@@ -113,15 +130,26 @@ impl Reply {
         let must = (200..300).contains(&answer.status) && !matches!(body, Body::Broken);
         match body.text(echo).filter(|found| !found.is_empty()) {
             Some(found) if found == reference => None,
-            Some(_) => Some(format!("status {}: the answer repeats another reference at {echo} than the one we sent", answer.status)),
-            None if must => Some(format!("status {}: the answer does not repeat our reference at {echo}", answer.status)),
+            Some(_) => Some(format!(
+                "status {}: the answer repeats another reference at {echo} than the one we sent",
+                answer.status
+            )),
+            None if must => Some(format!(
+                "status {}: the answer does not repeat our reference at {echo}",
+                answer.status
+            )),
             None => None,
         }
     }
 
     /// The partner's own code and message, safe to show.
     fn text(&self, text_at: Option<&str>, body: &Body) -> String {
-        let first = |places: &[String]| places.iter().filter_map(|at| body.text(at)).find(|text| !text.is_empty());
+        let first = |places: &[String]| {
+            places
+                .iter()
+                .filter_map(|at| body.text(at))
+                .find(|text| !text.is_empty())
+        };
         let said = match text_at {
             Some(at) => body.text(at).filter(|text| !text.is_empty()),
             None => first(&self.text_at),
@@ -133,17 +161,32 @@ impl Reply {
     fn unexplained(&self, answer: &Answer, body: &Body) -> String {
         let what = match body {
             Body::Broken => {
-                let otherwise = || format!("the body of {} bytes is not {}", answer.body.len(), self.form.word());
+                let otherwise = || {
+                    format!(
+                        "the body of {} bytes is not {}",
+                        answer.body.len(),
+                        self.form.word()
+                    )
+                };
                 charset::undecodable(self.form, answer).unwrap_or_else(otherwise)
             }
             Body::Empty => "the body is empty and no reply rule matches".to_owned(),
-            _ => match self.rules.iter().filter_map(|rule| rule.at.as_ref()).find_map(|(at, _)| body.instead_of(at)) {
+            _ => match self
+                .rules
+                .iter()
+                .filter_map(|rule| rule.at.as_ref())
+                .find_map(|(at, _)| body.instead_of(at))
+            {
                 Some(instead) => format!("no reply rule matches, {}", instead.words),
                 None => "no reply rule matches".to_owned(),
             },
         };
         let said = self.text(None, body);
-        let said = if said.is_empty() { said } else { format!(": {said}") };
+        let said = if said.is_empty() {
+            said
+        } else {
+            format!(": {said}")
+        };
         format!("status {}: {what}{said}", answer.status)
     }
 }
@@ -151,12 +194,15 @@ impl Reply {
 impl Rule {
     fn matches(&self, status: u16, body: &Body) -> bool {
         // A broken body says nothing about the request; only that it was not taken now may rest on the status alone.
-        let readable = !matches!(body, Body::Broken) || matches!(self.outcome, Outcome::RetryLater | Outcome::NotReached);
+        let readable = !matches!(body, Body::Broken)
+            || matches!(self.outcome, Outcome::RetryLater | Outcome::NotReached);
         let status_fits = self.status.is_empty() || self.status.contains(&status);
         let body_fits = match &self.at {
             None => true,
             Some((at, Test::Exists(wanted))) => body.is_read() && body.exists(at) == *wanted,
-            Some((at, Test::In(texts))) => body.text(at).is_some_and(|found| texts.contains(&found)),
+            Some((at, Test::In(texts))) => {
+                body.text(at).is_some_and(|found| texts.contains(&found))
+            }
         };
         readable && status_fits && body_fits
     }
@@ -164,13 +210,21 @@ impl Rule {
 
 /// `Retry-After`: seconds, or an HTTP date relative to the answer's own `Date` (our clock without one).
 fn retry_after(answer: &Answer) -> Option<Duration> {
-    let header = |name: &str| answer.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.trim());
+    let header = |name: &str| {
+        answer
+            .headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.trim())
+    };
     let value = header("retry-after")?;
     let pause = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         value.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
     } else {
         let until = http_date(value)?;
-        let now = header("date").and_then(http_date).unwrap_or_else(Timestamp::now);
+        let now = header("date")
+            .and_then(http_date)
+            .unwrap_or_else(Timestamp::now);
         Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO)
     };
     Some(pause.min(RETRY_AFTER_MAX))
@@ -179,7 +233,10 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, IMF-fixdate).
 fn http_date(text: &str) -> Option<Timestamp> {
     let civil = jiff::civil::DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", text).ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    civil
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

@@ -8,39 +8,102 @@ use crate::error::Finding;
 const FILES: &[(&str, &str)] = &[
     ("adapter.toml", include_str!("scaffold/adapter.toml")),
     ("README.md", include_str!("scaffold/README.md")),
-    ("codes/insurance_type.csv", include_str!("scaffold/codes/insurance_type.csv")),
-    ("codes/payment_kind.csv", include_str!("scaffold/codes/payment_kind.csv")),
-    ("codes/pooling_area.csv", include_str!("scaffold/codes/pooling_area.csv")),
-    ("codes/district.csv", include_str!("scaffold/codes/district.csv")),
-    ("templates/receipt.json", include_str!("scaffold/templates/receipt.json")),
-    ("templates/contributions.json", include_str!("scaffold/templates/contributions.json")),
-    ("samples/employer_collection/ordinary.json", include_str!("scaffold/samples/employer_collection/ordinary.json")),
-    ("samples/employer_collection/ordinary.expected.json", include_str!("scaffold/samples/employer_collection/ordinary.expected.json")),
-    ("samples/employer_collection/no-records.json", include_str!("scaffold/samples/employer_collection/no-records.json")),
-    ("samples/employer_collection/no-records.expected.txt", include_str!("scaffold/samples/employer_collection/no-records.expected.txt")),
-    ("samples/receipt/accepted.json", include_str!("scaffold/samples/receipt/accepted.json")),
-    ("samples/receipt/accepted.expected.json", include_str!("scaffold/samples/receipt/accepted.expected.json")),
-    ("samples/contributions/ordinary.json", include_str!("scaffold/samples/contributions/ordinary.json")),
-    ("samples/contributions/ordinary.expected.json", include_str!("scaffold/samples/contributions/ordinary.expected.json")),
-    ("samples/contributions/replies/accepted.http", include_str!("scaffold/samples/contributions/replies/accepted.http")),
-    ("samples/contributions/replies/accepted.expected.txt", include_str!("scaffold/samples/contributions/replies/accepted.expected.txt")),
+    (
+        "codes/insurance_type.csv",
+        include_str!("scaffold/codes/insurance_type.csv"),
+    ),
+    (
+        "codes/payment_kind.csv",
+        include_str!("scaffold/codes/payment_kind.csv"),
+    ),
+    (
+        "codes/pooling_area.csv",
+        include_str!("scaffold/codes/pooling_area.csv"),
+    ),
+    (
+        "codes/district.csv",
+        include_str!("scaffold/codes/district.csv"),
+    ),
+    (
+        "templates/receipt.json",
+        include_str!("scaffold/templates/receipt.json"),
+    ),
+    (
+        "templates/contributions.json",
+        include_str!("scaffold/templates/contributions.json"),
+    ),
+    (
+        "samples/employer_collection/ordinary.json",
+        include_str!("scaffold/samples/employer_collection/ordinary.json"),
+    ),
+    (
+        "samples/employer_collection/ordinary.expected.json",
+        include_str!("scaffold/samples/employer_collection/ordinary.expected.json"),
+    ),
+    (
+        "samples/employer_collection/no-records.json",
+        include_str!("scaffold/samples/employer_collection/no-records.json"),
+    ),
+    (
+        "samples/employer_collection/no-records.expected.txt",
+        include_str!("scaffold/samples/employer_collection/no-records.expected.txt"),
+    ),
+    (
+        "samples/receipt/accepted.json",
+        include_str!("scaffold/samples/receipt/accepted.json"),
+    ),
+    (
+        "samples/receipt/accepted.expected.json",
+        include_str!("scaffold/samples/receipt/accepted.expected.json"),
+    ),
+    (
+        "samples/contributions/ordinary.json",
+        include_str!("scaffold/samples/contributions/ordinary.json"),
+    ),
+    (
+        "samples/contributions/ordinary.expected.json",
+        include_str!("scaffold/samples/contributions/ordinary.expected.json"),
+    ),
+    (
+        "samples/contributions/replies/accepted.http",
+        include_str!("scaffold/samples/contributions/replies/accepted.http"),
+    ),
+    (
+        "samples/contributions/replies/accepted.expected.txt",
+        include_str!("scaffold/samples/contributions/replies/accepted.expected.txt"),
+    ),
 ];
 
 /// Makes `dir/name` and returns the files written; refuses a name that is not kebab-case or taken.
 pub fn scaffold(dir: &Path, name: &str) -> Result<Vec<PathBuf>, Finding> {
     let folder = dir.join(name);
     let finding = |path: &Path, text: String| Finding::new(path.display().to_string(), None, text);
-    let kebab = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let kebab = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !kebab {
-        return Err(finding(dir, format!("`{}` cannot be an adapter's name; expected lower-case letters, digits and hyphens", name.escape_debug())));
+        return Err(finding(
+            dir,
+            format!(
+                "`{}` cannot be an adapter's name; expected lower-case letters, digits and hyphens",
+                name.escape_debug()
+            ),
+        ));
     }
     if folder.exists() {
-        return Err(finding(&folder, "exists already; choose another name".into()));
+        return Err(finding(
+            &folder,
+            "exists already; choose another name".into(),
+        ));
     }
     let mut written = Vec::new();
     for (file, text) in FILES {
         let path = folder.join(file);
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text.replace("{{name}}", name)));
+        let made = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&path, text.replace("{{name}}", name)));
         made.map_err(|error| finding(&path, format!("cannot be written: {error}")))?;
         written.push(path);
     }
@@ -66,7 +129,12 @@ mod tests {
     fn a_name_that_is_taken_or_no_name_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         scaffold(dir.path(), "some-system").unwrap();
-        assert!(scaffold(dir.path(), "some-system").unwrap_err().text.contains("exists already"));
+        assert!(
+            scaffold(dir.path(), "some-system")
+                .unwrap_err()
+                .text
+                .contains("exists already")
+        );
         for name in ["", "Some", "../up", "a b", "-a", "系统"] {
             assert!(scaffold(dir.path(), name).is_err(), "{name}");
         }

@@ -57,7 +57,9 @@ pub struct Templates {
 
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.environment.templates().map(|(name, _)| name)).finish()
+        f.debug_list()
+            .entries(self.environment.templates().map(|(name, _)| name))
+            .finish()
     }
 }
 
@@ -80,24 +82,43 @@ impl Templates {
             return Err(Problem { line: None, text: "the name of a template must end in .json or .xml, which decides how values are escaped".into() });
         };
         check::template(form, &source)?;
-        self.environment.add_template_owned(name.to_owned(), source).map_err(|error| Problem { line: error.line(), text: format!("not a template: {error}") })
+        self.environment
+            .add_template_owned(name.to_owned(), source)
+            .map_err(|error| Problem {
+                line: error.line(),
+                text: format!("not a template: {error}"),
+            })
     }
 
     /// Names a template reads from its context, dotted (`delivery.id`); loop variables are left out.
     pub fn variables(&self, name: &str) -> HashSet<String> {
-        self.environment.get_template(name).map(|template| template.undeclared_variables(true)).unwrap_or_default()
+        self.environment
+            .get_template(name)
+            .map(|template| template.undeclared_variables(true))
+            .unwrap_or_default()
     }
 
     /// Renders a template and proves the result well-formed.
     pub fn render(&self, name: &str, context: Value) -> Result<String, Fault> {
-        let template = self.environment.get_template(name).map_err(|_| fault(name, None, "is not loaded; name it in adapter.toml"))?;
-        let text = template.render(context).map_err(|error| fault(name, error.line(), &explain(&error, template.source())))?;
+        let template = self
+            .environment
+            .get_template(name)
+            .map_err(|_| fault(name, None, "is not loaded; name it in adapter.toml"))?;
+        let text = template
+            .render(context)
+            .map_err(|error| fault(name, error.line(), &explain(&error, template.source())))?;
         match Form::of(name) {
             Some(Form::Json) => check::json(&text),
             Some(Form::Xml) => check::xml(&text),
             _ => check::path(&text),
         }
-        .map_err(|problem| fault(name, None, &format!("rendered to a document that is not well-formed: {problem}")))?;
+        .map_err(|problem| {
+            fault(
+                name,
+                None,
+                &format!("rendered to a document that is not well-formed: {problem}"),
+            )
+        })?;
         Ok(text)
     }
 }
@@ -117,26 +138,42 @@ fn explain(error: &minijinja::Error, template: &str) -> String {
         source = inner.source();
     }
     // The expression as it is written in the template: no value.
-    let written = error.range().and_then(|range| template.get(range)).filter(|written| !written.is_empty()).map(|written| format!("`{written}`"));
+    let written = error
+        .range()
+        .and_then(|range| template.get(range))
+        .filter(|written| !written.is_empty())
+        .map(|written| format!("`{written}`"));
     match error.kind() {
         ErrorKind::UndefinedError => {
             let what = written.unwrap_or_else(|| "a value".into());
-            format!("{what} is undefined; check the name against what the message has, and test what may be missing with `is defined`")
+            format!(
+                "{what} is undefined; check the name against what the message has, and test what may be missing with `is defined`"
+            )
         }
-        ErrorKind::OutOfFuel => "took too many steps; lower records_max or simplify the template".into(),
-        kind => format!("{kind}; check {}", written.unwrap_or_else(|| "the expression on this line".into())),
+        ErrorKind::OutOfFuel => {
+            "took too many steps; lower records_max or simplify the template".into()
+        }
+        kind => format!(
+            "{kind}; check {}",
+            written.unwrap_or_else(|| "the expression on this line".into())
+        ),
     }
 }
 
 /// Writes one value in the form of the template that holds it.
-fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+fn write(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
     let written = match Form::of(state.name()) {
         Some(Form::Json) => json_text(value),
         Some(Form::Xml) => plain_text(value).map(|text| xml_escaped(&text)),
         _ => plain_text(value).and_then(|text| percent_encoded(&text)),
     };
     let text = written.map_err(filters::error)?;
-    out.write_str(&text).map_err(|_| minijinja::Error::from(ErrorKind::WriteFailure))
+    out.write_str(&text)
+        .map_err(|_| minijinja::Error::from(ErrorKind::WriteFailure))
 }
 
 fn json_text(value: &Value) -> Result<String, &'static str> {
@@ -150,13 +187,17 @@ fn json_text(value: &Value) -> Result<String, &'static str> {
     if let Some(text) = value.as_str() {
         return serde_json::to_string(text).map_err(|_| "a text cannot be written as JSON");
     }
-    serde_json::to_string(value).map_err(|_| "a value cannot be written as JSON; expected text, number, boolean, list or map")
+    serde_json::to_string(value).map_err(
+        |_| "a value cannot be written as JSON; expected text, number, boolean, list or map",
+    )
 }
 
 /// Floating-point numbers are inexact, so they only come from arithmetic that should not be there.
 fn whole_number(value: &Value) -> Result<(), &'static str> {
     if value.is_number() && !value.is_integer() {
-        return Err("a number with decimals; write money with `yuan_number` and rates with `rate_number` instead of dividing");
+        return Err(
+            "a number with decimals; write money with `yuan_number` and rates with `rate_number` instead of dividing",
+        );
     }
     Ok(())
 }

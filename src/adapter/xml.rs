@@ -49,7 +49,11 @@ impl WellFormed {
 
 /// Text between tags and references (production 14, CharData).
 pub(super) fn character_data(text: &str) -> Result<(), &'static str> {
-    if text.contains("]]>") { Err("`]]>` in a text; write `]]&gt;`") } else { Ok(()) }
+    if text.contains("]]>") {
+        Err("`]]>` in a text; write `]]&gt;`")
+    } else {
+        Ok(())
+    }
 }
 
 /// The inside of `<?xml … ?>`, from the white space after `xml` on (production 23, XMLDecl).

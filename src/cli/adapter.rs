@@ -53,13 +53,25 @@ pub(super) fn run(command: &Command) -> Done {
             }
             println!("no problem found");
         }
-        Command::Test { folders: Folders { names, dir }, bless } => {
+        Command::Test {
+            folders: Folders { names, dir },
+            bless,
+        } => {
             let report = adapter::test(dir, names, *bless);
             for written in &report.blessed {
-                let says = if written.says.is_empty() { String::new() } else { format!(": {}", written.says) };
+                let says = if written.says.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", written.says)
+                };
                 println!("written: {}{says}", written.path.display());
             }
-            println!("{} samples passed, {} written, {} failed", report.passed, report.blessed.len(), report.findings.len());
+            println!(
+                "{} samples passed, {} written, {} failed",
+                report.passed,
+                report.blessed.len(),
+                report.findings.len()
+            );
             if !report.findings.is_empty() {
                 return Err(Failure::Findings(report.findings));
             }
@@ -84,15 +96,32 @@ fn listed(rows: &[[String; 6]]) -> String {
         text += &format!("\n{}\n", of_one[0][0]);
         let mut table = Table::new(&["", "message", "format", "where, and notes"]);
         for [_, direction, message, format, place, notes] in of_one {
-            let both: Vec<&str> = [place.as_str(), notes.as_str()].into_iter().filter(|part| !part.is_empty()).collect();
-            table.row([direction.clone(), message.clone(), format.clone(), both.join("; ")]);
+            let both: Vec<&str> = [place.as_str(), notes.as_str()]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect();
+            table.row([
+                direction.clone(),
+                message.clone(),
+                format.clone(),
+                both.join("; "),
+            ]);
         }
         text += &table.render();
     }
     text += "\nfilters of templates\n";
-    let longest = FILTERS.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let longest = FILTERS
+        .iter()
+        .map(|(name, _)| width(name))
+        .max()
+        .unwrap_or(0);
     for (name, does) in FILTERS {
-        text += &prose(&format!("  {name:longest$}  "), does, &" ".repeat(longest + 4), terminal::columns());
+        text += &prose(
+            &format!("  {name:longest$}  "),
+            does,
+            &" ".repeat(longest + 4),
+            terminal::columns(),
+        );
     }
     text
 }

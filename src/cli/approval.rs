@@ -31,7 +31,12 @@ pub enum Command {
         /// Also what was decided or has expired: the last hundred.
         #[arg(long)]
         all: bool,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Do what was asked for, as somebody else than who asked.
@@ -42,7 +47,12 @@ pub enum Command {
         /// The digest of what you looked at, or its first eight digits.
         #[arg(long)]
         digest: String,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Decide that it is not done.
@@ -50,7 +60,12 @@ pub enum Command {
         id: i64,
         #[command(flatten)]
         who: Who,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
 }
@@ -72,17 +87,28 @@ pub struct MarkDelivered {
     reference: Option<String>,
     #[command(flatten)]
     asks: Asks,
-    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "config",
+        env = "LTCGW_CONFIG"
+    )]
     config: PathBuf,
 }
 
 pub(super) async fn mark_delivered(options: &MarkDelivered) -> Done {
     let store = dead::store(&options.config).await?;
     let which = match (&options.packet, &options.to) {
-        (Some(packet_no), Some(destination)) => Which::Packet { packet_no, destination },
+        (Some(packet_no), Some(destination)) => Which::Packet {
+            packet_no,
+            destination,
+        },
         _ => Which::Ids(&options.ids),
     };
-    let who = Asked { by: &options.asks.who.signer()?, reason: &options.asks.reason };
+    let who = Asked {
+        by: &options.asks.who.signer()?,
+        reason: &options.asks.reason,
+    };
     let approval = flow::ask_delivered(&store, which, options.reference.as_deref(), who).await?;
     print!("{}", asked(&approval));
     Ok(())
@@ -95,16 +121,34 @@ pub(super) async fn run(command: &Command) -> Done {
             if approvals.is_empty() {
                 println!("nothing waits for a second person");
             }
-            approvals.iter().for_each(|approval| print!("{}", text(approval)));
+            approvals
+                .iter()
+                .for_each(|approval| print!("{}", text(approval)));
         }
-        Command::Approve { id, who, digest, config } => {
+        Command::Approve {
+            id,
+            who,
+            digest,
+            config,
+        } => {
             let same_login = Config::load(config)?.gateway.approval.same_login;
-            let (approval, left) = flow::approve(&dead::store(config).await?, *id, &who.signer()?, digest, same_login).await?;
+            let (approval, left) = flow::approve(
+                &dead::store(config).await?,
+                *id,
+                &who.signer()?,
+                digest,
+                same_login,
+            )
+            .await?;
             print!("{}", done(&approval, &left));
         }
         Command::Reject { id, who, config } => {
             let approval = flow::reject(&dead::store(config).await?, *id, &who.signer()?).await?;
-            println!("request {} is rejected by {}; nothing was done", approval.approval_id, approval.decided_by.as_deref().unwrap_or_default());
+            println!(
+                "request {} is rejected by {}; nothing was done",
+                approval.approval_id,
+                approval.decided_by.as_deref().unwrap_or_default()
+            );
         }
     }
     Ok(())
@@ -114,7 +158,10 @@ pub(super) async fn run(command: &Command) -> Done {
 pub fn asked(approval: &Approval) -> String {
     let digits = &hex(&approval.digest)[..DIGEST_MIN];
     let id = approval.approval_id;
-    format!("{}nothing is done yet; somebody else looks at it and runs\n  ltcgw approval approve {id} --digest {digits} --by NAME\n", text(approval))
+    format!(
+        "{}nothing is done yet; somebody else looks at it and runs\n  ltcgw approval approve {id} --digest {digits} --by NAME\n",
+        text(approval)
+    )
 }
 
 fn text(approval: &Approval) -> String {
@@ -123,15 +170,37 @@ fn text(approval: &Approval) -> String {
         Action::ResumeDestination => format!("lift the pause of {}", wanted.destination),
         Action::MarkDelivered => {
             let count = wanted.deliveries.len();
-            format!("mark {count} {} to {} as delivered", if count == 1 { "delivery" } else { "deliveries" }, wanted.destination)
+            format!(
+                "mark {count} {} to {} as delivered",
+                if count == 1 { "delivery" } else { "deliveries" },
+                wanted.destination
+            )
         }
     };
     let digest = &hex(&approval.digest)[..DIGEST_MIN];
-    let mut text = format!("\n{}", folded(&format!("request {}: {what} · digest {digest}…", approval.approval_id), ""));
+    let mut text = format!(
+        "\n{}",
+        folded(
+            &format!(
+                "request {}: {what} · digest {digest}…",
+                approval.approval_id
+            ),
+            ""
+        )
+    );
     if !wanted.deliveries.is_empty() {
-        let ids: Vec<String> = wanted.deliveries.iter().take(NAMED_MAX).map(|(id, _)| id.to_string()).collect();
+        let ids: Vec<String> = wanted
+            .deliveries
+            .iter()
+            .take(NAMED_MAX)
+            .map(|(id, _)| id.to_string())
+            .collect();
         let more = wanted.deliveries.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         text += &folded(&format!("deliveries {}{more}", ids.join(" ")), "  ");
     }
     if let Some(reference) = &wanted.reference {
@@ -143,21 +212,42 @@ fn text(approval: &Approval) -> String {
         _ if approval.expired => "expired".to_owned(),
         _ => format!("may be approved until {}", in_city(approval.expires_at)),
     };
-    text + &folded(&format!("asked for by {} at {}; {until}", approval.requested_by, in_city(approval.requested_at)), "  ")
+    text + &folded(
+        &format!(
+            "asked for by {} at {}; {until}",
+            approval.requested_by,
+            in_city(approval.requested_at)
+        ),
+        "  ",
+    )
 }
 
 /// What was done of an approved request.
 fn done(approval: &Approval, left: &[i64]) -> String {
-    let (id, wanted, count) = (approval.approval_id, &approval.wanted, approval.done.unwrap_or(0));
+    let (id, wanted, count) = (
+        approval.approval_id,
+        &approval.wanted,
+        approval.done.unwrap_or(0),
+    );
     let destination = &wanted.destination;
     match wanted.action {
-        Action::ResumeDestination if count == 0 => format!("request {id}: {destination} was not paused any more\n"),
-        Action::ResumeDestination => format!("request {id}: the pause of {destination} is lifted; deliveries go on within seconds\n"),
+        Action::ResumeDestination if count == 0 => {
+            format!("request {id}: {destination} was not paused any more\n")
+        }
+        Action::ResumeDestination => format!(
+            "request {id}: the pause of {destination} is lifted; deliveries go on within seconds\n"
+        ),
         Action::MarkDelivered => {
-            let mut text = format!("request {id}: {count} of {} to {destination} count as delivered\n", wanted.deliveries.len());
+            let mut text = format!(
+                "request {id}: {count} of {} to {destination} count as delivered\n",
+                wanted.deliveries.len()
+            );
             if !left.is_empty() {
                 let ids: Vec<String> = left.iter().map(i64::to_string).collect();
-                text += &folded(&format!("left alone, because they changed since: {}", ids.join(" ")), "  ");
+                text += &folded(
+                    &format!("left alone, because they changed since: {}", ids.join(" ")),
+                    "  ",
+                );
             }
             text
         }

@@ -30,7 +30,12 @@ pub struct Options {
     /// Queue everything and leave, without watching it being sent.
     #[arg(long)]
     no_wait: bool,
-    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "config",
+        env = "LTCGW_CONFIG"
+    )]
     config: PathBuf,
 }
 
@@ -41,13 +46,22 @@ pub(super) async fn run(options: &Options) -> Done {
     let store = store(&options.config).await?;
     let mut filling = Filling::start(store.pool(), target, options.since).await?;
     if filling.backfill.looked_at > 0 {
-        println!("going on with the backfill of {}: {} of {} entries were looked at", options.to, filling.backfill.looked_at, filling.entries);
+        println!(
+            "going on with the backfill of {}: {} of {} entries were looked at",
+            options.to, filling.backfill.looked_at, filling.entries
+        );
     }
     queue(&mut filling).await?;
     let first = filling.progress().await?;
-    println!("queued {} deliveries to {}, at the lowest priority", filling.backfill.queued, options.to);
+    println!(
+        "queued {} deliveries to {}, at the lowest priority",
+        filling.backfill.queued, options.to
+    );
     if !options.no_wait && first.waiting > 0 {
-        let text = format!("at its limits the last one leaves {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(&filling, first));
+        let text = format!(
+            "at its limits the last one leaves {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C",
+            end(&filling, first)
+        );
         print!("{}", prose("", &text, "", terminal::columns()));
         watch(&filling, first).await?;
     }
@@ -55,7 +69,10 @@ pub(super) async fn run(options: &Options) -> Done {
 }
 
 async fn queue(filling: &mut Filling) -> Done {
-    let bar = terminal::bar(filling.entries.unsigned_abs(), "{msg} {wide_bar} {pos}/{len} entries");
+    let bar = terminal::bar(
+        filling.entries.unsigned_abs(),
+        "{msg} {wide_bar} {pos}/{len} entries",
+    );
     bar.set_message("queueing");
     while filling.queue_more().await? {
         bar.set_position(filling.backfill.looked_at.unsigned_abs());
@@ -66,12 +83,19 @@ async fn queue(filling: &mut Filling) -> Done {
 
 /// Shows how it goes out until everything is settled.
 async fn watch(filling: &Filling, first: Progress) -> Done {
-    let bar = terminal::bar(first.waiting.unsigned_abs(), "sending {wide_bar} {pos}/{len}, ends {msg}");
+    let bar = terminal::bar(
+        first.waiting.unsigned_abs(),
+        "sending {wide_bar} {pos}/{len}, ends {msg}",
+    );
     let mut now = first;
     while now.waiting > 0 {
         // What a running gateway queues at this priority meanwhile counts as well.
         bar.set_length(bar.length().unwrap_or(0).max(now.waiting.unsigned_abs()));
-        bar.set_position(bar.length().unwrap_or(0).saturating_sub(now.waiting.unsigned_abs()));
+        bar.set_position(
+            bar.length()
+                .unwrap_or(0)
+                .saturating_sub(now.waiting.unsigned_abs()),
+        );
         bar.set_message(end(filling, now));
         tokio::time::sleep(LOOK).await;
         now = filling.progress().await?;
@@ -79,13 +103,24 @@ async fn watch(filling: &Filling, first: Progress) -> Done {
     bar.finish_and_clear();
     match now.dead {
         0 => println!("everything was sent"),
-        dead => println!("everything was sent but {dead}, see `ltcgw dead list --to {}`", filling.backfill.destination),
+        dead => println!(
+            "everything was sent but {dead}, see `ltcgw dead list --to {}`",
+            filling.backfill.destination
+        ),
     }
     Ok(())
 }
 
 /// When the last record leaves at the destination's limits, in local time.
 fn end(filling: &Filling, now: Progress) -> String {
-    let wait = SignedDuration::try_from(filling.remaining(now.waiting)).unwrap_or(SignedDuration::MAX);
-    Timestamp::now().checked_add(wait).map_or_else(|_| "some day".to_owned(), |at| at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M").to_string())
+    let wait =
+        SignedDuration::try_from(filling.remaining(now.waiting)).unwrap_or(SignedDuration::MAX);
+    Timestamp::now().checked_add(wait).map_or_else(
+        |_| "some day".to_owned(),
+        |at| {
+            at.to_zoned(shanghai())
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        },
+    )
 }

@@ -11,7 +11,12 @@ use crate::error::{Fault, Stage};
 /// The kernel refuses: nothing is started with dumps on.
 pub(super) fn off() -> Result<(), Fault> {
     let refused = |errno: nix::Error| {
-        Fault::operator(Stage::Config, format!("core dumps cannot be switched off: {errno}; expected a kernel that allows setrlimit and prctl"))
+        Fault::operator(
+            Stage::Config,
+            format!(
+                "core dumps cannot be switched off: {errno}; expected a kernel that allows setrlimit and prctl"
+            ),
+        )
     };
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(refused)?;
     set_dumpable(false).map_err(refused)

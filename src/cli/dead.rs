@@ -27,13 +27,23 @@ pub enum Command {
         /// Letters named of each cause at most; all are counted.
         #[arg(long, default_value_t = 10)]
         limit: usize,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Show one with everything that was tried.
     Show {
         id: i64,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Let one be delivered after all.
@@ -52,7 +62,12 @@ pub enum Command {
         /// The partner says it has it: count it as delivered.
         #[arg(long)]
         delivered: bool,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
 }
@@ -61,8 +76,19 @@ pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { to, limit, config } => list(config, to.as_deref(), *limit).await,
         Command::Show { id, config } => show(config, *id).await,
-        Command::Retry { id: None, to, config, .. } => retry_all(config, to.as_deref()).await,
-        Command::Retry { id: Some(id), send_again, delivered, config, .. } => {
+        Command::Retry {
+            id: None,
+            to,
+            config,
+            ..
+        } => retry_all(config, to.as_deref()).await,
+        Command::Retry {
+            id: Some(id),
+            send_again,
+            delivered,
+            config,
+            ..
+        } => {
             let decision = match (send_again, delivered) {
                 (true, _) => Decision::SendAgain,
                 (_, true) => Decision::Delivered,
@@ -79,10 +105,12 @@ pub(super) async fn store(dir: &std::path::Path) -> Result<Store, Failure> {
     // Opening brings the schema up to date, which is not for a command that looks around.
     match inspect(&service::beside(&config)?).await?.schema {
         Schema::Current { .. } => Ok(Store::open(service::beside(&config)?, &[]).await?),
-        Schema::Absent => Err(refused("the database has no schema yet; run `ltcgw serve` or `ltcgw migrate`".into())),
-        Schema::Older { has, needs } | Schema::Foreign { has, needs } => {
-            Err(refused(format!("the database has schema {has}, this version works with {needs}; use the version of the gateway that serves")))
-        }
+        Schema::Absent => Err(refused(
+            "the database has no schema yet; run `ltcgw serve` or `ltcgw migrate`".into(),
+        )),
+        Schema::Older { has, needs } | Schema::Foreign { has, needs } => Err(refused(format!(
+            "the database has schema {has}, this version works with {needs}; use the version of the gateway that serves"
+        ))),
     }
 }
 
@@ -93,13 +121,24 @@ fn refused(text: String) -> Failure {
 async fn retry_all(config: &std::path::Path, to: Option<&str>) -> Done {
     let store = store(config).await?;
     let count = flow::retry_all(store.pool(), to).await?;
-    println!("{}", lang::said(&format!("{count} deliveries will be tried again; those of unknown outcome are asked about first")));
+    println!(
+        "{}",
+        lang::said(&format!(
+            "{count} deliveries will be tried again; those of unknown outcome are asked about first"
+        ))
+    );
     Ok(())
 }
 
 async fn list(config: &std::path::Path, to: Option<&str>, limit: usize) -> Done {
     let store = store(config).await?;
-    print!("{}", text(flow::by_cause(flow::list(store.pool(), to, LETTERS_MAX).await?), limit));
+    print!(
+        "{}",
+        text(
+            flow::by_cause(flow::list(store.pool(), to, LETTERS_MAX).await?),
+            limit
+        )
+    );
     Ok(())
 }
 
@@ -112,31 +151,57 @@ fn text(causes: Vec<Cause>, limit: usize) -> String {
     let letters: usize = causes.iter().map(|cause| cause.letters.len()).sum();
     for cause in &causes {
         let count = cause.letters.len();
-        let Cause { destination, message, .. } = cause;
+        let Cause {
+            destination,
+            message,
+            ..
+        } = cause;
         let fen = i64::try_from(cause.fen()).unwrap_or(i64::MAX);
-        text += &lang::page(&format!("\n{destination} · {message} · {count} dead · {} yuan\n", yuan(fen)));
+        text += &lang::page(&format!(
+            "\n{destination} · {message} · {count} dead · {} yuan\n",
+            yuan(fen)
+        ));
         text += &folded(&cause.words, "  ");
-        let headings = ["delivery>", "tells of", "yuan>", "attempts>", "dead since"].map(lang::said);
+        let headings =
+            ["delivery>", "tells of", "yuan>", "attempts>", "dead since"].map(lang::said);
         let mut table = Table::new(&headings.each_ref().map(String::as_str));
         for letter in cause.letters.iter().take(limit) {
             let delivery = &letter.delivery;
-            let since = delivery.settled_at.map_or_else(String::new, |at| in_city(at)[..16].to_owned());
-            table.row([delivery.delivery_id.to_string(), lang::said(&flow::subject(letter)), yuan(delivery.of.fen.0), delivery.attempts.to_string(), since]);
+            let since = delivery
+                .settled_at
+                .map_or_else(String::new, |at| in_city(at)[..16].to_owned());
+            table.row([
+                delivery.delivery_id.to_string(),
+                lang::said(&flow::subject(letter)),
+                yuan(delivery.of.fen.0),
+                delivery.attempts.to_string(),
+                since,
+            ]);
         }
         text += &table.render();
         if count > limit {
-            text += &lang::page(&format!("  … and {} more of this cause (--limit {count})\n", count - limit));
+            text += &lang::page(&format!(
+                "  … and {} more of this cause (--limit {count})\n",
+                count - limit
+            ));
         }
     }
     if letters >= usize::try_from(LETTERS_MAX).unwrap_or(usize::MAX) {
-        text += &lang::page(&format!("\nonly the oldest {LETTERS_MAX} are counted here; `ltcgw destinations list` has the numbers of all\n"));
+        text += &lang::page(&format!(
+            "\nonly the oldest {LETTERS_MAX} are counted here; `ltcgw destinations list` has the numbers of all\n"
+        ));
     }
     text + &lang::page("\ntimes are Asia/Shanghai; `ltcgw dead show DELIVERY` has every attempt\n")
 }
 
 async fn show(config: &std::path::Path, id: i64) -> Done {
     let store = store(config).await?;
-    print!("{}", fitted(&lang::page(&flow::page(&flow::show(store.pool(), id).await?))));
+    print!(
+        "{}",
+        fitted(&lang::page(&flow::page(
+            &flow::show(store.pool(), id).await?
+        )))
+    );
     Ok(())
 }
 

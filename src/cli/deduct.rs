@@ -84,7 +84,12 @@ pub enum Command {
         note: String,
         #[command(flatten)]
         who: Who,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// People with several insurance relations, of whom somebody has to decide which counts.
@@ -92,7 +97,12 @@ pub enum Command {
         /// Pooling area, six digits, such as 450100.
         #[arg(long, value_parser = area)]
         area: i32,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Decide that one of a person's insurance relations counts, until rosters state others.
@@ -101,7 +111,12 @@ pub enum Command {
         relation: i64,
         #[command(flatten)]
         who: Who,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Write a cycle as a workbook: totals, shortfalls, differences, people left out.
@@ -122,13 +137,21 @@ pub struct On {
     /// Contribution month, such as 2021-10.
     #[arg(long, value_parser = month)]
     month: Month,
-    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "config",
+        env = "LTCGW_CONFIG"
+    )]
     config: PathBuf,
 }
 
 impl On {
     fn of(&self) -> Of {
-        Of { area: self.area, month: self.month }
+        Of {
+            area: self.area,
+            month: self.month,
+        }
     }
 }
 
@@ -144,7 +167,11 @@ pub(super) async fn run(command: &Command) -> Done {
         Command::Approve { on, digest, who } => {
             let desk = desk(on).await?;
             let cycle = desk.approve(on.of(), &who.signer()?, digest).await?;
-            print!("{}{}", show::approved(&cycle, &next(on)), show::eyes(&cycle, desk.same_login));
+            print!(
+                "{}{}",
+                show::approved(&cycle, &next(on)),
+                show::eyes(&cycle, desk.same_login)
+            );
         }
         Command::Run { on, who, no_wait } => {
             let desk = desk(on).await?;
@@ -156,22 +183,47 @@ pub(super) async fn run(command: &Command) -> Done {
         Command::Retry { on, no_wait } => {
             let desk = desk(on).await?;
             let (cycle, people) = desk.retry(on.of()).await?;
-            println!("round {} of {}: {people} people are tried again", cycle.rounds, on.of());
+            println!(
+                "round {} of {}: {people} people are tried again",
+                cycle.rounds,
+                on.of()
+            );
             watch::run(&desk, desk.core(on.of())?, cycle, *no_wait, &next(on)).await?;
         }
         Command::Status { on } => {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
             let report = desk.report(&seen.cycle).await?;
-            print!("{}{}{}", show::plan(&seen, &next(on)), show::eyes(&seen.cycle, desk.same_login), show::report(&seen.cycle, &report));
+            print!(
+                "{}{}{}",
+                show::plan(&seen, &next(on)),
+                show::eyes(&seen.cycle, desk.same_login),
+                show::report(&seen.cycle, &report)
+            );
         }
         Command::Discrepancies { on, all } => {
-            let found = desk(on).await?.store.discrepancies(on.area, on.month, *all).await?;
+            let found = desk(on)
+                .await?
+                .store
+                .discrepancies(on.area, on.month, *all)
+                .await?;
             print!("{}", show::discrepancies(&found));
         }
-        Command::Resolve { id, note, who, config } => resolve(*id, note, &who.name()?, config).await?,
-        Command::Relations { area, config } => print!("{}", show::relations(&store(config).await?.open_relations(*area).await?)),
-        Command::Choose { relation, who, config } => choose(*relation, &who.name()?, config).await?,
+        Command::Resolve {
+            id,
+            note,
+            who,
+            config,
+        } => resolve(*id, note, &who.name()?, config).await?,
+        Command::Relations { area, config } => print!(
+            "{}",
+            show::relations(&store(config).await?.open_relations(*area).await?)
+        ),
+        Command::Choose {
+            relation,
+            who,
+            config,
+        } => choose(*relation, &who.name()?, config).await?,
         Command::Report { on, out } => {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
@@ -198,28 +250,55 @@ async fn plan(on: &On, by: &Signer, replace: Option<&str>) -> Done {
         Some(digest) => desk.plan_in_place(on.of(), by, digest).await?,
         None => desk.plan(on.of(), by).await?,
     };
-    let stayed = cycle.planned_at < asked_at && replace.is_none() && (cycle.planned_by != by.name || cycle.planned_login != by.login);
+    let stayed = cycle.planned_at < asked_at
+        && replace.is_none()
+        && (cycle.planned_by != by.name || cycle.planned_login != by.login);
     let seen = desk.seen(cycle).await?;
-    print!("{}{}", show::plan(&seen, &next(on)), show::eyes(&seen.cycle, desk.same_login));
+    print!(
+        "{}{}",
+        show::plan(&seen, &next(on)),
+        show::eyes(&seen.cycle, desk.same_login)
+    );
     if let Some(earlier) = desk.replaced_by(&seen.cycle).await? {
         print!("{}", show::replaced(&earlier));
     }
     if stayed {
-        println!("  it comes to the same as the plan there was, which stays as {} made it", seen.cycle.planned_by);
+        println!(
+            "  it comes to the same as the plan there was, which stays as {} made it",
+            seen.cycle.planned_by
+        );
     }
     Ok(())
 }
 
 async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Done {
     if note.trim().is_empty() {
-        return Err(Fault::operator(Stage::Config, "a discrepancy is closed with a name and a note; say what came of it with --note TEXT").into());
+        return Err(Fault::operator(
+            Stage::Config,
+            "a discrepancy is closed with a name and a note; say what came of it with --note TEXT",
+        )
+        .into());
     }
-    match store(config).await?.resolve_discrepancy(id, by, &mask::text(note.trim())).await? {
+    match store(config)
+        .await?
+        .resolve_discrepancy(id, by, &mask::text(note.trim()))
+        .await?
+    {
         Resolved::Now => println!("discrepancy {id}: noted as looked at by {by}"),
         Resolved::Before(by) => {
-            return Err(Fault::operator(Stage::Store, format!("discrepancy {id} was looked at before, by {by}; nothing was changed")).into());
+            return Err(Fault::operator(
+                Stage::Store,
+                format!("discrepancy {id} was looked at before, by {by}; nothing was changed"),
+            )
+            .into());
         }
-        Resolved::Unknown => return Err(Fault::operator(Stage::Store, format!("there is no discrepancy {id}; see `ltcgw deduct discrepancies`")).into()),
+        Resolved::Unknown => {
+            return Err(Fault::operator(
+                Stage::Store,
+                format!("there is no discrepancy {id}; see `ltcgw deduct discrepancies`"),
+            )
+            .into());
+        }
     }
     Ok(())
 }
@@ -228,11 +307,25 @@ async fn choose(relation: i64, by: &str, config: &std::path::Path) -> Done {
     let refuse = |text: String| Err(Fault::operator(Stage::Store, text).into());
     match store(config).await?.choose_relation(relation, by).await? {
         Choice::Made(rosters) => {
-            println!("relation {relation} counts, as decided by {by}, in {rosters} rosters; a plan made before has to be made again")
+            println!(
+                "relation {relation} counts, as decided by {by}, in {rosters} rosters; a plan made before has to be made again"
+            )
         }
-        Choice::Decided(Some(name)) => return refuse(format!("relation {relation}: {name} has decided before; nothing was changed")),
-        Choice::Decided(None) => return refuse(format!("relation {relation}: a rule of the adapter has decided; nothing was changed")),
-        Choice::Unknown => return refuse(format!("there is no relation {relation}; see `ltcgw deduct relations`")),
+        Choice::Decided(Some(name)) => {
+            return refuse(format!(
+                "relation {relation}: {name} has decided before; nothing was changed"
+            ));
+        }
+        Choice::Decided(None) => {
+            return refuse(format!(
+                "relation {relation}: a rule of the adapter has decided; nothing was changed"
+            ));
+        }
+        Choice::Unknown => {
+            return refuse(format!(
+                "there is no relation {relation}; see `ltcgw deduct relations`"
+            ));
+        }
     }
     Ok(())
 }
@@ -244,26 +337,45 @@ async fn desk(on: &On) -> Result<Desk, Failure> {
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
     let partners = DeductionPartners::of(&config.partners, &catalog).into();
     let same_login = config.gateway.approval.same_login;
-    Ok(Desk { store: store(&on.config).await?, book, clock: Clock::default(), partners, same_login })
+    Ok(Desk {
+        store: store(&on.config).await?,
+        book,
+        clock: Clock::default(),
+        partners,
+        same_login,
+    })
 }
 
 /// Districts as the code tables of the adapters name them; a name stands under its code in any of them.
 fn districts(on: &On) -> Result<workbook::Districts, Failure> {
     let catalog = Catalog::load(&Config::load(&on.config)?.gateway.adapters_dir)?;
-    Ok(workbook::Districts(catalog.iter().flat_map(|adapter| adapter.meanings("district")).collect()))
+    Ok(workbook::Districts(
+        catalog
+            .iter()
+            .flat_map(|adapter| adapter.meanings("district"))
+            .collect(),
+    ))
 }
 
 /// The rest of a command that goes on with the same cycle.
 fn next(on: &On) -> String {
-    let config = if on.config.as_os_str() == "config" { String::new() } else { format!(" --config {}", on.config.display()) };
+    let config = if on.config.as_os_str() == "config" {
+        String::new()
+    } else {
+        format!(" --config {}", on.config.display())
+    };
     format!("--area {:06} --month {}{config}", on.area, on.month)
 }
 
 fn area(text: &str) -> Result<i32, String> {
     let six_digits = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| six_digits).ok_or_else(|| "expected a pooling area of six digits such as 450100".to_owned())
+    text.parse()
+        .ok()
+        .filter(|_| six_digits)
+        .ok_or_else(|| "expected a pooling area of six digits such as 450100".to_owned())
 }
 
 fn month(text: &str) -> Result<Month, String> {
-    Month::parse_dashed(text).ok_or_else(|| "expected a contribution month such as 2021-10".to_owned())
+    Month::parse_dashed(text)
+        .ok_or_else(|| "expected a contribution month such as 2021-10".to_owned())
 }

@@ -118,11 +118,22 @@ pub(super) async fn run(options: &Options) -> Done {
     let project = place::project(options.project.as_deref())?;
     if let Some(path) = &options.report {
         // Not only after minutes.
-        std::fs::File::options().create(true).append(true).open(path).map_err(|error| report_fault(path, &error))?;
+        std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| report_fault(path, &error))?;
     }
     let place = Place::new(options.data_dir.as_deref())?;
     for (left, what) in place::sweep(&std::env::temp_dir()) {
-        println!("{}", paragraph(&format!("{}: left by a demo that was killed; {what}", left.display())).trim_end());
+        println!(
+            "{}",
+            paragraph(&format!(
+                "{}: left by a demo that was killed; {what}",
+                left.display()
+            ))
+            .trim_end()
+        );
     }
     let mut theatre = Theatre::default();
     let played = tokio::select! {
@@ -131,7 +142,9 @@ pub(super) async fn run(options: &Options) -> Done {
         done = play(options, &project, &place, &mut theatre) => done,
     };
     let ended = match played {
-        Ok(end @ (End::Agreed | End::Disagreed)) if !options.exit => stay(options, &theatre, &place).await.map(|()| end),
+        Ok(end @ (End::Agreed | End::Disagreed)) if !options.exit => {
+            stay(options, &theatre, &place).await.map(|()| end)
+        }
         ended => ended,
     };
     println!();
@@ -163,33 +176,63 @@ async fn stay(options: &Options, theatre: &Theatre, place: &Place) -> Done {
 }
 
 /// Builds, pushes, waits and shows the figures.
-async fn play(options: &Options, project: &Path, place: &Place, theatre: &mut Theatre) -> Result<End, Failure> {
+async fn play(
+    options: &Options,
+    project: &Path,
+    place: &Place,
+    theatre: &mut Theatre,
+) -> Result<End, Failure> {
     let mut seconds = Seconds::default();
     let start = Instant::now();
-    println!("\n  {} · a month of a city like Nanning (南宁)", paint::bold("ltcgw demo"));
+    println!(
+        "\n  {} · a month of a city like Nanning (南宁)",
+        paint::bold("ltcgw demo")
+    );
     let city = (options.employers.cast_signed(), options.seed, options.month);
     let people = thousands(options.people.cast_signed());
-    let what = format!("{} employers in 12 districts, {people} insured people · seed {} · contribution month {}", thousands(city.0), city.1, city.2);
+    let what = format!(
+        "{} employers in 12 districts, {people} insured people · seed {} · contribution month {}",
+        thousands(city.0),
+        city.1,
+        city.2
+    );
     println!("{}\n{}", paragraph(&what), paragraph(ON_PURPOSE));
     theatre.build(project, place, &mut seconds).await?;
     let city = City::new(options.seed, options.employers);
     let pushed = push(options, &city, (place, theatre), &mut seconds).await?;
     seconds.since("total", start);
     let figures = Figures::gather(theatre, pushed, seconds).await?;
-    print!("{}{}{}", tables::render(&figures), registry_table::render(&figures.registries), deduction_table::render(&figures.deductions));
+    print!(
+        "{}{}{}",
+        tables::render(&figures),
+        registry_table::render(&figures.registries),
+        deduction_table::render(&figures.deductions)
+    );
     if let Some(path) = &options.report {
         let text = format!("{:#}\n", figures.report());
         std::fs::write(path, text).map_err(|error| report_fault(path, &error))?;
     }
-    Ok(if figures.agrees() { End::Agreed } else { End::Disagreed })
+    Ok(if figures.agrees() {
+        End::Agreed
+    } else {
+        End::Disagreed
+    })
 }
 
 fn report_fault(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::operator(Stage::Config, format!("--report {} cannot be written: {error}", path.display()))
+    Fault::operator(
+        Stage::Config,
+        format!("--report {} cannot be written: {error}", path.display()),
+    )
 }
 
 /// Pushes the month, the employees' detail and the registries, waits until everything is delivered, then deducts a month.
-async fn push(options: &Options, city: &City, (place, theatre): (&Place, &Theatre), seconds: &mut Seconds) -> Result<Pushed, Failure> {
+async fn push(
+    options: &Options,
+    city: &City,
+    (place, theatre): (&Place, &Theatre),
+    seconds: &mut Seconds,
+) -> Result<Pushed, Failure> {
     let running = theatre.running()?;
     let packets = city.month_packets(options.month, options.lines_per_packet as usize);
     let detail = employee_packet(options)?;
@@ -205,8 +248,14 @@ async fn push(options: &Options, city: &City, (place, theatre): (&Place, &Theatr
                 place.keep_packet(packet);
             }
         });
-        let month = bureau.push(keep, |books| progress.packets(books.packets, &books.lines)).await?;
-        let detail = bureau.push([detail], |_| progress.packets(month.packets + 1, &month.lines)).await?;
+        let month = bureau
+            .push(keep, |books| progress.packets(books.packets, &books.lines))
+            .await?;
+        let detail = bureau
+            .push([detail], |_| {
+                progress.packets(month.packets + 1, &month.lines)
+            })
+            .await?;
         Ok::<_, Fault>((month, detail, start.elapsed()))
     };
     let both = async {
@@ -214,45 +263,92 @@ async fn push(options: &Options, city: &City, (place, theatre): (&Place, &Theatr
         pushing.set(false);
         Ok(both)
     };
-    let (((month, detail, took), registries), deliveries) = tokio::try_join!(both, watch::deliveries(running, &progress, &pushing))?;
+    let (((month, detail, took), registries), deliveries) =
+        tokio::try_join!(both, watch::deliveries(running, &progress, &pushing))?;
     progress.finish();
     seconds.0.push(("push", took.as_secs_f64()));
     let settled = seconds.since("deliver", start);
     let megabytes = (month.bytes + detail.bytes) as f64 / 1e6;
-    progress::step(&format!("{} packets pushed, {megabytes:.0} MB of GBK over mutual TLS, {CONNECTIONS} connections", month.packets + 1), took);
+    progress::step(
+        &format!(
+            "{} packets pushed, {megabytes:.0} MB of GBK over mutual TLS, {CONNECTIONS} connections",
+            month.packets + 1
+        ),
+        took,
+    );
     registries.tell();
     progress::step("every delivery settled (since the first packet)", settled);
     let start = Instant::now();
-    let deductions = deductions::play(theatre, city, (options.people, deductions::month(theatre, options.month)?)).await?;
+    let deductions = deductions::play(
+        theatre,
+        city,
+        (options.people, deductions::month(theatre, options.month)?),
+    )
+    .await?;
     seconds.since("deductions", start);
-    Ok(Pushed { month, detail, deliveries, registries, deductions })
+    Ok(Pushed {
+        month,
+        detail,
+        deliveries,
+        registries,
+        deductions,
+    })
 }
 
 /// JFXX102: detail lines of the first employers' payments.
 fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
     let number = format!("1450100000{}28E0000001", options.month.number());
-    let mut packet = EmployeePacket::new(number, EMPLOYEE_LINES.min(options.employers * 20), options.seed);
+    let mut packet = EmployeePacket::new(
+        number,
+        EMPLOYEE_LINES.min(options.employers * 20),
+        options.seed,
+    );
     packet.month = options.month;
     let mut bytes = Vec::new();
-    packet.write_to(&mut bytes).map_err(|error| Fault::operator(Stage::Send, format!("the employees' packet cannot be written: {error}")))?;
-    let expected = Expected { status: 200, received: packet.lines, posted: packet.lines, refused: 0, duplicate: 0 };
+    packet.write_to(&mut bytes).map_err(|error| {
+        Fault::operator(
+            Stage::Send,
+            format!("the employees' packet cannot be written: {error}"),
+        )
+    })?;
+    let expected = Expected {
+        status: 200,
+        received: packet.lines,
+        posted: packet.lines,
+        refused: 0,
+        duplicate: 0,
+    };
     let kind = PacketKind::Ordinary;
-    Ok(GeneratedPacket { packet_no: packet.packet_no, kind, charset: Charset::Gbk, bytes, expected, net: crate::model::Fen::ZERO, waits: false })
+    Ok(GeneratedPacket {
+        packet_no: packet.packet_no,
+        kind,
+        charset: Charset::Gbk,
+        bytes,
+        expected,
+        net: crate::model::Fen::ZERO,
+        waits: false,
+    })
 }
 
 fn month(text: &str) -> Result<Month, String> {
-    let month = Month::parse_dashed(text).ok_or_else(|| format!("`{text}` is no month; expected one such as 2021-10"))?;
+    let month = Month::parse_dashed(text)
+        .ok_or_else(|| format!("`{text}` is no month; expected one such as 2021-10"))?;
     playable(month, Clock::default().today())
 }
 
 /// The month, where the demo can play it on that day: payments may not reach the treasury on a day to come.
 fn playable(month: Month, today: jiff::civil::Date) -> Result<Month, String> {
-    let last = today.checked_sub(jiff::Span::new().days(LAST_DAY - 1)).ok().and_then(Month::of);
+    let last = today
+        .checked_sub(jiff::Span::new().days(LAST_DAY - 1))
+        .ok()
+        .and_then(Month::of);
     match last {
         Some(last) if month.number() >= FIRST_MONTH && month <= last => Ok(month),
         last => {
             let last = last.map_or_else(String::new, |last| format!(" to {last}"));
-            Err(format!("the demo cannot play {month}; it can play 2010-04{last}, the last month whose payments have all reached the treasury"))
+            Err(format!(
+                "the demo cannot play {month}; it can play 2010-04{last}, the last month whose payments have all reached the treasury"
+            ))
         }
     }
 }
@@ -265,11 +361,24 @@ mod tests {
     fn a_month_is_played_once_its_last_payment_can_have_reached_the_treasury() {
         let day = |day| jiff::civil::date(2026, 11, day);
         let month = |text| Month::parse_dashed(text).expect("a month");
-        assert!(playable(month("2010-04"), day(1)).is_ok() && playable(month("2026-10"), day(1)).is_ok() && playable(month("2026-11"), day(26)).is_ok());
-        for (wanted, today) in [("2010-03", 27), ("2026-11", 25), ("2026-12", 30), ("2031-01", 27)] {
+        assert!(
+            playable(month("2010-04"), day(1)).is_ok()
+                && playable(month("2026-10"), day(1)).is_ok()
+                && playable(month("2026-11"), day(26)).is_ok()
+        );
+        for (wanted, today) in [
+            ("2010-03", 27),
+            ("2026-11", 25),
+            ("2026-12", 30),
+            ("2031-01", 27),
+        ] {
             let text = playable(month(wanted), day(today)).expect_err(wanted);
             let last = if today < 26 { "2026-10" } else { "2026-11" };
-            assert!(text.contains(&format!("cannot play {wanted}")) && text.contains(&format!("2010-04 to {last}")), "{text}");
+            assert!(
+                text.contains(&format!("cannot play {wanted}"))
+                    && text.contains(&format!("2010-04 to {last}")),
+                "{text}"
+            );
         }
     }
 }

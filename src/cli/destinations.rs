@@ -13,7 +13,12 @@ use crate::store::delivery::Backlog;
 pub enum Command {
     /// Show each with what waits for it, whether and why it is paused, and the words met.
     List {
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
     /// Ask that a pause is lifted, once its cause is mended or what the partner asked for is absurd; a second person approves it.
@@ -22,7 +27,12 @@ pub enum Command {
         destination: String,
         #[command(flatten)]
         asks: approval::Asks,
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
     },
 }
@@ -30,7 +40,11 @@ pub enum Command {
 pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { config } => list(config).await,
-        Command::Resume { destination, asks, config } => resume(config, destination, asks).await,
+        Command::Resume {
+            destination,
+            asks,
+            config,
+        } => resume(config, destination, asks).await,
     }
 }
 
@@ -41,13 +55,35 @@ async fn list(config: &Path) -> Done {
         println!("nothing was ever sent to any destination");
         return Ok(());
     }
-    let mut table = Table::new(&["destination", "ready>", "leased>", "in doubt>", "dead>", "state"]);
+    let mut table = Table::new(&[
+        "destination",
+        "ready>",
+        "leased>",
+        "in doubt>",
+        "dead>",
+        "state",
+    ]);
     for (standing, backlog) in &listed {
-        let Backlog { ready, leased, in_doubt, dead, .. } = backlog;
-        let said = standing.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!("\nit said: {answer}"));
+        let Backlog {
+            ready,
+            leased,
+            in_doubt,
+            dead,
+            ..
+        } = backlog;
+        let said = standing
+            .answer
+            .as_deref()
+            .filter(|answer| !answer.is_empty())
+            .map_or_else(String::new, |answer| format!("\nit said: {answer}"));
         let counts = [ready, leased, in_doubt, dead].map(ToString::to_string);
         let state = format!("{}{said}", flow::state(standing));
-        table.row([standing.destination.clone()].into_iter().chain(counts).chain([state]));
+        table.row(
+            [standing.destination.clone()]
+                .into_iter()
+                .chain(counts)
+                .chain([state]),
+        );
     }
     print!("{}", table.render());
     Ok(())
@@ -55,7 +91,15 @@ async fn list(config: &Path) -> Done {
 
 async fn resume(config: &Path, destination: &str, asks: &approval::Asks) -> Done {
     let store = dead::store(config).await?;
-    let asked = ask_resume(&store, destination, Asked { by: &asks.who.signer()?, reason: &asks.reason }).await?;
+    let asked = ask_resume(
+        &store,
+        destination,
+        Asked {
+            by: &asks.who.signer()?,
+            reason: &asks.reason,
+        },
+    )
+    .await?;
     print!("{}", approval::asked(&asked));
     Ok(())
 }

@@ -31,7 +31,11 @@ const FINDINGS_MAX: usize = 8;
 pub(super) async fn run(dir: &Path) -> Done {
     let sheet = examine(dir).await;
     print!("{}", sheet.render());
-    if sheet.failed() { Err(Failure::Said) } else { Ok(()) }
+    if sheet.failed() {
+        Err(Failure::Said)
+    } else {
+        Ok(())
+    }
 }
 
 /// Looks at everything a configuration names.
@@ -40,11 +44,19 @@ async fn examine(dir: &Path) -> Sheet {
     let config = match Config::load(dir) {
         Ok(config) => config,
         Err(findings) => {
-            report(&mut sheet, "config", &findings, "mend these first: everything else depends on them");
+            report(
+                &mut sheet,
+                "config",
+                &findings,
+                "mend these first: everything else depends on them",
+            );
             return sheet;
         }
     };
-    sheet.good("config", format!("{}: {} partners", dir.display(), config.partners.len()));
+    sheet.good(
+        "config",
+        format!("{}: {} partners", dir.display(), config.partners.len()),
+    );
     let book = rates(&mut sheet, &config);
     registries(&mut sheet, &config);
     let catalog = adapters(&mut sheet, &config);
@@ -69,18 +81,44 @@ fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
             None
         }
         Ok(book) => {
-            sheet.good("rates", format!("pooling areas {}", book.areas().collect::<Vec<_>>().join(", ")));
-            for (rule, key, year) in Month::of(Clock::default().today()).map(|now| book.without_average(now)).unwrap_or_default() {
-                let text = format!("{rule} needs the {key} of {year}, which its rate file lacks: its people are left out of deductions");
+            sheet.good(
+                "rates",
+                format!(
+                    "pooling areas {}",
+                    book.areas().collect::<Vec<_>>().join(", ")
+                ),
+            );
+            for (rule, key, year) in Month::of(Clock::default().today())
+                .map(|now| book.without_average(now))
+                .unwrap_or_default()
+            {
+                let text = format!(
+                    "{rule} needs the {key} of {year}, which its rate file lacks: its people are left out of deductions"
+                );
                 sheet.note("rates", text, format!("add `{year} = \"…\"` (yuan a month) under [{key}], then restart the gateway"));
             }
             let open = book.open_choices();
-            let rules = |area: &str| open.iter().filter(|(rule, _)| rule.split('/').next() == Some(area)).count();
-            let areas: Vec<String> =
-                book.areas().map(|area| (area, rules(area))).filter(|(_, rules)| *rules > 0).map(|(area, rules)| format!("{area} ({rules})")).collect();
+            let rules = |area: &str| {
+                open.iter()
+                    .filter(|(rule, _)| rule.split('/').next() == Some(area))
+                    .count()
+            };
+            let areas: Vec<String> = book
+                .areas()
+                .map(|area| (area, rules(area)))
+                .filter(|(_, rules)| *rules > 0)
+                .map(|(area, rules)| format!("{area} ({rules})"))
+                .collect();
             if !areas.is_empty() {
-                let text = format!("rules with values that no source confirms: {}; their key `open` lists them", areas.join(", "));
-                sheet.note("rates", text, "confirm those of your areas before going live, then take them out of `open`");
+                let text = format!(
+                    "rules with values that no source confirms: {}; their key `open` lists them",
+                    areas.join(", ")
+                );
+                sheet.note(
+                    "rates",
+                    text,
+                    "confirm those of your areas before going live, then take them out of `open`",
+                );
             }
             Some(book)
         }
@@ -92,24 +130,51 @@ fn approval(sheet: &mut Sheet, config: &Config) {
     let login = super::login::of_this_process();
     if config.gateway.approval.same_login {
         let text = "[approval] same_login = true: one person can plan and approve under two names";
-        sheet.note("approval", text, "take the line out of gateway.toml before real money is moved");
+        sheet.note(
+            "approval",
+            text,
+            "take the line out of gateway.toml before real money is moved",
+        );
     } else if let Some(login) = login {
-        sheet.good("approval", format!("plan and approval need two logins of this system; this session's is {login}"));
+        sheet.good(
+            "approval",
+            format!("plan and approval need two logins of this system; this session's is {login}"),
+        );
     } else {
         let text = "plan and approval need two logins of this system, and this session shows none: nobody can plan or approve from it";
-        sheet.note("approval", text, "work from a session of your own: ssh, console, or sudo from it");
+        sheet.note(
+            "approval",
+            text,
+            "work from a session of your own: ssh, console, or sudo from it",
+        );
     }
 }
 
 fn registries(sheet: &mut Sheet, config: &Config) {
     match Rules::load(&config.gateway.rules_dir) {
-        Ok(rules) => sheet.good("rules", format!("pooling areas {}", rules.areas().collect::<Vec<_>>().join(", "))),
+        Ok(rules) => sheet.good(
+            "rules",
+            format!(
+                "pooling areas {}",
+                rules.areas().collect::<Vec<_>>().join(", ")
+            ),
+        ),
         Err(findings) => report(sheet, "rules", &findings, ""),
     }
     certificates::readers(sheet, "privacy key", &config.gateway.privacy.key_file);
     match Keys::load(&config.gateway.privacy.key_file) {
-        Ok(_) => sheet.good("privacy key", format!("{}: good; keep a copy apart from the database's backups", config.gateway.privacy.key_file.display())),
-        Err(fault) => sheet.bad("privacy key", fault.text, "personal data cannot be sealed or opened without it"),
+        Ok(_) => sheet.good(
+            "privacy key",
+            format!(
+                "{}: good; keep a copy apart from the database's backups",
+                config.gateway.privacy.key_file.display()
+            ),
+        ),
+        Err(fault) => sheet.bad(
+            "privacy key",
+            fault.text,
+            "personal data cannot be sealed or opened without it",
+        ),
     }
 }
 
@@ -117,11 +182,19 @@ fn adapters(sheet: &mut Sheet, config: &Config) -> Option<Catalog> {
     match Catalog::load(&config.gateway.adapters_dir) {
         Ok(catalog) => {
             let names: Vec<&str> = catalog.iter().map(|adapter| adapter.name()).collect();
-            sheet.good("adapters", format!("{}; checked, samples pass", names.join(", ")));
+            sheet.good(
+                "adapters",
+                format!("{}; checked, samples pass", names.join(", ")),
+            );
             Some(catalog)
         }
         Err(findings) => {
-            report(sheet, "adapters", &findings, "mend them (`ltcgw adapter test` says the same); no partner can be checked without");
+            report(
+                sheet,
+                "adapters",
+                &findings,
+                "mend them (`ltcgw adapter test` says the same); no partner can be checked without",
+            );
             None
         }
     }

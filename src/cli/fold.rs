@@ -18,7 +18,10 @@ pub fn folded(text: &str, indent: &str) -> String {
             lines.push(piece.to_owned());
         }
     }
-    lines.iter().map(|line| format!("{indent}{}\n", line.trim_end())).collect()
+    lines
+        .iter()
+        .map(|line| format!("{indent}{}\n", line.trim_end()))
+        .collect()
 }
 
 /// A page whose lines are folded where they are wider than 80 columns, under their own beginning.
@@ -31,7 +34,15 @@ pub fn fitted(page: &str) -> String {
         }
         let folded = folded(text, indent);
         let lines = folded.lines().enumerate();
-        lines.map(|(at, line)| if at == 0 { format!("{line}\n") } else { format!("  {line}\n") }).collect::<String>()
+        lines
+            .map(|(at, line)| {
+                if at == 0 {
+                    format!("{line}\n")
+                } else {
+                    format!("  {line}\n")
+                }
+            })
+            .collect::<String>()
     };
     escaped_lines(page).lines().map(fit).collect()
 }
@@ -46,7 +57,12 @@ fn pieces(text: &str) -> Vec<&str> {
         let wide = |c: char| width(c.encode_utf8(&mut [0; 4])) > 1;
         let parts = match chars.peek() {
             None => true,
-            Some((_, next)) => (c == ' ' && *next != ' ') || ((wide(c) || wide(*next)) && !"，。；：、）”… ".contains(*next) && !"（“".contains(c)),
+            Some((_, next)) => {
+                (c == ' ' && *next != ' ')
+                    || ((wide(c) || wide(*next))
+                        && !"，。；：、）”… ".contains(*next)
+                        && !"（“".contains(c))
+            }
         };
         if parts {
             pieces.push(&text[begin..end]);
@@ -63,17 +79,30 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_eighty_columns_and_nothing_is_lost() {
         let english = "is not a known code; taken: 450102, 450103, 450105, 450107; if it is right, a row for it is missing in tax-bureau/codes/district.csv";
-        let chinese = "该明细号已由报文450100202111080001入账并已撤销，更正的明细须用新编号；".repeat(3);
+        let chinese =
+            "该明细号已由报文450100202111080001入账并已撤销，更正的明细须用新编号；".repeat(3);
         for text in [english, &chinese, "short", ""] {
             let folded = folded(text, "    ");
-            assert!(folded.lines().all(|line| width(line) <= COLUMNS && line.starts_with("    ")), "{folded}");
+            assert!(
+                folded
+                    .lines()
+                    .all(|line| width(line) <= COLUMNS && line.starts_with("    ")),
+                "{folded}"
+            );
             let joined: String = folded.lines().map(str::trim).collect();
             assert_eq!(joined.replace(' ', ""), text.replace(' ', ""));
         }
         assert_eq!(folded(english, "").lines().count(), 2);
         let page = format!("short\n  {english}\n  next\n");
-        let lines: Vec<String> = fitted(&page).lines().map(|line| line.chars().take(6).collect()).collect();
+        let lines: Vec<String> = fitted(&page)
+            .lines()
+            .map(|line| line.chars().take(6).collect())
+            .collect();
         assert_eq!(lines, ["short", "  is n", "    a ", "  next"]);
-        assert!(folded(&chinese, "").lines().all(|line| !line.starts_with('，') && !line.starts_with('；')));
+        assert!(
+            folded(&chinese, "")
+                .lines()
+                .all(|line| !line.starts_with('，') && !line.starts_with('；'))
+        );
     }
 }

@@ -34,8 +34,17 @@ impl Who {
     /// The name as given, or the login's, and the login.
     pub(super) fn signer(&self) -> Result<Signer, Failure> {
         let login = of_this_process();
-        let nobody = || Fault::operator(Stage::Config, "nobody is logged in under this user id; say who you are with --by NAME");
-        let name = self.by.clone().or_else(|| Some(login.as_ref()?.name.clone())).ok_or_else(nobody)?;
+        let nobody = || {
+            Fault::operator(
+                Stage::Config,
+                "nobody is logged in under this user id; say who you are with --by NAME",
+            )
+        };
+        let name = self
+            .by
+            .clone()
+            .or_else(|| Some(login.as_ref()?.name.clone()))
+            .ok_or_else(nobody)?;
         Ok(Signer::new(&name, login).map_err(|text| Fault::operator(Stage::Config, text))?)
     }
 
@@ -46,22 +55,53 @@ impl Who {
 
 /// The login of this process; none where nothing shows one.
 pub(super) fn of_this_process() -> Option<Login> {
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+    let number = |path: &str| {
+        std::fs::read_to_string(path)
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
+    };
     let audit = number("/proc/self/loginuid");
-    let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse::<u32>().ok());
+    let sudo = std::env::var("SUDO_UID")
+        .ok()
+        .and_then(|uid| uid.parse::<u32>().ok());
     let own = nix::unistd::getuid().as_raw();
     let (uid, proof) = choose(audit, sudo, own, &ancestors(Path::new("/proc")))?;
-    let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+    let name = User::from_uid(Uid::from_raw(uid))
+        .ok()
+        .flatten()
+        .map(|user| user.name);
     // An account without a name is what a container was started under: whoever starts it chooses it.
-    let name = if proof == Proof::Account { name? } else { name.unwrap_or_else(|| format!("uid {uid}")) };
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|host| host.trim().to_owned());
-    Some(Login { name, uid: Some(uid), host, proof })
+    let name = if proof == Proof::Account {
+        name?
+    } else {
+        name.unwrap_or_else(|| format!("uid {uid}"))
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|host| host.trim().to_owned());
+    Some(Login {
+        name,
+        uid: Some(uid),
+        host,
+        proof,
+    })
 }
 
 /// Which uid counts, by what shows it.
-fn choose(audit: Option<u32>, sudo: Option<u32>, own: u32, ancestors: &[u32]) -> Option<(u32, Proof)> {
-    let audit = audit.filter(|uid| *uid != NO_AUDIT_UID).map(|uid| (uid, Proof::Audit));
-    let sudo = sudo.filter(|uid| *uid != own && ancestors.contains(uid)).map(|uid| (uid, Proof::Sudo));
+fn choose(
+    audit: Option<u32>,
+    sudo: Option<u32>,
+    own: u32,
+    ancestors: &[u32],
+) -> Option<(u32, Proof)> {
+    let audit = audit
+        .filter(|uid| *uid != NO_AUDIT_UID)
+        .map(|uid| (uid, Proof::Audit));
+    let sudo = sudo
+        .filter(|uid| *uid != own && ancestors.contains(uid))
+        .map(|uid| (uid, Proof::Sudo));
     audit.or(sudo).or(Some((own, Proof::Account)))
 }
 
@@ -70,8 +110,17 @@ fn ancestors(proc: &Path) -> Vec<u32> {
     let mut uids = Vec::new();
     let mut next = "self".to_owned();
     while uids.len() < ANCESTORS_MAX {
-        let Ok(status) = std::fs::read_to_string(proc.join(&next).join("status")) else { break };
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next().map(str::to_owned));
+        let Ok(status) = std::fs::read_to_string(proc.join(&next).join("status")) else {
+            break;
+        };
+        let field = |name: &str| {
+            status.lines().find_map(|line| {
+                line.strip_prefix(name)?
+                    .split_whitespace()
+                    .next()
+                    .map(str::to_owned)
+            })
+        };
         if let Some(uid) = field("Uid:").and_then(|uid| uid.parse().ok()) {
             uids.push(uid);
         }
@@ -91,25 +140,50 @@ mod tests {
     fn the_audit_uid_goes_first_then_sudo_that_is_borne_out_then_the_account() {
         let none = Some(NO_AUDIT_UID);
         for (audit, sudo, own, above, expected) in [
-            (Some(1000), Some(1001), 0, &[0, 1001][..], (1000, Proof::Audit)),
+            (
+                Some(1000),
+                Some(1001),
+                0,
+                &[0, 1001][..],
+                (1000, Proof::Audit),
+            ),
             (none, Some(1001), 0, &[0, 0, 1001], (1001, Proof::Sudo)),
             (None, Some(1001), 990, &[990, 0, 1001], (1001, Proof::Sudo)),
             // Written into the environment by somebody who is nobody else.
-            (none, Some(1001), 1000, &[1000, 1000, 0], (1000, Proof::Account)),
+            (
+                none,
+                Some(1001),
+                1000,
+                &[1000, 1000, 0],
+                (1000, Proof::Account),
+            ),
             (none, Some(0), 1000, &[1000, 990], (1000, Proof::Account)),
             (none, Some(1000), 1000, &[1000], (1000, Proof::Account)),
             (none, None, 0, &[0], (0, Proof::Account)),
         ] {
-            assert_eq!(choose(audit, sudo, own, above), Some(expected), "{audit:?} {sudo:?} {own}");
+            assert_eq!(
+                choose(audit, sudo, own, above),
+                Some(expected),
+                "{audit:?} {sudo:?} {own}"
+            );
         }
     }
 
     #[test]
     fn the_processes_above_are_those_of_proc() {
         let dir = tempfile::tempdir().unwrap();
-        for (pid, parent, uid) in [("self", "12", 990), ("12", "7", 0), ("7", "1", 1000), ("1", "0", 0)] {
+        for (pid, parent, uid) in [
+            ("self", "12", 990),
+            ("12", "7", 0),
+            ("7", "1", 1000),
+            ("1", "0", 0),
+        ] {
             std::fs::create_dir(dir.path().join(pid)).unwrap();
-            std::fs::write(dir.path().join(pid).join("status"), format!("Name:\tx\nPPid:\t{parent}\nUid:\t{uid}\t0\t0\t0\n")).unwrap();
+            std::fs::write(
+                dir.path().join(pid).join("status"),
+                format!("Name:\tx\nPPid:\t{parent}\nUid:\t{uid}\t0\t0\t0\n"),
+            )
+            .unwrap();
         }
         assert_eq!(ancestors(dir.path()), [990, 0, 1000, 0]);
         assert!(ancestors(Path::new("/proc")).contains(&nix::unistd::getuid().as_raw()));

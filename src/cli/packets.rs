@@ -26,20 +26,32 @@ pub struct Options {
     /// Packets shown at most, the newest first; all are counted.
     #[arg(long, default_value_t = 50)]
     limit: i64,
-    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "config",
+        env = "LTCGW_CONFIG"
+    )]
     config: PathBuf,
 }
 
 pub(super) async fn run(options: &Options) -> Done {
     let store = dead::store(&options.config).await?;
-    let on = if options.today { Some(day_of(Timestamp::now())) } else { options.on };
+    let on = if options.today {
+        Some(day_of(Timestamp::now()))
+    } else {
+        options.on
+    };
     let came = came(&store, on, options.refused, options.limit.max(0)).await?;
     print!("{}", text(&came, on, options.refused));
     Ok(())
 }
 
 fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
-    let when = on.map_or_else(|| "so far".to_owned(), |day| format!("on {day} (Asia/Shanghai)"));
+    let when = on.map_or_else(
+        || "so far".to_owned(),
+        |day| format!("on {day} (Asia/Shanghai)"),
+    );
     if came.shown.is_empty() {
         return match refused {
             true => format!("no packet was refused and no line of one {when}\n"),
@@ -59,13 +71,37 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
         };
         let number = packet.packet_no.as_deref().unwrap_or("(no number)");
         let cells = match &packet.became {
-            Became::Taken { lines, refused, posted, replaced, .. } => {
-                let number = if *replaced { format!("{number} (replaced)") } else { number.to_owned() };
-                [at.to_owned(), number, packet.sender.clone(), thousands((*lines).into()), thousands((*refused).into()), yuan(posted.0)]
+            Became::Taken {
+                lines,
+                refused,
+                posted,
+                replaced,
+                ..
+            } => {
+                let number = if *replaced {
+                    format!("{number} (replaced)")
+                } else {
+                    number.to_owned()
+                };
+                [
+                    at.to_owned(),
+                    number,
+                    packet.sender.clone(),
+                    thousands((*lines).into()),
+                    thousands((*refused).into()),
+                    yuan(posted.0),
+                ]
             }
             Became::Refused { status, reason } => {
                 reasons += &format!("  {at}  {number}: {status}\n{}", folded(reason, "    "));
-                [at.to_owned(), number.to_owned(), packet.sender.clone(), "·".to_owned(), "whole".to_owned(), "·".to_owned()]
+                [
+                    at.to_owned(),
+                    number.to_owned(),
+                    packet.sender.clone(),
+                    "·".to_owned(),
+                    "whole".to_owned(),
+                    "·".to_owned(),
+                ]
             }
         };
         table.row(cells);
@@ -84,8 +120,14 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
         ),
         "  ",
     );
-    text +=
-        &folded(&format!("{} yuan posted, {} yuan refused, without packets that were replaced", yuan(sums.posted_money.0), yuan(sums.refused_money.0)), "  ");
+    text += &folded(
+        &format!(
+            "{} yuan posted, {} yuan refused, without packets that were replaced",
+            yuan(sums.posted_money.0),
+            yuan(sums.refused_money.0)
+        ),
+        "  ",
+    );
     let shown = i64::try_from(came.shown.len()).unwrap_or(i64::MAX);
     if shown < sums.taken + sums.refused_whole {
         text += &format!("  the newest {shown} are shown (--limit)\n");

@@ -20,7 +20,12 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         /// Folder with gateway.toml and partners.toml.
-        #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "config",
+            env = "LTCGW_CONFIG"
+        )]
         config: PathBuf,
         /// DNS name or IP address of the partner listener; may be given several times.
         #[arg(long = "name", value_name = "NAME", default_values = ["localhost", "127.0.0.1"])]
@@ -40,12 +45,25 @@ pub(super) fn run(command: &Command) -> Done {
     for path in &made.kept {
         println!("{} (kept as it was)", path.display());
     }
-    for path in config.partners.iter().filter_map(|partner| partner.secrets.get(SM2_KEY)).filter(|path| !path.exists()) {
+    for path in config
+        .partners
+        .iter()
+        .filter_map(|partner| partner.secrets.get(SM2_KEY))
+        .filter(|path| !path.exists())
+    {
         pki::write_secret(path, &sm2_sorted_fields::generate_pem())?;
         println!("{}", path.display());
     }
-    for partner in config.partners.iter().filter(|partner| partner.inbound.as_ref().is_some_and(|inbound| inbound.san.is_none())) {
-        eprintln!("note: partner {} is recognised by its key's pin; it gets no trial certificate", partner.name);
+    for partner in config.partners.iter().filter(|partner| {
+        partner
+            .inbound
+            .as_ref()
+            .is_some_and(|inbound| inbound.san.is_none())
+    }) {
+        eprintln!(
+            "note: partner {} is recognised by its key's pin; it gets no trial certificate",
+            partner.name
+        );
     }
     Ok(())
 }

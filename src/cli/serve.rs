@@ -35,7 +35,9 @@ pub(super) async fn run(dir: &Path) -> Done {
     let loaded = Loaded::read(dir)?;
     telemetry::start_logging(loaded.config.gateway.log.json, LOGGED);
     if loaded.config.gateway.approval.same_login {
-        tracing::warn!("[approval] same_login = true: one person can plan and approve deductions under two names");
+        tracing::warn!(
+            "[approval] same_login = true: one person can plan and approve deductions under two names"
+        );
     }
     let (connection, embedded) = tokio::select! {
         database = service::database(&loaded.config) => database?,
@@ -49,7 +51,9 @@ pub(super) async fn run(dir: &Path) -> Done {
         Some(Ok(running)) => {
             tracing::info!(partners = %running.server.partner, operator = %running.server.operator, "serving");
             signals.next().await;
-            tracing::info!("stopping: no new packets, finishing what is under way; a second signal ends at once");
+            tracing::info!(
+                "stopping: no new packets, finishing what is under way; a second signal ends at once"
+            );
             tokio::spawn(end_at_once(signals));
             running.stop().await;
             Ok(())
@@ -76,7 +80,9 @@ pub(super) async fn migrate(dir: &Path) -> Done {
 async fn stop(embedded: Option<Embedded>) {
     if let Some(embedded) = embedded {
         // It waits for the server's last checkpoint; if that task dies, dropping has stopped the server.
-        tokio::task::spawn_blocking(move || embedded.stop()).await.ok();
+        tokio::task::spawn_blocking(move || embedded.stop())
+            .await
+            .ok();
     }
 }
 
@@ -118,12 +124,27 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn new() -> Result<Signals, Fault> {
-        let on = |kind| signal(kind).map_err(|error| Fault::operator(Stage::Config, format!("signals cannot be received: {error}")));
+        let on = |kind| {
+            signal(kind).map_err(|error| {
+                Fault::operator(
+                    Stage::Config,
+                    format!("signals cannot be received: {error}"),
+                )
+            })
+        };
         let mut noting = Vec::new();
         for number in NOTED {
-            noting.push(tokio::spawn(note(number, on(SignalKind::from_raw(number as i32))?)));
+            noting.push(tokio::spawn(note(
+                number,
+                on(SignalKind::from_raw(number as i32))?,
+            )));
         }
-        Ok(Signals { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())?, quit: on(SignalKind::quit())?, noting })
+        Ok(Signals {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            quit: on(SignalKind::quit())?,
+            noting,
+        })
     }
 
     /// Waits for the next one and says its number.

@@ -51,15 +51,27 @@ impl Table {
     pub fn new(headings: &[&str]) -> Table {
         let column = |heading: &&str| Column {
             heading: heading.trim_end_matches('>').to_string(),
-            align: if heading.ends_with('>') { Align::Right } else { Align::Left },
+            align: if heading.ends_with('>') {
+                Align::Right
+            } else {
+                Align::Left
+            },
         };
-        Table { columns: headings.iter().map(column).collect(), rows: Vec::new(), spare: Vec::new() }
+        Table {
+            columns: headings.iter().map(column).collect(),
+            rows: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     /// Columns that may be left out where there is no room, by their headings, the least important first.
     #[must_use]
     pub fn sparing(mut self, headings: &[&str]) -> Table {
-        let place = |heading: &&str| self.columns.iter().position(|column| column.heading == heading.trim_end_matches('>'));
+        let place = |heading: &&str| {
+            self.columns
+                .iter()
+                .position(|column| column.heading == heading.trim_end_matches('>'))
+        };
         self.spare = headings.iter().filter_map(place).collect();
         self
     }
@@ -67,7 +79,8 @@ impl Table {
     pub fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         // Widths are counted of what is shown, so what cannot be seen is escaped here.
         let shown = |cell: T| escaped_lines(&cell.into()).into_owned();
-        self.rows.push(Row::Cells(cells.into_iter().map(shown).collect()));
+        self.rows
+            .push(Row::Cells(cells.into_iter().map(shown).collect()));
     }
 
     /// A line across the table, for sums below it.
@@ -85,7 +98,8 @@ impl Table {
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         for left_out in 0..=self.spare.len() {
             if let Some(widths) = self.widths(&shown, columns) {
-                return self.drawn(&shown, &widths) + &self.not_shown(&self.spare[..left_out], columns);
+                return self.drawn(&shown, &widths)
+                    + &self.not_shown(&self.spare[..left_out], columns);
             }
             shown.retain(|column| self.spare.get(left_out) != Some(column));
         }
@@ -95,18 +109,38 @@ impl Table {
     /// Widths with which the columns fit, or none when they cannot.
     fn widths(&self, shown: &[usize], columns: usize) -> Option<Vec<usize>> {
         let room = columns.checked_sub(GAP + GAP * shown.len().saturating_sub(1))?;
-        let body = |column: usize| self.cells(column).flat_map(str::lines).map(width).max().unwrap_or(0);
+        let body = |column: usize| {
+            self.cells(column)
+                .flat_map(str::lines)
+                .map(width)
+                .max()
+                .unwrap_or(0)
+        };
         let heading = |column: usize| width(&self.columns[column].heading);
-        let natural: Vec<usize> = shown.iter().map(|column| body(*column).max(heading(*column))).collect();
+        let natural: Vec<usize> = shown
+            .iter()
+            .map(|column| body(*column).max(heading(*column)))
+            .collect();
         if natural.iter().sum::<usize>() <= room {
             return Some(natural);
         }
         // With headings in several lines.
         let word = |column: usize| wrap::longest_word(&self.columns[column].heading);
-        let mut widths: Vec<usize> = shown.iter().map(|column| body(*column).max(word(*column))).collect();
-        let least: Vec<usize> = shown.iter().zip(&widths).map(|(column, width)| self.least(*column, *width).max(word(*column))).collect();
+        let mut widths: Vec<usize> = shown
+            .iter()
+            .map(|column| body(*column).max(word(*column)))
+            .collect();
+        let least: Vec<usize> = shown
+            .iter()
+            .zip(&widths)
+            .map(|(column, width)| self.least(*column, *width).max(word(*column)))
+            .collect();
         while widths.iter().sum::<usize>() > room {
-            let (at, _) = widths.iter().enumerate().filter(|(at, width)| **width > least[*at]).max_by_key(|(_, width)| **width)?;
+            let (at, _) = widths
+                .iter()
+                .enumerate()
+                .filter(|(at, width)| **width > least[*at])
+                .max_by_key(|(_, width)| **width)?;
             widths[at] -= 1;
         }
         // What is over goes to headings again.
@@ -123,7 +157,15 @@ impl Table {
     fn least(&self, column: usize, natural: usize) -> usize {
         match self.columns[column].align {
             Align::Right => natural,
-            Align::Left => natural.min(TEXT_MIN.max(self.cells(column).map(wrap::longest_word).max().unwrap_or(0).min(TEXT_MIN * 2))),
+            Align::Left => natural.min(
+                TEXT_MIN.max(
+                    self.cells(column)
+                        .map(wrap::longest_word)
+                        .max()
+                        .unwrap_or(0)
+                        .min(TEXT_MIN * 2),
+                ),
+            ),
         }
     }
 
@@ -135,14 +177,27 @@ impl Table {
     }
 
     fn drawn(&self, shown: &[usize], widths: &[usize]) -> String {
-        let rule = format!("  {}\n", widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("──"));
-        let headings: Vec<&str> = shown.iter().map(|column| self.columns[*column].heading.as_str()).collect();
+        let rule = format!(
+            "  {}\n",
+            widths
+                .iter()
+                .map(|width| "─".repeat(*width))
+                .collect::<Vec<_>>()
+                .join("──")
+        );
+        let headings: Vec<&str> = shown
+            .iter()
+            .map(|column| self.columns[*column].heading.as_str())
+            .collect();
         let mut text = self.line(&headings, shown, widths) + &rule;
         for row in &self.rows {
             text += &match row {
                 Row::Rule => rule.clone(),
                 Row::Cells(cells) => {
-                    let cells: Vec<&str> = shown.iter().map(|column| cells.get(*column).map_or("", String::as_str)).collect();
+                    let cells: Vec<&str> = shown
+                        .iter()
+                        .map(|column| cells.get(*column).map_or("", String::as_str))
+                        .collect();
                     self.line(&cells, shown, widths)
                 }
             };
@@ -152,11 +207,23 @@ impl Table {
 
     /// A row, in as many lines as its longest cell takes.
     fn line(&self, cells: &[&str], shown: &[usize], widths: &[usize]) -> String {
-        let parts: Vec<Vec<String>> = cells.iter().zip(widths).map(|(cell, width)| cell.lines().flat_map(|line| wrap(line, *width)).collect()).collect();
+        let parts: Vec<Vec<String>> = cells
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| cell.lines().flat_map(|line| wrap(line, *width)).collect())
+            .collect();
         let mut text = String::new();
         for at in 0..parts.iter().map(Vec::len).max().unwrap_or(0).max(1) {
             let part = |column: usize| parts[column].get(at).map_or("", String::as_str);
-            let padded: Vec<String> = (0..widths.len()).map(|column| pad(part(column), self.columns[shown[column]].align, widths[column])).collect();
+            let padded: Vec<String> = (0..widths.len())
+                .map(|column| {
+                    pad(
+                        part(column),
+                        self.columns[shown[column]].align,
+                        widths[column],
+                    )
+                })
+                .collect();
             text += format!("  {}", padded.join("  ")).trim_end();
             text.push('\n');
         }
@@ -167,21 +234,45 @@ impl Table {
         if columns.is_empty() {
             return String::new();
         }
-        let names: Vec<&str> = columns.iter().map(|column| self.columns[*column].heading.as_str()).collect();
-        let text = format!("left out for want of room: {}; COLUMNS=160 before the command shows it", names.join(", "));
-        wrap(&text, room - GAP).iter().map(|line| format!("  {line}\n")).collect()
+        let names: Vec<&str> = columns
+            .iter()
+            .map(|column| self.columns[*column].heading.as_str())
+            .collect();
+        let text = format!(
+            "left out for want of room: {}; COLUMNS=160 before the command shows it",
+            names.join(", ")
+        );
+        wrap(&text, room - GAP)
+            .iter()
+            .map(|line| format!("  {line}\n"))
+            .collect()
     }
 
     /// Each row as lines of its own, a heading before each cell that holds something.
     fn records(&self, columns: usize) -> String {
-        let names = self.columns.iter().map(|column| width(&column.heading)).max().unwrap_or(0);
+        let names = self
+            .columns
+            .iter()
+            .map(|column| width(&column.heading))
+            .max()
+            .unwrap_or(0);
         let mut text = String::new();
         for row in &self.rows {
             let Row::Cells(cells) = row else { continue };
             text += &format!("  {}\n", "─".repeat(columns - GAP));
-            for (column, cell) in self.columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty()) {
+            for (column, cell) in self
+                .columns
+                .iter()
+                .zip(cells)
+                .filter(|(_, cell)| !cell.is_empty())
+            {
                 let head = format!("  {}  ", pad(&column.heading, Align::Left, names));
-                text += &prose(&head, &cell.replace('\n', " "), &" ".repeat(names + 2 * GAP), columns);
+                text += &prose(
+                    &head,
+                    &cell.replace('\n', " "),
+                    &" ".repeat(names + 2 * GAP),
+                    columns,
+                );
             }
         }
         text
@@ -218,7 +309,11 @@ pub fn thousands(number: i64) -> String {
         let first = digits.len() % 3;
         let (head, tail) = digits.split_at(first);
         let rest = (0..tail.len()).step_by(3).map(|at| &tail[at..at + 3]);
-        (!head.is_empty()).then_some(head).into_iter().chain(rest).collect()
+        (!head.is_empty())
+            .then_some(head)
+            .into_iter()
+            .chain(rest)
+            .collect()
     };
     format!("{}{}", if number < 0 { "-" } else { "" }, groups.join(","))
 }
@@ -227,7 +322,10 @@ pub fn thousands(number: i64) -> String {
 pub fn yuan(fen: i64) -> String {
     let cents = fen.unsigned_abs() % 100;
     let sign = if fen < 0 { "-" } else { "" };
-    format!("{sign}{}.{cents:02}", thousands((fen.unsigned_abs() / 100).cast_signed()))
+    format!(
+        "{sign}{}.{cents:02}",
+        thousands((fen.unsigned_abs() / 100).cast_signed())
+    )
 }
 
 #[cfg(test)]

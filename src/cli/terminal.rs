@@ -18,8 +18,16 @@ const MOST: usize = 200;
 
 /// Columns a line on standard output may take.
 pub fn columns() -> usize {
-    let told = std::env::var("COLUMNS").ok().and_then(|text| text.trim().parse().ok());
-    let found = || std::io::stdout().is_terminal().then(|| console::Term::stdout().size_checked()).flatten().map(|(_, columns)| usize::from(columns));
+    let told = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let found = || {
+        std::io::stdout()
+            .is_terminal()
+            .then(|| console::Term::stdout().size_checked())
+            .flatten()
+            .map(|(_, columns)| usize::from(columns))
+    };
     told.or_else(found).unwrap_or(COLUMNS).clamp(LEAST, MOST)
 }
 

@@ -10,13 +10,20 @@ use crate::flow::clock::in_city;
 use crate::flow::dead as letters;
 use crate::flow::trace::{Traced, look_up, searched};
 use crate::ledger::percent;
-use crate::store::trace::{LINES_MAX, TracedEmployer, TracedLine, TracedRefusal, TracedRefusedLine};
+use crate::store::trace::{
+    LINES_MAX, TracedEmployer, TracedLine, TracedRefusal, TracedRefusedLine,
+};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Packet, receipt, detail or employer number, or the id of a delivery.
     number: String,
-    #[arg(long, value_name = "DIR", default_value = "config", env = "LTCGW_CONFIG")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "config",
+        env = "LTCGW_CONFIG"
+    )]
     config: PathBuf,
 }
 
@@ -25,7 +32,10 @@ pub(super) async fn run(options: &Options) -> Done {
     let number = &options.number;
     let found = look_up(&store, number).await?;
     if found.is_empty() {
-        return Err(Failure::Fault(Fault::partner(Stage::Store, folded(&searched(&store, number), "").trim_end())));
+        return Err(Failure::Fault(Fault::partner(
+            Stage::Store,
+            folded(&searched(&store, number), "").trim_end(),
+        )));
     }
     for one in &found.refusals {
         print!("{}", fitted(&refusal(number, one)));
@@ -57,14 +67,34 @@ pub fn refusal(packet_no: &str, one: &TracedRefusal) -> String {
 /// The lines of an employer, as text.
 fn of_employer(employer_no: &str, employer: &TracedEmployer) -> String {
     let sum = yuan(employer.medical.0 + employer.long_term_care.0);
-    let mut table = Table::new(&["month", "detail number", "kind", "treasury", "yuan>", "state"]);
+    let mut table = Table::new(&[
+        "month",
+        "detail number",
+        "kind",
+        "treasury",
+        "yuan>",
+        "state",
+    ]);
     for line in &employer.newest {
         let month = line.contribution_month.to_string();
-        table.row([month, line.detail_no.clone(), line.payment_kind.clone(), line.treasury_on.to_string(), yuan(line.fen.0), line.state.clone()]);
+        table.row([
+            month,
+            line.detail_no.clone(),
+            line.payment_kind.clone(),
+            line.treasury_on.to_string(),
+            yuan(line.fen.0),
+            line.state.clone(),
+        ]);
     }
-    let mut text = format!("\nemployer {employer_no}: {} lines\n", thousands(employer.lines));
+    let mut text = format!(
+        "\nemployer {employer_no}: {} lines\n",
+        thousands(employer.lines)
+    );
     let (medical, care) = (yuan(employer.medical.0), yuan(employer.long_term_care.0));
-    text += &folded(&format!("{sum} yuan in force: medical fund {medical} · long-term care fund {care}"), "  ");
+    text += &folded(
+        &format!("{sum} yuan in force: medical fund {medical} · long-term care fund {care}"),
+        "  ",
+    );
     text += &table.render();
     if employer.lines > LINES_MAX {
         text += &format!("  the newest {LINES_MAX} are shown\n");
@@ -78,15 +108,31 @@ fn refused_lines(one: &Traced) -> String {
         return String::new();
     }
     let shown = i32::try_from(one.refused.len()).unwrap_or(i32::MAX);
-    let of = if shown < one.packet.lines_refused { format!(" (the first {shown} of {})", one.packet.lines_refused) } else { String::new() };
+    let of = if shown < one.packet.lines_refused {
+        format!(" (the first {shown} of {})", one.packet.lines_refused)
+    } else {
+        String::new()
+    };
     let mut text = format!("\n  refused lines{of}\n");
-    for TracedRefusedLine { record_index, element, content, reason, fen } in &one.refused {
-        let found = content.as_ref().map_or_else(String::new, |content| format!(" `{content}`"));
+    for TracedRefusedLine {
+        record_index,
+        element,
+        content,
+        reason,
+        fen,
+    } in &one.refused
+    {
+        let found = content
+            .as_ref()
+            .map_or_else(String::new, |content| format!(" `{content}`"));
         let money = match fen {
             Some(fen) => format!("{} yuan", yuan(fen.0)),
             None => "amount not known".to_owned(),
         };
-        text += &folded(&format!("record {record_index} · {money} · {element}{found}"), "    ");
+        text += &folded(
+            &format!("record {record_index} · {money} · {element}{found}"),
+            "    ",
+        );
         text += &folded(reason, "      ");
     }
     text
@@ -96,7 +142,10 @@ fn refused_lines(one: &Traced) -> String {
 pub fn page(one: &Traced) -> String {
     let packet = &one.packet;
     let received = in_city(packet.received_at);
-    let mut text = format!("\npacket {} from {} ({})\n  received {received} (Asia/Shanghai)\n", packet.packet_no, packet.sender, packet.message);
+    let mut text = format!(
+        "\npacket {} from {} ({})\n  received {received} (Asia/Shanghai)\n",
+        packet.packet_no, packet.sender, packet.message
+    );
     text += &folded(
         &format!(
             "{} lines: {} posted, {} refused, {} duplicate · {} yuan",
@@ -110,12 +159,23 @@ pub fn page(one: &Traced) -> String {
     );
     text += &format!("  digest {}… · adapter {}\n", packet.digest, packet.adapter);
     if packet.lines_refused + packet.lines_duplicate > 0 {
-        let [received, posted, refused, duplicate] = [packet.received_fen, packet.posted_fen, packet.refused_fen, packet.duplicate_fen].map(|fen| yuan(fen.0));
+        let [received, posted, refused, duplicate] = [
+            packet.received_fen,
+            packet.posted_fen,
+            packet.refused_fen,
+            packet.duplicate_fen,
+        ]
+        .map(|fen| yuan(fen.0));
         let unread = match packet.lines_unread {
             0 => String::new(),
             lines => format!(", and {lines} refused lines whose amount cannot be read"),
         };
-        text += &folded(&format!("{received} yuan received = {posted} posted + {refused} refused + {duplicate} duplicate{unread}"), "  ");
+        text += &folded(
+            &format!(
+                "{received} yuan received = {posted} posted + {refused} refused + {duplicate} duplicate{unread}"
+            ),
+            "  ",
+        );
     }
     if packet.replaced_by.is_some() {
         text += "  replaced since by a packet of the same number: everything below was reversed\n";
@@ -126,8 +186,13 @@ pub fn page(one: &Traced) -> String {
     }
     for run in &one.runs {
         let (employer, employees) = (yuan(run.employer_paid.0), yuan(run.employee_paid.0));
-        text +=
-            &folded(&format!("employee detail in packet {}: {} lines, employer {employer} yuan, employees {employees} yuan", run.packet_no, run.lines), "  ");
+        text += &folded(
+            &format!(
+                "employee detail in packet {}: {} lines, employer {employer} yuan, employees {employees} yuan",
+                run.packet_no, run.lines
+            ),
+            "  ",
+        );
     }
     text += &postings(one);
     text += &deliveries(one);
@@ -137,7 +202,13 @@ pub fn page(one: &Traced) -> String {
 fn line_text(line: &TracedLine) -> String {
     let head = format!(
         "line {} (record {}), receipt {}, employer {}, {} {}, in the treasury {}",
-        line.detail_no, line.record_index, line.receipt_no, line.employer_no, line.contribution_month, line.payment_kind, line.treasury_on
+        line.detail_no,
+        line.record_index,
+        line.receipt_no,
+        line.employer_no,
+        line.contribution_month,
+        line.payment_kind,
+        line.treasury_on
     );
     let mut text = format!("\n{}", folded(&head, "  "));
     let paid = format!(
@@ -150,7 +221,13 @@ fn line_text(line: &TracedLine) -> String {
     );
     text += &folded(&paid, "    ");
     let (medical, care) = (yuan(line.paid.medical.0), yuan(line.paid.long_term_care.0));
-    text += &folded(&format!("apportioned by rate {}: medical fund {medical} · long-term care fund {care}", line.rate_id), "    ");
+    text += &folded(
+        &format!(
+            "apportioned by rate {}: medical fund {medical} · long-term care fund {care}",
+            line.rate_id
+        ),
+        "    ",
+    );
     if line.history.lines > 1 && !line.revoke {
         let (lines, history) = (line.history.lines, line.history);
         let sum = yuan(history.medical.0 + history.long_term_care.0);
@@ -163,11 +240,20 @@ fn line_text(line: &TracedLine) -> String {
     }
     for (says, is) in [
         ("less was paid than base x rate", line.underpaid),
-        ("it was in the treasury before it was remitted", line.before_remittance),
+        (
+            "it was in the treasury before it was remitted",
+            line.before_remittance,
+        ),
         ("it was paid on a base of nothing", line.without_base),
-        ("more was refunded of this employer, district and month than was paid", line.refunded_beyond),
+        (
+            "more was refunded of this employer, district and month than was paid",
+            line.refunded_beyond,
+        ),
         ("takes an earlier line back", line.revoke),
-        ("its packet was replaced: no longer in force", line.superseded),
+        (
+            "its packet was replaced: no longer in force",
+            line.superseded,
+        ),
     ] {
         if is {
             text += &format!("    note: {says}\n");
@@ -180,7 +266,9 @@ fn line_text(line: &TracedLine) -> String {
 }
 
 fn postings(one: &Traced) -> String {
-    let mut table = Table::new(&["entry>", "kind", "account", "district", "month", "fund", "yuan>"]);
+    let mut table = Table::new(&[
+        "entry>", "kind", "account", "district", "month", "fund", "yuan>",
+    ]);
     for posting in &one.postings {
         table.row([
             posting.entry_id.to_string(),
@@ -192,7 +280,11 @@ fn postings(one: &Traced) -> String {
             yuan(posting.fen.0),
         ]);
     }
-    let of = if one.lines.is_empty() { "postings of the packet" } else { "postings of the packet for these districts and months" };
+    let of = if one.lines.is_empty() {
+        "postings of the packet"
+    } else {
+        "postings of the packet for these districts and months"
+    };
     format!("\n  {of}\n{}", table.render())
 }
 
@@ -203,13 +295,31 @@ fn deliveries(one: &Traced) -> String {
     let mut text = "\n  deliveries\n".to_string();
     for delivery in &one.deliveries {
         let of = &delivery.of;
-        let Some(records) = of.records() else { continue };
+        let Some(records) = of.records() else {
+            continue;
+        };
         let reversal = if records.reversal { ", a reversal" } else { "" };
-        let state = delivery.outcome.as_ref().map_or_else(|| delivery.state.clone(), |outcome| format!("{} ({outcome})", delivery.state));
-        let (id, to, first, last, yuan) = (delivery.delivery_id, &of.destination, records.first_record, records.last_record, yuan(of.fen.0));
-        text += &folded(&format!("{id} to {to}: records {first} to {last}{reversal}, {yuan} yuan · {state}"), "  ");
+        let state = delivery.outcome.as_ref().map_or_else(
+            || delivery.state.clone(),
+            |outcome| format!("{} ({outcome})", delivery.state),
+        );
+        let (id, to, first, last, yuan) = (
+            delivery.delivery_id,
+            &of.destination,
+            records.first_record,
+            records.last_record,
+            yuan(of.fen.0),
+        );
+        text += &folded(
+            &format!("{id} to {to}: records {first} to {last}{reversal}, {yuan} yuan · {state}"),
+            "  ",
+        );
         if let Some(reference) = &delivery.reference {
-            let answer = delivery.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!(" · answered: {answer}"));
+            let answer = delivery
+                .answer
+                .as_deref()
+                .filter(|answer| !answer.is_empty())
+                .map_or_else(String::new, |answer| format!(" · answered: {answer}"));
             text += &folded(&format!("under {reference}{answer}"), "    ");
         }
     }

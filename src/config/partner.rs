@@ -133,7 +133,9 @@ struct File {
 
 /// Reads and checks the file; adds a finding per problem.
 pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<Partner> {
-    let Some(file): Option<File> = super::read(path, findings) else { return Vec::new() };
+    let Some(file): Option<File> = super::read(path, findings) else {
+        return Vec::new();
+    };
     let source = std::fs::read_to_string(path).unwrap_or_default();
     let name = path.display().to_string();
     let mut partners: Vec<Partner> = Vec::new();
@@ -144,16 +146,37 @@ pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<
         let own = Finding::at_offset(&name, &source, offset, "").at;
         let mut problem = |about: &str, text: String| {
             // From this entry on: another may have the same name.
-            let within = super::place::of_partner(&source[source.floor_char_boundary(offset)..], &partner_name, about);
-            let at = own.map(|(line, column)| within.map_or((line, column), |(below, column)| (line + below - 1, column)));
+            let within = super::place::of_partner(
+                &source[source.floor_char_boundary(offset)..],
+                &partner_name,
+                about,
+            );
+            let at = own.map(|(line, column)| {
+                within.map_or((line, column), |(below, column)| (line + below - 1, column))
+            });
             findings.push(Finding::new(&name, at, text));
         };
         check(&partner, &mut problem);
         if partners.iter().any(|earlier| earlier.name == partner.name) {
-            problem("name", format!("partner `{}` is defined twice; names must be unique", partner.name));
+            problem(
+                "name",
+                format!(
+                    "partner `{}` is defined twice; names must be unique",
+                    partner.name
+                ),
+            );
         }
-        if let Some(twin) = partners.iter().find(|earlier| same_identity(earlier, &partner)) {
-            problem("partner.inbound", format!("partner `{}` has the same certificate identity as `{}`; each needs its own", partner.name, twin.name));
+        if let Some(twin) = partners
+            .iter()
+            .find(|earlier| same_identity(earlier, &partner))
+        {
+            problem(
+                "partner.inbound",
+                format!(
+                    "partner `{}` has the same certificate identity as `{}`; each needs its own",
+                    partner.name, twin.name
+                ),
+            );
         }
         for (other, area) in second_cores(&partners, &partner) {
             problem(
@@ -174,12 +197,23 @@ pub(super) fn read(path: &Path, dir: &Path, findings: &mut Vec<Finding>) -> Vec<
 
 fn check(partner: &Partner, problem: &mut dyn FnMut(&str, String)) {
     let name = &partner.name;
-    let kebab = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let kebab = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !kebab {
-        problem("name", format!("partner name `{name}`: expected lower-case letters, digits and hyphens"));
+        problem(
+            "name",
+            format!("partner name `{name}`: expected lower-case letters, digits and hyphens"),
+        );
     }
     if partner.inbound.is_none() && partner.outbound.is_none() {
-        problem("name", format!("partner `{name}` has neither [partner.inbound] nor [partner.outbound]; add one"));
+        problem(
+            "name",
+            format!(
+                "partner `{name}` has neither [partner.inbound] nor [partner.outbound]; add one"
+            ),
+        );
     }
     if let Some(inbound) = &partner.inbound {
         check_inbound(name, inbound, problem);
@@ -190,17 +224,27 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(&str, String)) {
     if partner.adapter.is_empty() && partner.outbound.is_some() {
         problem(
             "partner.outbound",
-            format!("partner `{name}` has [partner.outbound] but no `adapter`; name the folder under adapters/ that says what it speaks"),
+            format!(
+                "partner `{name}` has [partner.outbound] but no `adapter`; name the folder under adapters/ that says what it speaks"
+            ),
         );
     }
     if let Some(outbound) = &partner.outbound {
         if !outbound.url.starts_with("https://") {
-            problem("url", format!("partner `{name}`: url is `{}`; expected https://host[:port]", outbound.url));
+            problem(
+                "url",
+                format!(
+                    "partner `{name}`: url is `{}`; expected https://host[:port]",
+                    outbound.url
+                ),
+            );
         }
         if outbound.areas.is_empty() {
             problem(
                 "partner.outbound",
-                format!("partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"),
+                format!(
+                    "partner `{name}`: [partner.outbound] has no `areas`; list the pooling areas it is told of, such as areas = [\"450100\"]"
+                ),
             );
         }
         check_areas(name, "outbound", &outbound.areas, problem);
@@ -211,24 +255,48 @@ fn check(partner: &Partner, problem: &mut dyn FnMut(&str, String)) {
 fn check_areas(name: &str, section: &str, areas: &[String], problem: &mut dyn FnMut(&str, String)) {
     for (at, area) in areas.iter().enumerate() {
         if !is_code(area) {
-            problem(area, format!("partner `{name}`: [partner.{section}] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"));
+            problem(
+                area,
+                format!(
+                    "partner `{name}`: [partner.{section}] areas has `{area}`; expected six digits of GB/T 2260, such as 450100"
+                ),
+            );
         }
         if areas[..at].contains(area) {
-            problem(area, format!("partner `{name}`: [partner.{section}] areas has `{area}` twice; take one out"));
+            problem(
+                area,
+                format!(
+                    "partner `{name}`: [partner.{section}] areas has `{area}` twice; take one out"
+                ),
+            );
         }
     }
 }
 
 fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(&str, String)) {
     match (&inbound.spki_sha256, &inbound.san) {
-        (None, None) => problem("partner.inbound", format!("partner `{name}`: [partner.inbound] needs `spki_sha256` or `san` to recognise its certificate")),
+        (None, None) => problem(
+            "partner.inbound",
+            format!(
+                "partner `{name}`: [partner.inbound] needs `spki_sha256` or `san` to recognise its certificate"
+            ),
+        ),
         (Some(pin), _) if pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            problem("spki_sha256", format!("partner `{name}`: spki_sha256 has {} characters; expected 64 hexadecimal digits", pin.len()));
+            problem(
+                "spki_sha256",
+                format!(
+                    "partner `{name}`: spki_sha256 has {} characters; expected 64 hexadecimal digits",
+                    pin.len()
+                ),
+            );
         }
         _ => {}
     }
     if inbound.requests_per_second == 0 || inbound.burst == Some(0) {
-        problem("requests_per_second", format!("partner `{name}`: requests_per_second and burst must be at least 1"));
+        problem(
+            "requests_per_second",
+            format!("partner `{name}`: requests_per_second and burst must be at least 1"),
+        );
     }
     for route in &inbound.routes {
         if let Some(text) = super::route::problem(route) {
@@ -239,43 +307,98 @@ fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(&str, St
 
 fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(&str, String)) {
     if fields.purpose.trim().is_empty() {
-        problem("purpose", format!("partner `{name}`: [partner.fields] purpose is empty; say why it may know what it is given"));
+        problem(
+            "purpose",
+            format!(
+                "partner `{name}`: [partner.fields] purpose is empty; say why it may know what it is given"
+            ),
+        );
     }
     if fields.institution.is_none() && fields.caregiver.is_none() {
-        problem("partner.fields", format!("partner `{name}`: [partner.fields] lists neither `institution` nor `caregiver` fields; list some or take it out"));
+        problem(
+            "partner.fields",
+            format!(
+                "partner `{name}`: [partner.fields] lists neither `institution` nor `caregiver` fields; list some or take it out"
+            ),
+        );
     }
     if fields.areas.as_ref().is_some_and(Vec::is_empty) {
-        problem("areas", format!("partner `{name}`: [partner.fields] areas is empty; list the pooling areas it is given, or take the key out to give it all"));
+        problem(
+            "areas",
+            format!(
+                "partner `{name}`: [partner.fields] areas is empty; list the pooling areas it is given, or take the key out to give it all"
+            ),
+        );
     }
-    check_areas(name, "fields", fields.areas.as_deref().unwrap_or_default(), problem);
+    check_areas(
+        name,
+        "fields",
+        fields.areas.as_deref().unwrap_or_default(),
+        problem,
+    );
     for kind in Kind::ALL {
         let known = kind.fields();
-        for field in fields.of(kind).unwrap_or_default().iter().filter(|field| !known.contains(&field.as_str())) {
+        for field in fields
+            .of(kind)
+            .unwrap_or_default()
+            .iter()
+            .filter(|field| !known.contains(&field.as_str()))
+        {
             let near = did_you_mean(field, known.iter().copied());
-            problem(field, format!("partner `{name}`: [partner.fields] {kind} has no field `{field}`{near}; it has {}", known.join(", ")));
+            problem(
+                field,
+                format!(
+                    "partner `{name}`: [partner.fields] {kind} has no field `{field}`{near}; it has {}",
+                    known.join(", ")
+                ),
+            );
         }
     }
 }
 
 fn same_identity(a: &Partner, b: &Partner) -> bool {
-    let (Some(a), Some(b)) = (&a.inbound, &b.inbound) else { return false };
-    let same_pin = matches!((&a.spki_sha256, &b.spki_sha256), (Some(x), Some(y)) if x.eq_ignore_ascii_case(y));
-    let same_san = a.spki_sha256.is_none() && b.spki_sha256.is_none() && a.san.is_some() && a.san == b.san;
+    let (Some(a), Some(b)) = (&a.inbound, &b.inbound) else {
+        return false;
+    };
+    let same_pin =
+        matches!((&a.spki_sha256, &b.spki_sha256), (Some(x), Some(y)) if x.eq_ignore_ascii_case(y));
+    let same_san =
+        a.spki_sha256.is_none() && b.spki_sha256.is_none() && a.san.is_some() && a.san == b.san;
     same_pin || same_san
 }
 
 /// Partners before this one that are asked to deduct in an area where it is asked as well, with the area.
-fn second_cores<'a>(earlier: &'a [Partner], partner: &'a Partner) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let core = |partner: &'a Partner| partner.outbound.as_ref().filter(|entry| entry.is_told(deduction::MESSAGE));
-    let areas = core(partner).map(|entry| entry.areas.as_slice()).unwrap_or_default();
-    let cores = earlier.iter().filter_map(move |other| Some((other, core(other)?)));
-    cores.flat_map(move |(other, entry)| areas.iter().filter(|area| entry.areas.contains(area)).map(|area| (other.name.as_str(), area.as_str())))
+fn second_cores<'a>(
+    earlier: &'a [Partner],
+    partner: &'a Partner,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let core = |partner: &'a Partner| {
+        partner
+            .outbound
+            .as_ref()
+            .filter(|entry| entry.is_told(deduction::MESSAGE))
+    };
+    let areas = core(partner)
+        .map(|entry| entry.areas.as_slice())
+        .unwrap_or_default();
+    let cores = earlier
+        .iter()
+        .filter_map(move |other| Some((other, core(other)?)));
+    cores.flat_map(move |(other, entry)| {
+        areas
+            .iter()
+            .filter(|area| entry.areas.contains(area))
+            .map(|area| (other.name.as_str(), area.as_str()))
+    })
 }
 
 impl Outbound {
     /// Its pooling areas as numbers.
     pub fn area_numbers(&self) -> Vec<i32> {
-        self.areas.iter().filter_map(|area| area.parse().ok()).collect()
+        self.areas
+            .iter()
+            .filter_map(|area| area.parse().ok())
+            .collect()
     }
 
     /// Whether it is told by that message.
@@ -288,12 +411,18 @@ impl Partner {
     /// Whether it may send and ask about what belongs to a pooling area as a whole: rosters, cycles, results. Its `areas`
     /// say so; a partner that only calls us has none, and speaks for every area.
     pub fn speaks_for(&self, area: i32) -> bool {
-        self.outbound.as_ref().is_none_or(|entry| entry.area_numbers().contains(&area))
+        self.outbound
+            .as_ref()
+            .is_none_or(|entry| entry.area_numbers().contains(&area))
     }
 
     /// Why it is refused what belongs to a pooling area it does not speak for.
     pub fn not_its_own(&self, area: i32) -> String {
-        let own = self.outbound.as_ref().map(|entry| entry.areas.join(", ")).unwrap_or_default();
+        let own = self
+            .outbound
+            .as_ref()
+            .map(|entry| entry.areas.join(", "))
+            .unwrap_or_default();
         format!(
             "partner {} does not speak for pooling area {area:06}; expected one of its `areas`: {own}. If the area is its own, the gateway's operator adds it there, \
              in partners.toml",
@@ -303,7 +432,11 @@ impl Partner {
 
     fn resolve(&mut self, dir: &Path) {
         if let Some(outbound) = &mut self.outbound {
-            for path in [&mut outbound.certificate, &mut outbound.key, &mut outbound.ca] {
+            for path in [
+                &mut outbound.certificate,
+                &mut outbound.key,
+                &mut outbound.ca,
+            ] {
                 *path = dir.join(&path);
             }
         }
@@ -330,7 +463,9 @@ mod tests {
         let first = partner("one", "deductions", &["450100", "460000"]);
         let second = |receives, areas: &[&str]| {
             let other = partner("other", receives, areas);
-            second_cores(std::slice::from_ref(&first), &other).map(|(name, area)| format!("{name} {area}")).collect::<Vec<_>>()
+            second_cores(std::slice::from_ref(&first), &other)
+                .map(|(name, area)| format!("{name} {area}"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(second("deductions", &["500100", "460000"]), ["one 460000"]);
         assert_eq!(second("deductions", &["500100"]), [""; 0]);
@@ -340,32 +475,60 @@ mod tests {
     #[test]
     fn a_partner_speaks_for_its_areas_and_one_that_only_calls_for_all() {
         let core = partner("core", "deductions", &["450100", "460000"]);
-        assert_eq!([450_100, 460_000, 500_100].map(|area| core.speaks_for(area)), [true, true, false]);
+        assert_eq!(
+            [450_100, 460_000, 500_100].map(|area| core.speaks_for(area)),
+            [true, true, false]
+        );
         let text = core.not_its_own(500_100);
-        assert!(text.contains("pooling area 500100") && text.contains("`areas`: 450100, 460000"), "{text}");
-        let caller: Partner = toml::from_str("name = \"office\"\n[inbound]\nsan = \"office.example\"\nroutes = []").unwrap();
+        assert!(
+            text.contains("pooling area 500100") && text.contains("`areas`: 450100, 460000"),
+            "{text}"
+        );
+        let caller: Partner =
+            toml::from_str("name = \"office\"\n[inbound]\nsan = \"office.example\"\nroutes = []")
+                .unwrap();
         assert!(caller.speaks_for(500_100));
     }
 
     fn found(areas: &str) -> Vec<String> {
-        let entry =
-            format!("name = \"p\"\n[inbound]\nsan = \"p.example\"\nroutes = []\n[fields]\npurpose = \"a city's platform\"\ninstitution = [\"name\"]\n{areas}");
+        let entry = format!(
+            "name = \"p\"\n[inbound]\nsan = \"p.example\"\nroutes = []\n[fields]\npurpose = \"a city's platform\"\ninstitution = [\"name\"]\n{areas}"
+        );
         let mut found = Vec::new();
-        check(&toml::from_str(&entry).expect("a partner"), &mut |_, text| found.push(text));
+        check(
+            &toml::from_str(&entry).expect("a partner"),
+            &mut |_, text| found.push(text),
+        );
         found
     }
 
     #[test]
     fn a_puller_has_no_areas_or_some_that_can_be() {
-        for sound in ["", "areas = [\"450100\"]", "areas = [\"450100\", \"460000\"]"] {
+        for sound in [
+            "",
+            "areas = [\"450100\"]",
+            "areas = [\"450100\", \"460000\"]",
+        ] {
             assert_eq!(found(sound), Vec::<String>::new(), "{sound}");
         }
         for (areas, text) in [
-            ("areas = []", "areas is empty; list the pooling areas it is given, or take the key out to give it all"),
-            ("areas = [\"4501\"]", "areas has `4501`; expected six digits of GB/T 2260, such as 450100"),
-            ("areas = [\"450100\", \"450100\"]", "areas has `450100` twice; take one out"),
+            (
+                "areas = []",
+                "areas is empty; list the pooling areas it is given, or take the key out to give it all",
+            ),
+            (
+                "areas = [\"4501\"]",
+                "areas has `4501`; expected six digits of GB/T 2260, such as 450100",
+            ),
+            (
+                "areas = [\"450100\", \"450100\"]",
+                "areas has `450100` twice; take one out",
+            ),
         ] {
-            assert_eq!(found(areas), [format!("partner `p`: [partner.fields] {text}")]);
+            assert_eq!(
+                found(areas),
+                [format!("partner `p`: [partner.fields] {text}")]
+            );
         }
     }
 }

@@ -30,8 +30,12 @@ impl San {
         match (sound, uri) {
             (true, true) => Ok(San::Uri(name.to_owned())),
             (true, false) => Ok(San::Dns(name.to_ascii_lowercase())),
-            (false, true) => Err(format!("san is `{name}`, which is no URI; expected one with its scheme, such as URI:urn:example:tax")),
-            (false, false) => Err(format!("san is `{name}`, which is no DNS name; expected letters, digits and hyphens between dots, such as DNS:tax.example")),
+            (false, true) => Err(format!(
+                "san is `{name}`, which is no URI; expected one with its scheme, such as URI:urn:example:tax"
+            )),
+            (false, false) => Err(format!(
+                "san is `{name}`, which is no DNS name; expected letters, digits and hyphens between dots, such as DNS:tax.example"
+            )),
         }
     }
 
@@ -62,16 +66,25 @@ impl std::fmt::Display for San {
 }
 
 fn is_dns(name: &str) -> bool {
-    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
     name.len() <= 253 && name.split('.').all(label)
 }
 
 /// A scheme, a colon and something after it, without spaces (RFC 3986 §3).
 fn is_uri(name: &str) -> bool {
-    let Some((scheme, rest)) = name.split_once(':') else { return false };
+    let Some((scheme, rest)) = name.split_once(':') else {
+        return false;
+    };
     let begins = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
     begins
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         && !rest.is_empty()
         && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -102,7 +115,10 @@ mod tests {
             ("URI:tax.example", "no URI"),
             ("a b:c", "no URI"),
         ] {
-            assert!(San::parse(text).is_err_and(|error| error.contains(expected)), "{text}");
+            assert!(
+                San::parse(text).is_err_and(|error| error.contains(expected)),
+                "{text}"
+            );
         }
     }
 }

@@ -40,40 +40,88 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// Name or reason is missing, a delivery is unknown or not `ready`, they go to several partners, or the database cannot be reached.
-pub async fn ask_delivered(store: &Store, which: Which<'_>, reference: Option<&str>, asked: Asked<'_>) -> Result<Approval, Fault> {
+pub async fn ask_delivered(
+    store: &Store,
+    which: Which<'_>,
+    reference: Option<&str>,
+    asked: Asked<'_>,
+) -> Result<Approval, Fault> {
     let found = match which {
         Which::Ids(ids) => {
             let found = store.candidates(ids, None).await?;
-            if let Some(unknown) = ids.iter().find(|id| found.iter().all(|one| one.delivery_id != **id)) {
-                return refuse(format!("there is no delivery {unknown}; `ltcgw trace PACKET` names those of a packet"));
+            if let Some(unknown) = ids
+                .iter()
+                .find(|id| found.iter().all(|one| one.delivery_id != **id))
+            {
+                return refuse(format!(
+                    "there is no delivery {unknown}; `ltcgw trace PACKET` names those of a packet"
+                ));
             }
             found
         }
-        Which::Packet { packet_no, destination } => store.candidates(&[], Some((packet_no, destination))).await?,
+        Which::Packet {
+            packet_no,
+            destination,
+        } => {
+            store
+                .candidates(&[], Some((packet_no, destination)))
+                .await?
+        }
     };
     let destination = right(&found, reference)?;
-    let deliveries = found.iter().map(|one| (one.delivery_id, one.attempt_no)).collect();
+    let deliveries = found
+        .iter()
+        .map(|one| (one.delivery_id, one.attempt_no))
+        .collect();
     let reference = reference.map(str::to_owned);
-    ask(store, Wanted { action: Action::MarkDelivered, destination, deliveries, reference, reason: mask::text(asked.reason.trim()).into_owned() }, asked.by)
-        .await
+    ask(
+        store,
+        Wanted {
+            action: Action::MarkDelivered,
+            destination,
+            deliveries,
+            reference,
+            reason: mask::text(asked.reason.trim()).into_owned(),
+        },
+        asked.by,
+    )
+    .await
 }
 
 /// The one destination of deliveries that can be marked.
 fn right(found: &[Candidate], reference: Option<&str>) -> Result<String, Fault> {
-    let Some(first) = found.first() else { return refuse("no delivery of it is ready; nothing is to be marked as delivered".to_owned()) };
+    let Some(first) = found.first() else {
+        return refuse(
+            "no delivery of it is ready; nothing is to be marked as delivered".to_owned(),
+        );
+    };
     if let Some(other) = found.iter().find(|one| one.state != "ready") {
         let id = other.delivery_id;
         let instead = match other.state.as_str() {
-            "dead" | "in_doubt" => format!("; for a dead letter whose outcome is unknown there is `ltcgw dead retry {id} --delivered`"),
+            "dead" | "in_doubt" => format!(
+                "; for a dead letter whose outcome is unknown there is `ltcgw dead retry {id} --delivered`"
+            ),
             _ => String::new(),
         };
-        return refuse(format!("delivery {id} is {}, not ready; only what waits to be sent can be marked as delivered{instead}", other.state));
+        return refuse(format!(
+            "delivery {id} is {}, not ready; only what waits to be sent can be marked as delivered{instead}",
+            other.state
+        ));
     }
-    if let Some(other) = found.iter().find(|one| one.destination != first.destination) {
-        return refuse(format!("the deliveries go to {} and {}; ask for each partner by itself", first.destination, other.destination));
+    if let Some(other) = found
+        .iter()
+        .find(|one| one.destination != first.destination)
+    {
+        return refuse(format!(
+            "the deliveries go to {} and {}; ask for each partner by itself",
+            first.destination, other.destination
+        ));
     }
     if reference.is_some() && found.len() > 1 {
-        return refuse(format!("a reference is of one delivery, and these are {}; ask for each by itself", found.len()));
+        return refuse(format!(
+            "a reference is of one delivery, and these are {}; ask for each by itself",
+            found.len()
+        ));
     }
     Ok(first.destination.clone())
 }
@@ -82,22 +130,54 @@ fn right(found: &[Candidate], reference: Option<&str>) -> Result<String, Fault> 
 ///
 /// # Errors
 /// Name or reason is missing, nothing was ever sent to it, it is not paused, or the database cannot be reached.
-pub async fn ask_resume(store: &Store, destination: &str, asked: Asked<'_>) -> Result<Approval, Fault> {
+pub async fn ask_resume(
+    store: &Store,
+    destination: &str,
+    asked: Asked<'_>,
+) -> Result<Approval, Fault> {
     let standings = delivery::standings(store.pool()).await?;
-    match standings.iter().find(|standing| standing.destination == destination) {
-        None => return refuse(format!("nothing was ever sent to a destination `{destination}`; see `ltcgw destinations list`")),
-        Some(standing) if standing.reason.is_none() && standing.paused_until.is_none() => return refuse(format!("{destination} is not paused")),
+    match standings
+        .iter()
+        .find(|standing| standing.destination == destination)
+    {
+        None => {
+            return refuse(format!(
+                "nothing was ever sent to a destination `{destination}`; see `ltcgw destinations list`"
+            ));
+        }
+        Some(standing) if standing.reason.is_none() && standing.paused_until.is_none() => {
+            return refuse(format!("{destination} is not paused"));
+        }
         Some(_) => {}
     }
-    let (destination, reason) = (destination.to_owned(), mask::text(asked.reason.trim()).into_owned());
-    ask(store, Wanted { action: Action::ResumeDestination, destination, deliveries: Vec::new(), reference: None, reason }, asked.by).await
+    let (destination, reason) = (
+        destination.to_owned(),
+        mask::text(asked.reason.trim()).into_owned(),
+    );
+    ask(
+        store,
+        Wanted {
+            action: Action::ResumeDestination,
+            destination,
+            deliveries: Vec::new(),
+            reference: None,
+            reason,
+        },
+        asked.by,
+    )
+    .await
 }
 
 async fn ask(store: &Store, wanted: Wanted, by: &Signer) -> Result<Approval, Fault> {
     if wanted.reason.is_empty() || wanted.reason.chars().any(char::is_control) {
-        return refuse("no reason was given, or one with control characters; say why (--reason TEXT)".to_owned());
+        return refuse(
+            "no reason was given, or one with control characters; say why (--reason TEXT)"
+                .to_owned(),
+        );
     }
-    let id = store.request_approval(&wanted, &digest(&wanted), by, HOURS).await?;
+    let id = store
+        .request_approval(&wanted, &digest(&wanted), by, HOURS)
+        .await?;
     find(store, id).await
 }
 
@@ -106,10 +186,19 @@ async fn ask(store: &Store, wanted: Wanted, by: &Signer) -> Result<Approval, Fau
 /// # Errors
 /// There is no such request, it is decided about or expired, the digest is another's, or the approver asked for it, or may
 /// have by their login, unless `same_login` (`[approval] same_login`) gives that up.
-pub async fn approve(store: &Store, approval_id: i64, by: &Signer, digest: &str, same_login: bool) -> Result<(Approval, Vec<i64>), Fault> {
+pub async fn approve(
+    store: &Store,
+    approval_id: i64,
+    by: &Signer,
+    digest: &str,
+    same_login: bool,
+) -> Result<(Approval, Vec<i64>), Fault> {
     let approval = open(store, approval_id).await?;
     if same_name(&by.name, &approval.requested_by) {
-        return refuse(format!("{} asked for it and cannot approve it; a second person has to look at it (--by NAME)", approval.requested_by));
+        return refuse(format!(
+            "{} asked for it and cannot approve it; a second person has to look at it (--by NAME)",
+            approval.requested_by
+        ));
     }
     let given = digest.trim().to_lowercase();
     if given.len() < DIGEST_MIN || !hex(&approval.digest).starts_with(&given) {
@@ -121,8 +210,16 @@ pub async fn approve(store: &Store, approval_id: i64, by: &Signer, digest: &str,
     if let Some(why) = unproved.as_ref().filter(|_| !same_login) {
         return refuse(no_second_person(approval_id, why));
     }
-    let Some(done) = store.approve(approval_id, by, unproved.is_some()).await? else { return Err(decided(&find(store, approval_id).await?)) };
-    let left = approval.wanted.deliveries.iter().map(|(id, _)| *id).filter(|id| !done.contains(id)).collect();
+    let Some(done) = store.approve(approval_id, by, unproved.is_some()).await? else {
+        return Err(decided(&find(store, approval_id).await?));
+    };
+    let left = approval
+        .wanted
+        .deliveries
+        .iter()
+        .map(|(id, _)| *id)
+        .filter(|id| !done.contains(id))
+        .collect();
     Ok((find(store, approval_id).await?, left))
 }
 
@@ -137,13 +234,22 @@ pub async fn reject(store: &Store, approval_id: i64, by: &Signer) -> Result<Appr
 }
 
 async fn find(store: &Store, approval_id: i64) -> Result<Approval, Fault> {
-    let unknown = || Fault::operator(Stage::Store, format!("there is no request {approval_id}; see `ltcgw approval list`"));
+    let unknown = || {
+        Fault::operator(
+            Stage::Store,
+            format!("there is no request {approval_id}; see `ltcgw approval list`"),
+        )
+    };
     store.approval(approval_id).await?.ok_or_else(unknown)
 }
 
 async fn open(store: &Store, approval_id: i64) -> Result<Approval, Fault> {
     let approval = find(store, approval_id).await?;
-    if approval.decision.is_some() || approval.expired { Err(decided(&approval)) } else { Ok(approval) }
+    if approval.decision.is_some() || approval.expired {
+        Err(decided(&approval))
+    } else {
+        Ok(approval)
+    }
 }
 
 fn decided(approval: &Approval) -> Fault {
@@ -157,8 +263,17 @@ fn decided(approval: &Approval) -> Fault {
 
 /// What the digest is of, line by line: action, destination, reference, reason, then each delivery with its last attempt.
 pub fn plan(wanted: &Wanted) -> String {
-    let head = [wanted.action.word(), &wanted.destination, wanted.reference.as_deref().unwrap_or_default(), &wanted.reason].map(|line| format!("{line}\n"));
-    let deliveries = wanted.deliveries.iter().map(|(id, attempt)| format!("{id} {attempt}\n"));
+    let head = [
+        wanted.action.word(),
+        &wanted.destination,
+        wanted.reference.as_deref().unwrap_or_default(),
+        &wanted.reason,
+    ]
+    .map(|line| format!("{line}\n"));
+    let deliveries = wanted
+        .deliveries
+        .iter()
+        .map(|(id, attempt)| format!("{id} {attempt}\n"));
     head.into_iter().chain(deliveries).collect()
 }
 

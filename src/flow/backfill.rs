@@ -36,19 +36,48 @@ impl Target {
     /// There is none, or it receives no registry entries.
     pub fn of(partners: &[Partner], catalog: &Catalog, name: &str) -> Result<Target, Fault> {
         let told = entities_for(partners, catalog)?;
-        let mut receivers: Vec<&str> = told.routes.iter().map(|route| route.destination.as_str()).collect();
+        let mut receivers: Vec<&str> = told
+            .routes
+            .iter()
+            .map(|route| route.destination.as_str())
+            .collect();
         receivers.dedup();
-        let partner = partners.iter().find(|partner| partner.name == name && receivers.contains(&name));
-        let Some((partner, entry)) = partner.and_then(|partner| Some((partner, partner.outbound.as_ref()?))) else {
+        let partner = partners
+            .iter()
+            .find(|partner| partner.name == name && receivers.contains(&name));
+        let Some((partner, entry)) =
+            partner.and_then(|partner| Some((partner, partner.outbound.as_ref()?)))
+        else {
             let near = did_you_mean(name, receivers.iter().copied());
-            let text = format!("no partner `{name}` receives registry entries{near}; those that do are {}", receivers.join(", "));
+            let text = format!(
+                "no partner `{name}` receives registry entries{near}; those that do are {}",
+                receivers.join(", ")
+            );
             return Err(Fault::operator(Stage::Config, text));
         };
-        let routes: Vec<Route> = told.routes.iter().filter(|route| route.destination == name).cloned().collect();
+        let routes: Vec<Route> = told
+            .routes
+            .iter()
+            .filter(|route| route.destination == name)
+            .cloned()
+            .collect();
         let adapter = super::loaded(partner, catalog)?;
-        let most = routes.iter().filter_map(|route| adapter.outbound(&route.message)).map(Outbound::records_max).min().unwrap_or(1);
-        let records_max = entry.limits.records_per_request.map_or(most, |limit| most.min(limit)) as usize;
-        Ok(Target { destination: name.to_owned(), routes, limits: entry.limits.clone(), records_max })
+        let most = routes
+            .iter()
+            .filter_map(|route| adapter.outbound(&route.message))
+            .map(Outbound::records_max)
+            .min()
+            .unwrap_or(1);
+        let records_max = entry
+            .limits
+            .records_per_request
+            .map_or(most, |limit| most.min(limit)) as usize;
+        Ok(Target {
+            destination: name.to_owned(),
+            routes,
+            limits: entry.limits.clone(),
+            records_max,
+        })
     }
 }
 
@@ -69,7 +98,12 @@ impl Filling {
     pub async fn start(pool: &Pool, target: Target, since: Option<Date>) -> Result<Filling, Fault> {
         let backfill = Backfill::start(pool, &target.destination, since).await?;
         let entries = Backfill::entries(pool).await?;
-        Ok(Filling { pool: pool.clone(), target, backfill, entries })
+        Ok(Filling {
+            pool: pool.clone(),
+            target,
+            backfill,
+            entries,
+        })
     }
 
     /// Queues some more; `false` when everything is queued.
@@ -77,7 +111,13 @@ impl Filling {
     /// # Errors
     /// The database cannot be reached; what was queued stays.
     pub async fn queue_more(&mut self) -> Result<bool, Fault> {
-        self.backfill = Backfill::step(&self.pool, &self.target.destination, &self.target.routes, STEP).await?;
+        self.backfill = Backfill::step(
+            &self.pool,
+            &self.target.destination,
+            &self.target.routes,
+            STEP,
+        )
+        .await?;
         Ok(self.backfill.finished_at.is_none())
     }
 
@@ -119,9 +159,21 @@ mod tests {
         assert_eq!(remaining(&plain, 50, 0), Duration::ZERO);
         assert_eq!(remaining(&plain, 50, 5_000), Duration::from_secs(10));
         assert_eq!(remaining(&plain, 50, 5_001), Duration::from_millis(10_100));
-        let daily = Limits { requests_per_day: Some(1_000), ..plain.clone() };
-        assert_eq!(remaining(&daily, 1, 2_500), Duration::from_secs(2 * 86_400 + 50));
-        let night = Limits { window: Some(DayWindow::try_from("22:00-02:00".to_owned()).unwrap()), ..plain };
-        assert_eq!(remaining(&night, 1, 4 * 36_000 + 10), Duration::from_secs(86_401));
+        let daily = Limits {
+            requests_per_day: Some(1_000),
+            ..plain.clone()
+        };
+        assert_eq!(
+            remaining(&daily, 1, 2_500),
+            Duration::from_secs(2 * 86_400 + 50)
+        );
+        let night = Limits {
+            window: Some(DayWindow::try_from("22:00-02:00".to_owned()).unwrap()),
+            ..plain
+        };
+        assert_eq!(
+            remaining(&night, 1, 4 * 36_000 + 10),
+            Duration::from_secs(86_401)
+        );
     }
 }

@@ -19,7 +19,10 @@ pub struct Clock {
 
 impl Clock {
     pub fn now(&self) -> Timestamp {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Timestamp::now)
+        self.set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(Timestamp::now)
     }
 
     /// The day in Asia/Shanghai.
@@ -35,7 +38,10 @@ impl Clock {
 
     /// Stops the clock at noon of a day, for tests and rehearsals.
     pub fn set_day(&self, day: Date) {
-        let noon = day.at(12, 0, 0, 0).to_zoned(shanghai()).map_or_else(|_| Timestamp::now(), |noon| noon.timestamp());
+        let noon = day
+            .at(12, 0, 0, 0)
+            .to_zoned(shanghai())
+            .map_or_else(|_| Timestamp::now(), |noon| noon.timestamp());
         self.set(noon);
     }
 
@@ -58,12 +64,17 @@ pub fn day_of(moment: Timestamp) -> Date {
 
 /// A moment in Asia/Shanghai for people: `2026-11-27 10:12:03`.
 pub fn in_city(moment: Timestamp) -> String {
-    moment.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    moment
+        .to_zoned(shanghai())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 /// When a day begins in Asia/Shanghai.
 pub fn begin_of(day: Date) -> Timestamp {
-    day.at(0, 0, 0, 0).to_zoned(shanghai()).map_or(Timestamp::MIN, |begin| begin.timestamp())
+    day.at(0, 0, 0, 0)
+        .to_zoned(shanghai())
+        .map_or(Timestamp::MIN, |begin| begin.timestamp())
 }
 
 /// Asia/Shanghai.

@@ -11,12 +11,16 @@
 
 use std::sync::Arc;
 
-use crate::adapter::{Adapter, Endpoint, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind};
+use crate::adapter::{
+    Adapter, Endpoint, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind,
+};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::model::records::{employee_collection, employer_collection};
 use crate::model::{Month, mask};
-use crate::store::collect::{DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket};
+use crate::store::collect::{
+    DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket,
+};
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::Revoked;
@@ -70,7 +74,11 @@ pub struct Arrival {
 /// Why a packet was not taken.
 enum Refused {
     /// The sender must mend it: status and reason.
-    Whole { status: u16, reason: String, head: HeadSeen },
+    Whole {
+        status: u16,
+        reason: String,
+        head: HeadSeen,
+    },
     /// We could not; the sender may send it again.
     Failed(Fault),
 }
@@ -80,22 +88,40 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     match take(gateway, arrival).await {
         Ok(reply) => Ok(reply),
         Err(Refused::Failed(fault)) => Err(fault),
-        Err(Refused::Whole { status, reason, head }) => {
-            let (packet_no, reason) = (head.packet_no.as_deref().map(mask::content), mask::text(&reason));
+        Err(Refused::Whole {
+            status,
+            reason,
+            head,
+        }) => {
+            let (packet_no, reason) = (
+                head.packet_no.as_deref().map(mask::content),
+                mask::text(&reason),
+            );
             let packet_no = packet_no.as_deref();
             tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
             let reason = reason::of_packet(status, &reason);
-            let note = RefusalNote { sender: &arrival.partner.name, packet_no, digest: arrival.body.digest, status, reason: &reason };
+            let note = RefusalNote {
+                sender: &arrival.partner.name,
+                packet_no,
+                digest: arrival.body.digest,
+                status,
+                reason: &reason,
+            };
             gateway.store.note_refusal(&note).await?;
             let untaken = head.untaken.clone();
-            Ok(Reply { untaken, ..replier(arrival, Some(head))?.refused(status, &reason)? })
+            Ok(Reply {
+                untaken,
+                ..replier(arrival, Some(head))?.refused(status, &reason)?
+            })
         }
     }
 }
 
 /// Whether packets of collected money are read at an adapter's endpoint; others have flows of their own.
 pub fn takes_packets(endpoint: &Endpoint) -> bool {
-    endpoint.inbounds().all(|inbound| table_of(inbound.message().name).is_some())
+    endpoint
+        .inbounds()
+        .all(|inbound| table_of(inbound.message().name).is_some())
 }
 
 /// Where the lines of a message are kept.
@@ -108,9 +134,22 @@ fn table_of(message: &str) -> Option<LineTable> {
 }
 
 /// The receipt for a body that never became a packet (too large, not gzip, cut off).
-pub fn refuse_body(adapter: &Adapter, endpoint: &str, status: u16, reason: &str) -> Result<Reply, Fault> {
-    let endpoint = adapter.endpoint(endpoint).ok_or_else(|| no_endpoint(adapter, endpoint))?;
-    Replier { adapter, endpoint, head: None, received_at: jiff::Timestamp::now() }.refused(status, &reason::of_packet(status, reason))
+pub fn refuse_body(
+    adapter: &Adapter,
+    endpoint: &str,
+    status: u16,
+    reason: &str,
+) -> Result<Reply, Fault> {
+    let endpoint = adapter
+        .endpoint(endpoint)
+        .ok_or_else(|| no_endpoint(adapter, endpoint))?;
+    Replier {
+        adapter,
+        endpoint,
+        head: None,
+        received_at: jiff::Timestamp::now(),
+    }
+    .refused(status, &reason::of_packet(status, reason))
 }
 
 async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
@@ -142,13 +181,25 @@ struct Packet<'a> {
 impl Packet<'_> {
     /// The quick way, in one reading where no history of the packet is stored; `None` when the packet must go the other.
     /// What it says is noted once it is known.
-    async fn post_in_group(&self, reader: PacketReader<'_>, content: &mut Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
+    async fn post_in_group(
+        &self,
+        reader: PacketReader<'_>,
+        content: &mut Option<[u8; 32]>,
+    ) -> Result<Option<Reply>, Refused> {
         let packet_id = self.new_id().await?;
         let (mut reader, mut histories) = (Some(reader), Histories::numbered());
         for _ in 0..GROUP_TRIES {
-            let reader = reader.take().map_or_else(|| self.reopen(), Ok).map_err(|stop| refused(stop, &self.head))?;
+            let reader = reader
+                .take()
+                .map_or_else(|| self.reopen(), Ok)
+                .map_err(|stop| refused(stop, &self.head))?;
             let mut sink = Sink::Memory(Default::default());
-            let mut tally = match self.read(reader, (packet_id, Purpose::Post(None)), histories, &mut sink) {
+            let mut tally = match self.read(
+                reader,
+                (packet_id, Purpose::Post(None)),
+                histories,
+                &mut sink,
+            ) {
                 Ok(tally) => tally,
                 Err(Stop::NeedsComparison) => return Ok(None),
                 Err(stop) => return Err(refused(stop, &self.head)),
@@ -181,10 +232,20 @@ impl Packet<'_> {
         let mut turn = None;
         let mut compare = false;
         for _ in 0..TRIES {
-            let stored =
-                self.gateway.store.find_packet(&self.arrival.partner.name, &self.head.packet_no, &self.arrival.body.digest).await.map_err(Refused::Failed)?;
+            let stored = self
+                .gateway
+                .store
+                .find_packet(
+                    &self.arrival.partner.name,
+                    &self.head.packet_no,
+                    &self.arrival.body.digest,
+                )
+                .await
+                .map_err(Refused::Failed)?;
             let replaces = match stored {
-                Some(stored) if stored.digest == self.arrival.body.digest => return Ok(saved(stored)),
+                Some(stored) if stored.digest == self.arrival.body.digest => {
+                    return Ok(saved(stored));
+                }
                 Some(stored) => {
                     // Only now is it worth reading: bytes that differ may say the same.
                     if content.is_none() && stored.has_content && turn.is_some() {
@@ -215,14 +276,27 @@ impl Packet<'_> {
                 Err(Again::Never(refused)) => return Err(refused),
             }
         }
-        Err(Refused::Failed(Fault::later(Stage::Store, "other packets with the same numbers are being posted at this instant; send again")))
+        Err(Refused::Failed(Fault::later(
+            Stage::Store,
+            "other packets with the same numbers are being posted at this instant; send again",
+        )))
     }
 
     /// The reply to the packet of this number that says the same. One that is to replace another is no repeat of what was replaced before.
     async fn repeat(&self, content: Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
-        let Some(content) = content else { return Ok(None) };
-        let number = (self.arrival.partner.name.as_str(), self.head.packet_no.as_str());
-        let found = self.gateway.store.find_packet_saying(number, &content, self.head.replaces).await.map_err(Refused::Failed)?;
+        let Some(content) = content else {
+            return Ok(None);
+        };
+        let number = (
+            self.arrival.partner.name.as_str(),
+            self.head.packet_no.as_str(),
+        );
+        let found = self
+            .gateway
+            .store
+            .find_packet_saying(number, &content, self.head.replaces)
+            .await
+            .map_err(Refused::Failed)?;
         Ok(found.map(saved))
     }
 
@@ -230,23 +304,51 @@ impl Packet<'_> {
     async fn read_content(&self) -> Result<[u8; 32], Refused> {
         let (gateway, arrival) = (self.gateway.clone(), self.arrival.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| Stop::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
-            read_content(&mut endpoint.open(arrival.body.reader(), gateway.config.gateway.receive.lines_max).map_err(Stop::Refused)?)
+            let endpoint = arrival
+                .adapter
+                .endpoint(&arrival.endpoint)
+                .ok_or_else(|| Stop::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
+            read_content(
+                &mut endpoint
+                    .open(
+                        arrival.body.reader(),
+                        gateway.config.gateway.receive.lines_max,
+                    )
+                    .map_err(Stop::Refused)?,
+            )
         });
-        reading.await.map_err(|error| ended(&error))?.map_err(|stop| refused(stop, &self.head))
+        reading
+            .await
+            .map_err(|error| ended(&error))?
+            .map_err(|stop| refused(stop, &self.head))
     }
 
     async fn post(&self, replaces: Option<i64>, compare: bool) -> Result<Reply, Again> {
         let ids = self.gateway.store.ids(2).await.map_err(Refused::Failed)?;
         let (packet_id, reversal_id) = (ids[0], ids[1]);
         let posting = Posting::begin(&self.gateway.store).await?;
-        let staged = if compare { Some(self.stage(&posting, packet_id).await?) } else { None };
+        let staged = if compare {
+            Some(self.stage(&posting, packet_id).await?)
+        } else {
+            None
+        };
         if let Some(old) = replaces {
-            let replacement = Replacement { old, new: packet_id, entry: reversal_id, at: self.arrival.received_at };
+            let replacement = Replacement {
+                old,
+                new: packet_id,
+                entry: reversal_id,
+                at: self.arrival.received_at,
+            };
             if let Replaced::RevokedBy(other) = posting.replace(replacement).await? {
-                let reason =
-                    format!("packet {} cannot be replaced: packet {other} has revoked lines of it; revoke and send single lines instead", self.head.packet_no);
-                return Err(Again::Never(Refused::Whole { status: 409, reason, head: seen(&self.head) }));
+                let reason = format!(
+                    "packet {} cannot be replaced: packet {other} has revoked lines of it; revoke and send single lines instead",
+                    self.head.packet_no
+                );
+                return Err(Again::Never(Refused::Whole {
+                    status: 409,
+                    reason,
+                    head: seen(&self.head),
+                }));
             }
         }
         let pass = match staged {
@@ -265,30 +367,71 @@ impl Packet<'_> {
     }
 
     /// Marks the lines taken back and queues that for every destination that was told of them.
-    async fn revoke(&self, posting: &Posting, packet_id: i64, revoked: &[Revoked]) -> Result<(), PostError> {
+    async fn revoke(
+        &self,
+        posting: &Posting,
+        packet_id: i64,
+        revoked: &[Revoked],
+    ) -> Result<(), PostError> {
         if revoked.is_empty() {
             return Ok(());
         }
         posting.mark_revoked(self.table, packet_id, revoked).await?;
         for destination in self.gateway.destinations.iter() {
-            let told = revoked.iter().filter(|line| concerns(destination.fund, &line.paid, self.gateway.rates.get(&line.rate_id).as_ref()));
-            let told: Vec<(&Revoked, i64)> = told.map(|line| (line, share(destination.fund, &line.paid))).collect();
-            posting.queue_revocations(packet_id, (&destination.partner, &destination.message), &told).await?;
+            let told = revoked.iter().filter(|line| {
+                concerns(
+                    destination.fund,
+                    &line.paid,
+                    self.gateway.rates.get(&line.rate_id).as_ref(),
+                )
+            });
+            let told: Vec<(&Revoked, i64)> = told
+                .map(|line| (line, share(destination.fund, &line.paid)))
+                .collect();
+            posting
+                .queue_revocations(
+                    packet_id,
+                    (&destination.partner, &destination.message),
+                    &told,
+                )
+                .await?;
         }
         Ok(())
     }
 
     /// Opens the packet again.
     fn reopen(&self) -> Result<PacketReader<'_>, Stop> {
-        let endpoint =
-            self.arrival.adapter.endpoint(&self.arrival.endpoint).ok_or_else(|| Stop::Failed(no_endpoint(&self.arrival.adapter, &self.arrival.endpoint)))?;
-        endpoint.open(self.arrival.body.reader(), self.gateway.config.gateway.receive.lines_max).map_err(Stop::Refused)
+        let endpoint = self
+            .arrival
+            .adapter
+            .endpoint(&self.arrival.endpoint)
+            .ok_or_else(|| {
+                Stop::Failed(no_endpoint(&self.arrival.adapter, &self.arrival.endpoint))
+            })?;
+        endpoint
+            .open(
+                self.arrival.body.reader(),
+                self.gateway.config.gateway.receive.lines_max,
+            )
+            .map_err(Stop::Refused)
     }
 
-    fn read(&self, mut reader: PacketReader<'_>, (packet_id, purpose): (i64, Purpose<'_>), histories: Histories, sink: &mut Sink) -> Result<Tally, Stop> {
+    fn read(
+        &self,
+        mut reader: PacketReader<'_>,
+        (packet_id, purpose): (i64, Purpose<'_>),
+        histories: Histories,
+        sink: &mut Sink,
+    ) -> Result<Tally, Stop> {
         let (book, destinations) = (&*self.gateway.book, &*self.gateway.destinations);
         let reading = Reading {
-            rules: Rules { book, earliest: self.earliest, latest: self.latest, today: day(self.arrival.received_at), destinations },
+            rules: Rules {
+                book,
+                earliest: self.earliest,
+                latest: self.latest,
+                today: day(self.arrival.received_at),
+                destinations,
+            },
             sender_id: self.sender_id,
             packet_id,
             table: self.table,
@@ -300,9 +443,23 @@ impl Packet<'_> {
     }
 
     /// Turns the tally into rows and the receipt.
-    async fn finish(&self, packet_id: i64, replaces: Option<i64>, tally: Tally, rows: &mut PacketRows) -> Result<Reply, Refused> {
-        let reply = replier(self.arrival, Some(seen(&self.head))).and_then(|replier| replier.taken(tally.counts, &tally.listed)).map_err(Refused::Failed)?;
-        let mut ids = self.gateway.store.ids(1 + tally.ranges.len()).await.map_err(Refused::Failed)?.into_iter();
+    async fn finish(
+        &self,
+        packet_id: i64,
+        replaces: Option<i64>,
+        tally: Tally,
+        rows: &mut PacketRows,
+    ) -> Result<Reply, Refused> {
+        let reply = replier(self.arrival, Some(seen(&self.head)))
+            .and_then(|replier| replier.taken(tally.counts, &tally.listed))
+            .map_err(Refused::Failed)?;
+        let mut ids = self
+            .gateway
+            .store
+            .ids(1 + tally.ranges.len())
+            .await
+            .map_err(Refused::Failed)?
+            .into_iter();
         let entry_id = ids.next().unwrap_or(packet_id);
         let postings: Vec<PostingRow<'_>> = tally
             .totals
@@ -332,28 +489,38 @@ impl Packet<'_> {
             reply: &reply.body,
             replaces,
         };
-        let deliveries = ids.zip(&tally.ranges).map(|(delivery_id, range)| DeliveryRow {
-            delivery_id,
-            destination: &self.gateway.destinations[range.destination].partner,
-            message: &self.gateway.destinations[range.destination].message,
-            packet_id,
-            first_record: range.first,
-            last_record: range.last,
-            lines: range.lines,
-            fen: range.fen,
-        });
-        fill(rows, &packet, entry_id, &postings, deliveries).map_err(|error| failed(error.into()))?;
+        let deliveries = ids
+            .zip(&tally.ranges)
+            .map(|(delivery_id, range)| DeliveryRow {
+                delivery_id,
+                destination: &self.gateway.destinations[range.destination].partner,
+                message: &self.gateway.destinations[range.destination].message,
+                packet_id,
+                first_record: range.first,
+                last_record: range.last,
+                lines: range.lines,
+                fen: range.fen,
+            });
+        fill(rows, &packet, entry_id, &postings, deliveries)
+            .map_err(|error| failed(error.into()))?;
         rows.refusals = tally.refusals;
         rows.runs = tally.runs;
         Ok(reply)
     }
 
     fn conflict(&self) -> Refused {
-        let mut reason = format!("packet number {} was used for other content; a new packet needs a new number", self.head.packet_no);
+        let mut reason = format!(
+            "packet number {} was used for other content; a new packet needs a new number",
+            self.head.packet_no
+        );
         if let Some(word) = &self.head.replacing_word {
             reason += &format!(", a corrected one must say that it replaces ({word})");
         }
-        Refused::Whole { status: 409, reason, head: seen(&self.head) }
+        Refused::Whole {
+            status: 409,
+            reason,
+            head: seen(&self.head),
+        }
     }
 
     async fn new_id(&self) -> Result<i64, Refused> {
@@ -404,14 +571,20 @@ impl From<Refused> for Again {
 }
 
 fn ended(error: &tokio::task::JoinError) -> Refused {
-    Refused::Failed(Fault::later(Stage::Decode, format!("reading a packet ended unexpectedly: {error}; send again")))
+    Refused::Failed(Fault::later(
+        Stage::Decode,
+        format!("reading a packet ended unexpectedly: {error}; send again"),
+    ))
 }
 
 fn failed(error: PostError) -> Refused {
     match error {
         PostError::Failed(fault) => Refused::Failed(fault),
         PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => {
-            Refused::Failed(Fault::later(Stage::Store, "a number was taken at this instant; send again"))
+            Refused::Failed(Fault::later(
+                Stage::Store,
+                "a number was taken at this instant; send again",
+            ))
         }
     }
 }
@@ -419,15 +592,26 @@ fn failed(error: PostError) -> Refused {
 fn refused(stop: Stop, head: &PacketHead) -> Refused {
     match stop {
         Stop::Refused(refusal) => whole(refusal),
-        Stop::Failed(fault) if fault.origin == crate::error::Origin::Partner => Refused::Whole { status: 400, reason: fault.text, head: seen(head) },
+        Stop::Failed(fault) if fault.origin == crate::error::Origin::Partner => Refused::Whole {
+            status: 400,
+            reason: fault.text,
+            head: seen(head),
+        },
         Stop::Failed(fault) => Refused::Failed(fault),
-        Stop::NeedsComparison | Stop::SinkClosed => Refused::Failed(Fault::later(Stage::Store, "the database took no more rows; send again")),
+        Stop::NeedsComparison | Stop::SinkClosed => Refused::Failed(Fault::later(
+            Stage::Store,
+            "the database took no more rows; send again",
+        )),
     }
 }
 
 fn whole(refusal: PacketRefusal) -> Refused {
     match refused_whole(&refusal) {
-        Ok((status, reason)) => Refused::Whole { status, reason, head: refusal.head },
+        Ok((status, reason)) => Refused::Whole {
+            status,
+            reason,
+            head: refusal.head,
+        },
         Err(fault) => Refused::Failed(fault),
     }
 }
@@ -442,12 +626,21 @@ pub(super) fn refused_whole(refusal: &PacketRefusal) -> Result<(u16, String), Fa
         RefusalKind::Unreadable => return Err(Fault::later(Stage::Decode, refusal.reason.clone())),
         _ => 400,
     };
-    let element = refusal.element.as_deref().map_or_else(String::new, |element| format!("{element}: "));
+    let element = refusal
+        .element
+        .as_deref()
+        .map_or_else(String::new, |element| format!("{element}: "));
     Ok((status, format!("{element}{}", refusal.reason)))
 }
 
 fn saved(stored: StoredPacket) -> Reply {
-    Reply { status: 200, content_type: stored.reply_type, body: stored.reply, counts: None, untaken: None }
+    Reply {
+        status: 200,
+        content_type: stored.reply_type,
+        body: stored.reply,
+        counts: None,
+        untaken: None,
+    }
 }
 
 /// What a receipt repeats of a head.
@@ -463,21 +656,40 @@ fn seen(head: &PacketHead) -> HeadSeen {
 
 fn replier(arrival: &Arrival, head: Option<HeadSeen>) -> Result<Replier<'_>, Fault> {
     let adapter: &Adapter = &arrival.adapter;
-    let endpoint = adapter.endpoint(&arrival.endpoint).ok_or_else(|| no_endpoint(adapter, &arrival.endpoint))?;
-    Ok(Replier { adapter, endpoint, head, received_at: arrival.received_at })
+    let endpoint = adapter
+        .endpoint(&arrival.endpoint)
+        .ok_or_else(|| no_endpoint(adapter, &arrival.endpoint))?;
+    Ok(Replier {
+        adapter,
+        endpoint,
+        head,
+        received_at: arrival.received_at,
+    })
 }
 
 fn no_packets(endpoint: &str, message: &str) -> Fault {
-    Fault::operator(Stage::Config, format!("endpoint `{endpoint}` reads {message}, which are no packets of collected money; mend the partner's routes"))
+    Fault::operator(
+        Stage::Config,
+        format!(
+            "endpoint `{endpoint}` reads {message}, which are no packets of collected money; mend the partner's routes"
+        ),
+    )
 }
 
 fn no_endpoint(adapter: &Adapter, endpoint: &str) -> Fault {
-    Fault::operator(Stage::Config, format!("adapter {} has no endpoint `{endpoint}`; its [[inbound]] or the partner's routes must be mended", adapter.name()))
+    Fault::operator(
+        Stage::Config,
+        format!(
+            "adapter {} has no endpoint `{endpoint}`; its [[inbound]] or the partner's routes must be mended",
+            adapter.name()
+        ),
+    )
 }
 
 /// The day it is then, in China.
 fn day(at: jiff::Timestamp) -> jiff::civil::Date {
-    at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).date()
+    at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)))
+        .date()
 }
 
 /// Contribution months taken now, first and last.
@@ -485,5 +697,8 @@ fn months(gateway: &Gateway, now: jiff::Timestamp) -> (Month, Month) {
     let receive = &gateway.config.gateway.receive;
     let this = Month::of(day(now)).expect("the clock is between 1990 and 2199");
     let latest = (0..receive.months_ahead_max).fold(this, |month, _| month.next());
-    (Month::parse_dashed(&receive.earliest_month).unwrap_or(this), latest)
+    (
+        Month::parse_dashed(&receive.earliest_month).unwrap_or(this),
+        latest,
+    )
 }

@@ -33,20 +33,43 @@ impl Content for Contributions {
 impl Contributions {
     async fn read(&self, delivery: &Delivery) -> Result<Value, Fault> {
         let of = &delivery.of;
-        let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}", delivery.delivery_id));
-        let records = of.records().ok_or_else(|| gone("it names no records of a packet; this is a mistake in the gateway"))?;
+        let gone = |what: &str| {
+            Fault::operator(
+                Stage::Render,
+                format!("delivery {}: {what}", delivery.delivery_id),
+            )
+        };
+        let records = of.records().ok_or_else(|| {
+            gone("it names no records of a packet; this is a mistake in the gateway")
+        })?;
         // By message as well: one partner may be told of both funds.
-        let destination = self.destinations.iter().find(|destination| destination.partner == of.destination && destination.message == of.message);
+        let destination = self.destinations.iter().find(|destination| {
+            destination.partner == of.destination && destination.message == of.message
+        });
         let destination = destination.ok_or_else(|| gone("its destination no longer receives contributions; restore its entry in partners.toml"))?;
-        let (sender, packet_no) = self.store.packet_name(records.packet_id).await?.ok_or_else(|| unseen(delivery, "its packet is not in the database"))?;
-        let lines = self.store.contributions(records.packet_id, records.first_record, records.last_record).await?;
+        let (sender, packet_no) = self
+            .store
+            .packet_name(records.packet_id)
+            .await?
+            .ok_or_else(|| unseen(delivery, "its packet is not in the database"))?;
+        let lines = self
+            .store
+            .contributions(records.packet_id, records.first_record, records.last_record)
+            .await?;
         // A delivery is of one pooling area, that of its first record; records of others between may be told elsewhere.
         let area = lines.first().map(|line| line.pooling_area);
-        let lines: Vec<Contribution> = lines.into_iter().filter(|line| Some(line.pooling_area) == area).collect();
+        let lines: Vec<Contribution> = lines
+            .into_iter()
+            .filter(|line| Some(line.pooling_area) == area)
+            .collect();
         let lines = self.told(delivery, destination, &lines).await?;
         // A revocation goes alone. Where its packet was replaced, what it took back is in force again: an ordinary line.
         let reversal = lines.iter().any(|line| line.revoke) != records.reversal;
-        let reverses = if reversal { Some(self.reversed(delivery).await?) } else { None };
+        let reverses = if reversal {
+            Some(self.reversed(delivery).await?)
+        } else {
+            None
+        };
         Ok(json!({
             "delivery": {
                 "id": delivery.delivery_id, "packet_no": packet_no, "sender": sender, "pooling_area": area.map(|area| area.to_string()),
@@ -57,23 +80,45 @@ impl Contributions {
     }
 
     /// The lines that concern the destination.
-    async fn told<'l>(&self, delivery: &Delivery, destination: &Destination, lines: &'l [Contribution]) -> Result<Vec<&'l Contribution>, Fault> {
-        if lines.iter().any(|line| self.rates.get(&line.rate_id).is_none()) {
+    async fn told<'l>(
+        &self,
+        delivery: &Delivery,
+        destination: &Destination,
+        lines: &'l [Contribution],
+    ) -> Result<Vec<&'l Contribution>, Fault> {
+        if lines
+            .iter()
+            .any(|line| self.rates.get(&line.rate_id).is_none())
+        {
             self.rates.refresh(&self.store).await?; // an instance with edited rate files may have kept it meanwhile
         }
-        let by_rule = |line: &&Contribution| concerns(destination.fund, &line.paid(), self.rates.get(&line.rate_id).as_ref());
+        let by_rule = |line: &&Contribution| {
+            concerns(
+                destination.fund,
+                &line.paid(),
+                self.rates.get(&line.rate_id).as_ref(),
+            )
+        };
         // Deliveries queued before parts that round to nothing were told count without them.
         let with_money = |line: &&Contribution| concerns(destination.fund, &line.paid(), None);
-        let told = [lines.iter().filter(by_rule).collect(), lines.iter().filter(with_money).collect::<Vec<_>>()];
+        let told = [
+            lines.iter().filter(by_rule).collect(),
+            lines.iter().filter(with_money).collect::<Vec<_>>(),
+        ];
         let count = usize::try_from(delivery.of.lines).unwrap_or_default();
-        told.into_iter().find(|lines: &Vec<_>| lines.len() == count).ok_or_else(|| unseen(delivery, "it names other lines than are stored"))
+        told.into_iter()
+            .find(|lines: &Vec<_>| lines.len() == count)
+            .ok_or_else(|| unseen(delivery, "it names other lines than are stored"))
     }
 
     /// The delivery that told of what this one takes back.
     async fn reversed(&self, delivery: &Delivery) -> Result<Value, Fault> {
         let of = &delivery.of;
         let key = of.ordering_key.as_deref().unwrap_or_default();
-        let first = self.store.first_delivery((&of.destination, &of.message), key).await?;
+        let first = self
+            .store
+            .first_delivery((&of.destination, &of.message), key)
+            .await?;
         let (id, packet_no) = first.ok_or_else(|| {
             let text = format!("delivery {}: what it takes back is not in the database; this is a mistake in the gateway", delivery.delivery_id);
             Fault::operator(Stage::Render, text)
@@ -85,7 +130,10 @@ impl Contributions {
 /// What was queued in the transaction that stored its lines does not find them. The fault is ours or the
 /// database's, never the delivery's, so it waits and is tried again: money is not given up for it.
 pub(super) fn unseen(delivery: &Delivery, what: &str) -> Fault {
-    let text = format!("delivery {}: {what}; it is tried again: see that the database is the one the packet was stored in, and whole", delivery.delivery_id);
+    let text = format!(
+        "delivery {}: {what}; it is tried again: see that the database is the one the packet was stored in, and whole",
+        delivery.delivery_id
+    );
     Fault::later(Stage::Render, text)
 }
 

@@ -14,7 +14,11 @@ use crate::store::delivery::{self as store, Attempt, Delivery, Detail, Letter, S
 pub use crate::store::delivery::Decision;
 
 /// Up to `limit` dead letters, oldest first, of one destination or of all.
-pub async fn list(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Letter>, Fault> {
+pub async fn list(
+    pool: &Pool,
+    destination: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Letter>, Fault> {
     store::dead_letters(pool, destination, limit).await
 }
 
@@ -23,7 +27,9 @@ pub async fn list(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<
 /// # Errors
 /// There is none of that id, or the database cannot be reached.
 pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Detail, Fault> {
-    store::show(pool, delivery_id).await?.ok_or_else(|| unknown(delivery_id))
+    store::show(pool, delivery_id)
+        .await?
+        .ok_or_else(|| unknown(delivery_id))
 }
 
 /// Carries out what a person decided about a dead letter.
@@ -68,7 +74,10 @@ pub struct Cause {
 impl Cause {
     /// Their money as the destination would have been told it.
     pub fn fen(&self) -> i128 {
-        self.letters.iter().map(|letter| i128::from(letter.delivery.of.fen.0)).sum()
+        self.letters
+            .iter()
+            .map(|letter| i128::from(letter.delivery.of.fen.0))
+            .sum()
     }
 }
 
@@ -79,8 +88,17 @@ pub fn by_cause(letters: Vec<Letter>) -> Vec<Cause> {
     for letter in letters {
         let of = &letter.delivery.of;
         let words = causes(letter.first.as_deref(), last(&letter.delivery));
-        let key = (of.destination.clone(), of.message.clone(), without_numbers(&words));
-        let cause = found.entry(key).or_insert_with(|| Cause { destination: of.destination.clone(), message: of.message.clone(), words, letters: Vec::new() });
+        let key = (
+            of.destination.clone(),
+            of.message.clone(),
+            without_numbers(&words),
+        );
+        let cause = found.entry(key).or_insert_with(|| Cause {
+            destination: of.destination.clone(),
+            message: of.message.clone(),
+            words,
+            letters: Vec::new(),
+        });
         cause.letters.push(letter);
     }
     let mut causes: Vec<Cause> = found.into_values().collect();
@@ -94,8 +112,14 @@ fn without_numbers(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         out.push_str(&rest[..at]);
-        let digits = rest[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - at);
-        out.push_str(if digits < 4 { &rest[at..at + digits] } else { "#" });
+        let digits = rest[at..]
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len() - at);
+        out.push_str(if digits < 4 {
+            &rest[at..at + digits]
+        } else {
+            "#"
+        });
         rest = &rest[at + digits..];
     }
     out + rest
@@ -105,8 +129,15 @@ fn without_numbers(text: &str) -> String {
 pub fn subject(letter: &Letter) -> String {
     match (&letter.delivery.of.subject, &letter.packet_no) {
         (Subject::Records(records), Some(packet_no)) => {
-            let what = if records.reversal { "reversal of packet" } else { "packet" };
-            format!("{what} {packet_no} records {} to {}", records.first_record, records.last_record)
+            let what = if records.reversal {
+                "reversal of packet"
+            } else {
+                "packet"
+            };
+            format!(
+                "{what} {packet_no} records {} to {}",
+                records.first_record, records.last_record
+            )
         }
         (Subject::Records(records), None) => format!("packet {}", records.packet_id),
         (Subject::Entity(entity), _) => format!("{} {}", entity.kind, entity.id),
@@ -131,10 +162,16 @@ pub fn page(detail: &Detail) -> String {
         ),
         Subject::Entity(entity) => {
             let what = if entity.removal { "removal of " } else { "" };
-            format!("{}, {what}{} {} version {}, change {}", of.message, entity.kind, entity.id, entity.version, entity.revision)
+            format!(
+                "{}, {what}{} {} version {}, change {}",
+                of.message, entity.kind, entity.id, entity.version, entity.revision
+            )
         }
         Subject::Batch(batch) => {
-            format!("{}, deduction cycle {}, batch {}: {} people, {} yuan", of.message, batch.cycle_id, batch.batch_no, of.lines, of.fen)
+            format!(
+                "{}, deduction cycle {}, batch {}: {} people, {} yuan",
+                of.message, batch.cycle_id, batch.batch_no, of.lines, of.fen
+            )
         }
     };
     let mut text = format!(
@@ -156,13 +193,22 @@ pub fn page(detail: &Detail) -> String {
 /// A line for each attempt, and one for as many as met with the same in a row: an outage is told once, with its count.
 fn tried(attempts: &[Attempt]) -> String {
     let same = |one: &Attempt, other: &Attempt| {
-        one.ended_at.is_some() && (&one.kind, one.status, &one.outcome, &one.answer) == (&other.kind, other.status, &other.outcome, &other.answer)
+        one.ended_at.is_some()
+            && (&one.kind, one.status, &one.outcome, &one.answer)
+                == (&other.kind, other.status, &other.outcome, &other.answer)
     };
     let mut text = String::new();
     for run in attempts.chunk_by(same) {
         let [first, .., last] = run else {
-            run.iter()
-                .for_each(|attempt| text += &format!("  {:>3}. {} {:<7} {}\n", attempt.attempt_no, in_city(attempt.started_at), attempt.kind, met(attempt)));
+            run.iter().for_each(|attempt| {
+                text += &format!(
+                    "  {:>3}. {} {:<7} {}\n",
+                    attempt.attempt_no,
+                    in_city(attempt.started_at),
+                    attempt.kind,
+                    met(attempt)
+                )
+            });
             continue;
         };
         text += &format!(
@@ -180,9 +226,19 @@ fn tried(attempts: &[Attempt]) -> String {
 }
 
 fn met(attempt: &Attempt) -> String {
-    let status = attempt.status.map_or_else(String::new, |status| format!(" HTTP {status}"));
-    let outcome = attempt.outcome.as_deref().unwrap_or("under way, or the instance that made it is gone");
-    format!("{outcome}{status} {}", attempt.answer.as_deref().unwrap_or_default()).trim_end().to_owned()
+    let status = attempt
+        .status
+        .map_or_else(String::new, |status| format!(" HTTP {status}"));
+    let outcome = attempt
+        .outcome
+        .as_deref()
+        .unwrap_or("under way, or the instance that made it is gone");
+    format!(
+        "{outcome}{status} {}",
+        attempt.answer.as_deref().unwrap_or_default()
+    )
+    .trim_end()
+    .to_owned()
 }
 
 /// How it began and how it ended; said once where both are the same.
@@ -198,7 +254,10 @@ fn last(delivery: &Delivery) -> &str {
 }
 
 fn unknown(delivery_id: i64) -> Fault {
-    Fault::operator(Stage::Send, format!("there is no delivery {delivery_id}; see `ltcgw dead list`"))
+    Fault::operator(
+        Stage::Send,
+        format!("there is no delivery {delivery_id}; see `ltcgw dead list`"),
+    )
 }
 
 #[cfg(test)]
@@ -220,9 +279,22 @@ mod tests {
         let fault = decide(&db.pool, ids[0], Decision::Retry).await.unwrap_err();
         assert!(fault.text.contains("is ready, not dead"), "{fault}");
         kill(&db, "'rejected'").await;
-        let fault = decide(&db.pool, ids[0], Decision::Delivered).await.unwrap_err();
-        assert!(fault.text.contains("was not taken by the partner (no such employer)"), "{fault}");
-        assert!(decide(&db.pool, 404, Decision::Retry).await.unwrap_err().text.contains("no delivery 404"));
+        let fault = decide(&db.pool, ids[0], Decision::Delivered)
+            .await
+            .unwrap_err();
+        assert!(
+            fault
+                .text
+                .contains("was not taken by the partner (no such employer)"),
+            "{fault}"
+        );
+        assert!(
+            decide(&db.pool, 404, Decision::Retry)
+                .await
+                .unwrap_err()
+                .text
+                .contains("no delivery 404")
+        );
         decide(&db.pool, ids[0], Decision::Retry).await.unwrap();
         assert_eq!(db.states().await, ["ready"]);
     }
@@ -250,10 +322,25 @@ mod tests {
         )
         .await;
         let letters = list(&db.pool, None, 10).await.unwrap();
-        assert_eq!(letters[0].delivery.of.batch(), Some(store::Batch { cycle_id: 1_049_600, batch_no: 12 }));
+        assert_eq!(
+            letters[0].delivery.of.batch(),
+            Some(store::Batch {
+                cycle_id: 1_049_600,
+                batch_no: 12
+            })
+        );
         assert_eq!(subject(&letters[0]), "batch 1049600-12");
-        let page = page(&show(&db.pool, letters[0].delivery.delivery_id).await.unwrap());
-        assert!(page.contains("deductions, deduction cycle 1049600, batch 12: 2000 people, 18000.00 yuan"), "{page}");
+        let page = page(
+            &show(&db.pool, letters[0].delivery.delivery_id)
+                .await
+                .unwrap(),
+        );
+        assert!(
+            page.contains(
+                "deductions, deduction cycle 1049600, batch 12: 2000 people, 18000.00 yuan"
+            ),
+            "{page}"
+        );
     }
 
     #[tokio::test]
@@ -274,11 +361,17 @@ mod tests {
         ))
         .await;
         kill(&db, "'unknown'").await;
-        let words = async || by_cause(list(&db.pool, None, 10).await.unwrap()).remove(0).words;
+        let words = async || {
+            by_cause(list(&db.pool, None, 10).await.unwrap())
+                .remove(0)
+                .words
+        };
         assert_eq!(words().await, "status 502; last: no such employer");
         decide(&db.pool, ids[0], Decision::Retry).await.unwrap();
-        db.run("UPDATE delivery SET tried_at = now() + interval '10 seconds', state = 'ready'").await;
-        db.run(&attempts("(11, 'send', 'rejected', 'no such employer')")).await;
+        db.run("UPDATE delivery SET tried_at = now() + interval '10 seconds', state = 'ready'")
+            .await;
+        db.run(&attempts("(11, 'send', 'rejected', 'no such employer')"))
+            .await;
         kill(&db, "'rejected'").await;
         assert_eq!(words().await, "no such employer");
     }
@@ -291,8 +384,17 @@ mod tests {
         db.queue("core", 1).await;
         kill(&db, "'rejected'").await;
         let causes = by_cause(list(&db.pool, None, 10).await.unwrap());
-        let groups: Vec<(usize, &str, i128)> = causes.iter().map(|cause| (cause.letters.len(), cause.words.as_str(), cause.fen())).collect();
-        assert_eq!(groups, [(3, "no employer 45010001, code 312", 3_000), (1, "no such employer", 1_000)]);
+        let groups: Vec<(usize, &str, i128)> = causes
+            .iter()
+            .map(|cause| (cause.letters.len(), cause.words.as_str(), cause.fen()))
+            .collect();
+        assert_eq!(
+            groups,
+            [
+                (3, "no employer 45010001, code 312", 3_000),
+                (1, "no such employer", 1_000)
+            ]
+        );
     }
 
     #[tokio::test]
@@ -326,6 +428,10 @@ mod tests {
         let ids = db.queue("core", 1).await;
         kill(&db, "'rejected'").await;
         let page = page(&show(&db.pool, ids[0]).await.unwrap());
-        assert!(page.starts_with(&format!("delivery {} to core: dead\n", ids[0])) && page.contains("reference ref-1"), "{page}");
+        assert!(
+            page.starts_with(&format!("delivery {} to core: dead\n", ids[0]))
+                && page.contains("reference ref-1"),
+            "{page}"
+        );
     }
 }

@@ -63,7 +63,13 @@ impl Desk {
     pub fn of(gateway: &Gateway) -> Desk {
         let (book, clock) = (gateway.book.clone(), gateway.registrar.clock.clone());
         let same_login = gateway.config.gateway.approval.same_login;
-        Desk { store: gateway.store.clone(), book, clock, partners: gateway.transfer.partners.clone(), same_login }
+        Desk {
+            store: gateway.store.clone(),
+            book,
+            clock,
+            partners: gateway.transfer.partners.clone(),
+            same_login,
+        }
     }
 
     /// The medical core that is asked to deduct in the area.
@@ -91,12 +97,19 @@ impl Desk {
         self.plan_anew(of, by, Some(digest)).await
     }
 
-    async fn plan_anew(&self, of: Of, by: &Signer, instead_of: Option<&str>) -> Result<Cycle, Refusal> {
+    async fn plan_anew(
+        &self,
+        of: Of,
+        by: &Signer,
+        instead_of: Option<&str>,
+    ) -> Result<Cycle, Refusal> {
         self.check(of).await?;
         let (work, earlier) = Work::begin(&self.store, of.area, of.month).await?;
         if let Some(cycle) = &earlier {
             match instead_of {
-                _ if matches!(cycle.state, State::Running | State::Settled) => return Err(refusal::under_way(of, cycle, "planned")),
+                _ if matches!(cycle.state, State::Running | State::Settled) => {
+                    return Err(refusal::under_way(of, cycle, "planned"));
+                }
                 Some(digest) if starts(cycle, digest) => work.replace(cycle.cycle_id).await?,
                 Some(digest) => return Err(self.wrong_digest(of, cycle, digest).await?),
                 None => {}
@@ -109,18 +122,33 @@ impl Desk {
             return Err(refusal::no_roster(of));
         }
         match &earlier {
-            Some(cycle) if instead_of.is_none() && computed.digest.as_slice() == cycle.digest => return Ok(cycle.clone()),
+            Some(cycle) if instead_of.is_none() && computed.digest.as_slice() == cycle.digest => {
+                return Ok(cycle.clone());
+            }
             Some(cycle) if instead_of.is_none() => work.replace(cycle.cycle_id).await?,
             _ => {}
         }
         let replaces = earlier.as_ref().map(|cycle| cycle.cycle_id);
-        work.plan(&Plan { cycle_id, digest: computed.digest, planned_by: by, replaces, cells: &computed.cells() }).await?;
+        work.plan(&Plan {
+            cycle_id,
+            digest: computed.digest,
+            planned_by: by,
+            replaces,
+            cells: &computed.cells(),
+        })
+        .await?;
         work.commit().await?;
         if let Some(cycle) = earlier {
-            let (area, month, digest) = (of.area, of.month, &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]);
+            let (area, month, digest) =
+                (of.area, of.month, &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]);
             tracing::warn!(area, %month, digest, by = %by.name, approved = cycle.approved_by.is_some(), "a plan was put in the place of another");
         }
-        let gone = || Fault::later(Stage::Store, "the plan just written is not there; look at `ltcgw deduct status`");
+        let gone = || {
+            Fault::later(
+                Stage::Store,
+                "the plan just written is not there; look at `ltcgw deduct status`",
+            )
+        };
         Ok(self.store.cycle(cycle_id).await?.ok_or_else(gone)?)
     }
 
@@ -137,8 +165,14 @@ impl Desk {
 
     /// Why a digest is not that of the plan there is.
     async fn wrong_digest(&self, of: Of, cycle: &Cycle, digest: &str) -> Result<Refusal, Fault> {
-        let earlier = self.replaced_by(cycle).await?.filter(|earlier| starts(earlier, digest));
-        Ok(earlier.map_or_else(|| refusal::wrong_digest(of, digest), |earlier| refusal::replaced(of, &earlier, cycle)))
+        let earlier = self
+            .replaced_by(cycle)
+            .await?
+            .filter(|earlier| starts(earlier, digest));
+        Ok(earlier.map_or_else(
+            || refusal::wrong_digest(of, digest),
+            |earlier| refusal::replaced(of, &earlier, cycle),
+        ))
     }
 
     /// A second person approves the plan of that digest.
@@ -148,7 +182,9 @@ impl Desk {
     /// cannot be reached.
     pub async fn approve(&self, of: Of, by: &Signer, digest: &str) -> Result<Cycle, Refusal> {
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
-        let Some(mut cycle) = cycle else { return Err(refusal::no_plan(of)) };
+        let Some(mut cycle) = cycle else {
+            return Err(refusal::no_plan(of));
+        };
         match cycle.state {
             State::Planned => {}
             State::Approved => return Err(refusal::approved_already(of, &cycle)),
@@ -167,7 +203,17 @@ impl Desk {
         let same_login = unproved.is_some();
         work.approve(cycle.cycle_id, by, same_login).await?;
         work.commit().await?;
-        (cycle.state, cycle.approved_by, cycle.approved_login, cycle.same_login) = (State::Approved, Some(by.name.clone()), by.login.clone(), same_login);
+        (
+            cycle.state,
+            cycle.approved_by,
+            cycle.approved_login,
+            cycle.same_login,
+        ) = (
+            State::Approved,
+            Some(by.name.clone()),
+            by.login.clone(),
+            same_login,
+        );
         Ok(cycle)
     }
 
@@ -179,17 +225,26 @@ impl Desk {
     pub async fn run(&self, of: Of, by: &Signer) -> Result<Cycle, Refusal> {
         let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
-        let Some(cycle) = cycle else { return Err(refusal::no_plan(of)) };
+        let Some(cycle) = cycle else {
+            return Err(refusal::no_plan(of));
+        };
         match cycle.state {
             State::Approved => {}
             State::Planned => return Err(refusal::not_approved(of, &cycle)),
             _ => return Err(refusal::under_way(of, &cycle, "run")),
         }
-        if let Some(refusal) = refusal::unproved(of, &cycle, cycle.approved_login.as_ref()).filter(|_| !self.same_login) {
+        if let Some(refusal) = refusal::unproved(of, &cycle, cycle.approved_login.as_ref())
+            .filter(|_| !self.same_login)
+        {
             return Err(refusal);
         }
         let sheet = work.instructions(cycle.cycle_id).await?;
-        let computed = compute::everybody(self, of, compute::Out::run(sheet, cycle.cycle_id, &core.receiver)).await?;
+        let computed = compute::everybody(
+            self,
+            of,
+            compute::Out::run(sheet, cycle.cycle_id, &core.receiver),
+        )
+        .await?;
         if computed.digest.as_slice() != cycle.digest {
             return Err(refusal::roster_changed(of, &cycle, &computed));
         }
@@ -197,11 +252,19 @@ impl Desk {
         if carried != computed.totals.whole.carried {
             return Err(refusal::shortfalls_changed(of));
         }
-        let Some(batches) = computed.batches else { return Err(refusal::no_roster(of)) };
+        let Some(batches) = computed.batches else {
+            return Err(refusal::no_roster(of));
+        };
         work.rates(cycle.cycle_id, &computed.rates).await?;
-        work.start(&self.store, cycle.cycle_id, &by.name, batches).await?;
+        work.start(&self.store, cycle.cycle_id, &by.name, batches)
+            .await?;
         work.commit().await?;
-        Ok(Cycle { state: State::Running, rounds: 1, run_by: Some(by.name.clone()), ..cycle })
+        Ok(Cycle {
+            state: State::Running,
+            rounds: 1,
+            run_by: Some(by.name.clone()),
+            ..cycle
+        })
     }
 
     /// A further round for people left short whose rate says `retry`; with how many they are.
@@ -211,7 +274,9 @@ impl Desk {
     pub async fn retry(&self, of: Of) -> Result<(Cycle, i32), Refusal> {
         let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
-        let Some(cycle) = cycle else { return Err(refusal::no_plan(of)) };
+        let Some(cycle) = cycle else {
+            return Err(refusal::no_plan(of));
+        };
         if cycle.state != State::Settled {
             return Err(refusal::not_settled(of, &cycle));
         }
@@ -220,7 +285,15 @@ impl Desk {
             return Err(refusal::nobody_to_retry(of));
         }
         work.commit().await?;
-        Ok((Cycle { state: State::Running, rounds: cycle.rounds + 1, settled_at: None, ..cycle }, people))
+        Ok((
+            Cycle {
+                state: State::Running,
+                rounds: cycle.rounds + 1,
+                settled_at: None,
+                ..cycle
+            },
+            people,
+        ))
     }
 
     /// Whether there can be a cycle at all.
@@ -244,7 +317,12 @@ impl Desk {
 
     async fn new_id(&self) -> Result<i64, Fault> {
         let ids = self.store.ids(1).await?;
-        ids.first().copied().ok_or_else(|| Fault::later(Stage::Store, "the database gave no number for the cycle; try again"))
+        ids.first().copied().ok_or_else(|| {
+            Fault::later(
+                Stage::Store,
+                "the database gave no number for the cycle; try again",
+            )
+        })
     }
 }
 
@@ -253,10 +331,18 @@ impl Desk {
 ///
 /// # Errors
 /// The partner does not speak for the area; otherwise as [`Desk::plan`], or with a digest as [`Desk::plan_in_place`].
-pub async fn plan_for(gateway: &Gateway, of: Of, partner: &Partner, replaces: Option<&str>) -> Result<Cycle, Refusal> {
+pub async fn plan_for(
+    gateway: &Gateway,
+    of: Of,
+    partner: &Partner,
+    replaces: Option<&str>,
+) -> Result<Cycle, Refusal> {
     speaks(partner, of.area)?;
     let _turn = gateway.alone.wait(&partner.name).await;
-    let by = Signer { name: format!("partner {}", partner.name), login: Some(Login::of_partner(&partner.name)) };
+    let by = Signer {
+        name: format!("partner {}", partner.name),
+        login: Some(Login::of_partner(&partner.name)),
+    };
     Desk::of(gateway).plan_anew(of, &by, replaces).await
 }
 
@@ -264,16 +350,26 @@ pub async fn plan_for(gateway: &Gateway, of: Of, partner: &Partner, replaces: Op
 ///
 /// # Errors
 /// The partner does not speak for the cycle's area, or the database cannot be reached.
-pub async fn see_for(gateway: &Gateway, cycle_id: i64, partner: &Partner) -> Result<Option<(Seen, Report)>, Refusal> {
+pub async fn see_for(
+    gateway: &Gateway,
+    cycle_id: i64,
+    partner: &Partner,
+) -> Result<Option<(Seen, Report)>, Refusal> {
     let desk = Desk::of(gateway);
-    let Some(cycle) = desk.store.cycle(cycle_id).await? else { return Ok(None) };
+    let Some(cycle) = desk.store.cycle(cycle_id).await? else {
+        return Ok(None);
+    };
     speaks(partner, cycle.pooling_area)?;
     let report = desk.report(&cycle).await?;
     Ok(Some((desk.seen(cycle).await?, report)))
 }
 
 fn speaks(partner: &Partner, area: i32) -> Result<(), Refusal> {
-    if partner.speaks_for(area) { Ok(()) } else { Err(refusal::not_its_own(partner, area)) }
+    if partner.speaks_for(area) {
+        Ok(())
+    } else {
+        Err(refusal::not_its_own(partner, area))
+    }
 }
 
 /// A digest as people write it.

@@ -45,18 +45,35 @@ pub enum Ended {
 pub async fn deliver(term: &Term, deliveries: &[Delivery]) -> Vec<Ended> {
     match package(term, deliveries).await {
         Ok((package, mut ended)) => {
-            package.deliveries.iter().for_each(|delivery| prepared(term, delivery));
+            package
+                .deliveries
+                .iter()
+                .for_each(|delivery| prepared(term, delivery));
             ended.extend(send(term, &package).await);
             ended
         }
-        Err(fault) => deliveries.iter().map(|delivery| Ended::Settle(unsent(term, delivery, &fault))).collect(),
+        Err(fault) => deliveries
+            .iter()
+            .map(|delivery| Ended::Settle(unsent(term, delivery, &fault)))
+            .collect(),
     }
 }
 
 async fn send(term: &Term, package: &Package) -> Vec<Ended> {
-    let Some(first) = package.deliveries.first() else { return Vec::new() };
+    let Some(first) = package.deliveries.first() else {
+        return Vec::new();
+    };
     let sent = match speaker(term, first) {
-        Ok(speaker) => exchange(term, &package.deliveries, speaker, (Kind::Send, &package.reference), &package.request).await,
+        Ok(speaker) => {
+            exchange(
+                term,
+                &package.deliveries,
+                speaker,
+                (Kind::Send, &package.reference),
+                &package.request,
+            )
+            .await
+        }
         Err(fault) => Err(fault),
     };
     let each = |ended: &dyn Fn(&Delivery) -> Ended| package.deliveries.iter().map(ended).collect();
@@ -66,7 +83,10 @@ async fn send(term: &Term, package: &Package) -> Vec<Ended> {
         Ok(Exchange::Begun(attempts, met, heard)) => {
             let met = take_in(term, first, *met).await;
             let rows = package.deliveries.iter().zip(attempts).enumerate();
-            rows.map(|(at, (delivery, attempt_no))| Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, heard)))).collect()
+            rows.map(|(at, (delivery, attempt_no))| {
+                Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, heard)))
+            })
+            .collect()
         }
         Err(fault) => each(&|delivery| Ended::Settle(unsent(term, delivery, &fault))),
     }
@@ -106,19 +126,39 @@ pub(super) fn counts(term: &Term, delivery: &Delivery, verdict: &Verdict, heard:
 /// When a delivery goes again, or is asked about again, after an answer that did not settle it. What
 /// the partner asked for holds the destination as a whole, so that it can be lifted as a whole.
 pub(super) fn again(term: &Term, delivery: &Delivery, counts: bool, attempt_no: i32) -> Duration {
-    if counts { backoff(&term.policy, delivery.attempts) } else { pause(&term.policy, attempt_no) }
+    if counts {
+        backoff(&term.policy, delivery.attempts)
+    } else {
+        pause(&term.policy, attempt_no)
+    }
 }
 
 /// What becomes of the delivery at that place of a request.
-fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, heard): (&Met, usize, Heard)) -> Settlement {
+fn settlement(
+    term: &Term,
+    delivery: &Delivery,
+    attempt_no: i32,
+    (met, at, heard): (&Met, usize, Heard),
+) -> Settlement {
     let (status, verdict) = match met {
         Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
-        Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::Ready(backoff(&term.policy, 1)), text.clone()),
+        Met::NotSent(text) => {
+            return not_sent(
+                delivery,
+                attempt_no,
+                Next::Ready(backoff(&term.policy, 1)),
+                text.clone(),
+            );
+        }
         Met::Silence(text) => (None, Verdict::unknown(text, false)),
-        Met::Answered(status, whole, each, _) if each.len() > 1 && whole.outcome == Outcome::Rejected => {
+        Met::Answered(status, whole, each, _)
+            if each.len() > 1 && whole.outcome == Outcome::Rejected =>
+        {
             return refused_together(delivery, attempt_no, (*status, whole));
         }
-        Met::Answered(status, whole, each, _) => (Some(*status), each.get(at).unwrap_or(whole).clone()),
+        Met::Answered(status, whole, each, _) => {
+            (Some(*status), each.get(at).unwrap_or(whole).clone())
+        }
     };
     let counts = counts(term, delivery, &verdict, heard);
     let exhausted = counts && delivery.attempts >= term.policy.attempts_max;
@@ -134,10 +174,19 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, heard
     let doubtful = is_doubtful(delivery);
     let text = match next {
         Next::Dead if doubtful => {
-            format!("this time {}: {}; but what became of an earlier request under this reference is unknown", verdict.outcome.word(), verdict.text)
+            format!(
+                "this time {}: {}; but what became of an earlier request under this reference is unknown",
+                verdict.outcome.word(),
+                verdict.text
+            )
         }
-        _ if verdict.outcome == Outcome::NotReached => format!("{LET_THROUGH_NOTHING}: {}", verdict.text),
-        Next::Dead if verdict.outcome == Outcome::RetryLater => format!("not taken in {} attempts; last: {}", delivery.attempts, verdict.text),
+        _ if verdict.outcome == Outcome::NotReached => {
+            format!("{LET_THROUGH_NOTHING}: {}", verdict.text)
+        }
+        Next::Dead if verdict.outcome == Outcome::RetryLater => format!(
+            "not taken in {} attempts; last: {}",
+            delivery.attempts, verdict.text
+        ),
         _ => verdict.text,
     };
     // An earlier request whose outcome nobody knows may still have been taken, although the partner
@@ -159,7 +208,11 @@ fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, at, heard
 pub(super) const LET_THROUGH_NOTHING: &str = "what stands before the partner let nothing through";
 
 /// A request with several records was refused as a whole, for the fault of one perhaps: each goes alone.
-fn refused_together(delivery: &Delivery, attempt_no: i32, (status, whole): (u16, &Verdict)) -> Settlement {
+fn refused_together(
+    delivery: &Delivery,
+    attempt_no: i32,
+    (status, whole): (u16, &Verdict),
+) -> Settlement {
     Settlement {
         delivery_id: delivery.delivery_id,
         attempt_no: Some(attempt_no),
@@ -167,7 +220,10 @@ fn refused_together(delivery: &Delivery, attempt_no: i32, (status, whole): (u16,
         outcome: Some(Outcome::Rejected),
         answered: Some(Outcome::Rejected),
         status: Some(status),
-        text: format!("refused together with others, is sent alone: {}", whole.text),
+        text: format!(
+            "refused together with others, is sent alone: {}",
+            whole.text
+        ),
         counts: false,
     }
 }
@@ -177,7 +233,11 @@ fn refused_together(delivery: &Delivery, attempt_no: i32, (status, whole): (u16,
 /// although the connection broke, and would say that it does not have it.
 fn before_asking(term: &Term, delivery: &Delivery, took: Duration) -> Duration {
     let idempotent = speaker(term, delivery).is_ok_and(Speaker::idempotent);
-    let rest = if idempotent { Duration::ZERO } else { term.destination.deadline.saturating_sub(took) };
+    let rest = if idempotent {
+        Duration::ZERO
+    } else {
+        term.destination.deadline.saturating_sub(took)
+    };
     rest.max(backoff(&term.policy, 1))
 }
 
@@ -188,12 +248,31 @@ pub(super) fn is_doubtful(delivery: &Delivery) -> bool {
 
 /// The attempt began, but the gate closed before anything left.
 pub(super) fn held_back(delivery: &Delivery, attempt_no: i32, next: Next) -> Settlement {
-    not_sent(delivery, attempt_no, next, "held back: the destination is paused, or this instance stopped sending".into())
+    not_sent(
+        delivery,
+        attempt_no,
+        next,
+        "held back: the destination is paused, or this instance stopped sending".into(),
+    )
 }
 
 /// Nothing left, so the attempt does not count: that the partner is down is not the delivery's fault.
-pub(super) fn not_sent(delivery: &Delivery, attempt_no: i32, next: Next, text: String) -> Settlement {
-    Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome: None, answered: None, status: None, text, counts: false }
+pub(super) fn not_sent(
+    delivery: &Delivery,
+    attempt_no: i32,
+    next: Next,
+    text: String,
+) -> Settlement {
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: Some(attempt_no),
+        next,
+        outcome: None,
+        answered: None,
+        status: None,
+        text,
+        counts: false,
+    }
 }
 
 /// What a delivery that cannot be prepared is called among the troubles of its destination.

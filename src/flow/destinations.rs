@@ -16,7 +16,10 @@ pub async fn list(pool: &Pool) -> Result<Vec<(Standing, Backlog)>, Fault> {
     let backlogs = store::backlog(pool).await?;
     let standings = store::standings(pool).await?;
     let with = |standing: Standing| {
-        let backlog = backlogs.iter().find(|backlog| backlog.destination == standing.destination).cloned();
+        let backlog = backlogs
+            .iter()
+            .find(|backlog| backlog.destination == standing.destination)
+            .cloned();
         (standing, backlog.unwrap_or_default())
     };
     Ok(standings.into_iter().map(with).collect())
@@ -24,15 +27,23 @@ pub async fn list(pool: &Pool) -> Result<Vec<(Standing, Backlog)>, Fault> {
 
 /// How it is with a destination, in a few words.
 pub fn state(standing: &Standing) -> String {
-    let nobody = if standing.held { "" } else { "; no instance dispatches to it" };
-    let Some(reason) = standing.reason.as_deref() else { return format!("works{nobody}") };
+    let nobody = if standing.held {
+        ""
+    } else {
+        "; no instance dispatches to it"
+    };
+    let Some(reason) = standing.reason.as_deref() else {
+        return format!("works{nobody}");
+    };
     let why = match reason {
         "not_reached" => "what stands before the partner lets nothing through",
         "unclear" => "it gives no answer of its own",
         "later" => "it says later",
         _ => "it cannot be reached, or keeps silent",
     };
-    let since = standing.paused_at.map_or_else(String::new, |at| format!(" since {}", in_city(at)));
+    let since = standing
+        .paused_at
+        .map_or_else(String::new, |at| format!(" since {}", in_city(at)));
     match standing.paused_until {
         Some(until) => format!("paused until {}{since}: {why}{nobody}", in_city(until)),
         // Its pause is over, and nothing has shown yet that it works.
@@ -57,21 +68,46 @@ mod tests {
             let (standing, backlog) = listed.into_iter().next().unwrap();
             (state(&standing), standing.answer, backlog.ready)
         };
-        let (lease, _) = store::acquire(&db.pool, "core", "one", TERM).await.unwrap().unwrap();
-        store::acquire(&db.pool, "@calendar", "one", TERM).await.unwrap().unwrap();
+        let (lease, _) = store::acquire(&db.pool, "core", "one", TERM)
+            .await
+            .unwrap()
+            .unwrap();
+        store::acquire(&db.pool, "@calendar", "one", TERM)
+            .await
+            .unwrap()
+            .unwrap();
         db.queue("core", 2).await;
         assert_eq!(shown().await, ("works".to_owned(), None, 2));
 
-        store::pause(&db.pool, &lease, 10 * TERM, ("not_reached", "401 签名校验失败")).await.unwrap();
+        store::pause(
+            &db.pool,
+            &lease,
+            10 * TERM,
+            ("not_reached", "401 签名校验失败"),
+        )
+        .await
+        .unwrap();
         let (paused, said, _) = shown().await;
-        assert!(paused.starts_with("paused until 20") && paused.ends_with(": what stands before the partner lets nothing through"), "{paused}");
+        assert!(
+            paused.starts_with("paused until 20")
+                && paused.ends_with(": what stands before the partner lets nothing through"),
+            "{paused}"
+        );
         assert_eq!(said.as_deref(), Some("401 签名校验失败"));
 
         assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(0));
         assert_eq!(store::resume(&db.pool, "core").await.unwrap(), Some(true));
         assert_eq!(shown().await.0, "works");
-        assert_eq!(store::renew(&db.pool, &lease, TERM).await.unwrap(), Some(1), "the holder hears of it");
-        assert_eq!(store::resume(&db.pool, "core").await.unwrap(), Some(false), "there is none any more");
+        assert_eq!(
+            store::renew(&db.pool, &lease, TERM).await.unwrap(),
+            Some(1),
+            "the holder hears of it"
+        );
+        assert_eq!(
+            store::resume(&db.pool, "core").await.unwrap(),
+            Some(false),
+            "there is none any more"
+        );
         assert_eq!(store::resume(&db.pool, "cor").await.unwrap(), None);
     }
 }

@@ -35,15 +35,30 @@ impl Told {
     /// Adds what a partner receives of the registries.
     pub fn add(&mut self, partner: &Partner, adapter: &Adapter) -> Result<(), Fault> {
         for message in partner.outbound.iter().flat_map(|entry| &entry.receives) {
-            let Some(disclosure) = speak::named(adapter, message)?.disclosure() else { continue };
+            let Some(disclosure) = speak::named(adapter, message)?.disclosure() else {
+                continue;
+            };
             self.routes.push(Route {
                 destination: partner.name.clone(),
                 message: message.clone(),
                 kind: disclosure.kind.word().into(),
-                only: disclosure.only.iter().map(|(field, words)| Only { field: field.clone(), words: words.clone() }).collect(),
-                cities: partner.outbound.iter().flat_map(|entry| &entry.areas).flat_map(|area| cities(area)).collect(),
+                only: disclosure
+                    .only
+                    .iter()
+                    .map(|(field, words)| Only {
+                        field: field.clone(),
+                        words: words.clone(),
+                    })
+                    .collect(),
+                cities: partner
+                    .outbound
+                    .iter()
+                    .flat_map(|entry| &entry.areas)
+                    .flat_map(|area| cities(area))
+                    .collect(),
             });
-            self.disclosures.insert((partner.name.clone(), message.clone()), disclosure.clone());
+            self.disclosures
+                .insert((partner.name.clone(), message.clone()), disclosure.clone());
         }
         Ok(())
     }
@@ -72,32 +87,67 @@ impl Content for Contents {
         }
     }
 
-    fn records<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
+    fn records<'a>(
+        &'a self,
+        deliveries: &'a [Delivery],
+    ) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
         self.entities.read(deliveries).boxed()
     }
 
-    fn take_in<'a>(&'a self, delivery: &'a Delivery, results: &'a Results) -> BoxFuture<'a, Result<(), Fault>> {
+    fn take_in<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        results: &'a Results,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
         self.transfer.answered(delivery, results).boxed()
     }
 }
 
 impl Entities {
     async fn read(&self, deliveries: &[Delivery]) -> Result<Vec<Result<Value, Fault>>, Fault> {
-        let revisions: Vec<i64> = deliveries.iter().filter_map(|delivery| delivery.of.entity()).map(|entity| entity.revision).collect();
+        let revisions: Vec<i64> = deliveries
+            .iter()
+            .filter_map(|delivery| delivery.of.entity())
+            .map(|entity| entity.revision)
+            .collect();
         let changes = changed_entities(&self.pool, &revisions).await?;
-        let changes: HashMap<i64, &ChangedEntity> = changes.iter().map(|change| (change.revision, change)).collect();
-        Ok(deliveries.iter().map(|delivery| self.record(delivery, &changes)).collect())
+        let changes: HashMap<i64, &ChangedEntity> = changes
+            .iter()
+            .map(|change| (change.revision, change))
+            .collect();
+        Ok(deliveries
+            .iter()
+            .map(|delivery| self.record(delivery, &changes))
+            .collect())
     }
 
-    fn record(&self, delivery: &Delivery, changes: &HashMap<i64, &ChangedEntity>) -> Result<Value, Fault> {
-        let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}", delivery.delivery_id));
+    fn record(
+        &self,
+        delivery: &Delivery,
+        changes: &HashMap<i64, &ChangedEntity>,
+    ) -> Result<Value, Fault> {
+        let gone = |what: &str| {
+            Fault::operator(
+                Stage::Render,
+                format!("delivery {}: {what}", delivery.delivery_id),
+            )
+        };
         let of = &delivery.of;
-        let entity = of.entity().ok_or_else(|| gone("it names no registry entry; this is a mistake in the gateway"))?;
-        let disclosure = self.told.disclosures.get(&(of.destination.clone(), of.message.clone()));
+        let entity = of
+            .entity()
+            .ok_or_else(|| gone("it names no registry entry; this is a mistake in the gateway"))?;
+        let disclosure = self
+            .told
+            .disclosures
+            .get(&(of.destination.clone(), of.message.clone()));
         let disclosure = disclosure.ok_or_else(|| gone("its destination no longer receives this message; restore `receives` in partners.toml"))?;
-        let change = changes.get(&entity.revision).ok_or_else(|| unseen(delivery, "the change it tells of is not in the database"))?;
+        let change = changes
+            .get(&entity.revision)
+            .ok_or_else(|| unseen(delivery, "the change it tells of is not in the database"))?;
         let mut record: Value = match &change.content {
-            Some(content) => serde_json::from_str(content).map_err(|_| gone("the entry's stored record is not JSON; this is a mistake in the gateway"))?,
+            Some(content) => serde_json::from_str(content).map_err(|_| {
+                gone("the entry's stored record is not JSON; this is a mistake in the gateway")
+            })?,
             None => json!({}),
         };
         record["id"] = json!(change.id);
@@ -105,16 +155,29 @@ impl Entities {
         record["revision"] = json!(change.revision);
         record["status"] = json!(change.status);
         record["designated"] = json!(change.designated);
-        record["working"] = json!(change.institution_kind.is_some() && change.status.as_deref() != Some("left"));
+        record["working"] =
+            json!(change.institution_kind.is_some() && change.status.as_deref() != Some("left"));
         record["effective_on"] = json!(change.effective_on.to_string());
         record["removed"] = json!(entity.removal);
         record["removed_on"] = json!(change.effective_on.to_string());
-        record["reason"] = json!(change.reason.as_deref().unwrap_or("no longer within the purpose of this register"));
-        if let (true, false, Some(sealed)) = (disclosure.needs_personal(), entity.removal, &change.sealed) {
-            let label = Label { kind: &change.kind, id: &change.id, version: change.version };
+        record["reason"] = json!(
+            change
+                .reason
+                .as_deref()
+                .unwrap_or("no longer within the purpose of this register")
+        );
+        if let (true, false, Some(sealed)) =
+            (disclosure.needs_personal(), entity.removal, &change.sealed)
+        {
+            let label = Label {
+                kind: &change.kind,
+                id: &change.id,
+                version: change.version,
+            };
             let personal = self.keys.open(label, sealed)?;
-            record["personal"] =
-                serde_json::from_slice(&personal).map_err(|_| gone("the entry's personal part is not JSON; this is a mistake in the gateway"))?;
+            record["personal"] = serde_json::from_slice(&personal).map_err(|_| {
+                gone("the entry's personal part is not JSON; this is a mistake in the gateway")
+            })?;
         }
         Ok(disclosure.record(&record))
     }

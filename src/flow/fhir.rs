@@ -57,7 +57,13 @@ pub enum Type {
 }
 
 impl Type {
-    pub const ALL: [Type; 5] = [Type::Organization, Type::Location, Type::HealthcareService, Type::Practitioner, Type::PractitionerRole];
+    pub const ALL: [Type; 5] = [
+        Type::Organization,
+        Type::Location,
+        Type::HealthcareService,
+        Type::Practitioner,
+        Type::PractitionerRole,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -110,29 +116,59 @@ impl Asker<'_> {
         let fields = self.puller.fields(of.kind())?;
         let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
         let own = own_id(id).ok_or_else(unknown)?;
-        let change = self.pulls.entity(self.puller, of.kind(), &own).await?.ok_or_else(unknown)?;
-        let body = self.resource(of, fields, &change)?.ok_or_else(|| self.gone(of))?;
-        Ok(Found { body, sequence: change.sequence, changed_at: change.changed_at })
+        let change = self
+            .pulls
+            .entity(self.puller, of.kind(), &own)
+            .await?
+            .ok_or_else(unknown)?;
+        let body = self
+            .resource(of, fields, &change)?
+            .ok_or_else(|| self.gone(of))?;
+        Ok(Found {
+            body,
+            sequence: change.sequence,
+            changed_at: change.changed_at,
+        })
     }
 
     fn gone(&self, of: Type) -> Refusal {
-        let left = if self.puller.areas().is_some() { ", or left the pooling areas agreed for this client" } else { "" };
+        let left = if self.puller.areas().is_some() {
+            ", or left the pooling areas agreed for this client"
+        } else {
+            ""
+        };
         Refusal::Gone(format!("this {} has ended{left}", of.word()))
     }
 
     /// A page of resources: a Bundle of type `searchset`.
-    pub async fn search(&self, of: Type, parameters: &[(String, String)]) -> Result<Value, Refusal> {
+    pub async fn search(
+        &self,
+        of: Type,
+        parameters: &[(String, String)],
+    ) -> Result<Value, Refusal> {
         bundle::search(self, of, parameters).await
     }
 
     /// A page of changes, newest first: a Bundle of type `history`.
-    pub async fn history(&self, of: Type, id: Option<&str>, parameters: &[(String, String)]) -> Result<Value, Refusal> {
+    pub async fn history(
+        &self,
+        of: Type,
+        id: Option<&str>,
+        parameters: &[(String, String)],
+    ) -> Result<Value, Refusal> {
         bundle::history(self, (of, id), parameters).await
     }
 
     /// The resource a change made; `None` for a tombstone.
-    fn resource(&self, of: Type, fields: &FieldSet, change: &Change) -> Result<Option<Value>, Fault> {
-        let Some(record) = fields.given(change, &self.pulls.keys)? else { return Ok(None) };
+    fn resource(
+        &self,
+        of: Type,
+        fields: &FieldSet,
+        change: &Change,
+    ) -> Result<Option<Value>, Fault> {
+        let Some(record) = fields.given(change, &self.pulls.keys)? else {
+            return Ok(None);
+        };
         let id = fhir_id(&change.entity_id);
         let mut resource = json!({
             "resourceType": of.word(),
@@ -149,7 +185,9 @@ impl Asker<'_> {
             Type::Location => institution::location(self.terms, own, &record),
             Type::HealthcareService => institution::service(self.terms, own, &record),
             Type::Practitioner => practitioner::practitioner(self.terms, own, &record),
-            Type::PractitionerRole => practitioner::role(self.terms, own, (&record, change.is_working())),
+            Type::PractitionerRole => {
+                practitioner::role(self.terms, own, (&record, change.is_working()))
+            }
         };
         if let (Value::Object(resource), Value::Object(rest)) = (&mut resource, rest) {
             resource.extend(rest.into_iter().filter(|(_, value)| !is_empty(value)));
@@ -229,7 +267,12 @@ fn instant(at: jiff::Timestamp) -> String {
 /// An object without its empty fields.
 fn without_empty(value: Value) -> Value {
     match value {
-        Value::Object(fields) => Value::Object(fields.into_iter().filter(|(_, value)| !is_empty(value)).collect()),
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !is_empty(value))
+                .collect(),
+        ),
         other => other,
     }
 }
@@ -242,7 +285,11 @@ mod tests {
     fn every_id_of_ours_is_a_fhir_id_and_comes_back() {
         for own in ["I1", "a_b", "a:b", "a.b", "..", "_:.", "A-9"] {
             let id = fhir_id(own);
-            assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)), "{id}");
+            assert!(
+                id.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)),
+                "{id}"
+            );
             assert_eq!(own_id(&id).as_deref(), Some(own));
         }
         for other in [".", ".x", "a_b", "a/b", "é"] {

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use super::deliver::{
-    Ended, Exchange, Heard, Kind, LET_THROUGH_NOTHING, Met, Speaker, Term, again, backoff, counts, exchange, held_back, long_enough, not_sent, serial, speaker,
-    take_in,
+    Ended, Exchange, Heard, Kind, LET_THROUGH_NOTHING, Met, Speaker, Term, again, backoff, counts,
+    exchange, held_back, long_enough, not_sent, serial, speaker, take_in,
 };
 use crate::error::{Fault, Retry, Stage};
 use crate::model::{Outcome, Request, Verdict};
@@ -18,7 +18,16 @@ use crate::store::delivery::{Delivery, Next, Settlement};
 /// Clears up one claimed row that is in doubt.
 pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
     let asked = match question(term, delivery).await {
-        Ok(Some((speaker, reference, request))) => exchange(term, std::slice::from_ref(delivery), speaker, (Kind::Inquire, &reference), &request).await,
+        Ok(Some((speaker, reference, request))) => {
+            exchange(
+                term,
+                std::slice::from_ref(delivery),
+                speaker,
+                (Kind::Inquire, &reference),
+                &request,
+            )
+            .await
+        }
         Ok(None) => return Ended::Settle(without_inquiry(term, delivery)),
         Err(fault) => Err(fault),
     };
@@ -27,7 +36,10 @@ pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
         Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
         Ok(Exchange::Begun(attempts, met, heard)) => {
             let met = take_in(term, delivery, *met).await;
-            let attempt_no = attempts.first().copied().expect("an inquiry begins one attempt");
+            let attempt_no = attempts
+                .first()
+                .copied()
+                .expect("an inquiry begins one attempt");
             Ended::Settle(settlement(term, delivery, attempt_no, (met, heard)))
         }
         Err(fault) => Ended::Settle(unasked(term, delivery, &fault)),
@@ -35,57 +47,133 @@ pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
 }
 
 /// The inquiry about the delivery's reference, under a reference of its own, if the partner has one.
-async fn question<'a>(term: &'a Term, delivery: &'a Delivery) -> Result<Option<(&'a dyn Speaker, String, Request)>, Fault> {
+async fn question<'a>(
+    term: &'a Term,
+    delivery: &'a Delivery,
+) -> Result<Option<(&'a dyn Speaker, String, Request)>, Fault> {
     let speaker = speaker(term, delivery)?;
-    let inquiry = speaker.inquiry(reference(delivery)?, jiff::Timestamp::now(), serial(term).await?).transpose()?;
+    let inquiry = speaker
+        .inquiry(
+            reference(delivery)?,
+            jiff::Timestamp::now(),
+            serial(term).await?,
+        )
+        .transpose()?;
     Ok(inquiry.map(|(own_reference, request)| (speaker, own_reference, request)))
 }
 
 fn reference(delivery: &Delivery) -> Result<&str, Fault> {
-    let missing = || Fault::operator(Stage::Send, format!("delivery {} is in doubt without a reference; the database forbids this", delivery.delivery_id));
+    let missing = || {
+        Fault::operator(
+            Stage::Send,
+            format!(
+                "delivery {} is in doubt without a reference; the database forbids this",
+                delivery.delivery_id
+            ),
+        )
+    };
     delivery.reference.as_deref().ok_or_else(missing)
 }
 
-fn settlement(term: &Term, delivery: &Delivery, attempt_no: i32, (met, heard): (Met, Heard)) -> Settlement {
+fn settlement(
+    term: &Term,
+    delivery: &Delivery,
+    attempt_no: i32,
+    (met, heard): (Met, Heard),
+) -> Settlement {
     let (status, verdict) = match met {
         Met::HeldBack => return held_back(delivery, attempt_no, Next::InDoubt(Duration::ZERO)),
-        Met::NotSent(text) => return not_sent(delivery, attempt_no, Next::InDoubt(backoff(&term.policy, 1)), text),
+        Met::NotSent(text) => {
+            return not_sent(
+                delivery,
+                attempt_no,
+                Next::InDoubt(backoff(&term.policy, 1)),
+                text,
+            );
+        }
         Met::Silence(text) => (None, Verdict::unknown(text, false)),
         Met::Answered(status, verdict, ..) => (Some(status), verdict),
     };
     let counts = counts(term, delivery, &verdict, heard);
-    let exhausted = counts && delivery.attempts >= term.policy.attempts_max && long_enough(term, delivery);
+    let exhausted =
+        counts && delivery.attempts >= term.policy.attempts_max && long_enough(term, delivery);
     let (next, outcome, text) = match verdict.outcome {
-        Outcome::Accepted | Outcome::Duplicate => (Next::Delivered, Some(verdict.outcome), format!("found by inquiry: {}", verdict.text)),
-        Outcome::Rejected if exhausted => {
-            (Next::Dead, Some(Outcome::RetryLater), format!("not at the partner after {} attempts: {}", delivery.attempts, verdict.text))
-        }
+        Outcome::Accepted | Outcome::Duplicate => (
+            Next::Delivered,
+            Some(verdict.outcome),
+            format!("found by inquiry: {}", verdict.text),
+        ),
+        Outcome::Rejected if exhausted => (
+            Next::Dead,
+            Some(Outcome::RetryLater),
+            format!(
+                "not at the partner after {} attempts: {}",
+                delivery.attempts, verdict.text
+            ),
+        ),
         // What gets lost once goes again at once; what gets lost again and again, each time later.
         Outcome::Rejected => (
-            Next::Ready(if delivery.attempts > 2 { backoff(&term.policy, delivery.attempts - 2) } else { Duration::ZERO }),
+            Next::Ready(if delivery.attempts > 2 {
+                backoff(&term.policy, delivery.attempts - 2)
+            } else {
+                Duration::ZERO
+            }),
             Some(Outcome::RetryLater),
             format!("not at the partner, is sent again: {}", verdict.text),
         ),
-        Outcome::RetryLater | Outcome::Unknown if exhausted => {
-            (Next::Dead, None, person(delivery, &format!("the inquiry brought no answer: {}", verdict.text)))
-        }
-        Outcome::NotReached => (Next::InDoubt(Duration::ZERO), None, format!("{LET_THROUGH_NOTHING}, and the inquiry is made again: {}", verdict.text)),
-        Outcome::RetryLater | Outcome::Unknown => {
-            (Next::InDoubt(again(term, delivery, counts, attempt_no)), None, format!("the inquiry brought no answer: {}", verdict.text))
-        }
+        Outcome::RetryLater | Outcome::Unknown if exhausted => (
+            Next::Dead,
+            None,
+            person(
+                delivery,
+                &format!("the inquiry brought no answer: {}", verdict.text),
+            ),
+        ),
+        Outcome::NotReached => (
+            Next::InDoubt(Duration::ZERO),
+            None,
+            format!(
+                "{LET_THROUGH_NOTHING}, and the inquiry is made again: {}",
+                verdict.text
+            ),
+        ),
+        Outcome::RetryLater | Outcome::Unknown => (
+            Next::InDoubt(again(term, delivery, counts, attempt_no)),
+            None,
+            format!("the inquiry brought no answer: {}", verdict.text),
+        ),
     };
-    Settlement { delivery_id: delivery.delivery_id, attempt_no: Some(attempt_no), next, outcome, answered: Some(verdict.outcome), status, text, counts }
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: Some(attempt_no),
+        next,
+        outcome,
+        answered: Some(verdict.outcome),
+        status,
+        text,
+        counts,
+    }
 }
 
 /// There is nobody to ask.
 fn without_inquiry(term: &Term, delivery: &Delivery) -> Settlement {
     let idempotent = speaker(term, delivery).is_ok_and(Speaker::idempotent);
     let (next, text) = if !idempotent {
-        (Next::Dead, person(delivery, "the partner has no inquiry and does not recognise repeats"))
+        (
+            Next::Dead,
+            person(
+                delivery,
+                "the partner has no inquiry and does not recognise repeats",
+            ),
+        )
     } else if delivery.attempts > term.policy.attempts_max && long_enough(term, delivery) {
         (Next::Dead, person(delivery, "no answer in all attempts"))
     } else {
-        (Next::Ready(backoff(&term.policy, delivery.attempts)), "outcome unknown; is sent again under the same reference, which the partner recognises".into())
+        (
+            Next::Ready(backoff(&term.policy, delivery.attempts)),
+            "outcome unknown; is sent again under the same reference, which the partner recognises"
+                .into(),
+        )
     };
     quiet(delivery, next, text)
 }
@@ -94,17 +182,33 @@ fn without_inquiry(term: &Term, delivery: &Delivery) -> Settlement {
 fn unasked(term: &Term, delivery: &Delivery, fault: &Fault) -> Settlement {
     match fault.retry {
         Retry::Never => quiet(delivery, Next::Dead, person(delivery, &fault.text)),
-        Retry::Later | Retry::Inquire => quiet(delivery, Next::InDoubt(backoff(&term.policy, 1)), fault.text.clone()),
+        Retry::Later | Retry::Inquire => quiet(
+            delivery,
+            Next::InDoubt(backoff(&term.policy, 1)),
+            fault.text.clone(),
+        ),
     }
 }
 
 fn quiet(delivery: &Delivery, next: Next, text: String) -> Settlement {
-    Settlement { delivery_id: delivery.delivery_id, attempt_no: None, next, outcome: None, answered: None, status: None, text, counts: false }
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: None,
+        next,
+        outcome: None,
+        answered: None,
+        status: None,
+        text,
+        counts: false,
+    }
 }
 
 /// What a person has to do.
 fn person(delivery: &Delivery, why: &str) -> String {
-    let (id, reference) = (delivery.delivery_id, delivery.reference.as_deref().unwrap_or("none"));
+    let (id, reference) = (
+        delivery.delivery_id,
+        delivery.reference.as_deref().unwrap_or("none"),
+    );
     format!(
         "outcome unknown: {why}. Ask the partner about reference {reference}, then `ltcgw dead retry {id} --send-again` if it does not have it, or `--delivered` if it has"
     )

@@ -20,9 +20,26 @@ pub struct Came {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn came(store: &Store, on: Option<Date>, refused: bool, limit: i64) -> Result<Came, Fault> {
-    let ever = (Timestamp::UNIX_EPOCH, "9999-01-01T00:00:00Z".parse().unwrap_or(Timestamp::MAX));
-    let between = on.map_or(ever, |day| (begin_of(day), begin_of(day.tomorrow().unwrap_or(Date::MAX))));
-    let which = Which { between, refused, limit };
-    Ok(Came { shown: store.came(which).await?, sums: store.packet_sums(which).await? })
+pub async fn came(
+    store: &Store,
+    on: Option<Date>,
+    refused: bool,
+    limit: i64,
+) -> Result<Came, Fault> {
+    let ever = (
+        Timestamp::UNIX_EPOCH,
+        "9999-01-01T00:00:00Z".parse().unwrap_or(Timestamp::MAX),
+    );
+    let between = on.map_or(ever, |day| {
+        (begin_of(day), begin_of(day.tomorrow().unwrap_or(Date::MAX)))
+    });
+    let which = Which {
+        between,
+        refused,
+        limit,
+    };
+    Ok(Came {
+        shown: store.came(which).await?,
+        sums: store.packet_sums(which).await?,
+    })
 }

@@ -41,13 +41,21 @@ pub struct Registrar {
 
 impl Registrar {
     pub fn new(rules: Rules, keys: Keys, clock: Clock, store: &Store) -> Registrar {
-        Registrar { rules: Arc::new(rules), keys: Arc::new(keys), registry: Registry::new(store.clone()), clock }
+        Registrar {
+            rules: Arc::new(rules),
+            keys: Arc::new(keys),
+            registry: Registry::new(store.clone()),
+            clock,
+        }
     }
 
     /// The same, with somebody to tell of every change.
     #[must_use]
     pub fn queueing(self, queue: impl Queue + 'static) -> Registrar {
-        Registrar { registry: self.registry.queueing(Arc::new(queue)), ..self }
+        Registrar {
+            registry: self.registry.queueing(Arc::new(queue)),
+            ..self
+        }
     }
 }
 
@@ -63,19 +71,26 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(field: &str, rule: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { field: field.into(), rule, detail: detail.into() }
+        Problem {
+            field: field.into(),
+            rule,
+            detail: detail.into(),
+        }
     }
 }
 
 impl From<RuleFinding> for Problem {
     fn from(finding: RuleFinding) -> Problem {
-        Problem { field: finding.field.into(), rule: finding.rule, detail: finding.text }
+        Problem {
+            field: finding.field.into(),
+            rule: finding.rule,
+            detail: finding.text,
+        }
     }
 }
 
 /// Of the end of an entry nobody has sent.
-const NEVER_SENT: &str =
-    "nobody has sent an entry of this id, so nothing ended and nobody is told; look for a typing mistake. Versions below this one are not taken if they come";
+const NEVER_SENT: &str = "nobody has sent an entry of this id, so nothing ended and nobody is told; look for a typing mistake. Versions below this one are not taken if they come";
 
 /// What became of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -136,14 +151,20 @@ impl Answer {
 
     /// About a submission, with what its rules found; refused when there is a refusal among it.
     fn of(submission: &Submission, findings: Vec<RuleFinding>) -> Answer {
-        let (problems, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.severity == Severity::Refusal);
+        let (problems, warnings): (Vec<_>, Vec<_>) = findings
+            .into_iter()
+            .partition(|finding| finding.severity == Severity::Refusal);
         let id = id_is_formed(submission.id()).then(|| submission.id().to_string());
         Answer {
             line: None,
             kind: Some(submission.kind()),
             id,
             version: Some(submission.version()),
-            result: if problems.is_empty() { Outcome::Stored } else { Outcome::Refused },
+            result: if problems.is_empty() {
+                Outcome::Stored
+            } else {
+                Outcome::Refused
+            },
             sequence: None,
             known_version: None,
             warnings: warnings.into_iter().map(Problem::from).collect(),
@@ -156,21 +177,30 @@ impl Answer {
         match taken {
             Taken::Stored { sequence, new } => (self.sequence, self.new) = (Some(sequence), new),
             Taken::Unchanged => self.result = Outcome::Unchanged,
-            Taken::Older { known } => (self.result, self.known_version) = (Outcome::Older, Some(known)),
+            Taken::Older { known } => {
+                (self.result, self.known_version) = (Outcome::Older, Some(known))
+            }
             Taken::NeverSent => {
                 self.result = Outcome::Unknown;
-                self.problems.push(Problem::new("id", "unknown", NEVER_SENT));
+                self.problems
+                    .push(Problem::new("id", "unknown", NEVER_SENT));
             }
             Taken::OtherContent => {
                 self.result = Outcome::Refused;
-                self.problems.push(Problem::new("version", "version", "this version is stored with other content; a change needs a higher version"));
+                self.problems.push(Problem::new(
+                    "version",
+                    "version",
+                    "this version is stored with other content; a change needs a higher version",
+                ));
             }
         }
     }
 
     /// Whether it was refused because its version is stored with other content.
     pub fn conflicts(&self) -> bool {
-        self.problems.iter().any(|problem| problem.rule == "version")
+        self.problems
+            .iter()
+            .any(|problem| problem.rule == "version")
     }
 }
 
@@ -178,7 +208,11 @@ impl Answer {
 ///
 /// # Errors
 /// The database cannot be reached or refuses.
-pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) -> Result<Answer, Fault> {
+pub async fn submit(
+    gateway: &Gateway,
+    sender: &str,
+    submission: &Submission,
+) -> Result<Answer, Fault> {
     let registrar = &gateway.registrar;
     let mut known = HashMap::new();
     if let Submission::Caregiver(caregiver) = submission {
@@ -186,7 +220,11 @@ pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) ->
     }
     let (mut answer, put) = prepare::prepare(registrar, submission, &known);
     if let Some(put) = put {
-        for taken in registrar.registry.put_batch(sender, std::slice::from_ref(&put)).await? {
+        for taken in registrar
+            .registry
+            .put_batch(sender, std::slice::from_ref(&put))
+            .await?
+        {
             answer.settle(taken);
         }
     }
@@ -198,10 +236,21 @@ pub async fn submit(gateway: &Gateway, sender: &str, submission: &Submission) ->
 }
 
 /// Looks institutions up for the rules about caregivers.
-async fn remember(registrar: &Registrar, known: &mut HashMap<String, KnownInstitution>, ids: &[&str]) -> Result<(), Fault> {
+async fn remember(
+    registrar: &Registrar,
+    known: &mut HashMap<String, KnownInstitution>,
+    ids: &[&str],
+) -> Result<(), Fault> {
     let formed: Vec<&str> = ids.iter().copied().filter(|id| id_is_formed(id)).collect();
     for found in registrar.registry.institutions(&formed).await? {
-        known.insert(found.institution_id, KnownInstitution { designated: found.designated, registered: found.registered, division: found.division });
+        known.insert(
+            found.institution_id,
+            KnownInstitution {
+                designated: found.designated,
+                registered: found.registered,
+                division: found.division,
+            },
+        );
     }
     Ok(())
 }

@@ -133,7 +133,12 @@ impl From<Fault> for Refusal {
 impl Pulls {
     pub fn new(config: &Config, registrar: &Registrar) -> Pulls {
         let keys = registrar.keys.clone();
-        let pullers = config.partners.iter().filter_map(|partner| Some((partner.name.clone(), Arc::new(Puller::new(&partner.name, partner.fields.as_ref()?)))));
+        let pullers = config.partners.iter().filter_map(|partner| {
+            Some((
+                partner.name.clone(),
+                Arc::new(Puller::new(&partner.name, partner.fields.as_ref()?)),
+            ))
+        });
         Pulls {
             registry: registrar.registry.clone(),
             registrar: registrar.clone(),
@@ -158,13 +163,23 @@ impl Pulls {
     /// The next changes after a cursor.
     pub async fn page(&self, puller: &Puller, ask: Ask) -> Result<Page, Refusal> {
         let fields = puller.fields(ask.kind)?;
-        let key = PageKey { puller: puller.name.clone(), ask };
-        if let Some(page) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        let key = PageKey {
+            puller: puller.name.clone(),
+            ask,
+        };
+        if let Some(page) = self
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             return Ok(page);
         }
         let ask = &key.ask;
         let from = self.position(puller, ask.kind, ask.cursor.as_deref())?;
-        let mut changes = self.changes_after(puller, ask.kind, from.sequence, i64::from(ask.limit) + 1).await?;
+        let mut changes = self
+            .changes_after(puller, ask.kind, from.sequence, i64::from(ask.limit) + 1)
+            .await?;
         let more = changes.len() > ask.limit as usize;
         changes.truncate(ask.limit as usize);
         if changes.is_empty() && self.registry.head().await? < from.sequence {
@@ -175,12 +190,21 @@ impl Pulls {
         let page = self.write(puller, ask, (from, &changes, more), fields)?;
         if more {
             // Full, and nothing can come in between: this page stays as it is for ever.
-            self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(key, page.clone());
+            self.cache
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .put(key, page.clone());
         }
         Ok(page)
     }
 
-    fn write(&self, puller: &Puller, ask: &Ask, (mut at, changes, more): (Position, &[Change], bool), fields: &FieldSet) -> Result<Page, Fault> {
+    fn write(
+        &self,
+        puller: &Puller,
+        ask: &Ask,
+        (mut at, changes, more): (Position, &[Change], bool),
+        fields: &FieldSet,
+    ) -> Result<Page, Fault> {
         let mut body = Vec::with_capacity(512 * changes.len() + 256);
         if ask.format == Format::Json {
             body.extend_from_slice(b"{\"items\":[");
@@ -201,30 +225,59 @@ impl Pulls {
         let end = format!("\"cursor\":\"{cursor}\",\"more\":{more},\"digest\":\"{digest}\"}}");
         match ask.format {
             Format::Json => body.extend_from_slice(format!("],{end}").as_bytes()),
-            Format::NdJson => body.extend_from_slice(format!("{{\"trailer\":{{{end}}}\n").as_bytes()),
+            Format::NdJson => {
+                body.extend_from_slice(format!("{{\"trailer\":{{{end}}}\n").as_bytes())
+            }
         }
         // The same items under other areas come with another cursor.
-        let areas = puller.areas.as_ref().map(|areas| format!("-{}", hex(&areas.tag()))).unwrap_or_default();
+        let areas = puller
+            .areas
+            .as_ref()
+            .map(|areas| format!("-{}", hex(&areas.tag())))
+            .unwrap_or_default();
         let form = u8::from(ask.format == Format::NdJson);
-        let etag = format!("\"{}-{}-{}{form}{}{areas}\"", at.sequence, &digest[..32], u8::from(more), ask.encoding.word());
-        Ok(Page { body: ask.encoding.encode(body), etag })
+        let etag = format!(
+            "\"{}-{}-{}{form}{}{areas}\"",
+            at.sequence,
+            &digest[..32],
+            u8::from(more),
+            ask.encoding.word()
+        );
+        Ok(Page {
+            body: ask.encoding.encode(body),
+            etag,
+        })
     }
 
-    fn position(&self, puller: &Puller, kind: Kind, cursor: Option<&str>) -> Result<Position, Refusal> {
+    fn position(
+        &self,
+        puller: &Puller,
+        kind: Kind,
+        cursor: Option<&str>,
+    ) -> Result<Position, Refusal> {
         match cursor {
             None => Ok(Position::default()),
-            Some(text) => self.signer.verify(text, puller.bearer(), kind).map_err(|refusal| match refusal {
-                CursorRefusal::Bad(text) => Refusal::Bad(text),
-                CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
-            }),
+            Some(text) => self
+                .signer
+                .verify(text, puller.bearer(), kind)
+                .map_err(|refusal| match refusal {
+                    CursorRefusal::Bad(text) => Refusal::Bad(text),
+                    CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
+                }),
         }
     }
 }
 
 impl Puller {
     fn new(name: &str, fields: &Fields) -> Puller {
-        let sets = Kind::ALL.into_iter().filter_map(|kind| Some((kind, FieldSet::new(kind, fields.of(kind)?))));
-        Puller { name: name.to_string(), sets: sets.collect(), areas: fields.areas.as_deref().map(Areas::new) }
+        let sets = Kind::ALL
+            .into_iter()
+            .filter_map(|kind| Some((kind, FieldSet::new(kind, fields.of(kind)?))));
+        Puller {
+            name: name.to_string(),
+            sets: sets.collect(),
+            areas: fields.areas.as_deref().map(Areas::new),
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -238,12 +291,18 @@ impl Puller {
 
     /// Whose its cursors are.
     pub(super) fn bearer(&self) -> Bearer<'_> {
-        Bearer { puller: &self.name, areas: self.areas.as_ref().map(Areas::tag) }
+        Bearer {
+            puller: &self.name,
+            areas: self.areas.as_ref().map(Areas::tag),
+        }
     }
 
     /// The kinds it is given.
     pub fn kinds(&self) -> Vec<Kind> {
-        Kind::ALL.into_iter().filter(|kind| self.sets.contains_key(kind)).collect()
+        Kind::ALL
+            .into_iter()
+            .filter(|kind| self.sets.contains_key(kind))
+            .collect()
     }
 
     /// What it is given of a kind.
@@ -263,9 +322,11 @@ impl Puller {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

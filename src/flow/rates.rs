@@ -33,13 +33,20 @@ impl Rates {
 
     /// The rule of that id.
     pub fn get(&self, rate_id: &str) -> Option<SplitRule> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner).get(rate_id).copied()
+        self.kept
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(rate_id)
+            .copied()
     }
 
     /// Looks again what is kept: other instances may have been started with edited files.
     pub async fn refresh(&self, store: &Store) -> Result<(), Fault> {
         let kept = store.employer_rates().await?;
-        let rules = kept.into_iter().filter_map(|(id, rate)| Some((id, rule(&rate)?))).collect();
+        let rules = kept
+            .into_iter()
+            .filter_map(|(id, rate)| Some((id, rule(&rate)?)))
+            .collect();
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = rules;
         Ok(())
     }
@@ -47,7 +54,11 @@ impl Rates {
     /// The id under which a rule is kept, which it is from now on: `<id>`, else `<id>~2`, `<id>~3`, ...
     async fn name(&self, store: &Store, rate: &EmployerRate) -> Result<String, Fault> {
         for edit in 1..EDITS_MAX {
-            let id = if edit == 1 { rate.id().to_string() } else { format!("{}~{edit}", rate.id()) };
+            let id = if edit == 1 {
+                rate.id().to_string()
+            } else {
+                format!("{}~{edit}", rate.id())
+            };
             if self.get(&id).is_none() {
                 store.keep_employer_rate(&id, &kept(rate.split())).await?;
                 // Another instance may have been faster, with a rule of its own.
@@ -57,7 +68,10 @@ impl Rates {
                 return Ok(id);
             }
         }
-        let text = format!("rule {} was edited {EDITS_MAX} times; end it and add one with another first month", rate.id());
+        let text = format!(
+            "rule {} was edited {EDITS_MAX} times; end it and add one with another first month",
+            rate.id()
+        );
         Err(Fault::operator(Stage::Config, text))
     }
 }

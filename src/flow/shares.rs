@@ -58,7 +58,12 @@ pub struct Held {
 impl Pool {
     /// So much for one partner, so much for all; `kept` of it is each partner's own.
     pub fn new(own_max: u64, all_max: u64, own_kept: u64) -> Arc<Pool> {
-        Arc::new(Pool { own_max, own_kept, all_max, used: Mutex::default() })
+        Arc::new(Pool {
+            own_max,
+            own_kept,
+            all_max,
+            used: Mutex::default(),
+        })
     }
 
     /// Takes so much for a partner.
@@ -66,7 +71,11 @@ impl Pool {
     /// # Errors
     /// It, or all together, have used up what there is.
     pub fn take(self: &Arc<Pool>, partner: &Arc<str>, amount: u64) -> Result<Held, Exhausted> {
-        let mut held = Held { pool: self.clone(), partner: partner.clone(), amount: 0 };
+        let mut held = Held {
+            pool: self.clone(),
+            partner: partner.clone(),
+            amount: 0,
+        };
         held.grow(amount)?;
         Ok(held)
     }
@@ -78,7 +87,11 @@ impl Pool {
 
     /// Partners that hold something, with how much.
     pub fn by_partner(&self) -> Vec<(Arc<str>, u64)> {
-        self.lock().by.iter().map(|(partner, amount)| (partner.clone(), *amount)).collect()
+        self.lock()
+            .by
+            .iter()
+            .map(|(partner, amount)| (partner.clone(), *amount))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
@@ -96,7 +109,12 @@ impl Held {
             return Ok(());
         }
         let mut used = self.pool.lock();
-        let own = used.by.get(&self.partner).copied().unwrap_or(0).saturating_add(more);
+        let own = used
+            .by
+            .get(&self.partner)
+            .copied()
+            .unwrap_or(0)
+            .saturating_add(more);
         let all = used.all.saturating_add(more);
         if own > self.pool.own_max {
             return Err(Exhausted::Own);
@@ -155,7 +173,11 @@ pub struct Turn(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphoreP
 impl Turns {
     /// So many at once for one partner, so many for all.
     pub fn new(own: usize, all: usize) -> Turns {
-        Turns { own: own.clamp(1, all.max(1)), all: Arc::new(Semaphore::new(all.max(1))), by: Mutex::default() }
+        Turns {
+            own: own.clamp(1, all.max(1)),
+            all: Arc::new(Semaphore::new(all.max(1))),
+            by: Mutex::default(),
+        }
     }
 
     /// Waits for a partner's turn: first among its own, then among all, so that no more of it wait there than it may have.
@@ -165,11 +187,19 @@ impl Turns {
             match by.get(partner) {
                 Some(own) => own.clone(),
                 // Partners are those of the configuration: they do not grow in number.
-                None => by.entry(partner.into()).or_insert_with(|| Arc::new(Semaphore::new(self.own))).clone(),
+                None => by
+                    .entry(partner.into())
+                    .or_insert_with(|| Arc::new(Semaphore::new(self.own)))
+                    .clone(),
             }
         };
         let own = own.acquire_owned().await.expect("nobody closes it");
-        let all = self.all.clone().acquire_owned().await.expect("nobody closes it");
+        let all = self
+            .all
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("nobody closes it");
         Turn([own, all])
     }
 }
@@ -199,7 +229,10 @@ impl Shares {
     /// As `[receive]` says.
     pub fn new(receive: &Receive) -> Shares {
         let pool = |own: u64, all: u64, kept: u64| Pool::new(own, all, kept);
-        let (requests, memory) = (receive.requests_per_partner_max, receive.held_bytes_per_partner_max);
+        let (requests, memory) = (
+            receive.requests_per_partner_max,
+            receive.held_bytes_per_partner_max,
+        );
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Shares {
             requests: pool(requests, receive.requests_max, requests.div_ceil(KEPT)),
@@ -214,7 +247,10 @@ impl Shares {
 
     /// Those of one partner.
     pub fn of(&self, partner: &str) -> Share {
-        Share { partner: partner.into(), of: self.clone() }
+        Share {
+            partner: partner.into(),
+            of: self.clone(),
+        }
     }
 }
 
@@ -229,12 +265,20 @@ impl Share {
 
     /// Nothing yet of the memory, to grow.
     pub fn memory(&self) -> Held {
-        Held { pool: self.of.memory.clone(), partner: self.partner.clone(), amount: 0 }
+        Held {
+            pool: self.of.memory.clone(),
+            partner: self.partner.clone(),
+            amount: 0,
+        }
     }
 
     /// A turn at unpacking, or else at writing.
     pub async fn turn(&self, unpacks: bool) -> Turn {
-        let turns = if unpacks { &self.of.unpack } else { &self.of.write };
+        let turns = if unpacks {
+            &self.of.unpack
+        } else {
+            &self.of.write
+        };
         turns.wait(&self.partner).await
     }
 

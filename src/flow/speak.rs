@@ -27,10 +27,29 @@ pub struct AdapterSpeaker {
 
 impl AdapterSpeaker {
     /// Checks that adapter and partner entry have all the message needs; a fault lists what is missing.
-    pub fn new(adapter: Arc<Adapter>, partner: &Partner, secrets: Arc<Secrets>, message: &str) -> Result<AdapterSpeaker, Fault> {
-        let speaker = AdapterSpeaker { adapter, message: message.to_string(), partner: partner.clone(), secrets };
-        let missing = speaker.outbound()?.check(&partner.settings, &speaker.secrets);
-        if missing.is_empty() { Ok(speaker) } else { Err(Fault::operator(Stage::Config, format!("partner {}: {}", partner.name, missing.join("; ")))) }
+    pub fn new(
+        adapter: Arc<Adapter>,
+        partner: &Partner,
+        secrets: Arc<Secrets>,
+        message: &str,
+    ) -> Result<AdapterSpeaker, Fault> {
+        let speaker = AdapterSpeaker {
+            adapter,
+            message: message.to_string(),
+            partner: partner.clone(),
+            secrets,
+        };
+        let missing = speaker
+            .outbound()?
+            .check(&partner.settings, &speaker.secrets);
+        if missing.is_empty() {
+            Ok(speaker)
+        } else {
+            Err(Fault::operator(
+                Stage::Config,
+                format!("partner {}: {}", partner.name, missing.join("; ")),
+            ))
+        }
     }
 
     fn outbound(&self) -> Result<&Outbound, Fault> {
@@ -46,8 +65,20 @@ impl AdapterSpeaker {
         }
     }
 
-    fn render_as(&self, outbound: &Outbound, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
-        outbound.render(&RenderContext { body, settings: &self.partner.settings, secrets: &self.secrets, reference, at })
+    fn render_as(
+        &self,
+        outbound: &Outbound,
+        body: &Value,
+        reference: &str,
+        at: jiff::Timestamp,
+    ) -> Result<Request, Fault> {
+        outbound.render(&RenderContext {
+            body,
+            settings: &self.partner.settings,
+            secrets: &self.secrets,
+            reference,
+            at,
+        })
     }
 }
 
@@ -64,7 +95,9 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn reference(&self, at: jiff::Timestamp, serial: u64) -> Result<String, Fault> {
-        Ok(self.outbound()?.new_reference(&self.partner.settings, at, serial))
+        Ok(self
+            .outbound()?
+            .new_reference(&self.partner.settings, at, serial))
     }
 
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault> {
@@ -79,27 +112,44 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
-        self.outbound().map_or_else(|fault| unknown(&fault), |outbound| outbound.judge(answer, reference))
+        self.outbound().map_or_else(
+            |fault| unknown(&fault),
+            |outbound| outbound.judge(answer, reference),
+        )
     }
 
     fn records_max(&self) -> usize {
-        let entries = self.outbound().ok().filter(|outbound| outbound.disclosure().is_some());
+        let entries = self
+            .outbound()
+            .ok()
+            .filter(|outbound| outbound.disclosure().is_some());
         entries.map_or(1, |outbound| outbound.records_max() as usize)
     }
 
     fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
-        self.outbound().map_or_else(|fault| vec![unknown(&fault); ids.len()], |outbound| outbound.judge_records(answer, whole, ids))
+        self.outbound().map_or_else(
+            |fault| vec![unknown(&fault); ids.len()],
+            |outbound| outbound.judge_records(answer, whole, ids),
+        )
     }
 
     fn results(&self, answer: &Answer, kind: Kind) -> Option<Result<Results, Fault>> {
-        self.outbound_of(kind).ok()?.results().map(|results| transfer::read(results, answer))
+        self.outbound_of(kind)
+            .ok()?
+            .results()
+            .map(|results| transfer::read(results, answer))
     }
 
     fn idempotent(&self) -> bool {
         self.outbound().is_ok_and(Outbound::idempotent)
     }
 
-    fn inquiry(&self, reference: &str, at: jiff::Timestamp, serial: u64) -> Option<Result<(String, Request), Fault>> {
+    fn inquiry(
+        &self,
+        reference: &str,
+        at: jiff::Timestamp,
+        serial: u64,
+    ) -> Option<Result<(String, Request), Fault>> {
         let outbound = self.outbound().ok()?;
         let message = outbound.inquiry()?;
         Some(named(&self.adapter, message).and_then(|inquiry| {
@@ -110,7 +160,10 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict {
-        self.outbound_of(Kind::Inquire).map_or_else(|fault| unknown(&fault), |inquiry| inquiry.judge(answer, own_reference))
+        self.outbound_of(Kind::Inquire).map_or_else(
+            |fault| unknown(&fault),
+            |inquiry| inquiry.judge(answer, own_reference),
+        )
     }
 }
 
@@ -127,13 +180,22 @@ pub struct LinkWire {
 
 impl LinkWire {
     pub fn new(entry: &Entry) -> Result<LinkWire, Fault> {
-        let per_second = NonZeroU32::new(entry.limits.requests_per_second).unwrap_or(NonZeroU32::MIN);
-        Ok(LinkWire { client: Client::new(entry)?, per_second, burst: entry.limits.burst.and_then(NonZeroU32::new) })
+        let per_second =
+            NonZeroU32::new(entry.limits.requests_per_second).unwrap_or(NonZeroU32::MIN);
+        Ok(LinkWire {
+            client: Client::new(entry)?,
+            per_second,
+            burst: entry.limits.burst.and_then(NonZeroU32::new),
+        })
     }
 }
 
 impl Wire for LinkWire {
-    fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>> {
+    fn send<'a>(
+        &'a self,
+        request: &'a Request,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Answer, Failure>> {
         let answer = self.client.send(request, deadline).map(|sent| {
             sent.map_err(|failure| match failure.certainty {
                 Certainty::NotSent => Failure::NotSent(failure.text),

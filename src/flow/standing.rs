@@ -95,57 +95,144 @@ pub struct Standing {
 }
 
 /// What was asked of a person for the months `from` to `to`, and what was paid.
-pub async fn person_contributions(gateway: &Gateway, person_no: &str, (from, to): (Month, Month)) -> Result<PersonContributions, Refusal> {
-    let found = gateway.store.person_facts(&areas(gateway), person_no, (Some(from), to), true).await?.ok_or_else(unknown_person)?;
-    let facts = Facts { book: &gateway.book, found: &found };
+pub async fn person_contributions(
+    gateway: &Gateway,
+    person_no: &str,
+    (from, to): (Month, Month),
+) -> Result<PersonContributions, Refusal> {
+    let found = gateway
+        .store
+        .person_facts(&areas(gateway), person_no, (Some(from), to), true)
+        .await?
+        .ok_or_else(unknown_person)?;
+    let facts = Facts {
+        book: &gateway.book,
+        found: &found,
+    };
     let months = between(from, to).map(|month| {
         let mut shown = facts.month(month);
-        let own = found.details.iter().filter(|detail| detail.contribution_month == month.number());
+        let own = found
+            .details
+            .iter()
+            .filter(|detail| detail.contribution_month == month.number());
         shown.employer.detail = own.map(PaidDetail::of).collect();
         shown
     });
     let months = months.collect();
-    Ok(PersonContributions { person_no: person_no.to_string(), from: from.to_string(), to: to.to_string(), months })
+    Ok(PersonContributions {
+        person_no: person_no.to_string(),
+        from: from.to_string(),
+        to: to.to_string(),
+        months,
+    })
 }
 
 /// What an employer paid for the months `from` to `to`; lines revoked or replaced are left out.
-pub async fn employer_contributions(gateway: &Gateway, employer_no: &str, (from, to): (Month, Month)) -> Result<EmployerContributions, Refusal> {
-    let unknown = || Refusal::Unknown("no payment of this employer was ever posted; expected an employer's number in medical insurance".into());
-    let payments = gateway.store.employer_payments(employer_no, (from, to)).await?.ok_or_else(unknown)?;
-    let months = payments.chunk_by(|a, b| a.contribution_month == b.contribution_month).map(|payments| employer_month(&gateway.book, payments)).collect();
-    Ok(EmployerContributions { employer_no: employer_no.to_string(), from: from.to_string(), to: to.to_string(), months })
+pub async fn employer_contributions(
+    gateway: &Gateway,
+    employer_no: &str,
+    (from, to): (Month, Month),
+) -> Result<EmployerContributions, Refusal> {
+    let unknown = || {
+        Refusal::Unknown("no payment of this employer was ever posted; expected an employer's number in medical insurance".into())
+    };
+    let payments = gateway
+        .store
+        .employer_payments(employer_no, (from, to))
+        .await?
+        .ok_or_else(unknown)?;
+    let months = payments
+        .chunk_by(|a, b| a.contribution_month == b.contribution_month)
+        .map(|payments| employer_month(&gateway.book, payments))
+        .collect();
+    Ok(EmployerContributions {
+        employer_no: employer_no.to_string(),
+        from: from.to_string(),
+        to: to.to_string(),
+        months,
+    })
 }
 
 /// Whether a person has paid in full and on time what was due up to a day.
 pub async fn standing(gateway: &Gateway, person_no: &str, on: Date) -> Result<Standing, Refusal> {
-    let this = Month::of(on).ok_or_else(|| Refusal::Bad(format!("on is {on}; expected a day from 1990 to 2199")))?;
-    let found = gateway.store.person_facts(&areas(gateway), person_no, (None, this), false).await?.ok_or_else(unknown_person)?;
-    let facts = Facts { book: &gateway.book, found: &found };
-    let first = found.entries.iter().filter_map(|entry| Month::from_number(entry.from_month)).min().unwrap_or(this);
-    let mut months: Vec<MonthFacts> = between(first, this).map(|month| facts.month(month)).collect();
+    let this = Month::of(on)
+        .ok_or_else(|| Refusal::Bad(format!("on is {on}; expected a day from 1990 to 2199")))?;
+    let found = gateway
+        .store
+        .person_facts(&areas(gateway), person_no, (None, this), false)
+        .await?
+        .ok_or_else(unknown_person)?;
+    let facts = Facts {
+        book: &gateway.book,
+        found: &found,
+    };
+    let first = found
+        .entries
+        .iter()
+        .filter_map(|entry| Month::from_number(entry.from_month))
+        .min()
+        .unwrap_or(this);
+    let mut months: Vec<MonthFacts> = between(first, this)
+        .map(|month| facts.month(month))
+        .collect();
     months.drain(..months.len().saturating_sub(MONTHS_MAX));
-    let insured = facts.in_force(this).is_some_and(|entry| entry.category.is_some());
+    let insured = facts
+        .in_force(this)
+        .is_some_and(|entry| entry.category.is_some());
     let (verdict, reasons) = verdict::of(&months, on);
-    Ok(Standing { person_no: person_no.to_string(), on: on.to_string(), verdict, insured, reasons, months })
+    Ok(Standing {
+        person_no: person_no.to_string(),
+        on: on.to_string(),
+        verdict,
+        insured,
+        reasons,
+        months,
+    })
 }
 
 fn employer_month(book: &RateBook, payments: &[Payment]) -> EmployerMonth {
-    let month = payments.first().and_then(|payment| Month::from_number(payment.contribution_month));
+    let month = payments
+        .first()
+        .and_then(|payment| Month::from_number(payment.contribution_month));
     // An employer may pay in several areas; the worst of them is how the month stands.
-    let areas: BTreeSet<i32> = payments.iter().map(|payment| payment.pooling_area).collect();
+    let areas: BTreeSet<i32> = payments
+        .iter()
+        .map(|payment| payment.pooling_area)
+        .collect();
     let reckoned = areas.iter().filter_map(|area| {
         let rate = book.employer(&format!("{area:06}"), month?)?;
-        Some(reckon(payments.iter().filter(|payment| payment.pooling_area == *area), rate))
+        Some(reckon(
+            payments
+                .iter()
+                .filter(|payment| payment.pooling_area == *area),
+            rate,
+        ))
     });
     let reckoned: Vec<Reckoning> = reckoned.collect();
-    let state = reckoned.iter().map(|area| area.state).max().unwrap_or(EmployerState::NoneDue);
-    let due = reckoned.iter().map(|area| area.due).try_fold(Fen::ZERO, |sum, due| sum.checked_add(due?)).filter(|_| !reckoned.is_empty());
-    let sum = |of: fn(&Payment) -> Fen| payments.iter().fold(0_i64, |sum, payment| sum.saturating_add(of(payment).0));
+    let state = reckoned
+        .iter()
+        .map(|area| area.state)
+        .max()
+        .unwrap_or(EmployerState::NoneDue);
+    let due = reckoned
+        .iter()
+        .map(|area| area.due)
+        .try_fold(Fen::ZERO, |sum, due| sum.checked_add(due?))
+        .filter(|_| !reckoned.is_empty());
+    let sum = |of: fn(&Payment) -> Fen| {
+        payments
+            .iter()
+            .fold(0_i64, |sum, payment| sum.saturating_add(of(payment).0))
+    };
     EmployerMonth {
         month: month.map(|month| month.to_string()).unwrap_or_default(),
         state: state.word(),
         due_fen: due.map(|due| due.0),
-        paid_on: reckoned.iter().filter_map(|area| area.whole_since).max().filter(|_| state == EmployerState::Paid),
+        paid_on: reckoned
+            .iter()
+            .filter_map(|area| area.whole_since)
+            .max()
+            .filter(|_| state == EmployerState::Paid),
         employer_paid_fen: sum(|payment| payment.employer_paid),
         medical_fen: sum(|payment| payment.medical),
         long_term_care_fen: sum(|payment| payment.long_term_care),
@@ -156,14 +243,23 @@ fn employer_month(book: &RateBook, payments: &[Payment]) -> EmployerMonth {
 
 /// The months from one to another, both included.
 pub fn between(from: Month, to: Month) -> impl Iterator<Item = Month> {
-    std::iter::successors(Some(from), |month| Some(month.next()).filter(|next| next > month)).take_while(move |month| *month <= to)
+    std::iter::successors(Some(from), |month| {
+        Some(month.next()).filter(|next| next > month)
+    })
+    .take_while(move |month| *month <= to)
 }
 
 /// Every pooling area with rates: a person may have come from another one.
 fn areas(gateway: &Gateway) -> Vec<i32> {
-    gateway.book.areas().filter_map(|area| area.parse().ok()).collect()
+    gateway
+        .book
+        .areas()
+        .filter_map(|area| area.parse().ok())
+        .collect()
 }
 
 fn unknown_person() -> Refusal {
-    Refusal::Unknown("no roster ever named this person; expected a number in medical insurance (psn_no)".into())
+    Refusal::Unknown(
+        "no roster ever named this person; expected a number in medical insurance (psn_no)".into(),
+    )
 }

@@ -5,7 +5,10 @@
 use crate::error::Fault;
 use crate::store::Store;
 use crate::store::delivery::{self, Delivery, Detail};
-use crate::store::trace::{TracedEmployer, TracedLine, TracedPacket, TracedPosting, TracedRefusal, TracedRefusedLine, TracedRun};
+use crate::store::trace::{
+    TracedEmployer, TracedLine, TracedPacket, TracedPosting, TracedRefusal, TracedRefusedLine,
+    TracedRun,
+};
 
 /// All that is known of one packet, with the lines asked for.
 #[derive(Debug)]
@@ -38,7 +41,10 @@ pub struct Found {
 
 impl Found {
     pub fn is_empty(&self) -> bool {
-        self.refusals.is_empty() && self.traced.is_empty() && self.employer.is_none() && self.delivery.is_none()
+        self.refusals.is_empty()
+            && self.traced.is_empty()
+            && self.employer.is_none()
+            && self.delivery.is_none()
     }
 }
 
@@ -54,7 +60,12 @@ pub async fn look_up(store: &Store, number: &str) -> Result<Found, Fault> {
         Ok(id) => delivery::show(store.pool(), id).await?,
         Err(_) => None,
     };
-    Ok(Found { refusals, traced, employer, delivery })
+    Ok(Found {
+        refusals,
+        traced,
+        employer,
+        delivery,
+    })
 }
 
 /// What was looked for in vain, for people.
@@ -77,8 +88,19 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
         for packet in store.trace_packets(number).await? {
             let postings = store.trace_postings(packet.packet_id).await?;
             let deliveries = delivery::of_packet(store.pool(), packet.packet_id).await?;
-            let refused = if packet.lines_refused > 0 { store.trace_refused_lines(packet.packet_id).await? } else { Vec::new() };
-            traced.push(Traced { packet, lines: Vec::new(), refused, runs: Vec::new(), postings, deliveries });
+            let refused = if packet.lines_refused > 0 {
+                store.trace_refused_lines(packet.packet_id).await?
+            } else {
+                Vec::new()
+            };
+            traced.push(Traced {
+                packet,
+                lines: Vec::new(),
+                refused,
+                runs: Vec::new(),
+                postings,
+                deliveries,
+            });
         }
         return Ok(traced);
     }
@@ -91,10 +113,18 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
     }
     for one in &mut traced {
         let (lines, first) = (&one.lines, one.lines.first());
-        one.postings
-            .retain(|posting| lines.iter().any(|line| line.district == posting.district && line.contribution_month.number() == posting.contribution_month));
+        one.postings.retain(|posting| {
+            lines.iter().any(|line| {
+                line.district == posting.district
+                    && line.contribution_month.number() == posting.contribution_month
+            })
+        });
         one.deliveries.retain(|delivery| {
-            lines.iter().any(|line| delivery.of.records().is_some_and(|records| (records.first_record..=records.last_record).contains(&line.record_index)))
+            lines.iter().any(|line| {
+                delivery.of.records().is_some_and(|records| {
+                    (records.first_record..=records.last_record).contains(&line.record_index)
+                })
+            })
         });
         if let Some(line) = first {
             one.runs = store.trace_runs(&line.receipt_no).await?;
@@ -104,8 +134,17 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
 }
 
 async fn of_line(store: &Store, line: TracedLine) -> Result<Option<Traced>, Fault> {
-    let Some(packet) = store.trace_packet(line.packet_id).await? else { return Ok(None) };
+    let Some(packet) = store.trace_packet(line.packet_id).await? else {
+        return Ok(None);
+    };
     let postings = store.trace_postings(line.packet_id).await?;
     let deliveries = delivery::of_packet(store.pool(), line.packet_id).await?;
-    Ok(Some(Traced { packet, lines: vec![line], refused: Vec::new(), runs: Vec::new(), postings, deliveries }))
+    Ok(Some(Traced {
+        packet,
+        lines: vec![line],
+        refused: Vec::new(),
+        runs: Vec::new(),
+        postings,
+        deliveries,
+    }))
 }

@@ -62,7 +62,10 @@ pub fn name_of(batch: Batch) -> String {
 /// The batch of such a number.
 pub fn of_name(name: &str) -> Option<Batch> {
     let (cycle_id, batch_no) = name.split_once('-')?;
-    let batch = Batch { cycle_id: cycle_id.parse().ok()?, batch_no: batch_no.parse().ok()? };
+    let batch = Batch {
+        cycle_id: cycle_id.parse().ok()?,
+        batch_no: batch_no.parse().ok()?,
+    };
     (name_of(batch) == name).then_some(batch)
 }
 
@@ -72,13 +75,29 @@ impl Transfer {
     /// # Errors
     /// The batch is not there or not what the delivery says, or the database cannot be reached.
     pub async fn body(&self, delivery: &Delivery, batch: Batch) -> Result<Value, Fault> {
-        let (message, to) = (delivery.of.message.as_str(), delivery.of.destination.as_str());
-        let gone = |what: &str| Fault::operator(Stage::Render, format!("delivery {}: {what}; this is a mistake in the gateway", delivery.delivery_id));
+        let (message, to) = (
+            delivery.of.message.as_str(),
+            delivery.of.destination.as_str(),
+        );
+        let gone = |what: &str| {
+            Fault::operator(
+                Stage::Render,
+                format!(
+                    "delivery {}: {what}; this is a mistake in the gateway",
+                    delivery.delivery_id
+                ),
+            )
+        };
         let missing = || unseen(delivery, "its batch is not in the database");
         let (head, people) = match message {
             DEDUCTIONS => {
                 let (head, asked) = self.store.batch_asked(batch).await?.ok_or_else(missing)?;
-                let person = |asked: &Asked| object([("person_no", json!(asked.person_no)), ("fen", json!(asked.fen.0))]);
+                let person = |asked: &Asked| {
+                    object([
+                        ("person_no", json!(asked.person_no)),
+                        ("fen", json!(asked.fen.0)),
+                    ])
+                };
                 (head, asked.iter().map(person).collect::<Vec<Value>>())
             }
             DEDUCTION_RESULTS => {
@@ -113,11 +132,29 @@ impl Transfer {
     /// # Errors
     /// The database refuses or cannot be reached: nothing was written, and the results are needed again.
     pub async fn answered(&self, delivery: &Delivery, results: &Results) -> Result<(), Fault> {
-        let batch = delivery.of.batch().filter(|_| delivery.of.message == DEDUCTIONS);
-        let stray = || Fault::operator(Stage::Judge, format!("delivery {}: results of something that is no batch of deductions", delivery.delivery_id));
+        let batch = delivery
+            .of
+            .batch()
+            .filter(|_| delivery.of.message == DEDUCTIONS);
+        let stray = || {
+            Fault::operator(
+                Stage::Judge,
+                format!(
+                    "delivery {}: results of something that is no batch of deductions",
+                    delivery.delivery_id
+                ),
+            )
+        };
         let batch = batch.ok_or_else(stray)?;
-        let summary = self.take_in(batch, &delivery.of.destination, results).await?;
-        summary.map(drop).ok_or_else(|| Fault::operator(Stage::Judge, format!("delivery {}: its cycle does not run", delivery.delivery_id)))
+        let summary = self
+            .take_in(batch, &delivery.of.destination, results)
+            .await?;
+        summary.map(drop).ok_or_else(|| {
+            Fault::operator(
+                Stage::Judge,
+                format!("delivery {}: its cycle does not run", delivery.delivery_id),
+            )
+        })
     }
 
     /// Takes a message about a batch in: posts what fits, notes what does not, and settles the cycle
@@ -125,24 +162,48 @@ impl Transfer {
     ///
     /// # Errors
     /// The database refuses or cannot be reached; the message is needed again.
-    pub async fn take_in(&self, batch: Batch, sender: &str, results: &Results) -> Result<Option<Summary>, Fault> {
+    pub async fn take_in(
+        &self,
+        batch: Batch,
+        sender: &str,
+        results: &Results,
+    ) -> Result<Option<Summary>, Fault> {
         let (mut counts, mut area) = ((0, 0, Vec::new()), 0);
-        let origin = Origin { sender, digest: results.digest };
+        let origin = Origin {
+            sender,
+            digest: results.digest,
+        };
         let taken = self.store.take_in(batch, origin, |head, asked, known| {
             let compared = compare::compare(head.month, asked, known, results);
             counts = (compared.fits.len(), compared.known, compared.odd.clone());
             area = head.pooling_area;
-            Writes { results: compared.fits, money: compared.money, odd: compared.odd }
+            Writes {
+                results: compared.fits,
+                money: compared.money,
+                odd: compared.odd,
+            }
         });
-        let Some(Taken { whole }) = taken.await? else { return Ok(None) };
+        let Some(Taken { whole }) = taken.await? else {
+            return Ok(None);
+        };
         let (new, known, odd) = counts;
         if !odd.is_empty() {
-            tracing::warn!(sender, batch = name_of(batch), discrepancies = odd.len(), "results do not fit what was asked; nothing of them was posted");
+            tracing::warn!(
+                sender,
+                batch = name_of(batch),
+                discrepancies = odd.len(),
+                "results do not fit what was asked; nothing of them was posted"
+            );
         }
         if whole {
             self.settle(batch.cycle_id, area).await?;
         }
-        Ok(Some(Summary { new, known, odd, whole }))
+        Ok(Some(Summary {
+            new,
+            known,
+            odd,
+            whole,
+        }))
     }
 
     /// Settles what is answered whole and asks about batches whose results did not come within
@@ -162,7 +223,10 @@ impl Transfer {
         }
         let asked = self.store.ask_again(DEDUCTIONS, patience).await?;
         if asked > 0 {
-            tracing::info!(batches = asked, "results of deductions did not come; they are asked for");
+            tracing::info!(
+                batches = asked,
+                "results of deductions did not come; they are asked for"
+            );
         }
         Ok(asked)
     }
@@ -174,7 +238,10 @@ impl Transfer {
             return Ok(false);
         }
         if self.store.settle_cycle(cycle_id, &told).await? {
-            tracing::info!(cycle_id, "every instruction of the cycle is answered; it is settled");
+            tracing::info!(
+                cycle_id,
+                "every instruction of the cycle is answered; it is settled"
+            );
         }
         Ok(true)
     }
@@ -182,7 +249,11 @@ impl Transfer {
 
 /// What was queued for a partner whose entry has lost the area since: it must not be told of it any more.
 fn elsewhere(delivery: &Delivery, area: i32) -> Fault {
-    let (id, to, message) = (delivery.delivery_id, &delivery.of.destination, &delivery.of.message);
+    let (id, to, message) = (
+        delivery.delivery_id,
+        &delivery.of.destination,
+        &delivery.of.message,
+    );
     let text = format!(
         "delivery {id}: partner {to} no longer receives \"{message}\" of pooling area {area:06}; put the area back into its `areas` in partners.toml until the cycle is \
          settled, restart the gateway, then `ltcgw dead retry {id}`"
@@ -210,9 +281,21 @@ mod tests {
 
     #[test]
     fn a_batch_is_found_by_the_number_it_was_sent_under_and_by_no_other() {
-        let batch = Batch { cycle_id: 1_049_600, batch_no: 12 };
+        let batch = Batch {
+            cycle_id: 1_049_600,
+            batch_no: 12,
+        };
         assert_eq!(of_name(&name_of(batch)), Some(batch));
-        for other in ["", "1049600", "1049600-", "-12", "1049600-012", "+1049600-12", "1049600-12-3", "x-1"] {
+        for other in [
+            "",
+            "1049600",
+            "1049600-",
+            "-12",
+            "1049600-012",
+            "+1049600-12",
+            "1049600-12-3",
+            "x-1",
+        ] {
             assert_eq!(of_name(other), None, "{other}");
         }
     }

@@ -27,8 +27,13 @@ pub enum PaymentKind {
 }
 
 impl PaymentKind {
-    const ALL: [PaymentKind; 5] =
-        [PaymentKind::Normal, PaymentKind::Refund, PaymentKind::BackPayment, PaymentKind::BaseAdjustment, PaymentKind::RateAdjustment];
+    const ALL: [PaymentKind; 5] = [
+        PaymentKind::Normal,
+        PaymentKind::Refund,
+        PaymentKind::BackPayment,
+        PaymentKind::BaseAdjustment,
+        PaymentKind::RateAdjustment,
+    ];
 
     /// The word of the canonical record's `payment_kind`.
     pub fn word(self) -> &'static str {
@@ -43,11 +48,16 @@ impl PaymentKind {
 
     /// The kind of that word.
     pub fn of_word(word: &str) -> Option<PaymentKind> {
-        PaymentKind::ALL.into_iter().find(|kind| kind.word() == word)
+        PaymentKind::ALL
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 
     fn states_the_rate(self) -> bool {
-        matches!(self, PaymentKind::Normal | PaymentKind::Refund | PaymentKind::BackPayment)
+        matches!(
+            self,
+            PaymentKind::Normal | PaymentKind::Refund | PaymentKind::BackPayment
+        )
     }
 }
 
@@ -85,20 +95,49 @@ pub fn assess(rate: &EmployerRate, line: &StatedLine) -> Result<Flags, Refusal> 
     let refuse = |field, text| Err(Refusal { field, text });
     let kind = line.kind.word();
     if line.kind.states_the_rate() && line.rate != rate.whole() {
-        let (stated, month, whole, id) = (percent(line.rate), line.month, percent(rate.whole()), rate.id());
-        return refuse("employer_rate", format!("stated rate {stated} is not in force in {month}; in force is {whole} ({id})"));
+        let (stated, month, whole, id) = (
+            percent(line.rate),
+            line.month,
+            percent(rate.whole()),
+            rate.id(),
+        );
+        return refuse(
+            "employer_rate",
+            format!("stated rate {stated} is not in force in {month}; in force is {whole} ({id})"),
+        );
     }
     if line.kind == PaymentKind::Refund && line.paid > Fen::ZERO {
-        return refuse("employer_paid", format!("a {kind} of {} yuan; expected zero or a negative amount", line.paid));
+        return refuse(
+            "employer_paid",
+            format!(
+                "a {kind} of {} yuan; expected zero or a negative amount",
+                line.paid
+            ),
+        );
     }
-    if matches!(line.kind, PaymentKind::Normal | PaymentKind::BackPayment) && line.paid < Fen::ZERO {
-        return refuse("employer_paid", format!("a {kind} payment of {} yuan; expected zero or more (refunds have a kind of their own)", line.paid));
+    if matches!(line.kind, PaymentKind::Normal | PaymentKind::BackPayment) && line.paid < Fen::ZERO
+    {
+        return refuse(
+            "employer_paid",
+            format!(
+                "a {kind} payment of {} yuan; expected zero or more (refunds have a kind of their own)",
+                line.paid
+            ),
+        );
     }
     if line.kind == PaymentKind::Normal && line.base < Fen::ZERO {
-        return refuse("employer_base", format!("a {kind} payment on a base of {} yuan; expected zero or more", line.base));
+        return refuse(
+            "employer_base",
+            format!(
+                "a {kind} payment on a base of {} yuan; expected zero or more",
+                line.base
+            ),
+        );
     }
     Ok(Flags {
         underpaid: line.kind == PaymentKind::Normal && line.paid < due(line.base, rate.whole()),
-        without_base: matches!(line.kind, PaymentKind::Normal | PaymentKind::BackPayment) && line.paid > Fen::ZERO && line.base == Fen::ZERO,
+        without_base: matches!(line.kind, PaymentKind::Normal | PaymentKind::BackPayment)
+            && line.paid > Fen::ZERO
+            && line.base == Fen::ZERO,
     })
 }

@@ -44,27 +44,60 @@ impl RateBook {
             let file = path.display().to_string();
             match std::fs::read_to_string(&path) {
                 Ok(source) => book.read(&file, &source, &mut owners, &mut findings),
-                Err(error) => findings.push(Finding::new(file, None, format!("cannot be read: {error}; expected UTF-8 text in TOML"))),
+                Err(error) => findings.push(Finding::new(
+                    file,
+                    None,
+                    format!("cannot be read: {error}; expected UTF-8 text in TOML"),
+                )),
             }
         }
         book.areas.sort_by(|a, b| a.code.cmp(&b.code));
-        if findings.is_empty() { Ok(book) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(book)
+        } else {
+            Err(findings)
+        }
     }
 
     /// Adds one file's area.
-    fn read(&mut self, file: &str, source: &str, owners: &mut Vec<(String, String)>, findings: &mut Vec<Finding>) {
+    fn read(
+        &mut self,
+        file: &str,
+        source: &str,
+        owners: &mut Vec<(String, String)>,
+        findings: &mut Vec<Finding>,
+    ) {
         let parsed = match rate_file::parse(file, source) {
             Ok(parsed) => parsed,
             Err(finding) => return findings.push(finding),
         };
-        let mut report = Report { file, source, findings };
+        let mut report = Report {
+            file,
+            source,
+            findings,
+        };
         let area = rate_check::area(&parsed, &mut report);
-        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
+        let name = Path::new(file)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         if !name.starts_with(&format!("{}-", area.code)) {
-            report.add(&parsed.area.span(), format!("area `{}` in a file named `{name}`; expected the name to be `{}-<city>.toml`", area.code, area.code));
+            report.add(
+                &parsed.area.span(),
+                format!(
+                    "area `{}` in a file named `{name}`; expected the name to be `{}-<city>.toml`",
+                    area.code, area.code
+                ),
+            );
         }
         if let Some((_, other)) = owners.iter().find(|(code, _)| *code == area.code) {
-            report.add(&parsed.area.span(), format!("area `{}` is already defined in {other}; put all rules of an area in one file", area.code));
+            report.add(
+                &parsed.area.span(),
+                format!(
+                    "area `{}` is already defined in {other}; put all rules of an area in one file",
+                    area.code
+                ),
+            );
         }
         owners.push((area.code.clone(), file.to_string()));
         self.areas.push(area);
@@ -74,7 +107,9 @@ impl RateBook {
     pub fn employer(&self, area: &str, month: Month) -> Option<&EmployerRate> {
         let rates = &self.area(area)?.employer;
         let after = rates.partition_point(|rate| rate.terms().period.from <= month);
-        rates[..after].last().filter(|rate| rate.terms().period.contains(month))
+        rates[..after]
+            .last()
+            .filter(|rate| rate.terms().period.contains(month))
     }
 
     /// Every employer's rate, to be named.
@@ -83,20 +118,36 @@ impl RateBook {
     }
 
     /// The share of an individual; where it depends on age, nothing without one.
-    pub fn individual(&self, area: &str, month: Month, segment: Segment, age: Option<u8>) -> Option<&IndividualRate> {
+    pub fn individual(
+        &self,
+        area: &str,
+        month: Month,
+        segment: Segment,
+        age: Option<u8>,
+    ) -> Option<&IndividualRate> {
         let rates = &self.area(area)?.individual;
-        rates.iter().find(|rate| rate.segment() == segment && rate.terms().period.contains(month) && rate.ages().contains(age))
+        rates.iter().find(|rate| {
+            rate.segment() == segment
+                && rate.terms().period.contains(month)
+                && rate.ages().contains(age)
+        })
     }
 
     /// Whether what an individual of the area owes ever depends on age: only then is a birth date needed.
     pub fn depends_on_age(&self, area: &str) -> bool {
-        self.area(area).is_some_and(|area| area.individual.iter().any(|rate| rate.ages() != super::terms::Ages::ANY))
+        self.area(area).is_some_and(|area| {
+            area.individual
+                .iter()
+                .any(|rate| rate.ages() != super::terms::Ages::ANY)
+        })
     }
 
     /// Every individual's rate of an area in a contribution month, of any segment and age.
     pub fn individuals(&self, area: &str, month: Month) -> impl Iterator<Item = &IndividualRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.individual);
-        rates.iter().filter(move |rate| rate.terms().period.contains(month))
+        rates
+            .iter()
+            .filter(move |rate| rate.terms().period.contains(month))
     }
 
     /// The bases that are the same for everybody of an area in a month; those of a person are the caller's to add.
@@ -111,24 +162,44 @@ impl RateBook {
 
     /// Individuals' rules in force in a month whose average the rate file lacks, each with what is missing.
     pub fn without_average(&self, month: Month) -> Vec<(&str, &'static str, i16)> {
-        let rules = self.areas.iter().flat_map(|area| area.individual.iter().map(move |rate| (area, rate)));
+        let rules = self
+            .areas
+            .iter()
+            .flat_map(|area| area.individual.iter().map(move |rate| (area, rate)));
         let lacking = |(area, rate): (&Area, &'_ IndividualRate)| {
-            let Mode::Rate { basis, .. } = rate.terms().mode else { return None };
+            let Mode::Rate { basis, .. } = rate.terms().mode else {
+                return None;
+            };
             let bases = self.bases(&area.code, month);
             match basis {
-                Basis::CityAverageBase if bases.city_average.is_none() => Some(("city_average_base", month.year())),
-                Basis::AverageWageLastYear if bases.average_wage_last_year.is_none() => Some(("average_wage", month.year() - 1)),
+                Basis::CityAverageBase if bases.city_average.is_none() => {
+                    Some(("city_average_base", month.year()))
+                }
+                Basis::AverageWageLastYear if bases.average_wage_last_year.is_none() => {
+                    Some(("average_wage", month.year() - 1))
+                }
                 _ => None,
             }
         };
         let in_force = rules.filter(|(_, rate)| rate.terms().period.contains(month));
-        in_force.filter_map(|(area, rate)| lacking((area, rate)).map(|(key, year)| (rate.id(), key, year))).collect()
+        in_force
+            .filter_map(|(area, rate)| {
+                lacking((area, rate)).map(|(key, year)| (rate.id(), key, year))
+            })
+            .collect()
     }
 
     /// What pooled fund and government pay for a segment.
-    pub fn funds(&self, area: &str, month: Month, segment: Segment) -> impl Iterator<Item = &FundRate> {
+    pub fn funds(
+        &self,
+        area: &str,
+        month: Month,
+        segment: Segment,
+    ) -> impl Iterator<Item = &FundRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.funds);
-        rates.iter().filter(move |rate| rate.segment() == segment && rate.terms().period.contains(month))
+        rates
+            .iter()
+            .filter(move |rate| rate.segment() == segment && rate.terms().period.contains(month))
     }
 
     /// The codes of the areas with rates, in order.
@@ -152,7 +223,10 @@ impl RateBook {
     }
 
     fn area(&self, code: &str) -> Option<&Area> {
-        let found = self.areas.binary_search_by(|area| area.code.as_str().cmp(code)).ok()?;
+        let found = self
+            .areas
+            .binary_search_by(|area| area.code.as_str().cmp(code))
+            .ok()?;
         Some(&self.areas[found])
     }
 }
@@ -160,12 +234,29 @@ impl RateBook {
 /// The rate files of a folder by name; a folder without any is a finding.
 fn rate_files(dir: &Path) -> Result<Vec<PathBuf>, Finding> {
     let folder = dir.display().to_string();
-    let unreadable = |error: std::io::Error| Finding::new(folder.clone(), None, format!("cannot be read: {error}; expected the folder of the rate files"));
-    let entries = std::fs::read_dir(dir).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    let unreadable = |error: std::io::Error| {
+        Finding::new(
+            folder.clone(),
+            None,
+            format!("cannot be read: {error}; expected the folder of the rate files"),
+        )
+    };
+    let entries = std::fs::read_dir(dir)
+        .map_err(unreadable)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    let mut files: Vec<PathBuf> = entries
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
     files.sort();
     if files.is_empty() {
-        return Err(Finding::new(folder, None, "holds no rate file; expected at least one `<area>-<city>.toml`"));
+        return Err(Finding::new(
+            folder,
+            None,
+            "holds no rate file; expected at least one `<area>-<city>.toml`",
+        ));
     }
     Ok(files)
 }

@@ -12,18 +12,30 @@ fn month(text: &str) -> Month {
 }
 
 fn own(base: i64) -> Bases {
-    Bases { own: Some(Fen(base)), ..Bases::default() }
+    Bases {
+        own: Some(Fen(base)),
+        ..Bases::default()
+    }
 }
 
 /// Whole, medical and LTC part of the employer's rate in millionths.
 fn employer(book: &RateBook, area: &str, at: &str) -> Option<(i64, i64, i64)> {
     let rate = book.employer(area, month(at))?;
     let parts: Vec<_> = rate.parts().collect();
-    Some((rate.whole(), parts[Fund::Medical.index()].1, parts[Fund::LongTermCare.index()].1))
+    Some((
+        rate.whole(),
+        parts[Fund::Medical.index()].1,
+        parts[Fund::LongTermCare.index()].1,
+    ))
 }
 
 /// Millionths and basis of an individual's share.
-fn individual(book: &RateBook, area: &str, at: &str, who: (Segment, Option<u8>)) -> Option<(i64, Basis)> {
+fn individual(
+    book: &RateBook,
+    area: &str,
+    at: &str,
+    who: (Segment, Option<u8>),
+) -> Option<(i64, Basis)> {
     match book.individual(area, month(at), who.0, who.1)?.terms().mode {
         Mode::Rate { millionths, basis } => Some((millionths, basis)),
         Mode::Fixed(_) | Mode::Waived => None,
@@ -33,85 +45,211 @@ fn individual(book: &RateBook, area: &str, at: &str, who: (Segment, Option<u8>))
 #[test]
 fn nannings_employers_paid_7_30_percent_all_medical_until_ltc_started_in_march_2021() {
     let book = shipped();
-    assert_eq!(employer(&book, "450100", "2021-02"), Some((73_000, 73_000, 0)));
-    assert_eq!(employer(&book, "450100", "2021-03"), Some((69_500, 68_000, 1_500)));
-    assert_eq!(employer(&book, "450100", "2026-11"), Some((69_500, 68_000, 1_500)));
+    assert_eq!(
+        employer(&book, "450100", "2021-02"),
+        Some((73_000, 73_000, 0))
+    );
+    assert_eq!(
+        employer(&book, "450100", "2021-03"),
+        Some((69_500, 68_000, 1_500))
+    );
+    assert_eq!(
+        employer(&book, "450100", "2026-11"),
+        Some((69_500, 68_000, 1_500))
+    );
     assert_eq!(employer(&book, "450100", "2009-12"), None);
-    assert_eq!(book.employer("450100", month("2021-02")).unwrap().id(), "450100/employer/2010-01");
-    assert_eq!(book.employer("450100", month("2021-03")).unwrap().id(), "450100/employer/2021-03");
-    assert_eq!(book.employer("450100", month("2021-03")).unwrap().split().remainder, Fund::Medical);
+    assert_eq!(
+        book.employer("450100", month("2021-02")).unwrap().id(),
+        "450100/employer/2010-01"
+    );
+    assert_eq!(
+        book.employer("450100", month("2021-03")).unwrap().id(),
+        "450100/employer/2021-03"
+    );
+    assert_eq!(
+        book.employer("450100", month("2021-03"))
+            .unwrap()
+            .split()
+            .remainder,
+        Fund::Medical
+    );
 }
 
 #[test]
 fn nannings_individuals_pay_from_the_personal_account_since_march_2021() {
     let book = shipped();
     let at = |at: &str, segment| individual(&book, "450100", at, (segment, None));
-    assert_eq!(at("2021-03", Segment::Active), Some((1_500, Basis::OwnBase)));
-    assert_eq!(at("2021-03", Segment::Retired), Some((1_500, Basis::OwnPensionLastYear)));
-    assert_eq!(at("2021-03", Segment::Flexible), Some((3_000, Basis::OwnBase)));
-    assert_eq!(at("2021-03", Segment::Unemployed), Some((3_000, Basis::OwnBase)));
+    assert_eq!(
+        at("2021-03", Segment::Active),
+        Some((1_500, Basis::OwnBase))
+    );
+    assert_eq!(
+        at("2021-03", Segment::Retired),
+        Some((1_500, Basis::OwnPensionLastYear))
+    );
+    assert_eq!(
+        at("2021-03", Segment::Flexible),
+        Some((3_000, Basis::OwnBase))
+    );
+    assert_eq!(
+        at("2021-03", Segment::Unemployed),
+        Some((3_000, Basis::OwnBase))
+    );
     assert_eq!(at("2021-03", Segment::Resident), None);
     assert_eq!(at("2021-02", Segment::Active), None);
-    let active = book.individual("450100", month("2021-10"), Segment::Active, Some(30)).unwrap();
+    let active = book
+        .individual("450100", month("2021-10"), Segment::Active, Some(30))
+        .unwrap();
     assert_eq!(active.id(), "450100/individual/2021-03/active");
-    assert_eq!((active.terms().channel, active.terms().frequency), (Channel::PersonalAccount, Frequency::Monthly));
+    assert_eq!(
+        (active.terms().channel, active.terms().frequency),
+        (Channel::PersonalAccount, Frequency::Monthly)
+    );
     // 0.15 % of 4,321.00 yuan is 6.4815
     assert_eq!(active.terms().due(&own(432_100)), Ok(Fen(648)));
     // 0.15 % of a pension of 3,333.33 is 4.999995; what they may have had as a base counts for nothing.
-    let retired = book.individual("450100", month("2021-10"), Segment::Retired, None).unwrap();
-    assert_eq!(retired.terms().due(&Bases { own_pension_last_year: Some(Fen(333_333)), ..own(900_000) }), Ok(Fen(500)));
-    assert_eq!(retired.terms().due(&own(900_000)), Err(MissingBase(Basis::OwnPensionLastYear)));
+    let retired = book
+        .individual("450100", month("2021-10"), Segment::Retired, None)
+        .unwrap();
+    assert_eq!(
+        retired.terms().due(&Bases {
+            own_pension_last_year: Some(Fen(333_333)),
+            ..own(900_000)
+        }),
+        Ok(Fen(500))
+    );
+    assert_eq!(
+        retired.terms().due(&own(900_000)),
+        Err(MissingBase(Basis::OwnPensionLastYear))
+    );
 }
 
 #[test]
 fn chongqing_takes_a_tenth_of_a_percent_from_each_side() {
     let book = shipped();
     let rate = book.employer("500100", month("2025-01")).unwrap();
-    assert_eq!(rate.parts().nth(Fund::LongTermCare.index()), Some((Fund::LongTermCare, 1_000)));
+    assert_eq!(
+        rate.parts().nth(Fund::LongTermCare.index()),
+        Some((Fund::LongTermCare, 1_000))
+    );
     assert_eq!(rate.terms().carved_out_of, Some(Fund::Medical));
-    assert_eq!(individual(&book, "500100", "2025-01", (Segment::Active, None)), Some((1_000, Basis::OwnBase)));
-    let flexible = book.individual("500100", month("2025-01"), Segment::Flexible, None).unwrap();
-    assert_eq!(flexible.terms().mode, Mode::Rate { millionths: 2_000, basis: Basis::CityAverageBase });
+    assert_eq!(
+        individual(&book, "500100", "2025-01", (Segment::Active, None)),
+        Some((1_000, Basis::OwnBase))
+    );
+    let flexible = book
+        .individual("500100", month("2025-01"), Segment::Flexible, None)
+        .unwrap();
+    assert_eq!(
+        flexible.terms().mode,
+        Mode::Rate {
+            millionths: 2_000,
+            basis: Basis::CityAverageBase
+        }
+    );
     assert_eq!(flexible.terms().frequency, Frequency::YearlyOrMonthly);
     // 0.1 % of 6,543.21 is 6.54321.
-    let active = book.individual("500100", month("2025-01"), Segment::Active, None).unwrap();
+    let active = book
+        .individual("500100", month("2025-01"), Segment::Active, None)
+        .unwrap();
     assert_eq!(active.terms().due(&own(654_321)), Ok(Fen(654)));
 }
 
 #[test]
-fn chongqings_flexible_employment_pays_by_the_citys_average_base_of_the_year_once_a_year_or_monthly() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rates/500100-chongqing.toml");
+fn chongqings_flexible_employment_pays_by_the_citys_average_base_of_the_year_once_a_year_or_monthly()
+ {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/config/rates/500100-chongqing.toml"
+    );
     let dir = tempfile::tempdir().unwrap();
     let averages = "\n[city_average_base]\n2024 = \"5000.00\"\n2025 = \"5555.55\"\n";
-    std::fs::write(dir.path().join("500100-chongqing.toml"), std::fs::read_to_string(file).unwrap() + averages).unwrap();
+    std::fs::write(
+        dir.path().join("500100-chongqing.toml"),
+        std::fs::read_to_string(file).unwrap() + averages,
+    )
+    .unwrap();
     let book = RateBook::load(dir.path()).unwrap();
-    let flexible = book.individual("500100", month("2025-01"), Segment::Flexible, None).unwrap();
-    let bases = |at: &str| Bases { own: Some(Fen(300_000)), ..book.bases("500100", month(at)) };
+    let flexible = book
+        .individual("500100", month("2025-01"), Segment::Flexible, None)
+        .unwrap();
+    let bases = |at: &str| Bases {
+        own: Some(Fen(300_000)),
+        ..book.bases("500100", month(at))
+    };
     // 0.2 % of 5,555.55 is 11.1111 a month and 133.3332 a year; of 5,000.00 it is 10.00. The own base counts for nothing.
-    assert_eq!((flexible.terms().due(&bases("2025-01")), flexible.terms().due_for(12, &bases("2025-01"))), (Ok(Fen(1_111)), Ok(Fen(13_333))));
+    assert_eq!(
+        (
+            flexible.terms().due(&bases("2025-01")),
+            flexible.terms().due_for(12, &bases("2025-01"))
+        ),
+        (Ok(Fen(1_111)), Ok(Fen(13_333)))
+    );
     assert_eq!(flexible.terms().due(&bases("2024-12")), Ok(Fen(1_000)));
-    assert_eq!(flexible.terms().due(&bases("2026-01")), Err(MissingBase(Basis::CityAverageBase)), "no average, nothing computed");
-    assert_eq!(book.without_average(month("2026-01")), [("500100/individual/2022-01/flexible", "city_average_base", 2026)]);
+    assert_eq!(
+        flexible.terms().due(&bases("2026-01")),
+        Err(MissingBase(Basis::CityAverageBase)),
+        "no average, nothing computed"
+    );
+    assert_eq!(
+        book.without_average(month("2026-01")),
+        [(
+            "500100/individual/2022-01/flexible",
+            "city_average_base",
+            2026
+        )]
+    );
     assert_eq!(book.without_average(month("2025-01")), []);
-    assert_eq!(shipped().without_average(month("2025-01")).len(), 1, "none is shipped: no source gives one");
+    assert_eq!(
+        shipped().without_average(month("2025-01")).len(),
+        1,
+        "none is shipped: no source gives one"
+    );
 }
 
 #[test]
 fn chengdus_active_pay_twice_as_much_once_they_are_over_forty() {
     let book = shipped();
-    let active = |age| individual(&book, "510100", "2025-01", (Segment::Active, age)).map(|(rate, _)| rate);
-    assert_eq!((active(Some(40)), active(Some(41))), (Some(1_000), Some(2_000)));
+    let active =
+        |age| individual(&book, "510100", "2025-01", (Segment::Active, age)).map(|(rate, _)| rate);
+    assert_eq!(
+        (active(Some(40)), active(Some(41))),
+        (Some(1_000), Some(2_000))
+    );
     assert_eq!(active(None), None, "without an age nobody knows the rate");
-    assert_eq!(individual(&book, "510100", "2025-01", (Segment::Retired, Some(70))), Some((3_000, Basis::AccountCreditBase)));
+    assert_eq!(
+        individual(&book, "510100", "2025-01", (Segment::Retired, Some(70))),
+        Some((3_000, Basis::AccountCreditBase))
+    );
     // 0.3 % of 3,456.78 is 10.37034, whatever the pension; 0.1 % and 0.2 % of 7,777.77 are 7.77777 and 15.55554.
-    let retired = book.individual("510100", month("2025-01"), Segment::Retired, Some(70)).unwrap();
-    let bases = Bases { account_credit: Some(Fen(345_678)), own_pension_last_year: Some(Fen(200_000)), ..Bases::default() };
+    let retired = book
+        .individual("510100", month("2025-01"), Segment::Retired, Some(70))
+        .unwrap();
+    let bases = Bases {
+        account_credit: Some(Fen(345_678)),
+        own_pension_last_year: Some(Fen(200_000)),
+        ..Bases::default()
+    };
     assert_eq!(retired.terms().due(&bases), Ok(Fen(1_037)));
-    assert_eq!(retired.terms().due(&Bases { account_credit: None, ..bases }), Err(MissingBase(Basis::AccountCreditBase)));
-    let due = |age| book.individual("510100", month("2025-01"), Segment::Active, Some(age)).unwrap().terms().due(&own(777_777));
+    assert_eq!(
+        retired.terms().due(&Bases {
+            account_credit: None,
+            ..bases
+        }),
+        Err(MissingBase(Basis::AccountCreditBase))
+    );
+    let due = |age| {
+        book.individual("510100", month("2025-01"), Segment::Active, Some(age))
+            .unwrap()
+            .terms()
+            .due(&own(777_777))
+    };
     assert_eq!((due(40), due(41)), (Ok(Fen(778)), Ok(Fen(1_556))));
     let rate = book.employer("510100", month("2025-01")).unwrap();
-    assert_eq!(rate.parts().nth(Fund::LongTermCare.index()), Some((Fund::LongTermCare, 2_000)));
+    assert_eq!(
+        rate.parts().nth(Fund::LongTermCare.index()),
+        Some((Fund::LongTermCare, 2_000))
+    );
     assert_eq!(rate.terms().carved_out_of, Some(Fund::Medical));
 }
 
@@ -123,15 +261,30 @@ fn hainan_carves_ltc_out_of_the_medical_rate_from_january_2026() {
     assert_eq!((care_before, care_after), (0, 1_500));
     assert_eq!(before, after, "employers pay no more than before");
     assert_eq!(medical_before - medical_after, 1_500);
-    assert_eq!(book.employer("460000", month("2026-01")).unwrap().terms().carved_out_of, Some(Fund::Medical));
-    assert_eq!(individual(&book, "460000", "2025-12", (Segment::Active, None)), None);
-    assert_eq!(individual(&book, "460000", "2026-01", (Segment::Active, None)).map(|(rate, _)| rate), Some(1_500));
+    assert_eq!(
+        book.employer("460000", month("2026-01"))
+            .unwrap()
+            .terms()
+            .carved_out_of,
+        Some(Fund::Medical)
+    );
+    assert_eq!(
+        individual(&book, "460000", "2025-12", (Segment::Active, None)),
+        None
+    );
+    assert_eq!(
+        individual(&book, "460000", "2026-01", (Segment::Active, None)).map(|(rate, _)| rate),
+        Some(1_500)
+    );
 }
 
 #[test]
 fn every_choice_no_source_confirms_is_marked_open() {
     let book = shipped();
-    assert_eq!(book.areas().collect::<Vec<_>>(), ["450100", "460000", "500100", "510100"]);
+    assert_eq!(
+        book.areas().collect::<Vec<_>>(),
+        ["450100", "460000", "500100", "510100"]
+    );
     let open = book.open_choices();
     for (rule, key) in [
         ("450100/employer/2021-03", "late_fee_to"),
@@ -140,9 +293,15 @@ fn every_choice_no_source_confirms_is_marked_open() {
         ("510100/employer/2010-01", "rate"),
         ("460000/employer/2026-01", "rate"),
     ] {
-        assert!(open.iter().any(|(id, keys)| *id == rule && keys.iter().any(|open| open == key)), "{rule} {key}");
+        assert!(
+            open.iter()
+                .any(|(id, keys)| *id == rule && keys.iter().any(|open| open == key)),
+            "{rule} {key}"
+        );
     }
-    assert!(!open.iter().any(|(id, keys)| *id == "450100/employer/2021-03" && keys.iter().any(|open| open == "rate")));
+    assert!(!open.iter().any(
+        |(id, keys)| *id == "450100/employer/2021-03" && keys.iter().any(|open| open == "rate")
+    ));
 }
 
 #[test]
@@ -161,23 +320,49 @@ fn the_rate_format_expresses_a_fixed_yearly_amount_by_government_and_pool() {
     );
     std::fs::write(dir.path().join("320500-suzhou.toml"), text).unwrap();
     let book = RateBook::load(dir.path()).unwrap();
-    let due: Vec<_> = book.funds("320500", month("2018-01"), Segment::Resident).map(|rate| (rate.payer(), rate.terms().due(&Bases::default()))).collect();
-    assert_eq!(due, [(Payer::Fiscal, Ok(Fen(5_000))), (Payer::PooledFund, Ok(Fen(7_000)))]);
-    assert_eq!(book.funds("320500", month("2017-06"), Segment::Resident).count(), 0);
+    let due: Vec<_> = book
+        .funds("320500", month("2018-01"), Segment::Resident)
+        .map(|rate| (rate.payer(), rate.terms().due(&Bases::default())))
+        .collect();
+    assert_eq!(
+        due,
+        [
+            (Payer::Fiscal, Ok(Fen(5_000))),
+            (Payer::PooledFund, Ok(Fen(7_000)))
+        ]
+    );
+    assert_eq!(
+        book.funds("320500", month("2017-06"), Segment::Resident)
+            .count(),
+        0
+    );
 }
 
 fn line(kind: PaymentKind, rate: i64, paid: i64) -> StatedLine {
-    StatedLine { kind, month: month("2021-10"), rate, base: Fen(1_000_000), paid: Fen(paid) }
+    StatedLine {
+        kind,
+        month: month("2021-10"),
+        rate,
+        base: Fen(1_000_000),
+        paid: Fen(paid),
+    }
 }
 
 #[test]
 fn a_line_at_a_rate_not_in_force_that_month_is_refused_by_name() {
     let book = shipped();
     let rate = book.employer("450100", month("2021-10")).unwrap();
-    for kind in [PaymentKind::Normal, PaymentKind::BackPayment, PaymentKind::Refund] {
+    for kind in [
+        PaymentKind::Normal,
+        PaymentKind::BackPayment,
+        PaymentKind::Refund,
+    ] {
         let refusal = assess(rate, &line(kind, 73_000, 0)).unwrap_err();
         assert_eq!(refusal.field, "employer_rate");
-        assert_eq!(refusal.text, "stated rate 7.30 % is not in force in 2021-10; in force is 6.95 % (450100/employer/2021-03)");
+        assert_eq!(
+            refusal.text,
+            "stated rate 7.30 % is not in force in 2021-10; in force is 6.95 % (450100/employer/2021-03)"
+        );
     }
     for kind in [PaymentKind::BaseAdjustment, PaymentKind::RateAdjustment] {
         assert_eq!(assess(rate, &line(kind, 0, -5)), Ok(Flags::default()));
@@ -200,13 +385,37 @@ fn an_amount_whose_sign_contradicts_its_kind_is_refused() {
     let book = shipped();
     let rate = book.employer("450100", month("2021-10")).unwrap();
     let field = |line: &StatedLine| assess(rate, line).map_err(|refusal| refusal.field);
-    assert_eq!(field(&line(PaymentKind::Refund, 69_500, 1)), Err("employer_paid"));
-    assert_eq!(field(&line(PaymentKind::Refund, 69_500, 0)), Ok(Flags::default()));
-    assert_eq!(field(&line(PaymentKind::Normal, 69_500, -1)), Err("employer_paid"));
-    assert_eq!(field(&line(PaymentKind::BackPayment, 69_500, -1)), Err("employer_paid"));
-    let negative_base = StatedLine { base: Fen(-1), ..line(PaymentKind::Normal, 69_500, 0) };
+    assert_eq!(
+        field(&line(PaymentKind::Refund, 69_500, 1)),
+        Err("employer_paid")
+    );
+    assert_eq!(
+        field(&line(PaymentKind::Refund, 69_500, 0)),
+        Ok(Flags::default())
+    );
+    assert_eq!(
+        field(&line(PaymentKind::Normal, 69_500, -1)),
+        Err("employer_paid")
+    );
+    assert_eq!(
+        field(&line(PaymentKind::BackPayment, 69_500, -1)),
+        Err("employer_paid")
+    );
+    let negative_base = StatedLine {
+        base: Fen(-1),
+        ..line(PaymentKind::Normal, 69_500, 0)
+    };
     assert_eq!(field(&negative_base), Err("employer_base"));
-    for kind in ["normal", "refund", "back_payment", "base_adjustment", "rate_adjustment"] {
-        assert_eq!(PaymentKind::of_word(kind).map(PaymentKind::word), Some(kind));
+    for kind in [
+        "normal",
+        "refund",
+        "back_payment",
+        "base_adjustment",
+        "rate_adjustment",
+    ] {
+        assert_eq!(
+            PaymentKind::of_word(kind).map(PaymentKind::word),
+            Some(kind)
+        );
     }
 }

@@ -23,7 +23,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::rate::IndividualRate;
-use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode, NoAccount, Shortfall, Terms};
+use super::terms::{
+    Bases, Basis, Channel, Frequency, MissingBase, Mode, NoAccount, Shortfall, Terms,
+};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 
@@ -105,32 +107,60 @@ pub enum Assessment {
 
 /// An amount or a sum that no column can hold; the person's number is safe to show to operators.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the amounts of person {0} add up to more than can be stored; correct the base in the roster")]
+#[error(
+    "the amounts of person {0} add up to more than can be stored; correct the base in the roster"
+)]
 pub struct TooMuch(pub String);
 
 /// What a person owes for a month by a rate; what earlier months left open stays open where nothing is taken.
 ///
 /// # Errors
 /// The amounts do not fit in 64 bits.
-pub fn assess(month: Month, person: &Insured<'_>, rate: Option<&IndividualRate>) -> Result<Assessment, TooMuch> {
+pub fn assess(
+    month: Month,
+    person: &Insured<'_>,
+    rate: Option<&IndividualRate>,
+) -> Result<Assessment, TooMuch> {
     let Some(rate) = rate.filter(|rate| by_account(rate)) else {
-        return Ok(Assessment::LeftOut { reason: Reason::NoRate, due: Fen::ZERO });
+        return Ok(Assessment::LeftOut {
+            reason: Reason::NoRate,
+            due: Fen::ZERO,
+        });
     };
     let waived = !person.account && rate.no_account() == Some(NoAccount::Waive);
     let due = match due(month, person, rate.terms()) {
         Err(_) if waived => Fen::ZERO,
-        Err(MissingBase(basis)) => return Ok(Assessment::LeftOut { reason: Reason::NoBase(basis), due: Fen::ZERO }),
+        Err(MissingBase(basis)) => {
+            return Ok(Assessment::LeftOut {
+                reason: Reason::NoBase(basis),
+                due: Fen::ZERO,
+            });
+        }
         Ok(due) => due,
     };
     if !person.account {
-        let reason = if waived { Reason::Waived } else { Reason::NoAccount };
+        let reason = if waived {
+            Reason::Waived
+        } else {
+            Reason::NoAccount
+        };
         return Ok(Assessment::LeftOut { reason, due });
     }
-    let fen = due.checked_add(person.carried).ok_or_else(|| TooMuch(person.person_no.to_owned()))?;
+    let fen = due
+        .checked_add(person.carried)
+        .ok_or_else(|| TooMuch(person.person_no.to_owned()))?;
     if fen == Fen::ZERO {
-        return Ok(Assessment::LeftOut { reason: Reason::NothingDue, due });
+        return Ok(Assessment::LeftOut {
+            reason: Reason::NothingDue,
+            due,
+        });
     }
-    Ok(Assessment::Deduct(Instruction { base: base(person, rate.terms()), due, carried: person.carried, fen }))
+    Ok(Assessment::Deduct(Instruction {
+        base: base(person, rate.terms()),
+        due,
+        carried: person.carried,
+        fen,
+    }))
 }
 
 /// What is due in a month: its own amount, or all of the year at once of who has chosen so where the rule lets them.
@@ -138,9 +168,15 @@ pub fn assess(month: Month, person: &Insured<'_>, rate: Option<&IndividualRate>)
 /// # Errors
 /// The base the rule is about is not known.
 pub fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
-    match person.yearly_since.filter(|_| terms.frequency == Frequency::YearlyOrMonthly) {
+    match person
+        .yearly_since
+        .filter(|_| terms.frequency == Frequency::YearlyOrMonthly)
+    {
         None => terms.due(&person.bases),
-        Some(since) => terms.due_for(terms.months_of_a_year(month, since).unwrap_or(0), &person.bases),
+        Some(since) => terms.due_for(
+            terms.months_of_a_year(month, since).unwrap_or(0),
+            &person.bases,
+        ),
     }
 }
 
@@ -177,7 +213,10 @@ pub struct Running {
 impl Running {
     /// Over nobody yet, for an area and month.
     pub fn new(area: i32, month: Month) -> Running {
-        let mut running = Running { hash: Sha256::new(), line: Vec::with_capacity(160) };
+        let mut running = Running {
+            hash: Sha256::new(),
+            line: Vec::with_capacity(160),
+        };
         running.number(i64::from(area), b'\t');
         running.number(i64::from(month.number()), b'\n');
         running.end();
@@ -185,10 +224,20 @@ impl Running {
     }
 
     /// Adds an instruction under a rate.
-    pub fn instruct(&mut self, person: &Insured<'_>, rate: &IndividualRate, instruction: &Instruction) {
+    pub fn instruct(
+        &mut self,
+        person: &Insured<'_>,
+        rate: &IndividualRate,
+        instruction: &Instruction,
+    ) {
         self.person(person);
         self.text(rate.id(), b'\t');
-        for fen in [instruction.base, instruction.due, instruction.carried, instruction.fen] {
+        for fen in [
+            instruction.base,
+            instruction.due,
+            instruction.carried,
+            instruction.fen,
+        ] {
             self.number(fen.0, b'\t');
         }
         self.text(shortfall_word(rate), b'\n');
@@ -304,10 +353,18 @@ impl Totals {
     /// # Errors
     /// A sum does not fit in 64 bits; then nothing was added.
     pub fn add(&mut self, person: &Insured<'_>, instruction: &Instruction) -> Result<(), TooMuch> {
-        let one = Total { people: 1, base: instruction.base, due: instruction.due, carried: instruction.carried };
+        let one = Total {
+            people: 1,
+            base: instruction.base,
+            due: instruction.due,
+            carried: instruction.carried,
+        };
         let too_much = || TooMuch(person.person_no.to_owned());
         let whole = self.whole.plus(&one).ok_or_else(too_much)?;
-        let cell = self.cells.entry((person.district, person.category)).or_default();
+        let cell = self
+            .cells
+            .entry((person.district, person.category))
+            .or_default();
         *cell = cell.plus(&one).ok_or_else(too_much)?;
         self.whole = whole;
         Ok(())

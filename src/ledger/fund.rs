@@ -53,7 +53,11 @@ pub enum Recipient {
 
 impl Recipient {
     /// Every recipient.
-    pub const ALL: [Recipient; Fund::COUNT + 1] = [Recipient::Medical, Recipient::LongTermCare, Recipient::ProRata];
+    pub const ALL: [Recipient; Fund::COUNT + 1] = [
+        Recipient::Medical,
+        Recipient::LongTermCare,
+        Recipient::ProRata,
+    ];
 
     /// The one fund that gets all; none when it is split.
     pub fn fund(self) -> Option<Fund> {
@@ -71,7 +75,9 @@ impl Recipient {
 
     /// The recipient of that word.
     pub fn of_word(word: &str) -> Option<Recipient> {
-        Recipient::ALL.into_iter().find(|recipient| recipient.word() == word)
+        Recipient::ALL
+            .into_iter()
+            .find(|recipient| recipient.word() == word)
     }
 }
 
@@ -134,7 +140,13 @@ mod tests {
             assert_eq!(Fund::of_word(fund.word()), Some(fund));
         }
         assert_eq!(Fund::of_word("pension"), None);
-        assert_eq!(Recipient::ALL.map(Recipient::word), ["medical", "long_term_care", "pro_rata"]);
-        assert_eq!(Recipient::ALL.map(|recipient| Recipient::of_word(recipient.word())), Recipient::ALL.map(Some));
+        assert_eq!(
+            Recipient::ALL.map(Recipient::word),
+            ["medical", "long_term_care", "pro_rata"]
+        );
+        assert_eq!(
+            Recipient::ALL.map(|recipient| Recipient::of_word(recipient.word())),
+            Recipient::ALL.map(Some)
+        );
     }
 }

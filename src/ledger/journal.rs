@@ -20,7 +20,12 @@ impl District {
     /// Reads exactly six digits.
     pub fn parse(text: &str) -> Option<District> {
         let six_digits = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
-        six_digits.then(|| District(text.bytes().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))))
+        six_digits.then(|| {
+            District(
+                text.bytes()
+                    .fold(0, |number, digit| number * 10 + u32::from(digit - b'0')),
+            )
+        })
     }
 
     /// The code as a number below 1 000 000.
@@ -49,7 +54,12 @@ impl Source {
     /// How many sources there are.
     pub const COUNT: usize = 4;
     /// Every source, in the order they are kept.
-    pub const ALL: [Source; Source::COUNT] = [Source::EmployerPaid, Source::EmployeePaid, Source::LateFee, Source::Interest];
+    pub const ALL: [Source; Source::COUNT] = [
+        Source::EmployerPaid,
+        Source::EmployeePaid,
+        Source::LateFee,
+        Source::Interest,
+    ];
 
     /// The word used in reports.
     pub fn word(self) -> &'static str {
@@ -87,7 +97,16 @@ impl Collected {
 
     /// All the line's money (fen).
     pub fn total(&self) -> i128 {
-        [self.employer_paid, self.employee_paid, self.late_fee, self.interest, self.other_interest].iter().map(|amount| i128::from(amount.0)).sum()
+        [
+            self.employer_paid,
+            self.employee_paid,
+            self.late_fee,
+            self.interest,
+            self.other_interest,
+        ]
+        .iter()
+        .map(|amount| i128::from(amount.0))
+        .sum()
     }
 }
 
@@ -120,8 +139,14 @@ pub struct Cell {
 /// Why an amount was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    #[error("the sum of {fund} for district {district} in {month} leaves the range of whole fen in 64 bits; split the packet")]
-    Overflow { district: District, month: Month, fund: &'static str },
+    #[error(
+        "the sum of {fund} for district {district} in {month} leaves the range of whole fen in 64 bits; split the packet"
+    )]
+    Overflow {
+        district: District,
+        month: Month,
+        fund: &'static str,
+    },
 }
 
 /// Amounts by source, of one district, month and fund. Each, and their sum, stays within ±`i64::MAX`,
@@ -140,7 +165,13 @@ impl Totals {
     }
 
     /// Adds one amount; on overflow nothing is added.
-    pub fn add(&mut self, district: District, month: Month, fund: Fund, (source, amount): (Source, Fen)) -> Result<(), JournalError> {
+    pub fn add(
+        &mut self,
+        district: District,
+        month: Month,
+        fund: Fund,
+        (source, amount): (Source, Fen),
+    ) -> Result<(), JournalError> {
         let mut change = [Sums::default(); Fund::COUNT];
         change[fund.index()][source as usize] = amount.0;
         self.add_change(district, month, &change)
@@ -148,20 +179,43 @@ impl Totals {
 
     /// Adds other totals; on overflow what was added before it stays, so the result is only good as a whole.
     pub fn merge(&mut self, other: &Totals) -> Result<(), JournalError> {
-        other.sums.iter().try_for_each(|((district, month), change)| self.add_change(*district, *month, change))
+        other
+            .sums
+            .iter()
+            .try_for_each(|((district, month), change)| self.add_change(*district, *month, change))
     }
 
-    fn add_change(&mut self, district: District, month: Month, change: &[Sums; Fund::COUNT]) -> Result<(), JournalError> {
-        let mut next = self.sums.get(&(district, month)).copied().unwrap_or_default();
+    fn add_change(
+        &mut self,
+        district: District,
+        month: Month,
+        change: &[Sums; Fund::COUNT],
+    ) -> Result<(), JournalError> {
+        let mut next = self
+            .sums
+            .get(&(district, month))
+            .copied()
+            .unwrap_or_default();
         for fund in Fund::ALL {
             let sums = &mut next[fund.index()];
             let mut total = 0_i128;
             for (sum, amount) in sums.iter_mut().zip(&change[fund.index()]) {
-                *sum = sum.checked_add(*amount).filter(|sum| *sum != i64::MIN).ok_or(JournalError::Overflow { district, month, fund: fund.word() })?;
+                *sum = sum
+                    .checked_add(*amount)
+                    .filter(|sum| *sum != i64::MIN)
+                    .ok_or(JournalError::Overflow {
+                        district,
+                        month,
+                        fund: fund.word(),
+                    })?;
                 total += i128::from(*sum);
             }
             if total.unsigned_abs() > i64::MAX as u128 {
-                return Err(JournalError::Overflow { district, month, fund: fund.word() });
+                return Err(JournalError::Overflow {
+                    district,
+                    month,
+                    fund: fund.word(),
+                });
             }
         }
         self.sums.insert((district, month), next);
@@ -188,7 +242,10 @@ impl Totals {
 
     /// The sum of one fund over all districts and months (fen).
     pub fn fund_total(&self, fund: Fund) -> i128 {
-        self.cells().filter(|cell| cell.fund == fund).map(|cell| i128::from(cell.amount.0)).sum()
+        self.cells()
+            .filter(|cell| cell.fund == fund)
+            .map(|cell| i128::from(cell.amount.0))
+            .sum()
     }
 
     /// The sum of everything (fen).
@@ -203,9 +260,16 @@ impl Totals {
         for ((district, month), funds) in &self.sums {
             for fund in Fund::ALL {
                 let total: i128 = funds[fund.index()].iter().map(|sum| i128::from(*sum)).sum();
-                let amount = i64::try_from(total).expect("add_change keeps the sum of the sources within i64");
+                let amount = i64::try_from(total)
+                    .expect("add_change keeps the sum of the sources within i64");
                 if amount != 0 {
-                    let side = |account, amount| Posting { account, district: *district, month: *month, fund, amount: Fen(amount) };
+                    let side = |account, amount| Posting {
+                        account,
+                        district: *district,
+                        month: *month,
+                        fund,
+                        amount: Fen(amount),
+                    };
                     postings.extend([side(TREASURY, amount), side(FUND, -amount)]);
                 }
             }
@@ -217,7 +281,13 @@ impl Totals {
     #[must_use]
     pub fn reversed(&self) -> Totals {
         let negate = |funds: &[Sums; Fund::COUNT]| funds.map(|sums| sums.map(|sum| -sum));
-        Totals { sums: self.sums.iter().map(|(key, funds)| (*key, negate(funds))).collect() }
+        Totals {
+            sums: self
+                .sums
+                .iter()
+                .map(|(key, funds)| (*key, negate(funds)))
+                .collect(),
+        }
     }
 
     /// Whether there is no amount but zero.
@@ -231,26 +301,69 @@ mod tests {
     use super::*;
 
     fn place() -> (District, Month) {
-        (District::parse("450102").unwrap(), Month::parse("202110").unwrap())
+        (
+            District::parse("450102").unwrap(),
+            Month::parse("202110").unwrap(),
+        )
     }
 
     #[test]
     fn a_payment_debits_the_treasury_and_credits_the_fund() {
         let (district, month) = place();
         let mut totals = Totals::new();
-        totals.add(district, month, Fund::LongTermCare, (Source::EmployerPaid, Fen(150))).unwrap();
-        totals.add(district, month, Fund::LongTermCare, (Source::LateFee, Fen(1))).unwrap();
-        let posting = |account, amount| Posting { account, district, month, fund: Fund::LongTermCare, amount: Fen(amount) };
-        assert_eq!(totals.postings(), [posting(TREASURY, 151), posting(FUND, -151)]);
-        assert_eq!(totals.reversed().postings(), [posting(TREASURY, -151), posting(FUND, 151)]);
+        totals
+            .add(
+                district,
+                month,
+                Fund::LongTermCare,
+                (Source::EmployerPaid, Fen(150)),
+            )
+            .unwrap();
+        totals
+            .add(
+                district,
+                month,
+                Fund::LongTermCare,
+                (Source::LateFee, Fen(1)),
+            )
+            .unwrap();
+        let posting = |account, amount| Posting {
+            account,
+            district,
+            month,
+            fund: Fund::LongTermCare,
+            amount: Fen(amount),
+        };
+        assert_eq!(
+            totals.postings(),
+            [posting(TREASURY, 151), posting(FUND, -151)]
+        );
+        assert_eq!(
+            totals.reversed().postings(),
+            [posting(TREASURY, -151), posting(FUND, 151)]
+        );
     }
 
     #[test]
     fn a_refund_of_everything_leaves_no_posting() {
         let (district, month) = place();
         let mut totals = Totals::new();
-        totals.add(district, month, Fund::Medical, (Source::EmployerPaid, Fen(680))).unwrap();
-        totals.add(district, month, Fund::Medical, (Source::EmployerPaid, Fen(-680))).unwrap();
+        totals
+            .add(
+                district,
+                month,
+                Fund::Medical,
+                (Source::EmployerPaid, Fen(680)),
+            )
+            .unwrap();
+        totals
+            .add(
+                district,
+                month,
+                Fund::Medical,
+                (Source::EmployerPaid, Fen(-680)),
+            )
+            .unwrap();
         assert!(totals.postings().is_empty() && totals.is_zero());
     }
 
@@ -258,19 +371,45 @@ mod tests {
     fn an_overflow_is_an_error_and_changes_nothing() {
         let (district, month) = place();
         let mut totals = Totals::new();
-        totals.add(district, month, Fund::Medical, (Source::EmployerPaid, Fen(i64::MAX))).unwrap();
+        totals
+            .add(
+                district,
+                month,
+                Fund::Medical,
+                (Source::EmployerPaid, Fen(i64::MAX)),
+            )
+            .unwrap();
         let before = totals.clone();
-        for (source, amount) in [(Source::EmployerPaid, 1), (Source::LateFee, 1), (Source::LateFee, i64::MIN)] {
-            let error = totals.add(district, month, Fund::Medical, (source, Fen(amount))).unwrap_err();
-            assert_eq!(error.to_string(), "the sum of medical for district 450102 in 2021-10 leaves the range of whole fen in 64 bits; split the packet");
+        for (source, amount) in [
+            (Source::EmployerPaid, 1),
+            (Source::LateFee, 1),
+            (Source::LateFee, i64::MIN),
+        ] {
+            let error = totals
+                .add(district, month, Fund::Medical, (source, Fen(amount)))
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the sum of medical for district 450102 in 2021-10 leaves the range of whole fen in 64 bits; split the packet"
+            );
             assert_eq!(totals, before);
         }
-        totals.add(district, month, Fund::LongTermCare, (Source::EmployerPaid, Fen(1))).unwrap();
+        totals
+            .add(
+                district,
+                month,
+                Fund::LongTermCare,
+                (Source::EmployerPaid, Fen(1)),
+            )
+            .unwrap();
     }
 
     #[test]
     fn only_six_digits_are_a_district() {
-        assert_eq!(District::parse("010203").map(|district| district.to_string()), Some("010203".into()));
+        assert_eq!(
+            District::parse("010203").map(|district| district.to_string()),
+            Some("010203".into())
+        );
         for text in ["", "45010", "4501022", "45010a", "４５", "+45010"] {
             assert_eq!(District::parse(text), None, "{text}");
         }

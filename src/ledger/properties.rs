@@ -24,30 +24,45 @@ fn rule(parts: [i64; Fund::COUNT], remainder: Fund) -> SplitRule {
 pub(super) fn any_rule() -> impl Strategy<Value = SplitRule> {
     let fund = || prop_oneof![Just(Fund::Medical), Just(Fund::LongTermCare)];
     let recipient = || prop::sample::select(&Recipient::ALL[..]);
-    (1..=500_000_i64, 1..=500_000_i64, fund(), (recipient(), recipient(), fund())).prop_map(|(medical, care, remainder, others)| SplitRule {
-        late_fee_to: others.0,
-        interest_to: others.1,
-        employee_paid_to: others.2,
-        ..rule([medical, care], remainder)
-    })
+    (
+        1..=500_000_i64,
+        1..=500_000_i64,
+        fund(),
+        (recipient(), recipient(), fund()),
+    )
+        .prop_map(|(medical, care, remainder, others)| SplitRule {
+            late_fee_to: others.0,
+            interest_to: others.1,
+            employee_paid_to: others.2,
+            ..rule([medical, care], remainder)
+        })
 }
 
 fn any_amount() -> impl Strategy<Value = Fen> {
-    prop_oneof![-1_000_000..=1_000_000_i64, (i64::MIN + 1)..=i64::MAX, Just(i64::MAX), Just(i64::MIN + 1)].prop_map(Fen)
+    prop_oneof![
+        -1_000_000..=1_000_000_i64,
+        (i64::MIN + 1)..=i64::MAX,
+        Just(i64::MAX),
+        Just(i64::MIN + 1)
+    ]
+    .prop_map(Fen)
 }
 
 /// A line with ordinary money: (district number, month number, money).
 fn any_line() -> impl Strategy<Value = (District, Month, Collected)> {
-    let districts = prop_oneof![Just("450102"), Just("450103"), Just("450199")].prop_map(|code| District::parse(code).unwrap());
+    let districts = prop_oneof![Just("450102"), Just("450103"), Just("450199")]
+        .prop_map(|code| District::parse(code).unwrap());
     let months = (202_101..=202_112).prop_map(|number| Month::from_number(number).unwrap());
     let fen = || (-10_000_000_000..=10_000_000_000_i64).prop_map(Fen);
-    let money = (fen(), fen(), fen(), fen(), fen()).prop_map(|(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
-        employer_paid,
-        employee_paid,
-        late_fee,
-        interest,
-        other_interest,
-    });
+    let money = (fen(), fen(), fen(), fen(), fen()).prop_map(
+        |(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
+            employer_paid,
+            employee_paid,
+            late_fee,
+            interest,
+            other_interest,
+        },
+    );
     (districts, months, money)
 }
 
@@ -56,7 +71,9 @@ fn totals_of(lines: &[(District, Month, Collected)], rule: &SplitRule) -> Totals
     let mut totals = Totals::new();
     for (district, month, money) in lines {
         for (fund, part) in History::default().add(rule, money).unwrap().iter() {
-            totals.add(*district, *month, fund, (Source::EmployerPaid, part)).unwrap();
+            totals
+                .add(*district, *month, fund, (Source::EmployerPaid, part))
+                .unwrap();
         }
     }
     totals
@@ -131,11 +148,23 @@ proptest! {
 #[test]
 fn halves_go_away_from_zero_and_the_remainder_takes_the_rest() {
     let half = rule([10_000, 10_000], Fund::Medical);
-    assert_eq!(half.apportion(Fen(1)), Parts::whole_to(Fund::LongTermCare, Fen(1)));
-    assert_eq!(half.apportion(Fen(-1)), Parts::whole_to(Fund::LongTermCare, Fen(-1)));
+    assert_eq!(
+        half.apportion(Fen(1)),
+        Parts::whole_to(Fund::LongTermCare, Fen(1))
+    );
+    assert_eq!(
+        half.apportion(Fen(-1)),
+        Parts::whole_to(Fund::LongTermCare, Fen(-1))
+    );
     let nanning = rule([68_000, 1_500], Fund::Medical);
     // 695 yuan on a base of 10,000: 680 + 15
-    assert_eq!((nanning.apportion(Fen(69_500)).get(Fund::Medical), nanning.apportion(Fen(69_500)).get(Fund::LongTermCare)), (Fen(68_000), Fen(1_500)));
+    assert_eq!(
+        (
+            nanning.apportion(Fen(69_500)).get(Fund::Medical),
+            nanning.apportion(Fen(69_500)).get(Fund::LongTermCare)
+        ),
+        (Fen(68_000), Fen(1_500))
+    );
     // 0.23 yuan: 0.496... fen of LTC is nothing; 0.24 yuan: 0.517... fen is one
     assert_eq!(nanning.apportion(Fen(23)).get(Fund::LongTermCare), Fen(0));
     assert_eq!(nanning.apportion(Fen(24)).get(Fund::LongTermCare), Fen(1));
@@ -143,8 +172,16 @@ fn halves_go_away_from_zero_and_the_remainder_takes_the_rest() {
 
 #[test]
 fn late_fees_interest_and_employees_money_go_to_the_named_funds_unsplit() {
-    let money = Collected { employer_paid: Fen(69_500), employee_paid: Fen(20_000), late_fee: Fen(35), interest: Fen(7), other_interest: Fen(2) };
-    let parts = History::default().add(&rule([68_000, 1_500], Fund::Medical), &money).unwrap();
+    let money = Collected {
+        employer_paid: Fen(69_500),
+        employee_paid: Fen(20_000),
+        late_fee: Fen(35),
+        interest: Fen(7),
+        other_interest: Fen(2),
+    };
+    let parts = History::default()
+        .add(&rule([68_000, 1_500], Fund::Medical), &money)
+        .unwrap();
     assert_eq!(parts.get(Fund::Medical), Fen(68_000 + 20_000 + 9));
     assert_eq!(parts.get(Fund::LongTermCare), Fen(1_500 + 35));
 }
@@ -152,5 +189,14 @@ fn late_fees_interest_and_employees_money_go_to_the_named_funds_unsplit() {
 /// The rates as shipped.
 pub(super) fn shipped() -> RateBook {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rates");
-    RateBook::load(&dir).unwrap_or_else(|findings| panic!("{}", findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    RateBook::load(&dir).unwrap_or_else(|findings| {
+        panic!(
+            "{}",
+            findings
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n")
+        )
+    })
 }

@@ -41,7 +41,9 @@ impl EmployerRate {
 
     /// Each fund with its part of the whole in millionths, also those of nothing.
     pub fn parts(&self) -> impl Iterator<Item = (Fund, i64)> + '_ {
-        Fund::ALL.into_iter().map(|fund| (fund, self.split.parts[fund.index()]))
+        Fund::ALL
+            .into_iter()
+            .map(|fund| (fund, self.split.parts[fund.index()]))
     }
 
     /// How the employer's money is split, and where the rest goes.

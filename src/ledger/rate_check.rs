@@ -29,7 +29,8 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     pub(super) fn add(&mut self, at: &Range<usize>, text: String) {
-        self.findings.push(Finding::at_offset(self.file, self.source, at.start, text));
+        self.findings
+            .push(Finding::at_offset(self.file, self.source, at.start, text));
     }
 
     fn line(&self, at: &Range<usize>) -> usize {
@@ -41,24 +42,43 @@ impl Report<'_> {
 pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
     let code = file.area.get_ref();
     if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        report.add(&file.area.span(), format!("area is `{code}`; expected the six digits of a pooling area such as `450100`"));
+        report.add(
+            &file.area.span(),
+            format!("area is `{code}`; expected the six digits of a pooling area such as `450100`"),
+        );
     }
     for (key, text) in [("name", &file.name), ("source", &file.source)] {
         if text.get_ref().trim().is_empty() {
-            report.add(&text.span(), format!("`{key}` is empty; say which city and which rule these rates are"));
+            report.add(
+                &text.span(),
+                format!("`{key}` is empty; say which city and which rule these rates are"),
+            );
         }
     }
     if file.rule.is_empty() {
-        report.add(&file.area.span(), "the file has no [[rule]]; add at least one".into());
+        report.add(
+            &file.area.span(),
+            "the file has no [[rule]]; add at least one".into(),
+        );
     }
-    let mut area = Area { code: code.clone(), ..Area::default() };
+    let mut area = Area {
+        code: code.clone(),
+        ..Area::default()
+    };
     area.city_average_base = averages("city_average_base", &file.city_average_base, report);
     area.average_wage = averages("average_wage", &file.average_wage, report);
     let mut seen: Vec<Seen> = Vec::new();
     for entry in &file.rule {
         let rule = entry.get_ref();
-        let Some(terms) = terms(rule, &entry.span(), report) else { continue };
-        let scope = Scope { area: code, rule, at: entry.span(), terms };
+        let Some(terms) = terms(rule, &entry.span(), report) else {
+            continue;
+        };
+        let scope = Scope {
+            area: code,
+            rule,
+            at: entry.span(),
+            terms,
+        };
         overlaps(&scope, &mut seen, report);
         match rule.payer {
             Payer::Employer => area.employer.extend(employer(scope, report)),
@@ -71,12 +91,26 @@ pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
 }
 
 /// Amounts of an area by year.
-fn averages(key: &str, given: &BTreeMap<Spanned<String>, Spanned<String>>, report: &mut Report<'_>) -> BTreeMap<i16, Fen> {
+fn averages(
+    key: &str,
+    given: &BTreeMap<Spanned<String>, Spanned<String>>,
+    report: &mut Report<'_>,
+) -> BTreeMap<i16, Fen> {
     let mut averages = BTreeMap::new();
     for (year, amount) in given {
-        let number = year.get_ref().parse::<i16>().ok().filter(|number| year.get_ref().len() == 4 && (1990..=2199).contains(number));
+        let number = year
+            .get_ref()
+            .parse::<i16>()
+            .ok()
+            .filter(|number| year.get_ref().len() == 4 && (1990..=2199).contains(number));
         if number.is_none() {
-            report.add(&year.span(), format!("`{key}` has a key `{}`; expected a year such as `2025`", year.get_ref()));
+            report.add(
+                &year.span(),
+                format!(
+                    "`{key}` has a key `{}`; expected a year such as `2025`",
+                    year.get_ref()
+                ),
+            );
         }
         let amount = yuan(key, Some(amount), report);
         averages.extend(number.zip(amount));
@@ -94,16 +128,29 @@ struct Scope<'a> {
 
 impl Scope<'_> {
     fn id(&self) -> String {
-        format!("{}/{}/{}", self.area, self.rule.payer.word(), self.terms.period.from)
+        format!(
+            "{}/{}/{}",
+            self.area,
+            self.rule.payer.word(),
+            self.terms.period.from
+        )
     }
 
     fn segments(&self) -> &[Segment] {
-        self.rule.segments.as_ref().map_or(&[], |segments| segments.get_ref())
+        self.rule
+            .segments
+            .as_ref()
+            .map_or(&[], |segments| segments.get_ref())
     }
 
     fn ages(&self) -> Ages {
-        let end = |age: &Option<Spanned<u8>>, otherwise| age.as_ref().map_or(otherwise, |age| *age.get_ref());
-        Ages { from: end(&self.rule.age_from, Ages::ANY.from), to: end(&self.rule.age_to, Ages::ANY.to) }
+        let end = |age: &Option<Spanned<u8>>, otherwise| {
+            age.as_ref().map_or(otherwise, |age| *age.get_ref())
+        };
+        Ages {
+            from: end(&self.rule.age_from, Ages::ANY.from),
+            to: end(&self.rule.age_to, Ages::ANY.to),
+        }
     }
 }
 
@@ -115,12 +162,21 @@ fn terms(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Term
     if let (Some(floor), Some(cap), Some(key)) = (base_floor, base_cap, &rule.base_floor)
         && floor > cap
     {
-        report.add(&key.span(), format!("base_floor {floor} is above base_cap {cap}; expected it at or below"));
+        report.add(
+            &key.span(),
+            format!("base_floor {floor} is above base_cap {cap}; expected it at or below"),
+        );
     }
     for key in &rule.open {
         let name = key.get_ref();
         if !RULE_KEYS.contains(&name.as_str()) {
-            report.add(&key.span(), format!("`open` names `{name}`, which is no key of a rule{}", did_you_mean(name, RULE_KEYS.iter().copied())));
+            report.add(
+                &key.span(),
+                format!(
+                    "`open` names `{name}`, which is no key of a rule{}",
+                    did_you_mean(name, RULE_KEYS.iter().copied())
+                ),
+            );
         }
     }
     Some(Terms {
@@ -146,7 +202,10 @@ fn period(rule: &Rule, report: &mut Report<'_>) -> Option<Period> {
     if let (Some(last), Some(key)) = (to, &rule.to)
         && last < from
     {
-        report.add(&key.span(), format!("`to` {last} is before `from` {from}; `to` is the last month in force"));
+        report.add(
+            &key.span(),
+            format!("`to` {last} is before `from` {from}; `to` is the last month in force"),
+        );
         return None;
     }
     Some(Period { from, to })
@@ -155,14 +214,25 @@ fn period(rule: &Rule, report: &mut Report<'_>) -> Option<Period> {
 fn month(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<Month> {
     let month = Month::parse_dashed(text.get_ref());
     if month.is_none() {
-        report.add(&text.span(), format!("`{key}` is `{}`; expected a month such as `2021-03`", text.get_ref()));
+        report.add(
+            &text.span(),
+            format!(
+                "`{key}` is `{}`; expected a month such as `2021-03`",
+                text.get_ref()
+            ),
+        );
     }
     month
 }
 
 fn mode(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Mode> {
     let word = *rule.mode.get_ref();
-    let allowed = |key: &str| matches!((word, key), (ModeWord::Rate, "rate" | "basis") | (ModeWord::Fixed, "amount"));
+    let allowed = |key: &str| {
+        matches!(
+            (word, key),
+            (ModeWord::Rate, "rate" | "basis") | (ModeWord::Fixed, "amount")
+        )
+    };
     let given = [
         ("rate", rule.rate.as_ref().map(Spanned::span)),
         ("basis", rule.basis.as_ref().map(Spanned::span)),
@@ -170,15 +240,24 @@ fn mode(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Mode>
     ];
     for (key, span) in given {
         match span {
-            Some(span) if !allowed(key) => report.add(&span, format!("`{key}` has no meaning with this `mode`; remove it or change `mode`")),
-            None if allowed(key) => report.add(at, format!("the rule has no `{key}`, which its `mode` needs")),
+            Some(span) if !allowed(key) => report.add(
+                &span,
+                format!("`{key}` has no meaning with this `mode`; remove it or change `mode`"),
+            ),
+            None if allowed(key) => report.add(
+                at,
+                format!("the rule has no `{key}`, which its `mode` needs"),
+            ),
             _ => {}
         }
     }
     match word {
         ModeWord::Rate => {
             let millionths = rate("rate", rule.rate.as_ref()?, report)?;
-            Some(Mode::Rate { millionths, basis: *rule.basis.as_ref()?.get_ref() })
+            Some(Mode::Rate {
+                millionths,
+                basis: *rule.basis.as_ref()?.get_ref(),
+            })
         }
         ModeWord::Fixed => yuan("amount", rule.amount.as_ref(), report).map(Mode::Fixed),
         ModeWord::Waived => Some(Mode::Waived),
@@ -189,7 +268,10 @@ fn rate(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<i6
     let millionths = parse_percent(text.get_ref()).filter(|millionths| *millionths > 0);
     if millionths.is_none() {
         let expected = "expected a percentage above 0 and at most 100 with at most four decimals, such as `6.80 %`";
-        report.add(&text.span(), format!("`{key}` is `{}`; {expected}", text.get_ref()));
+        report.add(
+            &text.span(),
+            format!("`{key}` is `{}`; {expected}", text.get_ref()),
+        );
     }
     millionths
 }
@@ -199,11 +281,17 @@ fn yuan(key: &str, text: Option<&Spanned<String>>, report: &mut Report<'_>) -> O
     match Fen::parse_yuan(text.get_ref()) {
         Ok(amount) if amount >= Fen::ZERO => Some(amount),
         Ok(amount) => {
-            report.add(&text.span(), format!("`{key}` is {amount}; expected an amount in yuan, not negative"));
+            report.add(
+                &text.span(),
+                format!("`{key}` is {amount}; expected an amount in yuan, not negative"),
+            );
             None
         }
         Err(error) => {
-            report.add(&text.span(), format!("`{key}` is `{}`: {error}", text.get_ref()));
+            report.add(
+                &text.span(),
+                format!("`{key}` is `{}`: {error}", text.get_ref()),
+            );
             None
         }
     }
@@ -223,35 +311,84 @@ fn overlaps(scope: &Scope<'_>, seen: &mut Vec<Seen>, report: &mut Report<'_>) {
     let (period, ages) = (scope.terms.period, scope.ages());
     let employer = scope.rule.payer == Payer::Employer;
     let twin = seen.iter().find(|earlier| {
-        let people = employer || (earlier.segments.iter().any(|segment| scope.segments().contains(segment)) && earlier.ages.overlaps(&ages));
+        let people = employer
+            || (earlier
+                .segments
+                .iter()
+                .any(|segment| scope.segments().contains(segment))
+                && earlier.ages.overlaps(&ages));
         earlier.payer == scope.rule.payer && people && earlier.period.overlaps(&period)
     });
     if let Some(twin) = twin {
-        let until = twin.period.to.map_or_else(|| "with no end".to_string(), |to| format!("to {to}"));
-        let text = format!("this rule overlaps with the one in line {} (from {} {until}); end that one before {}", twin.line, twin.period.from, period.from);
+        let until = twin
+            .period
+            .to
+            .map_or_else(|| "with no end".to_string(), |to| format!("to {to}"));
+        let text = format!(
+            "this rule overlaps with the one in line {} (from {} {until}); end that one before {}",
+            twin.line, twin.period.from, period.from
+        );
         report.add(&scope.rule.from.span(), text);
     }
     let line = report.line(&scope.at);
-    seen.push(Seen { payer: scope.rule.payer, segments: scope.segments().to_vec(), ages, period, line });
+    seen.push(Seen {
+        payer: scope.rule.payer,
+        segments: scope.segments().to_vec(),
+        ages,
+        period,
+        line,
+    });
 }
 
 fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     let (rule, before) = (scope.rule, report.findings.len());
-    let Mode::Rate { millionths: whole, .. } = scope.terms.mode else {
-        report.add(&rule.mode.span(), "an employer's rule needs mode = \"rate\": what the employer paid is split by it".into());
+    let Mode::Rate {
+        millionths: whole, ..
+    } = scope.terms.mode
+    else {
+        report.add(
+            &rule.mode.span(),
+            "an employer's rule needs mode = \"rate\": what the employer paid is split by it"
+                .into(),
+        );
         return None;
     };
     if *rule.rounding.get_ref() != Rounding::FenHalfAway {
-        report.add(&rule.rounding.span(), "an employer's rule needs rounding = \"fen_half_away\": that is how parts are rounded".into());
+        report.add(
+            &rule.rounding.span(),
+            "an employer's rule needs rounding = \"fen_half_away\": that is how parts are rounded"
+                .into(),
+        );
     }
-    if let Some(segments) = rule.segments.as_ref().filter(|segments| segments.get_ref().as_slice() != [Segment::Active]) {
-        report.add(&segments.span(), "an employer pays for the active only; remove `segments`".into());
+    if let Some(segments) = rule
+        .segments
+        .as_ref()
+        .filter(|segments| segments.get_ref().as_slice() != [Segment::Active])
+    {
+        report.add(
+            &segments.span(),
+            "an employer pays for the active only; remove `segments`".into(),
+        );
     }
-    meaningless(rule, &["age_from", "age_to", "no_account", "shortfall", "base_floor", "base_cap"], report);
+    meaningless(
+        rule,
+        &[
+            "age_from",
+            "age_to",
+            "no_account",
+            "shortfall",
+            "base_floor",
+            "base_cap",
+        ],
+        report,
+    );
     let parts = parts(&scope, whole, report);
     let named = |key: &str, fund: Fund, span: Range<usize>, report: &mut Report<'_>| {
         if parts.is_some_and(|parts| parts[fund.index()] == 0) {
-            report.add(&span, format!("`{key}` is `{}`, which is not among `parts`", fund.word()));
+            report.add(
+                &span,
+                format!("`{key}` is `{}`, which is not among `parts`", fund.word()),
+            );
         }
         fund
     };
@@ -265,7 +402,9 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
         fund("carved_out_of", &rule.carved_out_of);
     }
     let mut recipient = |key: &str, recipient: &Option<Spanned<Recipient>>| {
-        let Some(recipient) = recipient else { return missing(key, &scope.at, report) };
+        let Some(recipient) = recipient else {
+            return missing(key, &scope.at, report);
+        };
         if let Some(fund) = recipient.get_ref().fund() {
             named(key, fund, recipient.span(), report);
         }
@@ -273,24 +412,47 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     };
     let late_fee_to = recipient("late_fee_to", &rule.late_fee_to);
     let interest_to = recipient("interest_to", &rule.interest_to);
-    let tolerance_per_head = yuan("tolerance_per_head", rule.tolerance_per_head.as_ref(), report).unwrap_or(TOLERANCE_PER_HEAD);
+    let tolerance_per_head = yuan(
+        "tolerance_per_head",
+        rule.tolerance_per_head.as_ref(),
+        report,
+    )
+    .unwrap_or(TOLERANCE_PER_HEAD);
     if report.findings.len() > before {
         return None;
     }
-    let split =
-        SplitRule { whole, parts: parts?, remainder: remainder?, late_fee_to: late_fee_to?, interest_to: interest_to?, employee_paid_to: employee_paid_to? };
-    Some(EmployerRate { id: scope.id(), split, tolerance_per_head, terms: scope.terms })
+    let split = SplitRule {
+        whole,
+        parts: parts?,
+        remainder: remainder?,
+        late_fee_to: late_fee_to?,
+        interest_to: interest_to?,
+        employee_paid_to: employee_paid_to?,
+    };
+    Some(EmployerRate {
+        id: scope.id(),
+        split,
+        tolerance_per_head,
+        terms: scope.terms,
+    })
 }
 
 fn missing<T>(key: &str, at: &Range<usize>, report: &mut Report<'_>) -> Option<T> {
-    report.add(at, format!("the employer's rule has no `{key}`; name one of its parts"));
+    report.add(
+        at,
+        format!("the employer's rule has no `{key}`; name one of its parts"),
+    );
     None
 }
 
 /// The parts by fund in millionths; they must add up to the whole.
 fn parts(scope: &Scope<'_>, whole: i64, report: &mut Report<'_>) -> Option<[i64; Fund::COUNT]> {
     let Some(given) = &scope.rule.parts else {
-        report.add(&scope.at, "the employer's rule has no `parts`; say which fund receives which part of `rate`".into());
+        report.add(
+            &scope.at,
+            "the employer's rule has no `parts`; say which fund receives which part of `rate`"
+                .into(),
+        );
         return None;
     };
     let mut parts = [0; Fund::COUNT];
@@ -299,7 +461,14 @@ fn parts(scope: &Scope<'_>, whole: i64, report: &mut Report<'_>) -> Option<[i64;
     }
     let sum: i64 = parts.iter().sum();
     if sum != whole {
-        report.add(&given.span(), format!("the parts add up to {}, but `rate` is {}; they must be equal", percent(sum), percent(whole)));
+        report.add(
+            &given.span(),
+            format!(
+                "the parts add up to {}, but `rate` is {}; they must be equal",
+                percent(sum),
+                percent(whole)
+            ),
+        );
         return None;
     }
     Some(parts)
@@ -309,21 +478,48 @@ fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate
     let rule = scope.rule;
     let ages = scope.ages();
     needs_segments(scope, report);
-    meaningless(rule, &["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to", "tolerance_per_head"], report);
+    meaningless(
+        rule,
+        &[
+            "parts",
+            "remainder",
+            "late_fee_to",
+            "interest_to",
+            "employee_paid_to",
+            "tolerance_per_head",
+        ],
+        report,
+    );
     own_of_the_retired(rule, report);
     if ages.from > ages.to {
-        report.add(&scope.at, format!("age_from {} is above age_to {}; both ends are included", ages.from, ages.to));
+        report.add(
+            &scope.at,
+            format!(
+                "age_from {} is above age_to {}; both ends are included",
+                ages.from, ages.to
+            ),
+        );
     }
     if scope.terms.channel == Channel::PersonalAccount {
-        for (key, missing) in [("no_account", rule.no_account.is_none()), ("shortfall", rule.shortfall.is_none())] {
+        for (key, missing) in [
+            ("no_account", rule.no_account.is_none()),
+            ("shortfall", rule.shortfall.is_none()),
+        ] {
             if missing {
-                report.add(&scope.at, format!("the rule deducts from the personal account but has no `{key}`"));
+                report.add(
+                    &scope.at,
+                    format!("the rule deducts from the personal account but has no `{key}`"),
+                );
             }
         }
     } else {
         meaningless(rule, &["no_account", "shortfall"], report);
     }
-    let band = if ages == Ages::ANY { String::new() } else { format!("/{}-{}", ages.from, ages.to) };
+    let band = if ages == Ages::ANY {
+        String::new()
+    } else {
+        format!("/{}-{}", ages.from, ages.to)
+    };
     let build = |segment: &Segment| IndividualRate {
         id: format!("{}/{}{band}", scope.id(), segment.word()),
         terms: scope.terms.clone(),
@@ -337,11 +533,19 @@ fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate
 
 /// A base that people of the rule's segments never have would leave all of them out.
 fn own_of_the_retired(rule: &Rule, report: &mut Report<'_>) {
-    let (Some(basis), Some(segments)) = (&rule.basis, &rule.segments) else { return };
+    let (Some(basis), Some(segments)) = (&rule.basis, &rule.segments) else {
+        return;
+    };
     let retired = |segment: &Segment| *segment == Segment::Retired;
     let (text, wrong) = match basis.get_ref() {
-        Basis::OwnBase => ("own_base: retired people have none; expected own_pension_last_year", segments.get_ref().iter().any(retired)),
-        Basis::OwnPensionLastYear => ("own_pension_last_year: only retired people have one", !segments.get_ref().iter().all(retired)),
+        Basis::OwnBase => (
+            "own_base: retired people have none; expected own_pension_last_year",
+            segments.get_ref().iter().any(retired),
+        ),
+        Basis::OwnPensionLastYear => (
+            "own_pension_last_year: only retired people have one",
+            !segments.get_ref().iter().all(retired),
+        ),
         Basis::EmployerBase => ("employer_base: it is the employer's, and no person's", true),
         _ => return,
     };
@@ -352,9 +556,20 @@ fn own_of_the_retired(rule: &Rule, report: &mut Report<'_>) {
 
 fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
     needs_segments(scope, report);
-    let employer_only = ["parts", "remainder", "late_fee_to", "interest_to", "employee_paid_to", "tolerance_per_head"];
+    let employer_only = [
+        "parts",
+        "remainder",
+        "late_fee_to",
+        "interest_to",
+        "employee_paid_to",
+        "tolerance_per_head",
+    ];
     meaningless(scope.rule, &employer_only, report);
-    meaningless(scope.rule, &["age_from", "age_to", "no_account", "shortfall"], report);
+    meaningless(
+        scope.rule,
+        &["age_from", "age_to", "no_account", "shortfall"],
+        report,
+    );
     let build = |segment: &Segment| FundRate {
         id: format!("{}/{}", scope.id(), segment.word()),
         payer: scope.rule.payer,
@@ -367,9 +582,16 @@ fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
 fn needs_segments(scope: &Scope<'_>, report: &mut Report<'_>) {
     let segments = scope.segments();
     if segments.is_empty() {
-        report.add(&scope.at, "the rule has no `segments`; say whom it is for, such as [\"active\"]".into());
+        report.add(
+            &scope.at,
+            "the rule has no `segments`; say whom it is for, such as [\"active\"]".into(),
+        );
     }
-    if segments.iter().enumerate().any(|(index, segment)| segments[..index].contains(segment)) {
+    if segments
+        .iter()
+        .enumerate()
+        .any(|(index, segment)| segments[..index].contains(segment))
+    {
         report.add(&scope.at, "`segments` names one segment twice".into());
     }
 }
@@ -394,7 +616,10 @@ fn meaningless(rule: &Rule, keys: &[&str], report: &mut Report<'_>) {
             _ => None,
         };
         if let Some(span) = span {
-            report.add(&span, format!("`{key}` has no meaning for this payer and channel; remove it"));
+            report.add(
+                &span,
+                format!("`{key}` has no meaning for this payer and channel; remove it"),
+            );
         }
     }
 }

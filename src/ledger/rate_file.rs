@@ -134,12 +134,19 @@ pub(super) fn parse(file: &str, source: &str) -> Result<RateFile, Finding> {
 pub(super) fn parse_percent(text: &str) -> Option<i64> {
     let number = text.strip_suffix('%')?;
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let (whole, decimals) = number.split_once('.').map_or((number, None), |(whole, decimals)| (whole, Some(decimals)));
-    let digits = |text: &str, most: usize| !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, decimals) = number
+        .split_once('.')
+        .map_or((number, None), |(whole, decimals)| (whole, Some(decimals)));
+    let digits = |text: &str, most: usize| {
+        !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
     if !digits(whole, 3) || !decimals.is_none_or(|decimals| digits(decimals, 4)) {
         return None;
     }
-    let millionths = whole.parse::<i64>().ok()? * 10_000 + format!("{:0<4}", decimals.unwrap_or("")).parse::<i64>().ok()?;
+    let millionths = whole.parse::<i64>().ok()? * 10_000
+        + format!("{:0<4}", decimals.unwrap_or(""))
+            .parse::<i64>()
+            .ok()?;
     (millionths <= super::terms::WHOLE_MILLIONTHS).then_some(millionths)
 }
 
@@ -150,9 +157,15 @@ mod tests {
 
     #[test]
     fn percentages_are_read_exactly_and_written_back_the_same() {
-        for (text, millionths) in
-            [("6.80 %", 68_000), ("0.15 %", 1_500), ("7.30 %", 73_000), ("0.0001 %", 1), ("0.00 %", 0), ("100.00 %", 1_000_000), ("0.125 %", 1_250)]
-        {
+        for (text, millionths) in [
+            ("6.80 %", 68_000),
+            ("0.15 %", 1_500),
+            ("7.30 %", 73_000),
+            ("0.0001 %", 1),
+            ("0.00 %", 0),
+            ("100.00 %", 1_000_000),
+            ("0.125 %", 1_250),
+        ] {
             assert_eq!(parse_percent(text), Some(millionths), "{text}");
             assert_eq!(percent(millionths), text);
         }
@@ -162,8 +175,24 @@ mod tests {
 
     #[test]
     fn anything_but_a_plain_percentage_is_refused() {
-        for text in ["", "%", " %", "6.8", "0.068", "-1 %", "+1 %", "1e1 %", "6,80 %", "6.80  %", "6. %", ".5 %", "0.00001 %", "100.0001 %", "１ %", "6.80 ‰"]
-        {
+        for text in [
+            "",
+            "%",
+            " %",
+            "6.8",
+            "0.068",
+            "-1 %",
+            "+1 %",
+            "1e1 %",
+            "6,80 %",
+            "6.80  %",
+            "6. %",
+            ".5 %",
+            "0.00001 %",
+            "100.0001 %",
+            "１ %",
+            "6.80 ‰",
+        ] {
             assert_eq!(parse_percent(text), None, "{text}");
         }
     }

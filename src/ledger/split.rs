@@ -35,7 +35,10 @@ impl SplitRule {
         let mut amounts = [Fen::ZERO; Fund::COUNT];
         let mut rest = i128::from(amount.0);
         for fund in Fund::ALL.into_iter().filter(|fund| *fund != self.remainder) {
-            let part = divide_half_away(i128::from(amount.0) * i128::from(self.parts[fund.index()]), i128::from(self.whole));
+            let part = divide_half_away(
+                i128::from(amount.0) * i128::from(self.parts[fund.index()]),
+                i128::from(self.whole),
+            );
             amounts[fund.index()] = exactly(part);
             rest -= part;
         }
@@ -45,8 +48,13 @@ impl SplitRule {
 
     /// What of a line's money is split by parts; `None` when that leaves `i64`.
     pub fn shared(&self, money: &Collected) -> Option<Fen> {
-        let others = self.others(money).into_iter().filter(|(recipient, _)| *recipient == Recipient::ProRata);
-        others.map(|(_, amount)| amount).try_fold(money.employer_paid, Fen::checked_add)
+        let others = self
+            .others(money)
+            .into_iter()
+            .filter(|(recipient, _)| *recipient == Recipient::ProRata);
+        others
+            .map(|(_, amount)| amount)
+            .try_fold(money.employer_paid, Fen::checked_add)
     }
 
     /// Whether a fund has a part in what of a line's money is split; the part may round to nothing.
@@ -66,7 +74,11 @@ impl SplitRule {
     }
 
     fn others(&self, money: &Collected) -> [(Recipient, Fen); 3] {
-        [(self.late_fee_to, money.late_fee), (self.interest_to, money.interest), (self.interest_to, money.other_interest)]
+        [
+            (self.late_fee_to, money.late_fee),
+            (self.interest_to, money.interest),
+            (self.interest_to, money.other_interest),
+        ]
     }
 }
 
@@ -98,8 +110,12 @@ impl History {
         let amount = rule.shared(money)?;
         let shared = self.shared.checked_add(amount)?;
         let fund = self.beside(rule);
-        let part = rule.apportion(shared).get(fund).checked_sub(self.posted(rule)?)?;
-        let parts = Parts::whole_to(fund, part).checked_add(&Parts::whole_to(rule.remainder, amount.checked_sub(part)?))?;
+        let part = rule
+            .apportion(shared)
+            .get(fund)
+            .checked_sub(self.posted(rule)?)?;
+        let parts = Parts::whole_to(fund, part)
+            .checked_add(&Parts::whole_to(rule.remainder, amount.checked_sub(part)?))?;
         let all = parts.checked_add(&rule.assigned(money)?)?;
         *self = History { shared, ahead: 0 };
         Some(all)
@@ -107,10 +123,17 @@ impl History {
 
     /// Adds a line whose funds are known, such as one that takes another back; `None`, and nothing
     /// is added, when a sum leaves the range.
-    pub fn add_as_posted(&mut self, rule: &SplitRule, money: &Collected, funds: &Parts) -> Option<()> {
+    pub fn add_as_posted(
+        &mut self,
+        rule: &SplitRule,
+        money: &Collected,
+        funds: &Parts,
+    ) -> Option<()> {
         let fund = self.beside(rule);
         let shared = self.shared.checked_add(rule.shared(money)?)?;
-        let part = funds.get(fund).checked_sub(rule.assigned(money)?.get(fund))?;
+        let part = funds
+            .get(fund)
+            .checked_sub(rule.assigned(money)?.get(fund))?;
         let posted = self.posted(rule)?.checked_add(part)?;
         let ahead = i32::try_from(posted.checked_sub(rule.apportion(shared).get(fund))?.0).ok()?;
         *self = History { shared, ahead };
@@ -119,11 +142,17 @@ impl History {
 
     /// What of the shared money the fund beside the remainder's has.
     fn posted(&self, rule: &SplitRule) -> Option<Fen> {
-        rule.apportion(self.shared).get(self.beside(rule)).checked_add(Fen(self.ahead.into()))
+        rule.apportion(self.shared)
+            .get(self.beside(rule))
+            .checked_add(Fen(self.ahead.into()))
     }
 
     fn beside(&self, rule: &SplitRule) -> Fund {
-        if rule.remainder == Fund::Medical { Fund::LongTermCare } else { Fund::Medical }
+        if rule.remainder == Fund::Medical {
+            Fund::LongTermCare
+        } else {
+            Fund::Medical
+        }
     }
 }
 
@@ -149,7 +178,10 @@ mod tests {
     };
 
     fn paid(fen: i64) -> Collected {
-        Collected { employer_paid: Fen(fen), ..Collected::default() }
+        Collected {
+            employer_paid: Fen(fen),
+            ..Collected::default()
+        }
     }
 
     fn care(parts: &Parts) -> i64 {
@@ -159,7 +191,10 @@ mod tests {
     /// What long-term care gets of each amount of a history.
     fn cut(amounts: &[i64]) -> Vec<i64> {
         let mut history = History::default();
-        amounts.iter().map(|fen| care(&history.add(&NANNING, &paid(*fen)).unwrap())).collect()
+        amounts
+            .iter()
+            .map(|fen| care(&history.add(&NANNING, &paid(*fen)).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -174,40 +209,97 @@ mod tests {
         // 0.23 brings 0.00496..., 23.00 brings 0.4964; 0.24 brings 0.00518, 24.00 brings 0.5180
         assert_eq!(cut(&[23; 100]).iter().sum::<i64>(), 50);
         assert_eq!(cut(&[24; 100]).iter().sum::<i64>(), 52);
-        assert_eq!(cut(&[23; 4]), [0, 1, 0, 1], "0.23, 0.46, 0.69, 0.92 bring 0.00496, 0.0099, 0.0149, 0.0199");
+        assert_eq!(
+            cut(&[23; 4]),
+            [0, 1, 0, 1],
+            "0.23, 0.46, 0.69, 0.92 bring 0.00496, 0.0099, 0.0149, 0.0199"
+        );
     }
 
     #[test]
     fn what_is_taken_back_goes_as_it_came_and_the_next_line_settles_the_fen() {
         let mut history = History::default();
-        let parts: Vec<Parts> = [23, 23, 23].iter().map(|fen| history.add(&NANNING, &paid(*fen)).unwrap()).collect();
+        let parts: Vec<Parts> = [23, 23, 23]
+            .iter()
+            .map(|fen| history.add(&NANNING, &paid(*fen)).unwrap())
+            .collect();
         assert_eq!(parts.iter().map(care).collect::<Vec<_>>(), [0, 1, 0]);
-        history.add_as_posted(&NANNING, &paid(-23), &parts[1].negated()).unwrap();
+        history
+            .add_as_posted(&NANNING, &paid(-23), &parts[1].negated())
+            .unwrap();
         // 0.46 are left and long-term care has nothing of them, a fen too little; 0.69 brings it one.
         assert_eq!(care(&history.add(&NANNING, &paid(23)).unwrap()), 1);
-        assert_eq!(history, History { shared: Fen(69), ahead: 0 });
+        assert_eq!(
+            history,
+            History {
+                shared: Fen(69),
+                ahead: 0
+            }
+        );
     }
 
     #[test]
     fn late_fees_and_interest_can_be_split_like_the_payment() {
-        let rule = SplitRule { late_fee_to: Recipient::ProRata, interest_to: Recipient::ProRata, ..NANNING };
-        let money = Collected { employer_paid: Fen(69_500), employee_paid: Fen(20_000), late_fee: Fen(6_950), interest: Fen(600), other_interest: Fen(95) };
+        let rule = SplitRule {
+            late_fee_to: Recipient::ProRata,
+            interest_to: Recipient::ProRata,
+            ..NANNING
+        };
+        let money = Collected {
+            employer_paid: Fen(69_500),
+            employee_paid: Fen(20_000),
+            late_fee: Fen(6_950),
+            interest: Fen(600),
+            other_interest: Fen(95),
+        };
         let parts = History::default().add(&rule, &money).unwrap();
         // 695.00 + 69.50 + 6.00 + 0.95 = 771.45, of which 0.15 / 6.95 are 16.65; the employees' money is medical.
-        assert_eq!((parts.get(Fund::Medical).0, care(&parts)), (77_145 - 1_665 + 20_000, 1_665));
-        let only_late_fee = SplitRule { interest_to: Recipient::LongTermCare, ..rule };
+        assert_eq!(
+            (parts.get(Fund::Medical).0, care(&parts)),
+            (77_145 - 1_665 + 20_000, 1_665)
+        );
+        let only_late_fee = SplitRule {
+            interest_to: Recipient::LongTermCare,
+            ..rule
+        };
         let parts = History::default().add(&only_late_fee, &money).unwrap();
-        assert_eq!(care(&parts), 1_650 + 695, "764.50 x 0.15 / 6.95 = 16.50, and the interest");
+        assert_eq!(
+            care(&parts),
+            1_650 + 695,
+            "764.50 x 0.15 / 6.95 = 16.50, and the interest"
+        );
     }
 
     #[test]
     fn a_fund_has_a_part_in_what_is_split_even_where_it_rounds_to_nothing() {
-        let late_fee = |fen| Collected { late_fee: Fen(fen), ..Collected::default() };
-        assert!(NANNING.splits_to(Fund::LongTermCare, &paid(1)), "0.01 x 0.15 / 6.95 is 0.00");
-        assert!(!NANNING.splits_to(Fund::LongTermCare, &late_fee(5)), "late fees are the medical fund's");
-        assert!(SplitRule { late_fee_to: Recipient::ProRata, ..NANNING }.splits_to(Fund::LongTermCare, &late_fee(5)));
-        let before = SplitRule { whole: 68_000, parts: [68_000, 0], ..NANNING };
-        assert!(!before.splits_to(Fund::LongTermCare, &paid(10_000)), "no long-term care insurance yet");
+        let late_fee = |fen| Collected {
+            late_fee: Fen(fen),
+            ..Collected::default()
+        };
+        assert!(
+            NANNING.splits_to(Fund::LongTermCare, &paid(1)),
+            "0.01 x 0.15 / 6.95 is 0.00"
+        );
+        assert!(
+            !NANNING.splits_to(Fund::LongTermCare, &late_fee(5)),
+            "late fees are the medical fund's"
+        );
+        assert!(
+            SplitRule {
+                late_fee_to: Recipient::ProRata,
+                ..NANNING
+            }
+            .splits_to(Fund::LongTermCare, &late_fee(5))
+        );
+        let before = SplitRule {
+            whole: 68_000,
+            parts: [68_000, 0],
+            ..NANNING
+        };
+        assert!(
+            !before.splits_to(Fund::LongTermCare, &paid(10_000)),
+            "no long-term care insurance yet"
+        );
     }
 
     #[test]
@@ -216,22 +308,46 @@ mod tests {
         history.add(&NANNING, &paid(i64::MAX)).unwrap();
         let before = history;
         assert_eq!(history.add(&NANNING, &paid(1)), None);
-        assert_eq!(history.add(&NANNING, &Collected { employee_paid: Fen(i64::MAX), late_fee: Fen(1), ..Collected::default() }), None);
-        assert_eq!(history.add_as_posted(&NANNING, &paid(1), &Parts::default()), None);
+        assert_eq!(
+            history.add(
+                &NANNING,
+                &Collected {
+                    employee_paid: Fen(i64::MAX),
+                    late_fee: Fen(1),
+                    ..Collected::default()
+                }
+            ),
+            None
+        );
+        assert_eq!(
+            history.add_as_posted(&NANNING, &paid(1), &Parts::default()),
+            None
+        );
         assert_eq!(history, before);
-        assert_eq!(History::of(&NANNING, &paid(0), &Parts::whole_to(Fund::LongTermCare, Fen(1 << 40))), None, "no split is so far off");
+        assert_eq!(
+            History::of(
+                &NANNING,
+                &paid(0),
+                &Parts::whole_to(Fund::LongTermCare, Fen(1 << 40))
+            ),
+            None,
+            "no split is so far off"
+        );
     }
 
     fn any_money() -> impl Strategy<Value = Collected> {
-        let fen = || prop_oneof![-300..=300_i64, -10_000_000_000..=10_000_000_000_i64].prop_map(Fen);
+        let fen =
+            || prop_oneof![-300..=300_i64, -10_000_000_000..=10_000_000_000_i64].prop_map(Fen);
         let few = || prop_oneof![4 => Just(Fen::ZERO), 1 => (-5_000..=5_000_i64).prop_map(Fen)];
-        (fen(), few(), few(), few(), few()).prop_map(|(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
-            employer_paid,
-            employee_paid,
-            late_fee,
-            interest,
-            other_interest,
-        })
+        (fen(), few(), few(), few(), few()).prop_map(
+            |(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
+                employer_paid,
+                employee_paid,
+                late_fee,
+                interest,
+                other_interest,
+            },
+        )
     }
 
     fn negated(money: &Collected) -> Collected {

@@ -224,7 +224,10 @@ pub struct Ages {
 
 impl Ages {
     /// Every age.
-    pub const ANY: Ages = Ages { from: 0, to: u8::MAX };
+    pub const ANY: Ages = Ages {
+        from: 0,
+        to: u8::MAX,
+    };
 
     pub(super) fn overlaps(&self, other: &Ages) -> bool {
         self.from <= other.to && other.from <= self.to
@@ -263,7 +266,12 @@ impl Terms {
     /// # Errors
     /// That base is not known.
     pub fn due(&self, bases: &Bases) -> Result<Fen, MissingBase> {
-        let months = if self.frequency == Frequency::Yearly && matches!(self.mode, Mode::Rate { .. }) { 12 } else { 1 };
+        let months =
+            if self.frequency == Frequency::Yearly && matches!(self.mode, Mode::Rate { .. }) {
+                12
+            } else {
+                1
+            };
         self.due_for(months, bases)
     }
 
@@ -287,7 +295,9 @@ impl Terms {
     /// For how many months somebody is asked in `month` who has chosen to pay once a year since `since`: for the rest of the
     /// rule's year in its first month that is theirs, and for none in all others.
     pub fn months_of_a_year(&self, month: Month, since: Month) -> Option<i64> {
-        let first = Month::new(month.year(), 1)?.max(since).max(self.period.from);
+        let first = Month::new(month.year(), 1)?
+            .max(since)
+            .max(self.period.from);
         let last = Month::new(month.year(), 12)?;
         let last = self.period.to.map_or(last, |to| to.min(last));
         (month == first).then(|| i64::from(last.month() - first.month()) + 1)
@@ -345,7 +355,10 @@ mod tests {
 
     fn terms(mode: Mode, rounding: Rounding) -> Terms {
         Terms {
-            period: Period { from: Month::parse("202103").unwrap(), to: None },
+            period: Period {
+                from: Month::parse("202103").unwrap(),
+                to: None,
+            },
             mode,
             base_floor: None,
             base_cap: None,
@@ -358,10 +371,16 @@ mod tests {
     }
 
     fn own(base: i64) -> Bases {
-        Bases { own: Some(Fen(base)), ..Bases::default() }
+        Bases {
+            own: Some(Fen(base)),
+            ..Bases::default()
+        }
     }
 
-    const CARE: Mode = Mode::Rate { millionths: 1_500, basis: Basis::OwnBase };
+    const CARE: Mode = Mode::Rate {
+        millionths: 1_500,
+        basis: Basis::OwnBase,
+    };
 
     #[test]
     fn each_rounding_makes_of_an_exact_amount_what_its_name_says() {
@@ -374,23 +393,54 @@ mod tests {
             (Rounding::JiaoUp, [20, 20, 20, 20, -20]),
         ] {
             let terms = terms(CARE, rounding);
-            let half = Terms { mode: Mode::Rate { millionths: 500_000, basis: Basis::OwnBase }, ..terms.clone() };
-            let found = [terms.due(&own(8_000)), terms.due(&own(8_200)), half.due(&own(25)), terms.due(&own(10_000)), half.due(&own(-25))];
+            let half = Terms {
+                mode: Mode::Rate {
+                    millionths: 500_000,
+                    basis: Basis::OwnBase,
+                },
+                ..terms.clone()
+            };
+            let found = [
+                terms.due(&own(8_000)),
+                terms.due(&own(8_200)),
+                half.due(&own(25)),
+                terms.due(&own(10_000)),
+                half.due(&own(-25)),
+            ];
             assert_eq!(found, expected.map(|fen| Ok(Fen(fen))), "{rounding:?}");
         }
     }
 
     #[test]
     fn a_base_is_held_within_floor_and_cap() {
-        let bounded = Terms { base_floor: Some(Fen(380_000)), base_cap: Some(Fen(1_900_000)), ..terms(CARE, Rounding::FenHalfAway) };
+        let bounded = Terms {
+            base_floor: Some(Fen(380_000)),
+            base_cap: Some(Fen(1_900_000)),
+            ..terms(CARE, Rounding::FenHalfAway)
+        };
         let due = |base| bounded.due(&own(base)).unwrap().0;
-        assert_eq!((due(0), due(380_000), due(400_000), due(1_900_000), due(1_900_100)), (570, 570, 600, 2_850, 2_850));
+        assert_eq!(
+            (
+                due(0),
+                due(380_000),
+                due(400_000),
+                due(1_900_000),
+                due(1_900_100)
+            ),
+            (570, 570, 600, 2_850, 2_850)
+        );
     }
 
     #[test]
     fn fixed_amounts_and_waivers_ask_for_no_base() {
-        assert_eq!(terms(Mode::Fixed(Fen(5_000)), Rounding::FenHalfAway).due(&Bases::default()), Ok(Fen(5_000)));
-        assert_eq!(terms(Mode::Waived, Rounding::FenHalfAway).due(&Bases::default()), Ok(Fen::ZERO));
+        assert_eq!(
+            terms(Mode::Fixed(Fen(5_000)), Rounding::FenHalfAway).due(&Bases::default()),
+            Ok(Fen(5_000))
+        );
+        assert_eq!(
+            terms(Mode::Waived, Rounding::FenHalfAway).due(&Bases::default()),
+            Ok(Fen::ZERO)
+        );
     }
 
     #[test]
@@ -412,7 +462,13 @@ mod tests {
             (Basis::AccountCreditBase, 750),
             (Basis::AverageWageLastYear, 900),
         ] {
-            let terms = terms(Mode::Rate { millionths: 1_500, basis }, Rounding::FenHalfAway);
+            let terms = terms(
+                Mode::Rate {
+                    millionths: 1_500,
+                    basis,
+                },
+                Rounding::FenHalfAway,
+            );
             assert_eq!(terms.due(&all), Ok(Fen(due)), "{basis:?}");
             assert_eq!(terms.due(&Bases::default()), Err(MissingBase(basis)));
         }
@@ -421,9 +477,15 @@ mod tests {
     #[test]
     fn a_year_paid_at_once_is_asked_in_its_first_month_and_rounded_once() {
         let month = |text: &str| Month::parse(text).unwrap();
-        let choice = Terms { frequency: Frequency::YearlyOrMonthly, ..terms(CARE, Rounding::FenHalfAway) };
+        let choice = Terms {
+            frequency: Frequency::YearlyOrMonthly,
+            ..terms(CARE, Rounding::FenHalfAway)
+        };
         // 0.15 % of 4,321.00 is 6.4815 a month, 77.778 a year: twelve times 6.48 would be 77.76.
-        assert_eq!((choice.due(&own(432_100)), choice.due_for(12, &own(432_100))), (Ok(Fen(648)), Ok(Fen(7_778))));
+        assert_eq!(
+            (choice.due(&own(432_100)), choice.due_for(12, &own(432_100))),
+            (Ok(Fen(648)), Ok(Fen(7_778)))
+        );
         for (asked_in, since, expected) in [
             ("202201", "202104", Some(12)),
             ("202202", "202104", None),
@@ -431,18 +493,37 @@ mod tests {
             ("202212", "202205", None),
             ("202103", "202001", Some(10)),
         ] {
-            assert_eq!(choice.months_of_a_year(month(asked_in), month(since)), expected, "{asked_in} since {since}");
+            assert_eq!(
+                choice.months_of_a_year(month(asked_in), month(since)),
+                expected,
+                "{asked_in} since {since}"
+            );
         }
-        let ended = Terms { period: Period { from: month("202103"), to: Some(month("202206")) }, ..choice };
-        assert_eq!(ended.months_of_a_year(month("202201"), month("202104")), Some(6));
-        let yearly = Terms { frequency: Frequency::Yearly, ..terms(CARE, Rounding::FenHalfAway) };
+        let ended = Terms {
+            period: Period {
+                from: month("202103"),
+                to: Some(month("202206")),
+            },
+            ..choice
+        };
+        assert_eq!(
+            ended.months_of_a_year(month("202201"), month("202104")),
+            Some(6)
+        );
+        let yearly = Terms {
+            frequency: Frequency::Yearly,
+            ..terms(CARE, Rounding::FenHalfAway)
+        };
         assert_eq!(yearly.due(&own(432_100)), Ok(Fen(7_778)));
     }
 
     #[test]
     fn a_band_of_ages_needs_an_age_and_every_age_does_not() {
         let young = Ages { from: 0, to: 40 };
-        assert_eq!([Some(0), Some(40), Some(41), None].map(|age| young.contains(age)), [true, true, false, false]);
+        assert_eq!(
+            [Some(0), Some(40), Some(41), None].map(|age| young.contains(age)),
+            [true, true, false, false]
+        );
         assert!(Ages::ANY.contains(None) && Ages::ANY.contains(Some(120)));
     }
 }

@@ -42,7 +42,8 @@ pub(super) struct Presented {
 /// Notes what the client of the handshake under way presented; does nothing outside of one.
 pub(super) fn note(presented: Presented) {
     // A certificate is also verified anew later, where no handshake is under way.
-    let _ = PRESENTED.try_with(|noted| *noted.lock().unwrap_or_else(PoisonError::into_inner) = presented);
+    let _ = PRESENTED
+        .try_with(|noted| *noted.lock().unwrap_or_else(PoisonError::into_inner) = presented);
 }
 
 /// What makes TLS connections of TCP connections.
@@ -60,7 +61,11 @@ impl Acceptor {
     ///
     /// # Errors
     /// There is no TLS configuration with these algorithms.
-    pub fn new(trust: &Arc<TrustState>, listen: &Listen, metrics: Metrics) -> Result<Acceptor, Fault> {
+    pub fn new(
+        trust: &Arc<TrustState>,
+        listen: &Listen,
+        metrics: Metrics,
+    ) -> Result<Acceptor, Fault> {
         Ok(Acceptor {
             config: Arc::new(trust.server_config()?),
             slots: Slots::new(listen),
@@ -95,9 +100,14 @@ impl Acceptor {
         let peer = tcp.peer_addr().ok()?; // Gone already.
         let mut slot = self.slots.enter(peer.ip(), Instant::now());
         let presented = Arc::new(Mutex::new(Presented::default()));
-        let outcome = PRESENTED.scope(presented.clone(), self.handshake(tcp, &mut slot)).await;
+        let outcome = PRESENTED
+            .scope(presented.clone(), self.handshake(tcp, &mut slot))
+            .await;
         drop(slot);
-        let presented = presented.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let presented = presented
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match outcome {
             Ok(stream) => {
                 let owner = presented.owner.unwrap_or(Owner::Nobody);
@@ -111,20 +121,43 @@ impl Acceptor {
                 None
             }
             Err(Some((reason, detail))) => {
-                let detail = if presented.detail.is_empty() { detail } else { presented.detail };
+                let detail = if presented.detail.is_empty() {
+                    detail
+                } else {
+                    presented.detail
+                };
                 let reason = presented.reason.unwrap_or(reason);
-                self.refusals.refused(&Refused { peer, known: self.is_known(peer), reason, who: &presented.who, detail: &detail });
+                self.refusals.refused(&Refused {
+                    peer,
+                    known: self.is_known(peer),
+                    reason,
+                    who: &presented.who,
+                    detail: &detail,
+                });
                 None
             }
         }
     }
 
     /// The handshake, until its deadline or until its place is another's; `Err(None)` when the client closed before it said anything.
-    async fn handshake(&self, tcp: TcpStream, slot: &mut Slot) -> Result<TlsStream<TcpStream>, Option<(Reason, String)>> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        slot: &mut Slot,
+    ) -> Result<TlsStream<TcpStream>, Option<(Reason, String)>> {
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
         let both = async {
-            let start = hello.await.map_err(|error| if error.kind() == std::io::ErrorKind::InvalidData { Some(why(&error)) } else { None })?;
-            start.into_stream(self.config.clone()).await.map_err(|error| Some(why(&error)))
+            let start = hello.await.map_err(|error| {
+                if error.kind() == std::io::ErrorKind::InvalidData {
+                    Some(why(&error))
+                } else {
+                    None
+                }
+            })?;
+            start
+                .into_stream(self.config.clone())
+                .await
+                .map_err(|error| Some(why(&error)))
         };
         tokio::select! {
             biased;

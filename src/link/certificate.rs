@@ -57,8 +57,12 @@ impl Facts {
     /// # Errors
     /// It is not a certificate; the text says what the parser found.
     pub fn of(der: &[u8]) -> Result<Facts, String> {
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|error| format!("not an X.509 certificate: {error}"))?;
-        let time = |time: x509_parser::time::ASN1Time| jiff::Timestamp::from_second(time.timestamp()).map_err(|error| format!("a date beyond reason: {error}"));
+        let (_, parsed) = X509Certificate::from_der(der)
+            .map_err(|error| format!("not an X.509 certificate: {error}"))?;
+        let time = |time: x509_parser::time::ASN1Time| {
+            jiff::Timestamp::from_second(time.timestamp())
+                .map_err(|error| format!("a date beyond reason: {error}"))
+        };
         Ok(Facts {
             subject: printable(&parsed.subject().to_string()),
             issuer: printable(&parsed.issuer().to_string()),
@@ -72,12 +76,21 @@ impl Facts {
 
     /// Subject and alternative names on one line, for people: cut, so that a certificate with thousands of names is a line, too.
     pub fn who(&self) -> String {
-        let mut names: Vec<String> = self.sans.iter().take(NAMES_SHOWN_MAX).map(|name| super::printable(name.text(), NAME_SHOWN_MAX)).collect();
+        let mut names: Vec<String> = self
+            .sans
+            .iter()
+            .take(NAMES_SHOWN_MAX)
+            .map(|name| super::printable(name.text(), NAME_SHOWN_MAX))
+            .collect();
         if let Some(more @ 1..) = self.sans.len().checked_sub(NAMES_SHOWN_MAX) {
             names.push(format!("{more} more"));
         }
         let subject = super::printable(&self.subject, SUBJECT_SHOWN_MAX);
-        format!("subject `{subject}`, alternative names [{}], spki_sha256 {}", names.join(", "), self.spki_sha256)
+        format!(
+            "subject `{subject}`, alternative names [{}], spki_sha256 {}",
+            names.join(", "),
+            self.spki_sha256
+        )
     }
 }
 
@@ -108,19 +121,30 @@ pub fn certificate_facts(path: &Path) -> Result<Facts, Fault> {
 /// # Errors
 /// The file cannot be read or holds no certificate.
 pub fn all_facts(path: &Path) -> Result<Vec<Facts>, Fault> {
-    certificates(path, &read(path)?)?.iter().map(|der| Facts::of(der).map_err(|error| fault(path, &error))).collect()
+    certificates(path, &read(path)?)?
+        .iter()
+        .map(|der| Facts::of(der).map_err(|error| fault(path, &error)))
+        .collect()
 }
 
 /// Reads a PEM file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|error| fault(path, &format!("cannot be read: {error}; expected a PEM file")))
+    std::fs::read(path).map_err(|error| {
+        fault(
+            path,
+            &format!("cannot be read: {error}; expected a PEM file"),
+        )
+    })
 }
 
 /// The certificates in a PEM file's text, at least one.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(found) if found.is_empty() => Err(fault(path, "holds no certificate; expected `-----BEGIN CERTIFICATE-----`")),
+        Ok(found) if found.is_empty() => Err(fault(
+            path,
+            "holds no certificate; expected `-----BEGIN CERTIFICATE-----`",
+        )),
         Ok(found) => Ok(found),
         Err(error) => Err(fault(path, &format!("is not valid PEM: {error}"))),
     }
@@ -128,14 +152,25 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
 
 /// The first private key in a PEM file's text.
 pub(super) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|_| fault(path, "holds no usable private key; expected an unencrypted `-----BEGIN PRIVATE KEY-----`"))
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        fault(
+            path,
+            "holds no usable private key; expected an unencrypted `-----BEGIN PRIVATE KEY-----`",
+        )
+    })
 }
 
 /// The revocation lists in a PEM file's text, at least one.
-pub(super) fn revocation_lists(path: &Path, pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
+pub(super) fn revocation_lists(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
     let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     match found {
-        Ok(found) if found.is_empty() => Err(fault(path, "holds no revocation list; expected `-----BEGIN X509 CRL-----`")),
+        Ok(found) if found.is_empty() => Err(fault(
+            path,
+            "holds no revocation list; expected `-----BEGIN X509 CRL-----`",
+        )),
         Ok(found) => Ok(found),
         Err(error) => Err(fault(path, &format!("is not valid PEM: {error}"))),
     }
@@ -147,8 +182,12 @@ pub(super) fn fault(path: &Path, text: &str) -> Fault {
 }
 
 fn names(parsed: &X509Certificate<'_>) -> Result<Vec<Name>, String> {
-    let extension = parsed.subject_alternative_name().map_err(|error| format!("its subject alternative names cannot be read: {error}"))?;
-    let general = extension.iter().flat_map(|extension| &extension.value.general_names);
+    let extension = parsed
+        .subject_alternative_name()
+        .map_err(|error| format!("its subject alternative names cannot be read: {error}"))?;
+    let general = extension
+        .iter()
+        .flat_map(|extension| &extension.value.general_names);
     Ok(general
         .filter_map(|name| match name {
             GeneralName::DNSName(text) => Some(Name::Dns(printable(text))),
@@ -180,8 +219,10 @@ fn unfit(parsed: &X509Certificate<'_>) -> Option<Reason> {
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String does not fail");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a String does not fail");
+            text
+        })
 }

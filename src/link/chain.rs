@@ -34,9 +34,18 @@ pub enum ChainFault {
 impl std::fmt::Display for ChainFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ChainFault::TooMany(found) => write!(f, "{found} certificates, at most {CERTIFICATES_MAX} are taken"),
-            ChainFault::TooLarge(found) => write!(f, "{found} bytes of certificates, at most {BYTES_MAX} are taken"),
-            ChainFault::TooManyWays => write!(f, "more than {WAYS_MAX} ways from the certificate to an authority"),
+            ChainFault::TooMany(found) => write!(
+                f,
+                "{found} certificates, at most {CERTIFICATES_MAX} are taken"
+            ),
+            ChainFault::TooLarge(found) => write!(
+                f,
+                "{found} bytes of certificates, at most {BYTES_MAX} are taken"
+            ),
+            ChainFault::TooManyWays => write!(
+                f,
+                "more than {WAYS_MAX} ways from the certificate to an authority"
+            ),
             ChainFault::NoWay => f.write_str("no way from the certificate to an authority"),
         }
     }
@@ -64,8 +73,20 @@ pub struct Anchors {
 impl Anchors {
     /// Authorities that cannot be read are left out; whoever loads them has said so.
     pub fn new(certificates: &[CertificateDer<'static>]) -> Anchors {
-        let names = certificates.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1.subject().as_raw().to_vec()));
-        Anchors { names: names.collect(), certificates: certificates.to_vec() }
+        let names = certificates.iter().filter_map(|der| {
+            Some(
+                X509Certificate::from_der(der)
+                    .ok()?
+                    .1
+                    .subject()
+                    .as_raw()
+                    .to_vec(),
+            )
+        });
+        Anchors {
+            names: names.collect(),
+            certificates: certificates.to_vec(),
+        }
     }
 }
 
@@ -73,7 +94,11 @@ impl Anchors {
 ///
 /// # Errors
 /// The chain is too long, too large, leads nowhere or to an authority in too many ways.
-pub fn useful<'c>(own: &CertificateDer<'_>, rest: &[CertificateDer<'c>], anchors: &Anchors) -> Result<Vec<CertificateDer<'c>>, ChainFault> {
+pub fn useful<'c>(
+    own: &CertificateDer<'_>,
+    rest: &[CertificateDer<'c>],
+    anchors: &Anchors,
+) -> Result<Vec<CertificateDer<'c>>, ChainFault> {
     if rest.len() >= CERTIFICATES_MAX {
         return Err(ChainFault::TooMany(rest.len() + 1));
     }
@@ -83,18 +108,35 @@ pub fn useful<'c>(own: &CertificateDer<'_>, rest: &[CertificateDer<'c>], anchors
     }
     let mut sent: Vec<(&CertificateDer<'c>, X509Certificate<'_>)> = Vec::new();
     for der in rest {
-        let copy = der == own || anchors.certificates.contains(der) || sent.iter().any(|(known, _)| *known == der);
+        let copy = der == own
+            || anchors.certificates.contains(der)
+            || sent.iter().any(|(known, _)| *known == der);
         if let (false, Ok((_, parsed))) = (copy, X509Certificate::from_der(der)) {
             sent.push((der, parsed));
         }
     }
-    let Ok((_, own)) = X509Certificate::from_der(own) else { return Err(ChainFault::NoWay) };
-    let names = sent.iter().map(|(_, parsed)| (parsed.subject().as_raw(), parsed.issuer().as_raw())).collect();
-    let mut ways = Ways { names, anchors: &anchors.names, found: 0, on_one: vec![false; sent.len()] };
+    let Ok((_, own)) = X509Certificate::from_der(own) else {
+        return Err(ChainFault::NoWay);
+    };
+    let names = sent
+        .iter()
+        .map(|(_, parsed)| (parsed.subject().as_raw(), parsed.issuer().as_raw()))
+        .collect();
+    let mut ways = Ways {
+        names,
+        anchors: &anchors.names,
+        found: 0,
+        on_one: vec![false; sent.len()],
+    };
     ways.follow(own.issuer().as_raw(), &mut Vec::new());
     match ways.found {
         0 => Err(ChainFault::NoWay),
-        1..=WAYS_MAX => Ok(sent.iter().zip(&ways.on_one).filter(|(_, on_one)| **on_one).map(|((der, _), _)| (*der).clone()).collect()),
+        1..=WAYS_MAX => Ok(sent
+            .iter()
+            .zip(&ways.on_one)
+            .filter(|(_, on_one)| **on_one)
+            .map(|((der, _), _)| (*der).clone())
+            .collect()),
         _ => Err(ChainFault::TooManyWays),
     }
 }

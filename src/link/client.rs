@@ -80,43 +80,83 @@ impl Client {
     /// # Errors
     /// A file cannot be read or used, key and certificate do not belong together, or the URL is not one.
     pub fn new(outbound: &Outbound) -> Result<Client, Fault> {
-        let base = reqwest::Url::parse(&outbound.url)
-            .map_err(|error| Fault::operator(Stage::Config, format!("url `{}` is not a URL: {error}; expected https://host[:port]", outbound.url)))?;
+        let base = reqwest::Url::parse(&outbound.url).map_err(|error| {
+            Fault::operator(
+                Stage::Config,
+                format!(
+                    "url `{}` is not a URL: {error}; expected https://host[:port]",
+                    outbound.url
+                ),
+            )
+        })?;
         if base.scheme() != "https" || base.host_str().is_none() {
-            return Err(Fault::operator(Stage::Config, format!("url `{}` cannot be called; expected https://host[:port]", outbound.url)));
+            return Err(Fault::operator(
+                Stage::Config,
+                format!(
+                    "url `{}` cannot be called; expected https://host[:port]",
+                    outbound.url
+                ),
+            ));
         }
         let material = Material::read(outbound)?;
         let http = ArcSwap::from_pointee(Clients::build(&material, outbound)?);
-        let built_from = Mutex::new(Built { digest: material.digest, looked_at: Instant::now() });
-        Ok(Client { outbound: outbound.clone(), base, http, built_from, look_every: LOOK_EVERY })
+        let built_from = Mutex::new(Built {
+            digest: material.digest,
+            looked_at: Instant::now(),
+        });
+        Ok(Client {
+            outbound: outbound.clone(),
+            base,
+            http,
+            built_from,
+            look_every: LOOK_EVERY,
+        })
     }
 
     /// Looks at the files that often instead of every ten seconds.
     pub fn look_every(self, pause: Duration) -> Client {
-        Client { look_every: pause, ..self }
+        Client {
+            look_every: pause,
+            ..self
+        }
     }
 
     /// Reads certificate, key and authority again; says whether they changed. New requests use the
     /// new ones, requests under way end with the old ones; on a fault the old ones stay. Sending
     /// does this by itself now and then.
     pub fn reload(&self) -> Result<bool, Fault> {
-        let mut built_from = self.built_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built_from = self
+            .built_from
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         built_from.looked_at = Instant::now();
         let material = Material::read(&self.outbound)?;
         if built_from.digest == material.digest {
             return Ok(false);
         }
-        self.http.store(Arc::new(Clients::build(&material, &self.outbound)?));
+        self.http
+            .store(Arc::new(Clients::build(&material, &self.outbound)?));
         built_from.digest = material.digest;
         Ok(true)
     }
 
     fn follow_files(&self) {
-        let due = self.built_from.lock().unwrap_or_else(PoisonError::into_inner).looked_at.elapsed() >= self.look_every;
+        let due = self
+            .built_from
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .looked_at
+            .elapsed()
+            >= self.look_every;
         match if due { self.reload() } else { Ok(false) } {
-            Ok(true) => tracing::info!(host = self.base.host_str(), "certificate, key or authority reloaded"),
+            Ok(true) => tracing::info!(
+                host = self.base.host_str(),
+                "certificate, key or authority reloaded"
+            ),
             Ok(false) => {}
-            Err(fault) => tracing::error!(host = self.base.host_str(), %fault, "certificate, key or authority not reloaded; the old ones stay"),
+            Err(fault) => {
+                tracing::error!(host = self.base.host_str(), %fault, "certificate, key or authority not reloaded; the old ones stay")
+            }
         }
     }
 
@@ -127,17 +167,33 @@ impl Client {
     pub async fn send(&self, request: &Request, deadline: Duration) -> Result<Answer, SendFailure> {
         self.follow_files();
         let clients = self.http.load_full();
-        let http = if request.reuse { &clients.pooled } else { &clients.single };
+        let http = if request.reuse {
+            &clients.pooled
+        } else {
+            &clients.single
+        };
         let prepared = self.prepare(http, request)?;
         match tokio::time::timeout(deadline, exchange(http, prepared)).await {
             Ok(answer) => answer,
-            Err(_) => Err(unknown(format!("no complete answer within {} s", deadline.as_secs_f64()))),
+            Err(_) => Err(unknown(format!(
+                "no complete answer within {} s",
+                deadline.as_secs_f64()
+            ))),
         }
     }
 
-    fn prepare(&self, http: &reqwest::Client, request: &Request) -> Result<reqwest::Request, SendFailure> {
-        let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), request.path);
-        let method = reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|_| not_sent(format!("`{}` is not a method", request.method)))?;
+    fn prepare(
+        &self,
+        http: &reqwest::Client,
+        request: &Request,
+    ) -> Result<reqwest::Request, SendFailure> {
+        let url = format!(
+            "{}{}",
+            self.base.as_str().trim_end_matches('/'),
+            request.path
+        );
+        let method = reqwest::Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| not_sent(format!("`{}` is not a method", request.method)))?;
         let mut builder = http.request(method, url).body(request.body.clone());
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
@@ -145,24 +201,51 @@ impl Client {
         if !request.reuse {
             builder = builder.header("connection", "close");
         }
-        builder.build().map_err(|error| not_sent(format!("the request cannot be built: {}", said(&error.without_url()))))
+        builder.build().map_err(|error| {
+            not_sent(format!(
+                "the request cannot be built: {}",
+                said(&error.without_url())
+            ))
+        })
     }
 }
 
-async fn exchange(http: &reqwest::Client, request: reqwest::Request) -> Result<Answer, SendFailure> {
+async fn exchange(
+    http: &reqwest::Client,
+    request: reqwest::Request,
+) -> Result<Answer, SendFailure> {
     let mut response = http.execute(request).await.map_err(classify)?;
     let status = response.status().as_u16();
-    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_string(), text(value))).collect();
+    let text = |value: &reqwest::header::HeaderValue| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    };
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_string(), text(value)))
+        .collect();
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(None) => return Ok(Answer { status, headers, body }),
+            Ok(None) => {
+                return Ok(Answer {
+                    status,
+                    headers,
+                    body,
+                });
+            }
             Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
-                return Err(unknown(format!("the answer (status {status}) is larger than {ANSWER_BYTES_MAX} bytes")));
+                return Err(unknown(format!(
+                    "the answer (status {status}) is larger than {ANSWER_BYTES_MAX} bytes"
+                )));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(error) => return Err(unknown(format!("the answer (status {status}) broke off: {}", said(&error.without_url())))),
+            Err(error) => {
+                return Err(unknown(format!(
+                    "the answer (status {status}) broke off: {}",
+                    said(&error.without_url())
+                )));
+            }
         }
     }
 }
@@ -176,18 +259,26 @@ fn classify(error: reqwest::Error) -> SendFailure {
     if refused {
         return not_sent(format!("the partner refuses our certificate: {text}"));
     }
-    if error.is_connect() { not_sent(text) } else { unknown(text) }
+    if error.is_connect() {
+        not_sent(text)
+    } else {
+        unknown(text)
+    }
 }
 
 /// The TLS error behind an error, if there is one.
-pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+pub(super) fn tls_error<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
         // An io::Error shows its cause's source, not the cause.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
         next = match inner {
             Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
             None => error.source(),
@@ -199,7 +290,9 @@ pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Opt
 /// Alerts a server sends only before it has accepted the client, so before it reads any request (RFC 8446 §6.2).
 pub(super) fn refuses_our_certificate(error: &rustls::Error) -> bool {
     use AlertDescription as Alert;
-    let rustls::Error::AlertReceived(alert) = error else { return false };
+    let rustls::Error::AlertReceived(alert) = error else {
+        return false;
+    };
     matches!(
         alert,
         Alert::BadCertificate
@@ -230,11 +323,17 @@ fn said(error: &reqwest::Error) -> String {
 }
 
 fn not_sent(text: String) -> SendFailure {
-    SendFailure { certainty: Certainty::NotSent, text }
+    SendFailure {
+        certainty: Certainty::NotSent,
+        text,
+    }
 }
 
 fn unknown(text: String) -> SendFailure {
-    SendFailure { certainty: Certainty::Unknown, text }
+    SendFailure {
+        certainty: Certainty::Unknown,
+        text,
+    }
 }
 
 /// The files' contents.
@@ -247,50 +346,91 @@ pub(super) struct Material {
 
 impl Material {
     pub(super) fn read(outbound: &Outbound) -> Result<Material, Fault> {
-        let [certificate, key, ca] = [&outbound.certificate, &outbound.key, &outbound.ca].map(|path| certificate::read(path));
+        let [certificate, key, ca] = [&outbound.certificate, &outbound.key, &outbound.ca]
+            .map(|path| certificate::read(path));
         let (certificate, key, ca) = (certificate?, key?, ca?);
         let mut digest = Sha256::new();
         for content in [&certificate, &key, &ca] {
             digest.update((content.len() as u64).to_be_bytes());
             digest.update(content);
         }
-        Ok(Material { certificate, key, ca, digest: digest.finalize().into() })
+        Ok(Material {
+            certificate,
+            key,
+            ca,
+            digest: digest.finalize().into(),
+        })
     }
 
     /// Trusts what the partner's authority signed and nothing else.
-    pub(super) fn verifier(&self, outbound: &Outbound) -> Result<Arc<dyn ServerCertVerifier>, Fault> {
+    pub(super) fn verifier(
+        &self,
+        outbound: &Outbound,
+    ) -> Result<Arc<dyn ServerCertVerifier>, Fault> {
         let mut roots = RootCertStore::empty();
         let authorities = certificate::certificates(&outbound.ca, &self.ca)?;
         super::authority::check_keys(&outbound.ca, &authorities)?;
         for authority in authorities {
-            roots.add(authority).map_err(|error| fault(&outbound.ca, &format!("holds a certificate that cannot be an authority: {error}")))?;
+            roots.add(authority).map_err(|error| {
+                fault(
+                    &outbound.ca,
+                    &format!("holds a certificate that cannot be an authority: {error}"),
+                )
+            })?;
         }
-        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), super::provider()).build();
-        Ok(built.map_err(|error| fault(&outbound.ca, &format!("cannot be used to verify the partner: {error}")))?)
+        let built =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), super::provider()).build();
+        Ok(built.map_err(|error| {
+            fault(
+                &outbound.ca,
+                &format!("cannot be used to verify the partner: {error}"),
+            )
+        })?)
     }
 
     /// TLS with our certificate and the given verifier.
-    pub(super) fn tls(&self, outbound: &Outbound, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, Fault> {
+    pub(super) fn tls(
+        &self,
+        outbound: &Outbound,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<ClientConfig, Fault> {
         let chain = certificate::certificates(&outbound.certificate, &self.certificate)?;
         let key = certificate::private_key(&outbound.key, &self.key)?;
         ClientConfig::builder_with_provider(super::provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| Fault::operator(Stage::Config, format!("no TLS configuration: {error}")))?
+            .map_err(|error| {
+                Fault::operator(Stage::Config, format!("no TLS configuration: {error}"))
+            })?
             .dangerous() // the name of the method; the verifier is rustls's own or wraps it
             .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(chain, key)
-            .map_err(|error| fault(&outbound.key, &format!("cannot be used with {}: {error}", outbound.certificate.display())))
+            .map_err(|error| {
+                fault(
+                    &outbound.key,
+                    &format!(
+                        "cannot be used with {}: {error}",
+                        outbound.certificate.display()
+                    ),
+                )
+            })
     }
 }
 
 impl Clients {
     fn build(material: &Material, outbound: &Outbound) -> Result<Clients, Fault> {
         let tls = material.tls(outbound, material.verifier(outbound)?)?;
-        Ok(Clients { pooled: http_client(tls.clone(), outbound, outbound.limits.concurrent)?, single: http_client(tls, outbound, 0)? })
+        Ok(Clients {
+            pooled: http_client(tls.clone(), outbound, outbound.limits.concurrent)?,
+            single: http_client(tls, outbound, 0)?,
+        })
     }
 }
 
-fn http_client(tls: ClientConfig, outbound: &Outbound, idle_max: usize) -> Result<reqwest::Client, Fault> {
+fn http_client(
+    tls: ClientConfig,
+    outbound: &Outbound,
+    idle_max: usize,
+) -> Result<reqwest::Client, Fault> {
     let connect = CONNECT_MAX.min(Duration::from_secs(outbound.deadline_seconds.max(1)) / 2);
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
@@ -306,5 +446,10 @@ fn http_client(tls: ClientConfig, outbound: &Outbound, idle_max: usize) -> Resul
         .pool_max_idle_per_host(idle_max)
         .gzip(true)
         .build()
-        .map_err(|error| Fault::operator(Stage::Config, format!("no client for {}: {}", outbound.url, said(&error))))
+        .map_err(|error| {
+            Fault::operator(
+                Stage::Config,
+                format!("no client for {}: {}", outbound.url, said(&error)),
+            )
+        })
 }

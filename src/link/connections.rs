@@ -104,14 +104,28 @@ impl Connections {
 
     /// A place for a connection whose handshake is done, at the cost of an idle one if need be; none when requests are
     /// under way on all.
-    pub fn enter(self: &Arc<Connections>, owner: Owner, stream: TlsStream<TcpStream>) -> Option<Connection> {
+    pub fn enter(
+        self: &Arc<Connections>,
+        owner: Owner,
+        stream: TlsStream<TcpStream>,
+    ) -> Option<Connection> {
         let (used, number) = self.place(&owner)?;
-        Some(Connection { stream, used, connections: self.clone(), place: (owner, number), stalled: None })
+        Some(Connection {
+            stream,
+            used,
+            connections: self.clone(),
+            place: (owner, number),
+            stalled: None,
+        })
     }
 
     /// Open connections by whose they are.
     pub fn count(&self) -> Vec<(String, usize)> {
-        self.lock().by.iter().map(|(owner, of)| (owner.name().to_owned(), of.len())).collect()
+        self.lock()
+            .by
+            .iter()
+            .map(|(owner, of)| (owner.name().to_owned(), of.len()))
+            .collect()
     }
 
     fn place(&self, owner: &Owner) -> Option<(Arc<Use>, u64)> {
@@ -135,22 +149,36 @@ impl Connections {
                 self.ended(&mut open, &whose, "displaced");
             }
             Some(None) => {
-                self.ended(&mut open, owner, if full { "refused" } else { "refused_all_taken" });
+                self.ended(
+                    &mut open,
+                    owner,
+                    if full { "refused" } else { "refused_all_taken" },
+                );
                 return None;
             }
         }
-        let used = Arc::new(Use { last: AtomicU64::new(now), ..Use::default() });
+        let used = Arc::new(Use {
+            last: AtomicU64::new(now),
+            ..Use::default()
+        });
         let number = open.next;
         open.next += 1;
         open.count += 1;
-        open.by.entry(owner.clone()).or_default().insert(number, used.clone());
+        open.by
+            .entry(owner.clone())
+            .or_default()
+            .insert(number, used.clone());
         Some((used, number))
     }
 
     fn ended(&self, open: &mut Open, owner: &Owner, how: &str) {
         self.metrics.connection_ended(owner.name(), how);
         let now = Instant::now();
-        if open.said.get(owner).is_some_and(|at| now.duration_since(*at) < SAME_FOR) {
+        if open
+            .said
+            .get(owner)
+            .is_some_and(|at| now.duration_since(*at) < SAME_FOR)
+        {
             return;
         }
         open.said.insert(owner.clone(), now);
@@ -175,15 +203,32 @@ impl Connections {
 impl Open {
     /// The connection that has been idle for longest.
     fn idle_of(&self, owner: &Owner) -> Option<(Owner, u64)> {
-        let idle = self.by.get(owner)?.iter().filter(|(_, used)| used.requests.load(Ordering::Acquire) == 0);
-        idle.min_by_key(|(number, used)| (used.last.load(Ordering::Relaxed), **number)).map(|(number, _)| (owner.clone(), *number))
+        let idle = self
+            .by
+            .get(owner)?
+            .iter()
+            .filter(|(_, used)| used.requests.load(Ordering::Acquire) == 0);
+        idle.min_by_key(|(number, used)| (used.last.load(Ordering::Relaxed), **number))
+            .map(|(number, _)| (owner.clone(), *number))
     }
 
     /// The same of whoever has most and has an idle one; of TLCP gateways last.
     fn idle_of_most(&self) -> Option<(Owner, u64)> {
-        let mut owners: Vec<(&Owner, usize)> = self.by.iter().map(|(owner, of)| (owner, of.len())).collect();
-        owners.sort_by_key(|(owner, count)| (matches!(owner, Owner::Gateway(_)), Reverse(*count), (*owner).clone()));
-        owners.into_iter().find_map(|(owner, _)| self.idle_of(owner))
+        let mut owners: Vec<(&Owner, usize)> = self
+            .by
+            .iter()
+            .map(|(owner, of)| (owner, of.len()))
+            .collect();
+        owners.sort_by_key(|(owner, count)| {
+            (
+                matches!(owner, Owner::Gateway(_)),
+                Reverse(*count),
+                (*owner).clone(),
+            )
+        });
+        owners
+            .into_iter()
+            .find_map(|(owner, _)| self.idle_of(owner))
     }
 
     fn leave(&mut self, owner: &Owner, number: u64) -> Option<Arc<Use>> {
@@ -226,16 +271,24 @@ impl Connection {
 
     fn moved(&mut self) {
         self.stalled = None;
-        self.used.last.store(self.connections.now(), Ordering::Relaxed);
+        self.used
+            .last
+            .store(self.connections.now(), Ordering::Relaxed);
     }
 
     /// What came of a step of writing; an error once the client has taken nothing for too long.
-    fn written<T>(&mut self, cx: &mut Context<'_>, step: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if step.is_ready() {
             self.moved();
             return step;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -250,7 +303,11 @@ impl Drop for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.used.reader.register(cx.waker());
         if self.used.ended.load(Ordering::Acquire) {
             // As if the client had closed it: whoever serves it answers what is under way and ends.
@@ -259,14 +316,20 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let step = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.used.last.store(self.connections.now(), Ordering::Relaxed);
+            self.used
+                .last
+                .store(self.connections.now(), Ordering::Relaxed);
         }
         step
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let step = Pin::new(&mut self.stream).poll_write(cx, buffer);
         self.written(cx, step)
     }
@@ -287,7 +350,11 @@ mod tests {
 
     fn connections(total: usize, per_partner: usize) -> Arc<Connections> {
         let any = "127.0.0.1:0".parse().unwrap();
-        let listen = Listen { connections_max: total, connections_per_partner_max: per_partner, ..Listen::at(any, any) };
+        let listen = Listen {
+            connections_max: total,
+            connections_per_partner_max: per_partner,
+            ..Listen::at(any, any)
+        };
         Connections::new(&listen, Metrics::default())
     }
 
@@ -296,11 +363,15 @@ mod tests {
     }
 
     fn ended(used: &[Arc<Use>]) -> Vec<bool> {
-        used.iter().map(|used| used.ended.load(Ordering::Acquire)).collect()
+        used.iter()
+            .map(|used| used.ended.load(Ordering::Acquire))
+            .collect()
     }
 
     fn open(connections: &Connections, owner: &Owner, count: usize) -> Vec<Arc<Use>> {
-        (0..count).map(|_| connections.place(owner).expect("a place").0).collect()
+        (0..count)
+            .map(|_| connections.place(owner).expect("a place").0)
+            .collect()
     }
 
     #[test]
@@ -310,9 +381,15 @@ mod tests {
         let own = open(&connections, &partner("greedy"), 3);
         let under_way = own[0].begin();
         let more = open(&connections, &partner("greedy"), 1);
-        assert_eq!((ended(&own), ended(&more), ended(&other)), (vec![false, true, false], vec![false], vec![false, false]));
+        assert_eq!(
+            (ended(&own), ended(&more), ended(&other)),
+            (vec![false, true, false], vec![false], vec![false, false])
+        );
         let busy: Vec<UnderWay> = own.iter().chain(&more).map(Use::begin).collect();
-        assert!(connections.place(&partner("greedy")).is_none(), "requests are under way on all");
+        assert!(
+            connections.place(&partner("greedy")).is_none(),
+            "requests are under way on all"
+        );
         drop((busy, under_way));
         assert!(connections.place(&partner("greedy")).is_some());
         assert_eq!(connections.lock().count, 5);
@@ -324,9 +401,18 @@ mod tests {
         let gateway = open(&connections, &Owner::Gateway("tlcp".into()), 6);
         let many = open(&connections, &partner("many"), 2);
         let newcomer = open(&connections, &partner("newcomer"), 1);
-        assert_eq!((ended(&gateway), ended(&many), ended(&newcomer)), (vec![false; 6], vec![true, false], vec![false]));
+        assert_eq!(
+            (ended(&gateway), ended(&many), ended(&newcomer)),
+            (vec![false; 6], vec![true, false], vec![false])
+        );
         let _busy: Vec<UnderWay> = many.iter().chain(&newcomer).map(Use::begin).collect();
         let second = open(&connections, &partner("second"), 1);
-        assert_eq!((ended(&gateway).iter().filter(|ended| **ended).count(), ended(&second)), (1, vec![false]));
+        assert_eq!(
+            (
+                ended(&gateway).iter().filter(|ended| **ended).count(),
+                ended(&second)
+            ),
+            (1, vec![false])
+        );
     }
 }

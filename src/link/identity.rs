@@ -25,14 +25,24 @@ struct Known {
 impl Identities {
     /// The identities of all partners with an `[partner.inbound]`.
     pub fn from_config(partners: &[Partner]) -> Identities {
-        let inbound = partners.iter().filter_map(|partner| Some((partner.name.as_str(), partner.inbound.as_ref()?)));
+        let inbound = partners
+            .iter()
+            .filter_map(|partner| Some((partner.name.as_str(), partner.inbound.as_ref()?)));
         Identities::of(inbound.map(|(name, inbound)| (name, &inbound.spki_sha256, &inbound.san)))
     }
 
     /// Whoever has these names, pins and alternative names.
-    pub(super) fn of<'a>(entries: impl Iterator<Item = (&'a str, &'a Option<String>, &'a Option<San>)>) -> Identities {
-        let known = entries.map(|(name, pin, san)| Known { partner: name.into(), pin: pin.as_ref().map(|pin| pin.to_ascii_lowercase()), san: san.clone() });
-        Identities { known: known.collect() }
+    pub(super) fn of<'a>(
+        entries: impl Iterator<Item = (&'a str, &'a Option<String>, &'a Option<San>)>,
+    ) -> Identities {
+        let known = entries.map(|(name, pin, san)| Known {
+            partner: name.into(),
+            pin: pin.as_ref().map(|pin| pin.to_ascii_lowercase()),
+            san: san.clone(),
+        });
+        Identities {
+            known: known.collect(),
+        }
     }
 
     /// The partner a certificate belongs to.
@@ -45,13 +55,24 @@ impl Identities {
     /// an operator can add it to partners.toml.
     pub fn partner(&self, facts: &Facts) -> Result<Arc<str>, Fault> {
         let pinned = self.matching(facts, true);
-        let matching = if pinned.is_empty() { self.matching(facts, false) } else { pinned };
+        let matching = if pinned.is_empty() {
+            self.matching(facts, false)
+        } else {
+            pinned
+        };
         match matching[..] {
             [one] => Ok(one.partner.clone()),
-            [] => Err(refused(format!("the client certificate belongs to no partner: {}; add its spki_sha256 or a name to config/partners.toml", facts.who()))),
+            [] => Err(refused(format!(
+                "the client certificate belongs to no partner: {}; add its spki_sha256 or a name to config/partners.toml",
+                facts.who()
+            ))),
             _ => {
                 let names: Vec<&str> = matching.iter().map(|known| &*known.partner).collect();
-                Err(refused(format!("the client certificate matches several partners ({}): {}; give each its own identity", names.join(", "), facts.who())))
+                Err(refused(format!(
+                    "the client certificate matches several partners ({}): {}; give each its own identity",
+                    names.join(", "),
+                    facts.who()
+                )))
             }
         }
     }
@@ -72,14 +93,23 @@ impl Identities {
     }
 
     fn matching(&self, facts: &Facts, pinned: bool) -> Vec<&Known> {
-        self.known.iter().filter(|known| known.pin.is_some() == pinned && known.matches(facts)).collect()
+        self.known
+            .iter()
+            .filter(|known| known.pin.is_some() == pinned && known.matches(facts))
+            .collect()
     }
 }
 
 impl Known {
     fn matches(&self, facts: &Facts) -> bool {
-        let pin = self.pin.as_ref().is_none_or(|pin| *pin == facts.spki_sha256);
-        let san = self.san.as_ref().is_none_or(|wanted| facts.sans.iter().any(|name| same(name, wanted)));
+        let pin = self
+            .pin
+            .as_ref()
+            .is_none_or(|pin| *pin == facts.spki_sha256);
+        let san = self
+            .san
+            .as_ref()
+            .is_none_or(|wanted| facts.sans.iter().any(|name| same(name, wanted)));
         pin && san && (self.pin.is_some() || self.san.is_some())
     }
 }
@@ -123,53 +153,105 @@ mod tests {
             pin: pin.map(str::to_string),
             san: san.map(|san| San::parse(san).unwrap()),
         });
-        Identities { known: known.collect() }
+        Identities {
+            known: known.collect(),
+        }
     }
 
     #[test]
     fn a_name_is_found_without_regard_to_case_and_a_uri_exactly() {
-        let known = identities(&[("tax", None, Some("tax.example")), ("civil", None, Some("urn:civil:A"))]);
-        assert_eq!(&*known.partner(&facts("00", &[dns("TAX.example")])).unwrap(), "tax");
-        assert_eq!(&*known.partner(&facts("00", &[Name::Uri("urn:civil:A".into())])).unwrap(), "civil");
-        assert!(known.partner(&facts("00", &[Name::Uri("urn:civil:a".into())])).is_err());
+        let known = identities(&[
+            ("tax", None, Some("tax.example")),
+            ("civil", None, Some("urn:civil:A")),
+        ]);
+        assert_eq!(
+            &*known.partner(&facts("00", &[dns("TAX.example")])).unwrap(),
+            "tax"
+        );
+        assert_eq!(
+            &*known
+                .partner(&facts("00", &[Name::Uri("urn:civil:A".into())]))
+                .unwrap(),
+            "civil"
+        );
+        assert!(
+            known
+                .partner(&facts("00", &[Name::Uri("urn:civil:a".into())]))
+                .is_err()
+        );
     }
 
     #[test]
     fn a_pinned_entry_needs_its_key_and_its_name() {
         let known = identities(&[("tax", Some("aa"), Some("tax.example"))]);
         assert!(known.partner(&facts("bb", &[dns("tax.example")])).is_err());
-        assert!(known.partner(&facts("aa", &[dns("other.example")])).is_err());
-        assert_eq!(&*known.partner(&facts("aa", &[dns("tax.example")])).unwrap(), "tax");
+        assert!(
+            known
+                .partner(&facts("aa", &[dns("other.example")]))
+                .is_err()
+        );
+        assert_eq!(
+            &*known.partner(&facts("aa", &[dns("tax.example")])).unwrap(),
+            "tax"
+        );
     }
 
     #[test]
     fn a_pinned_key_goes_before_a_name() {
-        let known = identities(&[("by-name", None, Some("tax.example")), ("by-key", Some("aa"), None)]);
-        assert_eq!(&*known.partner(&facts("aa", &[dns("tax.example")])).unwrap(), "by-key");
+        let known = identities(&[
+            ("by-name", None, Some("tax.example")),
+            ("by-key", Some("aa"), None),
+        ]);
+        assert_eq!(
+            &*known.partner(&facts("aa", &[dns("tax.example")])).unwrap(),
+            "by-key"
+        );
     }
 
     #[test]
     fn a_certificate_with_two_partners_names_is_neither() {
-        let known = identities(&[("a", None, Some("a.example")), ("b", None, Some("b.example"))]);
-        let fault = known.partner(&facts("00", &[dns("a.example"), dns("b.example")])).unwrap_err();
+        let known = identities(&[
+            ("a", None, Some("a.example")),
+            ("b", None, Some("b.example")),
+        ]);
+        let fault = known
+            .partner(&facts("00", &[dns("a.example"), dns("b.example")]))
+            .unwrap_err();
         assert!(fault.text.contains("several partners (a, b)"), "{fault}");
     }
 
     #[test]
     fn an_unknown_certificate_is_described_so_that_it_can_be_added() {
-        let fault = identities(&[]).partner(&facts("c0ffee", &[dns("new.example")])).unwrap_err();
-        assert_eq!((fault.stage, fault.text.contains("new.example"), fault.text.contains("c0ffee")), (Stage::Identity, true, true), "{fault}");
+        let fault = identities(&[])
+            .partner(&facts("c0ffee", &[dns("new.example")]))
+            .unwrap_err();
+        assert_eq!(
+            (
+                fault.stage,
+                fault.text.contains("new.example"),
+                fault.text.contains("c0ffee")
+            ),
+            (Stage::Identity, true, true),
+            "{fault}"
+        );
     }
 
     #[test]
     fn an_address_identifies_nobody() {
         let known = identities(&[("a", None, Some("127.0.0.1"))]); // also what a DNS name may look like
-        assert!(known.partner(&facts("00", &[Name::Ip("127.0.0.1".into())])).is_err());
+        assert!(
+            known
+                .partner(&facts("00", &[Name::Ip("127.0.0.1".into())]))
+                .is_err()
+        );
     }
 
     #[test]
     fn a_dns_name_never_counts_as_a_uri_nor_the_reverse() {
-        let known = identities(&[("tax", None, Some("tax.nanning.example")), ("civil", None, Some("urn:partner:civil"))]);
+        let known = identities(&[
+            ("tax", None, Some("tax.nanning.example")),
+            ("civil", None, Some("urn:partner:civil")),
+        ]);
         for (name, partner) in [
             (Name::Dns("TAX.nanning.example".into()), Some("tax")),
             (Name::Uri("tax.nanning.example".into()), None),

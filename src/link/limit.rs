@@ -56,10 +56,14 @@ impl<C: Clock + Clone> Limits<C> {
             let rate = NonZeroU32::new(inbound.requests_per_second)?;
             let burst = inbound.burst.and_then(NonZeroU32::new).unwrap_or(rate);
             let quota = Quota::per_second(rate).allow_burst(burst);
-            let bucket = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware::<StateInformationMiddleware>();
+            let bucket = RateLimiter::direct_with_clock(quota, clock.clone())
+                .with_middleware::<StateInformationMiddleware>();
             Some((partner.name.clone(), bucket))
         });
-        Limits { buckets: buckets.collect(), clock: clock.clone() }
+        Limits {
+            buckets: buckets.collect(),
+            clock: clock.clone(),
+        }
     }
 
     /// Takes one request of `partner` from its bucket. A partner without a bucket may not call at all.
@@ -67,13 +71,27 @@ impl<C: Clock + Clone> Limits<C> {
     /// # Errors
     /// The bucket is empty: answer 429 with these headers.
     pub fn check(&self, partner: &str) -> Result<Headers, RetryAfter> {
-        let none = RetryAfter { seconds: 1, headers: Headers { limit: 0, remaining: 0, reset: 1 } };
+        let none = RetryAfter {
+            seconds: 1,
+            headers: Headers {
+                limit: 0,
+                remaining: 0,
+                reset: 1,
+            },
+        };
         let bucket = self.buckets.get(partner).ok_or(none)?;
         match bucket.check() {
-            Ok(state) => Ok(headers(state.quota(), state.remaining_burst_capacity(), Duration::ZERO)),
+            Ok(state) => Ok(headers(
+                state.quota(),
+                state.remaining_burst_capacity(),
+                Duration::ZERO,
+            )),
             Err(refused) => {
                 let wait = refused.wait_time_from(self.clock.now());
-                Err(RetryAfter { seconds: seconds_up(wait), headers: headers(refused.quota(), 0, wait) })
+                Err(RetryAfter {
+                    seconds: seconds_up(wait),
+                    headers: headers(refused.quota(), 0, wait),
+                })
             }
         }
     }
@@ -82,7 +100,11 @@ impl<C: Clock + Clone> Limits<C> {
 fn headers(quota: Quota, remaining: u32, wait: Duration) -> Headers {
     let limit = quota.burst_size().get();
     let missing = limit - remaining.min(limit);
-    Headers { limit, remaining, reset: seconds_up(wait.max(quota.replenish_interval() * missing)) }
+    Headers {
+        limit,
+        remaining,
+        reset: seconds_up(wait.max(quota.replenish_interval() * missing)),
+    }
 }
 
 fn seconds_up(wait: Duration) -> u64 {
@@ -120,9 +142,21 @@ mod tests {
     fn a_burst_passes_then_the_rate_holds() {
         let clock = FakeRelativeClock::default();
         let limits = Limits::with_clock(&[partner("tax", 2, Some(3))], clock.clone());
-        let remaining: Vec<u32> = (0..3).map(|_| limits.check("tax").unwrap().remaining).collect();
+        let remaining: Vec<u32> = (0..3)
+            .map(|_| limits.check("tax").unwrap().remaining)
+            .collect();
         assert_eq!(remaining, [2, 1, 0]);
-        assert_eq!(limits.check("tax").unwrap_err(), RetryAfter { seconds: 1, headers: Headers { limit: 3, remaining: 0, reset: 2 } });
+        assert_eq!(
+            limits.check("tax").unwrap_err(),
+            RetryAfter {
+                seconds: 1,
+                headers: Headers {
+                    limit: 3,
+                    remaining: 0,
+                    reset: 2
+                }
+            }
+        );
         clock.advance(Duration::from_millis(499));
         assert!(limits.check("tax").is_err());
         clock.advance(Duration::from_millis(1));
@@ -132,9 +166,19 @@ mod tests {
 
     #[test]
     fn one_partners_flood_does_not_touch_another() {
-        let limits = Limits::with_clock(&[partner("tax", 1, None), partner("civil", 1, None)], FakeRelativeClock::default());
+        let limits = Limits::with_clock(
+            &[partner("tax", 1, None), partner("civil", 1, None)],
+            FakeRelativeClock::default(),
+        );
         assert!(limits.check("tax").is_ok() && limits.check("tax").is_err());
-        assert_eq!(limits.check("civil").unwrap(), Headers { limit: 1, remaining: 0, reset: 1 });
+        assert_eq!(
+            limits.check("civil").unwrap(),
+            Headers {
+                limit: 1,
+                remaining: 0,
+                reset: 1
+            }
+        );
     }
 
     #[test]

@@ -85,8 +85,14 @@ impl Pacer {
     /// The same for a partner that takes up to `burst` at once after a pause.
     pub fn with_burst(per_second: NonZeroU32, burst: Option<NonZeroU32>) -> Pacer {
         let now = Instant::now();
-        let line = burst.map_or_else(|| Line::new(per_second, now), |burst| Line::bucket(per_second, burst, now));
-        Pacer { turn: tokio::sync::Mutex::new(()), line: std::sync::Mutex::new(line) }
+        let line = burst.map_or_else(
+            || Line::new(per_second, now),
+            |burst| Line::bucket(per_second, burst, now),
+        );
+        Pacer {
+            turn: tokio::sync::Mutex::new(()),
+            line: std::sync::Mutex::new(line),
+        }
     }
 
     /// Waits for the next place and returns when it was taken; first come, first served. Dropping the future gives the place to the next.
@@ -94,7 +100,9 @@ impl Pacer {
         let _turn = self.turn.lock().await;
         loop {
             let now = Instant::now();
-            let Err(wait_until) = self.line().leave(now) else { return now };
+            let Err(wait_until) = self.line().leave(now) else {
+                return now;
+            };
             tokio::time::sleep_until(wait_until.into()).await;
         }
     }
@@ -119,9 +127,23 @@ impl Line {
     /// A line that lets requests leave evenly, the first a full window from now.
     pub fn new(per_second: NonZeroU32, now: Instant) -> Line {
         let limit = per_second.get();
-        let left = (0..limit).map(|_| Place { left_at: now, took: Some(Duration::ZERO) }).collect();
-        let places = Places { left, fastest: (Duration::MAX, 0), extra: (EXTRA_MAX, now) };
-        Line { period: WINDOW / limit, rule: Rule::Even(places), due_at: now, paused_until: now }
+        let left = (0..limit)
+            .map(|_| Place {
+                left_at: now,
+                took: Some(Duration::ZERO),
+            })
+            .collect();
+        let places = Places {
+            left,
+            fastest: (Duration::MAX, 0),
+            extra: (EXTRA_MAX, now),
+        };
+        Line {
+            period: WINDOW / limit,
+            rule: Rule::Even(places),
+            due_at: now,
+            paused_until: now,
+        }
     }
 
     /// A line over a bucket of `burst` that fills at the rate and is empty now.
@@ -130,13 +152,21 @@ impl Line {
         // What jitter on the way may push together is kept back from the bucket.
         let jitter = BURST_JITTER.as_secs_f64() * f64::from(per_second.get());
         let kept_back = (jitter.ceil() as u32).min(burst.get() - 1);
-        Line { period, rule: Rule::Bucket(period * (burst.get() - kept_back - 1)), due_at: now + period * (burst.get() - kept_back), paused_until: now }
+        Line {
+            period,
+            rule: Rule::Bucket(period * (burst.get() - kept_back - 1)),
+            due_at: now + period * (burst.get() - kept_back),
+            paused_until: now,
+        }
     }
 
     /// Lets one leave now, or says when to ask again.
     pub fn leave(&mut self, now: Instant) -> Result<(), Instant> {
         let earliest = match &self.rule {
-            Rule::Even(places) => self.due_at.max(now.checked_sub(CATCH_UP).unwrap_or(now)).max(places.free_at(now)),
+            Rule::Even(places) => self
+                .due_at
+                .max(now.checked_sub(CATCH_UP).unwrap_or(now))
+                .max(places.free_at(now)),
             Rule::Bucket(ahead) => self.due_at.checked_sub(*ahead).unwrap_or(now),
         };
         let at = earliest.max(self.paused_until);
@@ -164,7 +194,9 @@ impl Line {
 impl Places {
     /// When the oldest place may be taken again.
     fn free_at(&self, now: Instant) -> Instant {
-        self.left.front().map_or(now, |place| place.left_at + WINDOW + self.late(place).min(self.extra_at(now)))
+        self.left.front().map_or(now, |place| {
+            place.left_at + WINDOW + self.late(place).min(self.extra_at(now))
+        })
     }
 
     /// Takes the oldest place; `due_at` is when that would have been without late arrivals.
@@ -172,16 +204,25 @@ impl Places {
         let left = self.extra_at(now);
         let spent = self.left.pop_front().map_or(Duration::ZERO, |place| {
             let due_at = due_at.max(place.left_at + WINDOW);
-            now.saturating_duration_since(due_at).min((place.left_at + WINDOW + self.late(&place)).saturating_duration_since(due_at))
+            now.saturating_duration_since(due_at)
+                .min((place.left_at + WINDOW + self.late(&place)).saturating_duration_since(due_at))
         });
         self.extra = (left.saturating_sub(spent), now);
-        self.left.push_back(Place { left_at: now, took: None });
+        self.left.push_back(Place {
+            left_at: now,
+            took: None,
+        });
     }
 
     fn answered(&mut self, left_at: Instant, took: Duration) {
         let (fastest, answers) = self.fastest;
         self.fastest = (fastest.min(took), answers.saturating_add(1));
-        if let Some(place) = self.left.iter_mut().rev().find(|place| place.left_at == left_at) {
+        if let Some(place) = self
+            .left
+            .iter_mut()
+            .rev()
+            .find(|place| place.left_at == left_at)
+        {
             place.took = Some(took);
         }
     }
@@ -244,13 +285,32 @@ mod tests {
 
     #[test]
     fn in_no_second_more_than_the_limit_and_nearly_all_of_it_used_however_late_the_timers() {
-        for (rate, late) in [(1, 0), (1, 5), (3, 2), (50, 0), (50, 15), (700, 2), (5_000, 3)] {
+        for (rate, late) in [
+            (1, 0),
+            (1, 5),
+            (3, 2),
+            (50, 0),
+            (50, 15),
+            (700, 2),
+            (5_000, 3),
+        ] {
             let start = Instant::now();
-            let left = run(&mut Line::new(limit(rate), start), start, 20 * rate as usize, Duration::from_millis(late));
+            let left = run(
+                &mut Line::new(limit(rate), start),
+                start,
+                20 * rate as usize,
+                Duration::from_millis(late),
+            );
             let most = most_in_a_second(&left);
-            assert!(most <= rate as usize, "limit {rate}, timers up to {late} ms late: {most} in a second");
+            assert!(
+                most <= rate as usize,
+                "limit {rate}, timers up to {late} ms late: {most} in a second"
+            );
             let used = 20.0 / (left[left.len() - 1] - left[0]).as_secs_f64();
-            assert!(used > 0.95, "limit {rate}, timers up to {late} ms late: only {used} of it used");
+            assert!(
+                used > 0.95,
+                "limit {rate}, timers up to {late} ms late: only {used} of it used"
+            );
         }
     }
 
@@ -258,9 +318,17 @@ mod tests {
     fn idling_saves_nothing_up() {
         let start = Instant::now();
         let mut line = Line::new(limit(10), start);
-        let left = run(&mut line, start + Duration::from_secs(60), 25, Duration::ZERO);
+        let left = run(
+            &mut line,
+            start + Duration::from_secs(60),
+            25,
+            Duration::ZERO,
+        );
         assert!(most_in_a_second(&left) <= 10);
-        assert!(left[1] - left[0] >= Duration::from_millis(80), "they go evenly, not in bursts");
+        assert!(
+            left[1] - left[0] >= Duration::from_millis(80),
+            "they go evenly, not in bursts"
+        );
     }
 
     #[test]
@@ -268,7 +336,12 @@ mod tests {
         let mut now = Instant::now();
         let mut left = Vec::new();
         for _ in 0..4 {
-            left.extend(run(&mut Line::new(limit(20), now), now, 33, Duration::from_millis(3)));
+            left.extend(run(
+                &mut Line::new(limit(20), now),
+                now,
+                33,
+                Duration::from_millis(3),
+            ));
             now = left[left.len() - 1];
         }
         assert!(most_in_a_second(&left) <= 20);
@@ -281,7 +354,10 @@ mod tests {
         pacer.pause_until(start + Duration::from_secs(30));
         pacer.pause_until(start + Duration::from_secs(10));
         let asked = start + Duration::from_secs(20);
-        assert_eq!(pacer.line().leave(asked), Err(start + Duration::from_secs(30)));
+        assert_eq!(
+            pacer.line().leave(asked),
+            Err(start + Duration::from_secs(30))
+        );
     }
 
     #[tokio::test]
@@ -298,8 +374,13 @@ mod tests {
         pacer.pass().await;
         assert!(Instant::now() >= until);
         let line = pacer.line();
-        let Rule::Even(places) = &line.rule else { panic!("no bucket was asked for") };
-        assert!(places.left[0].left_at >= until, "only the one that passed took a place");
+        let Rule::Even(places) = &line.rule else {
+            panic!("no bucket was asked for")
+        };
+        assert!(
+            places.left[0].left_at >= until,
+            "only the one that passed took a place"
+        );
     }
 
     #[test]
@@ -307,18 +388,37 @@ mod tests {
         let start = Instant::now();
         for (rate, burst) in [(1, 5), (10, 20), (50, 1), (50, 200)] {
             let mut line = Line::bucket(limit(rate), limit(burst), start);
-            let mut left = run(&mut line, start, 3 * burst as usize, Duration::from_millis(3));
+            let mut left = run(
+                &mut line,
+                start,
+                3 * burst as usize,
+                Duration::from_millis(3),
+            );
             assert!(left[0] > start, "a new holder begins with an empty bucket");
             let rested = left[left.len() - 1] + Duration::from_secs(1_000);
             let at_once = run(&mut line, rested, burst as usize, Duration::ZERO);
             let most = at_once.iter().filter(|at| **at == rested).count();
-            assert!(most as f64 >= f64::from(burst) - (f64::from(rate) * 0.1).ceil() && most >= 1, "{most} at once of a bucket of {burst}");
+            assert!(
+                most as f64 >= f64::from(burst) - (f64::from(rate) * 0.1).ceil() && most >= 1,
+                "{most} at once of a bucket of {burst}"
+            );
             left.extend(at_once);
-            left.extend(run(&mut line, left[left.len() - 1], 10 * rate as usize, Duration::from_millis(3)));
+            left.extend(run(
+                &mut line,
+                left[left.len() - 1],
+                10 * rate as usize,
+                Duration::from_millis(3),
+            ));
             for first in 0..left.len() {
                 for last in first..left.len() {
-                    let allowed = f64::from(burst) + f64::from(rate) * (left[last] - left[first]).as_secs_f64();
-                    assert!((last - first + 1) as f64 <= allowed + 1e-9, "{} in {:?}", last - first + 1, left[last] - left[first]);
+                    let allowed = f64::from(burst)
+                        + f64::from(rate) * (left[last] - left[first]).as_secs_f64();
+                    assert!(
+                        (last - first + 1) as f64 <= allowed + 1e-9,
+                        "{} in {:?}",
+                        last - first + 1,
+                        left[last] - left[first]
+                    );
                 }
             }
         }
@@ -328,16 +428,23 @@ mod tests {
     /// returns when they arrived, in order.
     fn arrivals(rate: u32, seconds: u64, delay: impl Fn(usize) -> Duration) -> Vec<Instant> {
         let start = Instant::now();
-        let (mut line, mut now, mut arrived) = (Line::new(limit(rate), start), start, Vec::<(Instant, Instant)>::new());
+        let (mut line, mut now, mut arrived) = (
+            Line::new(limit(rate), start),
+            start,
+            Vec::<(Instant, Instant)>::new(),
+        );
         let mut told = 0;
         while now < start + Duration::from_secs(seconds) {
-            while let Some((left_at, at)) = arrived.get(told).copied().filter(|(_, at)| *at <= now) {
+            while let Some((left_at, at)) = arrived.get(told).copied().filter(|(_, at)| *at <= now)
+            {
                 line.answered(left_at, at);
                 told += 1;
             }
             match line.leave(now) {
                 Ok(()) => arrived.push((now, now + delay(arrived.len()))),
-                Err(wait_until) => now = wait_until.min(arrived.get(told).map_or(wait_until, |(_, at)| *at)),
+                Err(wait_until) => {
+                    now = wait_until.min(arrived.get(told).map_or(wait_until, |(_, at)| *at))
+                }
             }
         }
         let mut at: Vec<Instant> = arrived.into_iter().map(|(_, at)| at).collect();
@@ -359,16 +466,30 @@ mod tests {
                 })
             };
             let at = arrivals(rate, 300, delay);
-            assert!(most_in_a_second(&at) <= rate as usize, "limit {rate}: {}", most_in_a_second(&at));
-            assert!(at.len() as f64 > 0.95 * 300.0 * f64::from(rate), "limit {rate}: only {} in 300 s", at.len());
+            assert!(
+                most_in_a_second(&at) <= rate as usize,
+                "limit {rate}: {}",
+                most_in_a_second(&at)
+            );
+            assert!(
+                at.len() as f64 > 0.95 * 300.0 * f64::from(rate),
+                "limit {rate}: only {} in 300 s",
+                at.len()
+            );
         }
     }
 
     #[test]
     fn a_partner_of_uneven_speed_still_gets_nearly_all_of_its_limit() {
         for (rate, slowest) in [(5, 400), (50, 90), (50, 3_000)] {
-            let at = arrivals(rate, 300, |n| Duration::from_millis(2 + (n as u64 * 7_919) % slowest));
-            assert!(at.len() as f64 > 0.95 * 300.0 * f64::from(rate), "limit {rate}, up to {slowest} ms: only {} in 300 s", at.len());
+            let at = arrivals(rate, 300, |n| {
+                Duration::from_millis(2 + (n as u64 * 7_919) % slowest)
+            });
+            assert!(
+                at.len() as f64 > 0.95 * 300.0 * f64::from(rate),
+                "limit {rate}, up to {slowest} ms: only {} in 300 s",
+                at.len()
+            );
         }
     }
 }

@@ -36,20 +36,43 @@ pub struct Probe {
 /// The step that failed, in words: name look-up, connection, the server's certificate (with who
 /// it says it is), our certificate, or no answer.
 pub async fn probe(outbound: &Outbound) -> Result<Probe, Fault> {
-    let url = reqwest::Url::parse(&outbound.url).map_err(|error| Fault::operator(Stage::Config, format!("url `{}` is not a URL: {error}", outbound.url)))?;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
+    let url = reqwest::Url::parse(&outbound.url).map_err(|error| {
+        Fault::operator(
+            Stage::Config,
+            format!("url `{}` is not a URL: {error}", outbound.url),
+        )
+    })?;
+    let host = url
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_string();
     let port = url.port_or_known_default().unwrap_or(443);
     let at = format!("{host}:{port}");
     let material = Material::read(outbound)?;
-    let recorder = Arc::new(Recorder { verifier: material.verifier(outbound)?, seen: Mutex::new(None) });
+    let recorder = Arc::new(Recorder {
+        verifier: material.verifier(outbound)?,
+        seen: Mutex::new(None),
+    });
     let tls = material.tls(outbound, recorder.clone())?;
-    let name = ServerName::try_from(host.clone()).map_err(|_| failed(format!("`{host}` is not a host name")))?;
+    let name = ServerName::try_from(host.clone())
+        .map_err(|_| failed(format!("`{host}` is not a host name")))?;
 
-    let tcp = step(TcpStream::connect((host.as_str(), port))).await.map_err(|error| failed(format!("{at} cannot be reached: {error}")))?;
+    let tcp = step(TcpStream::connect((host.as_str(), port)))
+        .await
+        .map_err(|error| failed(format!("{at} cannot be reached: {error}")))?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
-    let mut stream = step(connector.connect(name, tcp)).await.map_err(|error| failed(handshake_failure(&at, &error, recorder.seen())))?;
-    let server = recorder.seen().ok_or_else(|| failed(format!("{at} showed no certificate that can be read")))?;
-    let protocol = stream.get_ref().1.protocol_version().map_or_else(String::new, |version| format!("{version:?}"));
+    let mut stream = step(connector.connect(name, tcp))
+        .await
+        .map_err(|error| failed(handshake_failure(&at, &error, recorder.seen())))?;
+    let server = recorder
+        .seen()
+        .ok_or_else(|| failed(format!("{at} showed no certificate that can be read")))?;
+    let protocol = stream
+        .get_ref()
+        .1
+        .protocol_version()
+        .map_or_else(String::new, |version| format!("{version:?}"));
 
     let mut answer = [0_u8; 512];
     let request = format!("HEAD / HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
@@ -57,26 +80,56 @@ pub async fn probe(outbound: &Outbound) -> Result<Probe, Fault> {
         stream.write_all(request.as_bytes()).await?;
         stream.read(&mut answer).await
     });
-    let length = asked.await.map_err(|error| failed(handshake_failure(&at, &error, Some(server.clone()))))?;
+    let length = asked
+        .await
+        .map_err(|error| failed(handshake_failure(&at, &error, Some(server.clone()))))?;
     if length == 0 {
-        return Err(failed(format!("{at} closed the connection without an answer; it may refuse our certificate; server: {}", server.who())));
+        return Err(failed(format!(
+            "{at} closed the connection without an answer; it may refuse our certificate; server: {}",
+            server.who()
+        )));
     }
-    let line = String::from_utf8_lossy(&answer[..length]).lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(100).collect();
-    Ok(Probe { server, protocol, answer: line })
+    let line = String::from_utf8_lossy(&answer[..length])
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(100)
+        .collect();
+    Ok(Probe {
+        server,
+        protocol,
+        answer: line,
+    })
 }
 
 async fn step<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
     match tokio::time::timeout(STEP_MAX, work).await {
         Ok(done) => done,
-        Err(_) => Err(std::io::Error::other(format!("nothing within {} s", STEP_MAX.as_secs()))),
+        Err(_) => Err(std::io::Error::other(format!(
+            "nothing within {} s",
+            STEP_MAX.as_secs()
+        ))),
     }
 }
 
 fn handshake_failure(at: &str, error: &std::io::Error, seen: Option<Facts>) -> String {
-    let server = seen.map_or_else(String::new, |facts| format!("; server: {}, issued by `{}`, valid until {}", facts.who(), facts.issuer, facts.not_after));
+    let server = seen.map_or_else(String::new, |facts| {
+        format!(
+            "; server: {}, issued by `{}`, valid until {}",
+            facts.who(),
+            facts.issuer,
+            facts.not_after
+        )
+    });
     match tls_error(error) {
-        Some(found) if refuses_our_certificate(found) => format!("{at} refuses our certificate: {error}{server}"),
-        Some(rustls::Error::InvalidCertificate(why)) => format!("the certificate of {at} is not trusted: {why}; is `ca` the authority that signed it?{server}"),
+        Some(found) if refuses_our_certificate(found) => {
+            format!("{at} refuses our certificate: {error}{server}")
+        }
+        Some(rustls::Error::InvalidCertificate(why)) => format!(
+            "the certificate of {at} is not trusted: {why}; is `ca` the authority that signed it?{server}"
+        ),
         _ => format!("{at} did not complete the exchange: {error}{server}"),
     }
 }
@@ -94,7 +147,10 @@ struct Recorder {
 
 impl Recorder {
     fn seen(&self) -> Option<Facts> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

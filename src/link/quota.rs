@@ -70,7 +70,12 @@ pub struct Ticket<'a> {
 
 impl Quota {
     pub fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Quota {
-        Quota { per_day: limits.requests_per_day, window: limits.window, clock, block: Mutex::default() }
+        Quota {
+            per_day: limits.requests_per_day,
+            window: limits.window,
+            clock,
+            block: Mutex::default(),
+        }
     }
 
     /// Whether requests may leave now; each draws its own later.
@@ -81,7 +86,11 @@ impl Quota {
         let now = self.local();
         let block = self.block();
         let day = self.open(now, &block)?;
-        if self.per_day.is_some() { self.drawable(&block, day) } else { Ok(()) }
+        if self.per_day.is_some() {
+            self.drawable(&block, day)
+        } else {
+            Ok(())
+        }
     }
 
     /// Draws one request of today.
@@ -96,14 +105,22 @@ impl Quota {
             self.drawable(&block, day)?;
             block.left -= 1;
         }
-        Ok(Ticket { quota: self, day, spent: false })
+        Ok(Ticket {
+            quota: self,
+            day,
+            spent: false,
+        })
     }
 
     /// So many requests of `day` were reserved; none means that the day has no more.
     pub fn reserved(&self, day: Date, granted: u32) {
         let mut block = self.block();
         if block.day != Some(day) {
-            *block = Block { day: Some(day), left: 0, exhausted: false };
+            *block = Block {
+                day: Some(day),
+                left: 0,
+                exhausted: false,
+            };
         }
         block.left += granted;
         block.exhausted = granted == 0;
@@ -112,12 +129,21 @@ impl Quota {
     /// What was reserved and not drawn, to be given back; it is no longer ours.
     pub fn unused(&self) -> Option<(Date, u32)> {
         let block = std::mem::take(&mut *self.block());
-        block.day.filter(|_| block.left > 0).map(|day| (day, block.left))
+        block
+            .day
+            .filter(|_| block.left > 0)
+            .map(|day| (day, block.left))
     }
 
     fn drawable(&self, block: &Block, day: Date) -> Result<(), Closed> {
-        let count = self.per_day.map_or(1, |per_day| (per_day / BLOCKS).clamp(1, BLOCK_MAX));
-        if block.day == Some(day) && block.left > 0 { Ok(()) } else { Err(Closed::Reserve { day, count }) }
+        let count = self
+            .per_day
+            .map_or(1, |per_day| (per_day / BLOCKS).clamp(1, BLOCK_MAX));
+        if block.day == Some(day) && block.left > 0 {
+            Ok(())
+        } else {
+            Err(Closed::Reserve { day, count })
+        }
     }
 
     /// The day requests that leave now count for.
@@ -131,20 +157,36 @@ impl Quota {
 
     /// How long until requests may leave again.
     fn next(&self, now: DateTime, exhausted: Option<Date>) -> Duration {
-        let edges = [Some(Time::midnight()), self.window.map(|window| window.from)];
-        let days = (0..3).filter_map(|ahead| now.date().checked_add(jiff::Span::new().days(ahead)).ok());
-        let starts = days.flat_map(|day| edges.iter().flatten().map(move |edge| day.to_datetime(*edge)));
+        let edges = [
+            Some(Time::midnight()),
+            self.window.map(|window| window.from),
+        ];
+        let days =
+            (0..3).filter_map(|ahead| now.date().checked_add(jiff::Span::new().days(ahead)).ok());
+        let starts = days.flat_map(|day| {
+            edges
+                .iter()
+                .flatten()
+                .map(move |edge| day.to_datetime(*edge))
+        });
         let starts = starts.filter_map(|start| start.checked_add(GUARD).ok());
-        let open = starts.filter(|start| *start > now && self.allows(*start) && exhausted != Some(start.date())).min();
+        let open = starts
+            .filter(|start| *start > now && self.allows(*start) && exhausted != Some(start.date()))
+            .min();
         let wait = open.and_then(|open| Duration::try_from(now.duration_until(open)).ok());
         // Between any three days there is an opening; should arithmetic fail, ask again in a minute.
         wait.unwrap_or(Duration::from_secs(60))
     }
 
     fn allows(&self, at: DateTime) -> bool {
-        let (Ok(before), Ok(after)) = (at.checked_sub(GUARD), at.checked_add(GUARD)) else { return false };
+        let (Ok(before), Ok(after)) = (at.checked_sub(GUARD), at.checked_add(GUARD)) else {
+            return false;
+        };
         let same_day = self.per_day.is_none() || before.date() == after.date();
-        same_day && self.window.is_none_or(|window| inside(window, before.time()) && inside(window, after.time()))
+        same_day
+            && self
+                .window
+                .is_none_or(|window| inside(window, before.time()) && inside(window, after.time()))
     }
 
     fn local(&self) -> DateTime {
@@ -162,7 +204,8 @@ impl Ticket<'_> {
     #[must_use]
     pub fn spend(mut self) -> bool {
         let now = self.quota.local();
-        let valid = self.quota.allows(now) && (self.quota.per_day.is_none() || now.date() == self.day);
+        let valid =
+            self.quota.allows(now) && (self.quota.per_day.is_none() || now.date() == self.day);
         self.spent = valid;
         valid
     }
@@ -183,7 +226,11 @@ fn shanghai() -> tz::TimeZone {
 }
 
 fn inside(window: DayWindow, time: Time) -> bool {
-    if window.from < window.to { window.from <= time && time < window.to } else { window.from <= time || time < window.to }
+    if window.from < window.to {
+        window.from <= time && time < window.to
+    } else {
+        window.from <= time || time < window.to
+    }
 }
 
 #[cfg(test)]

@@ -136,7 +136,10 @@ impl Reason {
 
     /// What an error of a handshake means.
     pub fn of(error: &io::Error) -> Reason {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
             Some(error) => Reason::of_tls(error),
             None if error.kind() == io::ErrorKind::InvalidData => Reason::NotTls,
             None => Reason::Closed,
@@ -157,10 +160,16 @@ impl Reason {
                 | PeerIncompatible::SignatureAlgorithmsExtensionRequired, // what a hello of TLS 1.1 lacks first
             ) => Reason::NoCommonVersion,
             E::PeerIncompatible(_) => Reason::NoCommonCipher,
-            E::PeerMisbehaved(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme | PeerMisbehaved::SignedKxWithWrongAlgorithm) => Reason::UnsupportedKey,
+            E::PeerMisbehaved(
+                PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme
+                | PeerMisbehaved::SignedKxWithWrongAlgorithm,
+            ) => Reason::UnsupportedKey,
             E::NoApplicationProtocol => Reason::NoCommonProtocol,
             E::AlertReceived(_) => Reason::ClientRefused,
-            E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::InappropriateHandshakeMessage { .. } | E::PeerSentOversizedRecord => Reason::NotTls,
+            E::InvalidMessage(_)
+            | E::InappropriateMessage { .. }
+            | E::InappropriateHandshakeMessage { .. }
+            | E::PeerSentOversizedRecord => Reason::NotTls,
             _ => Reason::Other,
         }
     }
@@ -174,11 +183,16 @@ impl Reason {
             C::NotValidYet | C::NotValidYetContext { .. } => Reason::NotYetValid,
             C::Revoked => Reason::Revoked,
             C::UnknownIssuer => Reason::UnknownIssuer,
-            C::UnknownRevocationStatus | C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. } => Reason::NoRevocationList,
+            C::UnknownRevocationStatus
+            | C::ExpiredRevocationList
+            | C::ExpiredRevocationListContext { .. } => Reason::NoRevocationList,
             C::BadSignature => Reason::BadSignature,
-            C::UnsupportedSignatureAlgorithmContext { .. } | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Reason::UnsupportedKey,
+            C::UnsupportedSignatureAlgorithmContext { .. }
+            | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Reason::UnsupportedKey,
             C::InvalidPurpose | C::InvalidPurposeContext { .. } => Reason::WrongUse,
-            C::Other(other) if other.0.downcast_ref::<ChainFault>().is_some() => Reason::ChainTooLong,
+            C::Other(other) if other.0.downcast_ref::<ChainFault>().is_some() => {
+                Reason::ChainTooLong
+            }
             _ => Reason::Other,
         }
     }
@@ -216,14 +230,25 @@ struct Book {
 impl Refusals {
     pub fn new(metrics: Metrics) -> Refusals {
         // Counted from zero, or the first refusal would be no increase that an alert sees.
-        Reason::ALL.iter().for_each(|reason| metrics.handshakes_refused_of(reason.word(), 0));
-        Refusals { metrics, book: Mutex::default() }
+        Reason::ALL
+            .iter()
+            .for_each(|reason| metrics.handshakes_refused_of(reason.word(), 0));
+        Refusals {
+            metrics,
+            book: Mutex::default(),
+        }
     }
 
     /// Counts a refusal, and logs it unless there were too many of its kind.
     pub fn refused(&self, refused: &Refused<'_>) {
         if self.counts(refused, Instant::now()) {
-            let Refused { peer, reason, who, detail, .. } = refused;
+            let Refused {
+                peer,
+                reason,
+                who,
+                detail,
+                ..
+            } = refused;
             tracing::warn!(%peer, reason = reason.word(), %who, %detail, "a handshake was refused: {}", reason.sentence());
         }
     }
@@ -231,7 +256,9 @@ impl Refusals {
     /// Logs how many refusals had no line of their own since the last time; call every ten seconds.
     pub fn report(&self) {
         if let Some(text) = self.unsaid() {
-            tracing::warn!("refused handshakes without a line of their own: {text}; ltcgw_handshakes_refused_total counts all");
+            tracing::warn!(
+                "refused handshakes without a line of their own: {text}; ltcgw_handshakes_refused_total counts all"
+            );
         }
     }
 
@@ -239,14 +266,22 @@ impl Refusals {
     fn counts(&self, refused: &Refused<'_>, now: Instant) -> bool {
         self.metrics.handshakes_refused_of(refused.reason.word(), 1);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = (Address::of(refused.peer.ip()), refused.reason, refused.who.to_string());
-        let again = book.said.get(&kind).is_some_and(|at| now.saturating_duration_since(*at) < SAME_FOR);
+        let kind = (
+            Address::of(refused.peer.ip()),
+            refused.reason,
+            refused.who.to_string(),
+        );
+        let again = book
+            .said
+            .get(&kind)
+            .is_some_and(|at| now.saturating_duration_since(*at) < SAME_FOR);
         if again || !book.has_room(refused.known, now) {
             *book.unsaid.entry(refused.reason).or_default() += 1;
             return false;
         }
         if book.said.len() >= REMEMBERED_MAX {
-            book.said.retain(|_, at| now.saturating_duration_since(*at) < SAME_FOR);
+            book.said
+                .retain(|_, at| now.saturating_duration_since(*at) < SAME_FOR);
         }
         if book.said.len() < REMEMBERED_MAX {
             book.said.insert(kind, now);
@@ -255,8 +290,17 @@ impl Refusals {
     }
 
     fn unsaid(&self) -> Option<String> {
-        let unsaid = std::mem::take(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner).unsaid);
-        let texts: Vec<String> = unsaid.iter().map(|(reason, count)| format!("{} {count}", reason.word())).collect();
+        let unsaid = std::mem::take(
+            &mut self
+                .book
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .unsaid,
+        );
+        let texts: Vec<String> = unsaid
+            .iter()
+            .map(|(reason, count)| format!("{} {count}", reason.word()))
+            .collect();
         (!texts.is_empty()).then(|| texts.join(", "))
     }
 }
@@ -280,7 +324,13 @@ mod tests {
     use crate::telemetry::Exposition;
 
     fn refused(address: &str, known: bool, reason: Reason) -> Refused<'static> {
-        Refused { peer: format!("{address}:4000").parse().unwrap(), known, reason, who: "", detail: "" }
+        Refused {
+            peer: format!("{address}:4000").parse().unwrap(),
+            known,
+            reason,
+            who: "",
+            detail: "",
+        }
     }
 
     #[test]
@@ -289,9 +339,18 @@ mod tests {
         let again = refused("10.0.0.1", false, Reason::Expired);
         let lines = (0..500).filter(|_| refusals.counts(&again, now)).count();
         assert_eq!(lines, 1);
-        assert!(refusals.counts(&refused("10.0.0.1", false, Reason::WrongUse), now), "another reason is another line");
         assert!(
-            refusals.counts(&Refused { who: "CN=other", ..refused("10.0.0.1", false, Reason::Expired) }, now),
+            refusals.counts(&refused("10.0.0.1", false, Reason::WrongUse), now),
+            "another reason is another line"
+        );
+        assert!(
+            refusals.counts(
+                &Refused {
+                    who: "CN=other",
+                    ..refused("10.0.0.1", false, Reason::Expired)
+                },
+                now
+            ),
             "another partner behind the same address, too"
         );
         assert_eq!(refusals.unsaid().as_deref(), Some("expired 499"));
@@ -302,7 +361,14 @@ mod tests {
     #[test]
     fn a_crowd_of_strangers_writes_ten_lines_and_hides_nobody_a_partner_came_from() {
         let (refusals, now) = (Refusals::new(Metrics::default()), Instant::now());
-        let lines = (0..250).filter(|last| refusals.counts(&refused(&format!("10.0.0.{last}"), false, Reason::NotTls), now)).count();
+        let lines = (0..250)
+            .filter(|last| {
+                refusals.counts(
+                    &refused(&format!("10.0.0.{last}"), false, Reason::NotTls),
+                    now,
+                )
+            })
+            .count();
         assert_eq!(lines, 10);
         assert!(refusals.counts(&refused("10.1.0.1", true, Reason::Revoked), now));
         assert_eq!(refusals.unsaid().as_deref(), Some("not_tls 240"));
@@ -315,7 +381,9 @@ mod tests {
         let refusals = Refusals::new(metrics.clone());
         refusals.refused(&refused("10.0.0.1", false, Reason::NoCommonCipher));
         assert!(
-            metrics.encode(Exposition::Text).contains(r#"ltcgw_handshakes_refused_total{reason="no_common_cipher"} 1"#),
+            metrics
+                .encode(Exposition::Text)
+                .contains(r#"ltcgw_handshakes_refused_total{reason="no_common_cipher"} 1"#),
             "{}",
             metrics.encode(Exposition::Text)
         );

@@ -22,7 +22,9 @@ use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
@@ -73,7 +75,9 @@ impl TrustState {
     /// missing for an authority or not signed by it.
     pub fn load(tls: &Tls, partners: &[Partner]) -> Result<Arc<TrustState>, Fault> {
         let taken = revocation::kept(tls.lists_taken.as_deref());
-        Ok(Arc::new(TrustState { loaded: ArcSwap::from_pointee(Loaded::read(tls, partners, &taken)?) }))
+        Ok(Arc::new(TrustState {
+            loaded: ArcSwap::from_pointee(Loaded::read(tls, partners, &taken)?),
+        }))
     }
 
     /// Reads everything again and says whether anything changed; on a fault the old state stays.
@@ -92,7 +96,12 @@ impl TrustState {
         let follows = Arc::new(Follows(self.clone()));
         let mut config = ServerConfig::builder_with_provider(super::provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| Fault::operator(Stage::Config, format!("partner listener: no TLS configuration: {error}")))?
+            .map_err(|error| {
+                Fault::operator(
+                    Stage::Config,
+                    format!("partner listener: no TLS configuration: {error}"),
+                )
+            })?
             .with_client_cert_verifier(follows.clone())
             .with_cert_resolver(follows);
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -116,12 +125,29 @@ impl TrustState {
     ///
     /// # Errors
     /// As [`TrustState::still_good`], of the certificate passed on as well; a header from anybody else.
-    pub fn whose(&self, peer: &PeerCertificate, passed: Option<&[u8]>) -> Result<Arc<str>, CallerRefusal> {
-        let refused = |text: String, told| Err(CallerRefusal { fault: Fault::partner(Stage::Identity, text), told: Some(told) });
-        match (self.caller(peer).map_err(|fault| CallerRefusal { fault, told: peer.unfit })?, passed) {
+    pub fn whose(
+        &self,
+        peer: &PeerCertificate,
+        passed: Option<&[u8]>,
+    ) -> Result<Arc<str>, CallerRefusal> {
+        let refused = |text: String, told| {
+            Err(CallerRefusal {
+                fault: Fault::partner(Stage::Identity, text),
+                told: Some(told),
+            })
+        };
+        match (
+            self.caller(peer).map_err(|fault| CallerRefusal {
+                fault,
+                told: peer.unfit,
+            })?,
+            passed,
+        ) {
             (Caller::Partner(name), None) => Ok(name),
             (Caller::Partner(name), Some(_)) => refused(
-                format!("partner {name} sent the header Client-Cert, which only a TLCP gateway listed in [tls.tlcp] may"),
+                format!(
+                    "partner {name} sent the header Client-Cert, which only a TLCP gateway listed in [tls.tlcp] may"
+                ),
                 "the header Client-Cert is taken only from a TLCP gateway that this gateway's operator has listed; send the request without it",
             ),
             (Caller::Gateway(name), None) => refused(
@@ -139,10 +165,18 @@ impl TrustState {
         let loaded = self.loaded.load_full();
         let mut last = peer.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(verdict) if Arc::ptr_eq(&verdict.by, &loaded) && verdict.at.elapsed() < VERDICT_HOLDS => verdict.caller.clone(),
+            Some(verdict)
+                if Arc::ptr_eq(&verdict.by, &loaded) && verdict.at.elapsed() < VERDICT_HOLDS =>
+            {
+                verdict.caller.clone()
+            }
             _ => {
                 let caller = loaded.judge(&peer.chain);
-                *last = Some(Verdict { by: loaded, at: Instant::now(), caller: caller.clone() });
+                *last = Some(Verdict {
+                    by: loaded,
+                    at: Instant::now(),
+                    caller: caller.clone(),
+                });
                 caller
             }
         }
@@ -179,7 +213,11 @@ impl TrustState {
     pub fn server_facts(&self) -> Result<Facts, Fault> {
         let certified = self.loaded.load().certified.clone();
         let first = certified.cert.first().map(|der| Facts::of(der));
-        first.unwrap_or_else(|| Err("is empty".into())).map_err(|error| Fault::operator(Stage::Config, format!("the server certificate {error}")))
+        first
+            .unwrap_or_else(|| Err("is empty".into()))
+            .map_err(|error| {
+                Fault::operator(Stage::Config, format!("the server certificate {error}"))
+            })
     }
 }
 
@@ -202,15 +240,24 @@ struct Verdict {
 impl PeerCertificate {
     /// From the chain of a finished handshake, the client's own certificate first.
     pub fn new(chain: &[CertificateDer<'_>]) -> PeerCertificate {
-        let chain: Vec<CertificateDer<'static>> = chain.iter().map(|der| der.clone().into_owned()).collect();
-        let unfit = chain.first().and_then(|own| certificate::unfit_to_sign(own));
-        PeerCertificate { chain, unfit, verdict: Mutex::new(None) }
+        let chain: Vec<CertificateDer<'static>> =
+            chain.iter().map(|der| der.clone().into_owned()).collect();
+        let unfit = chain
+            .first()
+            .and_then(|own| certificate::unfit_to_sign(own));
+        PeerCertificate {
+            chain,
+            unfit,
+            verdict: Mutex::new(None),
+        }
     }
 
     /// From what the listener hands to `on_connect`; none unless it is a TLS connection with a client certificate.
     pub fn of_connection(connection: &dyn std::any::Any) -> Option<PeerCertificate> {
         let connection = connection.downcast_ref::<Connection>()?;
-        Some(PeerCertificate::new(connection.tls().get_ref().1.peer_certificates()?))
+        Some(PeerCertificate::new(
+            connection.tls().get_ref().1.peer_certificates()?,
+        ))
     }
 }
 
@@ -226,17 +273,34 @@ impl Loaded {
         let chain = certificate::certificates(&tls.certificate, &read(&tls.certificate)?)?;
         let key = certificate::private_key(&tls.key, &read(&tls.key)?)?;
         let authorities = certificate::certificates(&tls.client_ca, &read(&tls.client_ca)?)?;
-        let Newest { lists, older: older_lists } = match &tls.crl {
-            Some(path) => revocation::newest(path, certificate::revocation_lists(path, &read(path)?)?, taken, &authorities),
+        let Newest {
+            lists,
+            older: older_lists,
+        } = match &tls.crl {
+            Some(path) => revocation::newest(
+                path,
+                certificate::revocation_lists(path, &read(path)?)?,
+                taken,
+                &authorities,
+            ),
             None => Newest::default(),
         };
-        let certified = CertifiedKey::from_der(chain, key, &super::provider())
-            .map_err(|error| fault(&tls.key, &format!("cannot be used with {}: {error}", tls.certificate.display())))?;
+        let certified =
+            CertifiedKey::from_der(chain, key, &super::provider()).map_err(|error| {
+                fault(
+                    &tls.key,
+                    &format!("cannot be used with {}: {error}", tls.certificate.display()),
+                )
+            })?;
         authority::check_keys(&tls.client_ca, &authorities)?;
         let scope = authority::check_lists(tls, &authorities, &lists)?;
         let anchors = Anchors::new(&authorities);
         let (tlcp, more) = Gateways::read(&tls.tlcp, &mut read, taken)?;
-        let crl_expires_at = scope.expires_at.into_iter().chain(tlcp.lists_expire_at()).min();
+        let crl_expires_at = scope
+            .expires_at
+            .into_iter()
+            .chain(tlcp.lists_expire_at())
+            .min();
         Ok(Loaded {
             verifier: verifier(tls, authorities, lists.clone())?,
             certified: Arc::new(certified),
@@ -253,10 +317,17 @@ impl Loaded {
 
     fn judge(&self, chain: &[CertificateDer<'static>]) -> Result<Caller, Fault> {
         let refused = |text: String| Fault::partner(Stage::Identity, text);
-        let (own, rest) = chain.split_first().ok_or_else(|| refused("the client sent no certificate".into()))?;
-        let facts = Facts::of(own).map_err(|error| refused(format!("the client certificate is {error}")))?;
+        let (own, rest) = chain
+            .split_first()
+            .ok_or_else(|| refused("the client sent no certificate".into()))?;
+        let facts = Facts::of(own)
+            .map_err(|error| refused(format!("the client certificate is {error}")))?;
         if let Err(error) = self.verify(own, rest, UnixTime::now()) {
-            return Err(refused(format!("the client certificate is not good any more: {}; {}", shown(&error), facts.who())));
+            return Err(refused(format!(
+                "the client certificate is not good any more: {}; {}",
+                shown(&error),
+                facts.who()
+            )));
         }
         if let Some(reason) = certificate::unfit_to_sign(own) {
             return Err(refused(format!("{reason}; {}", facts.who())));
@@ -268,7 +339,12 @@ impl Loaded {
     }
 
     /// What may lead to an authority is verified; nothing else costs a signature.
-    fn verify(&self, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, rustls::Error> {
+    fn verify(
+        &self,
+        own: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
         let useful = chain::useful(own, rest, &self.anchors)?;
         self.verifier.verify_client_cert(own, &useful, now)
     }
@@ -279,13 +355,25 @@ impl Loaded {
             Ok(facts) => {
                 let owner = || match self.tlcp.named(&facts) {
                     Some(gateway) => Owner::Gateway(gateway),
-                    None => self.identities.partner(&facts).map_or(Owner::Nobody, Owner::Partner),
+                    None => self
+                        .identities
+                        .partner(&facts)
+                        .map_or(Owner::Nobody, Owner::Partner),
                 };
-                (facts.who(), facts.unfit.filter(|_| error.is_some()), error.is_none().then(owner))
+                (
+                    facts.who(),
+                    facts.unfit.filter(|_| error.is_some()),
+                    error.is_none().then(owner),
+                )
             }
             Err(_) => (String::new(), Some(Reason::Unreadable), None),
         };
-        Presented { who, reason, detail: error.map(shown).unwrap_or_default(), owner }
+        Presented {
+            who,
+            reason,
+            detail: error.map(shown).unwrap_or_default(),
+            owner,
+        }
     }
 }
 
@@ -301,13 +389,23 @@ fn verifier(
 ) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
-        roots.add(authority).map_err(|error| fault(&tls.client_ca, &format!("holds a certificate that cannot be an authority: {error}")))?;
+        roots.add(authority).map_err(|error| {
+            fault(
+                &tls.client_ca,
+                &format!("holds a certificate that cannot be an authority: {error}"),
+            )
+        })?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), super::provider())
         .with_crls(crls)
         .enforce_revocation_expiration()
         .build()
-        .map_err(|error| fault(tls.crl.as_ref().unwrap_or(&tls.client_ca), &format!("cannot be used to verify clients: {error}")))
+        .map_err(|error| {
+            fault(
+                tls.crl.as_ref().unwrap_or(&tls.client_ca),
+                &format!("cannot be used to verify clients: {error}"),
+            )
+        })
 }
 
 /// Hands each handshake to the state of this moment.
@@ -325,7 +423,12 @@ impl ClientCertVerifier for Follows {
         &[] // Hints must outlive a reload; without any the client sends the certificate it has.
     }
 
-    fn verify_client_cert(&self, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> Result<ClientCertVerified, rustls::Error> {
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
         let loaded = self.0.loaded.load();
         let verified = loaded.verify(own, rest, now);
         acceptor::note(loaded.presented(own, verified.as_ref().err()));
@@ -338,7 +441,11 @@ impl ClientCertVerifier for Follows {
         own: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.loaded.load().verifier.verify_tls12_signature(message, own, signed)
+        self.0
+            .loaded
+            .load()
+            .verifier
+            .verify_tls12_signature(message, own, signed)
     }
 
     fn verify_tls13_signature(
@@ -347,7 +454,11 @@ impl ClientCertVerifier for Follows {
         own: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.loaded.load().verifier.verify_tls13_signature(message, own, signed)
+        self.0
+            .loaded
+            .load()
+            .verifier
+            .verify_tls13_signature(message, own, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

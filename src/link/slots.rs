@@ -67,7 +67,11 @@ impl Slots {
         Arc::new(Slots {
             total: listen.handshakes_max,
             per_address: listen.handshakes_per_address_max,
-            balancers: listen.load_balancers.iter().map(IpAddr::to_canonical).collect(),
+            balancers: listen
+                .load_balancers
+                .iter()
+                .map(IpAddr::to_canonical)
+                .collect(),
             taken: Mutex::default(),
         })
     }
@@ -78,7 +82,12 @@ impl Slots {
         let balancer = self.balancers.contains(&peer.to_canonical());
         let (end, ended) = oneshot::channel();
         let mut taken = self.taken();
-        if !balancer && taken.count.get(&address).is_some_and(|count| *count >= self.per_address) {
+        if !balancer
+            && taken
+                .count
+                .get(&address)
+                .is_some_and(|count| *count >= self.per_address)
+        {
             taken.end_oldest_of(address);
         } else if taken.slots.len() >= self.total
             && let Some(most) = self.most(&taken, now)
@@ -90,7 +99,11 @@ impl Slots {
         taken.slots.insert(number, (address, end));
         *taken.count.entry(address).or_default() += 1;
         drop(taken);
-        Slot { number, slots: self.clone(), ended }
+        Slot {
+            number,
+            slots: self.clone(),
+            ended,
+        }
     }
 
     /// A partner has come from this address.
@@ -98,7 +111,11 @@ impl Slots {
         let mut taken = self.taken();
         taken.known.insert(Address::of(peer), now);
         if taken.known.len() > KNOWN_MAX
-            && let Some(oldest) = taken.known.iter().min_by_key(|(_, at)| **at).map(|(address, _)| *address)
+            && let Some(oldest) = taken
+                .known
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(address, _)| *address)
         {
             taken.known.remove(&oldest);
         }
@@ -116,12 +133,21 @@ impl Slots {
 
     /// Whose oldest is ended when all places are taken: of strangers before others, of those with most.
     fn most(&self, taken: &Taken, now: Instant) -> Option<Address> {
-        let most = taken.count.iter().max_by_key(|(address, count)| (!self.protected(taken, **address, now), **count, std::cmp::Reverse(**address)));
+        let most = taken.count.iter().max_by_key(|(address, count)| {
+            (
+                !self.protected(taken, **address, now),
+                **count,
+                std::cmp::Reverse(**address),
+            )
+        });
         most.map(|(address, _)| *address)
     }
 
     fn protected(&self, taken: &Taken, address: Address, now: Instant) -> bool {
-        taken.known.get(&address).is_some_and(|at| now.saturating_duration_since(*at) < KNOWN_FOR)
+        taken
+            .known
+            .get(&address)
+            .is_some_and(|at| now.saturating_duration_since(*at) < KNOWN_FOR)
             || self.balancers.iter().any(|ip| Address::of(*ip) == address)
     }
 
@@ -132,7 +158,11 @@ impl Slots {
 
 impl Taken {
     fn end_oldest_of(&mut self, address: Address) {
-        let oldest = self.slots.iter().find(|(_, (whose, _))| *whose == address).map(|(number, _)| *number);
+        let oldest = self
+            .slots
+            .iter()
+            .find(|(_, (whose, _))| *whose == address)
+            .map(|(number, _)| *number);
         if let Some((_, end)) = oldest.and_then(|number| self.leave(number)) {
             // Whoever is done already has given up listening.
             let _ = end.send(());
@@ -164,7 +194,12 @@ mod tests {
     fn slots(total: usize, per_address: usize, balancers: &[&str]) -> Arc<Slots> {
         let load_balancers = balancers.iter().map(|text| ip(text)).collect();
         let any = "127.0.0.1:0".parse().unwrap();
-        let listen = Listen { load_balancers, handshakes_max: total, handshakes_per_address_max: per_address, ..Listen::at(any, any) };
+        let listen = Listen {
+            load_balancers,
+            handshakes_max: total,
+            handshakes_per_address_max: per_address,
+            ..Listen::at(any, any)
+        };
         Slots::new(&listen)
     }
 
@@ -182,7 +217,10 @@ mod tests {
         let now = Instant::now();
         let mut other = slots.enter(ip("10.0.0.2"), now);
         let mut all: Vec<Slot> = (0..4).map(|_| slots.enter(ip("10.0.0.1"), now)).collect();
-        assert_eq!(all.iter_mut().map(ended).collect::<Vec<_>>(), [true, true, false, false]);
+        assert_eq!(
+            all.iter_mut().map(ended).collect::<Vec<_>>(),
+            [true, true, false, false]
+        );
         assert!(!ended(&mut other));
         assert_eq!(slots.under_way(), 3);
         drop((all, other));
@@ -197,7 +235,10 @@ mod tests {
         let mut single = slots.enter(ip("10.0.0.1"), now);
         let mut crowd: Vec<Slot> = (0..3).map(|_| slots.enter(ip("10.0.0.2"), now)).collect();
         let mut newcomer = slots.enter(ip("10.0.0.3"), now);
-        assert_eq!(crowd.iter_mut().map(ended).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(
+            crowd.iter_mut().map(ended).collect::<Vec<_>>(),
+            [true, false, false]
+        );
         assert!(!ended(&mut single) && !ended(&mut newcomer));
     }
 
@@ -207,9 +248,22 @@ mod tests {
         let now = Instant::now();
         slots.partner_came(ip("10.0.0.1"), now);
         let mut partner: Vec<Slot> = (0..2).map(|_| slots.enter(ip("10.0.0.1"), now)).collect();
-        let mut strangers: Vec<Slot> = (2..9).map(|last| slots.enter(ip(&format!("10.0.0.{last}")), now)).collect();
-        assert_eq!(partner.iter_mut().map(ended).collect::<Vec<_>>(), [false, false]);
-        assert_eq!(strangers.iter_mut().map(ended).filter(|ended| *ended).count(), 6, "they end one another");
+        let mut strangers: Vec<Slot> = (2..9)
+            .map(|last| slots.enter(ip(&format!("10.0.0.{last}")), now))
+            .collect();
+        assert_eq!(
+            partner.iter_mut().map(ended).collect::<Vec<_>>(),
+            [false, false]
+        );
+        assert_eq!(
+            strangers
+                .iter_mut()
+                .map(ended)
+                .filter(|ended| *ended)
+                .count(),
+            6,
+            "they end one another"
+        );
         let later = now + KNOWN_FOR;
         assert!(slots.is_known(ip("10.0.0.1"), now) && !slots.is_known(ip("10.0.0.1"), later));
     }
@@ -218,7 +272,9 @@ mod tests {
     fn a_load_balancer_shares_only_the_total() {
         let slots = slots(5, 2, &["10.0.0.9"]);
         let now = Instant::now();
-        let mut behind: Vec<Slot> = (0..4).map(|_| slots.enter(ip("::ffff:10.0.0.9"), now)).collect();
+        let mut behind: Vec<Slot> = (0..4)
+            .map(|_| slots.enter(ip("::ffff:10.0.0.9"), now))
+            .collect();
         assert!(!behind.iter_mut().any(ended));
         let mut stranger = slots.enter(ip("10.0.0.1"), now);
         behind.push(slots.enter(ip("10.0.0.9"), now));
@@ -227,8 +283,17 @@ mod tests {
 
     #[test]
     fn all_addresses_of_an_ipv6_network_are_one() {
-        assert_eq!(Address::of(ip("2001:db8:0:1::1")), Address::of(ip("2001:db8:0:1:ffff::9")));
-        assert_ne!(Address::of(ip("2001:db8:0:1::1")), Address::of(ip("2001:db8:0:2::1")));
-        assert_eq!(Address::of(ip("::ffff:10.0.0.1")), Address::of(ip("10.0.0.1")));
+        assert_eq!(
+            Address::of(ip("2001:db8:0:1::1")),
+            Address::of(ip("2001:db8:0:1:ffff::9"))
+        );
+        assert_ne!(
+            Address::of(ip("2001:db8:0:1::1")),
+            Address::of(ip("2001:db8:0:2::1"))
+        );
+        assert_eq!(
+            Address::of(ip("::ffff:10.0.0.1")),
+            Address::of(ip("10.0.0.1"))
+        );
     }
 }

@@ -70,22 +70,59 @@ impl Gateways {
     ///
     /// # Errors
     /// A file cannot be read or used; an authority has no current list of its own signature.
-    pub(super) fn read(config: &Tlcp, read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Fault>, taken: &[List]) -> Result<(Gateways, Newest), Fault> {
-        let known = Identities::of(config.gateways.iter().map(|gateway| (gateway.name.as_str(), &gateway.spki_sha256, &gateway.san)));
-        let Some(path) = &config.client_ca else { return Ok((Gateways { known, ..Gateways::default() }, Newest::default())) };
+    pub(super) fn read(
+        config: &Tlcp,
+        read: &mut dyn FnMut(&Path) -> Result<Vec<u8>, Fault>,
+        taken: &[List],
+    ) -> Result<(Gateways, Newest), Fault> {
+        let known = Identities::of(
+            config
+                .gateways
+                .iter()
+                .map(|gateway| (gateway.name.as_str(), &gateway.spki_sha256, &gateway.san)),
+        );
+        let Some(path) = &config.client_ca else {
+            return Ok((
+                Gateways {
+                    known,
+                    ..Gateways::default()
+                },
+                Newest::default(),
+            ));
+        };
         let found = certificate::certificates(path, &read(path)?)?;
         let lists = match &config.crl {
-            Some(crl) => revocation::newest(crl, certificate::revocation_lists(crl, &read(crl)?)?, taken, &found),
+            Some(crl) => revocation::newest(
+                crl,
+                certificate::revocation_lists(crl, &read(crl)?)?,
+                taken,
+                &found,
+            ),
             None => Newest::default(),
         };
         let mut authorities = Vec::new();
         for der in found {
-            let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| fault(path, &format!("is not a certificate: {error}")))?;
+            let (_, parsed) = X509Certificate::from_der(&der)
+                .map_err(|error| fault(path, &format!("is not a certificate: {error}")))?;
             check_authority(path, &parsed)?;
-            let list = config.crl.as_deref().map(|crl| list_of(crl, &parsed, &lists.lists)).transpose()?;
-            authorities.push(Authority { der: der.clone(), list });
+            let list = config
+                .crl
+                .as_deref()
+                .map(|crl| list_of(crl, &parsed, &lists.lists))
+                .transpose()?;
+            authorities.push(Authority {
+                der: der.clone(),
+                list,
+            });
         }
-        Ok((Gateways { known, authorities, with_lists: config.crl.is_some() }, lists))
+        Ok((
+            Gateways {
+                known,
+                authorities,
+                with_lists: config.crl.is_some(),
+            },
+            lists,
+        ))
     }
 
     /// The gateway with that certificate.
@@ -95,22 +132,39 @@ impl Gateways {
 
     /// When the first list goes stale.
     pub(super) fn lists_expire_at(&self) -> Option<jiff::Timestamp> {
-        self.authorities.iter().filter_map(|authority| Some(authority.list.as_ref()?.until)).min()
+        self.authorities
+            .iter()
+            .filter_map(|authority| Some(authority.list.as_ref()?.until))
+            .min()
     }
 
     /// The partner whose certificate stands in the header.
-    pub(super) fn passed_on(&self, header: &[u8], partners: &Identities) -> Result<Arc<str>, CallerRefusal> {
+    pub(super) fn passed_on(
+        &self,
+        header: &[u8],
+        partners: &Identities,
+    ) -> Result<Arc<str>, CallerRefusal> {
         let der = of_header(header).ok_or_else(|| CallerRefusal {
             fault: refused("the header Client-Cert holds no certificate".into()),
             told: Some("the header Client-Cert holds no certificate; expected one, as PEM in percent-encoding or as a byte sequence between colons (RFC 9440)"),
         })?;
-        let unreadable = |error: String| refused(format!("the client certificate passed on is {error}"));
+        let unreadable =
+            |error: String| refused(format!("the client certificate passed on is {error}"));
         let facts = Facts::of(&der).map_err(unreadable)?;
-        let (_, own) = X509Certificate::from_der(&der).map_err(|error| unreadable(error.to_string()))?;
+        let (_, own) =
+            X509Certificate::from_der(&der).map_err(|error| unreadable(error.to_string()))?;
         if let Some(reason) = certificate::unfit_to_sign(&der) {
-            return Err(CallerRefusal { fault: refused(format!("{reason}; {}", facts.who())), told: Some(reason) });
+            return Err(CallerRefusal {
+                fault: refused(format!("{reason}; {}", facts.who())),
+                told: Some(reason),
+            });
         }
-        let no = |reason: &str| refused(format!("the client certificate passed on {reason}: {}", facts.who()));
+        let no = |reason: &str| {
+            refused(format!(
+                "the client certificate passed on {reason}: {}",
+                facts.who()
+            ))
+        };
         if let Some(reason) = unusable(&own) {
             return Err(no(reason).into());
         }
@@ -118,11 +172,24 @@ impl Gateways {
             // Nothing shows who issued it: only a key that is named itself counts.
             return Ok(partners.pinned(&facts)?);
         }
-        let issuer = self.authorities.iter().find(|authority| authority.issued(&own)).ok_or_else(|| no("is of no authority in [tls.tlcp] client_ca"))?;
+        let issuer = self
+            .authorities
+            .iter()
+            .find(|authority| authority.issued(&own))
+            .ok_or_else(|| no("is of no authority in [tls.tlcp] client_ca"))?;
         match &issuer.list {
-            Some(list) if list.until <= jiff::Timestamp::now() => return Err(no("cannot be looked up: the revocation list in [tls.tlcp] crl is stale").into()),
-            Some(list) if list.serials.contains(own.raw_serial()) => return Err(no("was revoked").into()),
-            None if self.with_lists => return Err(no("cannot be looked up: its authority has no revocation list").into()),
+            Some(list) if list.until <= jiff::Timestamp::now() => {
+                return Err(no(
+                    "cannot be looked up: the revocation list in [tls.tlcp] crl is stale",
+                )
+                .into());
+            }
+            Some(list) if list.serials.contains(own.raw_serial()) => {
+                return Err(no("was revoked").into());
+            }
+            None if self.with_lists => {
+                return Err(no("cannot be looked up: its authority has no revocation list").into());
+            }
             _ => {}
         }
         Ok(partners.partner(&facts)?)
@@ -132,11 +199,20 @@ impl Gateways {
 impl Authority {
     /// Whether it issued a certificate and is valid itself.
     fn issued(&self, own: &X509Certificate<'_>) -> bool {
-        let Ok((_, authority)) = X509Certificate::from_der(&self.der) else { return false };
+        let Ok((_, authority)) = X509Certificate::from_der(&self.der) else {
+            return false;
+        };
         let algorithm = own.signature_algorithm.algorithm.to_id_string();
         authority.subject().as_raw() == own.issuer().as_raw()
             && authority.validity().is_valid()
-            && signed_by(&authority, (own.tbs_certificate.as_ref(), &algorithm, &own.signature_value.data))
+            && signed_by(
+                &authority,
+                (
+                    own.tbs_certificate.as_ref(),
+                    &algorithm,
+                    &own.signature_value.data,
+                ),
+            )
     }
 }
 
@@ -150,8 +226,14 @@ fn of_header(header: &[u8]) -> Option<CertificateDer<'static>> {
         return None;
     }
     let text = header.trim_ascii();
-    if let Some(encoded) = text.strip_prefix(b":").and_then(|text| text.strip_suffix(b":")) {
-        return base64::engine::general_purpose::STANDARD.decode(encoded).ok().map(CertificateDer::from);
+    if let Some(encoded) = text
+        .strip_prefix(b":")
+        .and_then(|text| text.strip_suffix(b":"))
+    {
+        return base64::engine::general_purpose::STANDARD
+            .decode(encoded)
+            .ok()
+            .map(CertificateDer::from);
     }
     let pem: Vec<u8> = percent_encoding::percent_decode(text).collect();
     let mut found = CertificateDer::pem_slice_iter(&pem);
@@ -179,18 +261,36 @@ fn unusable(own: &X509Certificate<'_>) -> Option<&'static str> {
                 | ParsedExtension::CertificatePolicies(_)
         )
     };
-    own.extensions().iter().any(|one| one.critical && !understood(one.parsed_extension())).then_some("has a critical extension that is not understood")
+    own.extensions()
+        .iter()
+        .any(|one| one.critical && !understood(one.parsed_extension()))
+        .then_some("has a critical extension that is not understood")
 }
 
 /// Whether an authority may issue certificates that are judged here.
 fn check_authority(path: &Path, authority: &X509Certificate<'_>) -> Result<(), Fault> {
     let name = certificate::printable(&authority.subject().to_string());
-    let signs = authority.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
+    let signs = authority
+        .key_usage()
+        .is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
     if !authority.is_ca() || !signs {
-        return Err(fault(path, &format!("`{name}` is no authority: it needs basicConstraints CA and, where it says keyUsage, keyCertSign")));
+        return Err(fault(
+            path,
+            &format!(
+                "`{name}` is no authority: it needs basicConstraints CA and, where it says keyUsage, keyCertSign"
+            ),
+        ));
     }
-    if authority.name_constraints().map_or(true, |constraints| constraints.is_some()) {
-        return Err(fault(path, &format!("`{name}` has nameConstraints, which are not evaluated for certificates passed on; name an authority without")));
+    if authority
+        .name_constraints()
+        .map_or(true, |constraints| constraints.is_some())
+    {
+        return Err(fault(
+            path,
+            &format!(
+                "`{name}` has nameConstraints, which are not evaluated for certificates passed on; name an authority without"
+            ),
+        ));
     }
     Ok(())
 }
@@ -199,15 +299,40 @@ fn check_authority(path: &Path, authority: &X509Certificate<'_>) -> Result<(), F
 fn list_of(path: &Path, authority: &X509Certificate<'_>, lists: &[List]) -> Result<Revoked, Fault> {
     let name = certificate::printable(&authority.subject().to_string());
     let parsed = lists.iter().filter_map(|der| revocation::parsed(der));
-    let own = parsed.filter(|list| list.issuer().as_raw() == authority.subject().as_raw()).find(|list| revocation::is_signed_by(list, authority));
+    let own = parsed
+        .filter(|list| list.issuer().as_raw() == authority.subject().as_raw())
+        .find(|list| revocation::is_signed_by(list, authority));
     let list = own.ok_or_else(|| fault(path, &format!("holds no list that `{name}` has signed; every client of it would be refused: add its list")))?;
     if list.extensions().iter().any(|extension| extension.critical) {
-        return Err(fault(path, &format!("the list of `{name}` has a critical extension (a partial or delta list?); fetch the complete one")));
+        return Err(fault(
+            path,
+            &format!(
+                "the list of `{name}` has a critical extension (a partial or delta list?); fetch the complete one"
+            ),
+        ));
     }
-    let until = list.next_update().and_then(|next| jiff::Timestamp::from_second(next.timestamp()).ok());
-    let until = until.ok_or_else(|| fault(path, &format!("the list of `{name}` names no next update; expected one")))?;
+    let until = list
+        .next_update()
+        .and_then(|next| jiff::Timestamp::from_second(next.timestamp()).ok());
+    let until = until.ok_or_else(|| {
+        fault(
+            path,
+            &format!("the list of `{name}` names no next update; expected one"),
+        )
+    })?;
     if until <= jiff::Timestamp::now() {
-        return Err(fault(path, &format!("the list of `{name}` should have been replaced by {until}; fetch the current one from the authority")));
+        return Err(fault(
+            path,
+            &format!(
+                "the list of `{name}` should have been replaced by {until}; fetch the current one from the authority"
+            ),
+        ));
     }
-    Ok(Revoked { until, serials: list.iter_revoked_certificates().map(|revoked| revoked.raw_serial().to_vec()).collect() })
+    Ok(Revoked {
+        until,
+        serials: list
+            .iter_revoked_certificates()
+            .map(|revoked| revoked.raw_serial().to_vec())
+            .collect(),
+    })
 }

@@ -21,13 +21,19 @@ pub enum DayError {
     Shape,
     #[error("has a name of a month, a day or a zone in it; expected {EXPECTED}")]
     Words,
-    #[error("does not begin with a year of four digits, so that it can mean more than one day; expected {EXPECTED}")]
+    #[error(
+        "does not begin with a year of four digits, so that it can mean more than one day; expected {EXPECTED}"
+    )]
     YearLast,
     #[error("can mean more than one day; expected {EXPECTED}")]
     Ambiguous,
-    #[error("is no day of the calendar from 1900 to 2199, or no time of a day; expected {EXPECTED}")]
+    #[error(
+        "is no day of the calendar from 1900 to 2199, or no time of a day; expected {EXPECTED}"
+    )]
     Calendar,
-    #[error("has no time of the day; expected a date and time such as 20211031235959 or 2021-10-31 23:59:59")]
+    #[error(
+        "has no time of the day; expected a date and time such as 20211031235959 or 2021-10-31 23:59:59"
+    )]
     NoTime,
 }
 
@@ -51,7 +57,8 @@ pub fn day(text: &str) -> Result<Date, DayError> {
 /// The time a text means, on the clocks of China, to the second.
 pub fn time(text: &str) -> Result<DateTime, DayError> {
     let Found { date, time } = read(text)?;
-    time.map(|time| date.to_datetime(time)).ok_or(DayError::NoTime)
+    time.map(|time| date.to_datetime(time))
+        .ok_or(DayError::NoTime)
 }
 
 /// `20211031` and `2021-10-31`, quickly.
@@ -66,7 +73,11 @@ fn usual(bytes: &[u8]) -> Option<Date> {
 
 /// At most four ASCII digits.
 fn number(digits: &[u8]) -> Option<i16> {
-    digits.iter().try_fold(0_i16, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i16::from(digit - b'0')))
+    digits.iter().try_fold(0_i16, |sum, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| sum * 10 + i16::from(digit - b'0'))
+    })
 }
 
 fn of_parts(year: i16, month: i16, day: i16) -> Result<Date, DayError> {
@@ -89,18 +100,33 @@ fn read(text: &str) -> Result<Found, DayError> {
     }
     match (time, offset) {
         (time, None) => Ok(Found { date, time }),
-        (Some(time), Some(offset)) => in_china(offset.to_timestamp(date.to_datetime(time)).map_err(|_| DayError::Calendar)?),
+        (Some(time), Some(offset)) => in_china(
+            offset
+                .to_timestamp(date.to_datetime(time))
+                .map_err(|_| DayError::Calendar)?,
+        ),
         // A day with an offset is a whole day elsewhere; it is one day here only where clocks agree.
         (None, Some(offset)) => {
-            let found = in_china(offset.to_timestamp(date.to_datetime(Time::midnight())).map_err(|_| DayError::Calendar)?)?;
-            if (found.date, found.time) == (date, Some(Time::midnight())) { Ok(Found { date, time: None }) } else { Err(DayError::Ambiguous) }
+            let found = in_china(
+                offset
+                    .to_timestamp(date.to_datetime(Time::midnight()))
+                    .map_err(|_| DayError::Calendar)?,
+            )?;
+            if (found.date, found.time) == (date, Some(Time::midnight())) {
+                Ok(Found { date, time: None })
+            } else {
+                Err(DayError::Ambiguous)
+            }
         }
     }
 }
 
 /// What exactly is wrong with a text that is not of a form.
 fn blame(text: &str, error: DayError) -> DayError {
-    let letters = text.as_bytes().windows(2).any(|two| two.iter().all(u8::is_ascii_alphabetic));
+    let letters = text
+        .as_bytes()
+        .windows(2)
+        .any(|two| two.iter().all(u8::is_ascii_alphabetic));
     let year = text.bytes().take_while(u8::is_ascii_digit).count();
     match error {
         DayError::Shape if letters => DayError::Words,
@@ -114,10 +140,21 @@ fn digits_only(text: &str) -> Result<Found, DayError> {
     let part = |range: std::ops::Range<usize>| number(&text.as_bytes()[range]).unwrap_or_default();
     let date = || of_parts(part(0..4), part(4..6), part(6..8));
     match text.len() {
-        8 => Ok(Found { date: date()?, time: None }),
-        14 | 17 => Ok(Found { date: date()?, time: Some(clock(part(8..10), part(10..12), part(12..14))?) }),
+        8 => Ok(Found {
+            date: date()?,
+            time: None,
+        }),
+        14 | 17 => Ok(Found {
+            date: date()?,
+            time: Some(clock(part(8..10), part(10..12), part(12..14))?),
+        }),
         // Milliseconds since 1970, of thirteen digits from 2001 on; no other form has as many.
-        13 => text.parse().ok().and_then(|at| Timestamp::from_millisecond(at).ok()).ok_or(DayError::Calendar).and_then(in_china),
+        13 => text
+            .parse()
+            .ok()
+            .and_then(|at| Timestamp::from_millisecond(at).ok())
+            .ok_or(DayError::Calendar)
+            .and_then(in_china),
         // Ten are seconds since 1970 or a day with its hour, twelve milliseconds or a day with its minute, six have no century.
         6 | 10 | 12 => Err(DayError::Ambiguous),
         _ => Err(DayError::Shape),
@@ -134,8 +171,15 @@ fn in_china(at: Timestamp) -> Result<Found, DayError> {
     if !YEARS.contains(&here.year()) {
         return Err(DayError::Calendar);
     }
-    let time = clock(here.hour().into(), here.minute().into(), here.second().into())?;
-    Ok(Found { date: here.date(), time: Some(time) })
+    let time = clock(
+        here.hour().into(),
+        here.minute().into(),
+        here.second().into(),
+    )?;
+    Ok(Found {
+        date: here.date(),
+        time: Some(time),
+    })
 }
 
 /// What of a text is not read yet.
@@ -144,7 +188,12 @@ struct Rest<'t>(&'t [u8]);
 impl Rest<'_> {
     /// From `least` to `most` digits as a number.
     fn digits(&mut self, least: usize, most: usize) -> Result<i16, DayError> {
-        let count = self.0.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
+        let count = self
+            .0
+            .iter()
+            .take(most)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if count < least {
             return Err(DayError::Shape);
         }
@@ -163,7 +212,9 @@ impl Rest<'_> {
     /// `2021-10-31`, `2021/10/31`, `2021.10.31`, also with one digit, and `20211031`.
     fn date(&mut self) -> Result<Date, DayError> {
         let year = self.digits(4, 4)?;
-        let Some(mark) = self.one_of(b"-/.") else { return of_parts(year, self.digits(2, 2)?, self.digits(2, 2)?) };
+        let Some(mark) = self.one_of(b"-/.") else {
+            return of_parts(year, self.digits(2, 2)?, self.digits(2, 2)?);
+        };
         let month = self.digits(1, 2)?;
         self.one_of(&[mark]).ok_or(DayError::Shape)?;
         of_parts(year, month, self.digits(1, 2)?)
@@ -183,10 +234,18 @@ impl Rest<'_> {
         let hour = self.digits(2, 2)?;
         let colon = self.one_of(b":").is_some();
         let minute = self.digits(2, 2)?;
-        let seconds = if colon { self.one_of(b":").is_some() } else { self.0.first().is_some_and(u8::is_ascii_digit) };
+        let seconds = if colon {
+            self.one_of(b":").is_some()
+        } else {
+            self.0.first().is_some_and(u8::is_ascii_digit)
+        };
         let second = if seconds { self.digits(2, 2)? } else { 0 };
         if seconds && self.one_of(b".,").is_some() {
-            let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let count = self
+                .0
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             if count == 0 {
                 return Err(DayError::Shape);
             }
@@ -204,7 +263,11 @@ impl Rest<'_> {
             Some(sign) => {
                 let hours = self.digits(2, 2)?;
                 let colon = self.one_of(b":").is_some();
-                let minutes = if colon || self.0.first().is_some_and(u8::is_ascii_digit) { self.digits(2, 2)? } else { 0 };
+                let minutes = if colon || self.0.first().is_some_and(u8::is_ascii_digit) {
+                    self.digits(2, 2)?
+                } else {
+                    0
+                };
                 let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
                 if minutes > 59 || seconds > 18 * 3600 {
                     return Err(DayError::Calendar);
@@ -212,10 +275,15 @@ impl Rest<'_> {
                 if sign == b'-' { -seconds } else { seconds }
             }
         };
-        if self.0.first() == Some(&b'[') && self.0.last() == Some(&b']') && self.0.iter().filter(|byte| **byte == b']').count() == 1 {
+        if self.0.first() == Some(&b'[')
+            && self.0.last() == Some(&b']')
+            && self.0.iter().filter(|byte| **byte == b']').count() == 1
+        {
             self.0 = &[];
         }
-        Offset::from_seconds(seconds).map(Some).map_err(|_| DayError::Calendar)
+        Offset::from_seconds(seconds)
+            .map(Some)
+            .map_err(|_| DayError::Calendar)
     }
 }
 

@@ -40,14 +40,32 @@ pub struct Unit {
 impl DecimalError {
     /// The reason as a refusal gives it.
     pub fn told(self, unit: &Unit) -> String {
-        let Unit { expected, inexact, range } = unit;
-        let carried = |exponent: bool| if exponent { " (its exponent carried out)" } else { "" };
+        let Unit {
+            expected,
+            inexact,
+            range,
+        } = unit;
+        let carried = |exponent: bool| {
+            if exponent {
+                " (its exponent carried out)"
+            } else {
+                ""
+            }
+        };
         match self {
-            DecimalError::Shape => format!("expected {expected}: digits, an optional leading sign, at most one point"),
-            DecimalError::Separator(mark) => format!("has the separator `{mark}` between its digits; expected {expected}, without separators"),
-            DecimalError::Digits => format!("has digits other than 0 to 9, such as full-width ones; expected {expected}"),
+            DecimalError::Shape => {
+                format!("expected {expected}: digits, an optional leading sign, at most one point")
+            }
+            DecimalError::Separator(mark) => format!(
+                "has the separator `{mark}` between its digits; expected {expected}, without separators"
+            ),
+            DecimalError::Digits => format!(
+                "has digits other than 0 to 9, such as full-width ones; expected {expected}"
+            ),
             DecimalError::Exponent => {
-                format!("has an exponent that is no whole number from -{EXPONENT_MAX} to {EXPONENT_MAX}; write it without an exponent: expected {expected}")
+                format!(
+                    "has an exponent that is no whole number from -{EXPONENT_MAX} to {EXPONENT_MAX}; write it without an exponent: expected {expected}"
+                )
             }
             DecimalError::Inexact { exponent } => format!("{inexact}{}", carried(exponent)),
             DecimalError::Range { exponent } => format!("{range}{}", carried(exponent)),
@@ -57,7 +75,9 @@ impl DecimalError {
 
 /// The number in units of ten to the power of -`places`, of at most `digits_max` (18) digits in that unit.
 pub fn read(text: &str, places: u32, digits_max: u32) -> Result<i64, DecimalError> {
-    match plain(text.as_bytes(), places).filter(|value| value.unsigned_abs() < 10_u64.pow(digits_max)) {
+    match plain(text.as_bytes(), places)
+        .filter(|value| value.unsigned_abs() < 10_u64.pow(digits_max))
+    {
         Some(value) => Ok(value),
         None => spelt(text, i64::from(places), digits_max as usize),
     }
@@ -107,16 +127,24 @@ fn spelt(text: &str, places: i64, digits_max: usize) -> Result<i64, DecimalError
         None => (0, false),
     };
     // Digits before the point as if there were no point, then the point is put where it belongs.
-    let digits = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0');
+    let digits = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .map(|digit| digit - b'0');
     let digits: Vec<u8> = digits.skip_while(|digit| *digit == 0).collect();
-    let Some(last) = digits.iter().rposition(|digit| *digit != 0) else { return Ok(0) };
+    let Some(last) = digits.iter().rposition(|digit| *digit != 0) else {
+        return Ok(0);
+    };
     let zeros = (digits.len() - 1 - last) as i64;
     let shift = shift + places - fraction.len() as i64 + zeros;
     let shift = usize::try_from(shift).map_err(|_| DecimalError::Inexact { exponent })?;
     if last + 1 + shift > digits_max {
         return Err(DecimalError::Range { exponent });
     }
-    let value = digits[..=last].iter().fold(0_i64, |value, digit| value * 10 + i64::from(*digit)) * 10_i64.pow(shift as u32);
+    let value = digits[..=last]
+        .iter()
+        .fold(0_i64, |value, digit| value * 10 + i64::from(*digit))
+        * 10_i64.pow(shift as u32);
     Ok(if negative { -value } else { value })
 }
 
@@ -126,8 +154,13 @@ fn exponent_of(text: &str) -> Result<i64, DecimalError> {
         Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
-    let number = digits.parse().ok().filter(|number| all_digits(digits) && *number <= EXPONENT_MAX);
-    number.map(|number: i64| if negative { -number } else { number }).ok_or(DecimalError::Exponent)
+    let number = digits
+        .parse()
+        .ok()
+        .filter(|number| all_digits(digits) && *number <= EXPONENT_MAX);
+    number
+        .map(|number: i64| if negative { -number } else { number })
+        .ok_or(DecimalError::Exponent)
 }
 
 /// What troubles a text that is no number.
@@ -137,7 +170,12 @@ fn misshapen(text: &str) -> DecimalError {
         return DecimalError::Digits;
     }
     match text.chars().find(|c| !numeric(*c)) {
-        Some(mark) if SEPARATORS.contains(&mark) && text.chars().all(|c| numeric(c) || SEPARATORS.contains(&c)) => DecimalError::Separator(mark),
+        Some(mark)
+            if SEPARATORS.contains(&mark)
+                && text.chars().all(|c| numeric(c) || SEPARATORS.contains(&c)) =>
+        {
+            DecimalError::Separator(mark)
+        }
         _ => DecimalError::Shape,
     }
 }
@@ -219,12 +257,24 @@ mod tests {
 
     #[test]
     fn a_reason_names_the_mark_and_no_digit() {
-        const UNIT: Unit = Unit { expected: "an amount such as A", inexact: "has more than two decimals", range: "is too large" };
-        for (text, told) in
-            [("7,7", "separator `,`"), ("7E", "exponent"), ("7E-7", "exponent"), ("7E70", "exponent"), ("７", "full-width"), ("7.777", "two decimals")]
-        {
+        const UNIT: Unit = Unit {
+            expected: "an amount such as A",
+            inexact: "has more than two decimals",
+            range: "is too large",
+        };
+        for (text, told) in [
+            ("7,7", "separator `,`"),
+            ("7E", "exponent"),
+            ("7E-7", "exponent"),
+            ("7E70", "exponent"),
+            ("７", "full-width"),
+            ("7.777", "two decimals"),
+        ] {
             let reason = read(text, 2, 14).expect_err(text).told(&UNIT);
-            assert!(reason.contains(told) && !reason.contains('7'), "{text}: {reason}");
+            assert!(
+                reason.contains(told) && !reason.contains('7'),
+                "{text}: {reason}"
+            );
         }
     }
 

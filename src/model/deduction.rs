@@ -16,7 +16,12 @@ pub enum Category {
 
 impl Category {
     /// Every category, in the order of tables.
-    pub const ALL: [Category; 4] = [Category::Active, Category::Retired, Category::Flexible, Category::Unemployed];
+    pub const ALL: [Category; 4] = [
+        Category::Active,
+        Category::Retired,
+        Category::Flexible,
+        Category::Unemployed,
+    ];
 
     /// The word used in canonical records, the database and reports.
     pub fn word(self) -> &'static str {
@@ -30,7 +35,9 @@ impl Category {
 
     /// The category of that word.
     pub fn of_word(word: &str) -> Option<Category> {
-        Category::ALL.into_iter().find(|category| category.word() == word)
+        Category::ALL
+            .into_iter()
+            .find(|category| category.word() == word)
     }
 }
 
@@ -69,12 +76,17 @@ impl DeductionOutcome {
 
     /// The outcome of that word.
     pub fn of_word(word: &str) -> Option<DeductionOutcome> {
-        DeductionOutcome::ALL.into_iter().find(|outcome| outcome.word() == word)
+        DeductionOutcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.word() == word)
     }
 
     /// Whether what was not taken is still owed: the account exists, it only did not cover it.
     pub fn leaves_short(self) -> bool {
-        matches!(self, DeductionOutcome::InsufficientBalance | DeductionOutcome::AccountFrozen)
+        matches!(
+            self,
+            DeductionOutcome::InsufficientBalance | DeductionOutcome::AccountFrozen
+        )
     }
 }
 
@@ -84,14 +96,37 @@ mod tests {
 
     #[test]
     fn every_word_names_what_it_came_from() {
-        assert!(Category::ALL.iter().all(|category| Category::of_word(category.word()) == Some(*category)));
-        assert!(DeductionOutcome::ALL.iter().all(|outcome| DeductionOutcome::of_word(outcome.word()) == Some(*outcome)));
-        assert_eq!((Category::of_word("resident"), DeductionOutcome::of_word("taken")), (None, None));
+        assert!(
+            Category::ALL
+                .iter()
+                .all(|category| Category::of_word(category.word()) == Some(*category))
+        );
+        assert!(
+            DeductionOutcome::ALL
+                .iter()
+                .all(|outcome| DeductionOutcome::of_word(outcome.word()) == Some(*outcome))
+        );
+        assert_eq!(
+            (
+                Category::of_word("resident"),
+                DeductionOutcome::of_word("taken")
+            ),
+            (None, None)
+        );
     }
 
     #[test]
     fn only_an_account_that_exists_leaves_a_shortfall() {
-        let short: Vec<_> = DeductionOutcome::ALL.into_iter().filter(|outcome| outcome.leaves_short()).collect();
-        assert_eq!(short, [DeductionOutcome::InsufficientBalance, DeductionOutcome::AccountFrozen]);
+        let short: Vec<_> = DeductionOutcome::ALL
+            .into_iter()
+            .filter(|outcome| outcome.leaves_short())
+            .collect();
+        assert_eq!(
+            short,
+            [
+                DeductionOutcome::InsufficientBalance,
+                DeductionOutcome::AccountFrozen
+            ]
+        );
     }
 }

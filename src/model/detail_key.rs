@@ -18,7 +18,9 @@ pub fn detail_key(sender: u16, detail_no: &str) -> Uuid {
     key[..2].copy_from_slice(&sender.to_be_bytes());
     let bytes = detail_no.as_bytes();
     if bytes.len() <= DIGITS_MAX && bytes.iter().all(u8::is_ascii_digit) {
-        let value = bytes.iter().fold(0_u128, |sum, digit| sum * 10 + u128::from(digit - b'0'));
+        let value = bytes
+            .iter()
+            .fold(0_u128, |sum, digit| sum * 10 + u128::from(digit - b'0'));
         key[2] = bytes.len() as u8;
         key[3..].copy_from_slice(&value.to_be_bytes()[3..]);
     } else {
@@ -34,14 +36,26 @@ mod tests {
 
     #[test]
     fn numbers_of_one_length_keep_their_order() {
-        let keys: Vec<Uuid> = (0..2_000_u64).map(|n| detail_key(1, &format!("{:018}", n * 977))).collect();
+        let keys: Vec<Uuid> = (0..2_000_u64)
+            .map(|n| detail_key(1, &format!("{:018}", n * 977)))
+            .collect();
         assert!(keys.is_sorted());
     }
 
     #[test]
     fn different_numbers_have_different_keys() {
-        let texts = ["7", "07", "007", "A7", "", "9999999999999999999999999999", "99999999999999999999999999999", "7 "];
-        let keys: std::collections::BTreeSet<Uuid> = texts.iter().map(|text| detail_key(1, text)).collect();
+        let texts = [
+            "7",
+            "07",
+            "007",
+            "A7",
+            "",
+            "9999999999999999999999999999",
+            "99999999999999999999999999999",
+            "7 ",
+        ];
+        let keys: std::collections::BTreeSet<Uuid> =
+            texts.iter().map(|text| detail_key(1, text)).collect();
         assert_eq!(keys.len(), texts.len());
     }
 

@@ -5,20 +5,34 @@
 /// The digits all districts of an area begin with: two of a province (`460000`) or a municipality directly
 /// under the central government (11, 12, 31, 50), whose counties have other middle digits; four of a city.
 pub fn scope(area: &str) -> &str {
-    let municipality = ["11", "12", "31", "50"].iter().any(|code| area.starts_with(code));
-    let digits = if municipality || area.ends_with("0000") { 2 } else { 4 };
+    let municipality = ["11", "12", "31", "50"]
+        .iter()
+        .any(|code| area.starts_with(code));
+    let digits = if municipality || area.ends_with("0000") {
+        2
+    } else {
+        4
+    };
     area.get(..digits).unwrap_or(area)
 }
 
 /// Whether a district lies in the area; both as numbers of six digits.
 pub fn belongs(district: i32, area: i32) -> bool {
     let province = area / 10_000;
-    if matches!(province, 11 | 12 | 31 | 50) || area % 10_000 == 0 { district / 10_000 == province } else { district / 100 == area / 100 }
+    if matches!(province, 11 | 12 | 31 | 50) || area % 10_000 == 0 {
+        district / 10_000 == province
+    } else {
+        district / 100 == area / 100
+    }
 }
 
 /// The city a division lies in: its first four digits as a number. None where it does not begin with four.
 pub fn city(division: &str) -> Option<i32> {
-    division.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    division
+        .get(..4)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?
+        .parse()
+        .ok()
 }
 
 /// The cities that lie in a pooling area, by the numbers of [`city`]: one, or all that a province can have.
@@ -42,7 +56,12 @@ mod tests {
 
     #[test]
     fn districts_of_cities_provinces_and_municipalities_are_told_from_others() {
-        for (area, prefix) in [("450100", "4501"), ("460000", "46"), ("500100", "50"), ("510100", "5101")] {
+        for (area, prefix) in [
+            ("450100", "4501"),
+            ("460000", "46"),
+            ("500100", "50"),
+            ("510100", "5101"),
+        ] {
             assert_eq!(scope(area), prefix, "{area}");
             let number = |text: &str| format!("{text:0<6}").parse::<i32>().expect("digits");
             assert!(belongs(number(prefix) + 3, number(area)), "{area}");
@@ -57,7 +76,11 @@ mod tests {
         ] {
             assert_eq!(belongs(district, area), inside, "{district} in {area}");
             let city = city(&district.to_string()).expect("digits");
-            assert_eq!(cities(&area.to_string()).contains(&city), inside, "{city} in {area}");
+            assert_eq!(
+                cities(&area.to_string()).contains(&city),
+                inside,
+                "{city} in {area}"
+            );
         }
     }
 }

@@ -74,6 +74,11 @@ pub struct Verdict {
 impl Verdict {
     /// An outcome nobody knows, for a reason of ours or because nothing of the partner's own was heard.
     pub fn unknown(text: impl Into<String>, own: bool) -> Verdict {
-        Verdict { outcome: Outcome::Unknown, text: text.into(), retry_after: None, own }
+        Verdict {
+            outcome: Outcome::Unknown,
+            text: text.into(),
+            retry_after: None,
+            own,
+        }
     }
 }

@@ -18,7 +18,11 @@ const YUAN: Unit = Unit {
     inexact: "has more than two decimals; amounts are whole fen",
     range: "is larger than 999999999999.99 yuan",
 };
-const WHOLE_FEN: Unit = Unit { expected: "an amount in whole fen such as 123456", inexact: "is not in whole fen", range: "is longer than 14 digits" };
+const WHOLE_FEN: Unit = Unit {
+    expected: "an amount in whole fen such as 123456",
+    inexact: "is not in whole fen",
+    range: "is longer than 14 digits",
+};
 
 /// Why a text is not an amount of money; the text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,12 +38,16 @@ impl Fen {
 
     /// Reads yuan in any spelling of a decimal ([`decimal`]) that is whole fen: `12.3`, `-12.340`, `1.25E7`.
     pub fn parse_yuan(text: &str) -> Result<Fen, MoneyError> {
-        decimal::read(text, 2, DIGITS_MAX).map(Fen).map_err(MoneyError::Yuan)
+        decimal::read(text, 2, DIGITS_MAX)
+            .map(Fen)
+            .map_err(MoneyError::Yuan)
     }
 
     /// Reads fen in any spelling of a whole number: `-1234`, `1234.0`.
     pub fn parse_fen(text: &str) -> Result<Fen, MoneyError> {
-        decimal::read(text, 0, DIGITS_MAX).map(Fen).map_err(MoneyError::Fen)
+        decimal::read(text, 0, DIGITS_MAX)
+            .map(Fen)
+            .map_err(MoneyError::Fen)
     }
 
     /// The sum, or `None` when it leaves `i64`.
@@ -89,7 +97,14 @@ mod tests {
         ] {
             assert_eq!(Fen::parse_yuan(text), Ok(Fen(fen)), "{text}");
         }
-        assert_eq!((Fen::parse_fen("-1234"), Fen::parse_fen("1.234E3"), Fen::parse_fen("1234.0")), (Ok(Fen(-1234)), Ok(Fen(1234)), Ok(Fen(1234))));
+        assert_eq!(
+            (
+                Fen::parse_fen("-1234"),
+                Fen::parse_fen("1.234E3"),
+                Fen::parse_fen("1234.0")
+            ),
+            (Ok(Fen(-1234)), Ok(Fen(1234)), Ok(Fen(1234)))
+        );
     }
 
     #[test]
@@ -100,15 +115,27 @@ mod tests {
             ("1,000.00", "has the separator `,` between its digits"),
             ("１２", "has digits other than 0 to 9"),
             ("1E", "has an exponent that is no whole number"),
-            ("12.345", "has more than two decimals; amounts are whole fen"),
-            ("12345E-3", "has more than two decimals; amounts are whole fen (its exponent carried out)"),
+            (
+                "12.345",
+                "has more than two decimals; amounts are whole fen",
+            ),
+            (
+                "12345E-3",
+                "has more than two decimals; amounts are whole fen (its exponent carried out)",
+            ),
             ("1000000000000", "is larger than 999999999999.99 yuan"),
-            ("1E12", "is larger than 999999999999.99 yuan (its exponent carried out)"),
+            (
+                "1E12",
+                "is larger than 999999999999.99 yuan (its exponent carried out)",
+            ),
         ] {
             let reason = Fen::parse_yuan(text).expect_err(text).to_string();
             assert!(reason.starts_with(cause), "{text}: {reason}");
         }
-        assert_eq!(Fen::parse_fen("1.5").expect_err("half a fen").to_string(), "is not in whole fen");
+        assert_eq!(
+            Fen::parse_fen("1.5").expect_err("half a fen").to_string(),
+            "is not in whole fen"
+        );
     }
 
     #[test]

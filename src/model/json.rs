@@ -8,7 +8,8 @@ use std::fmt;
 
 use serde::de::value::StringDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
 /// How an error begins that is about a key that occurs twice; the key itself may be a value.
@@ -88,7 +89,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
 
     /// Read all the same: what nobody asked for is no better for being twice.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_any(Watched { visitor, structure: false })
+        self.0.deserialize_any(Watched {
+            visitor,
+            structure: false,
+        })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -139,16 +143,26 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Watched<V> {
         self.visitor.visit_some(Strict(deserializer))
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<V::Value, D::Error> {
         self.visitor.visit_newtype_struct(Strict(deserializer))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<V::Value, A::Error> {
-        if self.structure { Err(A::Error::invalid_type(Unexpected::Seq, &"an object")) } else { self.visitor.visit_seq(Strict(seq)) }
+        if self.structure {
+            Err(A::Error::invalid_type(Unexpected::Seq, &"an object"))
+        } else {
+            self.visitor.visit_seq(Strict(seq))
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Keyed { map, keys: HashSet::new() })
+        self.visitor.visit_map(Keyed {
+            map,
+            keys: HashSet::new(),
+        })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
@@ -167,7 +181,10 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     type Error = A::Error;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
         self.0.next_element_seed(Strict(seed))
     }
 
@@ -180,8 +197,13 @@ impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Strict<A> {
     type Error = A::Error;
     type Variant = Strict<A::Variant>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        self.0.variant_seed(seed).map(|(value, variant)| (value, Strict(variant)))
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self::Variant), A::Error> {
+        self.0
+            .variant_seed(seed)
+            .map(|(value, variant)| (value, Strict(variant)))
     }
 }
 
@@ -196,12 +218,32 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<A> {
         self.0.newtype_variant_seed(Strict(seed))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.0.tuple_variant(length, Watched { visitor, structure: false })
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        self.0.tuple_variant(
+            length,
+            Watched {
+                visitor,
+                structure: false,
+            },
+        )
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, A::Error> {
-        self.0.struct_variant(fields, Watched { visitor, structure: true })
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        self.0.struct_variant(
+            fields,
+            Watched {
+                visitor,
+                structure: true,
+            },
+        )
     }
 }
 
@@ -214,8 +256,13 @@ struct Keyed<A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keyed<A> {
     type Error = A::Error;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let Some(key) = self.map.next_key::<String>()? else { return Ok(None) };
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        let Some(key) = self.map.next_key::<String>()? else {
+            return Ok(None);
+        };
         let again: StringDeserializer<A::Error> = key.clone().into_deserializer();
         if !self.keys.insert(key) {
             return Err(A::Error::custom(DUPLICATE));
@@ -269,11 +316,22 @@ mod tests {
             r#"{"name":"\u4e2d","inner":null,"kind":{"held":{"at":4}}}"#,
             r#"{"name":"a","kind":{"wide":{"at":5}}}"#,
         ] {
-            assert_eq!(from_str::<Outer>(text).expect("good"), serde_json::from_str::<Outer>(text).expect("good"), "{text}");
-            assert_eq!(from_str::<Value>(text).expect("good"), serde_json::from_str::<Value>(text).expect("good"), "{text}");
+            assert_eq!(
+                from_str::<Outer>(text).expect("good"),
+                serde_json::from_str::<Outer>(text).expect("good"),
+                "{text}"
+            );
+            assert_eq!(
+                from_str::<Value>(text).expect("good"),
+                serde_json::from_str::<Value>(text).expect("good"),
+                "{text}"
+            );
             assert!(from_str::<IgnoredAny>(text).is_ok(), "{text}");
         }
-        assert_eq!(from_str::<Value>("{\"a\":{\"x\":1},\"b\":{\"x\":1}}").expect("good"), json!({"a": {"x": 1}, "b": {"x": 1}}));
+        assert_eq!(
+            from_str::<Value>("{\"a\":{\"x\":1},\"b\":{\"x\":1}}").expect("good"),
+            json!({"a": {"x": 1}, "b": {"x": 1}})
+        );
     }
 
     #[test]
@@ -302,7 +360,10 @@ mod tests {
             r#"{"name":"a","kind":{"held":[1]}}"#,
             r#"{"name":"a","kind":{"wide":[1]}}"#,
         ] {
-            assert!(serde_json::from_str::<Outer>(text).is_ok(), "serde itself reads {text}");
+            assert!(
+                serde_json::from_str::<Outer>(text).is_ok(),
+                "serde itself reads {text}"
+            );
             assert!(from_str::<Outer>(text).is_err(), "{text}");
         }
         for text in ["{} x", "{\"a\":1,}", ""] {

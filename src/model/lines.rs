@@ -50,7 +50,14 @@ pub struct Paid {
 impl Paid {
     /// Everything paid by the line, or `None` when it leaves `i64`.
     pub fn total(&self) -> Option<Fen> {
-        [self.employees, self.late_fee, self.interest, self.other_interest].iter().try_fold(self.employer, |sum, part| sum.checked_add(*part))
+        [
+            self.employees,
+            self.late_fee,
+            self.interest,
+            self.other_interest,
+        ]
+        .iter()
+        .try_fold(self.employer, |sum, part| sum.checked_add(*part))
     }
 
     /// The same money in the other direction.

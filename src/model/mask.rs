@@ -23,41 +23,68 @@ struct Span {
 
 /// The text with every number and name of a person replaced by a word in brackets; the same text when there is none.
 pub fn text(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte.is_ascii_digit() || byte >= 0x80) && !names::has_key(text) {
+    if !text
+        .bytes()
+        .any(|byte| byte.is_ascii_digit() || byte >= 0x80)
+        && !names::has_key(text)
+    {
         return text.into();
     }
     let chars: Vec<char> = text.chars().collect();
     let mut spans = numbers::find(&chars);
     names::add(&chars, &mut spans);
-    if spans.is_empty() { text.into() } else { rendered(&chars, spans).into() }
+    if spans.is_empty() {
+        text.into()
+    } else {
+        rendered(&chars, spans).into()
+    }
 }
 
 /// What stood in one field, without the persons in it: as [`text`], and a value that is nothing but a Chinese name is one.
 pub fn content(value: &str) -> Cow<'_, str> {
-    if names::is_name(value) { names::NAME.into() } else { text(value) }
+    if names::is_name(value) {
+        names::NAME.into()
+    } else {
+        text(value)
+    }
 }
 
 /// A word that was mistyped where only `known` ones are right, such as the name of an element or a type: shown where it
 /// is near one of them or has the form of a code, for whatever else it is may be about a person.
 pub fn word<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let near =
-        !crate::error::did_you_mean(&found.to_ascii_uppercase(), known.into_iter().map(str::to_ascii_uppercase).collect::<Vec<_>>().iter().map(String::as_str))
-            .is_empty();
-    if (near || is_code(found)) && text(found) == found { found.to_owned() } else { format!("({} characters)", found.chars().count()) }
+    let near = !crate::error::did_you_mean(
+        &found.to_ascii_uppercase(),
+        known
+            .into_iter()
+            .map(str::to_ascii_uppercase)
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_str),
+    )
+    .is_empty();
+    if (near || is_code(found)) && text(found) == found {
+        found.to_owned()
+    } else {
+        format!("({} characters)", found.chars().count())
+    }
 }
 
 /// The form of codes of messages and elements, such as `JFXX101`, or of words that wrap messages.
 fn is_code(word: &str) -> bool {
     let letters = word.bytes().take_while(u8::is_ascii_uppercase).count();
     let digits = &word[letters..];
-    let code = (1..=5).contains(&letters) && (1..=6).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let code = (1..=5).contains(&letters)
+        && (1..=6).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
     code || is_day_or_number(word) || words::WRAPPERS.contains(&word)
 }
 
 /// A number of at most six digits, or a day or month as people write them.
 fn is_day_or_number(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
-    let with = word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'/' | b'.'));
+    let with = word
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'/' | b'.'));
     with && (1..=if digits == word.len() { 6 } else { 8 }).contains(&digits) && word.len() <= 10
 }
 

@@ -14,7 +14,8 @@ pub struct Month {
 impl Month {
     /// The month, or `None` outside 1990..=2199 or 1..=12.
     pub fn new(year: i16, month: i8) -> Option<Month> {
-        ((1990..=2199).contains(&year) && (1..=12).contains(&month)).then_some(Month { year, month })
+        ((1990..=2199).contains(&year) && (1..=12).contains(&month))
+            .then_some(Month { year, month })
     }
 
     /// Reads `YYYYMM`.
@@ -43,7 +44,10 @@ impl Month {
 
     /// The month of a stored number `YYYYMM`.
     pub fn from_number(number: i32) -> Option<Month> {
-        Month::new((number / 100).try_into().ok()?, (number % 100).try_into().ok()?)
+        Month::new(
+            (number / 100).try_into().ok()?,
+            (number % 100).try_into().ok()?,
+        )
     }
 
     pub fn year(self) -> i16 {
@@ -57,7 +61,14 @@ impl Month {
     /// The month after this one; saturates at the last representable month.
     #[must_use]
     pub fn next(self) -> Month {
-        if self.month == 12 { Month::new(self.year + 1, 1).unwrap_or(self) } else { Month { month: self.month + 1, ..self } }
+        if self.month == 12 {
+            Month::new(self.year + 1, 1).unwrap_or(self)
+        } else {
+            Month {
+                month: self.month + 1,
+                ..self
+            }
+        }
     }
 }
 
@@ -75,13 +86,18 @@ mod tests {
     #[test]
     fn only_six_digits_that_name_a_month_are_a_month() {
         assert_eq!(Month::parse("202110").map(Month::number), Some(202_110));
-        for text in ["", "20211", "202113", "202100", "2021-1", "198912", "220001", "2021１", "+02110"] {
+        for text in [
+            "", "20211", "202113", "202100", "2021-1", "198912", "220001", "2021１", "+02110",
+        ] {
             assert_eq!(Month::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn december_is_followed_by_january() {
-        assert_eq!(Month::parse("202112").map(|month| month.next().number()), Some(202_201));
+        assert_eq!(
+            Month::parse("202112").map(|month| month.next().number()),
+            Some(202_201)
+        );
     }
 }

@@ -26,12 +26,18 @@ pub fn printable(text: &str, chars_max: usize) -> String {
 
 /// The whole text with those characters as `\u{…}`; the same text when there are none.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_unseen) { printable(text, usize::MAX).into() } else { text.into() }
+    if text.chars().any(is_unseen) {
+        printable(text, usize::MAX).into()
+    } else {
+        text.into()
+    }
 }
 
 /// Several lines, or a table: the same, but ends of lines stay, and so do the sequences of colours that begin with ESC `[`.
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
-    let mut chars = text.char_indices().filter(|(_, c)| is_unseen(*c) && !matches!(c, '\n'));
+    let mut chars = text
+        .char_indices()
+        .filter(|(_, c)| is_unseen(*c) && !matches!(c, '\n'));
     if chars.all(|(at, c)| c == '\u{1b}' && is_colour(&text[at..])) {
         return text.into();
     }
@@ -48,8 +54,11 @@ pub fn escaped_lines(text: &str) -> Cow<'_, str> {
 
 /// ESC `[`, numbers, `m`: a colour, which hides and moves nothing.
 fn is_colour(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("\u{1b}[") else { return false };
-    rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
+    let Some(rest) = text.strip_prefix("\u{1b}[") else {
+        return false;
+    };
+    rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+        .starts_with('m')
 }
 
 /// Control characters, and those of Unicode's categories Cf, Zl and Zp that change how others are shown.
@@ -64,16 +73,28 @@ mod tests {
 
     #[test]
     fn what_a_reader_cannot_see_is_escaped() {
-        assert_eq!(printable("CN=税务局\n2026 WARN", 99), "CN=税务局\\u{a}2026 WARN");
-        assert_eq!(printable("a\u{202e}b\u{200b}c\u{1b}[31m", 99), "a\\u{202e}b\\u{200b}c\\u{1b}[31m");
+        assert_eq!(
+            printable("CN=税务局\n2026 WARN", 99),
+            "CN=税务局\\u{a}2026 WARN"
+        );
+        assert_eq!(
+            printable("a\u{202e}b\u{200b}c\u{1b}[31m", 99),
+            "a\\u{202e}b\\u{200b}c\\u{1b}[31m"
+        );
         assert_eq!(escaped("a\u{2066}b"), "a\\u{2066}b");
         assert!(matches!(escaped("税 b"), Cow::Borrowed("税 b")));
     }
 
     #[test]
     fn lines_keep_their_ends_and_colours_and_nothing_else_that_is_unseen() {
-        assert_eq!(escaped_lines("a\n\u{1b}[1;31mb\u{1b}[0m\n"), "a\n\u{1b}[1;31mb\u{1b}[0m\n");
-        assert_eq!(escaped_lines("a\u{200b}\n\u{1b}[2Jb\u{1b}[0m\r"), "a\\u{200b}\n\\u{1b}[2Jb\u{1b}[0m\\u{d}");
+        assert_eq!(
+            escaped_lines("a\n\u{1b}[1;31mb\u{1b}[0m\n"),
+            "a\n\u{1b}[1;31mb\u{1b}[0m\n"
+        );
+        assert_eq!(
+            escaped_lines("a\u{200b}\n\u{1b}[2Jb\u{1b}[0m\r"),
+            "a\\u{200b}\n\\u{1b}[2Jb\u{1b}[0m\\u{d}"
+        );
     }
 
     #[test]

@@ -59,7 +59,10 @@ pub struct RecordSpec {
 impl RecordSpec {
     /// The field of that name.
     pub fn field(&self, name: &str) -> Option<FieldId> {
-        self.fields.iter().position(|field| field.name == name).map(FieldId)
+        self.fields
+            .iter()
+            .position(|field| field.name == name)
+            .map(FieldId)
     }
 }
 
@@ -91,7 +94,11 @@ pub struct Record {
 
 impl Record {
     pub fn new(spec: &'static RecordSpec) -> Record {
-        Record { spec, text: String::new(), slots: vec![Slot::Empty; spec.fields.len()] }
+        Record {
+            spec,
+            text: String::new(),
+            slots: vec![Slot::Empty; spec.fields.len()],
+        }
     }
 
     pub fn spec(&self) -> &'static RecordSpec {

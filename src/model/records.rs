@@ -46,7 +46,13 @@ pub const TRANSFER_TYPES: &[&str] = &["new", "revoke"];
 /// Insurance types a collection line may carry.
 pub const INSURANCE_TYPES: &[&str] = &["employee_medical"];
 /// Kinds of payment.
-pub const PAYMENT_KINDS: &[&str] = &["normal", "refund", "back_payment", "base_adjustment", "rate_adjustment"];
+pub const PAYMENT_KINDS: &[&str] = &[
+    "normal",
+    "refund",
+    "back_payment",
+    "base_adjustment",
+    "rate_adjustment",
+];
 
 record! { employer_collection, "One employer's payment for one contribution month, as the tax bureau collected it." {
     DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
@@ -110,7 +116,14 @@ record! { employee_collection, "One insured person's part in an employer's payme
 /// What kind of insured person somebody is: the words of [`super::deduction::Category`].
 pub const CATEGORIES: &[&str] = &["active", "retired", "flexible", "unemployed"];
 /// Kinds of certificates; only the first has a check.
-pub const CERTIFICATE_TYPES: &[&str] = &["resident_id", "passport", "hong_kong_macao_permit", "taiwan_permit", "foreigner_residence", "other"];
+pub const CERTIFICATE_TYPES: &[&str] = &[
+    "resident_id",
+    "passport",
+    "hong_kong_macao_permit",
+    "taiwan_permit",
+    "foreigner_residence",
+    "other",
+];
 /// Whether a person has a personal account.
 pub const ACCOUNTS: &[&str] = &["account", "no_account"];
 
@@ -132,7 +145,13 @@ record! { roster_person, "One insured person in a roster of the medical insuranc
 pub const PAYS: &[&str] = &["monthly", "yearly"];
 
 /// What the medical insurance core did with an instruction; see [`super::deduction::DeductionOutcome`].
-pub const DEDUCTION_OUTCOMES: &[&str] = &["deducted", "insufficient_balance", "account_frozen", "person_unknown", "deceased"];
+pub const DEDUCTION_OUTCOMES: &[&str] = &[
+    "deducted",
+    "insufficient_balance",
+    "account_frozen",
+    "person_unknown",
+    "deceased",
+];
 
 record! { deduction_result, "What the medical insurance core did with the instruction about one person's account." {
     PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The insured person's number in medical insurance.";
@@ -152,8 +171,12 @@ const EMPLOYER_PAID: &[FieldId] = &[
     employer_collection::INTEREST,
     employer_collection::OTHER_INTEREST,
 ];
-const PERSON_PAID: &[FieldId] =
-    &[employee_collection::EMPLOYER_PAID, employee_collection::EMPLOYEE_PAID, employee_collection::LATE_FEE, employee_collection::INTEREST];
+const PERSON_PAID: &[FieldId] = &[
+    employee_collection::EMPLOYER_PAID,
+    employee_collection::EMPLOYEE_PAID,
+    employee_collection::LATE_FEE,
+    employee_collection::INTEREST,
+];
 
 /// The amounts a line of that record pays; none of a record that is not about collected money.
 pub fn paid_fields(spec: &RecordSpec) -> &'static [FieldId] {
@@ -166,7 +189,10 @@ pub fn paid_fields(spec: &RecordSpec) -> &'static [FieldId] {
 
 /// Turns the amounts a refund pays round, for senders that write what they pay back as positive amounts.
 pub fn turn_refund(record: &mut Record) {
-    let kind = record.spec().field("payment_kind").and_then(|field| record.code(field));
+    let kind = record
+        .spec()
+        .field("payment_kind")
+        .and_then(|field| record.code(field));
     if kind != Some("refund") {
         return;
     }
@@ -178,7 +204,12 @@ pub fn turn_refund(record: &mut Record) {
 }
 
 /// Every canonical record an adapter may decode.
-pub static ALL: &[&RecordSpec] = &[&employer_collection::SPEC, &employee_collection::SPEC, &roster_person::SPEC, &deduction_result::SPEC];
+pub static ALL: &[&RecordSpec] = &[
+    &employer_collection::SPEC,
+    &employee_collection::SPEC,
+    &roster_person::SPEC,
+    &deduction_result::SPEC,
+];
 
 /// The canonical record of that name.
 pub fn spec(name: &str) -> Option<&'static RecordSpec> {
@@ -191,18 +222,37 @@ mod tests {
 
     #[test]
     fn field_constants_point_at_the_field_of_their_name() {
-        assert_eq!(employer_collection::SPEC.field("employer_paid"), Some(employer_collection::EMPLOYER_PAID));
-        assert_eq!(employee_collection::SPEC.field("transferred_at"), Some(employee_collection::TRANSFERRED_AT));
+        assert_eq!(
+            employer_collection::SPEC.field("employer_paid"),
+            Some(employer_collection::EMPLOYER_PAID)
+        );
+        assert_eq!(
+            employee_collection::SPEC.field("transferred_at"),
+            Some(employee_collection::TRANSFERRED_AT)
+        );
         assert!(employee_collection::SPEC.fields[employee_collection::PERSON_NO.0].private);
-        assert_eq!(roster_person::SPEC.field("from_month"), Some(roster_person::FROM_MONTH));
-        assert_eq!(CATEGORIES, crate::model::deduction::Category::ALL.map(|category| category.word()));
-        assert!(matches!(employer_collection::SPEC.fields[0].holds, FieldType::Text(40)));
-        assert_eq!(deduction_result::SPEC.field("balance"), Some(deduction_result::BALANCE));
+        assert_eq!(
+            roster_person::SPEC.field("from_month"),
+            Some(roster_person::FROM_MONTH)
+        );
+        assert_eq!(
+            CATEGORIES,
+            crate::model::deduction::Category::ALL.map(|category| category.word())
+        );
+        assert!(matches!(
+            employer_collection::SPEC.fields[0].holds,
+            FieldType::Text(40)
+        ));
+        assert_eq!(
+            deduction_result::SPEC.field("balance"),
+            Some(deduction_result::BALANCE)
+        );
     }
 
     #[test]
     fn a_result_has_a_word_for_every_outcome() {
-        let outcomes = crate::model::deduction::DeductionOutcome::ALL.map(crate::model::deduction::DeductionOutcome::word);
+        let outcomes = crate::model::deduction::DeductionOutcome::ALL
+            .map(crate::model::deduction::DeductionOutcome::word);
         assert_eq!(DEDUCTION_OUTCOMES, outcomes);
     }
 }

@@ -16,11 +16,15 @@ mod fields;
 mod institution;
 
 pub use caregiver::{
-    Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Contract, Job, Qualification, QualificationKind, Sex, TrainingYear,
+    Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Contract, Job,
+    Qualification, QualificationKind, Sex, TrainingYear,
 };
 pub use dated::{Dated, first_change_after, in_force};
 pub use fields::{PRIVATE, REASON};
-pub use institution::{Agreement, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Licence, ServiceMode};
+pub use institution::{
+    Agreement, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Licence,
+    ServiceMode,
+};
 
 /// Longest id of an institution or caregiver, in characters.
 pub const ID_MAX: usize = 40;
@@ -94,7 +98,9 @@ impl Submission {
         match self {
             Submission::Institution(institution) => &institution.institution_id,
             Submission::Caregiver(caregiver) => &caregiver.caregiver_id,
-            Submission::DeleteInstitution(deletion) | Submission::DeleteCaregiver(deletion) => &deletion.id,
+            Submission::DeleteInstitution(deletion) | Submission::DeleteCaregiver(deletion) => {
+                &deletion.id
+            }
         }
     }
 
@@ -102,7 +108,9 @@ impl Submission {
         match self {
             Submission::Institution(institution) => institution.version,
             Submission::Caregiver(caregiver) => caregiver.version,
-            Submission::DeleteInstitution(deletion) | Submission::DeleteCaregiver(deletion) => deletion.version,
+            Submission::DeleteInstitution(deletion) | Submission::DeleteCaregiver(deletion) => {
+                deletion.version
+            }
         }
     }
 }

@@ -39,21 +39,44 @@ const UNSEEN: &[(char, char)] = &[
 /// # Errors
 /// It is empty, too long or has characters nobody sees; the text says which.
 pub fn person_name(text: &str) -> Result<String, String> {
-    let unseen = |c: &char| c.is_control() || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(c));
+    let unseen = |c: &char| {
+        c.is_control()
+            || UNSEEN
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(c))
+    };
     if let Some(found) = text.trim().chars().find(unseen) {
-        return Err(format!("the name has the character U+{:04X}, which is not seen or turns the text around it; write the name without", u32::from(found)));
+        return Err(format!(
+            "the name has the character U+{:04X}, which is not seen or turns the text around it; write the name without",
+            u32::from(found)
+        ));
     }
-    let name: String = text.nfkc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+    let name: String = text
+        .nfkc()
+        .collect::<String>()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     match name.chars().count() {
         0 => Err("nobody's name was given; say who decides (--by NAME)".into()),
         1..=NAME_CHARS_MAX => Ok(name),
-        more => Err(format!("the name has {more} characters; expected at most {NAME_CHARS_MAX}")),
+        more => Err(format!(
+            "the name has {more} characters; expected at most {NAME_CHARS_MAX}"
+        )),
     }
 }
 
 /// Whether two names are the same to a person who reads them: without regard to case, width and form.
 pub fn same_name(one: &str, other: &str) -> bool {
-    let folded = |name: &str| name.nfkc().flat_map(char::to_lowercase).nfkc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+    let folded = |name: &str| {
+        name.nfkc()
+            .flat_map(char::to_lowercase)
+            .nfkc()
+            .collect::<String>()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     folded(one) == folded(other)
 }
 
@@ -71,7 +94,12 @@ pub enum Proof {
 }
 
 impl Proof {
-    const ALL: [Proof; 4] = [Proof::Audit, Proof::Sudo, Proof::Account, Proof::Certificate];
+    const ALL: [Proof; 4] = [
+        Proof::Audit,
+        Proof::Sudo,
+        Proof::Account,
+        Proof::Certificate,
+    ];
 
     /// The word in the database and on pages.
     pub fn word(self) -> &'static str {
@@ -104,7 +132,12 @@ pub struct Login {
 impl Login {
     /// A partner's, known by its certificate.
     pub fn of_partner(name: &str) -> Login {
-        Login { name: format!("partner {name}"), uid: None, host: None, proof: Proof::Certificate }
+        Login {
+            name: format!("partner {name}"),
+            uid: None,
+            host: None,
+            proof: Proof::Certificate,
+        }
     }
 
     /// Whether two logins may be one person's: the same name anywhere, or the same number on one machine.
@@ -139,7 +172,9 @@ pub fn no_proof<'a>(first: Option<&'a Login>, second: Option<&'a Login>) -> Opti
     match (first, second) {
         (None, _) => Some(NoProof::FirstUnknown),
         (Some(_), None) => Some(NoProof::SecondUnknown),
-        (Some(first), Some(second)) => first.is_same(second).then_some(NoProof::OneLogin(first, second)),
+        (Some(first), Some(second)) => first
+            .is_same(second)
+            .then_some(NoProof::OneLogin(first, second)),
     }
 }
 
@@ -158,7 +193,10 @@ impl Signer {
     /// # Errors
     /// As [`person_name`].
     pub fn new(name: &str, login: Option<Login>) -> Result<Signer, String> {
-        Ok(Signer { name: person_name(name)?, login })
+        Ok(Signer {
+            name: person_name(name)?,
+            login,
+        })
     }
 }
 
@@ -173,7 +211,11 @@ mod tests {
         for other in ["LI NA", "ｌｉ　ｎａ", " Li  Na", "li na"] {
             assert!(same_name("Li Na", other), "{other}");
         }
-        assert!(same_name("Zoë", "Zoe\u{308}") && same_name("王伟", " 王伟") && !same_name("王伟", "李娜"));
+        assert!(
+            same_name("Zoë", "Zoe\u{308}")
+                && same_name("王伟", " 王伟")
+                && !same_name("王伟", "李娜")
+        );
     }
 
     #[test]
@@ -186,7 +228,10 @@ mod tests {
             ("Li\u{3164}", "U+3164"),
             ("Li\u{fe0f}", "U+FE0F"),
         ] {
-            assert!(person_name(name).is_err_and(|error| error.contains(number)), "{number}");
+            assert!(
+                person_name(name).is_err_and(|error| error.contains(number)),
+                "{number}"
+            );
         }
         assert!(person_name(" \u{3000}").is_err_and(|error| error.contains("--by NAME")));
         assert!(person_name(&"x".repeat(101)).is_err_and(|error| error.contains("101 characters")));
@@ -194,11 +239,20 @@ mod tests {
 
     #[test]
     fn logins_are_one_person_s_by_name_anywhere_or_by_number_on_one_machine() {
-        let login = |name: &str, uid, host: &str| Login { name: name.into(), uid: Some(uid), host: Some(host.into()), proof: Proof::Audit };
+        let login = |name: &str, uid, host: &str| Login {
+            name: name.into(),
+            uid: Some(uid),
+            host: Some(host.into()),
+            proof: Proof::Audit,
+        };
         assert!(login("li", 1000, "a").is_same(&login("LI", 1001, "b")));
         assert!(login("li", 1000, "a").is_same(&login("alias", 1000, "a")));
         assert!(!login("li", 1000, "a").is_same(&login("wang", 1000, "b")));
         assert!(!Login::of_partner("core").is_same(&login("core", 1000, "a")));
-        assert!(Proof::ALL.into_iter().all(|proof| Proof::of_word(proof.word()) == Some(proof)));
+        assert!(
+            Proof::ALL
+                .into_iter()
+                .all(|proof| Proof::of_word(proof.word()) == Some(proof))
+        );
     }
 }

@@ -120,8 +120,15 @@ impl Rule {
     /// What a failure means on a day for somebody registered on another: within the transition,
     /// who was registered before the rule is only warned.
     pub(super) fn severity_for(&self, registered_on: Date, on: Date) -> Severity {
-        let spared_until = self.from.checked_add(jiff::Span::new().months(i64::from(self.transition_months))).unwrap_or(Date::MAX);
-        if registered_on < self.from && on < spared_until { Severity::Warning } else { self.severity }
+        let spared_until = self
+            .from
+            .checked_add(jiff::Span::new().months(i64::from(self.transition_months)))
+            .unwrap_or(Date::MAX);
+        if registered_on < self.from && on < spared_until {
+            Severity::Warning
+        } else {
+            self.severity
+        }
     }
 }
 
@@ -136,19 +143,44 @@ pub(super) struct Area {
 
 /// Reads a rule file's text; all problems at once, with line and column.
 pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
-    let parsed: File = toml::from_str(source).map_err(|error| vec![unreadable(file, source, &error)])?;
+    let parsed: File =
+        toml::from_str(source).map_err(|error| vec![unreadable(file, source, &error)])?;
     let mut findings = Vec::new();
-    let mut problem = |offset: usize, text: String| findings.push(Finding::at_offset(file, source, offset, text));
+    let mut problem =
+        |offset: usize, text: String| findings.push(Finding::at_offset(file, source, offset, text));
     let six_digits = |code: &str| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
     if !six_digits(parsed.area.get_ref()) {
-        problem(parsed.area.span().start, format!("area is `{}`; expected six digits (GB/T 2260)", parsed.area.get_ref()));
+        problem(
+            parsed.area.span().start,
+            format!(
+                "area is `{}`; expected six digits (GB/T 2260)",
+                parsed.area.get_ref()
+            ),
+        );
     }
-    if let Some(bad) = parsed.divisions.get_ref().iter().find(|code| !six_digits(code)) {
-        problem(parsed.divisions.span().start, format!("division `{bad}`; expected six digits (GB/T 2260)"));
+    if let Some(bad) = parsed
+        .divisions
+        .get_ref()
+        .iter()
+        .find(|code| !six_digits(code))
+    {
+        problem(
+            parsed.divisions.span().start,
+            format!("division `{bad}`; expected six digits (GB/T 2260)"),
+        );
     }
     for (old, now) in &parsed.renamed {
-        if !six_digits(old) || parsed.divisions.get_ref().contains(old) || !parsed.divisions.get_ref().contains(now.get_ref()) {
-            problem(now.span().start, format!("`{old}` is renamed to `{}`; expected an old code that is none of `divisions`, and one that is", now.get_ref()));
+        if !six_digits(old)
+            || parsed.divisions.get_ref().contains(old)
+            || !parsed.divisions.get_ref().contains(now.get_ref())
+        {
+            problem(
+                now.span().start,
+                format!(
+                    "`{old}` is renamed to `{}`; expected an old code that is none of `divisions`, and one that is",
+                    now.get_ref()
+                ),
+            );
         }
     }
     let mut rules: Vec<Rule> = Vec::new();
@@ -156,19 +188,42 @@ pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
         let at = entry.span().start;
         match rule(entry.into_inner()) {
             Ok(rule) => {
-                let overlaps =
-                    |other: &&Rule| other.check == rule.check && other.to.is_none_or(|to| rule.from <= to) && rule.to.is_none_or(|to| other.from <= to);
+                let overlaps = |other: &&Rule| {
+                    other.check == rule.check
+                        && other.to.is_none_or(|to| rule.from <= to)
+                        && rule.to.is_none_or(|to| other.from <= to)
+                };
                 if let Some(other) = rules.iter().find(overlaps) {
-                    problem(at, format!("{} is asked twice on {}; end the earlier rule with `to`", rule.check.word(), rule.from.max(other.from)));
+                    problem(
+                        at,
+                        format!(
+                            "{} is asked twice on {}; end the earlier rule with `to`",
+                            rule.check.word(),
+                            rule.from.max(other.from)
+                        ),
+                    );
                 }
                 rules.push(rule);
             }
             Err(text) => problem(at, text),
         }
     }
-    let renamed = parsed.renamed.into_iter().map(|(old, now)| (old, now.into_inner())).collect();
+    let renamed = parsed
+        .renamed
+        .into_iter()
+        .map(|(old, now)| (old, now.into_inner()))
+        .collect();
     let divisions = parsed.divisions.into_inner();
-    if findings.is_empty() { Ok(Area { area: parsed.area.into_inner(), divisions, renamed, rules }) } else { Err(findings) }
+    if findings.is_empty() {
+        Ok(Area {
+            area: parsed.area.into_inner(),
+            divisions,
+            renamed,
+            rules,
+        })
+    } else {
+        Err(findings)
+    }
 }
 
 fn rule(entry: Entry) -> Result<Rule, String> {
@@ -201,5 +256,12 @@ fn rule(entry: Entry) -> Result<Rule, String> {
         }
     }
     let transition_months = entry.transition_months.unwrap_or(0);
-    Ok(Rule { check: entry.check, severity: entry.severity, from: entry.from, to: entry.to, transition_months, measure })
+    Ok(Rule {
+        check: entry.check,
+        severity: entry.severity,
+        from: entry.from,
+        to: entry.to,
+        transition_months,
+        measure,
+    })
 }

@@ -30,28 +30,56 @@ impl Rules {
     /// The folder or a file cannot be read, a rule is malformed, two files have the same area, or there is none.
     pub fn load(dir: &Path) -> Result<Rules, Vec<Finding>> {
         let folder = dir.display().to_string();
-        let unreadable = |error: std::io::Error| vec![Finding::new(&folder, None, format!("cannot be read: {error}; expected a folder with rule files"))];
+        let unreadable = |error: std::io::Error| {
+            vec![Finding::new(
+                &folder,
+                None,
+                format!("cannot be read: {error}; expected a folder with rule files"),
+            )]
+        };
         let mut paths: Vec<_> = std::fs::read_dir(dir)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>())
+            .and_then(|entries| {
+                entries
+                    .map(|entry| entry.map(|entry| entry.path()))
+                    .collect::<Result<Vec<_>, _>>()
+            })
             .map_err(unreadable)?;
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
         paths.sort();
         let (mut areas, mut findings): (Vec<Area>, Vec<Finding>) = (Vec::new(), Vec::new());
         for path in &paths {
             let file = path.display().to_string();
-            let read = std::fs::read_to_string(path).map_err(|error| vec![Finding::new(&file, None, format!("cannot be read: {error}"))]);
+            let read = std::fs::read_to_string(path).map_err(|error| {
+                vec![Finding::new(
+                    &file,
+                    None,
+                    format!("cannot be read: {error}"),
+                )]
+            });
             match read.and_then(|source| rule_file::read(&file, &source)) {
                 Ok(area) if areas.iter().any(|other| other.area == area.area) => {
-                    findings.push(Finding::new(&file, None, format!("area {} has rules in another file already", area.area)))
+                    findings.push(Finding::new(
+                        &file,
+                        None,
+                        format!("area {} has rules in another file already", area.area),
+                    ))
                 }
                 Ok(area) => areas.push(area),
                 Err(found) => findings.extend(found),
             }
         }
         if areas.is_empty() && findings.is_empty() {
-            findings.push(Finding::new(&folder, None, "there are no rules here; expected a file such as 450100-nanning.toml"));
+            findings.push(Finding::new(
+                &folder,
+                None,
+                "there are no rules here; expected a file such as 450100-nanning.toml",
+            ));
         }
-        if findings.is_empty() { Ok(Rules { areas }) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(Rules { areas })
+        } else {
+            Err(findings)
+        }
     }
 
     /// Areas there are rules for.
@@ -68,9 +96,20 @@ impl Rules {
     }
 
     /// Everything about a caregiver's record that is not as it should be on a day.
-    pub fn check_caregiver(&self, record: &Caregiver, on: Date, known: &dyn Lookup) -> Vec<RuleFinding> {
+    pub fn check_caregiver(
+        &self,
+        record: &Caregiver,
+        on: Date,
+        known: &dyn Lookup,
+    ) -> Vec<RuleFinding> {
         let institution = known.institution(&record.institution_id);
-        let mut asked = self.asked(institution.as_ref().map(|institution| institution.division.as_str()), on, record.registered_on);
+        let mut asked = self.asked(
+            institution
+                .as_ref()
+                .map(|institution| institution.division.as_str()),
+            on,
+            record.registered_on,
+        );
         form::caregiver(record, &mut asked);
         caregiver::check(record, institution.as_ref(), &mut asked);
         asked.findings
@@ -85,34 +124,66 @@ impl Rules {
 
     /// The rules of the area a division belongs to; of the first area where none has it.
     fn asked(&self, division: Option<&str>, on: Date, registered_on: Date) -> Asked<'_> {
-        let own = division.and_then(|division| self.areas.iter().find(|area| area.divisions.contains(division) || area.renamed.contains_key(division)));
-        let area = own.or_else(|| self.areas.first()).expect("rules are not loaded without an area");
-        Asked { area, on, registered_on, findings: Vec::new() }
+        let own = division.and_then(|division| {
+            self.areas.iter().find(|area| {
+                area.divisions.contains(division) || area.renamed.contains_key(division)
+            })
+        });
+        let area = own
+            .or_else(|| self.areas.first())
+            .expect("rules are not loaded without an area");
+        Asked {
+            area,
+            on,
+            registered_on,
+            findings: Vec::new(),
+        }
     }
 }
 
 impl Asked<'_> {
     /// The rule for a check, when it is asked.
     pub(super) fn rule(&self, check: Check) -> Option<&Rule> {
-        self.area.rules.iter().find(|rule| rule.check == check && rule.asked_on(self.on))
+        self.area
+            .rules
+            .iter()
+            .find(|rule| rule.check == check && rule.asked_on(self.on))
     }
 
     /// Notes a failed check, when it is asked.
     pub(super) fn failed(&mut self, check: Check, field: &'static str, text: impl Into<String>) {
-        if let Some(severity) = self.rule(check).map(|rule| rule.severity_for(self.registered_on, self.on)) {
-            self.findings.push(RuleFinding { rule: check.word(), field, severity, text: text.into() });
+        if let Some(severity) = self
+            .rule(check)
+            .map(|rule| rule.severity_for(self.registered_on, self.on))
+        {
+            self.findings.push(RuleFinding {
+                rule: check.word(),
+                field,
+                severity,
+                text: text.into(),
+            });
         }
     }
 
     /// Notes a failed check that is no more than a warning, when it is asked.
     pub(super) fn warn(&mut self, check: Check, field: &'static str, text: impl Into<String>) {
         if self.rule(check).is_some() {
-            self.findings.push(RuleFinding { rule: check.word(), field, severity: Severity::Warning, text: text.into() });
+            self.findings.push(RuleFinding {
+                rule: check.word(),
+                field,
+                severity: Severity::Warning,
+                text: text.into(),
+            });
         }
     }
 
     /// Notes a record of the wrong form.
     pub(super) fn malformed(&mut self, field: &'static str, text: impl Into<String>) {
-        self.findings.push(RuleFinding { rule: "form", field, severity: Severity::Refusal, text: text.into() });
+        self.findings.push(RuleFinding {
+            rule: "form",
+            field,
+            severity: Severity::Refusal,
+            text: text.into(),
+        });
     }
 }

@@ -82,7 +82,12 @@ pub struct GeneratedPacket {
 impl City {
     /// A city with GBK packets and, from 32 employers on, faults of every kind.
     pub fn new(seed: u64, employers: u64) -> City {
-        City { seed, employers, charset: Charset::Gbk, faults: true }
+        City {
+            seed,
+            employers,
+            charset: Charset::Gbk,
+            faults: true,
+        }
     }
 
     /// The same city with packets in another encoding.
@@ -94,12 +99,17 @@ impl City {
     /// The same city with good lines and packets only; refunds, back payments and revocations stay.
     #[must_use]
     pub fn without_faults(self) -> City {
-        City { faults: false, ..self }
+        City {
+            faults: false,
+            ..self
+        }
     }
 
     /// The employers in order; each is computed when asked for.
     pub fn employers(&self) -> impl Iterator<Item = Employer> + use<> {
-        let City { seed, employers, .. } = *self;
+        let City {
+            seed, employers, ..
+        } = *self;
         (0..employers).map(move |index| Employer::of(seed, index))
     }
 

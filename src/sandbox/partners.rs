@@ -153,9 +153,17 @@ impl Simulated {
     }
 
     fn start(tls: &Tls, options: Options, routes: https::Routes) -> Result<Simulated, Fault> {
-        let desk = Arc::new(Desk { options, state: Mutex::default(), stopped: tokio_util::sync::CancellationToken::new() });
+        let desk = Arc::new(Desk {
+            options,
+            state: Mutex::default(),
+            stopped: tokio_util::sync::CancellationToken::new(),
+        });
         let listener = https::Listener::start(tls, desk.clone(), routes)?;
-        Ok(Simulated { url: format!("https://localhost:{}", listener.port), desk, listener })
+        Ok(Simulated {
+            url: format!("https://localhost:{}", listener.port),
+            desk,
+            listener,
+        })
     }
 
     /// Its base URL, for `url` in partners.toml.
@@ -195,7 +203,10 @@ impl Simulated {
 
     /// Refuses registry entries with these ids from now on, and no others.
     pub fn refuses<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        self.desk.state().register.refuse(ids.into_iter().map(str::to_owned).collect());
+        self.desk
+            .state()
+            .register
+            .refuse(ids.into_iter().map(str::to_owned).collect());
     }
 
     /// What the medical core has taken from personal accounts.
@@ -271,7 +282,8 @@ impl Desk {
         let mut state = self.state();
         state.tally.deliveries += 1;
         let next = state.script.pop_front();
-        next.or_else(|| state.otherwise.clone()).unwrap_or(Behaviour::Accept)
+        next.or_else(|| state.otherwise.clone())
+            .unwrap_or(Behaviour::Accept)
     }
 }
 

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
-    RevocationReason, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevocationReason,
+    RevokedCertParams, SanType, SerialNumber,
 };
 
 use sha2::{Digest, Sha256};
@@ -55,19 +56,28 @@ impl Validity {
     /// From now for so many days.
     pub fn days(count: u32) -> Validity {
         let now = SystemTime::now();
-        Validity { from: now - BACKDATED, until: now + DAY * count }
+        Validity {
+            from: now - BACKDATED,
+            until: now + DAY * count,
+        }
     }
 
     /// Ended yesterday.
     pub fn expired() -> Validity {
         let now = SystemTime::now();
-        Validity { from: now - DAY * 30, until: now - DAY }
+        Validity {
+            from: now - DAY * 30,
+            until: now - DAY,
+        }
     }
 
     /// Begins tomorrow.
     pub fn not_yet() -> Validity {
         let now = SystemTime::now();
-        Validity { from: now + DAY, until: now + DAY * 30 }
+        Validity {
+            from: now + DAY,
+            until: now + DAY * 30,
+        }
     }
 }
 
@@ -80,7 +90,10 @@ impl Authority {
         params.not_after = validity.until.into();
         let key = KeyPair::generate().map_err(failed)?;
         let certificate_pem = params.self_signed(&key).map_err(failed)?.pem();
-        Ok(Authority { issuer: Issuer::new(params, key), certificate_pem })
+        Ok(Authority {
+            issuer: Issuer::new(params, key),
+            certificate_pem,
+        })
     }
 
     /// The authority that [`Authority::write_to`] wrote into `dir` before.
@@ -90,18 +103,41 @@ impl Authority {
     /// name, or a key of another certificate.
     pub fn open(dir: &Path) -> Result<Authority, Fault> {
         let (certificate, key) = (dir.join("ca.pem"), dir.join("ca.key"));
-        let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| unusable(path, &format!("cannot be read: {error}")));
+        let read = |path: &Path| {
+            std::fs::read_to_string(path)
+                .map_err(|error| unusable(path, &format!("cannot be read: {error}")))
+        };
         let facts = certificate_facts(&certificate)?;
-        let (certificate_pem, pair) = (read(&certificate)?, KeyPair::from_pem(&read(&key)?).map_err(|_| unusable(&key, "is no private key in PEM"))?);
-        if hex(&Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&pair))) != facts.spki_sha256 {
-            return Err(unusable(&key, &format!("is not the key of {}", certificate.display())));
+        let (certificate_pem, pair) = (
+            read(&certificate)?,
+            KeyPair::from_pem(&read(&key)?)
+                .map_err(|_| unusable(&key, "is no private key in PEM"))?,
+        );
+        if hex(&Sha256::digest(
+            rcgen::PublicKeyData::subject_public_key_info(&pair),
+        )) != facts.spki_sha256
+        {
+            return Err(unusable(
+                &key,
+                &format!("is not the key of {}", certificate.display()),
+            ));
         }
         let name = facts.subject.strip_prefix("CN=").unwrap_or_default();
-        let authority = Authority { issuer: Issuer::new(authority_params(name), pair), certificate_pem };
+        let authority = Authority {
+            issuer: Issuer::new(authority_params(name), pair),
+            certificate_pem,
+        };
         // What it signs must name it exactly as its certificate does.
-        let signed = Facts::of(&authority.client("check")?.certificate_der).map_err(|error| unusable(&certificate, &error))?;
+        let signed = Facts::of(&authority.client("check")?.certificate_der)
+            .map_err(|error| unusable(&certificate, &error))?;
         if signed.issuer != facts.subject {
-            return Err(unusable(&certificate, &format!("names `{}`, which is more than this program's authorities have", facts.subject)));
+            return Err(unusable(
+                &certificate,
+                &format!(
+                    "names `{}`, which is more than this program's authorities have",
+                    facts.subject
+                ),
+            ));
         }
         Ok(authority)
     }
@@ -117,10 +153,19 @@ impl Authority {
     }
 
     /// A server certificate with a validity of your own.
-    pub fn server_valid(&self, names: &[impl AsRef<str>], validity: Validity) -> Result<Issued, Fault> {
+    pub fn server_valid(
+        &self,
+        names: &[impl AsRef<str>],
+        validity: Validity,
+    ) -> Result<Issued, Fault> {
         let names: Vec<String> = names.iter().map(|name| name.as_ref().to_string()).collect();
         let common = names.first().cloned().unwrap_or_default();
-        self.issue(CertificateParams::new(names).map_err(failed)?, &common, ExtendedKeyUsagePurpose::ServerAuth, validity)
+        self.issue(
+            CertificateParams::new(names).map_err(failed)?,
+            &common,
+            ExtendedKeyUsagePurpose::ServerAuth,
+            validity,
+        )
     }
 
     /// A client certificate recognised by `san` (a DNS name, or a URI when it has a colon), valid for a year.
@@ -132,7 +177,11 @@ impl Authority {
     pub fn client_valid(&self, san: &str, validity: Validity) -> Result<Issued, Fault> {
         let mut params = CertificateParams::default();
         let name = san.try_into().map_err(failed)?;
-        params.subject_alt_names = vec![if san.contains(':') { SanType::URI(name) } else { SanType::DnsName(name) }];
+        params.subject_alt_names = vec![if san.contains(':') {
+            SanType::URI(name)
+        } else {
+            SanType::DnsName(name)
+        }];
         self.issue(params, san, ExtendedKeyUsagePurpose::ClientAuth, validity)
     }
 
@@ -141,7 +190,12 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::DnsName(san.try_into().map_err(failed)?)];
         params.key_usages = usages.to_vec();
-        self.issue(params, san, ExtendedKeyUsagePurpose::ClientAuth, Validity::days(365))
+        self.issue(
+            params,
+            san,
+            ExtendedKeyUsagePurpose::ClientAuth,
+            Validity::days(365),
+        )
     }
 
     /// A revocation list (PEM) that names `revoked` and is valid for thirty days.
@@ -150,13 +204,24 @@ impl Authority {
     }
 
     /// A revocation list (PEM) with a validity of your own.
-    pub fn revocation_list_valid(&self, revoked: &[&Issued], validity: Validity) -> Result<String, Fault> {
-        let number = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    pub fn revocation_list_valid(
+        &self,
+        revoked: &[&Issued],
+        validity: Validity,
+    ) -> Result<String, Fault> {
+        let number = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         self.revocation_list_numbered(revoked, validity, number.as_secs())
     }
 
     /// A revocation list (PEM) with a validity and a number of your own.
-    pub fn revocation_list_numbered(&self, revoked: &[&Issued], validity: Validity, number: u64) -> Result<String, Fault> {
+    pub fn revocation_list_numbered(
+        &self,
+        revoked: &[&Issued],
+        validity: Validity,
+        number: u64,
+    ) -> Result<String, Fault> {
         let entry = |issued: &&Issued| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&issued.serial),
             revocation_time: validity.from.into(),
@@ -171,7 +236,9 @@ impl Authority {
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        list.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(failed)
+        list.signed_by(&self.issuer)
+            .and_then(|list| list.pem())
+            .map_err(failed)
     }
 
     /// Writes `ca.pem`, `ca.key` and an empty `crl.pem` into `dir`; returns their paths.
@@ -179,11 +246,21 @@ impl Authority {
         let (certificate, key, crl) = (dir.join("ca.pem"), dir.join("ca.key"), dir.join("crl.pem"));
         write_new(&certificate, &self.certificate_pem(), Secret::No)?;
         write_new(&key, &self.issuer.key().serialize_pem(), Secret::Yes)?;
-        write_new(&crl, &self.revocation_list_valid(&[], Validity::days(365))?, Secret::No)?;
+        write_new(
+            &crl,
+            &self.revocation_list_valid(&[], Validity::days(365))?,
+            Secret::No,
+        )?;
         Ok(vec![certificate, key, crl])
     }
 
-    fn issue(&self, mut params: CertificateParams, common: &str, usage: ExtendedKeyUsagePurpose, validity: Validity) -> Result<Issued, Fault> {
+    fn issue(
+        &self,
+        mut params: CertificateParams,
+        common: &str,
+        usage: ExtendedKeyUsagePurpose,
+        validity: Validity,
+    ) -> Result<Issued, Fault> {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common);
         if params.key_usages.is_empty() {
@@ -198,14 +275,22 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        Ok(Issued { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), certificate_der: certificate.der().to_vec(), serial })
+        Ok(Issued {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            certificate_der: certificate.der().to_vec(),
+            serial,
+        })
     }
 }
 
 impl Issued {
     /// Writes `<name>.pem` and `<name>.key` (0600) into `dir`; returns both paths.
     pub fn write_to(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf), Fault> {
-        let (certificate, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+        let (certificate, key) = (
+            dir.join(format!("{name}.pem")),
+            dir.join(format!("{name}.key")),
+        );
         write_new(&certificate, &self.certificate_pem, Secret::No)?;
         write_new(&key, &self.key_pem, Secret::Yes)?;
         Ok((certificate, key))
@@ -226,11 +311,23 @@ pub struct Plan {
 impl Plan {
     /// What the partners of a configuration need; those recognised by their key's pin bring their own.
     pub fn of(partners: &[Partner], server_names: &[impl AsRef<str>]) -> Plan {
-        let san = |partner: &Partner| Some((partner.name.clone(), partner.inbound.as_ref()?.san.as_ref()?.text().to_owned()));
+        let san = |partner: &Partner| {
+            Some((
+                partner.name.clone(),
+                partner.inbound.as_ref()?.san.as_ref()?.text().to_owned(),
+            ))
+        };
         Plan {
-            server_names: server_names.iter().map(|name| name.as_ref().to_string()).collect(),
+            server_names: server_names
+                .iter()
+                .map(|name| name.as_ref().to_string())
+                .collect(),
             inbound: partners.iter().filter_map(san).collect(),
-            outbound: partners.iter().filter(|partner| partner.outbound.is_some()).map(|partner| partner.name.clone()).collect(),
+            outbound: partners
+                .iter()
+                .filter(|partner| partner.outbound.is_some())
+                .map(|partner| partner.name.clone())
+                .collect(),
         }
     }
 }
@@ -254,16 +351,30 @@ pub struct Made {
 /// then); the authority cannot be used; a file cannot be written.
 pub fn init(out: &Path, plan: &Plan) -> Result<Made, Fault> {
     if !(out.join("ca.pem").exists() && out.join("ca.key").exists()) {
-        return Ok(Made { written: init_by(&Authority::new("ltcgw trial CA")?, out, plan)?, kept: Vec::new() });
+        return Ok(Made {
+            written: init_by(&Authority::new("ltcgw trial CA")?, out, plan)?,
+            kept: Vec::new(),
+        });
     }
     let authority = Authority::open(out)?;
     for stem in stems(out, plan) {
         let halves = ["pem", "key"].map(|ending| stem.with_extension(ending));
-        if let [(there, true), (lacks, false)] | [(lacks, false), (there, true)] = halves.each_ref().map(|path| (path, path.exists())) {
-            return Err(unusable(there, &format!("is there without {}: move it away, or put the other back", lacks.display())));
+        if let [(there, true), (lacks, false)] | [(lacks, false), (there, true)] =
+            halves.each_ref().map(|path| (path, path.exists()))
+        {
+            return Err(unusable(
+                there,
+                &format!(
+                    "is there without {}: move it away, or put the other back",
+                    lacks.display()
+                ),
+            ));
         }
     }
-    let mut made = Made { kept: vec![out.join("ca.pem"), out.join("ca.key")], ..Made::default() };
+    let mut made = Made {
+        kept: vec![out.join("ca.pem"), out.join("ca.key")],
+        ..Made::default()
+    };
     fill(&authority, out, plan, &mut made)?;
     Ok(made)
 }
@@ -272,7 +383,10 @@ pub fn init(out: &Path, plan: &Plan) -> Result<Made, Fault> {
 pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
     refuse_existing(out, plan)?;
     std::fs::create_dir_all(out).map_err(|error| cannot_write(out, &error))?;
-    let mut made = Made { written: authority.write_to(out)?, ..Made::default() };
+    let mut made = Made {
+        written: authority.write_to(out)?,
+        ..Made::default()
+    };
     fill(authority, out, plan, &mut made)?;
     Ok(made.written)
 }
@@ -305,7 +419,9 @@ fn fill(authority: &Authority, out: &Path, plan: &Plan, made: &mut Made) -> Resu
         issue(&inbound, name, &|| authority.client(san))?;
     }
     for name in &plan.outbound {
-        issue(&outbound, name, &|| authority.client(&format!("ltcgw-to-{name}")))?;
+        issue(&outbound, name, &|| {
+            authority.client(&format!("ltcgw-to-{name}"))
+        })?;
     }
     Ok(())
 }
@@ -313,8 +429,16 @@ fn fill(authority: &Authority, out: &Path, plan: &Plan, made: &mut Made) -> Resu
 /// Certificates and keys of a plan, without their endings.
 fn stems(out: &Path, plan: &Plan) -> Vec<PathBuf> {
     let mut stems: Vec<PathBuf> = vec![out.join("server")];
-    stems.extend(plan.inbound.iter().map(|(name, _)| out.join("inbound").join(name)));
-    stems.extend(plan.outbound.iter().map(|name| out.join("outbound").join(name)));
+    stems.extend(
+        plan.inbound
+            .iter()
+            .map(|(name, _)| out.join("inbound").join(name)),
+    );
+    stems.extend(
+        plan.outbound
+            .iter()
+            .map(|name| out.join("outbound").join(name)),
+    );
     stems
 }
 
@@ -336,8 +460,15 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
-    let stems = [stems(out, plan), ["ca", "crl", "privacy"].map(|name| out.join(name)).to_vec()].concat();
-    let existing = stems.iter().flat_map(|stem| ["pem", "key"].map(|ending| stem.with_extension(ending))).find(|path| path.exists());
+    let stems = [
+        stems(out, plan),
+        ["ca", "crl", "privacy"].map(|name| out.join(name)).to_vec(),
+    ]
+    .concat();
+    let existing = stems
+        .iter()
+        .flat_map(|stem| ["pem", "key"].map(|ending| stem.with_extension(ending)))
+        .find(|path| path.exists());
     existing.map_or(Ok(()), |path| Err(exists(&path)))
 }
 
@@ -360,20 +491,43 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), Fault> {
 
 fn write_new(path: &Path, text: &str, secret: Secret) -> Result<(), Fault> {
     let mode = if secret == Secret::Yes { 0o600 } else { 0o644 };
-    let written = std::fs::File::options().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| if error.kind() == std::io::ErrorKind::AlreadyExists { exists(path) } else { cannot_write(path, &error) })
+    let written = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            exists(path)
+        } else {
+            cannot_write(path, &error)
+        }
+    })
 }
 
 fn exists(path: &Path) -> Fault {
-    Fault::operator(Stage::Config, format!("{} exists already and is not overwritten: choose another folder, or move it away", path.display()))
+    Fault::operator(
+        Stage::Config,
+        format!(
+            "{} exists already and is not overwritten: choose another folder, or move it away",
+            path.display()
+        ),
+    )
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::operator(Stage::Config, format!("{} cannot be written: {error}", path.display()))
+    Fault::operator(
+        Stage::Config,
+        format!("{} cannot be written: {error}", path.display()),
+    )
 }
 
 fn failed(error: rcgen::Error) -> Fault {
-    Fault::operator(Stage::Config, format!("a certificate cannot be made: {error}"))
+    Fault::operator(
+        Stage::Config,
+        format!("a certificate cannot be made: {error}"),
+    )
 }
 
 #[cfg(test)]
@@ -385,7 +539,10 @@ mod tests {
     fn plan() -> Plan {
         Plan {
             server_names: vec!["localhost".into(), "127.0.0.1".into()],
-            inbound: vec![("tax-bureau".into(), "tax.nanning.example".into()), ("civil".into(), "urn:partner:civil".into())],
+            inbound: vec![
+                ("tax-bureau".into(), "tax.nanning.example".into()),
+                ("civil".into(), "urn:partner:civil".into()),
+            ],
             outbound: vec!["medical-core".into()],
         }
     }
@@ -394,20 +551,42 @@ mod tests {
     fn a_trial_gets_a_certificate_for_every_partner_and_direction() {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap().written;
-        let names: Vec<String> = written.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
-        let expected = ["ca.pem", "ca.key", "crl.pem", "privacy.key", "server.pem", "server.key", "inbound/tax-bureau.pem"];
+        let names: Vec<String> = written
+            .iter()
+            .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
+            .collect();
+        let expected = [
+            "ca.pem",
+            "ca.key",
+            "crl.pem",
+            "privacy.key",
+            "server.pem",
+            "server.key",
+            "inbound/tax-bureau.pem",
+        ];
         assert_eq!(names[..7], expected);
-        assert!(names.contains(&"inbound/civil.pem".into()) && names.contains(&"outbound/medical-core.key".into()));
+        assert!(
+            names.contains(&"inbound/civil.pem".into())
+                && names.contains(&"outbound/medical-core.key".into())
+        );
     }
 
     #[test]
     fn keys_are_closed_to_others() {
         let dir = tempfile::tempdir().unwrap();
         let written = init(dir.path(), &plan()).unwrap().written;
-        let keys: Vec<_> = written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
+        let keys: Vec<_> = written
+            .iter()
+            .filter(|path| path.extension().is_some_and(|ending| ending == "key"))
+            .collect();
         assert_eq!(keys.len(), 6);
         for key in keys {
-            assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600, "{}", key.display());
+            assert_eq!(
+                std::fs::metadata(key).unwrap().permissions().mode() & 0o777,
+                0o600,
+                "{}",
+                key.display()
+            );
         }
     }
 
@@ -416,12 +595,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
         init(dir.path(), &plan()).unwrap();
-        let before = ["ca.pem", "ca.key", "crl.pem", "privacy.key", "server.key", "inbound/civil.key"].map(|name| (name, read(name)));
+        let before = [
+            "ca.pem",
+            "ca.key",
+            "crl.pem",
+            "privacy.key",
+            "server.key",
+            "inbound/civil.key",
+        ]
+        .map(|name| (name, read(name)));
         let mut more = plan();
-        more.inbound.push(("health".into(), "health.nanning.example".into()));
+        more.inbound
+            .push(("health".into(), "health.nanning.example".into()));
         let made = init(dir.path(), &more).unwrap();
-        assert_eq!(made.written, ["inbound/health.pem", "inbound/health.key"].map(|name| dir.path().join(name)));
-        assert!(made.kept.contains(&dir.path().join("ca.key")) && made.kept.contains(&dir.path().join("inbound/civil.pem")));
+        assert_eq!(
+            made.written,
+            ["inbound/health.pem", "inbound/health.key"].map(|name| dir.path().join(name))
+        );
+        assert!(
+            made.kept.contains(&dir.path().join("ca.key"))
+                && made.kept.contains(&dir.path().join("inbound/civil.pem"))
+        );
         for (name, content) in before {
             assert_eq!(read(name), content, "{name}");
         }
@@ -429,9 +623,22 @@ mod tests {
         assert_eq!(facts.issuer, "CN=ltcgw trial CA");
         let mut roots = rustls::RootCertStore::empty();
         use rustls::pki_types::{CertificateDer, UnixTime, pem::PemObject};
-        roots.add(CertificateDer::from_pem_slice(&read("ca.pem")).unwrap()).unwrap();
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), crate::link::provider()).build().unwrap();
-        verifier.verify_client_cert(&CertificateDer::from_pem_slice(&read("inbound/health.pem")).unwrap(), &[], UnixTime::now()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(&read("ca.pem")).unwrap())
+            .unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            roots.into(),
+            crate::link::provider(),
+        )
+        .build()
+        .unwrap();
+        verifier
+            .verify_client_cert(
+                &CertificateDer::from_pem_slice(&read("inbound/health.pem")).unwrap(),
+                &[],
+                UnixTime::now(),
+            )
+            .unwrap();
     }
 
     #[test]
@@ -440,7 +647,10 @@ mod tests {
         init(dir.path(), &plan()).unwrap();
         std::fs::remove_file(dir.path().join("inbound/civil.pem")).unwrap();
         let fault = init(dir.path(), &plan()).unwrap_err();
-        assert!(fault.text.contains("inbound/civil.key is there without"), "{fault}");
+        assert!(
+            fault.text.contains("inbound/civil.key is there without"),
+            "{fault}"
+        );
         std::fs::copy(dir.path().join("server.key"), dir.path().join("ca.key")).unwrap();
         let fault = init(dir.path(), &plan()).unwrap_err();
         assert!(fault.text.contains("ca.key is not the key of"), "{fault}");
@@ -452,8 +662,14 @@ mod tests {
         std::fs::create_dir(dir.path().join("inbound")).unwrap();
         std::fs::write(dir.path().join("inbound/civil.key"), "precious").unwrap();
         let fault = init(dir.path(), &plan()).unwrap_err();
-        assert!(fault.text.contains("inbound/civil.key exists already"), "{fault}");
+        assert!(
+            fault.text.contains("inbound/civil.key exists already"),
+            "{fault}"
+        );
         assert!(!dir.path().join("ca.pem").exists());
-        assert_eq!(std::fs::read_to_string(dir.path().join("inbound/civil.key")).unwrap(), "precious");
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("inbound/civil.key")).unwrap(),
+            "precious"
+        );
     }
 }

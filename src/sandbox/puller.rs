@@ -80,7 +80,13 @@ pub struct Counts {
 impl Puller {
     /// With a client that has its certificate; `base` such as `https://gateway:8443`.
     pub fn new(http: reqwest::Client, base: impl Into<String>) -> Puller {
-        Puller { http, base: base.into(), held: BTreeMap::new(), places: BTreeMap::new(), pages: 0 }
+        Puller {
+            http,
+            base: base.into(),
+            held: BTreeMap::new(),
+            places: BTreeMap::new(),
+            pages: 0,
+        }
     }
 
     /// Takes everything anew; what was held before is forgotten.
@@ -94,13 +100,25 @@ impl Puller {
         let mut answer = self.get("/province/v1/snapshot").await?;
         let mut rest: Vec<u8> = Vec::new();
         let mut trailer = None;
-        while let Some(chunk) = answer.chunk().await.map_err(|error| broken(&error.without_url()))? {
+        while let Some(chunk) = answer
+            .chunk()
+            .await
+            .map_err(|error| broken(&error.without_url()))?
+        {
             rest.extend_from_slice(&chunk);
-            let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else {
+                continue;
+            };
             let lines: Vec<u8> = rest.drain(..=end).collect();
-            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            for line in lines
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+            {
                 if line.starts_with(b"{\"trailer\"") {
-                    trailer = Some(serde_json::from_slice::<Value>(line).map_err(|error| unreadable(&error))?);
+                    trailer = Some(
+                        serde_json::from_slice::<Value>(line)
+                            .map_err(|error| unreadable(&error))?,
+                    );
                 } else {
                     let kind = self.keep(line)?;
                     let digest = digests.entry(kind).or_default();
@@ -112,9 +130,17 @@ impl Puller {
         for kind in Kind::ALL {
             let told = &trailer["trailer"][kind.plural()];
             let digest = digests.get(&kind).copied().unwrap_or_default();
-            let Some(cursor) = told["cursor"].as_str() else { continue };
+            let Some(cursor) = told["cursor"].as_str() else {
+                continue;
+            };
             agree(kind, told["digest"].as_str().unwrap_or_default(), &digest)?;
-            self.places.insert(kind, Place { cursor: cursor.to_string(), digest });
+            self.places.insert(
+                kind,
+                Place {
+                    cursor: cursor.to_string(),
+                    digest,
+                },
+            );
         }
         Ok(())
     }
@@ -127,9 +153,19 @@ impl Puller {
         let mut changes = 0;
         for kind in self.places.keys().copied().collect::<Vec<_>>() {
             while let Some(place) = self.places.get(&kind).cloned() {
-                let answer = self.get(&format!("/province/v1/{}?limit={PAGE}&cursor={}", kind.plural(), place.cursor)).await?;
-                let body = answer.bytes().await.map_err(|error| broken(&error.without_url()))?;
-                let page: Page<'_> = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
+                let answer = self
+                    .get(&format!(
+                        "/province/v1/{}?limit={PAGE}&cursor={}",
+                        kind.plural(),
+                        place.cursor
+                    ))
+                    .await?;
+                let body = answer
+                    .bytes()
+                    .await
+                    .map_err(|error| broken(&error.without_url()))?;
+                let page: Page<'_> =
+                    serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
                 let mut digest = place.digest;
                 for item in &page.items {
                     self.keep(item.get().as_bytes())?;
@@ -138,7 +174,13 @@ impl Puller {
                 }
                 agree(kind, &page.digest, &digest)?;
                 self.pages += 1;
-                self.places.insert(kind, Place { cursor: page.cursor, digest });
+                self.places.insert(
+                    kind,
+                    Place {
+                        cursor: page.cursor,
+                        digest,
+                    },
+                );
                 if !page.more {
                     break;
                 }
@@ -150,20 +192,43 @@ impl Puller {
     /// Takes an item; an older one than what is held would be a mistake of the gateway's.
     fn keep(&mut self, item: &[u8]) -> Result<Kind, Fault> {
         let item: Item = serde_json::from_slice(item).map_err(|error| unreadable(&error))?;
-        let held = Held { sequence: item.sequence, version: item.version, record: item.record };
+        let held = Held {
+            sequence: item.sequence,
+            version: item.version,
+            record: item.record,
+        };
         if let Some(before) = self.held.insert((item.kind, item.id), held)
             && before.sequence >= item.sequence
         {
-            return Err(Fault::partner(Stage::Receive, format!("change {} came after change {}; expected rising numbers", item.sequence, before.sequence)));
+            return Err(Fault::partner(
+                Stage::Receive,
+                format!(
+                    "change {} came after change {}; expected rising numbers",
+                    item.sequence, before.sequence
+                ),
+            ));
         }
         Ok(item.kind)
     }
 
     /// How much it holds.
     pub fn counts(&self) -> Counts {
-        let live = |kind: Kind| self.held.iter().filter(|((of, _), held)| *of == kind && held.record.is_some()).count();
-        let ended = self.held.values().filter(|held| held.record.is_none()).count();
-        Counts { institutions: live(Kind::Institution), caregivers: live(Kind::Caregiver), ended }
+        let live = |kind: Kind| {
+            self.held
+                .iter()
+                .filter(|((of, _), held)| *of == kind && held.record.is_some())
+                .count()
+        };
+        let ended = self
+            .held
+            .values()
+            .filter(|held| held.record.is_none())
+            .count();
+        Counts {
+            institutions: live(Kind::Institution),
+            caregivers: live(Kind::Caregiver),
+            ended,
+        }
     }
 
     /// Pages it has taken.
@@ -176,10 +241,25 @@ impl Puller {
     ///
     /// # Errors
     /// The database cannot be read, or the configuration has no such partner.
-    pub async fn differences(&self, gateway: &Gateway, partner: &str) -> Result<Vec<String>, Fault> {
-        let fields = gateway.config.partner(partner).and_then(|partner| partner.fields.as_ref());
-        let fields = fields.ok_or_else(|| Fault::operator(Stage::Config, format!("partner {partner} has no [partner.fields]")))?;
-        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| fields.of(*kind).is_some()).collect();
+    pub async fn differences(
+        &self,
+        gateway: &Gateway,
+        partner: &str,
+    ) -> Result<Vec<String>, Fault> {
+        let fields = gateway
+            .config
+            .partner(partner)
+            .and_then(|partner| partner.fields.as_ref());
+        let fields = fields.ok_or_else(|| {
+            Fault::operator(
+                Stage::Config,
+                format!("partner {partner} has no [partner.fields]"),
+            )
+        })?;
+        let kinds: Vec<Kind> = Kind::ALL
+            .into_iter()
+            .filter(|kind| fields.of(*kind).is_some())
+            .collect();
         let registrar = &gateway.registrar;
         let at = registrar.registry.head().await?;
         let (mut found, mut seen, mut after) = (Vec::new(), 0, None::<(Kind, String)>);
@@ -192,12 +272,17 @@ impl Puller {
                 found.extend(self.difference(change, expected.as_ref()));
             }
             match changes.last() {
-                Some(last) if changes.len() as i64 == PAGE => after = Some((last.kind, last.entity_id.clone())),
+                Some(last) if changes.len() as i64 == PAGE => {
+                    after = Some((last.kind, last.entity_id.clone()))
+                }
                 _ => break,
             }
         }
         if self.held.len() > seen {
-            found.push(format!("the puller holds {} entries, the registry {seen}", self.held.len()));
+            found.push(format!(
+                "the puller holds {} entries, the registry {seen}",
+                self.held.len()
+            ));
         }
         found.truncate(LISTED);
         Ok(found)
@@ -205,19 +290,31 @@ impl Puller {
 
     fn difference(&self, change: &Change, expected: Option<&Value>) -> Option<String> {
         let name = format!("{} {}", change.kind, change.entity_id);
-        let Some(held) = self.held.get(&(change.kind, change.entity_id.clone())) else { return Some(format!("{name} is not held")) };
+        let Some(held) = self.held.get(&(change.kind, change.entity_id.clone())) else {
+            return Some(format!("{name} is not held"));
+        };
         if (held.sequence, held.version) != (change.sequence, change.version) {
-            return Some(format!("{name}: change {} version {} is held; expected {} and {}", held.sequence, held.version, change.sequence, change.version));
+            return Some(format!(
+                "{name}: change {} version {} is held; expected {} and {}",
+                held.sequence, held.version, change.sequence, change.version
+            ));
         }
         match (&held.record, expected) {
             (None, None) => None,
             (Some(held), Some(expected)) if held == expected => None,
             (Some(Value::Object(held)), Some(Value::Object(expected))) => {
                 let names: BTreeSet<&String> = held.keys().chain(expected.keys()).collect();
-                let differing: Vec<&str> = names.into_iter().filter(|name| held.get(*name) != expected.get(*name)).map(String::as_str).collect();
+                let differing: Vec<&str> = names
+                    .into_iter()
+                    .filter(|name| held.get(*name) != expected.get(*name))
+                    .map(String::as_str)
+                    .collect();
                 Some(format!("{name}: {} differ", differing.join(", ")))
             }
-            (held, _) => Some(format!("{name} has ended for one side only; the puller holds it {}", if held.is_some() { "live" } else { "ended" })),
+            (held, _) => Some(format!(
+                "{name} has ended for one side only; the puller holds it {}",
+                if held.is_some() { "live" } else { "ended" }
+            )),
         }
     }
 
@@ -230,20 +327,30 @@ impl Puller {
             if status == 200 {
                 return Ok(answer);
             }
-            let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let wait = answer
+                .headers()
+                .get("retry-after")
+                .and_then(|value| value.to_str().ok()?.parse().ok());
             refused = format!("{status}: {}", answer.text().await.unwrap_or_default());
             match (status, wait) {
-                (429 | 503, Some(seconds)) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+                (429 | 503, Some(seconds)) => {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await
+                }
                 _ => break,
             }
         }
-        Err(Fault::partner(Stage::Receive, format!("the gateway answered {refused}")))
+        Err(Fault::partner(
+            Stage::Receive,
+            format!("the gateway answered {refused}"),
+        ))
     }
 }
 
 /// What a puller should hold of an entry, made from the record itself and not by the code that sends it.
 fn expected(gateway: &Gateway, fields: &Fields, change: &Change) -> Result<Option<Value>, Fault> {
-    let Some(entry) = publish::open(&gateway.registrar.keys, change)? else { return Ok(None) };
+    let Some(entry) = publish::open(&gateway.registrar.keys, change)? else {
+        return Ok(None);
+    };
     let record = match &entry {
         publish::Entry::Institution(institution) => serde_json::to_value(institution),
         publish::Entry::Caregiver(caregiver) => serde_json::to_value(caregiver),
@@ -273,7 +380,11 @@ fn expected(gateway: &Gateway, fields: &Fields, change: &Change) -> Result<Optio
 }
 
 fn chained(digest: [u8; 32], item: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(digest).chain_update(item).finalize().into()
+    Sha256::new()
+        .chain_update(digest)
+        .chain_update(item)
+        .finalize()
+        .into()
 }
 
 fn agree(kind: Kind, told: &str, own: &[u8; 32]) -> Result<(), Fault> {
@@ -281,7 +392,13 @@ fn agree(kind: Kind, told: &str, own: &[u8; 32]) -> Result<(), Fault> {
     if told == own {
         return Ok(());
     }
-    Err(Fault::partner(Stage::Receive, format!("{}: the gateway's digest is {told}, ours {own}; something was lost or altered on the way", kind.plural())))
+    Err(Fault::partner(
+        Stage::Receive,
+        format!(
+            "{}: the gateway's digest is {told}, ours {own}; something was lost or altered on the way",
+            kind.plural()
+        ),
+    ))
 }
 
 fn broken(error: &dyn std::fmt::Display) -> Fault {
@@ -290,5 +407,13 @@ fn broken(error: &dyn std::fmt::Display) -> Fault {
 
 fn unreadable(error: &serde_json::Error) -> Fault {
     // The kind of mistake and its place, never the content.
-    Fault::partner(Stage::Receive, format!("what came is not as agreed: {:?} error in line {}, column {}", error.classify(), error.line(), error.column()))
+    Fault::partner(
+        Stage::Receive,
+        format!(
+            "what came is not as agreed: {:?} error in line {}, column {}",
+            error.classify(),
+            error.line(),
+            error.column()
+        ),
+    )
 }

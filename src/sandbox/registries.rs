@@ -9,8 +9,8 @@ use jiff::civil::Date;
 
 use super::city::{DISTRICTS, Rng, uscc};
 use crate::model::registry::{
-    Agreement, Dated, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Licence, ServiceMode, ServiceMode::Home, ServiceMode::Residential,
-    Submission,
+    Agreement, Dated, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus,
+    Licence, ServiceMode, ServiceMode::Home, ServiceMode::Residential, Submission,
 };
 
 mod compare; // what each who holds entries should hold, from the registry itself
@@ -45,13 +45,22 @@ impl Registries {
 
     /// Of any size, at least one institution; kinds and modes are shared as in Nanning.
     pub fn of_size(seed: u64, today: Date, (institutions, caregivers): (u64, u64)) -> Registries {
-        Registries { seed, institutions: institutions.max(1), caregivers, today }
+        Registries {
+            seed,
+            institutions: institutions.max(1),
+            caregivers,
+            today,
+        }
     }
 
     /// Everything in an order in which it can be loaded: institutions first.
     pub fn submissions(self) -> impl Iterator<Item = Submission> {
-        let institutions = (0..self.institutions).map(move |index| Submission::Institution(Box::new(self.institution(index))));
-        institutions.chain((0..self.caregivers).map(move |index| Submission::Caregiver(Box::new(self.caregiver(index)))))
+        let institutions = (0..self.institutions)
+            .map(move |index| Submission::Institution(Box::new(self.institution(index))));
+        institutions.chain(
+            (0..self.caregivers)
+                .map(move |index| Submission::Caregiver(Box::new(self.caregiver(index)))),
+        )
     }
 
     /// An institution in its first version.
@@ -59,7 +68,9 @@ impl Registries {
         let mut rng = Rng::of(self.seed, "institution", &[index]);
         let (kind, modes) = kind_and_modes(index);
         let district = *rng.weighted(DISTRICTS);
-        let beds = modes.contains(&Residential).then(|| rng.between(20, 400) as u32);
+        let beds = modes
+            .contains(&Residential)
+            .then(|| rng.between(20, 400) as u32);
         let signed_on = days(self.today, -rng.between(40, 300));
         let valid_from = days(signed_on, rng.between(0, 30));
         let number = index + 1;
@@ -74,14 +85,29 @@ impl Registries {
             modes,
             level: (kind == InstitutionKind::Medical).then(|| (*rng.weighted(LEVELS)).to_string()),
             stars: (kind == InstitutionKind::ElderlyCare).then(|| rng.between(1, 5) as u8),
-            licence: (kind == InstitutionKind::Medical)
-                .then(|| Licence { number: format!("PDY{district}{number:07}"), expires_on: Some(days(self.today, rng.between(200, 2_000))) }),
+            licence: (kind == InstitutionKind::Medical).then(|| Licence {
+                number: format!("PDY{district}{number:07}"),
+                expires_on: Some(days(self.today, rng.between(200, 2_000))),
+            }),
             beds,
             care_beds: beds.map(|beds| beds / 3),
-            agreement: Some(Agreement { number: format!("CHX-{number:05}"), signed_on, valid_from, valid_to: days(valid_from, 1_095) }),
+            agreement: Some(Agreement {
+                number: format!("CHX-{number:05}"),
+                signed_on,
+                valid_from,
+                valid_to: days(valid_from, 1_095),
+            }),
             statuses: vec![
-                Dated { status: InstitutionStatus::Applied, from: days(signed_on, -60), to: Some(days(valid_from, -1)) },
-                Dated { status: InstitutionStatus::AgreementInForce, from: valid_from, to: None },
+                Dated {
+                    status: InstitutionStatus::Applied,
+                    from: days(signed_on, -60),
+                    to: Some(days(valid_from, -1)),
+                },
+                Dated {
+                    status: InstitutionStatus::AgreementInForce,
+                    from: valid_from,
+                    to: None,
+                },
             ],
             medical_insurance_designated: kind == InstitutionKind::Medical,
             registered_on: signed_on,
@@ -95,10 +121,28 @@ impl Registries {
 }
 
 /// Names of institutions.
-const NAMES: &[(u32, &str)] = &[(3, "康宁"), (3, "福寿"), (2, "邕江"), (2, "青秀山"), (2, "仁爱"), (2, "松鹤"), (1, "夕阳红"), (1, "长青"), (1, "安颐")];
+const NAMES: &[(u32, &str)] = &[
+    (3, "康宁"),
+    (3, "福寿"),
+    (2, "邕江"),
+    (2, "青秀山"),
+    (2, "仁爱"),
+    (2, "松鹤"),
+    (1, "夕阳红"),
+    (1, "长青"),
+    (1, "安颐"),
+];
 const LEVELS: &[(u32, &str)] = &[(3, "一级"), (4, "二级"), (2, "三级"), (1, "未定级")];
-const STREETS: &[(u32, &str)] =
-    &[(3, "民族大道"), (2, "东葛路"), (2, "星光大道"), (2, "友爱路"), (1, "朝阳路"), (1, "白沙大道"), (1, "大学东路"), (1, "平乐大道")];
+const STREETS: &[(u32, &str)] = &[
+    (3, "民族大道"),
+    (2, "东葛路"),
+    (2, "星光大道"),
+    (2, "友爱路"),
+    (1, "朝阳路"),
+    (1, "白沙大道"),
+    (1, "大学东路"),
+    (1, "平乐大道"),
+];
 
 fn title(kind: InstitutionKind) -> &'static str {
     match kind {

@@ -84,24 +84,55 @@ impl Scene {
             ("https://core.nanning.example:8443", &self.medical_core),
             ("https://ltc.nanning.example:8443", &self.ltc_system),
             ("https://civil.nanning.example:8443", &self.civil_affairs),
-            ("https://health.nanning.example:8443", &self.health_commission),
+            (
+                "https://health.nanning.example:8443",
+                &self.health_commission,
+            ),
         ];
         let (mut gateway, mut partners) = (shipped("gateway.toml")?, shipped("partners.toml")?);
-        for (from, to) in edits.into_iter().chain(self.edits.iter().map(|(from, to)| (from.as_str(), to.as_str()))) {
+        for (from, to) in edits.into_iter().chain(
+            self.edits
+                .iter()
+                .map(|(from, to)| (from.as_str(), to.as_str())),
+        ) {
             if !gateway.contains(from) && !partners.contains(from) {
-                return Err(Fault::operator(Step::Config, format!("neither gateway.toml nor partners.toml has `{from}`, which this stage replaces")));
+                return Err(Fault::operator(
+                    Step::Config,
+                    format!(
+                        "neither gateway.toml nor partners.toml has `{from}`, which this stage replaces"
+                    ),
+                ));
             }
             gateway = gateway.replace(from, to);
             partners = partners.replace(from, to);
         }
         write(&config_dir.join("gateway.toml"), &gateway)?;
         write(&config_dir.join("partners.toml"), &partners)?;
-        pki::write_secret(&config_dir.join("secrets/medical-core-sm2.key"), &self.sm2_key)?;
+        pki::write_secret(
+            &config_dir.join("secrets/medical-core-sm2.key"),
+            &self.sm2_key,
+        )?;
         let pki = config_dir.join("pki");
-        let config = Config::load(&config_dir)
-            .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-        pki::init_by(&self.authority, &pki, &Plan::of(&config.partners, &["localhost", "127.0.0.1"]))?;
-        Ok(Stage { config_dir, pki, authority: self.authority.clone() })
+        let config = Config::load(&config_dir).map_err(|findings| {
+            Fault::operator(
+                Step::Config,
+                findings
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
+        })?;
+        pki::init_by(
+            &self.authority,
+            &pki,
+            &Plan::of(&config.partners, &["localhost", "127.0.0.1"]),
+        )?;
+        Ok(Stage {
+            config_dir,
+            pki,
+            authority: self.authority.clone(),
+        })
     }
 }
 
@@ -113,8 +144,16 @@ impl Stage {
 
     /// Starts the gateway on a database with a clock of the caller's.
     pub async fn start_at(&self, connection: Connection, clock: Clock) -> Result<Running, Fault> {
-        let loaded = Loaded::read(&self.config_dir)
-            .map_err(|findings| Fault::operator(Step::Config, findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let loaded = Loaded::read(&self.config_dir).map_err(|findings| {
+            Fault::operator(
+                Step::Config,
+                findings
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            )
+        })?;
         service::start(Loaded { clock, ..loaded }, connection).await
     }
 
@@ -126,13 +165,23 @@ impl Stage {
     }
 
     /// An HTTP client with any certificate and key (PEM), or none.
-    pub fn client_with(&self, identity: Option<&(String, String)>) -> Result<reqwest::Client, Fault> {
-        let failed = |error: reqwest::Error| Fault::operator(Step::Config, format!("no HTTP client: {error}"));
-        let authority = reqwest::Certificate::from_pem(read(&self.pki.join("ca.pem"))?.as_bytes()).map_err(failed)?;
-        let mut builder = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().tcp_nodelay(true);
+    pub fn client_with(
+        &self,
+        identity: Option<&(String, String)>,
+    ) -> Result<reqwest::Client, Fault> {
+        let failed = |error: reqwest::Error| {
+            Fault::operator(Step::Config, format!("no HTTP client: {error}"))
+        };
+        let authority = reqwest::Certificate::from_pem(read(&self.pki.join("ca.pem"))?.as_bytes())
+            .map_err(failed)?;
+        let mut builder = reqwest::Client::builder()
+            .tls_certs_only([authority])
+            .no_proxy()
+            .tcp_nodelay(true);
         if let Some((certificate, key)) = identity {
             let pem = format!("{certificate}{key}");
-            builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).map_err(failed)?);
+            builder =
+                builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).map_err(failed)?);
         }
         builder.build().map_err(failed)
     }

@@ -89,14 +89,22 @@ struct Sent {
 impl TaxBureau {
     /// Sends to `url` with so many connections at a time (at least one); `client` holds its certificate.
     pub fn new(client: reqwest::Client, url: impl Into<String>, connections: usize) -> TaxBureau {
-        TaxBureau { client, url: url.into(), connections: connections.max(1) }
+        TaxBureau {
+            client,
+            url: url.into(),
+            connections: connections.max(1),
+        }
     }
 
     /// Sends packets in their order and says after each answer what is known.
     ///
     /// # Errors
     /// A packet got no usable answer however often it was sent; what was sent before stays sent.
-    pub async fn push(&self, packets: impl IntoIterator<Item = GeneratedPacket>, mut told: impl FnMut(&Books)) -> Result<Books, Fault> {
+    pub async fn push(
+        &self,
+        packets: impl IntoIterator<Item = GeneratedPacket>,
+        mut told: impl FnMut(&Books),
+    ) -> Result<Books, Fault> {
         let mut books = Books::default();
         let mut under_way: JoinSet<Result<Answered, Fault>> = JoinSet::new();
         for packet in packets {
@@ -118,19 +126,50 @@ impl TaxBureau {
 
     /// Sends one packet until it is answered.
     async fn send(self, packet: GeneratedPacket) -> Result<Answered, Fault> {
-        let GeneratedPacket { packet_no, kind, charset, bytes, expected, net, .. } = packet;
-        let sent = Sent { packet_no, kind, expected, net, bytes: bytes.len() as u64 };
+        let GeneratedPacket {
+            packet_no,
+            kind,
+            charset,
+            bytes,
+            expected,
+            net,
+            ..
+        } = packet;
+        let sent = Sent {
+            packet_no,
+            kind,
+            expected,
+            net,
+            bytes: bytes.len() as u64,
+        };
         let content_type = format!("application/xml; charset={}", charset.name());
         let (body, mut waits, mut lost) = (Bytes::from(bytes), 0, 0);
         loop {
             match self.post(&content_type, body.clone()).await {
-                Ok(Reply::Receipt(receipt)) => return Ok(Answered { packet: sent, receipt, waits: waits.into(), lost: lost.into() }),
-                Ok(Reply::Wait(_)) if waits >= BUSY_MAX => return Err(given_up(&sent.packet_no, &format!("was asked to wait {BUSY_MAX} times"))),
+                Ok(Reply::Receipt(receipt)) => {
+                    return Ok(Answered {
+                        packet: sent,
+                        receipt,
+                        waits: waits.into(),
+                        lost: lost.into(),
+                    });
+                }
+                Ok(Reply::Wait(_)) if waits >= BUSY_MAX => {
+                    return Err(given_up(
+                        &sent.packet_no,
+                        &format!("was asked to wait {BUSY_MAX} times"),
+                    ));
+                }
                 Ok(Reply::Wait(pause)) => {
                     waits += 1;
                     tokio::time::sleep(pause).await;
                 }
-                Err(error) if lost >= LOST_MAX => return Err(given_up(&sent.packet_no, &format!("got no answer: {}", without_url(error)))),
+                Err(error) if lost >= LOST_MAX => {
+                    return Err(given_up(
+                        &sent.packet_no,
+                        &format!("got no answer: {}", without_url(error)),
+                    ));
+                }
                 // No answer says nothing about the packet: its number makes sending it again safe.
                 Err(_) => {
                     lost += 1;
@@ -141,15 +180,35 @@ impl TaxBureau {
     }
 
     async fn post(&self, content_type: &str, body: Bytes) -> Result<Reply, reqwest::Error> {
-        let answer = self.client.post(&self.url).header(CONTENT_TYPE, content_type).timeout(ANSWER).body(body).send().await?;
+        let answer = self
+            .client
+            .post(&self.url)
+            .header(CONTENT_TYPE, content_type)
+            .timeout(ANSWER)
+            .body(body)
+            .send()
+            .await?;
         let status = answer.status().as_u16();
         if matches!(status, 429 | 503) {
-            let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(1);
+            let seconds = answer
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+                .unwrap_or(1);
             answer.bytes().await?; // so that the connection is kept
             return Ok(Reply::Wait(Duration::from_secs(seconds)));
         }
-        let answered_as = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_string();
-        Ok(Reply::Receipt(Receipt::read(status, &answered_as, &answer.bytes().await?)))
+        let answered_as = answer
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_string();
+        Ok(Reply::Receipt(Receipt::read(
+            status,
+            &answered_as,
+            &answer.bytes().await?,
+        )))
     }
 }
 
@@ -158,9 +217,20 @@ enum Reply {
     Wait(Duration),
 }
 
-async fn enter_next(under_way: &mut JoinSet<Result<Answered, Fault>>, books: &mut Books, told: &mut impl FnMut(&Books)) -> Result<(), Fault> {
-    let Some(ended) = under_way.join_next().await else { return Ok(()) };
-    let answered = ended.map_err(|error| Fault::operator(Stage::Send, format!("tax bureau: sending ended unexpectedly: {error}")))??;
+async fn enter_next(
+    under_way: &mut JoinSet<Result<Answered, Fault>>,
+    books: &mut Books,
+    told: &mut impl FnMut(&Books),
+) -> Result<(), Fault> {
+    let Some(ended) = under_way.join_next().await else {
+        return Ok(());
+    };
+    let answered = ended.map_err(|error| {
+        Fault::operator(
+            Stage::Send,
+            format!("tax bureau: sending ended unexpectedly: {error}"),
+        )
+    })??;
     books.enter(answered);
     told(books);
     Ok(())
@@ -168,7 +238,12 @@ async fn enter_next(under_way: &mut JoinSet<Result<Answered, Fault>>, books: &mu
 
 impl Books {
     fn enter(&mut self, answered: Answered) {
-        let Answered { packet, receipt, waits, lost } = answered;
+        let Answered {
+            packet,
+            receipt,
+            waits,
+            lost,
+        } = answered;
         if let Some(difference) = difference(&packet, &receipt) {
             self.differences.push(difference);
         }
@@ -185,7 +260,12 @@ impl Books {
             }
             (200, PacketKind::Replacement) => self.replacements += 1,
             (200, _) => self.taken += 1,
-            (status, _) => *self.refused_whole.entry((status, receipt.message)).or_default() += 1,
+            (status, _) => {
+                *self
+                    .refused_whole
+                    .entry((status, receipt.message))
+                    .or_default() += 1
+            }
         }
         self.lines.received += receipt.lines.received;
         self.lines.posted += receipt.lines.posted;
@@ -199,14 +279,32 @@ impl Books {
 
 /// How a receipt differs from what was expected, without anything of a line's content.
 fn difference(packet: &Sent, receipt: &Receipt) -> Option<String> {
-    let Expected { status, received, posted, refused, duplicate } = packet.expected;
-    let expected = Lines { received, posted, refused, duplicate };
+    let Expected {
+        status,
+        received,
+        posted,
+        refused,
+        duplicate,
+    } = packet.expected;
+    let expected = Lines {
+        received,
+        posted,
+        refused,
+        duplicate,
+    };
     let code = if status == 200 { "0" } else { "1" };
     let listed = receipt.refused.len() as u64;
-    if (receipt.status, receipt.lines, receipt.code.as_str(), listed) == (status, expected, code, refused) {
+    if (receipt.status, receipt.lines, receipt.code.as_str(), listed)
+        == (status, expected, code, refused)
+    {
         return None;
     }
-    let words = |lines: &Lines| format!("{} received, {} posted, {} refused, {} duplicate", lines.received, lines.posted, lines.refused, lines.duplicate);
+    let words = |lines: &Lines| {
+        format!(
+            "{} received, {} posted, {} refused, {} duplicate",
+            lines.received, lines.posted, lines.refused, lines.duplicate
+        )
+    };
     Some(format!(
         "packet {} ({:?}): expected {status} with {}; the receipt says {} with {}, {listed} listed, RECODE_ZT {}",
         packet.packet_no,

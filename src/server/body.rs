@@ -33,8 +33,17 @@ impl Terms<'_> {
     fn limits(&self) -> SpoolLimits {
         let receive = self.receive;
         // What is larger than all its partner may have on the disk is too large, not too early.
-        let decompressed_bytes = receive.decompressed_bytes_max.min(receive.spool_bytes_per_partner_max.max(receive.memory_bytes_max));
-        SpoolLimits { memory_bytes: receive.memory_bytes_max, body_bytes: self.bytes_max, decompressed_bytes, ratio: receive.decompressed_ratio_max }
+        let decompressed_bytes = receive.decompressed_bytes_max.min(
+            receive
+                .spool_bytes_per_partner_max
+                .max(receive.memory_bytes_max),
+        );
+        SpoolLimits {
+            memory_bytes: receive.memory_bytes_max,
+            body_bytes: self.bytes_max,
+            decompressed_bytes,
+            ratio: receive.decompressed_ratio_max,
+        }
     }
 }
 
@@ -42,17 +51,33 @@ impl Terms<'_> {
 pub async fn take(mut payload: Payload, terms: Terms<'_>) -> Result<Body, Refusal> {
     let (receive, limits) = (terms.receive, terms.limits());
     let mut spool = Spool::new(limits, terms.gzip, terms.share);
-    let (mut clock, longest) = (Clock::start(), Duration::from_secs(receive.body_seconds_max));
+    let (mut clock, longest) = (
+        Clock::start(),
+        Duration::from_secs(receive.body_seconds_max),
+    );
     loop {
         let idle = Duration::from_secs(receive.idle_seconds);
         let left = longest.saturating_sub(clock.start.elapsed());
         let chunk = match tokio::time::timeout(idle.min(left), payload.next()).await {
             Err(_) if left < idle => {
-                return Err(slow(format!("the body was not complete after {} seconds; send it faster, or in several packets", receive.body_seconds_max)));
+                return Err(slow(format!(
+                    "the body was not complete after {} seconds; send it faster, or in several packets",
+                    receive.body_seconds_max
+                )));
             }
-            Err(_) => return Err(slow(format!("nothing came for {} seconds; send the body without pauses", receive.idle_seconds))),
+            Err(_) => {
+                return Err(slow(format!(
+                    "nothing came for {} seconds; send the body without pauses",
+                    receive.idle_seconds
+                )));
+            }
             Ok(None) => return spool.finish().await.map_err(refusal),
-            Ok(Some(Err(error))) => return Err(blamed(400, format!("the body broke off: {error}; send it again"))),
+            Ok(Some(Err(error))) => {
+                return Err(blamed(
+                    400,
+                    format!("the body broke off: {error}; send it again"),
+                ));
+            }
             Ok(Some(Ok(chunk))) => chunk,
         };
         clock.received += chunk.len() as u64;
@@ -60,7 +85,10 @@ pub async fn take(mut payload: Payload, terms: Terms<'_>) -> Result<Body, Refusa
         spool.write(chunk).await.map_err(refusal)?;
         clock.ours += working.elapsed();
         if clock.is_behind(receive) {
-            return Err(slow(format!("the body came at less than {} bytes a second; send it faster", receive.bytes_per_second_min)));
+            return Err(slow(format!(
+                "the body came at less than {} bytes a second; send it faster",
+                receive.bytes_per_second_min
+            )));
         }
     }
 }
@@ -74,12 +102,17 @@ struct Clock {
 
 impl Clock {
     fn start() -> Clock {
-        Clock { start: Instant::now(), ours: Duration::ZERO, received: 0 }
+        Clock {
+            start: Instant::now(),
+            ours: Duration::ZERO,
+            received: 0,
+        }
     }
 
     fn is_behind(&self, receive: &Receive) -> bool {
         let elapsed = self.start.elapsed().saturating_sub(self.ours).as_secs();
-        elapsed >= receive.slow_grace_seconds && self.received < receive.bytes_per_second_min.saturating_mul(elapsed.max(1))
+        elapsed >= receive.slow_grace_seconds
+            && self.received < receive.bytes_per_second_min.saturating_mul(elapsed.max(1))
     }
 }
 
@@ -88,21 +121,41 @@ fn slow(reason: String) -> Refusal {
 }
 
 fn blamed(status: u16, reason: String) -> Refusal {
-    Refusal { status, reason, full: None }
+    Refusal {
+        status,
+        reason,
+        full: None,
+    }
 }
 
 fn refusal(error: SpoolError) -> Refusal {
     match &error {
-        SpoolError::TooLarge(_) | SpoolError::Bomb(_) | SpoolError::Ratio(_) => blamed(413, error.to_string()),
-        SpoolError::Gzip(_) | SpoolError::Trailing | SpoolError::Members => blamed(400, error.to_string()),
+        SpoolError::TooLarge(_) | SpoolError::Bomb(_) | SpoolError::Ratio(_) => {
+            blamed(413, error.to_string())
+        }
+        SpoolError::Gzip(_) | SpoolError::Trailing | SpoolError::Members => {
+            blamed(400, error.to_string())
+        }
         SpoolError::File(NoRoom::Own) => {
             let reason = "what this partner has sent and is not posted yet takes all the room it may have; send this one when others are answered";
-            Refusal { status: 429, reason: reason.into(), full: Some("spool_of_partner") }
+            Refusal {
+                status: 429,
+                reason: reason.into(),
+                full: Some("spool_of_partner"),
+            }
         }
         SpoolError::File(why) => {
             // What is wrong with our disk is the operator's to know.
             tracing::error!(%error, "a body could not be kept");
-            Refusal { status: 503, reason: LATER.into(), full: Some(if matches!(why, NoRoom::All) { "spool" } else { "spool_disk" }) }
+            Refusal {
+                status: 503,
+                reason: LATER.into(),
+                full: Some(if matches!(why, NoRoom::All) {
+                    "spool"
+                } else {
+                    "spool_disk"
+                }),
+            }
         }
         SpoolError::Ended(_) => {
             tracing::error!(%error, "a body could not be kept");

@@ -10,14 +10,24 @@ use super::{PartnerApi, cycles, results, roster, standing};
 
 /// A request the partner's entry allows.
 pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
-    let path = call.request.path().strip_prefix("/core/v1/").unwrap_or_default();
+    let path = call
+        .request
+        .path()
+        .strip_prefix("/core/v1/")
+        .unwrap_or_default();
     let segments: Vec<&str> = path.split('/').collect();
     match (call.request.method(), segments.as_slice()) {
         (&Method::POST, ["roster"]) => roster::handle(call, payload, api).await,
         (&Method::POST, ["deduction-cycles"]) => cycles::plan(call, payload, api).await,
         (&Method::GET, ["deduction-cycles", cycle]) => cycles::show(call, cycle, api).await,
         (&Method::POST, ["deduction-results"]) => results::handle(call, payload, api).await,
-        (&Method::GET, ["persons" | "employers", _, "contributions"]) => standing::handle(call, api).await,
-        _ => problem(StatusCode::NOT_FOUND, "Not found", &format!("there is nothing at {}", call.request.path())),
+        (&Method::GET, ["persons" | "employers", _, "contributions"]) => {
+            standing::handle(call, api).await
+        }
+        _ => problem(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            &format!("there is nothing at {}", call.request.path()),
+        ),
     }
 }

@@ -49,7 +49,10 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
     let answer = async || {
         let earlier = desk.replaced_by(&cycle).await?;
         let mut document = document(&desk.seen(cycle).await?);
-        document["replaces"] = earlier.map_or(Value::Null, |earlier| json!({ "cycle_id": earlier.cycle_id, "digest": hex(&earlier.digest) }));
+        document["replaces"] = earlier.map_or(
+            Value::Null,
+            |earlier| json!({ "cycle_id": earlier.cycle_id, "digest": hex(&earlier.digest) }),
+        );
         Ok(document)
     };
     match answer().await {
@@ -60,8 +63,16 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
 
 /// How far a cycle is.
 pub async fn show(call: &Call<'_>, cycle: &str, api: &PartnerApi) -> HttpResponse {
-    let unknown = || problem(StatusCode::NOT_FOUND, "Not found", "there is no cycle of that id; expected one answered by POST /core/v1/deduction-cycles");
-    let Ok(id) = cycle.parse::<i64>() else { return unknown() };
+    let unknown = || {
+        problem(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "there is no cycle of that id; expected one answered by POST /core/v1/deduction-cycles",
+        )
+    };
+    let Ok(id) = cycle.parse::<i64>() else {
+        return unknown();
+    };
     match see_for(&api.gateway, id, &call.entry.partner).await {
         Ok(Some((seen, report))) => {
             let mut document = document(&seen);
@@ -79,19 +90,35 @@ pub async fn show(call: &Call<'_>, cycle: &str, api: &PartnerApi) -> HttpRespons
 
 fn asked(body: &Body) -> Result<(Of, Option<String>), HttpResponse> {
     let unreadable = |detail: &str| problem(StatusCode::BAD_REQUEST, "Not JSON", detail);
-    let wrong = |detail: &str| problem(StatusCode::UNPROCESSABLE_ENTITY, "Not as it should be", detail);
+    let wrong = |detail: &str| {
+        problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Not as it should be",
+            detail,
+        )
+    };
     if body.length > BODY_MAX {
-        return Err(unreadable(&format!("{} bytes; expected an object with area and month", body.length)));
+        return Err(unreadable(&format!(
+            "{} bytes; expected an object with area and month",
+            body.length
+        )));
     }
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut body.reader(), &mut bytes).map_err(|error| unreadable(&format!("the body cannot be read back: {}", error.kind())))?;
+    std::io::Read::read_to_end(&mut body.reader(), &mut bytes)
+        .map_err(|error| unreadable(&format!("the body cannot be read back: {}", error.kind())))?;
     let value: Value = model::json::from_slice(without_mark(&bytes))
         .map_err(|_| unreadable("the body is not JSON, or has a key twice; expected {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let asked: Asked = Asked::deserialize(model::json::Strict(value))
         .map_err(|_| wrong("expected `area` and `month`, with or without `replaces`, all text: {\"area\":\"450100\",\"month\":\"2021-10\"}"))?;
     let six_digits = asked.area.len() == 6 && asked.area.bytes().all(|byte| byte.is_ascii_digit());
-    let area = asked.area.parse().ok().filter(|_| six_digits).ok_or_else(|| wrong("area: expected a pooling area of six digits such as 450100"))?;
-    let month = Month::parse_dashed(&asked.month).ok_or_else(|| wrong("month: expected a contribution month such as 2021-10"))?;
+    let area = asked
+        .area
+        .parse()
+        .ok()
+        .filter(|_| six_digits)
+        .ok_or_else(|| wrong("area: expected a pooling area of six digits such as 450100"))?;
+    let month = Month::parse_dashed(&asked.month)
+        .ok_or_else(|| wrong("month: expected a contribution month such as 2021-10"))?;
     Ok((Of { area, month }, asked.replaces))
 }
 
@@ -104,7 +131,10 @@ fn document(seen: &Seen) -> Value {
             "base_fen": cell.base.0, "due_fen": cell.due.0, "carried_fen": cell.carried.0,
         })
     });
-    let left_out = seen.left_out.iter().map(|left| json!({ "reason": left.reason, "people": left.people, "due_fen": left.due.0 }));
+    let left_out = seen
+        .left_out
+        .iter()
+        .map(|left| json!({ "reason": left.reason, "people": left.people, "due_fen": left.due.0 }));
     json!({
         "cycle_id": cycle.cycle_id, "area": format!("{:06}", cycle.pooling_area), "month": cycle.month.to_string(), "state": cycle.state.word(),
         "digest": hex(&cycle.digest), "people": cycle.people, "fen": cycle.fen.0, "round": cycle.rounds,

@@ -6,7 +6,9 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY};
+use actix_web::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::Value;
@@ -20,9 +22,22 @@ use crate::flow::pull::Refusal;
 const PREFIX: &str = "/fhir/";
 const CONTENT: &str = "application/fhir+json; charset=utf-8";
 /// Media types this is served as.
-const MEDIA: [&str; 6] = ["application/fhir+json", "application/json+fhir", "application/json", "text/json", "application/*", "*/*"];
+const MEDIA: [&str; 6] = [
+    "application/fhir+json",
+    "application/json+fhir",
+    "application/json",
+    "text/json",
+    "application/*",
+    "*/*",
+];
 /// What `_format` may ask for.
-const FORMATS: [&str; 5] = ["json", "application/json", "application/fhir+json", "application/fhir json", "text/json"];
+const FORMATS: [&str; 5] = [
+    "json",
+    "application/json",
+    "application/fhir+json",
+    "application/fhir json",
+    "text/json",
+];
 
 /// Longest parameters of a search that is posted, in bytes.
 const POSTED_MAX: u64 = 64 << 10;
@@ -41,92 +56,195 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
         Vec::new()
     };
     let partner = &call.entry.partner.name;
-    answer(call.request, posted, api, partner).await.unwrap_or_else(|refusal| refuse(partner, &refusal))
+    answer(call.request, posted, api, partner)
+        .await
+        .unwrap_or_else(|refusal| refuse(partner, &refusal))
 }
 
 /// The parameters of a search that was posted.
-async fn posted(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> Result<Vec<(String, String)>, HttpResponse> {
-    let form = call.request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+async fn posted(
+    call: &Call<'_>,
+    payload: web::Payload,
+    api: &PartnerApi,
+) -> Result<Vec<(String, String)>, HttpResponse> {
+    let form = call
+        .request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let form = form.split(';').next().unwrap_or_default().trim();
     if !form.is_empty() && !form.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(outcome(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a search is posted as application/x-www-form-urlencoded"));
+        return Err(outcome(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a search is posted as application/x-www-form-urlencoded",
+        ));
     }
     let body = call.body(payload, api).await?;
     if body.length > POSTED_MAX {
-        return Err(outcome(StatusCode::PAYLOAD_TOO_LARGE, &format!("the posted parameters have {} bytes; at most {POSTED_MAX} are taken", body.length)));
+        return Err(outcome(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!(
+                "the posted parameters have {} bytes; at most {POSTED_MAX} are taken",
+                body.length
+            ),
+        ));
     }
     let mut text = String::new();
-    let unread = |_| outcome(StatusCode::BAD_REQUEST, "the posted parameters cannot be read; expected name=value pairs, percent-encoded");
+    let unread = |_| {
+        outcome(
+            StatusCode::BAD_REQUEST,
+            "the posted parameters cannot be read; expected name=value pairs, percent-encoded",
+        )
+    };
     std::io::Read::read_to_string(&mut body.reader(), &mut text).map_err(unread)?;
     web::Query::<Vec<(String, String)>>::from_query(&text)
         .map(web::Query::into_inner)
-        .map_err(|_| outcome(StatusCode::BAD_REQUEST, "the posted parameters cannot be read; expected name=value pairs, percent-encoded"))
+        .map_err(|_| {
+            outcome(
+                StatusCode::BAD_REQUEST,
+                "the posted parameters cannot be read; expected name=value pairs, percent-encoded",
+            )
+        })
 }
 
-async fn answer(request: &HttpRequest, posted: Vec<(String, String)>, api: &PartnerApi, partner: &str) -> Result<HttpResponse, Refusal> {
+async fn answer(
+    request: &HttpRequest,
+    posted: Vec<(String, String)>,
+    api: &PartnerApi,
+    partner: &str,
+) -> Result<HttpResponse, Refusal> {
     let pulls = &api.gateway.pulls;
     let mut parameters = query(request)?;
     parameters.extend(without_nul(posted)?);
     acceptable(request, &parameters)?;
     let base = format!("{}/fhir", api.public_url);
-    let asker = Asker { pulls, puller: pulls.puller(partner)?, base: &base, terms: Terms(&api.terms), lenient: lenient(request) };
-    let path: Vec<&str> = request.path().strip_prefix(PREFIX).unwrap_or_default().split('/').collect();
+    let asker = Asker {
+        pulls,
+        puller: pulls.puller(partner)?,
+        base: &base,
+        terms: Terms(&api.terms),
+        lenient: lenient(request),
+    };
+    let path: Vec<&str> = request
+        .path()
+        .strip_prefix(PREFIX)
+        .unwrap_or_default()
+        .split('/')
+        .collect();
     let typed = |word: &str| {
         let shown: String = word.chars().take(40).collect();
         let known = Type::ALL.map(Type::word).join(", ");
-        Type::of_word(word).ok_or_else(|| Refusal::NotFound(format!("`{shown}` is not served; served are {known}")))
+        Type::of_word(word).ok_or_else(|| {
+            Refusal::NotFound(format!("`{shown}` is not served; served are {known}"))
+        })
     };
     match path[..] {
-        ["metadata"] => Ok(body(request, HttpResponse::Ok(), &fhir::statement(&asker, *STARTED))),
-        [of] if !of.is_empty() => Ok(body(request, HttpResponse::Ok(), &asker.search(typed(of)?, &parameters).await?)),
-        [of, "_search"] => Ok(body(request, HttpResponse::Ok(), &asker.search(typed(of)?, &parameters).await?)),
-        [of, "_history"] => Ok(body(request, HttpResponse::Ok(), &asker.history(typed(of)?, None, &parameters).await?)),
+        ["metadata"] => Ok(body(
+            request,
+            HttpResponse::Ok(),
+            &fhir::statement(&asker, *STARTED),
+        )),
+        [of] if !of.is_empty() => Ok(body(
+            request,
+            HttpResponse::Ok(),
+            &asker.search(typed(of)?, &parameters).await?,
+        )),
+        [of, "_search"] => Ok(body(
+            request,
+            HttpResponse::Ok(),
+            &asker.search(typed(of)?, &parameters).await?,
+        )),
+        [of, "_history"] => Ok(body(
+            request,
+            HttpResponse::Ok(),
+            &asker.history(typed(of)?, None, &parameters).await?,
+        )),
         [of, id] => {
             let found = asker.read(typed(of)?, id).await?;
             let etag = format!("\"{}\"", found.sequence);
             let unchanged = already_has(request, &etag);
-            let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+            let mut answer = if unchanged {
+                HttpResponse::NotModified()
+            } else {
+                HttpResponse::Ok()
+            };
             answer.insert_header((ETAG, format!("W/{etag}")));
-            answer.insert_header((LAST_MODIFIED, actix_web::http::header::HttpDate::from(SystemTime::from(found.changed_at))));
-            Ok(if unchanged { answer.finish() } else { body(request, answer, &found.body) })
+            answer.insert_header((
+                LAST_MODIFIED,
+                actix_web::http::header::HttpDate::from(SystemTime::from(found.changed_at)),
+            ));
+            Ok(if unchanged {
+                answer.finish()
+            } else {
+                body(request, answer, &found.body)
+            })
         }
-        [of, id, "_history"] => Ok(body(request, HttpResponse::Ok(), &asker.history(typed(of)?, Some(id), &parameters).await?)),
-        _ => Err(Refusal::NotFound("there is nothing here; see metadata for what is served".into())),
+        [of, id, "_history"] => Ok(body(
+            request,
+            HttpResponse::Ok(),
+            &asker.history(typed(of)?, Some(id), &parameters).await?,
+        )),
+        _ => Err(Refusal::NotFound(
+            "there is nothing here; see metadata for what is served".into(),
+        )),
     }
 }
 
 /// Whether the answer can be in a form the caller takes: `_format` counts before `Accept` (R4 §3.1.0.1.11).
 fn acceptable(request: &HttpRequest, parameters: &[(String, String)]) -> Result<(), Refusal> {
-    let refused = || Refusal::NotAcceptable("this is served as application/fhir+json only, of FHIR 4.0".into());
+    let refused = || {
+        Refusal::NotAcceptable("this is served as application/fhir+json only, of FHIR 4.0".into())
+    };
     if let Some((_, form)) = parameters.iter().find(|(name, _)| name == "_format") {
-        return FORMATS.contains(&form.as_str()).then_some(()).ok_or_else(refused);
+        return FORMATS
+            .contains(&form.as_str())
+            .then_some(())
+            .ok_or_else(refused);
     }
-    let Some(accept) = request.headers().get(ACCEPT) else { return Ok(()) };
+    let Some(accept) = request.headers().get(ACCEPT) else {
+        return Ok(());
+    };
     let accept = accept.to_str().unwrap_or_default().to_ascii_lowercase();
     let takes = |media: &str| {
         let mut parts = media.split(';').map(str::trim);
         let named = parts.next().is_some_and(|media| MEDIA.contains(&media));
         named
             && parts.all(|part| match part.split_once('=') {
-                Some(("q", weight)) => weight.trim().parse::<f32>().is_ok_and(|weight| weight > 0.0),
+                Some(("q", weight)) => weight
+                    .trim()
+                    .parse::<f32>()
+                    .is_ok_and(|weight| weight > 0.0),
                 Some(("fhirversion", version)) => version.trim_matches('"') == "4.0",
                 _ => true,
             })
     };
-    (accept.trim().is_empty() || accept.split(',').any(takes)).then_some(()).ok_or_else(refused)
+    (accept.trim().is_empty() || accept.split(',').any(takes))
+        .then_some(())
+        .ok_or_else(refused)
 }
 
 /// Whether what is not served shall be left out instead of refused (R4 §3.1.1.3.1).
 fn lenient(request: &HttpRequest) -> bool {
-    let prefers = request.headers().get_all("prefer").filter_map(|value| value.to_str().ok()).flat_map(|value| value.split([',', ';']));
-    prefers.map(str::trim).any(|wish| wish.eq_ignore_ascii_case("handling=lenient"))
+    let prefers = request
+        .headers()
+        .get_all("prefer")
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']));
+    prefers
+        .map(str::trim)
+        .any(|wish| wish.eq_ignore_ascii_case("handling=lenient"))
 }
 
 fn body(request: &HttpRequest, mut answer: HttpResponseBuilder, value: &Value) -> HttpResponse {
     let encoding = encoding(request);
     coded(&mut answer, encoding);
-    answer.insert_header((VARY, "accept, accept-encoding, prefer")).insert_header((CACHE_CONTROL, "private, no-cache"));
-    answer.content_type(CONTENT).body(encoding.encode(value.to_string().into_bytes()))
+    answer
+        .insert_header((VARY, "accept, accept-encoding, prefer"))
+        .insert_header((CACHE_CONTROL, "private, no-cache"));
+    answer
+        .content_type(CONTENT)
+        .body(encoding.encode(value.to_string().into_bytes()))
 }
 
 /// A refusal of this status as an OperationOutcome.
@@ -143,7 +261,9 @@ pub fn outcome(status: StatusCode, text: &str) -> HttpResponse {
         503 => "transient",
         _ => "processing",
     };
-    HttpResponseBuilder::new(status).content_type(CONTENT).body(fhir::outcome(code, text).to_string())
+    HttpResponseBuilder::new(status)
+        .content_type(CONTENT)
+        .body(fhir::outcome(code, text).to_string())
 }
 
 fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
@@ -153,12 +273,19 @@ fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
         Refusal::NotFound(text) => outcome(StatusCode::NOT_FOUND, text),
         Refusal::Gone(text) => outcome(StatusCode::GONE, text),
         // Not `deleted`: no resource is.
-        Refusal::OtherAreas(text) => HttpResponse::Gone().content_type(CONTENT).body(fhir::outcome("business-rule", text).to_string()),
+        Refusal::OtherAreas(text) => HttpResponse::Gone()
+            .content_type(CONTENT)
+            .body(fhir::outcome("business-rule", text).to_string()),
         Refusal::NotAcceptable(text) => outcome(StatusCode::NOT_ACCEPTABLE, text),
         Refusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "FHIR request not answered");
-            let mut answer = outcome(StatusCode::SERVICE_UNAVAILABLE, "the gateway cannot answer now; ask again later");
-            answer.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+            let mut answer = outcome(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway cannot answer now; ask again later",
+            );
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, LATER_SECONDS.into());
             answer
         }
     }

@@ -43,18 +43,28 @@ pub type OnConnect = fn(&dyn Any, &mut Extensions);
 ///
 /// # Errors
 /// The socket cannot be used.
-pub fn serve<R>(socket: TcpListener, acceptor: Arc<Acceptor>, manner: Manner, on_connect: OnConnect, routes: R) -> std::io::Result<Server>
+pub fn serve<R>(
+    socket: TcpListener,
+    acceptor: Arc<Acceptor>,
+    manner: Manner,
+    on_connect: OnConnect,
+    routes: R,
+) -> std::io::Result<Server>
 where
     R: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
-    let mut builder = Server::build().max_concurrent_connections(manner.connections_max).shutdown_timeout(manner.drain_seconds).disable_signals();
+    let mut builder = Server::build()
+        .max_concurrent_connections(manner.connections_max)
+        .shutdown_timeout(manner.drain_seconds)
+        .disable_signals();
     if let Some(workers) = manner.workers {
         builder = builder.workers(workers);
     }
     let stopping = builder.graceful_shutdown_signal();
     let builder = builder.listen("partners", socket, move || {
         let (acceptor, routes, stopping) = (acceptor.clone(), routes.clone(), stopping.clone());
-        let app = IntoServiceFactory::<_, Request>::into_factory(App::new().configure(routes)).map_err(|error: Error| error.error_response());
+        let app = IntoServiceFactory::<_, Request>::into_factory(App::new().configure(routes))
+            .map_err(|error: Error| error.error_response());
         let http = HttpService::build()
             // Idle connections end when the server begins to stop; `HttpServer` does the same.
             .graceful_shutdown_signal(move || {
@@ -65,7 +75,9 @@ where
             .client_request_timeout(manner.head)
             .client_disconnect_timeout(DISCONNECT)
             .tcp_nodelay(true)
-            .on_connect_ext(move |connection: &_, extensions: &mut Extensions| on_connect(connection as &dyn Any, extensions))
+            .on_connect_ext(move |connection: &_, extensions: &mut Extensions| {
+                on_connect(connection as &dyn Any, extensions)
+            })
             .finish(map_config(app, |()| AppConfig::default()))
             .map_err(|error| tracing::debug!(%error, "a connection of a client ended"));
         fn_service(move |tcp: TcpStream| {
@@ -73,7 +85,11 @@ where
             async move {
                 let peer = tcp.peer_addr().ok();
                 tcp.set_nodelay(true).ok(); // Slower, if it cannot be set.
-                acceptor.accept(tcp).await.map(|stream| (stream, Protocol::Http1, peer)).ok_or(())
+                acceptor
+                    .accept(tcp)
+                    .await
+                    .map(|stream| (stream, Protocol::Http1, peer))
+                    .ok_or(())
             }
         })
         .and_then(http)

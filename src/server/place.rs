@@ -34,7 +34,13 @@ impl Place {
             match size {
                 BodySize::None => body,
                 BodySize::Sized(length) if length <= PIECE as u64 => body,
-                _ => BoxBody::new(Slowly { size, body: body.try_into_bytes().map_or_else(Answer::Stream, Answer::Bytes), _place: self }),
+                _ => BoxBody::new(Slowly {
+                    size,
+                    body: body
+                        .try_into_bytes()
+                        .map_or_else(Answer::Stream, Answer::Bytes),
+                    _place: self,
+                }),
             }
         })
     }
@@ -59,7 +65,10 @@ impl MessageBody for Slowly {
         self.size
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         match &mut self.body {
             Answer::Bytes(left) if left.is_empty() => Poll::Ready(None),
             Answer::Bytes(left) => {

@@ -4,7 +4,10 @@
 //! problem document (RFC 9457).
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, VARY};
+use actix_web::http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    RETRY_AFTER, VARY,
+};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 
@@ -22,16 +25,30 @@ pub async fn handle(request: &HttpRequest, api: &PartnerApi, partner: &str) -> H
         Some("institutions") => page(request, api, partner, Kind::Institution).await,
         Some("caregivers") => page(request, api, partner, Kind::Caregiver).await,
         Some("snapshot") => snapshot(request, api, partner).await,
-        _ => Err(Refusal::NotFound(format!("there is nothing at {}", request.path()))),
+        _ => Err(Refusal::NotFound(format!(
+            "there is nothing at {}",
+            request.path()
+        ))),
     };
     answered.unwrap_or_else(|refusal| refuse(partner, &refusal))
 }
 
-async fn page(request: &HttpRequest, api: &PartnerApi, partner: &str, kind: Kind) -> Result<HttpResponse, Refusal> {
+async fn page(
+    request: &HttpRequest,
+    api: &PartnerApi,
+    partner: &str,
+    kind: Kind,
+) -> Result<HttpResponse, Refusal> {
     let pulls = &api.gateway.pulls;
     let puller = pulls.puller(partner)?;
     let format = format(request)?;
-    let mut ask = Ask { kind, cursor: None, limit: LIMIT_DEFAULT, format, encoding: encoding(request) };
+    let mut ask = Ask {
+        kind,
+        cursor: None,
+        limit: LIMIT_DEFAULT,
+        format,
+        encoding: encoding(request),
+    };
     for (name, value) in query(request)? {
         match name.as_str() {
             "cursor" => ask.cursor = Some(value),
@@ -42,16 +59,29 @@ async fn page(request: &HttpRequest, api: &PartnerApi, partner: &str, kind: Kind
     let encoding = ask.encoding;
     let page = pulls.page(puller, ask).await?;
     let unchanged = already_has(request, &page.etag);
-    let mut answer = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer.insert_header((ETAG, page.etag)).insert_header((VARY, "accept, accept-encoding")).insert_header((CACHE_CONTROL, "private, no-cache"));
+    let mut answer = if unchanged {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer
+        .insert_header((ETAG, page.etag))
+        .insert_header((VARY, "accept, accept-encoding"))
+        .insert_header((CACHE_CONTROL, "private, no-cache"));
     if unchanged {
         return Ok(answer.finish());
     }
     coded(&mut answer, encoding);
-    Ok(answer.insert_header((CONTENT_TYPE, format.content_type())).body(page.body))
+    Ok(answer
+        .insert_header((CONTENT_TYPE, format.content_type()))
+        .body(page.body))
 }
 
-async fn snapshot(request: &HttpRequest, api: &PartnerApi, partner: &str) -> Result<HttpResponse, Refusal> {
+async fn snapshot(
+    request: &HttpRequest,
+    api: &PartnerApi,
+    partner: &str,
+) -> Result<HttpResponse, Refusal> {
     if let Some((name, _)) = query(request)?.first() {
         return Err(unknown_parameter(name, &[]));
     }
@@ -60,58 +90,90 @@ async fn snapshot(request: &HttpRequest, api: &PartnerApi, partner: &str) -> Res
     // The first piece before the status line: a database that does not answer is still a 503.
     let first = snapshot.next().await?;
     let name = partner.to_string();
-    let rest = stream::unfold((first, Some(snapshot), name), |(ready, snapshot, name)| async move {
-        if let Some(bytes) = ready {
-            return Some((Ok(bytes), (None, snapshot, name)));
-        }
-        let mut snapshot = snapshot?;
-        match snapshot.next().await {
-            Ok(None) => None,
-            Ok(Some(bytes)) => Some((Ok(bytes), (None, Some(snapshot), name))),
-            Err(fault) => {
-                tracing::error!(partner = %name, %fault, "snapshot broken off");
-                Some((Err(actix_web::error::ErrorInternalServerError("broken off")), (None, None, name)))
+    let rest = stream::unfold(
+        (first, Some(snapshot), name),
+        |(ready, snapshot, name)| async move {
+            if let Some(bytes) = ready {
+                return Some((Ok(bytes), (None, snapshot, name)));
             }
-        }
-    });
+            let mut snapshot = snapshot?;
+            match snapshot.next().await {
+                Ok(None) => None,
+                Ok(Some(bytes)) => Some((Ok(bytes), (None, Some(snapshot), name))),
+                Err(fault) => {
+                    tracing::error!(partner = %name, %fault, "snapshot broken off");
+                    Some((
+                        Err(actix_web::error::ErrorInternalServerError("broken off")),
+                        (None, None, name),
+                    ))
+                }
+            }
+        },
+    );
     let mut answer = HttpResponse::Ok();
     coded(&mut answer, encoding);
-    Ok(answer.insert_header((CONTENT_TYPE, Format::NdJson.content_type())).insert_header((CACHE_CONTROL, "no-store")).streaming(Box::pin(rest)))
+    Ok(answer
+        .insert_header((CONTENT_TYPE, Format::NdJson.content_type()))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .streaming(Box::pin(rest)))
 }
 
 /// The parameters of the query, in their order.
 pub fn query(request: &HttpRequest) -> Result<Vec<(String, String)>, Refusal> {
-    let bad = |_| Refusal::Bad("the query cannot be read; expected name=value pairs, percent-encoded".into());
-    let query = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string()).map(actix_web::web::Query::into_inner).map_err(bad)?;
+    let bad = |_| {
+        Refusal::Bad("the query cannot be read; expected name=value pairs, percent-encoded".into())
+    };
+    let query = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+        .map(actix_web::web::Query::into_inner)
+        .map_err(bad)?;
     without_nul(query)
 }
 
 /// No text of the database can hold a NUL character, so nothing can be found by one.
 pub fn without_nul(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, Refusal> {
-    if parameters.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
-        return Err(Refusal::Bad("a parameter has a NUL character; take it out".into()));
+    if parameters
+        .iter()
+        .any(|(name, value)| name.contains('\0') || value.contains('\0'))
+    {
+        return Err(Refusal::Bad(
+            "a parameter has a NUL character; take it out".into(),
+        ));
     }
     Ok(parameters)
 }
 
 fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {
-    let allowed = if known.is_empty() { "none is taken here".to_string() } else { format!("allowed are {}", known.join(", ")) };
+    let allowed = if known.is_empty() {
+        "none is taken here".to_string()
+    } else {
+        format!("allowed are {}", known.join(", "))
+    };
     let shown: String = name.chars().take(40).collect();
-    Refusal::Bad(format!("there is no parameter `{shown}`{}; {allowed}", did_you_mean(name, known.iter().copied())))
+    Refusal::Bad(format!(
+        "there is no parameter `{shown}`{}; {allowed}",
+        did_you_mean(name, known.iter().copied())
+    ))
 }
 
 fn limit(value: &str) -> Result<u32, Refusal> {
-    let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    let limit = value
+        .parse()
+        .ok()
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit));
     limit.ok_or_else(|| Refusal::Bad(format!("limit is not a number from 1 to {LIMIT_MAX}")))
 }
 
 /// JSON unless lines are asked for before it.
 fn format(request: &HttpRequest) -> Result<Format, Refusal> {
-    let Some(accept) = request.headers().get(ACCEPT) else { return Ok(Format::Json) };
+    let Some(accept) = request.headers().get(ACCEPT) else {
+        return Ok(Format::Json);
+    };
     let preferred = preferred(accept.to_str().unwrap_or_default());
     for media in &preferred {
         match media.as_str() {
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => return Ok(Format::NdJson),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+                return Ok(Format::NdJson);
+            }
             "application/json" | "application/*" | "*/*" => return Ok(Format::Json),
             _ => {}
         }
@@ -119,16 +181,31 @@ fn format(request: &HttpRequest) -> Result<Format, Refusal> {
     if preferred.is_empty() {
         return Ok(Format::Json);
     }
-    Err(Refusal::NotAcceptable("this is served as application/json or application/x-ndjson".into()))
+    Err(Refusal::NotAcceptable(
+        "this is served as application/json or application/x-ndjson".into(),
+    ))
 }
 
 /// The coding a client likes best of those we have; of equals Zstandard.
 pub fn encoding(request: &HttpRequest) -> Encoding {
-    let Some(accepted) = request.headers().get(ACCEPT_ENCODING) else { return Encoding::Identity };
+    let Some(accepted) = request.headers().get(ACCEPT_ENCODING) else {
+        return Encoding::Identity;
+    };
     let accepted = weighted(accepted.to_str().unwrap_or_default());
-    let best = accepted.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
-    let likes = |encoding: Encoding| accepted.iter().any(|(word, weight)| *weight == best && *weight > 0 && word == encoding.word());
-    [Encoding::Zstd, Encoding::Gzip].into_iter().find(|encoding| likes(*encoding)).unwrap_or(Encoding::Identity)
+    let best = accepted
+        .iter()
+        .map(|(_, weight)| *weight)
+        .max()
+        .unwrap_or(0);
+    let likes = |encoding: Encoding| {
+        accepted
+            .iter()
+            .any(|(word, weight)| *weight == best && *weight > 0 && word == encoding.word())
+    };
+    [Encoding::Zstd, Encoding::Gzip]
+        .into_iter()
+        .find(|encoding| likes(*encoding))
+        .unwrap_or(Encoding::Identity)
 }
 
 fn preferred(header: &str) -> Vec<String> {
@@ -142,8 +219,13 @@ fn preferred(header: &str) -> Vec<String> {
 fn weighted(header: &str) -> Vec<(String, u16)> {
     let item = |item: &str| {
         let mut parts = item.split(';').map(str::trim);
-        let word = parts.next().filter(|word| !word.is_empty())?.to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |weight| weight.parse().unwrap_or(0.0_f32));
+        let word = parts
+            .next()
+            .filter(|word| !word.is_empty())?
+            .to_ascii_lowercase();
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .map_or(1.0, |weight| weight.parse().unwrap_or(0.0_f32));
         Some((word, (weight.clamp(0.0, 1.0) * 1000.0) as u16))
     };
     header.split(',').filter_map(item).collect()
@@ -151,8 +233,13 @@ fn weighted(header: &str) -> Vec<(String, u16)> {
 
 /// Whether the client says it holds this already (RFC 9110 §13.1.2).
 pub fn already_has(request: &HttpRequest, etag: &str) -> bool {
-    let held = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    held.map(str::trim).any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
+    let held = request
+        .headers()
+        .get_all(IF_NONE_MATCH)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    held.map(str::trim)
+        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
 }
 
 pub fn coded(answer: &mut HttpResponseBuilder, encoding: Encoding) {
@@ -171,8 +258,14 @@ fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
         Refusal::NotAcceptable(text) => problem(StatusCode::NOT_ACCEPTABLE, "Not served so", text),
         Refusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "pull not answered");
-            let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "Not now", "the gateway cannot answer now; ask again later");
-            response.headers_mut().insert(RETRY_AFTER, LATER_SECONDS.into());
+            let mut response = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not now",
+                "the gateway cannot answer now; ask again later",
+            );
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, LATER_SECONDS.into());
             response
         }
     }
@@ -185,7 +278,9 @@ mod tests {
     use super::*;
 
     fn request(name: actix_web::http::header::HeaderName, value: &str) -> HttpRequest {
-        TestRequest::default().insert_header((name, value)).to_http_request()
+        TestRequest::default()
+            .insert_header((name, value))
+            .to_http_request()
     }
 
     #[test]
@@ -199,7 +294,11 @@ mod tests {
             ("br", Encoding::Identity),
             ("", Encoding::Identity),
         ] {
-            assert_eq!(encoding(&request(ACCEPT_ENCODING, accepted)), expected, "{accepted}");
+            assert_eq!(
+                encoding(&request(ACCEPT_ENCODING, accepted)),
+                expected,
+                "{accepted}"
+            );
         }
     }
 
@@ -207,12 +306,19 @@ mod tests {
     fn lines_are_sent_to_whom_likes_them_better() {
         for (accepted, expected) in [
             ("application/x-ndjson", Some(Format::NdJson)),
-            ("application/json;q=0.9, application/x-ndjson", Some(Format::NdJson)),
+            (
+                "application/json;q=0.9, application/x-ndjson",
+                Some(Format::NdJson),
+            ),
             ("application/x-ndjson;q=0.1, */*", Some(Format::Json)),
             ("*/*", Some(Format::Json)),
             ("text/html", None),
         ] {
-            assert_eq!(format(&request(ACCEPT, accepted)).ok(), expected, "{accepted}");
+            assert_eq!(
+                format(&request(ACCEPT, accepted)).ok(),
+                expected,
+                "{accepted}"
+            );
         }
     }
 }

@@ -41,59 +41,127 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
         Err(refusal) => return refusal,
     };
     let method = call.request.method();
-    let mut path = call.request.path().trim_start_matches("/ltc/v1/").split('/');
+    let mut path = call
+        .request
+        .path()
+        .trim_start_matches("/ltc/v1/")
+        .split('/');
     match (method, path.next(), path.next()) {
         (&Method::POST, Some("registry"), None) => load(call, body, api),
-        (&Method::GET, Some("institutions"), Some(id)) => read_back(call, (Kind::Institution, id), api).await,
-        (&Method::GET, Some("caregivers"), Some(id)) => read_back(call, (Kind::Caregiver, id), api).await,
-        (&Method::PUT, Some("institutions"), Some(id)) => put(call, (Kind::Institution, id), &body, api).await,
-        (&Method::PUT, Some("caregivers"), Some(id)) => put(call, (Kind::Caregiver, id), &body, api).await,
-        (&Method::DELETE, Some("institutions"), Some(id)) => delete(call, (Kind::Institution, id), &body, api).await,
-        (&Method::DELETE, Some("caregivers"), Some(id)) => delete(call, (Kind::Caregiver, id), &body, api).await,
-        _ => problem(StatusCode::NOT_FOUND, "Not found", "there is nothing at this path"),
+        (&Method::GET, Some("institutions"), Some(id)) => {
+            read_back(call, (Kind::Institution, id), api).await
+        }
+        (&Method::GET, Some("caregivers"), Some(id)) => {
+            read_back(call, (Kind::Caregiver, id), api).await
+        }
+        (&Method::PUT, Some("institutions"), Some(id)) => {
+            put(call, (Kind::Institution, id), &body, api).await
+        }
+        (&Method::PUT, Some("caregivers"), Some(id)) => {
+            put(call, (Kind::Caregiver, id), &body, api).await
+        }
+        (&Method::DELETE, Some("institutions"), Some(id)) => {
+            delete(call, (Kind::Institution, id), &body, api).await
+        }
+        (&Method::DELETE, Some("caregivers"), Some(id)) => {
+            delete(call, (Kind::Caregiver, id), &body, api).await
+        }
+        _ => problem(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            "there is nothing at this path",
+        ),
     }
 }
 
 fn load(call: &Call<'_>, body: Body, api: &PartnerApi) -> HttpResponse {
     let (answers, told) = mpsc::channel::<Bytes>(PORTIONS_AHEAD);
-    let (gateway, sender, metrics) = (api.gateway.clone(), call.entry.partner.name.clone(), api.metrics.clone());
+    let (gateway, sender, metrics) = (
+        api.gateway.clone(),
+        call.entry.partner.name.clone(),
+        api.metrics.clone(),
+    );
     // A load outlives its caller, and counts as a request until its end.
     let place = call.place.clone();
     api.gateway.loads.begin(async move {
         let _place = place;
         let summary = publish::load(gateway, sender.clone(), body, answers).await;
-        for (outcome, count) in
-            [("stored", summary.stored), ("unchanged", summary.unchanged), ("older", summary.older), ("unknown", summary.unknown), ("refused", summary.refused)]
-        {
+        for (outcome, count) in [
+            ("stored", summary.stored),
+            ("unchanged", summary.unchanged),
+            ("older", summary.older),
+            ("unknown", summary.unknown),
+            ("refused", summary.refused),
+        ] {
             if count > 0 {
                 metrics.lines_of(&sender, outcome, i32::try_from(count).unwrap_or(i32::MAX));
             }
         }
     });
-    let told = stream::unfold(told, |mut told| async move { told.recv().await.map(|portion| (Ok::<_, std::convert::Infallible>(portion), told)) });
-    HttpResponse::Ok().content_type("application/x-ndjson").streaming(told)
+    let told = stream::unfold(told, |mut told| async move {
+        told.recv()
+            .await
+            .map(|portion| (Ok::<_, std::convert::Infallible>(portion), told))
+    });
+    HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .streaming(told)
 }
 
-async fn put(call: &Call<'_>, (kind, id): (Kind, &str), body: &Body, api: &PartnerApi) -> HttpResponse {
+async fn put(
+    call: &Call<'_>,
+    (kind, id): (Kind, &str),
+    body: &Body,
+    api: &PartnerApi,
+) -> HttpResponse {
     let parsed = small(body).and_then(|bytes| match kind {
         Kind::Institution => parse(&bytes).map(Submission::Institution),
         Kind::Caregiver => parse(&bytes).map(Submission::Caregiver),
     });
     match parsed {
         Ok(submission) if submission.id() != id => {
-            let field = if kind == Kind::Institution { "institution_id" } else { "caregiver_id" };
-            refused(StatusCode::UNPROCESSABLE_ENTITY, &[Problem::new(field, "form", "not the id of the path; expected the same")])
+            let field = if kind == Kind::Institution {
+                "institution_id"
+            } else {
+                "caregiver_id"
+            };
+            refused(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &[Problem::new(
+                    field,
+                    "form",
+                    "not the id of the path; expected the same",
+                )],
+            )
         }
         Ok(submission) => submit(call, &submission, api).await,
         Err(mistake) => unreadable(mistake),
     }
 }
 
-async fn delete(call: &Call<'_>, (kind, id): (Kind, &str), body: &Body, api: &PartnerApi) -> HttpResponse {
-    let parsed = if body.length == 0 { of_query(call.request.query_string()) } else { small(body).and_then(|bytes| parse::<End>(&bytes)) };
+async fn delete(
+    call: &Call<'_>,
+    (kind, id): (Kind, &str),
+    body: &Body,
+    api: &PartnerApi,
+) -> HttpResponse {
+    let parsed = if body.length == 0 {
+        of_query(call.request.query_string())
+    } else {
+        small(body).and_then(|bytes| parse::<End>(&bytes))
+    };
     match parsed {
-        Ok(End { version, reason, on }) => {
-            let deletion = Deletion { id: id.to_string(), version, reason, on };
+        Ok(End {
+            version,
+            reason,
+            on,
+        }) => {
+            let deletion = Deletion {
+                id: id.to_string(),
+                version,
+                reason,
+                on,
+            };
             let submission = match kind {
                 Kind::Institution => Submission::DeleteInstitution(deletion),
                 Kind::Caregiver => Submission::DeleteCaregiver(deletion),
@@ -106,14 +174,23 @@ async fn delete(call: &Call<'_>, (kind, id): (Kind, &str), body: &Body, api: &Pa
 
 /// The record as it was sent last, for who sends it.
 async fn read_back(call: &Call<'_>, (kind, id): (Kind, &str), api: &PartnerApi) -> HttpResponse {
-    let never_sent = || problem(StatusCode::NOT_FOUND, "Not found", &format!("nobody has sent a {kind} of this id"));
+    let never_sent = || {
+        problem(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            &format!("nobody has sent a {kind} of this id"),
+        )
+    };
     if !id_is_formed(id) {
         return never_sent();
     }
     match publish::read_back(&api.gateway.registrar, kind, id).await {
         Ok(None) => never_sent(),
         Ok(Some((change, None))) => {
-            let detail = format!("this {kind} was deleted with version {} as of {}; a higher version registers it again", change.version, change.effective_on);
+            let detail = format!(
+                "this {kind} was deleted with version {} as of {}; a higher version registers it again",
+                change.version, change.effective_on
+            );
             let mut answer = problem(StatusCode::GONE, "Deleted", &detail);
             private(answer.headers_mut(), change.version);
             answer
@@ -139,18 +216,36 @@ fn private(headers: &mut HeaderMap, version: i64) {
 }
 
 fn of_query(query: &str) -> Result<End, Problem> {
-    let mistake = |_| Problem::new("", "form", "expected `version`, `reason` and `on` (a date such as 2026-01-31) in the query, or as JSON in the body");
-    web::Query::<End>::from_query(query).map(web::Query::into_inner).map_err(mistake)
+    let mistake = |_| {
+        Problem::new(
+            "",
+            "form",
+            "expected `version`, `reason` and `on` (a date such as 2026-01-31) in the query, or as JSON in the body",
+        )
+    };
+    web::Query::<End>::from_query(query)
+        .map(web::Query::into_inner)
+        .map_err(mistake)
 }
 
 /// The bytes of a body that holds one record.
 fn small(body: &Body) -> Result<Vec<u8>, Problem> {
     if body.length > RECORD_MAX {
-        return Err(Problem::new("", "form", format!("{} bytes; a record has at most {RECORD_MAX}", body.length)));
+        return Err(Problem::new(
+            "",
+            "form",
+            format!("{} bytes; a record has at most {RECORD_MAX}", body.length),
+        ));
     }
     let mut bytes = Vec::with_capacity(body.length as usize);
     let read = std::io::Read::read_to_end(&mut body.reader(), &mut bytes);
-    read.map(|_| bytes).map_err(|error| Problem::new("", "json", format!("the body cannot be read back: {}", error.kind())))
+    read.map(|_| bytes).map_err(|error| {
+        Problem::new(
+            "",
+            "json",
+            format!("the body cannot be read back: {}", error.kind()),
+        )
+    })
 }
 
 async fn submit(call: &Call<'_>, submission: &Submission, api: &PartnerApi) -> HttpResponse {
@@ -182,23 +277,42 @@ fn word(outcome: Outcome) -> &'static str {
 }
 
 fn taken(answer: &Answer) -> HttpResponse {
-    let status = if answer.new { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if answer.new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     HttpResponseBuilder::new(status).json(answer)
 }
 
 fn unreadable(mistake: Problem) -> HttpResponse {
-    let status = if mistake.rule == "json" { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = if mistake.rule == "json" {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
     refused(status, &[mistake])
 }
 
 /// A problem document with every mistake.
 fn refused(status: StatusCode, errors: &[Problem]) -> HttpResponse {
     let (title, detail) = match status {
-        StatusCode::CONFLICT => ("Version taken", "nothing was changed; send the change under a higher version"),
+        StatusCode::CONFLICT => (
+            "Version taken",
+            "nothing was changed; send the change under a higher version",
+        ),
         StatusCode::NOT_FOUND => ("Nobody has sent it", "nothing was published; see `errors`"),
-        StatusCode::BAD_REQUEST => ("Not JSON", "nothing was changed; mend the body and send it again"),
-        _ => ("Not as it should be", "nothing was changed; mend what `errors` names and send it again"),
+        StatusCode::BAD_REQUEST => (
+            "Not JSON",
+            "nothing was changed; mend the body and send it again",
+        ),
+        _ => (
+            "Not as it should be",
+            "nothing was changed; mend what `errors` names and send it again",
+        ),
     };
     let document = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "errors": errors });
-    HttpResponseBuilder::new(status).content_type("application/problem+json").body(document.to_string())
+    HttpResponseBuilder::new(status)
+        .content_type("application/problem+json")
+        .body(document.to_string())
 }

@@ -16,16 +16,28 @@ const ENDPOINT: &str = "deduction-results";
 /// Results of one batch.
 pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
     let entry = call.entry;
-    let Some(adapter) = entry.adapter.as_ref().filter(|adapter| adapter.endpoint(ENDPOINT).is_some()) else {
-        let detail = format!("partner {} has no adapter that reads results of deductions", entry.partner.name);
+    let Some(adapter) = entry
+        .adapter
+        .as_ref()
+        .filter(|adapter| adapter.endpoint(ENDPOINT).is_some())
+    else {
+        let detail = format!(
+            "partner {} has no adapter that reads results of deductions",
+            entry.partner.name
+        );
         return problem(StatusCode::NOT_FOUND, "Not set up", &detail);
     };
     let body = match call.body(payload, api).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let arrival =
-        Arrival { partner: entry.partner.clone(), adapter: adapter.clone(), endpoint: ENDPOINT.to_owned(), body, received_at: jiff::Timestamp::now() };
+    let arrival = Arrival {
+        partner: entry.partner.clone(),
+        adapter: adapter.clone(),
+        endpoint: ENDPOINT.to_owned(),
+        body,
+        received_at: jiff::Timestamp::now(),
+    };
     match transfer::receive(&api.gateway, &arrival).await {
         Ok(reply) => answer(reply),
         Err(fault) => {

@@ -13,17 +13,34 @@ use crate::flow::roster::{self, RosterArrival};
 pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
     let entry = call.entry;
     let Some(adapter) = &entry.adapter else {
-        return problem(StatusCode::NOT_FOUND, "Not found", &format!("partner {} has no adapter that reads rosters", entry.partner.name));
+        return problem(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            &format!(
+                "partner {} has no adapter that reads rosters",
+                entry.partner.name
+            ),
+        );
     };
-    let Ok(query) = web::Query::<Vec<(String, String)>>::from_query(call.request.query_string()) else {
-        return problem(StatusCode::BAD_REQUEST, "Not understood", "the query cannot be read; expected name=value pairs, percent-encoded");
+    let Ok(query) = web::Query::<Vec<(String, String)>>::from_query(call.request.query_string())
+    else {
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "Not understood",
+            "the query cannot be read; expected name=value pairs, percent-encoded",
+        );
     };
     let body = match call.body(payload, api).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let arrival =
-        RosterArrival { partner: entry.partner.clone(), adapter: adapter.clone(), query: query.into_inner(), body, received_at: jiff::Timestamp::now() };
+    let arrival = RosterArrival {
+        partner: entry.partner.clone(),
+        adapter: adapter.clone(),
+        query: query.into_inner(),
+        body,
+        received_at: jiff::Timestamp::now(),
+    };
     match roster::receive(&api.gateway, &arrival).await {
         Ok(reply) => {
             count_lines(api, &entry.partner.name, &reply);

@@ -23,13 +23,20 @@ pub struct Problem {
 
 impl Problem {
     fn new(about: &str, text: String) -> Problem {
-        Problem { about: about.to_owned(), text }
+        Problem {
+            about: about.to_owned(),
+            text,
+        }
     }
 
     /// With file and line.
     pub fn finding(&self, config: &Config, partner: &Partner) -> Finding {
         let file = config.dir.join("partners.toml").display().to_string();
-        Finding::new(file, of_partner_in(&config.dir, &partner.name, &self.about), format!("partner `{}`: {}", partner.name, self.text))
+        Finding::new(
+            file,
+            of_partner_in(&config.dir, &partner.name, &self.about),
+            format!("partner `{}`: {}", partner.name, self.text),
+        )
     }
 }
 
@@ -41,7 +48,9 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
     for route in routes() {
         match built_in(route) {
             Some(Ok(Api::Province | Api::Fhir)) if partner.fields.is_none() => {
-                let text = format!("route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why");
+                let text = format!(
+                    "route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why"
+                );
                 problems.push(Problem::new(route, text));
             }
             // What a roster's lines look like is the adapter's to say.
@@ -49,22 +58,46 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
             Some(Ok(_)) => {}
             Some(Err(known)) => {
                 let near = did_you_mean(route, known.iter().copied());
-                problems.push(Problem::new(route, format!("route `{route}` is none of the gateway's own{near}; it has {}", known.join(", "))));
+                problems.push(Problem::new(
+                    route,
+                    format!(
+                        "route `{route}` is none of the gateway's own{near}; it has {}",
+                        known.join(", ")
+                    ),
+                ));
             }
             None => others.push(route),
         }
     }
     if partner.adapter.is_empty() {
-        let text = |route: &str| format!("route `{route}` needs an adapter that reads what is sent there, and no `adapter` is named; name one");
+        let text = |route: &str| {
+            format!(
+                "route `{route}` needs an adapter that reads what is sent there, and no `adapter` is named; name one"
+            )
+        };
         problems.extend(others.iter().map(|route| Problem::new(route, text(route))));
         return problems;
     }
-    let Some(adapter) = catalog.get(&partner.adapter) else { return vec![Problem::new(&partner.adapter, catalog.unknown(&partner.adapter))] };
+    let Some(adapter) = catalog.get(&partner.adapter) else {
+        return vec![Problem::new(
+            &partner.adapter,
+            catalog.unknown(&partner.adapter),
+        )];
+    };
     for route in others {
         let endpoint = route.rsplit('/').next().unwrap_or_default();
         if adapter.endpoint(endpoint).is_none() {
-            let known: Vec<&str> = adapter.endpoints().iter().map(|endpoint| endpoint.name()).collect();
-            let text = format!("route `{route}`: adapter {} has {}{}", adapter.name(), one_of(endpoint, "endpoint", &known), did_you_mean(endpoint, known));
+            let known: Vec<&str> = adapter
+                .endpoints()
+                .iter()
+                .map(|endpoint| endpoint.name())
+                .collect();
+            let text = format!(
+                "route `{route}`: adapter {} has {}{}",
+                adapter.name(),
+                one_of(endpoint, "endpoint", &known),
+                did_you_mean(endpoint, known)
+            );
             problems.push(Problem::new(route, text));
         }
     }
@@ -79,30 +112,64 @@ fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) 
     let secrets = match Secrets::load(&partner.secrets) {
         Ok(secrets) => Some(secrets),
         Err(findings) => {
-            problems.extend(findings.iter().map(|finding| Problem::new("partner.secrets", finding.to_string())));
+            problems.extend(
+                findings
+                    .iter()
+                    .map(|finding| Problem::new("partner.secrets", finding.to_string())),
+            );
             None
         }
     };
     for message in &outbound.receives {
         let found = message_problems(message, adapter, &partner.settings, secrets.as_ref());
-        problems.extend(found.into_iter().map(|text| Problem::new(if text.starts_with("setting ") { "partner.settings" } else { message }, text)));
+        problems.extend(found.into_iter().map(|text| {
+            Problem::new(
+                if text.starts_with("setting ") {
+                    "partner.settings"
+                } else {
+                    message
+                },
+                text,
+            )
+        }));
     }
-    problems.extend(Client::new(outbound).err().map(|fault| Problem::new("partner.outbound", fault.text)));
+    problems.extend(
+        Client::new(outbound)
+            .err()
+            .map(|fault| Problem::new("partner.outbound", fault.text)),
+    );
     let mut seen = std::collections::HashSet::new();
     problems.retain(|problem| seen.insert(problem.text.clone()));
     problems
 }
 
 /// What a message lacks; with it the message that asks about its outcome.
-fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String, String>, secrets: Option<&Secrets>) -> Vec<String> {
+fn message_problems(
+    message: &str,
+    adapter: &Adapter,
+    settings: &BTreeMap<String, String>,
+    secrets: Option<&Secrets>,
+) -> Vec<String> {
     let Some(outbound) = adapter.outbound(message) else {
-        let known: Vec<&str> = adapter.outbounds().iter().map(|outbound| outbound.message()).collect();
-        return vec![format!("receives: adapter {} has {}{}", adapter.name(), one_of(message, "outbound message", &known), did_you_mean(message, known))];
+        let known: Vec<&str> = adapter
+            .outbounds()
+            .iter()
+            .map(|outbound| outbound.message())
+            .collect();
+        return vec![format!(
+            "receives: adapter {} has {}{}",
+            adapter.name(),
+            one_of(message, "outbound message", &known),
+            did_you_mean(message, known)
+        )];
     };
     let mut problems = Vec::new();
     let of_batches = transfer::MESSAGES.contains(&message);
     problems.extend(without_results(outbound, adapter));
-    if !of_batches && outbound.disclosure().is_none() && outbound.fund().and_then(Fund::of_word).is_none() {
+    if !of_batches
+        && outbound.disclosure().is_none()
+        && outbound.fund().and_then(Fund::of_word).is_none()
+    {
         let funds: Vec<&str> = Fund::ALL.into_iter().map(Fund::word).collect();
         problems.push(format!(
             "receives `{message}`, but adapter {} does not say whose money it is about; add `fund`: one of {}",
@@ -110,9 +177,15 @@ fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String
             funds.join(", ")
         ));
     }
-    let inquiry = outbound.inquiry().and_then(|inquiry| adapter.outbound(inquiry));
+    let inquiry = outbound
+        .inquiry()
+        .and_then(|inquiry| adapter.outbound(inquiry));
     if let Some(secrets) = secrets {
-        problems.extend(std::iter::once(outbound).chain(inquiry).flat_map(|outbound| outbound.check(settings, secrets)));
+        problems.extend(
+            std::iter::once(outbound)
+                .chain(inquiry)
+                .flat_map(|outbound| outbound.check(settings, secrets)),
+        );
     }
     problems
 }
@@ -120,15 +193,26 @@ fn message_problems(message: &str, adapter: &Adapter, settings: &BTreeMap<String
 /// Why what the core does with deductions would never be known.
 fn without_results(outbound: &adapter::Outbound, adapter: &Adapter) -> Option<String> {
     let wanted = deduction_result::SPEC.name;
-    if outbound.message() != transfer::DEDUCTIONS || outbound.results().is_some_and(|results| results.record() == wanted) {
+    if outbound.message() != transfer::DEDUCTIONS
+        || outbound
+            .results()
+            .is_some_and(|results| results.record() == wanted)
+    {
         return None;
     }
     let text = "receives `deductions`, but adapter";
-    Some(format!("{text} {} does not say where an answer has the results; add `results = {{ record = \"{wanted}\", at = ... }}`", adapter.name()))
+    Some(format!(
+        "{text} {} does not say where an answer has the results; add `results = {{ record = \"{wanted}\", at = ... }}`",
+        adapter.name()
+    ))
 }
 
 fn one_of(wanted: &str, what: &str, known: &[&str]) -> String {
-    if known.is_empty() { format!("no {what} at all, so no `{wanted}`") } else { format!("no {what} `{wanted}`; it has {}", known.join(", ")) }
+    if known.is_empty() {
+        format!("no {what} at all, so no `{wanted}`")
+    } else {
+        format!("no {what} `{wanted}`; it has {}", known.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +232,11 @@ mod tests {
         let catalog = Catalog::load(dir.path()).unwrap();
         let partner: Partner = toml::from_str(&format!("name = \"ltc\"\n{entry}")).unwrap();
         // Its certificate files are not there, which other tests look at.
-        problems(&partner, &catalog).into_iter().map(|problem| problem.text).filter(|text| !text.contains("cannot be read")).collect()
+        problems(&partner, &catalog)
+            .into_iter()
+            .map(|problem| problem.text)
+            .filter(|text| !text.contains("cannot be read"))
+            .collect()
     }
 
     fn copy(from: &Path, to: &Path) {
@@ -171,25 +259,52 @@ mod tests {
 
     #[test]
     fn an_entry_that_fits_has_no_problems() {
-        assert_eq!(problems_of(&outbound("contributions"), |manifest| manifest), Vec::<String>::new());
+        assert_eq!(
+            problems_of(&outbound("contributions"), |manifest| manifest),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
     fn a_message_that_does_not_say_whose_money_it_is_about_cannot_be_received() {
-        let found = problems_of(&outbound("contributions"), |manifest| manifest.replace("fund = \"long_term_care\"\n", ""));
+        let found = problems_of(&outbound("contributions"), |manifest| {
+            manifest.replace("fund = \"long_term_care\"\n", "")
+        });
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("add `fund`: one of medical, long_term_care"), "{found:?}");
+        assert!(
+            found[0].contains("add `fund`: one of medical, long_term_care"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn unknown_messages_endpoints_and_adapters_are_named_with_their_neighbours() {
         let found = problems_of(&outbound("contribution"), |manifest| manifest);
-        assert!(found[0].contains("no outbound message `contribution`") && found[0].contains("did you mean `contributions`?"), "{found:?}");
-        let found = problems_of("adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /packets\"]", |manifest| manifest);
-        assert!(found[0].contains("no endpoint at all, so no `packets`"), "{found:?}");
-        let found = problems_of("adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /core/v1/roster\"]", |manifest| manifest);
-        assert!(found[0].contains("no endpoint at all, so no `roster`"), "{found:?}");
-        let found = problems_of("adapter = \"ltc-sistem\"\n[inbound]\nsan = \"x\"\nroutes = []", |manifest| manifest);
+        assert!(
+            found[0].contains("no outbound message `contribution`")
+                && found[0].contains("did you mean `contributions`?"),
+            "{found:?}"
+        );
+        let found = problems_of(
+            "adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /packets\"]",
+            |manifest| manifest,
+        );
+        assert!(
+            found[0].contains("no endpoint at all, so no `packets`"),
+            "{found:?}"
+        );
+        let found = problems_of(
+            "adapter = \"ltc-system\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /core/v1/roster\"]",
+            |manifest| manifest,
+        );
+        assert!(
+            found[0].contains("no endpoint at all, so no `roster`"),
+            "{found:?}"
+        );
+        let found = problems_of(
+            "adapter = \"ltc-sistem\"\n[inbound]\nsan = \"x\"\nroutes = []",
+            |manifest| manifest,
+        );
         assert!(found[0].contains("did you mean `ltc-system`?"), "{found:?}");
     }
 }

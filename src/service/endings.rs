@@ -29,24 +29,50 @@ pub(super) struct Ending {
 /// Everything that ends: our server certificate, the authorities' (the first to end), the revocation
 /// list, and the certificates we call partners with.
 pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
-    let ending = |name: &str, what: String, until, todo| Ending { name: name.into(), until, what, todo, days_left_min: DAYS_LEFT_MIN };
+    let ending = |name: &str, what: String, until, todo| Ending {
+        name: name.into(),
+        until,
+        what,
+        todo,
+        days_left_min: DAYS_LEFT_MIN,
+    };
     let authorities = all_facts(&config.gateway.tls.client_ca).unwrap_or_default();
-    let list = ending("crl", "the revocation list".into(), trust.crl_expires_at(), "fetch the current one: without it every client is refused");
+    let list = ending(
+        "crl",
+        "the revocation list".into(),
+        trust.crl_expires_at(),
+        "fetch the current one: without it every client is refused",
+    );
     let mut endings = vec![
-        ending("server", "the server certificate".into(), trust.server_facts().ok().map(|facts| facts.not_after), "get a new one from its authority"),
+        ending(
+            "server",
+            "the server certificate".into(),
+            trust.server_facts().ok().map(|facts| facts.not_after),
+            "get a new one from its authority",
+        ),
         ending(
             "client_ca",
             "an authority's certificate in [tls] client_ca".into(),
             authorities.iter().map(|facts| facts.not_after).min(),
             "get its new one: its clients will be refused",
         ),
-        Ending { days_left_min: LIST_DAYS_LEFT_MIN, ..list },
+        Ending {
+            days_left_min: LIST_DAYS_LEFT_MIN,
+            ..list
+        },
     ];
     for partner in &config.partners {
         if let Some(outbound) = &partner.outbound {
-            let until = certificate_facts(&outbound.certificate).ok().map(|facts| facts.not_after);
+            let until = certificate_facts(&outbound.certificate)
+                .ok()
+                .map(|facts| facts.not_after);
             let what = format!("the certificate we call {} with", partner.name);
-            endings.push(ending(&format!("to_{}", partner.name), what, until, "get a new one from the partner's authority"));
+            endings.push(ending(
+                &format!("to_{}", partner.name),
+                what,
+                until,
+                "get a new one from the partner's authority",
+            ));
         }
     }
     endings
@@ -55,7 +81,11 @@ pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
 /// Logs what has ended or will soon, and revocation lists older than those in force.
 pub(super) fn warn(trust: &TrustState, config: &Config) {
     older_lists(trust);
-    for text in endings(trust, config).iter().filter_map(Ending::warning).chain(trust.notes()) {
+    for text in endings(trust, config)
+        .iter()
+        .filter_map(Ending::warning)
+        .chain(trust.notes())
+    {
         tracing::warn!("{text}");
     }
 }
@@ -73,7 +103,9 @@ impl Ending {
         let (what, todo) = (&self.what, self.todo);
         match left {
             ..0 => Some(format!("{what} expired {until}; {todo}")),
-            _ if left < self.days_left_min => Some(format!("{what} expires in {left} days ({until}); {todo}")),
+            _ if left < self.days_left_min => {
+                Some(format!("{what} expires in {left} days ({until}); {todo}"))
+            }
             _ => None,
         }
     }

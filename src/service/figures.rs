@@ -9,7 +9,9 @@ use crate::config::Config;
 use crate::flow::deliver::Reason;
 use crate::link::TrustState;
 use crate::server::Refresh;
-use crate::telemetry::{Destination, DestinationReason, DestinationState, Metrics, Named, PartnerOutcome};
+use crate::telemetry::{
+    Destination, DestinationReason, DestinationState, Metrics, Named, PartnerOutcome,
+};
 use crate::worker::Watcher;
 
 /// What brings the metrics up to date before they are shown.
@@ -17,36 +19,64 @@ pub(super) fn refresher(watcher: Watcher, trust: Arc<TrustState>, config: Arc<Co
     Arc::new(move |metrics| {
         dispatchers(&watcher, metrics);
         certificates(&trust, &config, metrics);
-        metrics.resident_bytes.set(resident_bytes().unwrap_or_default());
+        metrics
+            .resident_bytes
+            .set(resident_bytes().unwrap_or_default());
     })
 }
 
 fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
     for status in watcher.status() {
-        let destination = Destination { destination: status.destination.clone() };
-        metrics.lease_held.get_or_create(&destination).set(i64::from(status.holds_lease));
-        metrics.breaker_open.get_or_create(&destination).set(i64::from(status.breaker_open));
+        let destination = Destination {
+            destination: status.destination.clone(),
+        };
+        metrics
+            .lease_held
+            .get_or_create(&destination)
+            .set(i64::from(status.holds_lease));
+        metrics
+            .breaker_open
+            .get_or_create(&destination)
+            .set(i64::from(status.breaker_open));
         for reason in Reason::ALL {
-            let label = DestinationReason { destination: status.destination.clone(), reason: reason.word().into() };
-            metrics.destination_paused.get_or_create(&label).set(i64::from(status.paused == Some(reason)));
+            let label = DestinationReason {
+                destination: status.destination.clone(),
+                reason: reason.word().into(),
+            };
+            metrics
+                .destination_paused
+                .get_or_create(&label)
+                .set(i64::from(status.paused == Some(reason)));
         }
-        metrics.under_way.get_or_create(&destination).set(i64::try_from(status.under_way).unwrap_or(i64::MAX));
+        metrics
+            .under_way
+            .get_or_create(&destination)
+            .set(i64::try_from(status.under_way).unwrap_or(i64::MAX));
         if metrics.database_up.get() == 1 {
             // What nothing waits for has no row in the database.
             for state in ["ready", "leased", "in_doubt", "dead"] {
-                let _ = metrics.deliveries.get_or_create(&DestinationState { destination: status.destination.clone(), state: state.into() });
+                let _ = metrics.deliveries.get_or_create(&DestinationState {
+                    destination: status.destination.clone(),
+                    state: state.into(),
+                });
             }
             let _ = metrics.oldest_seconds.get_or_create(&destination);
         }
         let figures = &status.figures;
         let more = [("inquired", figures.inquiries), ("lost", figures.lost)];
         for (outcome, count) in figures.outcomes.iter().copied().chain(more) {
-            let label = PartnerOutcome { partner: status.destination.clone(), outcome: outcome.into() };
+            let label = PartnerOutcome {
+                partner: status.destination.clone(),
+                outcome: outcome.into(),
+            };
             let counter = metrics.attempts.get_or_create_owned(&label);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
         for (state, count) in [("delivered", figures.delivered), ("dead", figures.dead)] {
-            let label = PartnerOutcome { partner: status.destination.clone(), outcome: state.into() };
+            let label = PartnerOutcome {
+                partner: status.destination.clone(),
+                outcome: state.into(),
+            };
             let counter = metrics.settled.get_or_create_owned(&label);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
@@ -58,7 +88,12 @@ fn certificates(trust: &TrustState, config: &Config, metrics: &Metrics) {
     for ending in endings(trust, config) {
         let label = Named { name: ending.name };
         match ending.until {
-            Some(until) => drop(metrics.certificate_days.get_or_create(&label).set(days_until(until))),
+            Some(until) => drop(
+                metrics
+                    .certificate_days
+                    .get_or_create(&label)
+                    .set(days_until(until)),
+            ),
             None => drop(metrics.certificate_days.remove(&label)),
         }
     }

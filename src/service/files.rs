@@ -12,8 +12,14 @@ const OTHERS: u64 = 512;
 
 /// Raises the limit to what the system allows.
 pub(super) fn raise(gateway: &Gateway) {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    let allowed = if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    let allowed = if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        hard
+    } else {
+        soft
+    };
     let needed = needed(gateway);
     if allowed < needed {
         tracing::warn!(
@@ -27,5 +33,8 @@ pub(super) fn raise(gateway: &Gateway) {
 /// At most open at once: connections, those being closed or in their handshake, bodies on the disk.
 fn needed(gateway: &Gateway) -> u64 {
     let listen = &gateway.listen;
-    (listen.connections_max as u64).saturating_add(listen.handshakes_max as u64).saturating_add(gateway.receive.requests_max).saturating_add(OTHERS)
+    (listen.connections_max as u64)
+        .saturating_add(listen.handshakes_max as u64)
+        .saturating_add(gateway.receive.requests_max)
+        .saturating_add(OTHERS)
 }

@@ -27,7 +27,11 @@ impl Action {
     }
 
     fn of_word(word: &str) -> Action {
-        if word == Action::MarkDelivered.word() { Action::MarkDelivered } else { Action::ResumeDestination }
+        if word == Action::MarkDelivered.word() {
+            Action::MarkDelivered
+        } else {
+            Action::ResumeDestination
+        }
     }
 }
 
@@ -80,11 +84,22 @@ impl Store {
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn candidates(&self, ids: &[i64], of_packet: Option<(&str, &str)>) -> Result<Vec<Candidate>, Fault> {
+    pub async fn candidates(
+        &self,
+        ids: &[i64],
+        of_packet: Option<(&str, &str)>,
+    ) -> Result<Vec<Candidate>, Fault> {
         let client = self.client().await?;
         let columns = "SELECT d.delivery_id, d.destination, d.state, d.attempt_no FROM delivery d";
         let rows = match of_packet {
-            None => client.query(&format!("{columns} WHERE d.delivery_id = ANY($1) ORDER BY 1"), &[&ids]).await,
+            None => {
+                client
+                    .query(
+                        &format!("{columns} WHERE d.delivery_id = ANY($1) ORDER BY 1"),
+                        &[&ids],
+                    )
+                    .await
+            }
             Some((packet_no, destination)) => {
                 let sql = format!(
                     "{columns} JOIN packet p USING (packet_id) WHERE p.packet_no = $1 AND p.sender IN (SELECT name FROM sender)
@@ -94,7 +109,12 @@ impl Store {
             }
         };
         let rows = rows.map_err(|error| fault(&error))?;
-        let candidate = |row: &Row| Candidate { delivery_id: row.get(0), destination: row.get(1), state: row.get(2), attempt_no: row.get(3) };
+        let candidate = |row: &Row| Candidate {
+            delivery_id: row.get(0),
+            destination: row.get(1),
+            state: row.get(2),
+            attempt_no: row.get(3),
+        };
         Ok(rows.iter().map(candidate).collect())
     }
 
@@ -102,7 +122,13 @@ impl Store {
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn request_approval(&self, wanted: &Wanted, digest: &[u8], by: &Signer, hours: i32) -> Result<i64, Fault> {
+    pub async fn request_approval(
+        &self,
+        wanted: &Wanted,
+        digest: &[u8],
+        by: &Signer,
+        hours: i32,
+    ) -> Result<i64, Fault> {
         let sql = "INSERT INTO approval (action, destination, deliveries, attempts, reference, reason, digest, requested_by,
                 requested_login, requested_uid, requested_host, requested_proof, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 hour') RETURNING approval_id";
@@ -139,9 +165,20 @@ impl Store {
     /// # Errors
     /// The database refuses or cannot be reached.
     pub async fn approvals(&self, all: bool) -> Result<Vec<Approval>, Fault> {
-        let which = if all { "true" } else { "decision IS NULL AND expires_at >= now()" };
-        let sql = format!("SELECT {COLUMNS} FROM approval WHERE {which} ORDER BY approval_id DESC LIMIT 100");
-        let rows = self.client().await?.query(&sql, &[]).await.map_err(|error| fault(&error))?;
+        let which = if all {
+            "true"
+        } else {
+            "decision IS NULL AND expires_at >= now()"
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM approval WHERE {which} ORDER BY approval_id DESC LIMIT 100"
+        );
+        let rows = self
+            .client()
+            .await?
+            .query(&sql, &[])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.iter().rev().map(approval).collect())
     }
 
@@ -151,7 +188,12 @@ impl Store {
     /// The database refuses or cannot be reached.
     pub async fn approval(&self, approval_id: i64) -> Result<Option<Approval>, Fault> {
         let sql = format!("SELECT {COLUMNS} FROM approval WHERE approval_id = $1");
-        let row = self.client().await?.query_opt(&sql, &[&approval_id]).await.map_err(|error| fault(&error))?;
+        let row = self
+            .client()
+            .await?
+            .query_opt(&sql, &[&approval_id])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(row.as_ref().map(approval))
     }
 
@@ -163,7 +205,12 @@ impl Store {
         let sql = "UPDATE approval SET decision = 'rejected', decided_by = $2, decided_at = now(),
                 decided_login = $3, decided_uid = $4, decided_host = $5, decided_proof = $6 WHERE approval_id = $1 AND decision IS NULL";
         let (login, uid, host, proof) = login::columns(by.login.as_ref());
-        let done = self.client().await?.execute(sql, &[&approval_id, &by.name, &login, &uid, &host, &proof]).await.map_err(|error| fault(&error))?;
+        let done = self
+            .client()
+            .await?
+            .execute(sql, &[&approval_id, &by.name, &login, &uid, &host, &proof])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(done == 1)
     }
 
@@ -172,7 +219,12 @@ impl Store {
     ///
     /// # Errors
     /// The database refuses or cannot be reached; then nothing was done.
-    pub async fn approve(&self, approval_id: i64, by: &Signer, same_login: bool) -> Result<Option<Vec<i64>>, Fault> {
+    pub async fn approve(
+        &self,
+        approval_id: i64,
+        by: &Signer,
+        same_login: bool,
+    ) -> Result<Option<Vec<i64>>, Fault> {
         const DECIDE: &str = "UPDATE approval SET decision = 'approved', decided_by = $2, decided_at = now(),
                 decided_login = $3, decided_uid = $4, decided_host = $5, decided_proof = $6, same_login = $7
             WHERE approval_id = $1 AND decision IS NULL AND expires_at >= now() RETURNING action";
@@ -188,7 +240,22 @@ impl Store {
         let failed = |error: tokio_postgres::Error| fault(&error);
         let (login, uid, host, proof) = login::columns(by.login.as_ref());
         let tx = Tx::begin(self.client().await?).await.map_err(failed)?;
-        let Some(decided) = tx.query_opt(DECIDE, &[&approval_id, &by.name, &login, &uid, &host, &proof, &same_login]).await.map_err(failed)? else {
+        let Some(decided) = tx
+            .query_opt(
+                DECIDE,
+                &[
+                    &approval_id,
+                    &by.name,
+                    &login,
+                    &uid,
+                    &host,
+                    &proof,
+                    &same_login,
+                ],
+            )
+            .await
+            .map_err(failed)?
+        else {
             tx.rollback().await;
             return Ok(None);
         };
@@ -200,12 +267,17 @@ impl Store {
                 (ids, done)
             }
             Action::ResumeDestination => {
-                let row = tx.query_one(RESUME, &[&approval_id]).await.map_err(failed)?;
+                let row = tx
+                    .query_one(RESUME, &[&approval_id])
+                    .await
+                    .map_err(failed)?;
                 let lifted = super::delivery::resume_on(&tx, row.get(0)).await?;
                 (Vec::new(), i32::from(lifted == Some(true)))
             }
         };
-        tx.execute(DONE, &[&approval_id, &done]).await.map_err(failed)?;
+        tx.execute(DONE, &[&approval_id, &done])
+            .await
+            .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(Some(ids))
     }

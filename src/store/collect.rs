@@ -19,23 +19,42 @@ use crate::model::Fen;
 
 const PACKET: Table = Table {
     name: "packet",
-    columns: &["packet_id bigint, sender text, packet_no text, message text, digest bytea, adapter text, adapter_digest bytea, \
+    columns: &[
+        "packet_id bigint, sender text, packet_no text, message text, digest bytea, adapter text, adapter_digest bytea, \
         received_at timestamptz, lines_received int, lines_posted int, lines_refused int, lines_duplicate int, received_fen bigint, \
         posted_fen bigint, reply_type text, reply bytea, replaces bigint, refused_fen bigint, duplicate_fen bigint, lines_unread int, \
-        content_digest bytea"],
+        content_digest bytea",
+    ],
 };
-const REFUSAL: Table = Table { name: "line_refusal", columns: &["packet_id bigint, record_index int, element text, content text, reason text, fen bigint"] };
+const REFUSAL: Table = Table {
+    name: "line_refusal",
+    columns: &[
+        "packet_id bigint, record_index int, element text, content text, reason text, fen bigint",
+    ],
+};
 const RUN: Table = Table {
     name: "employee_run",
-    columns: &["packet_id bigint, first_record int, last_record int, receipt_no text, employer_no text, contribution_month int, lines int, \
-        employer_paid_fen bigint, employee_paid_fen bigint"],
+    columns: &[
+        "packet_id bigint, first_record int, last_record int, receipt_no text, employer_no text, contribution_month int, lines int, \
+        employer_paid_fen bigint, employee_paid_fen bigint",
+    ],
 };
-const ENTRY: Table = Table { name: "entry", columns: &["entry_id bigint, packet_id bigint, kind text, posted_at timestamptz"] };
-const POSTING: Table = Table { name: "posting", columns: &["entry_id bigint, account text, district int, contribution_month int, fund text, fen bigint"] };
+const ENTRY: Table = Table {
+    name: "entry",
+    columns: &["entry_id bigint, packet_id bigint, kind text, posted_at timestamptz"],
+};
+const POSTING: Table = Table {
+    name: "posting",
+    columns: &[
+        "entry_id bigint, account text, district int, contribution_month int, fund text, fen bigint",
+    ],
+};
 const DELIVERY: Table = Table {
     name: "delivery",
-    columns: &["delivery_id bigint, destination text, message text, ordering_key text, packet_id bigint, first_record int, \
-        last_record int, reversal boolean, lines int, fen bigint"],
+    columns: &[
+        "delivery_id bigint, destination text, message text, ordering_key text, packet_id bigint, first_record int, \
+        last_record int, reversal boolean, lines int, fen bigint",
+    ],
 };
 
 /// Tables a packet may have rows in.
@@ -124,13 +143,23 @@ pub struct Counts {
 impl Counts {
     /// What there is to look at, by word.
     pub fn notes(&self) -> [(&'static str, i32); 4] {
-        [("amount_unreadable", self.unread), ("underpaid", self.underpaid), ("before_remittance", self.before_remittance), ("without_base", self.without_base)]
+        [
+            ("amount_unreadable", self.unread),
+            ("underpaid", self.underpaid),
+            ("before_remittance", self.before_remittance),
+            ("without_base", self.without_base),
+        ]
     }
 
     /// Counts a refused line with its money; without any where that cannot be read, or no sum holds it.
     pub fn refuse(&mut self, stated: Option<Fen>) {
         self.refused += 1;
-        let sums = stated.and_then(|fen| Some((self.refused_fen.checked_add(fen.0)?, self.received_fen.checked_add(fen.0)?)));
+        let sums = stated.and_then(|fen| {
+            Some((
+                self.refused_fen.checked_add(fen.0)?,
+                self.received_fen.checked_add(fen.0)?,
+            ))
+        });
         match sums {
             Some(sums) => (self.refused_fen, self.received_fen) = sums,
             None => self.unread += 1,
@@ -186,7 +215,12 @@ impl PacketRows {
             row.text(packet.adapter);
             row.bytes(&packet.adapter_digest);
             row.timestamp(packet.received_at);
-            for count in [packet.counts.received, packet.counts.posted, packet.counts.refused, packet.counts.duplicate] {
+            for count in [
+                packet.counts.received,
+                packet.counts.posted,
+                packet.counts.refused,
+                packet.counts.duplicate,
+            ] {
                 row.int(count);
             }
             row.bigint(packet.counts.received_fen);
@@ -202,7 +236,13 @@ impl PacketRows {
     }
 
     /// An entry of the journal and its postings, which must sum to zero.
-    pub fn add_entry(&mut self, entry_id: i64, packet_id: i64, at: jiff::Timestamp, postings: &[PostingRow<'_>]) -> std::io::Result<()> {
+    pub fn add_entry(
+        &mut self,
+        entry_id: i64,
+        packet_id: i64,
+        at: jiff::Timestamp,
+        postings: &[PostingRow<'_>],
+    ) -> std::io::Result<()> {
         self.entries.add(4, |row| {
             row.bigint(entry_id);
             row.bigint(packet_id);
@@ -265,19 +305,31 @@ impl PacketRows {
 }
 
 /// One statement for all rows with its parameters; `None` when they are too many for that.
-fn at_once<'a>(parts: &'a [(Rows, &'static Table); PARTS]) -> Option<(&'static str, Vec<RowArray<'a>>)> {
+fn at_once<'a>(
+    parts: &'a [(Rows, &'static Table); PARTS],
+) -> Option<(&'static str, Vec<RowArray<'a>>)> {
     static STATEMENTS: [OnceLock<String>; 1 << PARTS] = [const { OnceLock::new() }; 1 << PARTS];
     if parts.iter().map(|(rows, _)| rows.bytes()).sum::<u64>() > FEW_BYTES {
         return None;
     }
     let mut present = 0;
     let mut arrays = Vec::new();
-    for (at, (rows, _)) in parts.iter().enumerate().filter(|(_, (rows, _))| !rows.is_empty()) {
+    for (at, (rows, _)) in parts
+        .iter()
+        .enumerate()
+        .filter(|(_, (rows, _))| !rows.is_empty())
+    {
         present |= 1 << at;
         arrays.push(RowArray(rows.few()?));
     }
-    let tables = parts.iter().filter(|(rows, _)| !rows.is_empty()).map(|(_, table)| *table);
-    Some((STATEMENTS[present].get_or_init(|| insert_statement(tables)), arrays))
+    let tables = parts
+        .iter()
+        .filter(|(rows, _)| !rows.is_empty())
+        .map(|(_, table)| *table);
+    Some((
+        STATEMENTS[present].get_or_init(|| insert_statement(tables)),
+        arrays,
+    ))
 }
 
 /// The key that keeps a reversal behind what it reverses.
@@ -293,7 +345,9 @@ pub struct Posting {
 impl Posting {
     pub async fn begin(store: &Store) -> Result<Posting, PostError> {
         let client = store.client().await.map_err(PostError::Failed)?;
-        Ok(Posting { tx: Tx::begin_long(client).await? })
+        Ok(Posting {
+            tx: Tx::begin_long(client).await?,
+        })
     }
 
     pub(super) fn client(&self) -> &Tx {
@@ -301,7 +355,12 @@ impl Posting {
     }
 
     /// Copies lines as they come, until the channel closes; to where they stay or to the staging table.
-    pub async fn copy_lines(&self, table: LineTable, staged: bool, mut chunks: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
+    pub async fn copy_lines(
+        &self,
+        table: LineTable,
+        staged: bool,
+        mut chunks: mpsc::Receiver<Bytes>,
+    ) -> Result<(), PostError> {
         let mut copy = Copy::start(&self.tx, &table.copy_statement(staged)).await?;
         while let Some(rows) = chunks.recv().await {
             copy.send(rows).await?;
@@ -318,7 +377,8 @@ impl Posting {
     async fn copy_parts(&self, parts: [(Rows, &'static Table); PARTS]) -> Result<(), PostError> {
         for (part, table) in parts {
             if !part.is_empty() {
-                part.copy_into(self.client(), &table.copy_statement(table.name)).await?;
+                part.copy_into(self.client(), &table.copy_statement(table.name))
+                    .await?;
             }
         }
         Ok(())
@@ -343,7 +403,10 @@ impl From<tokio_postgres::Error> for PostError {
         if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) {
             return PostError::HistoryTaken;
         }
-        let constraint = error.as_db_error().filter(|db| *db.code() == SqlState::UNIQUE_VIOLATION).and_then(|db| db.constraint());
+        let constraint = error
+            .as_db_error()
+            .filter(|db| *db.code() == SqlState::UNIQUE_VIOLATION)
+            .and_then(|db| db.constraint());
         match constraint {
             Some("packet_number" | "roster_number") => PostError::NumberTaken,
             Some("employer_line_detail" | "employee_line_detail") => PostError::DetailTaken,
@@ -357,9 +420,12 @@ impl From<CopyError> for PostError {
     fn from(error: CopyError) -> PostError {
         match error {
             CopyError::Database(error) => error.into(),
-            CopyError::File(error) => {
-                PostError::Failed(Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder")))
-            }
+            CopyError::File(error) => PostError::Failed(Fault::later(
+                Stage::Store,
+                format!(
+                    "a temporary file cannot be used: {error}; check the free space of the temporary folder"
+                ),
+            )),
         }
     }
 }
@@ -384,7 +450,10 @@ impl Store {
             return Ok(());
         }
         let posting = Posting::begin(self).await?;
-        posting.client().batch_execute(super::GROUP_TRANSACTION).await?;
+        posting
+            .client()
+            .batch_execute(super::GROUP_TRANSACTION)
+            .await?;
         match posting.copy_parts(parts).await {
             Ok(()) => posting.commit().await,
             Err(error) => {
@@ -395,22 +464,44 @@ impl Store {
     }
 
     /// The packet of that number and content, in force or replaced since; else the one in force under the number.
-    pub async fn find_packet(&self, sender: &str, packet_no: &str, digest: &[u8]) -> Result<Option<StoredPacket>, Fault> {
+    pub async fn find_packet(
+        &self,
+        sender: &str,
+        packet_no: &str,
+        digest: &[u8],
+    ) -> Result<Option<StoredPacket>, Fault> {
         let client = self.client().await?;
         let sql = "SELECT packet_id, digest, content_digest IS NOT NULL, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2
             AND (replaced_by IS NULL OR replaced_by IS NOT NULL AND digest = $3) ORDER BY digest = $3 DESC, packet_id LIMIT 1";
-        let statement = client.prepare_cached(sql).await.map_err(|error| super::fault(&error))?;
-        let row = client.query_opt(&statement, &[&sender, &packet_no, &digest]).await.map_err(|error| super::fault(&error))?;
+        let statement = client
+            .prepare_cached(sql)
+            .await
+            .map_err(|error| super::fault(&error))?;
+        let row = client
+            .query_opt(&statement, &[&sender, &packet_no, &digest])
+            .await
+            .map_err(|error| super::fault(&error))?;
         Ok(row.as_ref().map(stored))
     }
 
     /// The packet of that number whose records say the same: the one in force, or, unless `in_force` is asked for, one replaced since.
-    pub async fn find_packet_saying(&self, (sender, packet_no): (&str, &str), content: &[u8], in_force: bool) -> Result<Option<StoredPacket>, Fault> {
+    pub async fn find_packet_saying(
+        &self,
+        (sender, packet_no): (&str, &str),
+        content: &[u8],
+        in_force: bool,
+    ) -> Result<Option<StoredPacket>, Fault> {
         let client = self.client().await?;
         let sql = "SELECT packet_id, digest, true, reply_type, reply FROM packet WHERE sender = $1 AND packet_no = $2 AND content_digest = $3
             AND (replaced_by IS NULL OR replaced_by IS NOT NULL AND NOT $4) ORDER BY replaced_by IS NOT NULL, packet_id DESC LIMIT 1";
-        let statement = client.prepare_cached(sql).await.map_err(|error| super::fault(&error))?;
-        let row = client.query_opt(&statement, &[&sender, &packet_no, &content, &in_force]).await.map_err(|error| super::fault(&error))?;
+        let statement = client
+            .prepare_cached(sql)
+            .await
+            .map_err(|error| super::fault(&error))?;
+        let row = client
+            .query_opt(&statement, &[&sender, &packet_no, &content, &in_force])
+            .await
+            .map_err(|error| super::fault(&error))?;
         Ok(row.as_ref().map(stored))
     }
 
@@ -419,11 +510,28 @@ impl Store {
         let client = self.client().await?;
         let sql = "INSERT INTO packet_refusal (sender, packet_no, digest, status, reason) VALUES ($1, $2, $3, $4, $5)";
         let (digest, status) = (note.digest.as_slice(), i32::from(note.status));
-        let done = client.execute(sql, &[&note.sender, &note.packet_no, &digest, &status, &note.reason]).await;
+        let done = client
+            .execute(
+                sql,
+                &[
+                    &note.sender,
+                    &note.packet_no,
+                    &digest,
+                    &status,
+                    &note.reason,
+                ],
+            )
+            .await;
         done.map(drop).map_err(|error| super::fault(&error))
     }
 }
 
 fn stored(row: &tokio_postgres::Row) -> StoredPacket {
-    StoredPacket { packet_id: row.get(0), digest: row.get(1), has_content: row.get(2), reply_type: row.get(3), reply: row.get(4) }
+    StoredPacket {
+        packet_id: row.get(0),
+        digest: row.get(1),
+        has_content: row.get(2),
+        reply_type: row.get(3),
+        reply: row.get(4),
+    }
 }

@@ -64,28 +64,55 @@ impl Store {
     /// The sender and number of a packet.
     pub async fn packet_name(&self, packet_id: i64) -> Result<Option<(String, String)>, Fault> {
         let client = self.client().await?;
-        let statement = client.prepare_cached("SELECT sender, packet_no FROM packet WHERE packet_id = $1").await.map_err(|error| fault(&error))?;
-        let row = client.query_opt(&statement, &[&packet_id]).await.map_err(|error| fault(&error))?;
+        let statement = client
+            .prepare_cached("SELECT sender, packet_no FROM packet WHERE packet_id = $1")
+            .await
+            .map_err(|error| fault(&error))?;
+        let row = client
+            .query_opt(&statement, &[&packet_id])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
     /// The delivery that first told a destination, as that message, of the records of an ordering key,
     /// with its packet's number.
-    pub async fn first_delivery(&self, (destination, message): (&str, &str), ordering_key: &str) -> Result<Option<(i64, String)>, Fault> {
+    pub async fn first_delivery(
+        &self,
+        (destination, message): (&str, &str),
+        ordering_key: &str,
+    ) -> Result<Option<(i64, String)>, Fault> {
         const SQL: &str = "SELECT d.delivery_id, p.packet_no FROM delivery d JOIN packet p USING (packet_id)
             WHERE d.packet_id = split_part($3, '/', 1)::bigint AND d.first_record = split_part($3, '/', 2)::int
               AND d.destination = $1 AND d.message = $2 AND NOT d.reversal ORDER BY d.delivery_id LIMIT 1";
         let client = self.client().await?;
-        let statement = client.prepare_cached(SQL).await.map_err(|error| fault(&error))?;
-        let row = client.query_opt(&statement, &[&destination, &message, &ordering_key]).await.map_err(|error| fault(&error))?;
+        let statement = client
+            .prepare_cached(SQL)
+            .await
+            .map_err(|error| fault(&error))?;
+        let row = client
+            .query_opt(&statement, &[&destination, &message, &ordering_key])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
     /// A packet's posted employer lines, in order.
-    pub async fn contributions(&self, packet_id: i64, first_record: i32, last_record: i32) -> Result<Vec<Contribution>, Fault> {
+    pub async fn contributions(
+        &self,
+        packet_id: i64,
+        first_record: i32,
+        last_record: i32,
+    ) -> Result<Vec<Contribution>, Fault> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(LINES).await.map_err(|error| fault(&error))?;
-        let rows = client.query(&statement, &[&packet_id, &first_record, &last_record]).await.map_err(|error| fault(&error))?;
+        let statement = client
+            .prepare_cached(LINES)
+            .await
+            .map_err(|error| fault(&error))?;
+        let rows = client
+            .query(&statement, &[&packet_id, &first_record, &last_record])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.iter().map(contribution).collect())
     }
 }

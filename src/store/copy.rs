@@ -37,7 +37,8 @@ impl RowWriter<'_> {
     }
 
     pub fn bytes(&mut self, value: &[u8]) {
-        self.0.extend_from_slice(&(value.len() as i32).to_be_bytes());
+        self.0
+            .extend_from_slice(&(value.len() as i32).to_be_bytes());
         self.0.extend_from_slice(value);
     }
 
@@ -111,7 +112,9 @@ impl RowWriter<'_> {
             None => self.null(),
             Some(value) => {
                 let time = value.time();
-                let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+                let seconds = i64::from(time.hour()) * 3600
+                    + i64::from(time.minute()) * 60
+                    + i64::from(time.second());
                 self.bigint((i64::from(days(value.date())) * 86_400 + seconds) * 1_000_000);
             }
         }
@@ -127,7 +130,11 @@ impl RowWriter<'_> {
 /// Days since 2000-01-01, by the civil-from-days arithmetic (proleptic Gregorian), since a span per date would cost more than the row.
 fn days(date: Date) -> i32 {
     let number = |date: Date| {
-        let (year, month, day) = (i32::from(date.year()), i32::from(date.month()), i32::from(date.day()));
+        let (year, month, day) = (
+            i32::from(date.year()),
+            i32::from(date.month()),
+            i32::from(date.day()),
+        );
         let year = if month <= 2 { year - 1 } else { year };
         let era = year.div_euclid(400);
         let year_of_era = year - era * 400;
@@ -147,17 +154,29 @@ pub struct Rows {
 
 impl Default for Rows {
     fn default() -> Rows {
-        Rows { file: SpooledTempFile::new(MEMORY_MAX), buffer: Vec::new(), spilled: 0 }
+        Rows {
+            file: SpooledTempFile::new(MEMORY_MAX),
+            buffer: Vec::new(),
+            spilled: 0,
+        }
     }
 }
 
 impl Rows {
     /// Adds one row; an error means that the temporary file could not be written.
-    pub fn add(&mut self, columns: i16, fill: impl FnOnce(&mut RowWriter<'_>)) -> std::io::Result<()> {
+    pub fn add(
+        &mut self,
+        columns: i16,
+        fill: impl FnOnce(&mut RowWriter<'_>),
+    ) -> std::io::Result<()> {
         let mut writer = RowWriter(&mut self.buffer);
         writer.row(columns);
         fill(&mut writer);
-        if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
+        if self.buffer.len() >= CHUNK {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     /// Adds a copy of rows that were written elsewhere.
@@ -168,13 +187,21 @@ impl Rows {
             self.spilled += std::io::copy(&mut other.file, &mut self.file)?;
         }
         self.buffer.extend_from_slice(&other.buffer);
-        if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
+        if self.buffer.len() >= CHUNK {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     /// Adds one row that `write` lays out in COPY form.
     pub fn add_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> std::io::Result<()> {
         write(&mut self.buffer);
-        if self.buffer.len() >= CHUNK { self.spill() } else { Ok(()) }
+        if self.buffer.len() >= CHUNK {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -251,7 +278,9 @@ impl Copy {
     }
 
     pub async fn finish(mut self) -> Result<(), CopyError> {
-        self.vigil.within(self.sink.feed(Bytes::from_static(TRAILER))).await?;
+        self.vigil
+            .within(self.sink.feed(Bytes::from_static(TRAILER)))
+            .await?;
         self.vigil.within(self.sink.as_mut().finish()).await?;
         Ok(())
     }
@@ -271,7 +300,11 @@ mod tests {
             (jiff::civil::date(2021, 10, 20), 7963),
         ] {
             assert_eq!(days(date), expected, "{date}");
-            assert_eq!(EPOCH.until(date).map(|span| span.get_days()).ok(), Some(expected), "{date}");
+            assert_eq!(
+                EPOCH.until(date).map(|span| span.get_days()).ok(),
+                Some(expected),
+                "{date}"
+            );
         }
     }
 
@@ -286,6 +319,10 @@ mod tests {
         let mut all = Vec::new();
         rows.file.read_to_end(&mut all).expect("read");
         assert_eq!(all.len(), 200_000 * 10);
-        assert!(all.chunks(10).zip(0_i32..).all(|(row, number)| row[6..] == number.to_be_bytes()));
+        assert!(
+            all.chunks(10)
+                .zip(0_i32..)
+                .all(|(row, number)| row[6..] == number.to_be_bytes())
+        );
     }
 }

@@ -39,7 +39,13 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 5] = [State::Planned, State::Approved, State::Running, State::Settled, State::Replaced];
+    const ALL: [State; 5] = [
+        State::Planned,
+        State::Approved,
+        State::Running,
+        State::Settled,
+        State::Replaced,
+    ];
 
     /// The word in the database and reports.
     pub fn word(self) -> &'static str {
@@ -94,7 +100,10 @@ impl Cycle {
             cycle_id: row.get(0),
             pooling_area: row.get(1),
             month: Month::from_number(row.get(2)).expect("only months are stored"),
-            state: State::ALL.into_iter().find(|state| state.word() == word).expect("the column's CHECK lists the states"),
+            state: State::ALL
+                .into_iter()
+                .find(|state| state.word() == word)
+                .expect("the column's CHECK lists the states"),
             digest: row.get(4),
             people: row.get(5),
             fen: Fen(row.get(6)),
@@ -141,11 +150,28 @@ impl Work {
     ///
     /// # Errors
     /// This and all others: the database refuses or cannot be reached.
-    pub async fn begin(store: &Store, area: i32, month: Month) -> Result<(Work, Option<Cycle>), Fault> {
-        let tx = Tx::begin_long(store.client().await?).await.map_err(|error| fault(&error))?;
-        tx.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
-        let sql = format!("SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE", Cycle::COLUMNS);
-        let row = tx.query_opt(&sql, &[&area, &month.number()]).await.map_err(|error| fault(&error))?;
+    pub async fn begin(
+        store: &Store,
+        area: i32,
+        month: Month,
+    ) -> Result<(Work, Option<Cycle>), Fault> {
+        let tx = Tx::begin_long(store.client().await?)
+            .await
+            .map_err(|error| fault(&error))?;
+        tx.execute(
+            "SELECT pg_advisory_xact_lock($1, $2)",
+            &[&area, &month.number()],
+        )
+        .await
+        .map_err(|error| fault(&error))?;
+        let sql = format!(
+            "SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE",
+            Cycle::COLUMNS
+        );
+        let row = tx
+            .query_opt(&sql, &[&area, &month.number()])
+            .await
+            .map_err(|error| fault(&error))?;
         let work = Work { tx, area, month };
         Ok((work, row.as_ref().map(Cycle::of)))
     }
@@ -168,15 +194,37 @@ impl Work {
     /// Writes the cycle and its totals; whom it leaves out was copied before.
     pub async fn plan(&self, plan: &Plan<'_>) -> Result<(), Fault> {
         let people: i32 = plan.cells.iter().map(|cell| cell.people).sum();
-        let fen: i64 = plan.cells.iter().map(|cell| cell.due.0 + cell.carried.0).sum();
+        let fen: i64 = plan
+            .cells
+            .iter()
+            .map(|cell| cell.due.0 + cell.carried.0)
+            .sum();
         let sql = "INSERT INTO deduction_cycle (cycle_id, pooling_area, month, state, digest, people, fen, planned_by,
                 planned_login, planned_uid, planned_host, planned_proof, replaces)
             VALUES ($1, $2, $3, 'planned', $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let (digest, month) = (plan.digest.as_slice(), self.month.number());
         let (login, uid, host, proof) = login::columns(plan.planned_by.login.as_ref());
         let by = &plan.planned_by.name;
-        let done =
-            self.client().execute(sql, &[&plan.cycle_id, &self.area, &month, &digest, &people, &fen, by, &login, &uid, &host, &proof, &plan.replaces]).await;
+        let done = self
+            .client()
+            .execute(
+                sql,
+                &[
+                    &plan.cycle_id,
+                    &self.area,
+                    &month,
+                    &digest,
+                    &people,
+                    &fen,
+                    by,
+                    &login,
+                    &uid,
+                    &host,
+                    &proof,
+                    &plan.replaces,
+                ],
+            )
+            .await;
         done.map_err(|error| fault(&error))?;
         rows::write_totals(self.client(), plan.cycle_id, plan.cells).await
     }
@@ -186,7 +234,21 @@ impl Work {
         let sql = "UPDATE deduction_cycle SET state = 'approved', approved_by = $2, approved_at = now(), approved_login = $3, approved_uid = $4,
                 approved_host = $5, approved_proof = $6, same_login = $7 WHERE cycle_id = $1";
         let (login, uid, host, proof) = login::columns(by.login.as_ref());
-        let done = self.client().execute(sql, &[&cycle_id, &by.name, &login, &uid, &host, &proof, &same_login]).await;
+        let done = self
+            .client()
+            .execute(
+                sql,
+                &[
+                    &cycle_id,
+                    &by.name,
+                    &login,
+                    &uid,
+                    &host,
+                    &proof,
+                    &same_login,
+                ],
+            )
+            .await;
         done.map(drop).map_err(|error| fault(&error))
     }
 
@@ -201,19 +263,38 @@ impl Work {
         let (ids, shortfalls): (Vec<&str>, Vec<&str>) = rates.iter().copied().unzip();
         let sql = "INSERT INTO deduction_rate (cycle_id, rate, rate_id, shortfall)
             SELECT $1, n - 1, id, shortfall FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS r (id, shortfall, n)";
-        self.client().execute(sql, &[&cycle_id, &ids, &shortfalls]).await.map(drop).map_err(|error| fault(&error))
+        self.client()
+            .execute(sql, &[&cycle_id, &ids, &shortfalls])
+            .await
+            .map(drop)
+            .map_err(|error| fault(&error))
     }
 
     /// Writes the first batches and their deliveries; the cycle runs from now on.
-    pub async fn start(&self, store: &Store, cycle_id: i64, by: &str, batches: Batches) -> Result<(), Fault> {
+    pub async fn start(
+        &self,
+        store: &Store,
+        cycle_id: i64,
+        by: &str,
+        batches: Batches,
+    ) -> Result<(), Fault> {
         batches.write(store, self.client()).await?;
         let sql = "UPDATE deduction_cycle SET state = 'running', rounds = 1, run_by = $2, started_at = now() WHERE cycle_id = $1";
-        self.client().execute(sql, &[&cycle_id, &by]).await.map(drop).map_err(|error| fault(&error))
+        self.client()
+            .execute(sql, &[&cycle_id, &by])
+            .await
+            .map(drop)
+            .map_err(|error| fault(&error))
     }
 
     /// Writes batches of a further round for everybody the last one left short and whose rate says
     /// `retry`; returns how many people that is, and none means that nothing was written.
-    pub async fn retry(&self, store: &Store, cycle: &Cycle, receiver: &Receiver) -> Result<i32, Fault> {
+    pub async fn retry(
+        &self,
+        store: &Store,
+        cycle: &Cycle,
+        receiver: &Receiver,
+    ) -> Result<i32, Fault> {
         let mut batches = self.open_batches(cycle, receiver).await?;
         arrears::ask_again(self.client(), cycle).await?;
         self.asked_again(cycle, &mut batches).await?;
@@ -228,17 +309,32 @@ impl Work {
 
     async fn open_batches(&self, cycle: &Cycle, receiver: &Receiver) -> Result<Batches, Fault> {
         let sql = "SELECT coalesce(max(batch_no), 0) FROM deduction_batch WHERE cycle_id = $1";
-        let row = self.client().query_one(sql, &[&cycle.cycle_id]).await.map_err(|error| fault(&error))?;
+        let row = self
+            .client()
+            .query_one(sql, &[&cycle.cycle_id])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(Batches::new(cycle.cycle_id, receiver.clone()).round(cycle.rounds + 1, row.get(0)))
     }
 
     async fn asked_again(&self, cycle: &Cycle, batches: &mut Batches) -> Result<(), Fault> {
         use futures_util::TryStreamExt;
         let sql = "SELECT person_no, fen FROM deduction_again WHERE cycle_id = $1 AND round = $2::smallint + 1 ORDER BY person_no";
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&cycle.cycle_id, &cycle.rounds];
-        let stream = self.client().query_raw(sql, parameters).await.map_err(|error| fault(&error))?;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
+            [&cycle.cycle_id, &cycle.rounds];
+        let stream = self
+            .client()
+            .query_raw(sql, parameters)
+            .await
+            .map_err(|error| fault(&error))?;
         let mut stream = std::pin::pin!(stream);
-        while let Some(row) = self.client().vigil().within(stream.try_next()).await.map_err(|error| fault(&error))? {
+        while let Some(row) = self
+            .client()
+            .vigil()
+            .within(stream.try_next())
+            .await
+            .map_err(|error| fault(&error))?
+        {
             batches.add(row.get(0), Fen(row.get(1)))?;
         }
         Ok(())
@@ -250,7 +346,11 @@ impl Work {
     }
 
     async fn execute(&self, sql: &str, cycle_id: i64) -> Result<(), Fault> {
-        self.client().execute(sql, &[&cycle_id]).await.map(drop).map_err(|error| fault(&error))
+        self.client()
+            .execute(sql, &[&cycle_id])
+            .await
+            .map(drop)
+            .map_err(|error| fault(&error))
     }
 
     fn client(&self) -> &Session {
@@ -267,6 +367,11 @@ fn category(word: &str) -> Category {
 fn written(error: CopyError) -> Fault {
     match error {
         CopyError::Database(error) => fault(&error),
-        CopyError::File(error) => Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder")),
+        CopyError::File(error) => Fault::later(
+            Stage::Store,
+            format!(
+                "a temporary file cannot be used: {error}; check the free space of the temporary folder"
+            ),
+        ),
     }
 }

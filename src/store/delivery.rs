@@ -22,7 +22,9 @@ pub use day::{left_under_way, reserve, unreserve};
 pub use dead::{Decision, Letter, dead_letters, decide, retry_all};
 pub use entity::{ChangedEntity, EntityQueue, Only, Route, changed_entities, queue_entities};
 pub(super) use lease::resume_on;
-pub use lease::{Lease, Paused, Standing, acquire, pause, release, renew, resume, standings, works};
+pub use lease::{
+    Lease, Paused, Standing, acquire, pause, release, renew, resume, standings, works,
+};
 pub use records::queue;
 pub use settle::{Next, Settlement, give_back, settle};
 pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};
@@ -152,14 +154,38 @@ const COLUMNS: &str = "d.delivery_id, d.destination, d.message, d.ordering_key, 
 
 impl Delivery {
     fn from_row(row: &Row) -> Delivery {
-        let subject = match (row.get::<_, Option<String>>(17), row.get::<_, Option<i64>>(23)) {
-            (Some(kind), _) => Subject::Entity(Entity { kind, id: row.get(18), version: row.get(19), revision: row.get(20), removal: row.get(21) }),
-            (None, Some(cycle_id)) => Subject::Batch(Batch { cycle_id, batch_no: row.get(24) }),
-            (None, None) => Subject::Records(Records { packet_id: row.get(4), first_record: row.get(5), last_record: row.get(6), reversal: row.get(7) }),
+        let subject = match (
+            row.get::<_, Option<String>>(17),
+            row.get::<_, Option<i64>>(23),
+        ) {
+            (Some(kind), _) => Subject::Entity(Entity {
+                kind,
+                id: row.get(18),
+                version: row.get(19),
+                revision: row.get(20),
+                removal: row.get(21),
+            }),
+            (None, Some(cycle_id)) => Subject::Batch(Batch {
+                cycle_id,
+                batch_no: row.get(24),
+            }),
+            (None, None) => Subject::Records(Records {
+                packet_id: row.get(4),
+                first_record: row.get(5),
+                last_record: row.get(6),
+                reversal: row.get(7),
+            }),
         };
         Delivery {
             delivery_id: row.get(0),
-            of: NewDelivery { destination: row.get(1), message: row.get(2), ordering_key: row.get(3), subject, lines: row.get(8), fen: Fen(row.get(9)) },
+            of: NewDelivery {
+                destination: row.get(1),
+                message: row.get(2),
+                ordering_key: row.get(3),
+                subject,
+                lines: row.get(8),
+                fen: Fen(row.get(9)),
+            },
             state: row.get(10),
             attempts: row.get(11),
             reference: row.get(12),
@@ -182,7 +208,11 @@ async fn connection(pool: &Pool) -> Result<Lent, Fault> {
 /// its code and message are kept.
 fn fault(doing: &str, error: &tokio_postgres::Error) -> Fault {
     let text = match error.as_db_error() {
-        Some(db) => format!("cannot {doing}: PostgreSQL {}: {}", db.code().code(), db.message()),
+        Some(db) => format!(
+            "cannot {doing}: PostgreSQL {}: {}",
+            db.code().code(),
+            db.message()
+        ),
         None => format!("cannot {doing}: {}", super::words::words(error)),
     };
     Fault::later(Stage::Store, text)

@@ -38,7 +38,14 @@ pub struct Connection {
 impl Connection {
     /// To an embedded or local server, without TLS.
     pub fn local(config: Config) -> Connection {
-        Connection { door: Arc::new(Door { hosts: each_host(&config), tls: None, patience: PATIENCE }), size: CONNECTIONS }
+        Connection {
+            door: Arc::new(Door {
+                hosts: each_host(&config),
+                tls: None,
+                patience: PATIENCE,
+            }),
+            size: CONNECTIONS,
+        }
     }
 
     /// To the server named in the configuration; `None` where it names none.
@@ -46,11 +53,17 @@ impl Connection {
     /// # Errors
     /// An entry that cannot be used.
     pub fn configured(database: &config::Database) -> Result<Option<Connection>, Fault> {
-        let Some(url) = &database.url else { return Ok(None) };
+        let Some(url) = &database.url else {
+            return Ok(None);
+        };
         let mut config = url::read(url, database.ca.is_some())?;
         if let Some(path) = &database.password_file {
-            let password = std::fs::read_to_string(path)
-                .map_err(|error| Fault::operator(Stage::Config, format!("[database] password_file {}: {error}", path.display())))?;
+            let password = std::fs::read_to_string(path).map_err(|error| {
+                Fault::operator(
+                    Stage::Config,
+                    format!("[database] password_file {}: {error}", path.display()),
+                )
+            })?;
             config.password(password.trim_end());
         }
         if config.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
@@ -60,17 +73,33 @@ impl Connection {
         let tls = database.ca.as_deref().map(trust).transpose()?;
         let size = database.connections_max.unwrap_or(CONNECTIONS);
         if size < CONNECTIONS_MIN {
-            let text = format!("[database] connections_max is {size}; expected at least {CONNECTIONS_MIN}: a packet under way may need two");
+            let text = format!(
+                "[database] connections_max is {size}; expected at least {CONNECTIONS_MIN}: a packet under way may need two"
+            );
             return Err(Fault::operator(Stage::Config, text));
         }
-        Ok(Some(Connection { door: Arc::new(Door { hosts: each_host(&config), tls, patience: PATIENCE }), size }))
+        Ok(Some(Connection {
+            door: Arc::new(Door {
+                hosts: each_host(&config),
+                tls,
+                patience: PATIENCE,
+            }),
+            size,
+        }))
     }
 
     /// The same, with another patience for an answer. For tests of a server that stands still.
     #[must_use]
     pub fn patient(self, patience: Duration) -> Connection {
-        let door = Door { hosts: self.door.hosts.clone(), tls: self.door.tls.clone(), patience };
-        Connection { door: Arc::new(door), ..self }
+        let door = Door {
+            hosts: self.door.hosts.clone(),
+            tls: self.door.tls.clone(),
+            patience,
+        };
+        Connection {
+            door: Arc::new(door),
+            ..self
+        }
     }
 }
 
@@ -126,7 +155,10 @@ impl Door {
         false
     }
 
-    async fn first<'a, F: Future<Output = Result<Dialled, String>>>(&'a self, dial: impl Fn(&'a Config) -> F) -> Result<Dialled, Fault> {
+    async fn first<'a, F: Future<Output = Result<Dialled, String>>>(
+        &'a self,
+        dial: impl Fn(&'a Config) -> F,
+    ) -> Result<Dialled, Fault> {
         let mut said = Vec::new();
         for config in &self.hosts {
             let text = match tokio::time::timeout(CONNECT, dial(config)).await {
@@ -136,18 +168,32 @@ impl Door {
             };
             said.push(format!("{}: {text}", address(config)));
         }
-        let text = format!("the database does not take us: {}; {}", said.join("; "), what_to_do(&said.join(" ")));
+        let text = format!(
+            "the database does not take us: {}; {}",
+            said.join("; "),
+            what_to_do(&said.join(" "))
+        );
         Err(Fault::later(Stage::Store, text))
     }
 
     async fn connect(&self, config: &Config) -> Result<Dialled, String> {
         // Which server it is about stands before it already.
-        self.open(config).await.map_err(|error| words(&error).trim_start_matches("error connecting to server: ").to_owned())
+        self.open(config).await.map_err(|error| {
+            words(&error)
+                .trim_start_matches("error connecting to server: ")
+                .to_owned()
+        })
     }
 
     async fn open(&self, config: &Config) -> Result<Dialled, tokio_postgres::Error> {
         match &self.tls {
-            Some(tls) => open(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls.clone())).await,
+            Some(tls) => {
+                open(
+                    config,
+                    tokio_postgres_rustls::MakeRustlsConnect::new(tls.clone()),
+                )
+                .await
+            }
             None => open(config, NoTls).await,
         }
     }
@@ -166,29 +212,66 @@ where
             tracing::debug!("a connection to the database ended: {}", words(&error));
         }
     });
-    Ok(Dialled { client, task: AbortOnDropHandle::new(task) })
+    Ok(Dialled {
+        client,
+        task: AbortOnDropHandle::new(task),
+    })
 }
 
 /// What helps, by the words of the cause.
 fn what_to_do(said: &str) -> &'static str {
     let advice = [
-        ("Connection refused", "nothing listens there: see that PostgreSQL runs, and that host and port in [database] url of gateway.toml are its own"),
-        ("No such file", "no PostgreSQL has its socket there: see that it runs, and [database] url in gateway.toml"),
-        ("lookup address", "the host's name is not known: mend it in [database] url of gateway.toml, or the machine's DNS"),
-        ("no session within", "nothing answers: see the way there (firewall, route), and host and port in [database] url of gateway.toml"),
-        ("(28P01)", "mend the user in [database] url, or the password in it or in password_file"),
-        ("(28000)", "mend the user in [database] url, or let the server's pg_hba.conf take it"),
-        ("(3D000)", "make the database (CREATE DATABASE), or mend its name in [database] url of gateway.toml"),
-        ("(53300)", "the server has no session left: raise its max_connections, or lower [database] connections_max"),
-        ("certificate", "see that [database] ca is the authority of the server's certificate, and that the certificate is for this host name"),
+        (
+            "Connection refused",
+            "nothing listens there: see that PostgreSQL runs, and that host and port in [database] url of gateway.toml are its own",
+        ),
+        (
+            "No such file",
+            "no PostgreSQL has its socket there: see that it runs, and [database] url in gateway.toml",
+        ),
+        (
+            "lookup address",
+            "the host's name is not known: mend it in [database] url of gateway.toml, or the machine's DNS",
+        ),
+        (
+            "no session within",
+            "nothing answers: see the way there (firewall, route), and host and port in [database] url of gateway.toml",
+        ),
+        (
+            "(28P01)",
+            "mend the user in [database] url, or the password in it or in password_file",
+        ),
+        (
+            "(28000)",
+            "mend the user in [database] url, or let the server's pg_hba.conf take it",
+        ),
+        (
+            "(3D000)",
+            "make the database (CREATE DATABASE), or mend its name in [database] url of gateway.toml",
+        ),
+        (
+            "(53300)",
+            "the server has no session left: raise its max_connections, or lower [database] connections_max",
+        ),
+        (
+            "certificate",
+            "see that [database] ca is the authority of the server's certificate, and that the certificate is for this host name",
+        ),
     ];
     let found = advice.iter().find(|(word, _)| said.contains(word));
-    found.map_or("check that PostgreSQL runs and [database] in gateway.toml", |(_, advice)| advice)
+    found.map_or(
+        "check that PostgreSQL runs and [database] in gateway.toml",
+        |(_, advice)| advice,
+    )
 }
 
 /// A configuration for each of its hosts, with what else it says.
 fn each_host(config: &Config) -> Vec<Config> {
-    let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let (hosts, addresses, ports) = (
+        config.get_hosts(),
+        config.get_hostaddrs(),
+        config.get_ports(),
+    );
     let one = |at: usize| {
         let mut one = Config::new();
         match hosts.get(at) {
@@ -203,11 +286,15 @@ fn each_host(config: &Config) -> Vec<Config> {
         config.get_dbname().map(|name| one.dbname(name));
         config.get_options().map(|options| one.options(options));
         one.application_name(config.get_application_name().unwrap_or("ltcgw"));
-        one.ssl_mode(config.get_ssl_mode()).ssl_negotiation(config.get_ssl_negotiation()).channel_binding(config.get_channel_binding());
+        one.ssl_mode(config.get_ssl_mode())
+            .ssl_negotiation(config.get_ssl_negotiation())
+            .channel_binding(config.get_channel_binding());
         one.connect_timeout(config.get_connect_timeout().copied().unwrap_or(CONNECT));
         one.tcp_user_timeout(config.get_tcp_user_timeout().copied().unwrap_or(UNHEARD));
-        one.keepalives(config.get_keepalives()).keepalives_idle(config.get_keepalives_idle().min(UNHEARD));
-        one.keepalives_interval(config.get_keepalives_interval().unwrap_or(UNHEARD / 3)).keepalives_retries(config.get_keepalives_retries().unwrap_or(3));
+        one.keepalives(config.get_keepalives())
+            .keepalives_idle(config.get_keepalives_idle().min(UNHEARD));
+        one.keepalives_interval(config.get_keepalives_interval().unwrap_or(UNHEARD / 3))
+            .keepalives_retries(config.get_keepalives_retries().unwrap_or(3));
         one
     };
     (0..hosts.len().max(addresses.len())).map(one).collect()
@@ -219,19 +306,34 @@ fn address(config: &Config) -> String {
     match (config.get_hosts().first(), config.get_hostaddrs().first()) {
         (Some(Host::Unix(path)), _) => format!("{} port {port}", path.display()),
         (Some(Host::Tcp(host)), _) => format!("{host}:{port}"),
-        (None, address) => address.map_or_else(|| format!("port {port}"), |address| format!("{address}:{port}")),
+        (None, address) => address.map_or_else(
+            || format!("port {port}"),
+            |address| format!("{address}:{port}"),
+        ),
     }
 }
 
 fn trust(path: &std::path::Path) -> Result<rustls::ClientConfig, Fault> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
-    let bad = |error: &dyn std::fmt::Display| Fault::operator(Stage::Config, format!("[database] ca {}: {error}; expected PEM certificates", path.display()));
+    let bad = |error: &dyn std::fmt::Display| {
+        Fault::operator(
+            Stage::Config,
+            format!(
+                "[database] ca {}: {error}; expected PEM certificates",
+                path.display()
+            ),
+        )
+    };
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(&error))? {
-        roots.add(certificate.map_err(|error| bad(&error))?).map_err(|error| bad(&error))?;
+        roots
+            .add(certificate.map_err(|error| bad(&error))?)
+            .map_err(|error| bad(&error))?;
     }
     if roots.is_empty() {
         return Err(bad(&"holds no certificate"));
     }
-    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    Ok(rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }

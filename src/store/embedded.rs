@@ -44,12 +44,20 @@ pub struct Options {
 impl Options {
     /// A cluster that keeps what it committed.
     pub fn durable(dir: impl Into<PathBuf>) -> Options {
-        Options { dir: dir.into(), durable: true, settings: Vec::new() }
+        Options {
+            dir: dir.into(),
+            durable: true,
+            settings: Vec::new(),
+        }
     }
 
     /// A cluster for tests: a power cut may destroy it.
     pub fn throwaway(dir: impl Into<PathBuf>) -> Options {
-        Options { dir: dir.into(), durable: false, settings: Vec::new() }
+        Options {
+            dir: dir.into(),
+            durable: false,
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -95,12 +103,23 @@ impl Embedded {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
         let account = Account::for_server()?;
         check_socket_path(&dir.join("run"))?;
-        let nearest = dir.ancestors().find(|folder| folder.is_dir()).unwrap_or(&dir);
+        let nearest = dir
+            .ancestors()
+            .find(|folder| folder.is_dir())
+            .unwrap_or(&dir);
         // A folder of ours that a start will still make or hand over says nothing about its reach.
-        account.check_reach(if dir.is_dir() { nearest.parent().unwrap_or(nearest) } else { nearest })?;
+        account.check_reach(if dir.is_dir() {
+            nearest.parent().unwrap_or(nearest)
+        } else {
+            nearest
+        })?;
         let cluster = dir.join("cluster");
         let binaries = Binaries::find(&cluster)?;
-        Ok(Prospect { major: binaries.major, binaries: binaries.dir, has_cluster: cluster.exists() })
+        Ok(Prospect {
+            major: binaries.major,
+            binaries: binaries.dir,
+            has_cluster: cluster.exists(),
+        })
     }
 
     /// Starts the server and returns when it takes connections; makes the cluster first if there is none.
@@ -126,18 +145,38 @@ impl Embedded {
         if !cluster.exists() {
             process::make_cluster(&binaries, &account, &cluster, options.durable)?;
         }
-        let server = Server { binaries, account, cluster, socket_dir: socket_dir.clone(), log: dir.join("server.log"), settings: settings(options) };
+        let server = Server {
+            binaries,
+            account,
+            cluster,
+            socket_dir: socket_dir.clone(),
+            log: dir.join("server.log"),
+            settings: settings(options),
+        };
         let (stop, stopped) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let supervisor = std::thread::Builder::new()
             .name("postgres".into())
             .spawn(move || supervise(&server, &ready, &stopped))
-            .map_err(|error| Fault::operator(Stage::Store, format!("embedded PostgreSQL: no thread to run it from: {error}")))?;
-        let embedded = Embedded { socket_dir, stop: Some(stop), supervisor: Some(supervisor), _lock: lock };
+            .map_err(|error| {
+                Fault::operator(
+                    Stage::Store,
+                    format!("embedded PostgreSQL: no thread to run it from: {error}"),
+                )
+            })?;
+        let embedded = Embedded {
+            socket_dir,
+            stop: Some(stop),
+            supervisor: Some(supervisor),
+            _lock: lock,
+        };
         match is_ready.recv() {
             Ok(Ok(())) => Ok(embedded),
             Ok(Err(fault)) => Err(fault),
-            Err(_) => Err(Fault::operator(Stage::Store, "embedded PostgreSQL: its supervisor ended before the server was ready")),
+            Err(_) => Err(Fault::operator(
+                Stage::Store,
+                "embedded PostgreSQL: its supervisor ended before the server was ready",
+            )),
         }
     }
 
@@ -154,7 +193,10 @@ impl Embedded {
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
         let socket_dir = dir.join("run");
         if !socket_dir.join(SOCKET_NAME).exists() {
-            let text = format!("no PostgreSQL runs in {}; start the gateway first (ltcgw serve, ltcgw demo)", dir.display());
+            let text = format!(
+                "no PostgreSQL runs in {}; start the gateway first (ltcgw serve, ltcgw demo)",
+                dir.display()
+            );
             return Err(Fault::operator(Stage::Store, text));
         }
         Ok(over(&socket_dir, name))
@@ -180,12 +222,33 @@ impl Embedded {
     /// The server cannot be reached or refuses; try again later.
     pub async fn database(&self, name: &str) -> Result<tokio_postgres::Config, Fault> {
         let fault = |error: tokio_postgres::Error| {
-            Fault::later(Stage::Store, format!("embedded PostgreSQL: database `{name}` cannot be made: {}", super::words::words(&error)))
+            Fault::later(
+                Stage::Store,
+                format!(
+                    "embedded PostgreSQL: database `{name}` cannot be made: {}",
+                    super::words::words(&error)
+                ),
+            )
         };
-        let (client, connection) = self.connection("postgres").connect(tokio_postgres::NoTls).await.map_err(fault)?;
+        let (client, connection) = self
+            .connection("postgres")
+            .connect(tokio_postgres::NoTls)
+            .await
+            .map_err(fault)?;
         let connection = tokio::spawn(connection);
-        if client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await.map_err(fault)?.is_none() {
-            client.batch_execute(&format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""))).await.map_err(fault)?;
+        if client
+            .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
+            .await
+            .map_err(fault)?
+            .is_none()
+        {
+            client
+                .batch_execute(&format!(
+                    "CREATE DATABASE \"{}\"",
+                    name.replace('"', "\"\"")
+                ))
+                .await
+                .map_err(fault)?;
         }
         drop(client);
         connection.await.ok();
@@ -218,7 +281,11 @@ fn over(socket_dir: &Path, name: &str) -> tokio_postgres::Config {
 }
 
 /// Runs the server until `stopped` says so (its sender dropped), and again whenever it dies by itself.
-fn supervise(server: &Server, ready: &mpsc::Sender<Result<(), Fault>>, stopped: &mpsc::Receiver<()>) {
+fn supervise(
+    server: &Server,
+    ready: &mpsc::Sender<Result<(), Fault>>,
+    stopped: &mpsc::Receiver<()>,
+) {
     let mut running = match server.start() {
         Ok(running) => running,
         Err(fault) => {
@@ -230,11 +297,16 @@ fn supervise(server: &Server, ready: &mpsc::Sender<Result<(), Fault>>, stopped: 
     let mut pause = LOOK;
     let mut started = Instant::now();
     loop {
-        if !matches!(stopped.recv_timeout(pause), Err(mpsc::RecvTimeoutError::Timeout)) {
+        if !matches!(
+            stopped.recv_timeout(pause),
+            Err(mpsc::RecvTimeoutError::Timeout)
+        ) {
             running.stop();
             return;
         }
-        let Some(status) = running.ended() else { continue };
+        let Some(status) = running.ended() else {
+            continue;
+        };
         if started.elapsed() > Duration::from_secs(60) {
             pause = LOOK;
         }
@@ -267,7 +339,13 @@ fn settings(options: &Options) -> Vec<String> {
         ("log_error_verbosity", "terse"),
         ("log_checkpoints", "off"),
     ];
-    let durable = [("shared_buffers", "256MB"), ("fsync", "on"), ("synchronous_commit", "on"), ("wal_compression", "on"), ("min_wal_size", "512MB")];
+    let durable = [
+        ("shared_buffers", "256MB"),
+        ("fsync", "on"),
+        ("synchronous_commit", "on"),
+        ("wal_compression", "on"),
+        ("min_wal_size", "512MB"),
+    ];
     let throwaway = [
         ("shared_buffers", "128MB"),
         ("fsync", "off"),
@@ -277,9 +355,23 @@ fn settings(options: &Options) -> Vec<String> {
         ("max_wal_senders", "0"),
         ("autovacuum", "off"),
     ];
-    let of_mode: &[(&str, &str)] = if options.durable { &durable } else { &throwaway };
-    let built_in = common.iter().chain(of_mode).map(|(name, value)| format!("{name}={value}"));
-    built_in.chain(options.settings.iter().map(|(name, value)| format!("{name}={value}"))).collect()
+    let of_mode: &[(&str, &str)] = if options.durable {
+        &durable
+    } else {
+        &throwaway
+    };
+    let built_in = common
+        .iter()
+        .chain(of_mode)
+        .map(|(name, value)| format!("{name}={value}"));
+    built_in
+        .chain(
+            options
+                .settings
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        )
+        .collect()
 }
 
 fn check_socket_path(socket_dir: &Path) -> Result<(), Fault> {
@@ -297,8 +389,21 @@ fn check_socket_path(socket_dir: &Path) -> Result<(), Fault> {
 
 fn lock(dir: &Path) -> Result<FolderLock, Fault> {
     let path = dir.join("lock");
-    let cannot = |error: std::io::Error| Fault::operator(Stage::Store, format!("embedded PostgreSQL: {} cannot be locked: {error}", path.display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
+    let cannot = |error: std::io::Error| {
+        Fault::operator(
+            Stage::Store,
+            format!(
+                "embedded PostgreSQL: {} cannot be locked: {error}",
+                path.display()
+            ),
+        )
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::Error(error)) => Err(cannot(error)),

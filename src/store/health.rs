@@ -40,11 +40,17 @@ impl Health {
     /// Takes note of an error on a session of that generation; whether that session is not to be used again.
     pub(super) fn heard(&self, error: &Error, generation: u64) -> bool {
         if error.code() == Some(&SqlState::DISK_FULL) && !self.full.swap(true, Ordering::Relaxed) {
-            tracing::error!("the database has no room left; not ready until it takes a write again: {}", fault(error));
+            tracing::error!(
+                "the database has no room left; not ready until it takes a write again: {}",
+                fault(error)
+            );
         }
         let gone = says_gone(error);
         if gone && self.generation.fetch_max(generation + 1, Ordering::Relaxed) <= generation {
-            tracing::warn!("the connections to the database are made anew: {}", fault(error));
+            tracing::warn!(
+                "the connections to the database are made anew: {}",
+                fault(error)
+            );
         }
         gone
     }
@@ -54,13 +60,17 @@ impl Health {
 fn says_gone(error: &Error) -> bool {
     let Some(code) = error.code() else {
         // Not an error of ours, such as a value of another type: the line itself broke.
-        return error.is_closed() || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+        return error.is_closed()
+            || std::error::Error::source(error)
+                .is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     };
     match code.code() {
         // The server only reads; has forgotten our prepared statements; shuts down, crashed, starts.
         "25006" | "26000" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => true,
         // A prepared statement of before a migration.
-        "0A000" => error.as_db_error().is_some_and(|db| db.message().contains("cached plan")),
+        "0A000" => error
+            .as_db_error()
+            .is_some_and(|db| db.message().contains("cached plan")),
         code => code.starts_with("08"),
     }
 }
@@ -71,16 +81,31 @@ impl Store {
     /// # Errors
     /// Why it does not.
     pub async fn ping(&self) -> Result<(), Fault> {
-        let silent = |_| Fault::later(Stage::Store, format!("the database took no write within {} s; see that PostgreSQL runs", PING.as_secs_f32()));
-        tokio::time::timeout(PING, self.beat()).await.map_err(silent)?
+        let silent = |_| {
+            Fault::later(
+                Stage::Store,
+                format!(
+                    "the database took no write within {} s; see that PostgreSQL runs",
+                    PING.as_secs_f32()
+                ),
+            )
+        };
+        tokio::time::timeout(PING, self.beat())
+            .await
+            .map_err(silent)?
     }
 
     async fn beat(&self) -> Result<(), Fault> {
         let session = self.ping_pool.get().await?;
-        session.execute(BEAT, &[]).await.map_err(|error| fault(&error))?;
+        session
+            .execute(BEAT, &[])
+            .await
+            .map_err(|error| fault(&error))?;
         if self.health.full.load(Ordering::Relaxed) {
             let tx = Tx::begin(session).await.map_err(|error| fault(&error))?;
-            tx.batch_execute(ROOM).await.map_err(|error| fault(&error))?;
+            tx.batch_execute(ROOM)
+                .await
+                .map_err(|error| fault(&error))?;
             tx.rollback().await;
             self.health.full.store(false, Ordering::Relaxed);
             tracing::info!("the database has room again");

@@ -46,8 +46,7 @@ const CHANGED: &str = "(SELECT history_key FROM staged_line UNION SELECT t.histo
 
 /// Locks that packets on the exact way take for the histories they change, in order, so that of two over the
 /// same histories the second begins after the first has ended. A few for all histories: a packet may have a million.
-const LOCKS: &str =
-    "SELECT count(pg_advisory_xact_lock(7211, place)) FROM (SELECT DISTINCT hashint8(history_key) & 255 AS place FROM {changed} ORDER BY 1) AS places";
+const LOCKS: &str = "SELECT count(pg_advisory_xact_lock(7211, place)) FROM (SELECT DISTINCT hashint8(history_key) & 255 AS place FROM {changed} ORDER BY 1) AS places";
 
 pub(super) fn by_keys() -> String {
     SUMS.replace("{keys}", "unnest($1::bigint[]) AS k (history_key)")
@@ -57,8 +56,14 @@ impl Store {
     /// The histories of these keys, as they are now.
     pub async fn histories(&self, keys: &[i64]) -> Result<Vec<StoredHistory>, Fault> {
         let client = self.question_client().await?;
-        let statement = client.prepare_cached(&by_keys()).await.map_err(|error| fault(&error))?;
-        let rows = client.query(&statement, &[&keys]).await.map_err(|error| fault(&error))?;
+        let statement = client
+            .prepare_cached(&by_keys())
+            .await
+            .map_err(|error| fault(&error))?;
+        let rows = client
+            .query(&statement, &[&keys])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.iter().map(history).collect())
     }
 }
@@ -66,12 +71,17 @@ impl Store {
 impl Posting {
     /// Waits for packets on the exact way that change the same histories as the staged lines, and keeps later ones waiting.
     pub async fn lock_histories(&self) -> Result<(), PostError> {
-        self.client().query(&LOCKS.replace("{changed}", CHANGED), &[]).await?;
+        self.client()
+            .query(&LOCKS.replace("{changed}", CHANGED), &[])
+            .await?;
         Ok(())
     }
 
     /// Hands out the histories of the staged lines one by one, as they are now.
-    pub async fn staged_histories(&self, mut take: impl FnMut(&StoredHistory)) -> Result<(), PostError> {
+    pub async fn staged_histories(
+        &self,
+        mut take: impl FnMut(&StoredHistory),
+    ) -> Result<(), PostError> {
         let sql = SUMS.replace("{keys}", CHANGED);
         let no_parameters: [&(dyn ToSql + Sync); 0] = [];
         let rows = self.client().query_raw(&sql, no_parameters).await?;
@@ -112,7 +122,8 @@ mod tests {
     #[tokio::test]
     async fn lines_stored_before_there_were_histories_get_their_places() {
         let db = Database::new().await;
-        db.run(include_str!("../../schemas/postgres/0005_row_types.sql")).await;
+        db.run(include_str!("../../schemas/postgres/0005_row_types.sql"))
+            .await;
         let line = |packet: i32, record: i32, employer: &str, month: i32| {
             format!(
                 "INSERT INTO employer_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, receipt_no, insurance, employer_no,
@@ -122,14 +133,26 @@ mod tests {
                      1, 0, 0, 0, 0, '2021-11-06', 'r', 1, 0, false);"
             )
         };
-        let lines = [(2, 1, "E1", 202_110), (1, 7, "E1", 202_110), (1, 2, "E2", 202_110), (1, 8, "E1", 202_111), (1, 9, "E1", 202_110)];
+        let lines = [
+            (2, 1, "E1", 202_110),
+            (1, 7, "E1", 202_110),
+            (1, 2, "E2", 202_110),
+            (1, 8, "E1", 202_111),
+            (1, 9, "E1", 202_110),
+        ];
         for (packet, record, employer, month) in lines {
             db.run(&line(packet, record, employer, month)).await;
         }
-        db.run(include_str!("../../schemas/postgres/0016_history.sql")).await;
+        db.run(include_str!("../../schemas/postgres/0016_history.sql"))
+            .await;
         let places: String = db.value("SELECT string_agg(record_index || ':' || history_no, ' ' ORDER BY packet_id, record_index) FROM employer_line").await;
         assert_eq!(places, "2:1 7:1 8:1 9:2 1:3");
-        let key: i64 = db.value("SELECT history_key FROM employer_line WHERE record_index = 8").await;
-        assert_eq!(key, HistoryId::of("E1", 450_103, Month::parse("202111").unwrap()).key());
+        let key: i64 = db
+            .value("SELECT history_key FROM employer_line WHERE record_index = 8")
+            .await;
+        assert_eq!(
+            key,
+            HistoryId::of("E1", 450_103, Month::parse("202111").unwrap()).key()
+        );
     }
 }

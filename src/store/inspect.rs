@@ -76,10 +76,18 @@ pub async fn left_out_without_base(connection: &Connection) -> Result<Vec<Withou
         JOIN deduction_left_out l USING (cycle_id)
         WHERE l.reason ~ '^no_.*_(base|year)$' GROUP BY 1, 2, 3 ORDER BY 1, 3";
     let session = connection.door.dial(&settings::statements(&[])).await?;
-    let asked = tokio::time::timeout(LOOK, session.client.query(sql, &[])).await.map_err(|_| silent("a look at the last plans"))?;
+    let asked = tokio::time::timeout(LOOK, session.client.query(sql, &[]))
+        .await
+        .map_err(|_| silent("a look at the last plans"))?;
     let rows = asked.map_err(|error| fault(&error))?;
-    let one =
-        |row: &tokio_postgres::Row| Some(WithoutBase { area: row.get(0), month: Month::from_number(row.get(1))?, reason: row.get(2), people: row.get(3) });
+    let one = |row: &tokio_postgres::Row| {
+        Some(WithoutBase {
+            area: row.get(0),
+            month: Month::from_number(row.get(1))?,
+            reason: row.get(2),
+            people: row.get(3),
+        })
+    };
     Ok(rows.iter().filter_map(one).collect())
 }
 
@@ -116,8 +124,20 @@ impl Inspected {
         if let Schema::Foreign { has, needs } = self.schema {
             return Err(Fault::operator(Stage::Store, foreign(has, needs)));
         }
-        let grave: Vec<String> = self.troubles.iter().filter(|trouble| trouble.grave).map(|trouble| format!("{}: {}", trouble.text, trouble.advice)).collect();
-        if grave.is_empty() { Ok(()) } else { Err(Fault::operator(Stage::Store, format!("the database: {}", grave.join("; ")))) }
+        let grave: Vec<String> = self
+            .troubles
+            .iter()
+            .filter(|trouble| trouble.grave)
+            .map(|trouble| format!("{}: {}", trouble.text, trouble.advice))
+            .collect();
+        if grave.is_empty() {
+            Ok(())
+        } else {
+            Err(Fault::operator(
+                Stage::Store,
+                format!("the database: {}", grave.join("; ")),
+            ))
+        }
     }
 }
 
@@ -150,62 +170,141 @@ pub async fn inspect(connection: &Connection) -> Result<Inspected, Fault> {
 }
 
 async fn look(client: &Client, connections: usize) -> Result<Inspected, Fault> {
-    let row = client.query_one(FACTS, &[]).await.map_err(|error| fault(&error))?;
+    let row = client
+        .query_one(FACTS, &[])
+        .await
+        .map_err(|error| fault(&error))?;
     let (major, migrated): (i32, bool) = (row.get(0), row.get(1));
     let mut applied: Vec<(i32, String)> = Vec::new();
     if migrated {
-        let rows = client.query("SELECT version, checksum FROM refinery_schema_history ORDER BY version", &[]).await.map_err(|error| fault(&error))?;
+        let rows = client
+            .query(
+                "SELECT version, checksum FROM refinery_schema_history ORDER BY version",
+                &[],
+            )
+            .await
+            .map_err(|error| fault(&error))?;
         applied = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     }
-    let known = migrations().map_err(|error| Fault::operator(Stage::Store, format!("the migrations of this version are unusable: {error}")))?;
-    let known: Vec<(i32, String)> = known.iter().map(|migration| (migration.version(), migration.checksum().to_string())).collect();
+    let known = migrations().map_err(|error| {
+        Fault::operator(
+            Stage::Store,
+            format!("the migrations of this version are unusable: {error}"),
+        )
+    })?;
+    let known: Vec<(i32, String)> = known
+        .iter()
+        .map(|migration| (migration.version(), migration.checksum().to_string()))
+        .collect();
     let schema = compare(&applied, &known);
     let mut troubles = rights(&row, schema, connections);
     if migrated {
-        let closed: i64 = client.query_one(CLOSED, &[]).await.map_err(|error| fault(&error))?.get(0);
+        let closed: i64 = client
+            .query_one(CLOSED, &[])
+            .await
+            .map_err(|error| fault(&error))?
+            .get(0);
         troubles.extend((closed > 0).then(|| tables_closed(&row, closed)));
     }
-    let timeouts: Option<String> = client.query_one(TIMEOUTS, &[]).await.map_err(|error| fault(&error))?.get(0);
+    let timeouts: Option<String> = client
+        .query_one(TIMEOUTS, &[])
+        .await
+        .map_err(|error| fault(&error))?
+        .get(0);
     if let Some(timeouts) = timeouts {
-        let advice = format!("the gateway sets its own; for whoever else uses the role: ALTER ROLE {} RESET ALL", row.get::<_, &str>(2));
-        troubles.push(Trouble { text: format!("role or database set {timeouts}"), advice, grave: false });
+        let advice = format!(
+            "the gateway sets its own; for whoever else uses the role: ALTER ROLE {} RESET ALL",
+            row.get::<_, &str>(2)
+        );
+        troubles.push(Trouble {
+            text: format!("role or database set {timeouts}"),
+            advice,
+            grave: false,
+        });
     }
-    Ok(Inspected { major, schema, troubles })
+    Ok(Inspected {
+        major,
+        schema,
+        troubles,
+    })
 }
 
 /// What of a role's rights is missing; the row is that of [`FACTS`].
 fn rights(row: &Row, schema: Schema, connections: usize) -> Vec<Trouble> {
     let (major, role, database): (i32, &str, &str) = (row.get(0), row.get(2), row.get(3));
-    let (home, temporary, create, report): (Option<&str>, bool, bool, bool) = (row.get(4), row.get(5), row.get(6), row.get(7));
+    let (home, temporary, create, report): (Option<&str>, bool, bool, bool) =
+        (row.get(4), row.get(5), row.get(6), row.get(7));
     let limit: i32 = row.get(8);
     let current = matches!(schema, Schema::Current { .. });
     let mut found = Vec::new();
-    let mut note = |text: String, advice: String, grave: bool| found.push(Trouble { text, advice, grave });
+    let mut note = |text: String, advice: String, grave: bool| {
+        found.push(Trouble {
+            text,
+            advice,
+            grave,
+        })
+    };
     if major < MAJOR_MIN {
-        note(format!("PostgreSQL {major}"), format!("PostgreSQL {MAJOR_MIN} or later is needed"), true);
+        note(
+            format!("PostgreSQL {major}"),
+            format!("PostgreSQL {MAJOR_MIN} or later is needed"),
+            true,
+        );
     }
-    let next = if current { "the next version will make tables and views" } else { "the tables have yet to be made" };
+    let next = if current {
+        "the next version will make tables and views"
+    } else {
+        "the tables have yet to be made"
+    };
     match home {
         Some(home) if !create => {
-            note(format!("role {role} may not create in schema {home}; {next}"), format!("GRANT CREATE ON SCHEMA {home} TO {role}"), !current);
+            note(
+                format!("role {role} may not create in schema {home}; {next}"),
+                format!("GRANT CREATE ON SCHEMA {home} TO {role}"),
+                !current,
+            );
         }
         None if !current => {
-            let advice = format!("CREATE SCHEMA AUTHORIZATION {role}, or GRANT USAGE, CREATE ON SCHEMA public TO {role}");
-            note(format!("there is no schema that role {role} may use; {next}"), advice, true);
+            let advice = format!(
+                "CREATE SCHEMA AUTHORIZATION {role}, or GRANT USAGE, CREATE ON SCHEMA public TO {role}"
+            );
+            note(
+                format!("there is no schema that role {role} may use; {next}"),
+                advice,
+                true,
+            );
         }
         _ => {}
     }
     if !report {
-        let advice = format!("GRANT CREATE ON DATABASE {database} TO {role}, or CREATE SCHEMA report AUTHORIZATION {role}");
-        note(format!("role {role} may not make the schema report; {next}"), advice, !current);
+        let advice = format!(
+            "GRANT CREATE ON DATABASE {database} TO {role}, or CREATE SCHEMA report AUTHORIZATION {role}"
+        );
+        note(
+            format!("role {role} may not make the schema report; {next}"),
+            advice,
+            !current,
+        );
     }
     if !temporary {
-        let text = format!("role {role} may not make temporary tables, which packets with known numbers, rosters and registry loads need");
-        note(text, format!("GRANT TEMPORARY ON DATABASE {database} TO {role}"), true);
+        let text = format!(
+            "role {role} may not make temporary tables, which packets with known numbers, rosters and registry loads need"
+        );
+        note(
+            text,
+            format!("GRANT TEMPORARY ON DATABASE {database} TO {role}"),
+            true,
+        );
     }
     if usize::try_from(limit).is_ok_and(|limit| limit < connections) {
-        let advice = format!("ALTER ROLE {role} CONNECTION LIMIT {connections} (or the database's, or max_connections), or lower [database] connections_max");
-        note(format!("{limit} connections are allowed, and an instance may use {connections}"), advice, false);
+        let advice = format!(
+            "ALTER ROLE {role} CONNECTION LIMIT {connections} (or the database's, or max_connections), or lower [database] connections_max"
+        );
+        note(
+            format!("{limit} connections are allowed, and an instance may use {connections}"),
+            advice,
+            false,
+        );
     }
     found
 }
@@ -216,7 +315,13 @@ fn tables_closed(row: &Row, closed: i64) -> Trouble {
     let advice = format!(
         "let {role} own them, or GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {home} TO {role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA {home} TO {role}"
     );
-    Trouble { text: format!("role {role} may not read and write {closed} tables and sequences of schema {home}"), advice, grave: true }
+    Trouble {
+        text: format!(
+            "role {role} may not read and write {closed} tables and sequences of schema {home}"
+        ),
+        advice,
+        grave: true,
+    }
 }
 
 /// Whether a session is the same one after somebody else had a transaction.
@@ -243,7 +348,15 @@ async fn same_session(one: &Dialled, other: &Dialled) -> Result<(), Fault> {
 async fn process(session: &Dialled, sql: &str) -> Result<Option<String>, Fault> {
     let answer = tokio::time::timeout(LOOK, session.client.simple_query(sql)).await;
     let answer = answer.map_err(|_| silent("a second session beside a first"))?;
-    let answer = answer.map_err(|error| Fault::operator(Stage::Store, format!("the database refuses a plain transaction: {}", words(&error))))?;
+    let answer = answer.map_err(|error| {
+        Fault::operator(
+            Stage::Store,
+            format!(
+                "the database refuses a plain transaction: {}",
+                words(&error)
+            ),
+        )
+    })?;
     Ok(answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
@@ -251,8 +364,10 @@ async fn process(session: &Dialled, sql: &str) -> Result<Option<String>, Fault> 
 }
 
 fn silent(what: &str) -> Fault {
-    let text =
-        format!("{what} got no answer within {} s; see that PostgreSQL runs, and that a pooler before it has a session for each connection", LOOK.as_secs());
+    let text = format!(
+        "{what} got no answer within {} s; see that PostgreSQL runs, and that a pooler before it has a session for each connection",
+        LOOK.as_secs()
+    );
     Fault::later(Stage::Store, text)
 }
 
@@ -270,8 +385,13 @@ pub async fn paused(connection: &Connection) -> Result<Vec<Standing>, Fault> {
 /// Both lists are in order of version.
 fn compare(applied: &[(i32, String)], known: &[(i32, String)]) -> Schema {
     let needs = known.last().map_or(0, |(version, _)| *version);
-    let Some((has, _)) = applied.last() else { return Schema::Absent };
-    let (has, same) = (*has, applied.iter().zip(known).all(|(one, other)| one == other));
+    let Some((has, _)) = applied.last() else {
+        return Schema::Absent;
+    };
+    let (has, same) = (
+        *has,
+        applied.iter().zip(known).all(|(one, other)| one == other),
+    );
     match () {
         () if !same || applied.len() > known.len() => Schema::Foreign { has, needs },
         () if applied.len() < known.len() => Schema::Older { has, needs },
@@ -284,16 +404,28 @@ mod tests {
     use super::*;
 
     fn history(entries: &[(i32, &str)]) -> Vec<(i32, String)> {
-        entries.iter().map(|(version, checksum)| (*version, (*checksum).to_string())).collect()
+        entries
+            .iter()
+            .map(|(version, checksum)| (*version, (*checksum).to_string()))
+            .collect()
     }
 
     #[test]
     fn a_schema_is_told_apart_by_version_and_checksum() {
         let known = history(&[(1, "a"), (2, "b")]);
         assert_eq!(compare(&[], &known), Schema::Absent);
-        assert_eq!(compare(&history(&[(1, "a")]), &known), Schema::Older { has: 1, needs: 2 });
+        assert_eq!(
+            compare(&history(&[(1, "a")]), &known),
+            Schema::Older { has: 1, needs: 2 }
+        );
         assert_eq!(compare(&known, &known), Schema::Current { has: 2 });
-        assert_eq!(compare(&history(&[(1, "a"), (2, "b"), (3, "c")]), &known), Schema::Foreign { has: 3, needs: 2 });
-        assert_eq!(compare(&history(&[(1, "x")]), &known), Schema::Foreign { has: 1, needs: 2 });
+        assert_eq!(
+            compare(&history(&[(1, "a"), (2, "b"), (3, "c")]), &known),
+            Schema::Foreign { has: 3, needs: 2 }
+        );
+        assert_eq!(
+            compare(&history(&[(1, "x")]), &known),
+            Schema::Foreign { has: 1, needs: 2 }
+        );
     }
 }

@@ -31,11 +31,23 @@ const EMPLOYEE_COLUMNS: i16 = 10;
 
 /// A staged line has besides what tells it from others of its packet.
 const STAGED_ONLY: &str = "record_id text";
-const STAGED_EMPLOYER_LINE: Table = Table { name: STAGED, columns: &[HEAD, EMPLOYER, STAGED_ONLY] };
-const STAGED_EMPLOYEE_LINE: Table = Table { name: STAGED, columns: &[HEAD, EMPLOYEE, STAGED_ONLY] };
+const STAGED_EMPLOYER_LINE: Table = Table {
+    name: STAGED,
+    columns: &[HEAD, EMPLOYER, STAGED_ONLY],
+};
+const STAGED_EMPLOYEE_LINE: Table = Table {
+    name: STAGED,
+    columns: &[HEAD, EMPLOYEE, STAGED_ONLY],
+};
 
-const EMPLOYER_LINE: Table = Table { name: "employer_line", columns: &[HEAD, EMPLOYER] };
-const EMPLOYEE_LINE: Table = Table { name: "employee_line", columns: &[HEAD, EMPLOYEE] };
+const EMPLOYER_LINE: Table = Table {
+    name: "employer_line",
+    columns: &[HEAD, EMPLOYER],
+};
+const EMPLOYEE_LINE: Table = Table {
+    name: "employee_line",
+    columns: &[HEAD, EMPLOYEE],
+};
 
 /// What makes two lines of one number the same: everything the sender states but how it was transferred.
 const SAME_HEAD: &[&str] = &[
@@ -84,7 +96,10 @@ impl LineTable {
 
     /// The staging table for such lines.
     pub(super) fn staging(self) -> String {
-        format!("CREATE TEMP TABLE {STAGED} (LIKE {} INCLUDING DEFAULTS, {STAGED_ONLY}) ON COMMIT DROP", self.name())
+        format!(
+            "CREATE TEMP TABLE {STAGED} (LIKE {} INCLUDING DEFAULTS, {STAGED_ONLY}) ON COMMIT DROP",
+            self.name()
+        )
     }
 
     /// SQL that says whether the rows `a` and `b` state the same, but for these fields.
@@ -107,7 +122,12 @@ impl LineTable {
 }
 
 /// Adds an employer's line to a buffer, for where it stays or for the staging table.
-pub fn employer_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key: Uuid, line: &EmployerLine<'_>) {
+pub fn employer_row(
+    buffer: &mut Vec<u8>,
+    (packet_id, staged): (i64, bool),
+    key: Uuid,
+    line: &EmployerLine<'_>,
+) {
     let mut row = RowWriter(buffer);
     row.row(HEAD_COLUMNS + EMPLOYER_COLUMNS + i16::from(staged));
     head(&mut row, packet_id, key, &line.head);
@@ -136,7 +156,12 @@ pub fn employer_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key:
 }
 
 /// Adds an employee's line to a buffer, for where it stays or for the staging table.
-pub fn employee_row(buffer: &mut Vec<u8>, (packet_id, staged): (i64, bool), key: Uuid, line: &EmployeeLine<'_>) {
+pub fn employee_row(
+    buffer: &mut Vec<u8>,
+    (packet_id, staged): (i64, bool),
+    key: Uuid,
+    line: &EmployeeLine<'_>,
+) {
     let mut row = RowWriter(buffer);
     row.row(HEAD_COLUMNS + EMPLOYEE_COLUMNS + i16::from(staged));
     head(&mut row, packet_id, key, &line.head);

@@ -5,7 +5,12 @@ use tokio_postgres::Row;
 use crate::model::signer::{Login, Proof};
 
 /// The four columns of a login as they are written.
-pub(super) type Columns<'a> = (Option<&'a str>, Option<i64>, Option<&'a str>, Option<&'static str>);
+pub(super) type Columns<'a> = (
+    Option<&'a str>,
+    Option<i64>,
+    Option<&'a str>,
+    Option<&'static str>,
+);
 
 /// A login in four columns from `first` on.
 pub(super) fn of_row(row: &Row, first: usize) -> Option<Login> {
@@ -22,6 +27,13 @@ pub(super) fn of_row(row: &Row, first: usize) -> Option<Login> {
 /// The same columns to be written.
 pub(super) fn columns(login: Option<&Login>) -> Columns<'_> {
     let of = |login: &Login| (login.uid.map(i64::from), login.proof.word());
-    let (uid, proof) = login.map(of).map_or((None, None), |(uid, proof)| (uid, Some(proof)));
-    (login.map(|login| login.name.as_str()), uid, login.and_then(|login| login.host.as_deref()), proof)
+    let (uid, proof) = login
+        .map(of)
+        .map_or((None, None), |(uid, proof)| (uid, Some(proof)));
+    (
+        login.map(|login| login.name.as_str()),
+        uid,
+        login.and_then(|login| login.host.as_deref()),
+        proof,
+    )
 }

@@ -31,10 +31,7 @@ pub enum Became {
         replaced: bool,
     },
     /// HTTP status and reason, Chinese first.
-    Refused {
-        status: i32,
-        reason: String,
-    },
+    Refused { status: i32, reason: String },
 }
 
 /// Which packets.
@@ -62,7 +59,8 @@ pub struct PacketSums {
     pub refused_money: Fen,
 }
 
-const TAKEN: &str = "FROM packet WHERE received_at >= $1 AND received_at < $2 AND (NOT $3 OR lines_refused > 0)";
+const TAKEN: &str =
+    "FROM packet WHERE received_at >= $1 AND received_at < $2 AND (NOT $3 OR lines_refused > 0)";
 const WHOLE: &str = "FROM packet_refusal WHERE received_at >= $1 AND received_at < $2";
 
 impl Store {
@@ -77,10 +75,22 @@ impl Store {
             "SELECT received_at, sender, packet_no, message, lines_received, lines_refused, lines_duplicate, posted_fen, refused_fen, lines_unread,
                 replaced_by IS NOT NULL {TAKEN} ORDER BY packet_id DESC LIMIT $4"
         );
-        let taken = client.query(&taken, &[&from, &to, &which.refused, &which.limit]).await.map_err(|error| fault(&error))?;
-        let whole = format!("SELECT received_at, sender, packet_no, status, reason {WHOLE} ORDER BY refusal_id DESC LIMIT $3");
-        let whole = client.query(&whole, &[&from, &to, &which.limit]).await.map_err(|error| fault(&error))?;
-        let mut came: Vec<CamePacket> = taken.iter().map(of_taken).chain(whole.iter().map(of_refused)).collect();
+        let taken = client
+            .query(&taken, &[&from, &to, &which.refused, &which.limit])
+            .await
+            .map_err(|error| fault(&error))?;
+        let whole = format!(
+            "SELECT received_at, sender, packet_no, status, reason {WHOLE} ORDER BY refusal_id DESC LIMIT $3"
+        );
+        let whole = client
+            .query(&whole, &[&from, &to, &which.limit])
+            .await
+            .map_err(|error| fault(&error))?;
+        let mut came: Vec<CamePacket> = taken
+            .iter()
+            .map(of_taken)
+            .chain(whole.iter().map(of_refused))
+            .collect();
         came.sort_by_key(|packet| std::cmp::Reverse(packet.received_at));
         came.truncate(usize::try_from(which.limit).unwrap_or(usize::MAX));
         Ok(came)
@@ -97,8 +107,14 @@ impl Store {
             "SELECT count(*), coalesce(sum(lines_received), 0), coalesce(sum(lines_posted), 0), coalesce(sum(lines_refused), 0), coalesce(sum(lines_duplicate), 0),
                 coalesce(sum(posted_fen) FILTER (WHERE replaced_by IS NULL), 0)::bigint, coalesce(sum(refused_fen) FILTER (WHERE replaced_by IS NULL), 0)::bigint {TAKEN}"
         );
-        let taken = client.query_one(&taken, &[&from, &to, &which.refused]).await.map_err(|error| fault(&error))?;
-        let whole = client.query_one(&format!("SELECT count(*) {WHOLE}"), &[&from, &to]).await.map_err(|error| fault(&error))?;
+        let taken = client
+            .query_one(&taken, &[&from, &to, &which.refused])
+            .await
+            .map_err(|error| fault(&error))?;
+        let whole = client
+            .query_one(&format!("SELECT count(*) {WHOLE}"), &[&from, &to])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(PacketSums {
             taken: taken.get(0),
             refused_whole: whole.get(0),
@@ -131,5 +147,13 @@ fn of_taken(row: &Row) -> CamePacket {
 }
 
 fn of_refused(row: &Row) -> CamePacket {
-    CamePacket { received_at: row.get(0), sender: row.get(1), packet_no: row.get(2), became: Became::Refused { status: row.get(3), reason: row.get(4) } }
+    CamePacket {
+        received_at: row.get(0),
+        sender: row.get(1),
+        packet_no: row.get(2),
+        became: Became::Refused {
+            status: row.get(3),
+            reason: row.get(4),
+        },
+    }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
+use deadpool::managed::{
+    self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
+};
 
 use super::dial::Door;
 use super::health::Health;
@@ -22,8 +24,17 @@ pub struct Pool(managed::Pool<Manager>);
 
 impl Pool {
     /// At most `size` sessions, with settings of their own over those of all.
-    pub(super) fn new(door: &Arc<Door>, health: &Arc<Health>, size: usize, own: &[SessionSetting]) -> Result<Pool, Fault> {
-        let manager = Manager { door: door.clone(), health: health.clone(), settings: settings::statements(own) };
+    pub(super) fn new(
+        door: &Arc<Door>,
+        health: &Arc<Health>,
+        size: usize,
+        own: &[SessionSetting],
+    ) -> Result<Pool, Fault> {
+        let manager = Manager {
+            door: door.clone(),
+            health: health.clone(),
+            settings: settings::statements(own),
+        };
         managed::Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(WAIT))
@@ -33,7 +44,12 @@ impl Pool {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map(Pool)
-            .map_err(|error| Fault::operator(Stage::Store, format!("the database pool cannot be built: {error}")))
+            .map_err(|error| {
+                Fault::operator(
+                    Stage::Store,
+                    format!("the database pool cannot be built: {error}"),
+                )
+            })
     }
 
     /// A session, waiting at most ten seconds for one that others have.
@@ -77,10 +93,19 @@ impl managed::Manager for Manager {
         // Read before: what is heard of the server while it is made counts against it.
         let generation = self.health.generation();
         let dialled = self.door.dial(&self.settings).await?;
-        Ok(Session::new(dialled, self.door.clone(), self.health.clone(), generation))
+        Ok(Session::new(
+            dialled,
+            self.door.clone(),
+            self.health.clone(),
+            generation,
+        ))
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Fault> {
-        if session.is_usable() { Ok(()) } else { Err(RecycleError::message("spent")) }
+        if session.is_usable() {
+            Ok(())
+        } else {
+            Err(RecycleError::message("spent"))
+        }
     }
 }

@@ -26,7 +26,12 @@ const KEEP: &str = "INSERT INTO employer_rate (rate_id, whole, medical, long_ter
 impl Store {
     /// Every rule that was ever kept, by its id.
     pub async fn employer_rates(&self) -> Result<HashMap<String, KeptRate>, Fault> {
-        let rows = self.client().await?.query(READ, &[]).await.map_err(|error| fault(&error))?;
+        let rows = self
+            .client()
+            .await?
+            .query(READ, &[])
+            .await
+            .map_err(|error| fault(&error))?;
         let rate = |row: &tokio_postgres::Row| KeptRate {
             whole: row.get(1),
             medical: row.get(2),
@@ -41,9 +46,31 @@ impl Store {
 
     /// Keeps a rule; one that is kept under the id stays as it is.
     pub async fn keep_employer_rate(&self, rate_id: &str, rate: &KeptRate) -> Result<(), Fault> {
-        let KeptRate { whole, medical, long_term_care, remainder, late_fee_to, interest_to, employee_paid_to } = rate;
+        let KeptRate {
+            whole,
+            medical,
+            long_term_care,
+            remainder,
+            late_fee_to,
+            interest_to,
+            employee_paid_to,
+        } = rate;
         let client = self.client().await?;
-        let done = client.execute(KEEP, &[&rate_id, whole, medical, long_term_care, remainder, late_fee_to, interest_to, employee_paid_to]).await;
+        let done = client
+            .execute(
+                KEEP,
+                &[
+                    &rate_id,
+                    whole,
+                    medical,
+                    long_term_care,
+                    remainder,
+                    late_fee_to,
+                    interest_to,
+                    employee_paid_to,
+                ],
+            )
+            .await;
         done.map(drop).map_err(|error| fault(&error))
     }
 }

@@ -40,7 +40,11 @@ pub struct Registry {
 pub trait Queue: Send + Sync {
     /// Called after the rows of `registry_change` with these numbers were written, before the
     /// commit; a fault undoes everything.
-    fn queue<'a>(&'a self, client: &'a Session, written: Written) -> BoxFuture<'a, Result<(), Fault>>;
+    fn queue<'a>(
+        &'a self,
+        client: &'a Session,
+        written: Written,
+    ) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// Sequence numbers of the changes a transaction has written, both ends included.
@@ -212,7 +216,10 @@ pub enum Taken {
 
 impl Registry {
     pub fn new(store: Store) -> Registry {
-        Registry { store, queue: Arc::new(NoQueue) }
+        Registry {
+            store,
+            queue: Arc::new(NoQueue),
+        }
     }
 
     /// The same, with somebody to tell of every change.
@@ -231,7 +238,10 @@ impl Registry {
             // An entry that occurs twice is written in two rounds, so that each sees the one before.
             let rest = &puts[taken.len()..];
             let mut seen = HashSet::with_capacity(rest.len());
-            let round = rest.iter().take_while(|put| seen.insert((put.kind, put.entity_id.as_str()))).count();
+            let round = rest
+                .iter()
+                .take_while(|put| seen.insert((put.kind, put.entity_id.as_str())))
+                .count();
             taken.extend(write::put(self, sender, &rest[..round]).await?);
         }
         Ok(taken)

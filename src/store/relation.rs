@@ -57,7 +57,8 @@ pub enum Choice {
 }
 
 /// What tells relations apart.
-const STATES: &str = "(category, account, employer_no, district, base_fen, from_month, account_credit_fen, yearly)";
+const STATES: &str =
+    "(category, account, employer_no, district, base_fen, from_month, account_credit_fen, yearly)";
 
 /// `{states}` are [`STATES`].
 const KEEP: &str = "INSERT INTO roster_relation (pooling_area, person_no, roster_id, record_index, from_month, category, account, employer_no,
@@ -129,33 +130,67 @@ const CHOOSE: &str = "UPDATE roster_relation r SET counts = true, decided_by = $
 
 impl Posting {
     /// Keeps the relations of everybody staged with several, decides what can be decided, and enters it; returns how many people stay undecided.
-    pub async fn decide_relations(&self, pooling_area: i32, roster_id: i64, rule: &[Criterion]) -> Result<i32, PostError> {
+    pub async fn decide_relations(
+        &self,
+        pooling_area: i32,
+        roster_id: i64,
+        rule: &[Criterion],
+    ) -> Result<i32, PostError> {
         let client = self.client();
         let keep = KEEP.replace("{states}", STATES);
         if client.execute(&keep, &[&pooling_area, &roster_id]).await? == 0 {
             return Ok(0);
         }
-        client.execute(AS_BEFORE, &[&pooling_area, &roster_id]).await?;
+        client
+            .execute(AS_BEFORE, &[&pooling_area, &roster_id])
+            .await?;
         if !rule.is_empty() {
-            let order = rule.iter().map(|criterion| order(*criterion)).collect::<Vec<_>>().join(", ");
-            client.execute(&BY_RULE.replace("{order}", &order), &[&roster_id]).await?;
+            let order = rule
+                .iter()
+                .map(|criterion| order(*criterion))
+                .collect::<Vec<_>>()
+                .join(", ");
+            client
+                .execute(&BY_RULE.replace("{order}", &order), &[&roster_id])
+                .await?;
         }
         client.execute(DECIDED, &[&roster_id]).await?;
-        client.execute(&format!("{ENTER} AND r.roster_id = $1"), &[&roster_id]).await?;
-        let open = client.execute(LEAVE_OPEN, &[&pooling_area, &roster_id]).await?;
+        client
+            .execute(&format!("{ENTER} AND r.roster_id = $1"), &[&roster_id])
+            .await?;
+        let open = client
+            .execute(LEAVE_OPEN, &[&pooling_area, &roster_id])
+            .await?;
         Ok(i32::try_from(open).unwrap_or(i32::MAX))
     }
 
     /// Lines of people who stand more than once that do not count, in order: the first of them.
-    pub async fn passed_over(&self, roster_id: i64, limit: usize) -> Result<Vec<Passed>, PostError> {
-        let rows = self.client().query(PASSED, &[&roster_id, &i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+    pub async fn passed_over(
+        &self,
+        roster_id: i64,
+        limit: usize,
+    ) -> Result<Vec<Passed>, PostError> {
+        let rows = self
+            .client()
+            .query(
+                PASSED,
+                &[&roster_id, &i64::try_from(limit).unwrap_or(i64::MAX)],
+            )
+            .await?;
         let why = |row: &Row| match (row.get(2), row.get(3), row.get(4)) {
             (false, _, _) => Why::Same,
             (true, false, _) => Why::Undecided,
             (true, true, false) => Why::Rule,
             (true, true, true) => Why::Person,
         };
-        Ok(rows.iter().map(|row| Passed { record_index: row.get(0), other_index: row.get(1), why: why(row) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| Passed {
+                record_index: row.get(0),
+                other_index: row.get(1),
+                why: why(row),
+            })
+            .collect())
     }
 }
 
@@ -170,7 +205,12 @@ fn order(criterion: Criterion) -> &'static str {
 impl Store {
     /// Relations to be decided about, of each person those of the latest roster.
     pub async fn open_relations(&self, pooling_area: i32) -> Result<Vec<OpenRelation>, Fault> {
-        let rows = self.client().await?.query(OPEN, &[&pooling_area]).await.map_err(|error| fault(&error))?;
+        let rows = self
+            .client()
+            .await?
+            .query(OPEN, &[&pooling_area])
+            .await
+            .map_err(|error| fault(&error))?;
         let open = |row: &Row| OpenRelation {
             relation_id: row.get(0),
             person_no: row.get(1),
@@ -189,7 +229,10 @@ impl Store {
     /// Notes that somebody decided for a relation, there and in earlier rosters where the same is open.
     pub async fn choose_relation(&self, relation_id: i64, by: &str) -> Result<Choice, Fault> {
         let posting = Posting::begin(self).await.map_err(failed)?;
-        let choice = posting.choose_relation(relation_id, by).await.map_err(failed)?;
+        let choice = posting
+            .choose_relation(relation_id, by)
+            .await
+            .map_err(failed)?;
         match choice {
             Choice::Made(_) => posting.commit().await.map_err(failed)?,
             _ => posting.rollback().await,
@@ -201,15 +244,27 @@ impl Store {
 impl Posting {
     async fn choose_relation(&self, relation_id: i64, by: &str) -> Result<Choice, PostError> {
         let client = self.client();
-        let known = client.query_opt("SELECT pooling_area FROM roster_relation WHERE relation_id = $1", &[&relation_id]).await?;
-        let Some(row) = known else { return Ok(Choice::Unknown) };
+        let known = client
+            .query_opt(
+                "SELECT pooling_area FROM roster_relation WHERE relation_id = $1",
+                &[&relation_id],
+            )
+            .await?;
+        let Some(row) = known else {
+            return Ok(Choice::Unknown);
+        };
         // With rosters and other decisions one after the other.
         self.lock_area(row.get(0)).await?;
         let chosen = client.query(CHOOSE, &[&relation_id, &by]).await?;
         for row in &chosen {
             let (roster_id, person_no): (i64, &str) = (row.get(0), row.get(1));
             client.execute("UPDATE roster_relation SET decided_at = now() WHERE roster_id = $1 AND person_no = $2", &[&roster_id, &person_no]).await?;
-            client.execute(&format!("{ENTER} AND r.roster_id = $1 AND r.person_no = $2"), &[&roster_id, &person_no]).await?;
+            client
+                .execute(
+                    &format!("{ENTER} AND r.roster_id = $1 AND r.person_no = $2"),
+                    &[&roster_id, &person_no],
+                )
+                .await?;
         }
         if chosen.is_empty() {
             let who =
@@ -225,8 +280,9 @@ impl Posting {
 fn failed(error: PostError) -> Fault {
     match error {
         PostError::Failed(fault) => fault,
-        PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => {
-            Fault::later(crate::error::Stage::Store, "others are changing the same rows at this instant; try again")
-        }
+        PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => Fault::later(
+            crate::error::Stage::Store,
+            "others are changing the same rows at this instant; try again",
+        ),
     }
 }

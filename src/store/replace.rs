@@ -24,7 +24,10 @@ pub struct Replacement {
     pub at: jiff::Timestamp,
 }
 
-const LOCK_LINES: [&str; 2] = ["SELECT 1 FROM employer_line WHERE packet_id = $1 FOR UPDATE", "SELECT 1 FROM employee_line WHERE packet_id = $1 FOR UPDATE"];
+const LOCK_LINES: [&str; 2] = [
+    "SELECT 1 FROM employer_line WHERE packet_id = $1 FOR UPDATE",
+    "SELECT 1 FROM employee_line WHERE packet_id = $1 FOR UPDATE",
+];
 
 const SUPERSEDE_LINES: &str = "
     UPDATE employer_line SET revoked_by = NULL WHERE revoked_by = {old};
@@ -52,12 +55,22 @@ impl Posting {
     /// Reverses everything the earlier packet did, inside this transaction.
     pub async fn replace(&self, replacement: Replacement) -> Result<Replaced, PostError> {
         let client = self.client();
-        let Replacement { old, new, entry, at } = replacement;
+        let Replacement {
+            old,
+            new,
+            entry,
+            at,
+        } = replacement;
         let revoked = "SELECT p.packet_no FROM packet p WHERE p.packet_id IN (
                 SELECT revoked_by FROM employer_line WHERE packet_id = $1 AND revoked_by <> $1
                 UNION ALL SELECT revoked_by FROM employee_line WHERE packet_id = $1 AND revoked_by <> $1) LIMIT 1";
         // The row lock makes a second replacement of the same packet wait and then fail.
-        let free = client.execute("UPDATE packet SET replaced_by = $2 WHERE packet_id = $1 AND replaced_by IS NULL", &[&old, &new]).await?;
+        let free = client
+            .execute(
+                "UPDATE packet SET replaced_by = $2 WHERE packet_id = $1 AND replaced_by IS NULL",
+                &[&old, &new],
+            )
+            .await?;
         if free == 0 {
             return Err(PostError::NumberTaken);
         }
@@ -68,14 +81,21 @@ impl Posting {
         if let Some(row) = client.query_opt(revoked, &[&old]).await? {
             return Ok(Replaced::RevokedBy(row.get(0)));
         }
-        client.batch_execute(&SUPERSEDE_LINES.replace("{old}", &old.to_string())).await?;
+        client
+            .batch_execute(&SUPERSEDE_LINES.replace("{old}", &old.to_string()))
+            .await?;
         let at = at.to_string();
         client
             .execute("INSERT INTO entry (entry_id, packet_id, kind, posted_at) VALUES ($1, $2, 'reversal', $3::text::timestamptz)", &[&entry, &old, &at])
             .await
             .map_err(|error| PostError::Failed(fault(&error)))?;
         client.execute(REVERSE_POSTINGS, &[&entry, &old]).await?;
-        client.query("SELECT 1 FROM delivery WHERE packet_id = $1 FOR UPDATE", &[&old]).await?;
+        client
+            .query(
+                "SELECT 1 FROM delivery WHERE packet_id = $1 FOR UPDATE",
+                &[&old],
+            )
+            .await?;
         client.execute(SUPERSEDE_DELIVERIES, &[&old]).await?;
         client.execute(REVERSE_DELIVERIES, &[&old]).await?;
         Ok(Replaced::Done)

@@ -15,8 +15,10 @@ use crate::model::{Fen, Month};
 
 const STAGED: Table = Table {
     name: "staged_person",
-    columns: &["record_index int, person_no text, from_month int, category insured_category, account boolean, employer_no text, district int, \
-        base_fen bigint, born_on date, sealed bytea, account_credit_fen bigint, yearly boolean"],
+    columns: &[
+        "record_index int, person_no text, from_month int, category insured_category, account boolean, employer_no text, district int, \
+        base_fen bigint, born_on date, sealed bytea, account_credit_fen bigint, yearly boolean",
+    ],
 };
 const STAGED_COLUMNS: i16 = 12;
 
@@ -157,26 +159,55 @@ impl Posting {
 
     /// Ends whoever was insured in the month and is not staged; returns how many.
     pub async fn end_unnamed(&self, roster: &RosterRow<'_>) -> Result<i32, PostError> {
-        let ended = self.client().execute(LEAVE, &[&roster.pooling_area, &roster.month.number(), &roster.roster_id]).await?;
+        let ended = self
+            .client()
+            .execute(
+                LEAVE,
+                &[
+                    &roster.pooling_area,
+                    &roster.month.number(),
+                    &roster.roster_id,
+                ],
+            )
+            .await?;
         Ok(clamp(ended))
     }
 
     /// Enters everybody staged, by one line of each; returns how many.
     pub async fn enter_people(&self, roster: &RosterRow<'_>) -> Result<i32, PostError> {
-        Ok(clamp(self.client().execute(TAKE, &[&roster.pooling_area, &roster.roster_id]).await?))
+        Ok(clamp(
+            self.client()
+                .execute(TAKE, &[&roster.pooling_area, &roster.roster_id])
+                .await?,
+        ))
     }
 
     /// Months of the area whose deductions run or have run, in order.
     pub async fn months_deducted(&self, pooling_area: i32) -> Result<Vec<Month>, PostError> {
         let rows = self.client().query(RAN, &[&pooling_area]).await?;
-        Ok(rows.iter().filter_map(|row| Month::from_number(row.get(0))).collect())
+        Ok(rows
+            .iter()
+            .filter_map(|row| Month::from_number(row.get(0)))
+            .collect())
     }
 
     /// Lines taken that hold from the month or an earlier one: each with its own month, and how many there are in all.
-    pub async fn people_from(&self, latest: Month, limit: usize) -> Result<(Vec<(i32, Month)>, i32), PostError> {
-        let rows = self.client().query(FROM_BEFORE, &[&latest.number(), &i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
+    pub async fn people_from(
+        &self,
+        latest: Month,
+        limit: usize,
+    ) -> Result<(Vec<(i32, Month)>, i32), PostError> {
+        let rows = self
+            .client()
+            .query(
+                FROM_BEFORE,
+                &[&latest.number(), &i64::try_from(limit).unwrap_or(i64::MAX)],
+            )
+            .await?;
         let line = |row: &tokio_postgres::Row| Some((row.get(0), Month::from_number(row.get(1))?));
-        let count = rows.first().map_or(0, |row| row.get::<_, i64>(2).unsigned_abs());
+        let count = rows
+            .first()
+            .map_or(0, |row| row.get::<_, i64>(2).unsigned_abs());
         Ok((rows.iter().filter_map(line).collect(), clamp(count)))
     }
 
@@ -184,15 +215,51 @@ impl Posting {
     ///
     /// # Errors
     /// [`PostError::NumberTaken`] when the sender has used the number.
-    pub async fn write_roster(&self, roster: &RosterRow<'_>, counts: RosterCounts, (content, reply): (&[u8], &[u8])) -> Result<(), PostError> {
+    pub async fn write_roster(
+        &self,
+        roster: &RosterRow<'_>,
+        counts: RosterCounts,
+        (content, reply): (&[u8], &[u8]),
+    ) -> Result<(), PostError> {
         let sql = "INSERT INTO roster (roster_id, sender, roster_no, pooling_area, kind, month, digest, received_at,
                 lines_received, lines_taken, lines_refused, left_people, reply, content_digest)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-        let RosterRow { roster_id, sender, roster_no, pooling_area, kind, .. } = roster;
-        let (month, digest, received_at) = (roster.month.number(), roster.digest.as_slice(), roster.received_at);
-        let RosterCounts { received, taken, refused, left, .. } = counts;
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 14] =
-            [roster_id, sender, roster_no, pooling_area, kind, &month, &digest, &received_at, &received, &taken, &refused, &left, &reply, &content];
+        let RosterRow {
+            roster_id,
+            sender,
+            roster_no,
+            pooling_area,
+            kind,
+            ..
+        } = roster;
+        let (month, digest, received_at) = (
+            roster.month.number(),
+            roster.digest.as_slice(),
+            roster.received_at,
+        );
+        let RosterCounts {
+            received,
+            taken,
+            refused,
+            left,
+            ..
+        } = counts;
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 14] = [
+            roster_id,
+            sender,
+            roster_no,
+            pooling_area,
+            kind,
+            &month,
+            &digest,
+            &received_at,
+            &received,
+            &taken,
+            &refused,
+            &left,
+            &reply,
+            &content,
+        ];
         self.client().execute(sql, &values).await?;
         Ok(())
     }
@@ -200,11 +267,21 @@ impl Posting {
 
 impl Store {
     /// The roster of that number.
-    pub async fn find_roster(&self, sender: &str, roster_no: &str) -> Result<Option<StoredRoster>, Fault> {
+    pub async fn find_roster(
+        &self,
+        sender: &str,
+        roster_no: &str,
+    ) -> Result<Option<StoredRoster>, Fault> {
         let client = self.client().await?;
         let sql = "SELECT digest, content_digest, pooling_area, kind, month, reply FROM roster WHERE sender = $1 AND roster_no = $2";
-        let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
-        let row = client.query_opt(&statement, &[&sender, &roster_no]).await.map_err(|error| fault(&error))?;
+        let statement = client
+            .prepare_cached(sql)
+            .await
+            .map_err(|error| fault(&error))?;
+        let row = client
+            .query_opt(&statement, &[&sender, &roster_no])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(row.map(|row| StoredRoster {
             digest: row.get(0),
             content: row.get(1),

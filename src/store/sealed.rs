@@ -64,9 +64,16 @@ impl Keys {
             )
         };
         let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
         let keys: Vec<Key> = lines
-            .map(|(at, line)| unhex(line.trim()).map(|secret| Key::of(&secret)).ok_or_else(|| bad(format!("line {} is no key", at + 1))))
+            .map(|(at, line)| {
+                unhex(line.trim())
+                    .map(|secret| Key::of(&secret))
+                    .ok_or_else(|| bad(format!("line {} is no key", at + 1)))
+            })
             .collect::<Result<_, _>>()?;
         if keys.is_empty() {
             return Err(bad("there is no key in it".into()));
@@ -77,7 +84,9 @@ impl Keys {
     /// Keys for tests and tools, newest first; there must be one.
     pub fn of(secrets: &[[u8; 32]]) -> Keys {
         assert!(!secrets.is_empty(), "a key ring needs a key to seal with");
-        Keys { keys: secrets.iter().map(Key::of).collect() }
+        Keys {
+            keys: secrets.iter().map(Key::of).collect(),
+        }
     }
 
     /// A new key as a line of a key file.
@@ -91,7 +100,16 @@ impl Keys {
         let key = &self.keys[0];
         let nonce = Nonce::generate();
         let aad = associated(label, key.id);
-        let cipher = key.cipher.encrypt(&nonce, Payload { msg: plain, aad: &aad }).expect("a record is far below the 64 GiB that GCM can seal");
+        let cipher = key
+            .cipher
+            .encrypt(
+                &nonce,
+                Payload {
+                    msg: plain,
+                    aad: &aad,
+                },
+            )
+            .expect("a record is far below the 64 GiB that GCM can seal");
         let mut sealed = Vec::with_capacity(KEY_ID + NONCE + cipher.len());
         sealed.extend_from_slice(&key.id);
         sealed.extend_from_slice(&nonce);
@@ -104,9 +122,21 @@ impl Keys {
     /// # Errors
     /// The key is not in the file, or the bytes do not belong to the label or were altered.
     pub fn open(&self, label: Label<'_>, sealed: &[u8]) -> Result<Vec<u8>, Fault> {
-        let failed = |what: &str| Fault::operator(Stage::Store, format!("the personal part of {} {} version {} {what}", label.kind, label.id, label.version));
-        let (id, rest) = sealed.split_first_chunk::<KEY_ID>().ok_or_else(|| failed("is too short to be one"))?;
-        let (nonce, cipher) = rest.split_first_chunk::<NONCE>().ok_or_else(|| failed("is too short to be one"))?;
+        let failed = |what: &str| {
+            Fault::operator(
+                Stage::Store,
+                format!(
+                    "the personal part of {} {} version {} {what}",
+                    label.kind, label.id, label.version
+                ),
+            )
+        };
+        let (id, rest) = sealed
+            .split_first_chunk::<KEY_ID>()
+            .ok_or_else(|| failed("is too short to be one"))?;
+        let (nonce, cipher) = rest
+            .split_first_chunk::<NONCE>()
+            .ok_or_else(|| failed("is too short to be one"))?;
         let key = self
             .keys
             .iter()
@@ -125,18 +155,27 @@ impl Keys {
 
     /// The blind indexes of a value under every key, to look it up.
     pub fn indexes(&self, what: &str, value: &str) -> Vec<i64> {
-        self.keys.iter().map(|key| key.index_of(what, value)).collect()
+        self.keys
+            .iter()
+            .map(|key| key.index_of(what, value))
+            .collect()
     }
 
     /// Keys for another use, one of each line, newest first; they tell nothing of these or of other uses'.
     pub fn derived(&self, label: &str) -> Vec<[u8; 32]> {
-        self.keys.iter().map(|key| mac(&key.derive, &[label.as_bytes()])).collect()
+        self.keys
+            .iter()
+            .map(|key| mac(&key.derive, &[label.as_bytes()]))
+            .collect()
     }
 
     /// The digest of a whole canonical record under each key, newest first, one after the other
     /// (32 bytes each). Keyed, because a plain digest would let a guess be confirmed.
     pub fn digests(&self, content: &[u8]) -> Vec<u8> {
-        self.keys.iter().flat_map(|key| mac(&key.digest, &[content])).collect()
+        self.keys
+            .iter()
+            .flat_map(|key| mac(&key.digest, &[content]))
+            .collect()
     }
 }
 
@@ -146,7 +185,13 @@ impl Key {
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest[..KEY_ID]);
         let cipher = Aes256Gcm::new(&mac(secret, &[b"ltcgw seal"]).into());
-        Key { id, cipher, index: mac(secret, &[b"ltcgw index"]), digest: mac(secret, &[b"ltcgw digest"]), derive: mac(secret, &[b"ltcgw derive"]) }
+        Key {
+            id,
+            cipher,
+            index: mac(secret, &[b"ltcgw index"]),
+            digest: mac(secret, &[b"ltcgw digest"]),
+            derive: mac(secret, &[b"ltcgw derive"]),
+        }
     }
 
     /// Eight bytes suffice: whoever looks up opens what was found and compares.
@@ -192,14 +237,28 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    const LABEL: Label<'_> = Label { kind: "caregiver", id: "C1", version: 3 };
+    const LABEL: Label<'_> = Label {
+        kind: "caregiver",
+        id: "C1",
+        version: 3,
+    };
 
     #[test]
     fn what_is_sealed_opens_only_where_it_belongs() {
         let keys = Keys::of(&[[1; 32]]);
         let sealed = keys.seal(LABEL, b"a name");
         assert_eq!(keys.open(LABEL, &sealed).expect("it opens"), b"a name");
-        for other in [Label { kind: "institution", ..LABEL }, Label { id: "C2", ..LABEL }, Label { version: 4, ..LABEL }] {
+        for other in [
+            Label {
+                kind: "institution",
+                ..LABEL
+            },
+            Label { id: "C2", ..LABEL },
+            Label {
+                version: 4,
+                ..LABEL
+            },
+        ] {
             assert!(keys.open(other, &sealed).is_err(), "{other:?}");
         }
         for at in 0..sealed.len() {
@@ -220,18 +279,32 @@ mod tests {
     fn after_a_new_key_the_old_one_still_opens_finds_and_compares() {
         let (old, both) = (Keys::of(&[[1; 32]]), Keys::of(&[[2; 32], [1; 32]]));
         let sealed = old.seal(LABEL, b"a name");
-        assert_eq!(both.open(LABEL, &sealed).expect("the old key opens"), b"a name");
-        assert!(both.indexes("phone", "13800000000").contains(&old.index("phone", "13800000000")));
+        assert_eq!(
+            both.open(LABEL, &sealed).expect("the old key opens"),
+            b"a name"
+        );
+        assert!(
+            both.indexes("phone", "13800000000")
+                .contains(&old.index("phone", "13800000000"))
+        );
         assert!(both.digests(b"x").ends_with(&old.digests(b"x")));
-        let fault = Keys::of(&[[2; 32]]).open(LABEL, &sealed).expect_err("the key is gone");
-        assert!(fault.text.contains("is not in [privacy] key_file"), "{fault}");
+        let fault = Keys::of(&[[2; 32]])
+            .open(LABEL, &sealed)
+            .expect_err("the key is gone");
+        assert!(
+            fault.text.contains("is not in [privacy] key_file"),
+            "{fault}"
+        );
     }
 
     #[test]
     fn an_index_tells_uses_apart_and_needs_the_key() {
         let keys = Keys::of(&[[1; 32]]);
         assert_ne!(keys.index("phone", "1"), keys.index("certificate", "1"));
-        assert_ne!(keys.index("phone", "1"), Keys::of(&[[2; 32]]).index("phone", "1"));
+        assert_ne!(
+            keys.index("phone", "1"),
+            Keys::of(&[[2; 32]]).index("phone", "1")
+        );
     }
 
     #[test]
@@ -239,12 +312,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("key");
         std::fs::write(&path, Keys::generate_line()).expect("written");
-        assert_eq!(format!("{:?}", Keys::load(&path).expect("a key")), "Keys(1)");
+        assert_eq!(
+            format!("{:?}", Keys::load(&path).expect("a key")),
+            "Keys(1)"
+        );
         for text in ["", "\n", "abc", &"g".repeat(64), &"é".repeat(32)] {
             std::fs::write(&path, text).expect("written");
             let fault = Keys::load(&path).expect_err("not a key");
-            assert!(fault.text.contains("expected 64 hexadecimal digits"), "{fault}");
-            assert!(text.trim().is_empty() || !fault.text.contains(text), "{fault}");
+            assert!(
+                fault.text.contains("expected 64 hexadecimal digits"),
+                "{fault}"
+            );
+            assert!(
+                text.trim().is_empty() || !fault.text.contains(text),
+                "{fault}"
+            );
         }
     }
 }

@@ -16,7 +16,10 @@ use std::time::Duration;
 
 use bytes::Buf;
 use tokio_postgres::types::{BorrowToSql, ToSql};
-use tokio_postgres::{Client, CopyInSink, CopyOutStream, Error, Row, RowStream, SimpleQueryMessage, Statement, ToStatement};
+use tokio_postgres::{
+    Client, CopyInSink, CopyOutStream, Error, Row, RowStream, SimpleQueryMessage, Statement,
+    ToStatement,
+};
 
 use super::dial::{Dialled, Door};
 use super::health::Health;
@@ -45,15 +48,33 @@ pub(super) struct Vigil {
 }
 
 impl Session {
-    pub(super) fn new(dialled: Dialled, door: Arc<Door>, health: Arc<Health>, generation: u64) -> Session {
+    pub(super) fn new(
+        dialled: Dialled,
+        door: Arc<Door>,
+        health: Arc<Health>,
+        generation: u64,
+    ) -> Session {
         let Dialled { client, task } = dialled;
-        let vigil = Vigil { task, door, health, generation, long: AtomicBool::new(false), spent: AtomicBool::new(false) };
-        Session { client, statements: Mutex::default(), vigil: Arc::new(vigil) }
+        let vigil = Vigil {
+            task,
+            door,
+            health,
+            generation,
+            long: AtomicBool::new(false),
+            spent: AtomicBool::new(false),
+        };
+        Session {
+            client,
+            statements: Mutex::default(),
+            vigil: Arc::new(vigil),
+        }
     }
 
     /// Whether it may be used again.
     pub(super) fn is_usable(&self) -> bool {
-        !self.client.is_closed() && !self.vigil.spent.load(Ordering::Relaxed) && self.vigil.generation >= self.vigil.health.generation()
+        !self.client.is_closed()
+            && !self.vigil.spent.load(Ordering::Relaxed)
+            && self.vigil.generation >= self.vigil.health.generation()
     }
 
     /// Lets statements take long, or no longer.
@@ -69,41 +90,77 @@ impl Session {
     ///
     /// # Errors
     /// All of them: the database refuses, cannot be reached or does not answer in time.
-    pub async fn query<T: ?Sized + ToStatement>(&self, statement: &T, parameters: Parameters<'_>) -> Result<Vec<Row>, Error> {
-        self.vigil.within(self.client.query(statement, parameters)).await
+    pub async fn query<T: ?Sized + ToStatement>(
+        &self,
+        statement: &T,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        self.vigil
+            .within(self.client.query(statement, parameters))
+            .await
     }
 
-    pub async fn query_one<T: ?Sized + ToStatement>(&self, statement: &T, parameters: Parameters<'_>) -> Result<Row, Error> {
-        self.vigil.within(self.client.query_one(statement, parameters)).await
+    pub async fn query_one<T: ?Sized + ToStatement>(
+        &self,
+        statement: &T,
+        parameters: Parameters<'_>,
+    ) -> Result<Row, Error> {
+        self.vigil
+            .within(self.client.query_one(statement, parameters))
+            .await
     }
 
-    pub async fn query_opt<T: ?Sized + ToStatement>(&self, statement: &T, parameters: Parameters<'_>) -> Result<Option<Row>, Error> {
-        self.vigil.within(self.client.query_opt(statement, parameters)).await
+    pub async fn query_opt<T: ?Sized + ToStatement>(
+        &self,
+        statement: &T,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<Row>, Error> {
+        self.vigil
+            .within(self.client.query_opt(statement, parameters))
+            .await
     }
 
     /// Rows as they come; the waits for them go through [`Vigil::within`] or have no end.
-    pub(super) async fn query_raw<T, P, I>(&self, statement: &T, parameters: I) -> Result<RowStream, Error>
+    pub(super) async fn query_raw<T, P, I>(
+        &self,
+        statement: &T,
+        parameters: I,
+    ) -> Result<RowStream, Error>
     where
         T: ?Sized + ToStatement,
         P: BorrowToSql,
         I: IntoIterator<Item = P>,
         I::IntoIter: ExactSizeIterator,
     {
-        self.vigil.within(self.client.query_raw(statement, parameters)).await
+        self.vigil
+            .within(self.client.query_raw(statement, parameters))
+            .await
     }
 
-    pub async fn execute<T: ?Sized + ToStatement>(&self, statement: &T, parameters: Parameters<'_>) -> Result<u64, Error> {
-        self.vigil.within(self.client.execute(statement, parameters)).await
+    pub async fn execute<T: ?Sized + ToStatement>(
+        &self,
+        statement: &T,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, Error> {
+        self.vigil
+            .within(self.client.execute(statement, parameters))
+            .await
     }
 
-    pub(super) async fn execute_raw<T, P, I>(&self, statement: &T, parameters: I) -> Result<u64, Error>
+    pub(super) async fn execute_raw<T, P, I>(
+        &self,
+        statement: &T,
+        parameters: I,
+    ) -> Result<u64, Error>
     where
         T: ?Sized + ToStatement,
         P: BorrowToSql,
         I: IntoIterator<Item = P>,
         I::IntoIter: ExactSizeIterator,
     {
-        self.vigil.within(self.client.execute_raw(statement, parameters)).await
+        self.vigil
+            .within(self.client.execute_raw(statement, parameters))
+            .await
     }
 
     pub async fn batch_execute(&self, sql: &str) -> Result<(), Error> {
@@ -120,20 +177,34 @@ impl Session {
 
     /// Prepared once for the connection.
     pub async fn prepare_cached(&self, sql: &str) -> Result<Statement, Error> {
-        let held = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        let held = self
+            .statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(sql)
+            .cloned();
         if let Some(statement) = held {
             return Ok(statement);
         }
         let statement = self.prepare(sql).await?;
-        self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(sql.to_owned(), statement.clone());
+        self.statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 
-    pub(super) async fn copy_in<T: ?Sized + ToStatement, B: Buf + Send + 'static>(&self, statement: &T) -> Result<CopyInSink<B>, Error> {
+    pub(super) async fn copy_in<T: ?Sized + ToStatement, B: Buf + Send + 'static>(
+        &self,
+        statement: &T,
+    ) -> Result<CopyInSink<B>, Error> {
         self.vigil.within(self.client.copy_in(statement)).await
     }
 
-    pub async fn copy_out<T: ?Sized + ToStatement>(&self, statement: &T) -> Result<CopyOutStream, Error> {
+    pub async fn copy_out<T: ?Sized + ToStatement>(
+        &self,
+        statement: &T,
+    ) -> Result<CopyOutStream, Error> {
         self.vigil.within(self.client.copy_out(statement)).await
     }
 }
@@ -147,15 +218,24 @@ impl Drop for Session {
 
 impl Vigil {
     /// Waits for an answer, or for a part of one, not without end.
-    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let mut wait = Wait { vigil: self, over: false };
+    pub(super) async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut wait = Wait {
+            vigil: self,
+            over: false,
+        };
         let mut work = pin!(work);
         let answer = loop {
             match tokio::time::timeout(self.patience(), &mut work).await {
                 Ok(answer) => break answer,
                 Err(_) if self.long.load(Ordering::Relaxed) && self.door.answers().await => {}
                 Err(_) => {
-                    tracing::error!(seconds = self.patience().as_secs(), "the database does not answer; the connection is given up");
+                    tracing::error!(
+                        seconds = self.patience().as_secs(),
+                        "the database does not answer; the connection is given up"
+                    );
                     // Whatever waits for an answer on it hears that it is closed.
                     self.task.abort();
                     break work.await;
@@ -198,7 +278,9 @@ pub struct Lent {
 
 impl Lent {
     pub(super) fn new(object: super::pool::Seat) -> Lent {
-        Lent { object: Some(object) }
+        Lent {
+            object: Some(object),
+        }
     }
 
     /// Closes it.
@@ -213,7 +295,9 @@ impl Deref for Lent {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        self.object.as_ref().expect("the object is taken only when it is dropped")
+        self.object
+            .as_ref()
+            .expect("the object is taken only when it is dropped")
     }
 }
 

@@ -53,8 +53,13 @@ const EVERY: [SessionSetting; 33] = [
 /// How the dispatchers' statements are planned: by the indexes made for them, always. Their plans are made
 /// when the queue may be empty, and kept; then PostgreSQL would read the whole table for every row of
 /// it (measured: a claim of two minutes with 100,000 rows queued meanwhile).
-pub(super) const BY_INDEX: &[SessionSetting] =
-    &[("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_sort", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+pub(super) const BY_INDEX: &[SessionSetting] = &[
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
 
 /// A group of small packets waits for nobody: see `store::GROUP_CONNECTIONS`.
 pub(super) const GROUPS: &[SessionSetting] = &[("lock_timeout", "200")];
@@ -83,8 +88,15 @@ const SCHEMA: &str = "SELECT pg_catalog.set_config('search_path', coalesce((
 /// What a server of another version does not know is left out, and what is as wanted is not touched:
 /// to set some of it again takes rights that a role need not have.
 pub(super) fn statements(own: &[SessionSetting]) -> String {
-    let value = |(name, value): &SessionSetting| own.iter().find(|(other, _)| other == name).map_or(*value, |(_, own)| *own);
-    let rows: Vec<String> = EVERY.iter().map(|setting| format!("('{}', '{}')", setting.0, value(setting))).collect();
+    let value = |(name, value): &SessionSetting| {
+        own.iter()
+            .find(|(other, _)| other == name)
+            .map_or(*value, |(_, own)| *own)
+    };
+    let rows: Vec<String> = EVERY
+        .iter()
+        .map(|setting| format!("('{}', '{}')", setting.0, value(setting)))
+        .collect();
     format!(
         "SELECT pg_catalog.set_config(w.name, w.value, false) FROM (VALUES {}) AS w (name, value) JOIN pg_catalog.pg_settings s ON s.name = w.name
             WHERE s.setting IS DISTINCT FROM w.value AND NOT (w.name = 'synchronous_commit' AND s.setting <> 'off')
@@ -98,7 +110,10 @@ pub(super) fn statements(own: &[SessionSetting]) -> String {
 /// The same as plain SETs, for looking at plans.
 #[cfg(test)]
 pub(super) fn sets(own: &[SessionSetting]) -> String {
-    own.iter().map(|(name, value)| format!("SET {name} = '{value}'")).collect::<Vec<_>>().join("; ")
+    own.iter()
+        .map(|(name, value)| format!("SET {name} = '{value}'"))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]
@@ -109,10 +124,15 @@ mod tests {
     fn what_a_kind_of_session_sets_itself_is_among_what_all_set() {
         for own in [BY_INDEX, GROUPS, QUESTIONS] {
             for (name, value) in own {
-                assert!(EVERY.iter().any(|(other, _)| other == name), "{name} would be forgotten");
+                assert!(
+                    EVERY.iter().any(|(other, _)| other == name),
+                    "{name} would be forgotten"
+                );
                 assert!(statements(own).contains(&format!("('{name}', '{value}')")));
             }
         }
-        assert!(statements(&[]).contains(&format!("('statement_timeout', '{STATEMENT_MILLISECONDS}')")));
+        assert!(statements(&[]).contains(&format!(
+            "('statement_timeout', '{STATEMENT_MILLISECONDS}')"
+        )));
     }
 }

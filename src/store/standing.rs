@@ -214,7 +214,13 @@ impl Store {
     /// lines in those payments. `None` when no roster ever named the person.
     ///
     /// All statements are sent at once, so that a question waits for the processor once and not a dozen times.
-    pub async fn person_facts(&self, areas: &[i32], person_no: &str, months: (Option<Month>, Month), detail: bool) -> Result<Option<PersonFacts>, Fault> {
+    pub async fn person_facts(
+        &self,
+        areas: &[i32],
+        person_no: &str,
+        months: (Option<Month>, Month),
+        detail: bool,
+    ) -> Result<Option<PersonFacts>, Fault> {
         let (from, to) = (months.0.map(Month::number), months.1.number());
         let client = self.question_client().await?;
         let of_person: [&(dyn ToSql + Sync); 2] = [&areas, &person_no];
@@ -229,7 +235,8 @@ impl Store {
             client.prepare_cached(PAYMENTS),
             client.prepare_cached(DETAILS),
         );
-        let (entries, shortfalls, cycles, deductions, left_out, payments, details) = statements.map_err(|error| fault(&error))?;
+        let (entries, shortfalls, cycles, deductions, left_out, payments, details) =
+            statements.map_err(|error| fault(&error))?;
         let tx = Tx::guarding(client);
         // In this order on the wire.
         let (begun, entries, shortfalls, cycles, deductions, left_out, payments, details, ended) = tokio::join!(
@@ -260,21 +267,38 @@ impl Store {
     }
 
     /// What an employer paid for the months `from` to `to`; `None` when no line ever named it.
-    pub async fn employer_payments(&self, employer_no: &str, (from, to): (Month, Month)) -> Result<Option<Vec<Payment>>, Fault> {
+    pub async fn employer_payments(
+        &self,
+        employer_no: &str,
+        (from, to): (Month, Month),
+    ) -> Result<Option<Vec<Payment>>, Fault> {
         let client = self.question_client().await?;
-        let statements = tokio::try_join!(client.prepare_cached(EMPLOYER_PAYMENTS), client.prepare_cached(KNOWN_EMPLOYER));
+        let statements = tokio::try_join!(
+            client.prepare_cached(EMPLOYER_PAYMENTS),
+            client.prepare_cached(KNOWN_EMPLOYER)
+        );
         let (payments, known) = statements.map_err(|error| fault(&error))?;
         let (from, to) = (from.number(), to.number());
         let values: [&(dyn ToSql + Sync); 3] = [&employer_no, &from, &to];
         // What is known is asked last: a line that comes in between makes an employer known, never unknown.
         let (payments, known) = tokio::join!(biased; client.query(&payments, &values), client.query_opt(&known, &values[..1]));
-        let (payments, known) = (rows(payments, payment)?, known.map_err(|error| fault(&error))?.is_some());
+        let (payments, known) = (
+            rows(payments, payment)?,
+            known.map_err(|error| fault(&error))?.is_some(),
+        );
         Ok(known.then_some(payments))
     }
 }
 
-fn rows<T>(found: Result<Vec<Row>, tokio_postgres::Error>, read: fn(&Row) -> T) -> Result<Vec<T>, Fault> {
-    Ok(found.map_err(|error| fault(&error))?.iter().map(read).collect())
+fn rows<T>(
+    found: Result<Vec<Row>, tokio_postgres::Error>,
+    read: fn(&Row) -> T,
+) -> Result<Vec<T>, Fault> {
+    Ok(found
+        .map_err(|error| fault(&error))?
+        .iter()
+        .map(read)
+        .collect())
 }
 
 fn entry(row: &Row) -> Entry {
@@ -295,20 +319,44 @@ fn entry(row: &Row) -> Entry {
 }
 
 fn cycle(row: &Row) -> Cycle {
-    Cycle { cycle_id: row.get(0), pooling_area: row.get(1), month: row.get(2) }
+    Cycle {
+        cycle_id: row.get(0),
+        pooling_area: row.get(1),
+        month: row.get(2),
+    }
 }
 
 fn deduction(row: &Row) -> Deduction {
-    let answer = row.get::<_, Option<i16>>(4).map(|round| DeductionAnswer { round, outcome: row.get(5), taken: Fen(row.get(6)), at: row.get(7) });
-    Deduction { cycle_id: row.get(0), due: Fen(row.get(1)), carried: Fen(row.get(2)), asked: Fen(row.get(3)), answer }
+    let answer = row.get::<_, Option<i16>>(4).map(|round| DeductionAnswer {
+        round,
+        outcome: row.get(5),
+        taken: Fen(row.get(6)),
+        at: row.get(7),
+    });
+    Deduction {
+        cycle_id: row.get(0),
+        due: Fen(row.get(1)),
+        carried: Fen(row.get(2)),
+        asked: Fen(row.get(3)),
+        answer,
+    }
 }
 
 fn left_out_of(row: &Row) -> LeftOut {
-    LeftOut { cycle_id: row.get(0), reason: row.get(1), due: Fen(row.get(2)) }
+    LeftOut {
+        cycle_id: row.get(0),
+        reason: row.get(1),
+        due: Fen(row.get(2)),
+    }
 }
 
 fn shortfall(row: &Row) -> Shortfall {
-    Shortfall { cycle_id: row.get(0), fen: Fen(row.get(1)), handling: row.get(2), carried_into: row.get(3) }
+    Shortfall {
+        cycle_id: row.get(0),
+        fen: Fen(row.get(1)),
+        handling: row.get(2),
+        carried_into: row.get(3),
+    }
 }
 
 fn detail_of(row: &Row) -> Detail {

@@ -47,8 +47,16 @@ impl Store {
     /// # Errors
     /// The database refuses or cannot be reached.
     pub async fn sums(&self) -> Result<Sums, Fault> {
-        let tx = Tx::begin_long_as(self.client().await?, "ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map_err(|error| fault(&error))?;
-        let three = tx.query_one(THREE, &[]).await.map_err(|error| fault(&error))?;
+        let tx = Tx::begin_long_as(
+            self.client().await?,
+            "ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        )
+        .await
+        .map_err(|error| fault(&error))?;
+        let three = tx
+            .query_one(THREE, &[])
+            .await
+            .map_err(|error| fault(&error))?;
         let funds = tx.query(FUNDS, &[]).await.map_err(|error| fault(&error))?;
         let told = tx.query(TOLD, &[]).await.map_err(|error| fault(&error))?;
         tx.commit().await.map_err(|error| fault(&error))?;
@@ -65,7 +73,10 @@ impl Store {
             packets: Fen(three.get(0)),
             treasury: Fen(three.get(1)),
             lines: Fen(three.get(2)),
-            funds: funds.iter().map(|row| (row.get(0), Fen(row.get(1)))).collect(),
+            funds: funds
+                .iter()
+                .map(|row| (row.get(0), Fen(row.get(1))))
+                .collect(),
             told: told.iter().map(row).collect(),
         })
     }

@@ -25,7 +25,10 @@ impl Table {
     }
 
     fn names(&self) -> String {
-        self.columns().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+        self.columns()
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// COPY into the table, or into another one of the same columns.
@@ -35,13 +38,20 @@ impl Table {
 
     /// INSERT of rows given as an array in parameter `$at`, of the type `<table>_row` (schemas/postgres/0005_row_types.sql).
     fn insert(&self, at: usize) -> String {
-        format!("INSERT INTO {0} ({1}) SELECT * FROM unnest(${at}::{0}_row[])", self.name, self.names())
+        format!(
+            "INSERT INTO {0} ({1}) SELECT * FROM unnest(${at}::{0}_row[])",
+            self.name,
+            self.names()
+        )
     }
 }
 
 /// One statement that inserts into all these tables; its parameters are their rows, in order.
 pub fn insert_statement<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
-    let parts = tables.into_iter().enumerate().map(|(at, table)| format!("{}_rows AS ({})", table.name, table.insert(at + 1)));
+    let parts = tables
+        .into_iter()
+        .enumerate()
+        .map(|(at, table)| format!("{}_rows AS ({})", table.name, table.insert(at + 1)));
     format!("WITH {} SELECT", parts.collect::<Vec<_>>().join(", "))
 }
 
@@ -51,9 +61,17 @@ pub struct RowArray<'a>(pub &'a [u8]);
 
 impl ToSql for RowArray<'_> {
     /// PostgreSQL's binary form of a one-dimensional array (`array_recv`) of rows (`record_recv`).
-    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let Kind::Array(element) = kind.kind() else { return Err(format!("{kind} is not an array").into()) };
-        let Kind::Composite(columns) = element.kind() else { return Err(format!("{element} is not a row type").into()) };
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        let Kind::Array(element) = kind.kind() else {
+            return Err(format!("{kind} is not an array").into());
+        };
+        let Kind::Composite(columns) = element.kind() else {
+            return Err(format!("{element} is not a row type").into());
+        };
         out.put_i32(1);
         out.put_i32(0);
         out.put_u32(element.oid());
@@ -63,7 +81,11 @@ impl ToSql for RowArray<'_> {
         let (mut rows, mut count) = (self.0, 0_i32);
         while let Some((fields, rest)) = rows.split_first_chunk() {
             if usize::try_from(i16::from_be_bytes(*fields)) != Ok(columns.len()) {
-                return Err(format!("a row of {} columns for {element}", i16::from_be_bytes(*fields)).into());
+                return Err(format!(
+                    "a row of {} columns for {element}",
+                    i16::from_be_bytes(*fields)
+                )
+                .into());
             }
             let row_at = out.len();
             out.put_i32(0);
@@ -100,18 +122,40 @@ mod tests {
     use super::*;
     use crate::store::copy::RowWriter;
 
-    const TRIAL: Table = Table { name: "trial", columns: &["a int, b text", "c timestamptz"] };
+    const TRIAL: Table = Table {
+        name: "trial",
+        columns: &["a int, b text", "c timestamptz"],
+    };
 
     fn row_type() -> Type {
-        let columns = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::TEXT)];
-        let row = Type::new("trial_row".into(), 70_000, Kind::Composite(columns), "public".into());
-        Type::new("_trial_row".into(), 70_001, Kind::Array(row), "public".into())
+        let columns = vec![
+            Field::new("a".into(), Type::INT4),
+            Field::new("b".into(), Type::TEXT),
+        ];
+        let row = Type::new(
+            "trial_row".into(),
+            70_000,
+            Kind::Composite(columns),
+            "public".into(),
+        );
+        Type::new(
+            "_trial_row".into(),
+            70_001,
+            Kind::Array(row),
+            "public".into(),
+        )
     }
 
     #[test]
     fn statements_name_every_column_in_order() {
-        assert_eq!(TRIAL.copy_statement("other"), "COPY other (a, b, c) FROM STDIN (FORMAT binary)");
-        let other = Table { name: "other", columns: &["d bytea"] };
+        assert_eq!(
+            TRIAL.copy_statement("other"),
+            "COPY other (a, b, c) FROM STDIN (FORMAT binary)"
+        );
+        let other = Table {
+            name: "other",
+            columns: &["d bytea"],
+        };
         assert_eq!(
             insert_statement([&TRIAL, &other]),
             "WITH trial_rows AS (INSERT INTO trial (a, b, c) SELECT * FROM unnest($1::trial_row[])), \
@@ -129,13 +173,31 @@ mod tests {
             row.text_or_null(text);
         }
         let mut sent = BytesMut::new();
-        RowArray(&rows).to_sql(&row_type(), &mut sent).expect("rows of two columns");
+        RowArray(&rows)
+            .to_sql(&row_type(), &mut sent)
+            .expect("rows of two columns");
         let int = [0, 0, 0, 23, 0, 0, 0, 4];
         let text = [0, 0, 0, 25];
         let expected = [
-            &[0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 17, 112, 0, 0, 0, 2, 0, 0, 0, 1][..],
-            &[&[0, 0, 0, 25, 0, 0, 0, 2], &int[..], &[0, 0, 0, 7], &text, &[0, 0, 0, 1, b'x']].concat(),
-            &[&[0, 0, 0, 24, 0, 0, 0, 2], &int[..], &[0, 0, 0, 8], &text, &[0xff, 0xff, 0xff, 0xff]].concat(),
+            &[
+                0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 17, 112, 0, 0, 0, 2, 0, 0, 0, 1,
+            ][..],
+            &[
+                &[0, 0, 0, 25, 0, 0, 0, 2],
+                &int[..],
+                &[0, 0, 0, 7],
+                &text,
+                &[0, 0, 0, 1, b'x'],
+            ]
+            .concat(),
+            &[
+                &[0, 0, 0, 24, 0, 0, 0, 2],
+                &int[..],
+                &[0, 0, 0, 8],
+                &text,
+                &[0xff, 0xff, 0xff, 0xff],
+            ]
+            .concat(),
         ];
         assert_eq!(sent.to_vec(), expected.concat());
     }
@@ -146,7 +208,15 @@ mod tests {
         let mut row = RowWriter(&mut rows);
         row.row(1);
         row.int(1);
-        assert!(RowArray(&rows).to_sql(&row_type(), &mut BytesMut::new()).is_err());
-        assert!(RowArray(&rows[..rows.len() - 1]).to_sql(&row_type(), &mut BytesMut::new()).is_err());
+        assert!(
+            RowArray(&rows)
+                .to_sql(&row_type(), &mut BytesMut::new())
+                .is_err()
+        );
+        assert!(
+            RowArray(&rows[..rows.len() - 1])
+                .to_sql(&row_type(), &mut BytesMut::new())
+                .is_err()
+        );
     }
 }

@@ -162,15 +162,34 @@ pub const LINES_MAX: i64 = 50;
 impl Store {
     /// Refusals of packets of that number, the newest last.
     pub async fn trace_refusals(&self, packet_no: &str) -> Result<Vec<TracedRefusal>, Fault> {
-        let rows = self.client().await?.query(REFUSALS, &[&packet_no]).await.map_err(|error| fault(&error))?;
-        let refusal = |row: &Row| TracedRefusal { sender: row.get(0), received_at: row.get(1), status: row.get(2), reason: row.get(3), digest: row.get(4) };
+        let rows = self
+            .client()
+            .await?
+            .query(REFUSALS, &[&packet_no])
+            .await
+            .map_err(|error| fault(&error))?;
+        let refusal = |row: &Row| TracedRefusal {
+            sender: row.get(0),
+            received_at: row.get(1),
+            status: row.get(2),
+            reason: row.get(3),
+            digest: row.get(4),
+        };
         Ok(rows.iter().map(refusal).collect())
     }
 
     /// Refused lines of a packet, the first [`LINES_MAX`].
-    pub async fn trace_refused_lines(&self, packet_id: i64) -> Result<Vec<TracedRefusedLine>, Fault> {
+    pub async fn trace_refused_lines(
+        &self,
+        packet_id: i64,
+    ) -> Result<Vec<TracedRefusedLine>, Fault> {
         let sql = "SELECT record_index, element, content, reason, fen FROM line_refusal WHERE packet_id = $1 ORDER BY 1 LIMIT $2";
-        let rows = self.client().await?.query(sql, &[&packet_id, &LINES_MAX]).await.map_err(|error| fault(&error))?;
+        let rows = self
+            .client()
+            .await?
+            .query(sql, &[&packet_id, &LINES_MAX])
+            .await
+            .map_err(|error| fault(&error))?;
         let line = |row: &Row| TracedRefusedLine {
             record_index: row.get(0),
             element: row.get(1),
@@ -191,14 +210,20 @@ impl Store {
             "SELECT count(*), coalesce(sum(l.medical_fen) FILTER (WHERE {counts}), 0)::bigint,
                 coalesce(sum(l.long_term_care_fen) FILTER (WHERE {counts}), 0)::bigint FROM {OF}"
         );
-        let sums = client.query_one(&sums, &[&employer_no]).await.map_err(|error| fault(&error))?;
+        let sums = client
+            .query_one(&sums, &[&employer_no])
+            .await
+            .map_err(|error| fault(&error))?;
         let newest = format!(
             "SELECT l.contribution_month, l.detail_no, p.packet_no, l.payment_kind::text, l.treasury_on, l.medical_fen + l.long_term_care_fen,
                 CASE WHEN l.superseded THEN 'replaced' WHEN l.revoke THEN 'revokes' WHEN l.revoked_by IS NOT NULL THEN 'revoked' ELSE 'posted' END
              FROM (SELECT l.* FROM {OF} ORDER BY l.packet_id DESC, l.record_index DESC LIMIT $2) l JOIN packet p USING (packet_id)
              ORDER BY l.packet_id DESC, l.record_index DESC"
         );
-        let rows = client.query(&newest, &[&employer_no, &LINES_MAX]).await.map_err(|error| fault(&error))?;
+        let rows = client
+            .query(&newest, &[&employer_no, &LINES_MAX])
+            .await
+            .map_err(|error| fault(&error))?;
         let line = |row: &Row| TracedEmployerLine {
             contribution_month: Month::from_number(row.get(0)).expect("only months are stored"),
             detail_no: row.get(1),
@@ -208,7 +233,12 @@ impl Store {
             fen: Fen(row.get(5)),
             state: row.get(6),
         };
-        Ok(TracedEmployer { lines: sums.get(0), medical: Fen(sums.get(1)), long_term_care: Fen(sums.get(2)), newest: rows.iter().map(line).collect() })
+        Ok(TracedEmployer {
+            lines: sums.get(0),
+            medical: Fen(sums.get(1)),
+            long_term_care: Fen(sums.get(2)),
+            newest: rows.iter().map(line).collect(),
+        })
     }
 
     /// Names of the senders whose numbers are looked up.
@@ -221,9 +251,18 @@ impl Store {
     /// Employer lines of a receipt or detail number, of any sender.
     pub async fn trace_lines(&self, number: &str) -> Result<Vec<TracedLine>, Fault> {
         let client = self.client().await?;
-        let keys: Vec<uuid::Uuid> = self.senders.values().map(|sender| detail_key(*sender, number)).collect();
-        let live = format!("{LINE} WHERE l.receipt_no = $1 OR (l.detail_key = ANY($2) AND NOT l.revoke AND NOT l.superseded) ORDER BY 1, 2 LIMIT $3");
-        let rows = client.query(&live, &[&number, &keys, &LINES_MAX]).await.map_err(|error| fault(&error))?;
+        let keys: Vec<uuid::Uuid> = self
+            .senders
+            .values()
+            .map(|sender| detail_key(*sender, number))
+            .collect();
+        let live = format!(
+            "{LINE} WHERE l.receipt_no = $1 OR (l.detail_key = ANY($2) AND NOT l.revoke AND NOT l.superseded) ORDER BY 1, 2 LIMIT $3"
+        );
+        let rows = client
+            .query(&live, &[&number, &keys, &LINES_MAX])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.iter().map(line).collect())
     }
 
@@ -232,14 +271,20 @@ impl Store {
         let client = self.client().await?;
         let senders: Vec<&String> = self.senders.keys().collect();
         let sql = format!("{PACKET} WHERE sender = ANY($1) AND packet_no = $2 ORDER BY packet_id");
-        let rows = client.query(&sql, &[&senders, &packet_no]).await.map_err(|error| fault(&error))?;
+        let rows = client
+            .query(&sql, &[&senders, &packet_no])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.iter().map(packet).collect())
     }
 
     /// The packet of that id.
     pub async fn trace_packet(&self, packet_id: i64) -> Result<Option<TracedPacket>, Fault> {
         let client = self.client().await?;
-        let row = client.query_opt(&format!("{PACKET} WHERE packet_id = $1"), &[&packet_id]).await.map_err(|error| fault(&error))?;
+        let row = client
+            .query_opt(&format!("{PACKET} WHERE packet_id = $1"), &[&packet_id])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(row.as_ref().map(packet))
     }
 
@@ -248,7 +293,10 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT e.entry_id, e.kind, p.account, p.district, p.contribution_month, p.fund, p.fen FROM entry e JOIN posting p USING (entry_id)
             WHERE e.packet_id = $1 ORDER BY e.entry_id, p.district, p.contribution_month, p.fund, p.account DESC";
-        let rows = client.query(sql, &[&packet_id]).await.map_err(|error| fault(&error))?;
+        let rows = client
+            .query(sql, &[&packet_id])
+            .await
+            .map_err(|error| fault(&error))?;
         let posting = |row: &Row| TracedPosting {
             entry_id: row.get(0),
             kind: row.get(1),
@@ -266,10 +314,18 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT p.packet_no, sum(r.lines)::int, sum(r.employer_paid_fen)::bigint, sum(r.employee_paid_fen)::bigint
             FROM employee_run r JOIN packet p USING (packet_id) WHERE r.receipt_no = $1 AND p.replaced_by IS NULL GROUP BY 1 ORDER BY 1";
-        let rows = client.query(sql, &[&receipt_no]).await.map_err(|error| fault(&error))?;
+        let rows = client
+            .query(sql, &[&receipt_no])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows
             .iter()
-            .map(|row| TracedRun { packet_no: row.get(0), lines: row.get(1), employer_paid: Fen(row.get(2)), employee_paid: Fen(row.get(3)) })
+            .map(|row| TracedRun {
+                packet_no: row.get(0),
+                lines: row.get(1),
+                employer_paid: Fen(row.get(2)),
+                employee_paid: Fen(row.get(3)),
+            })
             .collect())
     }
 
@@ -278,8 +334,14 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT p.district, p.fund, -sum(p.fen)::bigint FROM posting p JOIN entry e USING (entry_id)
             WHERE p.account = 'fund' AND e.kind <> 'deduction' GROUP BY 1, 2 ORDER BY 1, 2";
-        let rows = client.query(sql, &[]).await.map_err(|error| fault(&error))?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1), Fen(row.get(2)))).collect())
+        let rows = client
+            .query(sql, &[])
+            .await
+            .map_err(|error| fault(&error))?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get(0), row.get(1), Fen(row.get(2))))
+            .collect())
     }
 
     /// What the funds received from personal accounts for a contribution month, by district.
@@ -287,8 +349,14 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT p.district, -sum(p.fen)::bigint FROM posting p JOIN entry e USING (entry_id)
             WHERE p.account = 'fund' AND e.kind = 'deduction' AND p.contribution_month = $1 GROUP BY 1 ORDER BY 1";
-        let rows = client.query(sql, &[&month.number()]).await.map_err(|error| fault(&error))?;
-        Ok(rows.iter().map(|row| (row.get(0), Fen(row.get(1)))).collect())
+        let rows = client
+            .query(sql, &[&month.number()])
+            .await
+            .map_err(|error| fault(&error))?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get(0), Fen(row.get(1))))
+            .collect())
     }
 }
 
@@ -319,7 +387,11 @@ fn line(row: &Row) -> TracedLine {
             long_term_care: fen(20),
         },
         treasury_on: row.get(21),
-        history: TracedHistory { lines: row.get(22), medical: fen(23), long_term_care: fen(24) },
+        history: TracedHistory {
+            lines: row.get(22),
+            medical: fen(23),
+            long_term_care: fen(24),
+        },
         before_remittance: row.get(25),
         without_base: row.get(26),
         refunded_beyond: row.get(27),

@@ -127,12 +127,26 @@ impl Store {
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn batch_asked(&self, batch: Batch) -> Result<Option<(BatchHead, Vec<Asked>)>, Fault> {
+    pub async fn batch_asked(
+        &self,
+        batch: Batch,
+    ) -> Result<Option<(BatchHead, Vec<Asked>)>, Fault> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(HEAD).await.map_err(|error| fault(&error))?;
-        let Some(row) = client.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await.map_err(|error| fault(&error))? else { return Ok(None) };
+        let statement = client
+            .prepare_cached(HEAD)
+            .await
+            .map_err(|error| fault(&error))?;
+        let Some(row) = client
+            .query_opt(&statement, &[&batch.cycle_id, &batch.batch_no])
+            .await
+            .map_err(|error| fault(&error))?
+        else {
+            return Ok(None);
+        };
         let head = head(batch, &row);
-        let asked = asked_of(&client, &head).await.map_err(|error| fault(&error))?;
+        let asked = asked_of(&client, &head)
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(Some((head, asked)))
     }
 
@@ -140,18 +154,53 @@ impl Store {
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn batch_results(&self, batch: Batch) -> Result<Option<(BatchHead, Vec<Known>)>, Fault> {
+    pub async fn batch_results(
+        &self,
+        batch: Batch,
+    ) -> Result<Option<(BatchHead, Vec<Known>)>, Fault> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(HEAD).await.map_err(|error| fault(&error))?;
-        let Some(row) = client.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await.map_err(|error| fault(&error))? else { return Ok(None) };
+        let statement = client
+            .prepare_cached(HEAD)
+            .await
+            .map_err(|error| fault(&error))?;
+        let Some(row) = client
+            .query_opt(&statement, &[&batch.cycle_id, &batch.batch_no])
+            .await
+            .map_err(|error| fault(&error))?
+        else {
+            return Ok(None);
+        };
         let head = head(batch, &row);
         let sql = "SELECT person_no, outcome::text, fen FROM deduction_result
             WHERE cycle_id = $1 AND person_no BETWEEN $2 AND $3 AND round = $4 AND batch_no = $5 ORDER BY person_no";
-        let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
-        let rows = client.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &head.round, &batch.batch_no]).await;
-        let mut known: Vec<Known> = rows.map_err(|error| fault(&error))?.iter().map(known).collect();
-        let mut carried = carried_of(&client, &head).await.map_err(|error| fault(&error))?;
-        for person in known.iter_mut().filter(|known| known.outcome == DeductionOutcome::Deducted) {
+        let statement = client
+            .prepare_cached(sql)
+            .await
+            .map_err(|error| fault(&error))?;
+        let rows = client
+            .query(
+                &statement,
+                &[
+                    &batch.cycle_id,
+                    &head.first_person,
+                    &head.last_person,
+                    &head.round,
+                    &batch.batch_no,
+                ],
+            )
+            .await;
+        let mut known: Vec<Known> = rows
+            .map_err(|error| fault(&error))?
+            .iter()
+            .map(known)
+            .collect();
+        let mut carried = carried_of(&client, &head)
+            .await
+            .map_err(|error| fault(&error))?;
+        for person in known
+            .iter_mut()
+            .filter(|known| known.outcome == DeductionOutcome::Deducted)
+        {
             person.made_up = carried.remove(&person.person_no).unwrap_or_default();
         }
         Ok(Some((head, known)))
@@ -165,8 +214,14 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT EXISTS (SELECT 1 FROM delivery d JOIN attempt a USING (delivery_id)
             WHERE d.cycle_id = $1 AND d.batch_no = $2 AND d.message = $3 AND a.kind = 'send' AND a.outcome IS DISTINCT FROM 'not_sent')";
-        let statement = client.prepare_cached(sql).await.map_err(|error| fault(&error))?;
-        let row = client.query_one(&statement, &[&batch.cycle_id, &batch.batch_no, &message]).await.map_err(|error| fault(&error))?;
+        let statement = client
+            .prepare_cached(sql)
+            .await
+            .map_err(|error| fault(&error))?;
+        let row = client
+            .query_one(&statement, &[&batch.cycle_id, &batch.batch_no, &message])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(row.get(0))
     }
 }
@@ -188,33 +243,77 @@ fn head(batch: Batch, row: &Row) -> BatchHead {
 
 /// The people of a batch in order, with what each is asked for.
 async fn asked_of(client: &Session, head: &BatchHead) -> Result<Vec<Asked>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(if head.round == 1 { ASKED } else { ASKED_AGAIN }).await?;
-    let rows = client.query(&statement, &[&head.batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+    let statement = client
+        .prepare_cached(if head.round == 1 { ASKED } else { ASKED_AGAIN })
+        .await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &head.batch.cycle_id,
+                &head.first_person,
+                &head.last_person,
+                &head.round,
+            ],
+        )
+        .await?;
     let carries = rows.iter().any(|row| row.get::<_, i64>(3) > 0);
-    let mut carried = if carries { carried_of(client, head).await? } else { HashMap::new() };
+    let mut carried = if carries {
+        carried_of(client, head).await?
+    } else {
+        HashMap::new()
+    };
     let asked = |row: &Row| {
         let person_no: String = row.get(0);
         let carried = carried.remove(&person_no).unwrap_or_default();
-        Asked { person_no, fen: Fen(row.get(1)), district: row.get(2), carried }
+        Asked {
+            person_no,
+            fen: Fen(row.get(1)),
+            district: row.get(2),
+            carried,
+        }
     };
     Ok(rows.iter().map(asked).collect())
 }
 
 /// What the people of a batch are asked for of earlier months.
-async fn carried_of(client: &Session, head: &BatchHead) -> Result<HashMap<String, Vec<Carried>>, tokio_postgres::Error> {
+async fn carried_of(
+    client: &Session,
+    head: &BatchHead,
+) -> Result<HashMap<String, Vec<Carried>>, tokio_postgres::Error> {
     let statement = client.prepare_cached(CARRIED).await?;
-    let rows = client.query(&statement, &[&head.batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &head.batch.cycle_id,
+                &head.first_person,
+                &head.last_person,
+                &head.round,
+            ],
+        )
+        .await?;
     let mut carried: HashMap<String, Vec<Carried>> = HashMap::new();
     for row in &rows {
         let month = Month::from_number(row.get(1)).expect("only months are stored");
-        carried.entry(row.get(0)).or_default().push(Carried { month, district: row.get(2), fen: Fen(row.get(3)) });
+        carried.entry(row.get(0)).or_default().push(Carried {
+            month,
+            district: row.get(2),
+            fen: Fen(row.get(3)),
+        });
     }
     Ok(carried)
 }
 
 fn known(row: &Row) -> Known {
-    let outcome = DeductionOutcome::of_word(row.get(1)).expect("the database holds these words only");
-    Known { person_no: row.get(0), outcome, fen: Fen(row.get(2)), made_up: Vec::new() }
+    let outcome =
+        DeductionOutcome::of_word(row.get(1)).expect("the database holds these words only");
+    Known {
+        person_no: row.get(0),
+        outcome,
+        fen: Fen(row.get(2)),
+        made_up: Vec::new(),
+    }
 }
 
 /// Of what was told, the columns of `deduction_result`.
@@ -228,13 +327,20 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(told: &[&'a Told]) -> Columns<'a> {
-        let part = |at: usize| told.iter().map(|told| told.parts.map(|parts| parts[at].0)).collect();
+        let part = |at: usize| {
+            told.iter()
+                .map(|told| told.parts.map(|parts| parts[at].0))
+                .collect()
+        };
         Columns {
             person_no: told.iter().map(|told| told.person_no.as_str()).collect(),
             outcome: told.iter().map(|told| told.outcome.word()).collect(),
             fen: told.iter().map(|told| told.fen.0).collect(),
             parts: [part(0), part(1), part(2)],
-            balance: told.iter().map(|told| told.balance.map(|fen| fen.0)).collect(),
+            balance: told
+                .iter()
+                .map(|told| told.balance.map(|fen| fen.0))
+                .collect(),
         }
     }
 }

@@ -47,7 +47,9 @@ impl Tx {
     /// The guard alone, for statements that are sent together with the transaction's begin and end:
     /// [`Tx::send_begin`] first, [`Tx::send_commit`] last, then [`Tx::ended`].
     pub(super) fn guarding(session: Lent) -> Tx {
-        Tx { session: Some(session) }
+        Tx {
+            session: Some(session),
+        }
     }
 
     /// Sends the begin.
@@ -87,7 +89,9 @@ impl Deref for Tx {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        self.session.as_ref().expect("the session is taken only by the end and by drop")
+        self.session
+            .as_ref()
+            .expect("the session is taken only by the end and by drop")
     }
 }
 
@@ -102,5 +106,6 @@ impl Drop for Tx {
 /// For `store::inspect`, on sessions of no pool: which process serves a transaction; the same, and the
 /// transaction stays; its end.
 pub(super) const WHOSE: &str = "BEGIN; SELECT pg_backend_pid(); COMMIT";
-pub(super) const WHOSE_AND_STAY: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_backend_pid()";
+pub(super) const WHOSE_AND_STAY: &str =
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_backend_pid()";
 pub(super) const LEAVE: &str = "ROLLBACK";

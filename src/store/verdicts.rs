@@ -30,7 +30,12 @@ pub enum Fact {
     /// Another record of the packet has the same number and says the same, or not.
     NumberTwice { other_index: i32, same: bool },
     /// The number is stored.
-    Stored { packet_no: String, same: bool, revoked: bool, line: (i64, i32) },
+    Stored {
+        packet_no: String,
+        same: bool,
+        revoked: bool,
+        line: (i64, i32),
+    },
     /// A revocation, and the line it names.
     Revokes(Box<Original>),
     /// A revocation of the only line of its number in this packet, which stands before it.
@@ -75,8 +80,14 @@ impl Posting {
     }
 
     /// Compares every staged line with the others and those stored, in order of the packet; what `but` names does not count.
-    pub async fn findings(&self, table: LineTable, but: &[&str]) -> Result<Vec<Finding>, PostError> {
-        self.client().batch_execute(&format!("ANALYZE {STAGED}")).await?;
+    pub async fn findings(
+        &self,
+        table: LineTable,
+        but: &[&str],
+    ) -> Result<Vec<Finding>, PostError> {
+        self.client()
+            .batch_execute(&format!("ANALYZE {STAGED}"))
+            .await?;
         let sql = compare(table, but);
         let no_parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 0] = [];
         let rows = self.client().query_raw(&sql, no_parameters).await?;
@@ -90,22 +101,46 @@ impl Posting {
     }
 
     /// Marks the lines this packet takes back; fails when another packet was faster.
-    pub async fn mark_revoked(&self, table: LineTable, by: i64, lines: &[Revoked]) -> Result<(), PostError> {
-        let (packets, records): (Vec<i64>, Vec<i32>) = lines.iter().map(|line| (line.packet_id, line.record_index)).unzip();
+    pub async fn mark_revoked(
+        &self,
+        table: LineTable,
+        by: i64,
+        lines: &[Revoked],
+    ) -> Result<(), PostError> {
+        let (packets, records): (Vec<i64>, Vec<i32>) = lines
+            .iter()
+            .map(|line| (line.packet_id, line.record_index))
+            .unzip();
         let sql = format!(
             "UPDATE {} AS line SET revoked_by = $1 FROM unnest($2::bigint[], $3::int[]) AS gone (packet_id, record_index) \
              WHERE line.packet_id = gone.packet_id AND line.record_index = gone.record_index AND line.revoked_by IS NULL AND NOT line.superseded",
             table.name()
         );
-        let marked = self.client().execute(&sql, &[&by, &packets, &records]).await?;
-        if marked == lines.len() as u64 { Ok(()) } else { Err(PostError::DetailTaken) }
+        let marked = self
+            .client()
+            .execute(&sql, &[&by, &packets, &records])
+            .await?;
+        if marked == lines.len() as u64 {
+            Ok(())
+        } else {
+            Err(PostError::DetailTaken)
+        }
     }
 
     /// Queues the revocations for a destination that was told of the originals by that message, each under its
     /// original's ordering key, so that it never arrives first. With each, what it brings (fen).
-    pub async fn queue_revocations(&self, by: i64, (destination, message): (&str, &str), lines: &[(&Revoked, i64)]) -> Result<(), PostError> {
-        let (records, fen): (Vec<i32>, Vec<i64>) = lines.iter().map(|(line, fen)| (line.record, fen)).unzip();
-        let (packets, originals): (Vec<i64>, Vec<i32>) = lines.iter().map(|(line, _)| (line.packet_id, line.record_index)).unzip();
+    pub async fn queue_revocations(
+        &self,
+        by: i64,
+        (destination, message): (&str, &str),
+        lines: &[(&Revoked, i64)],
+    ) -> Result<(), PostError> {
+        let (records, fen): (Vec<i32>, Vec<i64>) =
+            lines.iter().map(|(line, fen)| (line.record, fen)).unzip();
+        let (packets, originals): (Vec<i64>, Vec<i32>) = lines
+            .iter()
+            .map(|(line, _)| (line.packet_id, line.record_index))
+            .unzip();
         // The default id is above any given out before, so within the key it comes after the original.
         let sql = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, lines, fen)
             SELECT d.destination, d.message, d.ordering_key, $1, gone.record, gone.record, 1, gone.fen
@@ -113,7 +148,20 @@ impl Posting {
             JOIN delivery d ON d.packet_id = gone.packet_id AND gone.original BETWEEN d.first_record AND d.last_record
                 AND d.destination = $2 AND d.message = $7 AND NOT d.reversal
             ORDER BY gone.record";
-        self.client().execute(sql, &[&by, &destination, &records, &packets, &originals, &fen, &message]).await?;
+        self.client()
+            .execute(
+                sql,
+                &[
+                    &by,
+                    &destination,
+                    &records,
+                    &packets,
+                    &originals,
+                    &fen,
+                    &message,
+                ],
+            )
+            .await?;
         Ok(())
     }
 }
@@ -122,9 +170,14 @@ impl Posting {
 /// they are lines of their own. Columns 0 to 9 are of the packet, those behind of what is stored.
 fn compare(table: LineTable, but: &[&str]) -> String {
     let (name, same_stored) = (table.name(), table.same_content("s", "t", but));
-    let (same_first, same_other) = (table.same_content("s", "f", but), table.same_content("s", "o", but));
+    let (same_first, same_other) = (
+        table.same_content("s", "f", but),
+        table.same_content("s", "o", but),
+    );
     let money = match table {
-        LineTable::Employer => "t.other_interest_fen, t.medical_fen, t.long_term_care_fen, t.rate_id",
+        LineTable::Employer => {
+            "t.other_interest_fen, t.medical_fen, t.long_term_care_fen, t.rate_id"
+        }
         LineTable::Employee => "0::bigint, 0::bigint, 0::bigint, ''",
     };
     format!(
@@ -164,18 +217,35 @@ fn fact(row: &tokio_postgres::Row) -> Option<Fact> {
     let other = |first: i32, last: i32| if first == record_index { last } else { first };
     if let Some(first) = row.get::<_, Option<i32>>(2) {
         match row.get(4) {
-            true if first != record_index => return Some(Fact::SameRecord { earlier_index: first }),
+            true if first != record_index => {
+                return Some(Fact::SameRecord {
+                    earlier_index: first,
+                });
+            }
             true => {}
-            false => return Some(Fact::RecordTwice { other_index: other(first, row.get(3)) }),
+            false => {
+                return Some(Fact::RecordTwice {
+                    other_index: other(first, row.get(3)),
+                });
+            }
         }
     }
     if let Some(first) = row.get::<_, Option<i32>>(5) {
-        return Some(Fact::NumberTwice { other_index: other(first, row.get(6)), same: row.get(7) });
+        return Some(Fact::NumberTwice {
+            other_index: other(first, row.get(6)),
+            same: row.get(7),
+        });
     }
     let (revoke, own): (bool, Option<i32>) = (row.get(1), row.get(8));
     let (stored, revoked_in): (Option<i64>, Option<String>) = (row.get(10), row.get(13));
     match (revoke, stored, revoked_in) {
-        (true, None, _) => Some(own.map_or(Fact::RevokesNothing, |earlier_index| Fact::RevokesOwn { earlier_index })),
+        (true, None, _) => {
+            Some(
+                own.map_or(Fact::RevokesNothing, |earlier_index| Fact::RevokesOwn {
+                    earlier_index,
+                }),
+            )
+        }
         (true, Some(_), Some(_)) => Some(Fact::RevokedAlready),
         (true, Some(packet_id), None) => Some(Fact::Revokes(Box::new(original(row, packet_id)))),
         (false, Some(packet_id), revoked_in) => Some(Fact::Stored {

@@ -19,7 +19,10 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
             break;
         }
         // Its own text would only be "db error".
-        if error.downcast_ref::<tokio_postgres::Error>().is_some_and(|error| error.as_db_error().is_some()) {
+        if error
+            .downcast_ref::<tokio_postgres::Error>()
+            .is_some_and(|error| error.as_db_error().is_some())
+        {
             continue;
         }
         let text = error.to_string();
@@ -32,7 +35,9 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
 }
 
 fn of_server(db: &DbError) -> String {
-    let hint = db.hint().map_or_else(String::new, |hint| format!("; {}", hint.trim_end_matches('.')));
+    let hint = db.hint().map_or_else(String::new, |hint| {
+        format!("; {}", hint.trim_end_matches('.'))
+    });
     format!("{} ({}){hint}", db.message(), db.code().code())
 }
 

@@ -27,17 +27,35 @@ impl Exposition {
         for range in accept.split(',').map(str::to_ascii_lowercase) {
             let mut parts = range.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default();
-            let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))).collect();
-            let of = |wanted: &str| parameters.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+            let parameters: Vec<_> = parts
+                .filter_map(|part| part.split_once('='))
+                .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
+                .collect();
+            let of = |wanted: &str| {
+                parameters
+                    .iter()
+                    .find(|(name, _)| *name == wanted)
+                    .map(|(_, value)| *value)
+            };
             let weight = of("q").map_or(1_000, thousandths);
             match media {
-                "application/openmetrics-text" if of("version").is_none_or(|version| version == "1.0.0") => open = weight.max(open),
-                "text/plain" if of("version").is_none_or(|version| version == "0.0.4") => text = text.max(Some(weight)),
+                "application/openmetrics-text"
+                    if of("version").is_none_or(|version| version == "1.0.0") =>
+                {
+                    open = weight.max(open)
+                }
+                "text/plain" if of("version").is_none_or(|version| version == "0.0.4") => {
+                    text = text.max(Some(weight))
+                }
                 "text/*" | "*/*" => any = any.max(Some(weight)),
                 _ => {}
             }
         }
-        if open > 0 && open >= text.or(any).unwrap_or(0) { Exposition::OpenMetrics } else { Exposition::Text }
+        if open > 0 && open >= text.or(any).unwrap_or(0) {
+            Exposition::OpenMetrics
+        } else {
+            Exposition::Text
+        }
     }
 }
 
@@ -54,14 +72,21 @@ fn thousandths(weight: &str) -> u32 {
 
 /// The text format, from OpenMetrics: a counter is named with `_total` in HELP and TYPE too, UNIT and EOF do not exist.
 pub fn text_of(open: &str) -> String {
-    let counters: Vec<&str> = open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let counters: Vec<&str> = open
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
     let mut text = String::with_capacity(open.len());
     for line in open.lines() {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("UNIT" | "EOF"), ..) => continue,
-            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => text.push_str(&format!("# {what} {name}_total {rest}")),
-            (Some("#"), Some("TYPE"), Some(name), Some("unknown")) => text.push_str(&format!("# TYPE {name} untyped")),
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => {
+                text.push_str(&format!("# {what} {name}_total {rest}"))
+            }
+            (Some("#"), Some("TYPE"), Some(name), Some("unknown")) => {
+                text.push_str(&format!("# TYPE {name} untyped"))
+            }
             _ => text.push_str(line),
         }
         text.push('\n');
@@ -76,8 +101,7 @@ mod tests {
     #[test]
     fn the_reader_gets_the_format_it_wants_more_and_text_when_it_wants_neither() {
         // Prometheus 2.42 and 3.5 as they ask, VictoriaMetrics' vmagent, curl, a browser.
-        let prometheus_2 =
-            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
                             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
         for (accept, expected) in [
@@ -87,15 +111,33 @@ mod tests {
             ("text/plain;version=0.0.4", Exposition::Text),
             ("*/*", Exposition::Text),
             ("", Exposition::Text),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Exposition::Text),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Exposition::Text,
+            ),
             ("application/json", Exposition::Text),
             ("application/openmetrics-text", Exposition::OpenMetrics),
-            ("Application/OpenMetrics-Text; Version=\"1.0.0\" ; q=0.9, text/plain; q=0.4", Exposition::OpenMetrics),
-            ("application/openmetrics-text; version=0.0.1", Exposition::Text),
+            (
+                "Application/OpenMetrics-Text; Version=\"1.0.0\" ; q=0.9, text/plain; q=0.4",
+                Exposition::OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text; version=0.0.1",
+                Exposition::Text,
+            ),
             ("application/openmetrics-text; q=0", Exposition::Text),
-            ("application/openmetrics-text; q=0.3, text/plain; q=0.7", Exposition::Text),
-            ("application/openmetrics-text; q=0.25, text/plain; q=0.3", Exposition::Text),
-            ("application/openmetrics-text; q=nonsense", Exposition::OpenMetrics),
+            (
+                "application/openmetrics-text; q=0.3, text/plain; q=0.7",
+                Exposition::Text,
+            ),
+            (
+                "application/openmetrics-text; q=0.25, text/plain; q=0.3",
+                Exposition::Text,
+            ),
+            (
+                "application/openmetrics-text; q=nonsense",
+                Exposition::OpenMetrics,
+            ),
         ] {
             assert_eq!(Exposition::of_accept(accept), expected, "{accept}");
         }

@@ -49,7 +49,12 @@ async fn look(gateway: &Gateway, pool: &Pool, holder: &str) -> Result<(), Fault>
 
 /// Does the work while holding the lease, however long it takes; `None` when another instance holds it.
 /// A lease that is lost ends the work where it stands: whoever took it begins anew.
-pub(super) async fn alone(pool: &Pool, holder: &str, term: Duration, work: impl Future<Output = Result<(), Fault>>) -> Option<Result<(), Fault>> {
+pub(super) async fn alone(
+    pool: &Pool,
+    holder: &str,
+    term: Duration,
+    work: impl Future<Output = Result<(), Fault>>,
+) -> Option<Result<(), Fault>> {
     let lease = match delivery::acquire(pool, LEASE, holder, term).await {
         Ok(Ok((lease, _))) => lease,
         Ok(Err(_)) => return None,
@@ -65,7 +70,12 @@ pub(super) async fn alone(pool: &Pool, holder: &str, term: Duration, work: impl 
 
 /// Renews the lease at a third of its term; ends when it is lost, or could not be renewed for the whole of it.
 async fn kept(pool: &Pool, lease: &Lease, term: Duration) -> Fault {
-    let lost = || Fault::later(Stage::Store, "the lease was lost while the registry's dates were looked at; whoever holds it goes on");
+    let lost = || {
+        Fault::later(
+            Stage::Store,
+            "the lease was lost while the registry's dates were looked at; whoever holds it goes on",
+        )
+    };
     let mut until = tokio::time::Instant::now() + term;
     loop {
         tokio::time::sleep(term / 3).await;

@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::Status;
 use crate::config::Deliver;
 use crate::error::Fault;
-use crate::flow::deliver::{Counts, Destination, Ended, Gate, Held, Reason, Term, Troubles, backoff, deliver, together};
+use crate::flow::deliver::{
+    Counts, Destination, Ended, Gate, Held, Reason, Term, Troubles, backoff, deliver, together,
+};
 use crate::flow::inquire::inquire;
 use crate::link::Quota;
 use crate::store::Pool;
@@ -70,16 +72,38 @@ struct UnderWay {
 }
 
 impl Dispatcher {
-    pub(super) fn new(policy: Deliver, pool: Pool, destination: Destination, (holder, wake, drain): (String, Arc<Notify>, CancellationToken)) -> Dispatcher {
+    pub(super) fn new(
+        policy: Deliver,
+        pool: Pool,
+        destination: Destination,
+        (holder, wake, drain): (String, Arc<Notify>, CancellationToken),
+    ) -> Dispatcher {
         let destination = Arc::new(destination);
-        Dispatcher { policy, pool, destination, holder, wake, drain, counts: Arc::default(), troubles: Arc::default(), term: Mutex::new(None) }
+        Dispatcher {
+            policy,
+            pool,
+            destination,
+            holder,
+            wake,
+            drain,
+            counts: Arc::default(),
+            troubles: Arc::default(),
+            term: Mutex::new(None),
+        }
     }
 
     /// Works until drained.
     pub(super) async fn run(self: Arc<Dispatcher>) {
         while !self.drain.is_cancelled() {
             let asked_at = Instant::now();
-            match store::acquire(&self.pool, &self.destination.name, &self.holder, self.lease_term()).await {
+            match store::acquire(
+                &self.pool,
+                &self.destination.name,
+                &self.holder,
+                self.lease_term(),
+            )
+            .await
+            {
                 Ok(Ok((lease, paused))) => {
                     self.works(TAKE);
                     self.work(lease, paused, asked_at).await;
@@ -98,13 +122,26 @@ impl Dispatcher {
     }
 
     pub(super) fn status(&self) -> Status {
-        let term = self.term.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let term = self
+            .term
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Status {
             destination: self.destination.name.clone(),
-            holds_lease: term.as_ref().is_some_and(|term| !term.gate.is_shut(Instant::now())),
+            holds_lease: term
+                .as_ref()
+                .is_some_and(|term| !term.gate.is_shut(Instant::now())),
             breaker_open: term.as_ref().is_some_and(|term| term.gate.breaker_open()),
-            paused: term.as_ref().and_then(|term| term.gate.paused(Instant::now())),
-            under_way: term.as_ref().map_or(0, |term| self.destination.limits.concurrent.saturating_sub(term.slots.available_permits())),
+            paused: term
+                .as_ref()
+                .and_then(|term| term.gate.paused(Instant::now())),
+            under_way: term.as_ref().map_or(0, |term| {
+                self.destination
+                    .limits
+                    .concurrent
+                    .saturating_sub(term.slots.available_permits())
+            }),
             figures: self.counts.read(),
         }
     }
@@ -127,7 +164,11 @@ impl Dispatcher {
                 break;
             }
             let wait = self.claim(&term, &mut under_way).await;
-            let wait = if under_way.places_kept > 0 { wait.min(PLACES_LOOKED_AT) } else { wait };
+            let wait = if under_way.places_kept > 0 {
+                wait.min(PLACES_LOOKED_AT)
+            } else {
+                wait
+            };
             self.await_something(&term, &mut under_way, wait).await;
             self.settle(&term, &mut under_way).await;
         }
@@ -171,7 +212,9 @@ impl Dispatcher {
         let room = match term.gate.room(Instant::now(), most, under_way.tasks.len()) {
             // Rows are claimed several at a time, once a quarter of the places is free.
             Ok(0) => return self.poll(),
-            Ok(room) if !term.gate.breaker_open() && room * 4 < self.tasks_max() => return self.poll(),
+            Ok(room) if !term.gate.breaker_open() && room * 4 < self.tasks_max() => {
+                return self.poll();
+            }
             Ok(_) if !under_way.settlements.is_empty() => return self.poll(),
             Ok(room) => room,
             Err(Held::Shut) => return Duration::ZERO,
@@ -193,29 +236,47 @@ impl Dispatcher {
     }
 
     /// Claims rows for so many requests and starts each request in a task of its own.
-    async fn claim_rows(&self, term: &Arc<Term>, under_way: &mut UnderWay, room: usize) -> Result<(), Fault> {
+    async fn claim_rows(
+        &self,
+        term: &Arc<Term>,
+        under_way: &mut UnderWay,
+        room: usize,
+    ) -> Result<(), Fault> {
         let mut room = room;
-        let due = under_way.asked_at.is_none_or(|at| at.elapsed() >= self.poll());
+        let due = under_way
+            .asked_at
+            .is_none_or(|at| at.elapsed() >= self.poll());
         // A request of many records leaves many rows in doubt: while there are more, they share the places with what is ready.
         let places = if due { room } else { room.div_ceil(2) };
         if due || under_way.more_in_doubt {
             under_way.asked_at = Some(Instant::now());
-            let doubtful = store::claim_in_doubt(&self.pool, &term.lease, places, term.hold()).await?;
+            let doubtful =
+                store::claim_in_doubt(&self.pool, &term.lease, places, term.hold()).await?;
             under_way.more_in_doubt = doubtful.len() == places;
             for delivery in doubtful {
                 room = room.saturating_sub(1);
                 let (term, row) = (term.clone(), delivery.clone());
-                let task = under_way.tasks.spawn(async move { vec![inquire(&term, &row).await] });
+                let task = under_way
+                    .tasks
+                    .spawn(async move { vec![inquire(&term, &row).await] });
                 under_way.rows.insert(task.id(), vec![delivery]);
             }
         }
         if room == 0 {
             return Ok(());
         }
-        let rows = store::claim(&self.pool, &term.lease, room * self.destination.records_min(), term.hold()).await?;
+        let rows = store::claim(
+            &self.pool,
+            &term.lease,
+            room * self.destination.records_min(),
+            term.hold(),
+        )
+        .await?;
         for request in together(rows, |message| self.destination.records_max(message)) {
             let (term, rows) = (term.clone(), request.clone());
-            let task = under_way.tasks.spawn(async move { deliver(&term, &rows).await });
+            let task = under_way
+                .tasks
+                .spawn(async move { deliver(&term, &rows).await });
             under_way.rows.insert(task.id(), request);
         }
         Ok(())
@@ -224,7 +285,11 @@ impl Dispatcher {
     /// Takes up what dispatchers that are gone have left; not only when there is room, because what
     /// they left may be what takes it.
     async fn sweep(&self, term: &Term, under_way: &mut UnderWay) -> Result<(), Fault> {
-        let every = if under_way.places_kept > 0 { PLACES_LOOKED_AT.min(self.poll()) } else { self.poll() };
+        let every = if under_way.places_kept > 0 {
+            PLACES_LOOKED_AT.min(self.poll())
+        } else {
+            self.poll()
+        };
         if under_way.swept_at.is_some_and(|at| at.elapsed() < every) {
             return Ok(());
         }
@@ -243,7 +308,9 @@ impl Dispatcher {
         if under_way.swept_at.is_some() && under_way.places_kept == 0 {
             return Ok(());
         }
-        let wanted = store::left_under_way(&self.pool, &term.lease, PLACES_KEPT).await?.min(self.destination.limits.concurrent);
+        let wanted = store::left_under_way(&self.pool, &term.lease, PLACES_KEPT)
+            .await?
+            .min(self.destination.limits.concurrent);
         if wanted > under_way.places_kept {
             under_way.places_kept += term.slots.forget_permits(wanted - under_way.places_kept);
         } else {
@@ -269,7 +336,9 @@ impl Dispatcher {
 
     fn note(&self, under_way: &mut UnderWay, ended: Result<(Id, Vec<Ended>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(deliveries) = under_way.rows.remove(&id) else { return };
+        let Some(deliveries) = under_way.rows.remove(&id) else {
+            return;
+        };
         match ended {
             Ok((_, ended)) => {
                 for one in ended {
@@ -283,9 +352,16 @@ impl Dispatcher {
             Err(_) => {
                 // The panic's own message may quote data, so it is not repeated here. If the attempt
                 // had begun, this settles nothing, and the row is asked about when its hold ends.
-                let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
+                let ids: Vec<i64> = deliveries
+                    .iter()
+                    .map(|delivery| delivery.delivery_id)
+                    .collect();
                 tracing::error!(destination = %self.destination.name, deliveries = ?ids, "a delivery panicked");
-                under_way.settlements.extend(deliveries.iter().map(|delivery| after_panic(&self.policy, delivery)));
+                under_way.settlements.extend(
+                    deliveries
+                        .iter()
+                        .map(|delivery| after_panic(&self.policy, delivery)),
+                );
             }
         }
     }
@@ -327,7 +403,10 @@ impl Dispatcher {
     }
 
     fn count(&self, settlements: &[Settlement], lost: &[i64]) {
-        for settlement in settlements.iter().filter(|settlement| !lost.contains(&settlement.delivery_id)) {
+        for settlement in settlements
+            .iter()
+            .filter(|settlement| !lost.contains(&settlement.delivery_id))
+        {
             match settlement.next {
                 Next::Delivered => self.counts.delivered.fetch_add(1, Ordering::Relaxed),
                 Next::Dead => {
@@ -343,7 +422,9 @@ impl Dispatcher {
         if deliveries.is_empty() {
             return;
         }
-        self.counts.lost.fetch_add(deliveries.len() as u64, Ordering::Relaxed);
+        self.counts
+            .lost
+            .fetch_add(deliveries.len() as u64, Ordering::Relaxed);
         tracing::warn!(destination = %self.destination.name, ?deliveries, "no longer ours to settle; what this dispatcher knows of them was not written");
     }
 
@@ -384,7 +465,9 @@ impl Dispatcher {
 /// Logs trouble once, however often it is met, with its count every hour.
 fn complain(troubles: &Troubles, destination: &str, what: &str, fault: &Fault) {
     match troubles.met(what, Instant::now()) {
-        Some(lasted) if lasted.count > 1 => tracing::warn!(destination, "{what}, for {lasted} now: {fault}"),
+        Some(lasted) if lasted.count > 1 => {
+            tracing::warn!(destination, "{what}, for {lasted} now: {fault}")
+        }
         Some(_) => tracing::warn!(destination, "{what}: {fault}"),
         None => {}
     }
@@ -431,7 +514,16 @@ fn after_panic(policy: &Deliver, delivery: &Delivery) -> Settlement {
         _ => Next::Ready(backoff(policy, delivery.attempts)),
     };
     let text = "the gateway failed while preparing it; see its log".to_owned();
-    Settlement { delivery_id: delivery.delivery_id, attempt_no: None, next, outcome: None, answered: None, status: None, text, counts: true }
+    Settlement {
+        delivery_id: delivery.delivery_id,
+        attempt_no: None,
+        next,
+        outcome: None,
+        answered: None,
+        status: None,
+        text,
+        counts: true,
+    }
 }
 
 struct AbortOnDrop(tokio::task::AbortHandle);

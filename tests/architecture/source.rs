@@ -19,9 +19,19 @@ impl Source {
         blank_tests(&mut code);
         let code = String::from_utf8(code).expect("only whole characters were blanked");
         // A literal's opening quote stays in the code unless a test was blanked there.
-        let kept = literals.into_iter().filter(|(at, _)| code.as_bytes()[*at] == b'"');
-        let strings = kept.map(|(at, literal)| (line_of(text, at), literal)).collect();
-        Source { name: name.to_string(), text: text.to_string(), code, strings, is_test: false }
+        let kept = literals
+            .into_iter()
+            .filter(|(at, _)| code.as_bytes()[*at] == b'"');
+        let strings = kept
+            .map(|(at, literal)| (line_of(text, at), literal))
+            .collect();
+        Source {
+            name: name.to_string(),
+            text: text.to_string(),
+            code,
+            strings,
+            is_test: false,
+        }
     }
 
     /// 1-based line of a byte offset.
@@ -34,21 +44,40 @@ impl Source {
 pub fn mark_tests(sources: &mut [Source]) {
     let mut stems: Vec<String> = Vec::new();
     for source in &*sources {
-        let folder = source.name.trim_end_matches("/lib.rs").trim_end_matches(".rs");
+        let folder = source
+            .name
+            .trim_end_matches("/lib.rs")
+            .trim_end_matches(".rs");
         for item in source.text.split("#[cfg(test)]").skip(1) {
             let item = item.trim_start().trim_start_matches("pub(crate) ");
-            let declared = item.strip_prefix("mod ").and_then(|rest| rest.split_once(';')).map(|(name, _)| name);
-            stems.extend(declared.filter(|name| !name.contains(char::is_whitespace)).map(|name| format!("{folder}/{name}")));
+            let declared = item
+                .strip_prefix("mod ")
+                .and_then(|rest| rest.split_once(';'))
+                .map(|(name, _)| name);
+            stems.extend(
+                declared
+                    .filter(|name| !name.contains(char::is_whitespace))
+                    .map(|name| format!("{folder}/{name}")),
+            );
         }
     }
     for source in sources {
         let path = source.name.trim_end_matches(".rs");
-        source.is_test = stems.iter().any(|stem| path == stem || path.strip_prefix(stem.as_str()).is_some_and(|rest| rest.starts_with('/')));
+        source.is_test = stems.iter().any(|stem| {
+            path == stem
+                || path
+                    .strip_prefix(stem.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+        });
     }
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+    text.as_bytes()[..at]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
 }
 
 /// The text with comments and string contents blanked, and the literals by the offset of their quote.
@@ -90,7 +119,10 @@ fn split(text: &str) -> (Vec<u8>, Vec<(usize, String)>) {
 fn raw_string(bytes: &[u8], at: usize) -> Option<usize> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let begins = bytes[at] == b'r' && (at == 0 || !word(bytes[at - 1]) || bytes[at - 1] == b'b');
-    let hashes = bytes[at + 1..].iter().take_while(|byte| **byte == b'#').count();
+    let hashes = bytes[at + 1..]
+        .iter()
+        .take_while(|byte| **byte == b'#')
+        .count();
     (begins && bytes.get(at + 1 + hashes) == Some(&b'"')).then_some(hashes)
 }
 
@@ -106,13 +138,18 @@ fn end_of_string(rest: &[u8]) -> usize {
 /// Length of a character literal with its quotes; a lifetime is none.
 fn char_literal(rest: &str) -> Option<usize> {
     let mut chars = rest.char_indices();
-    let (_, '\'') = chars.next()? else { return None };
+    let (_, '\'') = chars.next()? else {
+        return None;
+    };
     let (_, first) = chars.next()?;
     if first == '\\' {
         chars.next()?;
         return chars.find(|(_, c)| *c == '\'').map(|(at, _)| at + 1);
     }
-    chars.next().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1)
+    chars
+        .next()
+        .filter(|(_, c)| *c == '\'')
+        .map(|(at, _)| at + 1)
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
@@ -133,7 +170,10 @@ fn blank_tests(code: &mut [u8]) {
     let mut at = 0;
     while let Some(found) = find(&code[at..], MARK) {
         let start = at + found;
-        let body = code[start + MARK.len()..].iter().position(|byte| matches!(byte, b'{' | b';')).map(|end| start + MARK.len() + end);
+        let body = code[start + MARK.len()..]
+            .iter()
+            .position(|byte| matches!(byte, b'{' | b';'))
+            .map(|end| start + MARK.len() + end);
         let end = match body {
             Some(open) if code[open] == b'{' => closing(code, open),
             Some(end) => end + 1,

@@ -48,17 +48,27 @@ impl Dice {
 }
 
 fn setting(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`; expected a number")))
+    std::env::var(name).map_or(otherwise, |value| {
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is `{value}`; expected a number"))
+    })
 }
 
 /// The shipped configuration with small batches, and little waiting before what is in doubt is asked about.
 fn hasty(scene: Scene) -> Scene {
     scene
-        .edit("records_per_request = 2000                      # lines or people", &format!("records_per_request = {BATCH} # lines or people"))
+        .edit(
+            "records_per_request = 2000                      # lines or people",
+            &format!("records_per_request = {BATCH} # lines or people"),
+        )
         .edit("requests_per_second = 50", "requests_per_second = 400")
         .edit("deadline_seconds = 30", "deadline_seconds = 1")
         .edit("# lease_seconds = 3", "lease_seconds = 2")
-        .edit("# retry_first_milliseconds = 1000", "retry_first_milliseconds = 50")
+        .edit(
+            "# retry_first_milliseconds = 1000",
+            "retry_first_milliseconds = 50",
+        )
         .edit("# retry_seconds_max = 3600", "retry_seconds_max = 1")
         .edit("# breaker_failures = 5", "breaker_failures = 50")
         .edit("# poll_milliseconds = 1000", "poll_milliseconds = 50")
@@ -76,32 +86,53 @@ fn roster(people: u64) -> String {
 }
 
 async fn deduct(place: &Place, command: &str, more: &[&str]) -> String {
-    let said = place.run(&[&["deduct", command], &OF[..], more].concat()).await;
+    let said = place
+        .run(&[&["deduct", command], &OF[..], more].concat())
+        .await;
     assert_eq!(said.status.code(), Some(0), "{command}: {}", said.err);
     said.out
 }
 
 async fn plan_and_approve(place: &Place) {
     let plan = deduct(place, "plan", &["--by", "Li"]).await;
-    let digest = plan.split("--digest ").nth(1).and_then(|rest| rest.split(' ').next()).expect("the next command names the digest");
+    let digest = plan
+        .split("--digest ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .expect("the next command names the digest");
     deduct(place, "approve", &["--by", "Wang", "--digest", digest]).await;
 }
 
 /// Kills `deduct run` when it has written instructions and not yet its batches.
 async fn kill_a_run(place: &Place) {
     let holder = place.connect().await;
-    holder.batch_execute("BEGIN; LOCK TABLE deduction_batch IN SHARE MODE").await.unwrap();
-    let mut run = place.start(&[&["deduct", "run"], &OF[..], &["--by", "Wang", "--no-wait"]].concat());
-    let waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'deduction_batch'::regclass";
-    let pid = until("the run to write its batches", async || Some(place.value(waiting).await).filter(|pid| !pid.is_empty())).await;
+    holder
+        .batch_execute("BEGIN; LOCK TABLE deduction_batch IN SHARE MODE")
+        .await
+        .unwrap();
+    let mut run =
+        place.start(&[&["deduct", "run"], &OF[..], &["--by", "Wang", "--no-wait"]].concat());
+    let waiting =
+        "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'deduction_batch'::regclass";
+    let pid = until("the run to write its batches", async || {
+        Some(place.value(waiting).await).filter(|pid| !pid.is_empty())
+    })
+    .await;
     run.signal(Signal::SIGKILL);
     assert!(!run.ended().await.success());
     holder.batch_execute("COMMIT").await.unwrap();
     let there = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
-    until("its transaction to end", async || (place.value(&there).await == "0").then_some(())).await;
+    until("its transaction to end", async || {
+        (place.value(&there).await == "0").then_some(())
+    })
+    .await;
     let left = "SELECT (SELECT count(*) FROM deduction), (SELECT count(*) FROM deduction_batch), (SELECT count(*) FROM delivery),
         (SELECT state FROM deduction_cycle)";
-    assert_eq!(place.value(left).await, "0 0 0 approved", "nothing of a run that was killed is there");
+    assert_eq!(
+        place.value(left).await,
+        "0 0 0 approved",
+        "nothing of a run that was killed is there"
+    );
 }
 
 /// Requests that have reached the core and the LTC system.
@@ -113,7 +144,13 @@ fn arrived(core: &Simulated, ltc: &Simulated) -> u64 {
 async fn until_arrived(core: &Simulated, ltc: &Simulated, many: u64) {
     let deadline = Instant::now() + PATIENCE;
     while arrived(core, ltc) < many {
-        assert!(Instant::now() < deadline, "stuck at {} of {many} requests: {:?} {:?}", arrived(core, ltc), core.tally(), ltc.tally());
+        assert!(
+            Instant::now() < deadline,
+            "stuck at {} of {many} requests: {:?} {:?}",
+            arrived(core, ltc),
+            core.tally(),
+            ltc.tally()
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -129,7 +166,11 @@ async fn until_told(place: &Place) {
             return;
         }
         let rows = "SELECT destination, batch_no, state, attempts, outcome, answer, due_at, leased_until FROM delivery WHERE state <> 'delivered' LIMIT 20";
-        assert!(Instant::now() < deadline, "state, open batches and deliveries are still {found}: {}", place.value(rows).await);
+        assert!(
+            Instant::now() < deadline,
+            "state, open batches and deliveries are still {found}: {}",
+            place.value(rows).await
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -137,27 +178,67 @@ async fn until_told(place: &Place) {
 /// Everybody has one result, and ledger, core and LTC system agree to the fen.
 async fn all_agree(place: &Place, core: &Simulated, ltc: &Simulated, people: u64) {
     let (taken, told) = (core.deductions(), ltc.told_of_deductions());
-    assert_eq!((taken.twice, core.tally().repeats, core.tally().refused, ltc.tally().refused), (0, 0, 0, 0), "{taken:?} {told:?}");
-    assert_eq!((taken.people + taken.refused.values().sum::<u64>(), told.people), (people, people), "{taken:?} {told:?}");
-    assert_eq!((taken.batches, told.batches), (people.div_ceil(BATCH), people.div_ceil(BATCH)));
-    assert_eq!((told.fen, told.outcomes["deducted"]), (taken.fen, taken.people));
+    assert_eq!(
+        (
+            taken.twice,
+            core.tally().repeats,
+            core.tally().refused,
+            ltc.tally().refused
+        ),
+        (0, 0, 0, 0),
+        "{taken:?} {told:?}"
+    );
+    assert_eq!(
+        (
+            taken.people + taken.refused.values().sum::<u64>(),
+            told.people
+        ),
+        (people, people),
+        "{taken:?} {told:?}"
+    );
+    assert_eq!(
+        (taken.batches, told.batches),
+        (people.div_ceil(BATCH), people.div_ceil(BATCH))
+    );
+    assert_eq!(
+        (told.fen, told.outcomes["deducted"]),
+        (taken.fen, taken.people)
+    );
     assert!(taken.people > people * 9 / 10, "most pay: {taken:?}");
     let results = "SELECT count(*), count(DISTINCT person_no), count(*) FILTER (WHERE outcome = 'deducted'), sum(fen) FROM deduction_result";
-    assert_eq!(place.value(results).await, format!("{people} {people} {} {}", taken.people, taken.fen.0));
-    let missing = "SELECT count(*) FROM deduction d LEFT JOIN deduction_result r USING (cycle_id, person_no)
+    assert_eq!(
+        place.value(results).await,
+        format!("{people} {people} {} {}", taken.people, taken.fen.0)
+    );
+    let missing =
+        "SELECT count(*) FROM deduction d LEFT JOIN deduction_result r USING (cycle_id, person_no)
         WHERE r.person_no IS NULL OR (r.outcome = 'deducted' AND r.fen <> d.fen)";
-    assert_eq!(place.value(missing).await, "0", "people without a result, or with another amount");
+    assert_eq!(
+        place.value(missing).await,
+        "0",
+        "people without a result, or with another amount"
+    );
     let posted = "SELECT -sum(p.fen) FILTER (WHERE account = 'fund' AND fund = 'long_term_care'), sum(p.fen) FILTER (WHERE account = 'personal_account'),
         sum(p.fen), count(DISTINCT e.batch_no) = count(DISTINCT e.entry_id) FROM posting p JOIN entry e USING (entry_id) WHERE e.kind = 'deduction'";
-    assert_eq!(place.value(posted).await, format!("{0} {0} 0 t", taken.fen.0));
+    assert_eq!(
+        place.value(posted).await,
+        format!("{0} {0} 0 t", taken.fen.0)
+    );
     let bad = "SELECT (SELECT count(*) FROM deduction_discrepancy), (SELECT count(*) FROM delivery WHERE state = 'dead'),
         (SELECT count(*) FROM attempt WHERE ended_at IS NULL), (SELECT count(*) FROM deduction_cycle)";
-    assert_eq!(place.value(bad).await, "0 0 0 1", "discrepancies, dead letters, attempts left open, cycles");
+    assert_eq!(
+        place.value(bad).await,
+        "0 0 0 1",
+        "discrepancies, dead letters, attempts left open, cycles"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_is_deducted_exactly_once_however_often_the_gateway_is_killed() {
-    let (people, times) = (setting("LTCGW_KILL_PEOPLE", 5_000), setting("LTCGW_KILL_TIMES", 10));
+    let (people, times) = (
+        setting("LTCGW_KILL_PEOPLE", 5_000),
+        setting("LTCGW_KILL_TIMES", 10),
+    );
     let mut dice = Dice(setting("LTCGW_KILL_SEED", 20_211_001));
     let batches = people.div_ceil(BATCH);
     let (place, core, ltc) = Place::with_partners(hasty);
@@ -171,7 +252,9 @@ async fn everybody_is_deducted_exactly_once_however_often_the_gateway_is_killed(
     let began = Instant::now();
     deduct(&place, "run", &["--by", "Wang", "--no-wait"]).await;
     // Each batch makes at least one request to the core and one to the LTC system.
-    let mut moments: Vec<u64> = (0..times).map(|_| dice.below(batches * 2 * 9 / 10)).collect();
+    let mut moments: Vec<u64> = (0..times)
+        .map(|_| dice.below(batches * 2 * 9 / 10))
+        .collect();
     moments.sort_unstable();
     let (mut killed_at, mut starts) = (0, 0);
     for moment in moments {
@@ -189,10 +272,19 @@ async fn everybody_is_deducted_exactly_once_however_often_the_gateway_is_killed(
         serving = place.serve().await;
     }
     until_told(&place).await;
-    assert!(arrived(&core, &ltc) > killed_at, "the last kill was in the midst of it");
+    assert!(
+        arrived(&core, &ltc) > killed_at,
+        "the last kill was in the midst of it"
+    );
     all_agree(&place, &core, &ltc, people).await;
-    let (inquiries, twice, fen) = (core.tally().inquiries, core.deductions().twice, core.deductions().fen);
-    let doubtful = place.value("SELECT count(*) FROM attempt WHERE outcome = 'unknown'").await;
+    let (inquiries, twice, fen) = (
+        core.tally().inquiries,
+        core.deductions().twice,
+        core.deductions().fen,
+    );
+    let doubtful = place
+        .value("SELECT count(*) FROM attempt WHERE outcome = 'unknown'")
+        .await;
     println!(
         "{people} people in {batches} batches, killed {times} times and {starts} times while starting: {:.1} s; {fen} yuan at the core, {twice} twice, \
          {doubtful} requests with unknown outcome, {inquiries} inquiries",

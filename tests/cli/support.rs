@@ -25,7 +25,11 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {} s in vain for {what}", PATIENCE.as_secs());
+        assert!(
+            Instant::now() < deadline,
+            "waited {} s in vain for {what}",
+            PATIENCE.as_secs()
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -62,13 +66,27 @@ impl Place {
     pub fn with(change: impl FnOnce(Scene) -> Scene) -> Place {
         ltcgw::link::install_provider();
         // In memory where the machine has /dev/shm: its disk is not what is tested.
-        let root = Some(Path::new("/dev/shm")).filter(|root| root.is_dir()).map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let root = Some(Path::new("/dev/shm"))
+            .filter(|root| root.is_dir())
+            .map_or_else(std::env::temp_dir, Path::to_path_buf);
         let dir = TempDir::with_prefix_in("ltcgw-cli-", root).expect("a temporary folder");
         // As root PostgreSQL runs as another account, which must get to the data.
-        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("an open folder");
-        let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
-        std::fs::set_permissions(stage.config_dir.join("secrets/medical-core-sm2.key"), PermissionsExt::from_mode(0o600)).expect("a closed secret");
-        Place { stage, dir, others: Vec::new(), logging: None }
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755))
+            .expect("an open folder");
+        let stage = change(Scene::new(project(), dir.path()).expect("a scene"))
+            .build()
+            .expect("a stage");
+        std::fs::set_permissions(
+            stage.config_dir.join("secrets/medical-core-sm2.key"),
+            PermissionsExt::from_mode(0o600),
+        )
+        .expect("a closed secret");
+        Place {
+            stage,
+            dir,
+            others: Vec::new(),
+            logging: None,
+        }
     }
 
     /// The shipped configuration with every counterpart simulated.
@@ -76,14 +94,22 @@ impl Place {
         ltcgw::link::install_provider();
         let mut partners = None;
         let mut place = Place::with(|mut scene| {
-            let server = scene.authority.server(&["localhost"]).expect("a certificate");
-            let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
+            let server = scene
+                .authority
+                .server(&["localhost"])
+                .expect("a certificate");
+            let tls = Tls {
+                certificate_pem: server.certificate_pem,
+                key_pem: server.key_pem,
+                client_ca_pem: scene.authority.certificate_pem(),
+            };
             let core = Simulated::core(&tls, Options::default()).expect("a medical core");
             let ltc = Simulated::ltc(&tls, Options::default()).expect("an LTC system");
             (scene.medical_core, scene.ltc_system) = (core.url().into(), ltc.url().into());
             let civil = Simulated::civil(&tls, Options::default()).expect("civil affairs");
             let health = Simulated::health(&tls, Options::default()).expect("a health commission");
-            (scene.civil_affairs, scene.health_commission) = (civil.url().into(), health.url().into());
+            (scene.civil_affairs, scene.health_commission) =
+                (civil.url().into(), health.url().into());
             partners = Some((core, ltc, vec![civil, health]));
             change(scene)
         });
@@ -106,7 +132,11 @@ impl Place {
     pub async fn serve(&self) -> Serving {
         let mut serving = self.spawn();
         let log = until("the gateway to serve", async || {
-            assert!(serving.child.try_wait().expect("a status").is_none(), "the gateway ended: {}", serving.log());
+            assert!(
+                serving.child.try_wait().expect("a status").is_none(),
+                "the gateway ended: {}",
+                serving.log()
+            );
             Some(serving.log()).filter(|log| log.contains(" serving "))
         });
         let log = log.await;
@@ -122,19 +152,37 @@ impl Place {
 
     /// Starts a command that takes `--config`, whatever becomes of it; killed when dropped.
     pub fn start(&self, arguments: &[&str]) -> Serving {
-        let log = self.dir.path().join(format!("command-{}.log", uuid::Uuid::now_v7()));
+        let log = self
+            .dir
+            .path()
+            .join(format!("command-{}.log", uuid::Uuid::now_v7()));
         let config = self.config().display().to_string();
         let mut command = command(&[arguments, &["--config", &config]].concat());
         command.envs(self.logging.map(|filter| ("LTCGW_LOG", filter)));
-        let child = command.stdout(Stdio::null()).stderr(File::create(&log).expect("a log")).spawn().expect("the binary starts");
-        Serving { child, log, partner: 0, operator: 0 }
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).expect("a log"))
+            .spawn()
+            .expect("the binary starts");
+        Serving {
+            child,
+            log,
+            partner: 0,
+            operator: 0,
+        }
     }
 
     /// A connection to the embedded database; ends with the gateway.
     pub async fn connect(&self) -> tokio_postgres::Client {
         let mut config = tokio_postgres::Config::new();
-        config.host_path(self.dir.path().join("data/postgres/run")).user("postgres").dbname("ltcgw");
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("a connection");
+        config
+            .host_path(self.dir.path().join("data/postgres/run"))
+            .user("postgres")
+            .dbname("ltcgw");
+        let (client, connection) = config
+            .connect(tokio_postgres::NoTls)
+            .await
+            .expect("a connection");
         tokio::spawn(connection);
         client
     }
@@ -142,9 +190,17 @@ impl Place {
     /// Values of the embedded database, as text: columns by a space, rows by `; `.
     pub async fn value(&self, sql: &str) -> String {
         let client = self.connect().await;
-        let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let rows = client
+            .simple_query(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let values = rows.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).unwrap_or("-")).collect::<Vec<_>>().join(" ")),
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|at| row.get(at).unwrap_or("-"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
             _ => None,
         });
         values.collect::<Vec<_>>().join("; ")
@@ -154,7 +210,9 @@ impl Place {
     pub fn postgres_runs(&self) -> bool {
         let cluster = self.dir.path().join("data/postgres/cluster");
         let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-        processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok()).any(|cwd| cwd == cluster)
+        processes
+            .filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok())
+            .any(|cwd| cwd == cluster)
     }
 }
 
@@ -178,12 +236,17 @@ impl Serving {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        until("the gateway to end", async || self.child.try_wait().expect("a status")).await
+        until("the gateway to end", async || {
+            self.child.try_wait().expect("a status")
+        })
+        .await
     }
 
     /// What the operator listener answers: status and body.
     pub async fn operator(&self, path: &str) -> Option<(u16, String)> {
-        let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.operator)).await.ok()?;
+        let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", self.operator))
+            .await
+            .ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
@@ -193,8 +256,16 @@ impl Serving {
 
     /// Sends a packet as the tax bureau: status and receipt, or nothing when there was no answer.
     pub async fn send(&self, client: &reqwest::Client, packet: &Packet) -> Option<(u16, Vec<u8>)> {
-        let answer = client.post(self.packets_url()).body(Vec::from(packet)).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.bytes().await.ok()?.to_vec()))
+        let answer = client
+            .post(self.packets_url())
+            .body(Vec::from(packet))
+            .send()
+            .await
+            .ok()?;
+        Some((
+            answer.status().as_u16(),
+            answer.bytes().await.ok()?.to_vec(),
+        ))
     }
 }
 
@@ -207,27 +278,49 @@ impl Drop for Serving {
 
 /// A packet of `lines` lines with detail numbers of its own.
 pub fn packet(number: &str, lines: usize) -> Packet {
-    Packet::employers(number, (0..lines).map(|line| Line::employer(&format!("{number}-{line}"))))
+    Packet::employers(
+        number,
+        (0..lines).map(|line| Line::employer(&format!("{number}-{line}"))),
+    )
 }
 
 /// Runs the binary to its end.
 pub async fn run(arguments: &[&str]) -> Said {
     let mut command = command(arguments);
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the binary starts");
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("no panic")
+        .expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Said { status: output.status, out: text(output.stdout), err: text(output.stderr) }
+    Said {
+        status: output.status,
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
 }
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ltcgw"));
     // Wide, so that sentences can be looked for; what is said at 80 columns is `narrow.rs`.
-    command.args(arguments).env_remove("LTCGW_LOG").env_remove("LTCGW_CONFIG").env("COLUMNS", "200").env("LC_ALL", "C");
+    command
+        .args(arguments)
+        .env_remove("LTCGW_LOG")
+        .env_remove("LTCGW_CONFIG")
+        .env("COLUMNS", "200")
+        .env("LC_ALL", "C");
     command
 }
 
 /// The port of `key=address:port` in a log.
 fn port(log: &str, key: &str) -> u16 {
-    let rest = log.split(key).nth(1).unwrap_or_else(|| panic!("no {key} in {log}"));
+    let rest = log
+        .split(key)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no {key} in {log}"));
     let address = rest.split_whitespace().next().expect("an address");
-    address.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {address}"))
+    address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .unwrap_or_else(|| panic!("no port in {address}"))
 }

@@ -28,7 +28,9 @@ use crate::support::{Gateway, database};
 const IDLE: &str = "SELECT now() = statement_timestamp()";
 
 fn says_yes(answer: &[SimpleQueryMessage]) -> bool {
-    answer.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
+    answer
+        .iter()
+        .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
 }
 
 /// Polls a future so often, then drops it where it waits; what it came to, if that was enough.
@@ -55,7 +57,10 @@ async fn all_idle(store: &Store, after: &str) {
         }
         for client in &held {
             let answer = client.simple_query(IDLE).await.expect("it answers");
-            assert!(says_yes(&answer), "after {after}, a connection of the pool is in a transaction");
+            assert!(
+                says_yes(&answer),
+                "after {after}, a connection of the pool is in a transaction"
+            );
         }
     }
     let mut held = Vec::new();
@@ -64,13 +69,20 @@ async fn all_idle(store: &Store, after: &str) {
     }
     for client in &held {
         let answer = client.simple_query(IDLE).await.expect("it answers");
-        assert!(says_yes(&answer), "after {after}, a connection for questions is in a transaction");
+        assert!(
+            says_yes(&answer),
+            "after {after}, a connection for questions is in a transaction"
+        );
     }
 }
 
 /// Cuts a story off after one poll, after two, and so on, until it comes to its end; `next` makes it
 /// anew each time. Returns how often it was cut off.
-async fn cut_everywhere<T, F: Future<Output = T>>(store: &Store, what: &str, mut next: impl FnMut(usize) -> F) -> usize {
+async fn cut_everywhere<T, F: Future<Output = T>>(
+    store: &Store,
+    what: &str,
+    mut next: impl FnMut(usize) -> F,
+) -> usize {
     let (mut cut, mut tries) = (0, 0);
     loop {
         tries += 1;
@@ -86,8 +98,17 @@ async fn cut_everywhere<T, F: Future<Output = T>>(store: &Store, what: &str, mut
 }
 
 fn body(bytes: &[u8], memory_bytes: u64) -> collect::Body {
-    let limits = SpoolLimits { memory_bytes, body_bytes: 1 << 30, decompressed_bytes: 1 << 30, ratio: 200 };
-    let mut spool = Spool::new(limits, false, Shares::new(&Receive::default()).of("nanning-tax"));
+    let limits = SpoolLimits {
+        memory_bytes,
+        body_bytes: 1 << 30,
+        decompressed_bytes: 1 << 30,
+        ratio: 200,
+    };
+    let mut spool = Spool::new(
+        limits,
+        false,
+        Shares::new(&Receive::default()).of("nanning-tax"),
+    );
     let whole = async {
         spool.write(bytes.to_vec().into()).await.expect("room");
         spool.finish().await.expect("a body")
@@ -98,21 +119,41 @@ fn body(bytes: &[u8], memory_bytes: u64) -> collect::Body {
 /// A packet as it arrives; read in place if there is memory for it.
 fn arrival(gateway: &Gateway, packet: Packet, memory_bytes: u64) -> Arrival {
     let flow = &gateway.running.gateway;
-    let partner = flow.config.partner("nanning-tax").expect("a partner").clone();
+    let partner = flow
+        .config
+        .partner("nanning-tax")
+        .expect("a partner")
+        .clone();
     let adapter = flow.adapter_of(&partner).expect("its adapter").clone();
     let bytes: Vec<u8> = packet.into();
     let received_at = jiff::Timestamp::now();
-    Arrival { partner: partner.into(), adapter, endpoint: "packets".into(), body: body(&bytes, memory_bytes), received_at }
+    Arrival {
+        partner: partner.into(),
+        adapter,
+        endpoint: "packets".into(),
+        body: body(&bytes, memory_bytes),
+        received_at,
+    }
 }
 
 /// One line of a packet that nobody has sent.
 fn fresh(number: &str) -> Packet {
-    Packet::employers(number, [Line::employer(&format!("{number}-1")), Line::employer(&format!("{number}-2"))])
+    Packet::employers(
+        number,
+        [
+            Line::employer(&format!("{number}-1")),
+            Line::employer(&format!("{number}-2")),
+        ],
+    )
 }
 
 /// Fen in the treasury, by another connection.
 async fn treasury(gateway: &Gateway) -> i64 {
-    gateway.value("SELECT coalesce(sum(fen), 0) FROM posting WHERE account = 'treasury'").await.parse().expect("fen")
+    gateway
+        .value("SELECT coalesce(sum(fen), 0) FROM posting WHERE account = 'treasury'")
+        .await
+        .parse()
+        .expect("fen")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,14 +165,23 @@ async fn a_packet_cut_off_anywhere_leaves_no_transaction_and_is_posted_once_when
         let before = treasury(&gateway).await;
         let cuts = cut_everywhere(&flow.store, kind, |polls| {
             let arrival = arrival(&gateway, fresh(&format!("{kind}{polls}")), memory_bytes);
-            async move { collect::receive(flow, &arrival).await.expect("posted").status }
+            async move {
+                collect::receive(flow, &arrival)
+                    .await
+                    .expect("posted")
+                    .status
+            }
         })
         .await;
         for polls in 1..=cuts + 1 {
             let (status, receipt) = gateway.send(fresh(&format!("{kind}{polls}"))).await;
             assert_eq!(status, 200, "{receipt}");
         }
-        assert_eq!(treasury(&gateway).await - before, (cuts as i64 + 1) * 2 * 1_074_000, "{kind}");
+        assert_eq!(
+            treasury(&gateway).await - before,
+            (cuts as i64 + 1) * 2 * 1_074_000,
+            "{kind}"
+        );
     }
 }
 
@@ -141,29 +191,67 @@ async fn a_packet_that_is_compared_replaces_or_is_refused_can_be_cut_off_anywher
     let flow = &gateway.running.gateway;
     let store = &flow.store;
     gateway.send(fresh("KNOWN")).await;
-    gateway.send(Packet::employers("R", [Line::employer("r-0")])).await;
+    gateway
+        .send(Packet::employers("R", [Line::employer("r-0")]))
+        .await;
     cut_everywhere(store, "a comparison", |polls| {
-        let lines = [Line::employer("KNOWN-1"), Line::employer(&format!("new-{polls}"))];
-        let arrival = arrival(&gateway, Packet::employers(&format!("C{polls}"), lines), 1 << 20);
+        let lines = [
+            Line::employer("KNOWN-1"),
+            Line::employer(&format!("new-{polls}")),
+        ];
+        let arrival = arrival(
+            &gateway,
+            Packet::employers(&format!("C{polls}"), lines),
+            1 << 20,
+        );
         async move { collect::receive(flow, &arrival).await.expect("posted") }
     })
     .await;
     let cuts = cut_everywhere(store, "a replacement", |polls| {
-        let arrival = arrival(&gateway, Packet::employers("R", [Line::employer(&format!("r-{polls}"))]).replacing(), 1 << 20);
+        let arrival = arrival(
+            &gateway,
+            Packet::employers("R", [Line::employer(&format!("r-{polls}"))]).replacing(),
+            1 << 20,
+        );
         async move { collect::receive(flow, &arrival).await.expect("posted") }
     })
     .await;
     assert!(cuts > 8, "a replacement is a dozen statements");
-    assert_eq!(gateway.value("SELECT count(*) FROM packet WHERE packet_no = 'R' AND replaced_by IS NULL").await, "1");
+    assert_eq!(
+        gateway
+            .value("SELECT count(*) FROM packet WHERE packet_no = 'R' AND replaced_by IS NULL")
+            .await,
+        "1"
+    );
     let in_force = "SELECT sum(p.fen) FROM posting p JOIN entry USING (entry_id) JOIN packet USING (packet_id) WHERE account = 'treasury' AND packet_no = 'R'";
-    assert_eq!(gateway.value(in_force).await, "1074000", "whatever was replaced was taken back");
+    assert_eq!(
+        gateway.value(in_force).await,
+        "1074000",
+        "whatever was replaced was taken back"
+    );
     let noted = cut_everywhere(store, "a refusal", |polls| {
-        let arrival = arrival(&gateway, fresh(&format!("N{polls}")).of_type("XXXX999"), 1 << 20);
-        async move { collect::receive(flow, &arrival).await.expect("answered").status }
+        let arrival = arrival(
+            &gateway,
+            fresh(&format!("N{polls}")).of_type("XXXX999"),
+            1 << 20,
+        );
+        async move {
+            collect::receive(flow, &arrival)
+                .await
+                .expect("answered")
+                .status
+        }
     })
     .await;
-    let last = format!("SELECT count(*) FROM packet_refusal WHERE packet_no = 'N{}'", noted + 1);
-    assert_eq!(gateway.value(&last).await, "1", "the refusal that was answered is there for everybody");
+    let last = format!(
+        "SELECT count(*) FROM packet_refusal WHERE packet_no = 'N{}'",
+        noted + 1
+    );
+    assert_eq!(
+        gateway.value(&last).await,
+        "1",
+        "the refusal that was answered is there for everybody"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,28 +265,72 @@ async fn a_roster_and_a_month_s_deductions_can_be_cut_off_anywhere() {
         )
     };
     cut_everywhere(&flow.store, "a roster", |polls| {
-        let partner = flow.config.partner("medical-core").expect("a partner").clone();
+        let partner = flow
+            .config
+            .partner("medical-core")
+            .expect("a partner")
+            .clone();
         let adapter = flow.adapter_of(&partner).expect("its adapter").clone();
-        let query = [("roster_no", format!("R{polls}")), ("kind", "full".into()), ("area", "450100".into()), ("month", "202110".into())];
-        let query = query.map(|(name, value)| (name.to_string(), value)).to_vec();
+        let query = [
+            ("roster_no", format!("R{polls}")),
+            ("kind", "full".into()),
+            ("area", "450100".into()),
+            ("month", "202110".into()),
+        ];
+        let query = query
+            .map(|(name, value)| (name.to_string(), value))
+            .to_vec();
         let lines: String = (1..9).map(person).collect();
-        let arrival = RosterArrival { partner: partner.into(), adapter, query, body: body(lines.as_bytes(), 1 << 20), received_at: jiff::Timestamp::now() };
+        let arrival = RosterArrival {
+            partner: partner.into(),
+            adapter,
+            query,
+            body: body(lines.as_bytes(), 1 << 20),
+            received_at: jiff::Timestamp::now(),
+        };
         async move { roster::receive(flow, &arrival).await.expect("taken").status }
     })
     .await;
-    assert_eq!(gateway.value("SELECT count(DISTINCT person_no) FROM roster_entry WHERE category IS NOT NULL").await, "8");
+    assert_eq!(
+        gateway
+            .value("SELECT count(DISTINCT person_no) FROM roster_entry WHERE category IS NOT NULL")
+            .await,
+        "8"
+    );
     let desk = Desk::of(flow);
-    let of = Of { area: 450_100, month: Month::new(2021, 10).expect("a month") };
-    cut_everywhere(&flow.store, "a plan", |_| async { desk.plan(of, &by("Li")).await.expect("a plan") }).await;
-    let digest = gateway.value("SELECT encode(digest, 'hex') FROM deduction_cycle WHERE state = 'planned'").await;
-    cut_everywhere(&flow.store, "an approval", |_| async {
-        // One that was cut off behind its commit stands.
-        desk.approve(of, &by("Wang"), &digest[..8]).await.map(|cycle| hex(&cycle.digest)).unwrap_or_default()
+    let of = Of {
+        area: 450_100,
+        month: Month::new(2021, 10).expect("a month"),
+    };
+    cut_everywhere(&flow.store, "a plan", |_| async {
+        desk.plan(of, &by("Li")).await.expect("a plan")
     })
     .await;
-    cut_everywhere(&flow.store, "a run", |_| async { desk.run(of, &by("Wang")).await.map(|cycle| cycle.rounds).unwrap_or_default() }).await;
-    let batches = "SELECT count(*), sum(people), (SELECT count(*) FROM deduction) FROM deduction_batch";
-    assert_eq!(gateway.value(batches).await, "1 8 8", "run once, for everybody");
+    let digest = gateway
+        .value("SELECT encode(digest, 'hex') FROM deduction_cycle WHERE state = 'planned'")
+        .await;
+    cut_everywhere(&flow.store, "an approval", |_| async {
+        // One that was cut off behind its commit stands.
+        desk.approve(of, &by("Wang"), &digest[..8])
+            .await
+            .map(|cycle| hex(&cycle.digest))
+            .unwrap_or_default()
+    })
+    .await;
+    cut_everywhere(&flow.store, "a run", |_| async {
+        desk.run(of, &by("Wang"))
+            .await
+            .map(|cycle| cycle.rounds)
+            .unwrap_or_default()
+    })
+    .await;
+    let batches =
+        "SELECT count(*), sum(people), (SELECT count(*) FROM deduction) FROM deduction_batch";
+    assert_eq!(
+        gateway.value(batches).await,
+        "1 8 8",
+        "run once, for everybody"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,8 +346,14 @@ async fn results_and_the_end_of_a_cycle_can_be_cut_off_anywhere() {
         )
         .await;
     let store = &gateway.running.gateway.store;
-    let batch = Batch { cycle_id: 7, batch_no: 1 };
-    let origin = Origin { sender: "medical-core", digest: [7; 32] };
+    let batch = Batch {
+        cycle_id: 7,
+        batch_no: 1,
+    };
+    let origin = Origin {
+        sender: "medical-core",
+        digest: [7; 32],
+    };
     cut_everywhere(store, "results", |_| async {
         store
             .take_in(batch, origin, |_, asked, _| {
@@ -227,14 +365,30 @@ async fn results_and_the_end_of_a_cycle_can_be_cut_off_anywhere() {
     })
     .await;
     cut_everywhere(store, "a batch nobody knows", |_| async {
-        let unknown = Batch { cycle_id: 8, batch_no: 1 };
-        store.take_in(unknown, origin, |_, _, _| Writes::default()).await.expect("looked for")
+        let unknown = Batch {
+            cycle_id: 8,
+            batch_no: 1,
+        };
+        store
+            .take_in(unknown, origin, |_, _, _| Writes::default())
+            .await
+            .expect("looked for")
     })
     .await;
-    gateway.value("UPDATE deduction_batch SET answered = people, answered_at = now() WHERE cycle_id = 7").await;
+    gateway
+        .value(
+            "UPDATE deduction_batch SET answered = people, answered_at = now() WHERE cycle_id = 7",
+        )
+        .await;
     let told = [("ltc-system".to_string(), "deduction_results".to_string())];
-    cut_everywhere(store, "the end of a cycle", |_| async { store.settle_cycle(7, &told).await.expect("settled") }).await;
-    assert_eq!(gateway.value("SELECT state FROM deduction_cycle").await, "settled");
+    cut_everywhere(store, "the end of a cycle", |_| async {
+        store.settle_cycle(7, &told).await.expect("settled")
+    })
+    .await;
+    assert_eq!(
+        gateway.value("SELECT state FROM deduction_cycle").await,
+        "settled"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,19 +420,42 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
     let head = async || gateway.value("SELECT sequence FROM registry_head").await;
     cut_everywhere(&flow.store, "a registry write", |polls| {
         // A new one and a known one.
-        let puts = [put(polls as i64, "KNOWN".into()), put(1, format!("I{polls}"))];
+        let puts = [
+            put(polls as i64, "KNOWN".into()),
+            put(1, format!("I{polls}")),
+        ];
         async move { registry.put_batch("test", &puts).await.expect("stored") }
     })
     .await;
-    assert_eq!(registry.head().await.expect("a head").to_string(), head().await, "a pull sees what is there now");
+    assert_eq!(
+        registry.head().await.expect("a head").to_string(),
+        head().await,
+        "a pull sees what is there now"
+    );
     cut_everywhere(&flow.store, "a date that comes", |_| async {
-        registry.turn_due(day, 3, |_| Turn { standing: Some((None, false)), next_on: None }).await.expect("turned")
+        registry
+            .turn_due(day, 3, |_| Turn {
+                standing: Some((None, false)),
+                next_on: None,
+            })
+            .await
+            .expect("turned")
     })
     .await;
-    assert_eq!(registry.head().await.expect("a head").to_string(), head().await);
+    assert_eq!(
+        registry.head().await.expect("a head").to_string(),
+        head().await
+    );
     let pool = flow.store.pool();
-    Backfill::start(pool, "ltc-system", None).await.expect("started");
-    cut_everywhere(&flow.store, "a backfill", |_| async { Backfill::step(pool, "ltc-system", &[], 2).await.expect("a step") }).await;
+    Backfill::start(pool, "ltc-system", None)
+        .await
+        .expect("started");
+    cut_everywhere(&flow.store, "a backfill", |_| async {
+        Backfill::step(pool, "ltc-system", &[], 2)
+            .await
+            .expect("a step")
+    })
+    .await;
     gateway
         .value(
             "INSERT INTO roster_entry (pooling_area, person_no, from_month, roster_id, category, account, district, base_fen)
@@ -286,11 +463,27 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
         )
         .await;
     let month = Month::new(2021, 10).expect("a month");
-    cut_everywhere(&flow.store, "a question", |_| async { flow.store.person_facts(&[450_100], "P1", (None, month), true).await.expect("facts") }).await;
-    gateway.value("UPDATE roster_entry SET district = 450103").await;
+    cut_everywhere(&flow.store, "a question", |_| async {
+        flow.store
+            .person_facts(&[450_100], "P1", (None, month), true)
+            .await
+            .expect("facts")
+    })
+    .await;
+    gateway
+        .value("UPDATE roster_entry SET district = 450103")
+        .await;
     for _ in 0..8 {
-        let facts = flow.store.person_facts(&[450_100], "P1", (None, month), false).await.expect("facts").expect("a person");
-        assert_eq!(facts.entries[0].district, 450_103, "a question sees what is there now");
+        let facts = flow
+            .store
+            .person_facts(&[450_100], "P1", (None, month), false)
+            .await
+            .expect("facts")
+            .expect("a person");
+        assert_eq!(
+            facts.entries[0].district, 450_103,
+            "a question sees what is there now"
+        );
     }
 }
 
@@ -300,8 +493,14 @@ async fn a_start_cut_off_anywhere_keeps_no_other_instance_waiting() {
     for polls in 1.. {
         let started = cut_after(polls, Store::open(Connection::local(config.clone()), &[])).await;
         // Waits for the lock of one that brings the schema up to date.
-        let next = tokio::time::timeout(std::time::Duration::from_secs(30), Store::open(Connection::local(config.clone()), &[]));
-        next.await.expect("nobody holds the lock").map_err(|fault| fault.text).expect("started");
+        let next = tokio::time::timeout(
+            std::time::Duration::from_secs(30),
+            Store::open(Connection::local(config.clone()), &[]),
+        );
+        next.await
+            .expect("nobody holds the lock")
+            .map_err(|fault| fault.text)
+            .expect("started");
         if started.is_some() {
             assert!(polls > 5, "a start waits in several places");
             return;
@@ -314,10 +513,24 @@ async fn a_start_cut_off_anywhere_keeps_no_other_instance_waiting() {
 async fn a_commit_behind_a_failed_statement_is_an_error() {
     let gateway = Gateway::start().await;
     let store = &gateway.running.gateway.store;
-    let tx = ltcgw::store::tx::Tx::begin(store.client().await.expect("a connection")).await.expect("begun");
-    tx.execute("INSERT INTO packet_refusal (sender, digest, status, reason) VALUES ('x', 'x', 400, 'x')", &[]).await.expect("inserted");
+    let tx = ltcgw::store::tx::Tx::begin(store.client().await.expect("a connection"))
+        .await
+        .expect("begun");
+    tx.execute(
+        "INSERT INTO packet_refusal (sender, digest, status, reason) VALUES ('x', 'x', 400, 'x')",
+        &[],
+    )
+    .await
+    .expect("inserted");
     tx.execute("SELECT 1 / 0", &[]).await.expect_err("refused");
-    let fault: Fault = tx.commit().await.map_err(|error| Fault::later(Stage::Store, error.to_string())).expect_err("PostgreSQL answers ROLLBACK here");
+    let fault: Fault = tx
+        .commit()
+        .await
+        .map_err(|error| Fault::later(Stage::Store, error.to_string()))
+        .expect_err("PostgreSQL answers ROLLBACK here");
     drop(fault);
-    assert_eq!(gateway.value("SELECT count(*) FROM packet_refusal").await, "0");
+    assert_eq!(
+        gateway.value("SELECT count(*) FROM packet_refusal").await,
+        "0"
+    );
 }

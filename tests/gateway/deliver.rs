@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use ltcgw::model::{Fen, Month};
 use ltcgw::sandbox::city::City;
-use ltcgw::sandbox::partners::Behaviour::{AcceptThenClose, AcceptThenHang, Garbage, HangAfterReading, Refuse, TooMany};
+use ltcgw::sandbox::partners::Behaviour::{
+    AcceptThenClose, AcceptThenHang, Garbage, HangAfterReading, Refuse, TooMany,
+};
 use ltcgw::store::Connection;
 use ltcgw::store::delivery::{Decision, decide};
 
@@ -26,10 +28,15 @@ async fn what_is_queued_wakes_its_dispatchers_and_waits_for_no_poll() {
     let all = Counterparts::with(|scene| scene.edit("# poll_milliseconds = 1000", an_hour)).await;
     // The first may be found by the look at the start; the second only by being told of it.
     for number in ["1", "2"] {
-        all.gateway.send(Packet::employers(number, [Line::employer(number)])).await;
+        all.gateway
+            .send(Packet::employers(number, [Line::employer(number)]))
+            .await;
         all.settled().await;
     }
-    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 * MEDICAL), Fen(2 * CARE)));
+    assert_eq!(
+        (all.core.totals().fen, all.ltc.totals().fen),
+        (Fen(2 * MEDICAL), Fen(2 * CARE))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,28 +56,58 @@ async fn a_delivery_whose_packet_cannot_be_seen_waits_for_it_and_is_no_dead_lett
         UPDATE line SET packet_id = 2, detail_no = '2', detail_key = gen_random_uuid(), history_no = history_no + 1; INSERT INTO employer_line SELECT * FROM line;
         COMMIT";
     all.gateway.value(seen).await;
-    all.until("SELECT state, attempt_no FROM delivery WHERE packet_id = 2", "delivered 1").await;
+    all.until(
+        "SELECT state, attempt_no FROM delivery WHERE packet_id = 2",
+        "delivered 1",
+    )
+    .await;
     assert_eq!(all.core.totals().fen, Fen(2 * MEDICAL));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_of_a_city_agrees_to_the_fen_at_tax_bureau_ledger_core_and_ltc_system() {
-    let all = Counterparts::with(|scene| scene.edit("requests_per_second = 50", "requests_per_second = 500")).await;
+    let all = Counterparts::with(|scene| {
+        scene.edit("requests_per_second = 50", "requests_per_second = 500")
+    })
+    .await;
     let mut tax = 0_i64;
     for packet in City::new(7, 400).month_packets(Month::parse("202110").expect("a month"), 60) {
         let (status, receipt) = all.gateway.send(packet.bytes).await;
-        assert_eq!(status, packet.expected.status, "{}: {receipt}", packet.packet_no);
+        assert_eq!(
+            status, packet.expected.status,
+            "{}: {receipt}",
+            packet.packet_no
+        );
         let posted = packet.expected.posted.to_string();
         if status == 200 {
-            assert_eq!(element(&receipt, "RZTS"), posted, "{}: {receipt}", packet.packet_no);
+            assert_eq!(
+                element(&receipt, "RZTS"),
+                posted,
+                "{}: {receipt}",
+                packet.packet_no
+            );
         }
         tax += packet.net.0;
     }
     all.settled().await;
-    assert_eq!(all.gateway.value("SELECT sum(fen) FROM posting WHERE account = 'treasury'").await, tax.to_string());
-    let fund = async |name: &str| all.gateway.value(&format!("SELECT -sum(fen) FROM posting WHERE account = 'fund' AND fund = '{name}'")).await;
+    assert_eq!(
+        all.gateway
+            .value("SELECT sum(fen) FROM posting WHERE account = 'treasury'")
+            .await,
+        tax.to_string()
+    );
+    let fund = async |name: &str| {
+        all.gateway
+            .value(&format!(
+                "SELECT -sum(fen) FROM posting WHERE account = 'fund' AND fund = '{name}'"
+            ))
+            .await
+    };
     assert_eq!(fund("medical").await, all.core.totals().fen.0.to_string());
-    assert_eq!(fund("long_term_care").await, all.ltc.totals().fen.0.to_string());
+    assert_eq!(
+        fund("long_term_care").await,
+        all.ltc.totals().fen.0.to_string()
+    );
     assert_eq!(all.core.totals().fen.0 + all.ltc.totals().fen.0, tax);
     assert_eq!((all.core.tally().refused, all.ltc.tally().refused), (0, 0));
 }
@@ -82,7 +119,10 @@ async fn silence_after_sending_is_inquired_about_and_what_is_not_there_is_sent_o
     all.gateway.send(one()).await;
     all.settled().await;
     assert_eq!(all.core.totals().fen, Fen(MEDICAL));
-    assert_eq!((all.core.tally().deliveries, all.core.tally().repeats), (2, 0));
+    assert_eq!(
+        (all.core.tally().deliveries, all.core.tally().repeats),
+        (2, 0)
+    );
     assert!(all.core.tally().inquiries >= 1);
 }
 
@@ -94,7 +134,11 @@ async fn a_lost_answer_is_found_out_by_inquiry_and_nothing_is_sent_twice() {
     all.settled().await;
     assert_eq!(all.core.totals().fen, Fen(MEDICAL));
     assert_eq!(all.core.tally().deliveries, 1, "sent once");
-    assert!(all.deliveries("medical-core").await.starts_with("delivered accepted"));
+    assert!(
+        all.deliveries("medical-core")
+            .await
+            .starts_with("delivered accepted")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,11 +160,34 @@ async fn a_refusal_is_a_dead_letter_until_a_person_lets_it_try_again() {
     all.core.will([Refuse("-9".into())]);
     all.gateway.send(one()).await;
     all.settled().await;
-    assert!(all.deliveries("medical-core").await.starts_with("dead rejected"), "{}", all.deliveries("medical-core").await);
+    assert!(
+        all.deliveries("medical-core")
+            .await
+            .starts_with("dead rejected"),
+        "{}",
+        all.deliveries("medical-core").await
+    );
     assert_eq!(all.core.totals().fen, Fen(0));
-    assert_eq!(all.ltc.totals().fen, Fen(CARE), "the other destination is not held up");
-    let id = all.gateway.value("SELECT delivery_id FROM delivery WHERE state = 'dead'").await.parse().expect("an id");
-    assert!(decide(all.gateway.running.gateway.store.pool(), id, Decision::Retry).await.expect("the database answers"));
+    assert_eq!(
+        all.ltc.totals().fen,
+        Fen(CARE),
+        "the other destination is not held up"
+    );
+    let id = all
+        .gateway
+        .value("SELECT delivery_id FROM delivery WHERE state = 'dead'")
+        .await
+        .parse()
+        .expect("an id");
+    assert!(
+        decide(
+            all.gateway.running.gateway.store.pool(),
+            id,
+            Decision::Retry
+        )
+        .await
+        .expect("the database answers")
+    );
     all.settled().await;
     assert_eq!(all.core.totals().fen, Fen(MEDICAL));
 }
@@ -131,7 +198,9 @@ async fn a_partner_that_says_when_to_come_again_is_left_alone_until_then() {
     all.ltc.will([TooMany(2)]);
     let start = Instant::now();
     all.gateway.send(one()).await;
-    all.gateway.send(Packet::employers("P2", [Line::employer("2")])).await;
+    all.gateway
+        .send(Packet::employers("P2", [Line::employer("2")]))
+        .await;
     all.settled().await;
     assert!(start.elapsed().as_secs() >= 2, "{:?}", start.elapsed());
     assert_eq!(all.ltc.totals().fen, Fen(2 * CARE));
@@ -141,45 +210,122 @@ async fn a_partner_that_says_when_to_come_again_is_left_alone_until_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_packet_is_taken_back_at_every_destination() {
     let all = Counterparts::start().await;
-    all.gateway.send(Packet::employers("P1", [Line::employer("1"), Line::employer("2")])).await;
+    all.gateway
+        .send(Packet::employers(
+            "P1",
+            [Line::employer("1"), Line::employer("2")],
+        ))
+        .await;
     all.settled().await;
     assert_eq!(all.core.totals().fen, Fen(2 * MEDICAL));
-    all.gateway.send(Packet::employers("P1", [Line::employer("1")]).replacing()).await;
+    all.gateway
+        .send(Packet::employers("P1", [Line::employer("1")]).replacing())
+        .await;
     all.settled().await;
-    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(MEDICAL), Fen(CARE)));
-    assert_eq!(all.gateway.value("SELECT sum(fen) FROM posting WHERE account = 'treasury'").await, (MEDICAL + CARE).to_string());
+    assert_eq!(
+        (all.core.totals().fen, all.ltc.totals().fen),
+        (Fen(MEDICAL), Fen(CARE))
+    );
+    assert_eq!(
+        all.gateway
+            .value("SELECT sum(fen) FROM posting WHERE account = 'treasury'")
+            .await,
+        (MEDICAL + CARE).to_string()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_finishes_what_a_dead_one_left_behind() {
-    let all = Counterparts::with(|scene| scene.edit("# lease_seconds = 3", "lease_seconds = 1")).await;
+    let all =
+        Counterparts::with(|scene| scene.edit("# lease_seconds = 3", "lease_seconds = 1")).await;
     all.core.will([AcceptThenHang]);
     all.gateway.send(one()).await;
-    all.until("SELECT count(*) FROM attempt WHERE ended_at IS NULL", "1").await;
+    all.until("SELECT count(*) FROM attempt WHERE ended_at IS NULL", "1")
+        .await;
     let Counterparts { gateway, core, ltc } = all;
-    let crate::support::Gateway { running, stage, database, _dir } = gateway;
+    let crate::support::Gateway {
+        running,
+        stage,
+        database,
+        _dir,
+    } = gateway;
     running.abandon();
-    let running = stage.start(Connection::local(database.clone())).await.expect("another instance");
-    let all = Counterparts { gateway: crate::support::Gateway { running, stage, database, _dir }, core, ltc };
+    let running = stage
+        .start(Connection::local(database.clone()))
+        .await
+        .expect("another instance");
+    let all = Counterparts {
+        gateway: crate::support::Gateway {
+            running,
+            stage,
+            database,
+            _dir,
+        },
+        core,
+        ltc,
+    };
     all.settled().await;
     assert_eq!(all.core.totals().fen, Fen(MEDICAL));
-    assert_eq!(all.core.tally().deliveries, 1, "asked about, not sent again");
+    assert_eq!(
+        all.core.tally().deliveries,
+        1,
+        "asked about, not sent again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_waits_behind_the_line_it_takes_back() {
     let all = Counterparts::start().await;
     all.core.will([Refuse("-9".into())]);
-    all.gateway.send(Packet::employers("P1", [Line::employer("1"), Line::employer("2")])).await;
-    all.until("SELECT count(*) FROM delivery WHERE state = 'dead'", "1").await;
-    all.gateway.send(Packet::employers("P2", [Line::employer("1").with("AAA321", "2"), Line::employer("3")])).await;
-    all.until("SELECT count(*) FROM delivery WHERE destination = 'ltc-system' AND state = 'delivered'", "3").await;
-    all.until("SELECT fen FROM delivery WHERE destination = 'medical-core' AND state = 'delivered'", &MEDICAL.to_string()).await;
-    assert_eq!(all.core.totals().fen, Fen(MEDICAL), "line 3 only: the core never hears of a revocation of what it does not have");
-    let dead = all.gateway.value("SELECT delivery_id FROM delivery WHERE state = 'dead'").await.parse().expect("an id");
-    assert!(decide(all.gateway.running.gateway.store.pool(), dead, Decision::Retry).await.expect("the database answers"));
+    all.gateway
+        .send(Packet::employers(
+            "P1",
+            [Line::employer("1"), Line::employer("2")],
+        ))
+        .await;
+    all.until("SELECT count(*) FROM delivery WHERE state = 'dead'", "1")
+        .await;
+    all.gateway
+        .send(Packet::employers(
+            "P2",
+            [Line::employer("1").with("AAA321", "2"), Line::employer("3")],
+        ))
+        .await;
+    all.until(
+        "SELECT count(*) FROM delivery WHERE destination = 'ltc-system' AND state = 'delivered'",
+        "3",
+    )
+    .await;
+    all.until(
+        "SELECT fen FROM delivery WHERE destination = 'medical-core' AND state = 'delivered'",
+        &MEDICAL.to_string(),
+    )
+    .await;
+    assert_eq!(
+        all.core.totals().fen,
+        Fen(MEDICAL),
+        "line 3 only: the core never hears of a revocation of what it does not have"
+    );
+    let dead = all
+        .gateway
+        .value("SELECT delivery_id FROM delivery WHERE state = 'dead'")
+        .await
+        .parse()
+        .expect("an id");
+    assert!(
+        decide(
+            all.gateway.running.gateway.store.pool(),
+            dead,
+            Decision::Retry
+        )
+        .await
+        .expect("the database answers")
+    );
     all.settled().await;
-    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 * MEDICAL), Fen(2 * CARE)));
+    assert_eq!(
+        (all.core.totals().fen, all.ltc.totals().fen),
+        (Fen(2 * MEDICAL), Fen(2 * CARE))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,18 +334,45 @@ async fn replacing_a_packet_closes_what_a_partner_refused_of_it() {
     all.core.will([Refuse("-9".into())]);
     all.gateway.send(one()).await;
     all.settled().await;
-    all.gateway.send(Packet::employers("P1", [Line::employer("2")]).replacing()).await;
+    all.gateway
+        .send(Packet::employers("P1", [Line::employer("2")]).replacing())
+        .await;
     all.settled().await;
-    assert_eq!(all.gateway.value("SELECT count(*) FROM delivery WHERE state = 'dead'").await, "0");
-    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(MEDICAL), Fen(CARE)));
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*) FROM delivery WHERE state = 'dead'")
+            .await,
+        "0"
+    );
+    assert_eq!(
+        (all.core.totals().fen, all.ltc.totals().fen),
+        (Fen(MEDICAL), Fen(CARE))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_among_ordinary_lines_is_delivered_beside_them() {
     let all = Counterparts::start().await;
     all.gateway.send(one()).await;
-    all.gateway.send(Packet::employers("P2", [Line::employer("2"), Line::employer("1").with("AAA321", "2"), Line::employer("3")])).await;
+    all.gateway
+        .send(Packet::employers(
+            "P2",
+            [
+                Line::employer("2"),
+                Line::employer("1").with("AAA321", "2"),
+                Line::employer("3"),
+            ],
+        ))
+        .await;
     all.settled().await;
-    assert_eq!(all.gateway.value("SELECT count(*) FROM delivery WHERE state = 'dead'").await, "0");
-    assert_eq!((all.core.totals().fen, all.ltc.totals().fen), (Fen(2 * MEDICAL), Fen(2 * CARE)));
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*) FROM delivery WHERE state = 'dead'")
+            .await,
+        "0"
+    );
+    assert_eq!(
+        (all.core.totals().fen, all.ltc.totals().fen),
+        (Fen(2 * MEDICAL), Fen(2 * CARE))
+    );
 }

@@ -20,10 +20,20 @@ fn packet() -> Packet {
 }
 
 /// Posts an ordinary packet with any certificate; an error when TLS does not come about.
-async fn post_with(gateway: &Gateway, identity: Option<(String, String)>) -> Result<(u16, String), reqwest::Error> {
-    let client = gateway.stage.client_with(identity.as_ref()).expect("a client");
+async fn post_with(
+    gateway: &Gateway,
+    identity: Option<(String, String)>,
+) -> Result<(u16, String), reqwest::Error> {
+    let client = gateway
+        .stage
+        .client_with(identity.as_ref())
+        .expect("a client");
     let body: Vec<u8> = packet().into();
-    let answer = client.post(gateway.url("/tax/v1/packets")).body(body).send().await?;
+    let answer = client
+        .post(gateway.url("/tax/v1/packets"))
+        .body(body)
+        .send()
+        .await?;
     Ok(receipt(answer).await)
 }
 
@@ -34,13 +44,36 @@ async fn a_caller_without_a_good_certificate_does_not_get_through_tls() {
     let pem = |issued: ltcgw::sandbox::pki::Issued| Some((issued.certificate_pem, issued.key_pem));
     let cases = [
         ("none", None),
-        ("of another authority", pem(other.client(SAN).expect("issued"))),
-        ("expired", pem(gateway.stage.authority.client_valid(SAN, Validity::expired()).expect("issued"))),
-        ("not yet valid", pem(gateway.stage.authority.client_valid(SAN, Validity::not_yet()).expect("issued"))),
-        ("a server's", pem(gateway.stage.authority.server(&[SAN]).expect("issued"))),
+        (
+            "of another authority",
+            pem(other.client(SAN).expect("issued")),
+        ),
+        (
+            "expired",
+            pem(gateway
+                .stage
+                .authority
+                .client_valid(SAN, Validity::expired())
+                .expect("issued")),
+        ),
+        (
+            "not yet valid",
+            pem(gateway
+                .stage
+                .authority
+                .client_valid(SAN, Validity::not_yet())
+                .expect("issued")),
+        ),
+        (
+            "a server's",
+            pem(gateway.stage.authority.server(&[SAN]).expect("issued")),
+        ),
     ];
     for (what, identity) in cases {
-        assert!(post_with(&gateway, identity).await.is_err(), "a certificate {what} was accepted");
+        assert!(
+            post_with(&gateway, identity).await.is_err(),
+            "a certificate {what} was accepted"
+        );
     }
     let good = pem(gateway.stage.authority.client(SAN).expect("issued"));
     assert_eq!(post_with(&gateway, good).await.expect("an answer").0, 200);
@@ -50,12 +83,21 @@ async fn a_caller_without_a_good_certificate_does_not_get_through_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_our_authority_that_names_no_partner_is_refused_with_what_to_do() {
     let gateway = Gateway::start().await;
-    let issued = gateway.stage.authority.client("stranger.example").expect("issued");
-    let (status, body) = post_with(&gateway, Some((issued.certificate_pem, issued.key_pem))).await.expect("an answer");
+    let issued = gateway
+        .stage
+        .authority
+        .client("stranger.example")
+        .expect("issued");
+    let (status, body) = post_with(&gateway, Some((issued.certificate_pem, issued.key_pem)))
+        .await
+        .expect("an answer");
     assert_eq!(status, 403);
     let problem: serde_json::Value = serde_json::from_str(&body).expect("a problem document");
     assert_eq!(problem["status"], 403, "{body}");
-    assert!(!body.contains("nanning-tax"), "other partners are not named: {body}");
+    assert!(
+        !body.contains("nanning-tax"),
+        "other partners are not named: {body}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,39 +110,99 @@ async fn a_partner_may_call_only_its_own_routes() {
     })
     .await;
     let client = gateway.stage.client("nanning-tax").expect("a client");
-    let status = async |request: reqwest::RequestBuilder| request.send().await.expect("an answer").status().as_u16();
+    let status = async |request: reqwest::RequestBuilder| {
+        request.send().await.expect("an answer").status().as_u16()
+    };
     let mut answers = Vec::new();
-    for path in ["/ltc/v1/registry", "/core/v1/deduction-results", "/tax/v1/nothing"] {
-        let answer = client.post(gateway.url(path)).body("{}").send().await.expect("an answer");
-        answers.push((answer.status().as_u16(), answer.text().await.expect("a body").replace(path, "PATH")));
+    for path in [
+        "/ltc/v1/registry",
+        "/core/v1/deduction-results",
+        "/tax/v1/nothing",
+    ] {
+        let answer = client
+            .post(gateway.url(path))
+            .body("{}")
+            .send()
+            .await
+            .expect("an answer");
+        answers.push((
+            answer.status().as_u16(),
+            answer.text().await.expect("a body").replace(path, "PATH"),
+        ));
     }
-    assert!(answers[0].0 == 404 && answers.windows(2).all(|two| two[0] == two[1]), "what others may call is not told: {answers:?}");
-    assert_eq!(status(client.get(gateway.url("/tax/v2/packets"))).await, 405);
-    assert_eq!(status(client.get(gateway.url("/metrics"))).await, 404, "the operator's pages are not here");
-    assert_eq!(status(client.post(gateway.url("/tax/v2/packets")).body(Vec::from(packet()))).await, 200);
+    assert!(
+        answers[0].0 == 404 && answers.windows(2).all(|two| two[0] == two[1]),
+        "what others may call is not told: {answers:?}"
+    );
+    assert_eq!(
+        status(client.get(gateway.url("/tax/v2/packets"))).await,
+        405
+    );
+    assert_eq!(
+        status(client.get(gateway.url("/metrics"))).await,
+        404,
+        "the operator's pages are not here"
+    );
+    assert_eq!(
+        status(
+            client
+                .post(gateway.url("/tax/v2/packets"))
+                .body(Vec::from(packet()))
+        )
+        .await,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_a_path_of_its_own_is_nothing_under_another() {
-    let gateway =
-        Gateway::with(|scene| scene.edit("  \"POST /core/v1/deduction-results\",\n", "  \"POST /core/v2/deduction-results\",\n  \"POST /core/v3/roster\",\n"))
-            .await;
+    let gateway = Gateway::with(|scene| {
+        scene.edit(
+            "  \"POST /core/v1/deduction-results\",\n",
+            "  \"POST /core/v2/deduction-results\",\n  \"POST /core/v3/roster\",\n",
+        )
+    })
+    .await;
     let client = gateway.stage.client("medical-core").expect("a client");
     let results = r#"{"batch_no":"900-1","results":[{"psn_no":"P1","rslt":"0","amt":9.01}]}"#;
     for path in ["/core/v2/deduction-results", "/core/v3/roster"] {
-        let answer = client.post(gateway.url(path)).body(results).send().await.expect("an answer");
-        let (status, text) = (answer.status().as_u16(), answer.text().await.expect("a body"));
-        assert!(status == 404 && text.contains("go to POST /core/v1/"), "{path}: {status} {text}");
+        let answer = client
+            .post(gateway.url(path))
+            .body(results)
+            .send()
+            .await
+            .expect("an answer");
+        let (status, text) = (
+            answer.status().as_u16(),
+            answer.text().await.expect("a body"),
+        );
+        assert!(
+            status == 404 && text.contains("go to POST /core/v1/"),
+            "{path}: {status} {text}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_requests_than_agreed_get_a_receipt_with_429_and_when_to_come_again() {
-    let gateway = Gateway::with(|scene| scene.edit("requests_per_second = 200\nburst = 400", "requests_per_second = 1\nburst = 2")).await;
+    let gateway = Gateway::with(|scene| {
+        scene.edit(
+            "requests_per_second = 200\nburst = 400",
+            "requests_per_second = 1\nburst = 2",
+        )
+    })
+    .await;
     let client = gateway.stage.client("nanning-tax").expect("a client");
     let mut answers = Vec::new();
     for _ in 0..3 {
-        answers.push(client.post(gateway.url("/tax/v1/packets")).body(Vec::from(packet())).send().await.expect("an answer"));
+        answers.push(
+            client
+                .post(gateway.url("/tax/v1/packets"))
+                .body(Vec::from(packet()))
+                .send()
+                .await
+                .expect("an answer"),
+        );
     }
     let third = answers.pop().expect("three answers");
     assert!(answers.iter().all(|answer| answer.status() == 200));
@@ -114,14 +216,27 @@ async fn more_requests_than_agreed_get_a_receipt_with_429_and_when_to_come_again
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gzip_body_is_the_same_packet_and_a_bomb_is_refused() {
-    let gateway = Gateway::with(|scene| scene.edit("# decompressed_bytes_max = 4294967296", "decompressed_bytes_max = 1000000")).await;
+    let gateway = Gateway::with(|scene| {
+        scene.edit(
+            "# decompressed_bytes_max = 4294967296",
+            "decompressed_bytes_max = 1000000",
+        )
+    })
+    .await;
     let client = gateway.stage.client("nanning-tax").expect("a client");
     let post = async |body: Vec<u8>| {
-        let request = client.post(gateway.url("/tax/v1/packets")).header("content-encoding", "GZIP").body(body);
+        let request = client
+            .post(gateway.url("/tax/v1/packets"))
+            .header("content-encoding", "GZIP")
+            .body(body);
         receipt(request.send().await.expect("an answer")).await
     };
     let plain = gateway.send(packet()).await;
-    assert_eq!(post(gzip(&Vec::from(packet()))).await, plain, "zipped, it is a repeat");
+    assert_eq!(
+        post(gzip(&Vec::from(packet()))).await,
+        plain,
+        "zipped, it is a repeat"
+    );
     let (status, receipt) = post(gzip(&vec![b' '; 1_000_001])).await;
     assert_eq!(status, 413);
     assert!(receipt.contains("larger than 1000000 bytes"), "{receipt}");
@@ -130,12 +245,19 @@ async fn a_gzip_body_is_the_same_packet_and_a_bomb_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_partners_cap_is_refused_whether_announced_or_not() {
-    let gateway = Gateway::with(|scene| scene.edit("burst = 400", "burst = 400\nbody_bytes_max = 10000")).await;
+    let gateway =
+        Gateway::with(|scene| scene.edit("burst = 400", "burst = 400\nbody_bytes_max = 10000"))
+            .await;
     let client = gateway.stage.client("nanning-tax").expect("a client");
     let chunk = || Ok::<_, std::io::Error>(vec![b'x'; 6_000]);
     let streamed = reqwest::Body::wrap_stream(futures_util::stream::iter([chunk(), chunk()]));
     for body in [reqwest::Body::from(vec![b'x'; 10_001]), streamed] {
-        let answer = client.post(gateway.url("/tax/v1/packets")).body(body).send().await.expect("an answer");
+        let answer = client
+            .post(gateway.url("/tax/v1/packets"))
+            .body(body)
+            .send()
+            .await
+            .expect("an answer");
         let (status, receipt) = receipt(answer).await;
         assert_eq!(status, 413);
         assert_eq!(element(&receipt, "RECODE_ZT"), "1", "{receipt}");
@@ -147,7 +269,9 @@ async fn a_sender_that_stops_half_way_leaves_nothing_and_may_send_again() {
     let gateway = Gateway::start().await;
     let body: Vec<u8> = packet().into();
     let mut half = connect(&gateway).await;
-    half.write_all(&request_head(body.len())).await.expect("sent");
+    half.write_all(&request_head(body.len()))
+        .await
+        .expect("sent");
     half.write_all(&body[..body.len() / 2]).await.expect("sent");
     half.flush().await.expect("sent");
     drop(half);
@@ -157,13 +281,17 @@ async fn a_sender_that_stops_half_way_leaves_nothing_and_may_send_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_pauses_too_long_is_cut_off_with_a_receipt() {
-    let gateway = Gateway::with(|scene| scene.edit("# idle_seconds = 30", "idle_seconds = 1")).await;
+    let gateway =
+        Gateway::with(|scene| scene.edit("# idle_seconds = 30", "idle_seconds = 1")).await;
     let mut slow = connect(&gateway).await;
     slow.write_all(&request_head(5_000)).await.expect("sent");
     slow.write_all(b"<?xml").await.expect("sent");
     slow.flush().await.expect("sent");
     let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(20), slow.read_to_end(&mut answer)).await.expect("cut off").ok();
+    tokio::time::timeout(Duration::from_secs(20), slow.read_to_end(&mut answer))
+        .await
+        .expect("cut off")
+        .ok();
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("nothing came for 1 seconds"), "{answer}");
@@ -171,9 +299,17 @@ async fn a_sender_that_pauses_too_long_is_cut_off_with_a_receipt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_of_a_byte_now_and_then_is_cut_off_by_its_average_speed() {
-    let gateway = Gateway::with(|scene| scene.edit("# bytes_per_second_min = 1024", "bytes_per_second_min = 1024\nslow_grace_seconds = 1")).await;
+    let gateway = Gateway::with(|scene| {
+        scene.edit(
+            "# bytes_per_second_min = 1024",
+            "bytes_per_second_min = 1024\nslow_grace_seconds = 1",
+        )
+    })
+    .await;
     let mut slow = connect(&gateway).await;
-    slow.write_all(&request_head(1_000_000)).await.expect("sent");
+    slow.write_all(&request_head(1_000_000))
+        .await
+        .expect("sent");
     let (mut reader, mut writer) = tokio::io::split(slow);
     let drip = tokio::spawn(async move {
         let mut pace = tokio::time::interval(Duration::from_millis(100));
@@ -185,25 +321,55 @@ async fn a_sender_of_a_byte_now_and_then_is_cut_off_by_its_average_speed() {
         }
     });
     let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(20), reader.read_to_end(&mut answer)).await.expect("cut off").ok();
+    tokio::time::timeout(Duration::from_secs(20), reader.read_to_end(&mut answer))
+        .await
+        .expect("cut off")
+        .ok();
     drip.abort();
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("less than 1024 bytes a second"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 408") && answer.contains("less than 1024 bytes a second"),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_certificate_ends_even_a_live_connection() {
     let gateway = Gateway::start().await;
     let issued = gateway.stage.authority.client(SAN).expect("issued");
-    let client = gateway.stage.client_with(Some(&(issued.certificate_pem.clone(), issued.key_pem.clone()))).expect("a client");
-    let post = async || client.post(gateway.url("/tax/v1/packets")).body(Vec::from(packet())).send().await;
+    let client = gateway
+        .stage
+        .client_with(Some(&(
+            issued.certificate_pem.clone(),
+            issued.key_pem.clone(),
+        )))
+        .expect("a client");
+    let post = async || {
+        client
+            .post(gateway.url("/tax/v1/packets"))
+            .body(Vec::from(packet()))
+            .send()
+            .await
+    };
     assert_eq!(post().await.expect("an answer").status(), 200);
-    let list = gateway.stage.authority.revocation_list(&[&issued]).expect("a list");
+    let list = gateway
+        .stage
+        .authority
+        .revocation_list(&[&issued])
+        .expect("a list");
     std::fs::write(gateway.stage.pki.join("crl.pem"), list).expect("written");
     gateway.running.reload_trust().expect("reloaded");
     let live = post().await;
-    assert!(live.as_ref().map_or(true, |answer| answer.status() == 403), "{live:?}");
-    assert!(post_with(&gateway, Some((issued.certificate_pem, issued.key_pem))).await.is_err(), "a new connection is refused");
+    assert!(
+        live.as_ref().map_or(true, |answer| answer.status() == 403),
+        "{live:?}"
+    );
+    assert!(
+        post_with(&gateway, Some((issued.certificate_pem, issued.key_pem)))
+            .await
+            .is_err(),
+        "a new connection is refused"
+    );
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -213,7 +379,8 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 pub fn request_head(length: usize) -> Vec<u8> {
-    format!("POST /tax/v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n").into_bytes()
+    format!("POST /tax/v1/packets HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n")
+        .into_bytes()
 }
 
 /// A bare TLS connection with the tax bureau's certificate, to misbehave on.
@@ -225,12 +392,22 @@ async fn connect(gateway: &Gateway) -> TlsStream<tokio::net::TcpStream> {
 pub async fn connect_as(gateway: &Gateway, partner: &str) -> TlsStream<tokio::net::TcpStream> {
     let file = |end: &str| gateway.stage.pki.join(format!("inbound/{partner}.{end}"));
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(gateway.stage.pki.join("ca.pem")).expect("the CA")).expect("a root");
+    roots
+        .add(CertificateDer::from_pem_file(gateway.stage.pki.join("ca.pem")).expect("the CA"))
+        .expect("a root");
     let chain = vec![CertificateDer::from_pem_file(file("pem")).expect("the certificate")];
     let key = PrivateKeyDer::from_pem_file(file("key")).expect("the key");
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key).expect("a client");
-    let tcp = tokio::net::TcpStream::connect(gateway.running.server.partner).await.expect("connected");
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .expect("a client");
+    let tcp = tokio::net::TcpStream::connect(gateway.running.server.partner)
+        .await
+        .expect("connected");
     tcp.set_nodelay(true).expect("a socket");
     let name = ServerName::try_from("localhost").expect("a name");
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS")
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
+        .expect("TLS")
 }

@@ -17,11 +17,17 @@ use tempfile::TempDir;
 use crate::support::{database, project};
 
 pub fn october() -> Of {
-    Of { area: 450_100, month: month(10) }
+    Of {
+        area: 450_100,
+        month: month(10),
+    }
 }
 
 pub fn november() -> Of {
-    Of { area: 450_100, month: month(11) }
+    Of {
+        area: 450_100,
+        month: month(11),
+    }
 }
 
 pub fn month(number: i8) -> Month {
@@ -37,8 +43,14 @@ pub fn by(name: &str) -> Signer {
 pub async fn plan_anew(desk: &Desk, of: Of, name: &str) -> Cycle {
     let earlier = desk.see(of).await.map(|seen| hex(&seen.cycle.digest));
     match earlier {
-        Ok(digest) => desk.plan_in_place(of, &by(name), &digest).await.unwrap_or_else(|refusal| panic!("{:?}", refusal.fault)),
-        Err(_) => desk.plan(of, &by(name)).await.unwrap_or_else(|refusal| panic!("{:?}", refusal.fault)),
+        Ok(digest) => desk
+            .plan_in_place(of, &by(name), &digest)
+            .await
+            .unwrap_or_else(|refusal| panic!("{:?}", refusal.fault)),
+        Err(_) => desk
+            .plan(of, &by(name))
+            .await
+            .unwrap_or_else(|refusal| panic!("{:?}", refusal.fault)),
     }
 }
 
@@ -53,16 +65,32 @@ impl Office {
     pub async fn open() -> Office {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
         ltcgw::link::install_provider();
-        let scene = Scene::new(project(), dir.path()).expect("a scene").edit("records_per_request = 2000", "records_per_request = 3");
-        let scene = scene.edit("areas = [\"450100\"]", "areas = [\"450100\", \"500100\", \"510100\"]");
+        let scene = Scene::new(project(), dir.path())
+            .expect("a scene")
+            .edit("records_per_request = 2000", "records_per_request = 3");
+        let scene = scene.edit(
+            "areas = [\"450100\"]",
+            "areas = [\"450100\", \"500100\", \"510100\"]",
+        );
         let stage = scene.build().expect("a stage");
         let config = Config::load(&stage.config_dir).expect("the configuration");
         let catalog = Catalog::load(&config.gateway.adapters_dir).expect("the adapters");
         let partners = DeductionPartners::of(&config.partners, &catalog).into();
         let book = Arc::new(RateBook::load(&project().join("config/rates")).expect("the rates"));
         let database = database().await;
-        let store = Store::open(Connection::local(database.clone()), &[]).await.expect("a store");
-        Office { desk: Desk { store, book, clock: Clock::default(), partners, same_login: true }, database }
+        let store = Store::open(Connection::local(database.clone()), &[])
+            .await
+            .expect("a store");
+        Office {
+            desk: Desk {
+                store,
+                book,
+                clock: Clock::default(),
+                partners,
+                same_login: true,
+            },
+            database,
+        }
     }
 
     /// Six people: four instructed, two left out; one has a base of their own from November on.
@@ -89,11 +117,23 @@ impl Office {
     }
 
     pub async fn sql(&self, sql: &str) -> String {
-        let (client, connection) = self.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+        let (client, connection) = self
+            .database
+            .connect(tokio_postgres::NoTls)
+            .await
+            .expect("a connection");
         tokio::spawn(connection);
-        let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let rows = client
+            .simple_query(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let values = rows.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).unwrap_or("-")).collect::<Vec<_>>().join(" ")),
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|at| row.get(at).unwrap_or("-"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
             _ => None,
         });
         values.collect::<Vec<_>>().join("; ")
@@ -102,7 +142,10 @@ impl Office {
     /// Planned by Li and approved by Wang.
     pub async fn approved(&self, of: Of) -> Cycle {
         let plan = plan_anew(&self.desk, of, "Li").await;
-        self.desk.approve(of, &by("Wang"), &hex(&plan.digest)[..8]).await.expect("an approval")
+        self.desk
+            .approve(of, &by("Wang"), &hex(&plan.digest)[..8])
+            .await
+            .expect("an approval")
     }
 
     pub async fn run(&self, of: Of) -> Result<Cycle, Refusal> {

@@ -22,8 +22,24 @@ fn read(path: &str) -> Value {
 fn operations(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for (path, methods) in document["paths"].as_object().expect("paths") {
-        let path = path.split('/').map(|segment| if segment.starts_with('{') { "*" } else { segment }).collect::<Vec<_>>().join("/");
-        found.extend(methods.as_object().expect("methods").keys().map(|method| format!("{} {path}", method.to_uppercase())));
+        let path = path
+            .split('/')
+            .map(|segment| {
+                if segment.starts_with('{') {
+                    "*"
+                } else {
+                    segment
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("/");
+        found.extend(
+            methods
+                .as_object()
+                .expect("methods")
+                .keys()
+                .map(|method| format!("{} {path}", method.to_uppercase())),
+        );
     }
     found
 }
@@ -31,9 +47,18 @@ fn operations(document: &Value) -> Vec<String> {
 #[test]
 fn the_description_has_every_route_a_partner_can_be_allowed_and_no_other() {
     let described = operations(&described());
-    let partners = std::fs::read_to_string(project().join("config/partners.toml")).expect("the file");
-    let shipped = partners.split('"').filter(|text| ["GET /", "PUT /", "POST /", "DELETE /"].iter().any(|start| text.starts_with(start)));
-    let mut routes: Vec<&str> = BUILT_IN.iter().map(|(_, route)| *route).chain(shipped).collect();
+    let partners =
+        std::fs::read_to_string(project().join("config/partners.toml")).expect("the file");
+    let shipped = partners.split('"').filter(|text| {
+        ["GET /", "PUT /", "POST /", "DELETE /"]
+            .iter()
+            .any(|start| text.starts_with(start))
+    });
+    let mut routes: Vec<&str> = BUILT_IN
+        .iter()
+        .map(|(_, route)| *route)
+        .chain(shipped)
+        .collect();
     routes.sort_unstable();
     routes.dedup();
     for route in &routes {
@@ -43,9 +68,14 @@ fn the_description_has_every_route_a_partner_can_be_allowed_and_no_other() {
         };
         assert!(described.iter().any(has), "{route} is not described");
     }
-    for operation in described.iter().filter(|operation| *operation != "GET /openapi.json") {
+    for operation in described
+        .iter()
+        .filter(|operation| *operation != "GET /openapi.json")
+    {
         let (method, path) = operation.split_once(' ').expect("a method and a path");
-        let served = routes.iter().any(|route| operation == route || route_matches(route, &asked(method, path)));
+        let served = routes
+            .iter()
+            .any(|route| operation == route || route_matches(route, &asked(method, path)));
         assert!(served, "{operation} is described and not served");
     }
 }
@@ -61,14 +91,24 @@ fn the_description_has_the_records_of_the_canonical_schemas() {
         assert_eq!(document["components"]["schemas"][name], canonical, "{name}");
     }
     let deletion = &read("schemas/canonical/registry-line.schema.json")["$defs"]["deletion"];
-    assert_eq!(&document["components"]["schemas"]["RegistryDeletion"], deletion);
+    assert_eq!(
+        &document["components"]["schemas"]["RegistryDeletion"],
+        deletion
+    );
 }
 
 /// A program of the folder that `deploy/setup.sh tests` fills.
 fn tool(name: &str) -> Command {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), |target| project().join(PathBuf::from(target)));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || project().join("target"),
+        |target| project().join(PathBuf::from(target)),
+    );
     let path = target.join("python-tests/bin").join(name);
-    assert!(path.exists(), "{} is missing: run deploy/setup.sh tests", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run deploy/setup.sh tests",
+        path.display()
+    );
     let mut command = Command::new(path);
     command.env("NO_COLOR", "1");
     command
@@ -77,7 +117,13 @@ fn tool(name: &str) -> Command {
 /// What it says when it finds something.
 fn run(mut command: Command) -> Option<String> {
     let output = command.output().expect("the program starts");
-    let said = || format!("{command:?}: {}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = || {
+        format!(
+            "{command:?}: {}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    };
     (!output.status.success()).then(said)
 }
 
@@ -92,9 +138,20 @@ fn the_description_is_valid_openapi() {
 async fn every_partner_that_is_known_is_served_the_description() {
     let gateway = Gateway::start().await;
     for partner in ["nanning-tax", "provincial-platform"] {
-        let answer = gateway.stage.client(partner).expect("a client").get(gateway.url("/openapi.json")).send().await.expect("an answer");
-        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"application/json".parse().expect("a value")));
-        let served: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+        let answer = gateway
+            .stage
+            .client(partner)
+            .expect("a client")
+            .get(gateway.url("/openapi.json"))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &"application/json".parse().expect("a value"))
+        );
+        let served: Value =
+            serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
         assert_eq!(served, described());
     }
 }
@@ -103,13 +160,23 @@ async fn every_partner_that_is_known_is_served_the_description() {
 async fn whatever_a_fuzzer_sends_the_answers_are_those_described() {
     let gateway = Gateway::with(|scene: Scene| {
         scene
-            .edit("requests_per_second = 200\n", "requests_per_second = 5000\n")
-            .edit("requests_per_second = 50\n\n[partner.fields]", "requests_per_second = 5000\n\n[partner.fields]")
+            .edit(
+                "requests_per_second = 200\n",
+                "requests_per_second = 5000\n",
+            )
+            .edit(
+                "requests_per_second = 50\n\n[partner.fields]",
+                "requests_per_second = 5000\n\n[partner.fields]",
+            )
     })
     .await;
     let folder = gateway._dir.path().to_path_buf();
     let issued = |san: &str| gateway.stage.authority.client(san).expect("a certificate");
-    std::fs::write(folder.join("fuzz-ca.pem"), gateway.stage.authority.certificate_pem()).expect("written");
+    std::fs::write(
+        folder.join("fuzz-ca.pem"),
+        gateway.stage.authority.certificate_pem(),
+    )
+    .expect("written");
     let mut runs = Vec::new();
     for (san, paths) in [
         ("tax.nanning.example", "^/(tax|openapi)"),
@@ -120,18 +187,60 @@ async fn whatever_a_fuzzer_sends_the_answers_are_those_described() {
     ] {
         let identity = issued(san);
         let pem = folder.join(format!("fuzz-{}.pem", runs.len()));
-        std::fs::write(&pem, format!("{}{}", identity.certificate_pem, identity.key_pem)).expect("written");
+        std::fs::write(
+            &pem,
+            format!("{}{}", identity.certificate_pem, identity.key_pem),
+        )
+        .expect("written");
         let mut command = tool("schemathesis");
-        command.env("SCHEMATHESIS_HOOKS", "fuzz_hooks").env("PYTHONPATH", project().join("tests/openapi")).env("PYTHONDONTWRITEBYTECODE", "1");
-        command.current_dir(&folder).arg("run").arg(project().join("schemas/openapi.json"));
-        command.args(["--url", &gateway.url(""), "--include-path-regex", paths, "--seed", "1", "--max-examples", "5", "--no-shrink"]);
-        command.args(["--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all", "--warnings", "off", "--request-timeout", "20"]);
+        command
+            .env("SCHEMATHESIS_HOOKS", "fuzz_hooks")
+            .env("PYTHONPATH", project().join("tests/openapi"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+            .current_dir(&folder)
+            .arg("run")
+            .arg(project().join("schemas/openapi.json"));
+        command.args([
+            "--url",
+            &gateway.url(""),
+            "--include-path-regex",
+            paths,
+            "--seed",
+            "1",
+            "--max-examples",
+            "5",
+            "--no-shrink",
+        ]);
+        command.args([
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--suppress-health-check",
+            "all",
+            "--warnings",
+            "off",
+            "--request-timeout",
+            "20",
+        ]);
         command.args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"]);
-        command.arg("--tls-verify").arg(folder.join("fuzz-ca.pem")).arg("--request-cert").arg(&pem);
+        command
+            .arg("--tls-verify")
+            .arg(folder.join("fuzz-ca.pem"))
+            .arg("--request-cert")
+            .arg(&pem);
         runs.push(tokio::task::spawn_blocking(move || run(command)));
     }
-    let all = tokio::time::timeout(std::time::Duration::from_secs(120), futures_util::future::join_all(runs)).await.expect("in time");
+    let all = tokio::time::timeout(
+        std::time::Duration::from_secs(120),
+        futures_util::future::join_all(runs),
+    )
+    .await
+    .expect("in time");
     for found in all {
-        assert_eq!(found.expect("run").as_deref().unwrap_or_default(), "", "answers as described");
+        assert_eq!(
+            found.expect("run").as_deref().unwrap_or_default(),
+            "",
+            "answers as described"
+        );
     }
 }

@@ -35,7 +35,11 @@ impl Line {
             ("AAE418", "20211108102959"),
             ("AAZ083", detail_no),
         ];
-        Line(elements.map(|(name, content)| (name, content.to_string())).to_vec())
+        Line(
+            elements
+                .map(|(name, content)| (name, content.to_string()))
+                .to_vec(),
+        )
     }
 
     /// One person's part of such a payment.
@@ -58,7 +62,11 @@ impl Line {
             ("AAA321", "1"),
             ("AAZ083", detail_no),
         ];
-        Line(elements.map(|(name, content)| (name, content.to_string())).to_vec())
+        Line(
+            elements
+                .map(|(name, content)| (name, content.to_string()))
+                .to_vec(),
+        )
     }
 
     /// The same line with another content of an element.
@@ -90,22 +98,37 @@ pub struct Packet {
 impl Packet {
     /// Employers' payments (JFXX101).
     pub fn employers(number: &str, lines: impl IntoIterator<Item = Line>) -> Packet {
-        Packet { number: number.to_string(), kind: "JFXX101", replaces: false, declared: None, lines: lines.into_iter().collect() }
+        Packet {
+            number: number.to_string(),
+            kind: "JFXX101",
+            replaces: false,
+            declared: None,
+            lines: lines.into_iter().collect(),
+        }
     }
 
     /// Employees' detail (JFXX102).
     pub fn employees(number: &str, lines: impl IntoIterator<Item = Line>) -> Packet {
-        Packet { kind: "JFXX102", ..Packet::employers(number, lines) }
+        Packet {
+            kind: "JFXX102",
+            ..Packet::employers(number, lines)
+        }
     }
 
     /// Sent again and replacing (SFCF=1).
     pub fn replacing(self) -> Packet {
-        Packet { replaces: true, ..self }
+        Packet {
+            replaces: true,
+            ..self
+        }
     }
 
     /// Says another number of lines than it has.
     pub fn declaring(self, lines: usize) -> Packet {
-        Packet { declared: Some(lines), ..self }
+        Packet {
+            declared: Some(lines),
+            ..self
+        }
     }
 
     pub fn of_type(self, kind: &'static str) -> Packet {
@@ -114,7 +137,10 @@ impl Packet {
 
     /// The document as text that says it is GBK.
     pub fn text(&self) -> String {
-        let records: String = (1..).zip(&self.lines).map(|(index, line)| record(index, line)).collect();
+        let records: String = (1..)
+            .zip(&self.lines)
+            .map(|(index, line)| record(index, line))
+            .collect();
         format!(
             "<?xml version=\"1.0\" encoding=\"GBK\"?><Package><PackageHead><SJBBH>{}</SJBBH><SJBLX>{}</SJBLX><SFCF>{}</SFCF><JGBS>4501000001</JGBS>\
              <DWDM>14501000000</DWDM><DWMC>国家税务总局南宁市税务局</DWMC><JLS>{}</JLS><SCRQ>20211108103000</SCRQ></PackageHead><Data>{records}</Data></Package>",
@@ -127,7 +153,11 @@ impl Packet {
 }
 
 fn record(index: usize, line: &Line) -> String {
-    let elements: String = line.0.iter().map(|(name, content)| format!("<{name}>{content}</{name}>")).collect();
+    let elements: String = line
+        .0
+        .iter()
+        .map(|(name, content)| format!("<{name}>{content}</{name}>"))
+        .collect();
     format!("<Record index=\"{index}\">{elements}</Record>")
 }
 
@@ -150,7 +180,11 @@ impl From<&Packet> for Vec<u8> {
 
 /// The content of an element in a receipt.
 pub fn element<'a>(receipt: &'a str, name: &str) -> &'a str {
-    let start = receipt.find(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {receipt}")) + name.len() + 2;
+    let start = receipt
+        .find(&format!("<{name}>"))
+        .unwrap_or_else(|| panic!("no {name} in {receipt}"))
+        + name.len()
+        + 2;
     &receipt[start..start + receipt[start..].find('<').expect("an end tag")]
 }
 

@@ -2,14 +2,23 @@
 
 use jiff::civil::date;
 use ltcgw::model::registry::{
-    Agreement, Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Dated, Institution, InstitutionKind, InstitutionPersonal,
-    InstitutionStatus, Job, Kind, Licence, Qualification, QualificationKind, ServiceMode, Sex,
+    Agreement, Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType,
+    Dated, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Job, Kind,
+    Licence, Qualification, QualificationKind, ServiceMode, Sex,
 };
 use ltcgw::store::registry::{Put, Registry, Taken};
 use ltcgw::store::sealed::{Keys, Label};
 
 /// What of the planted personal data must never be seen where it was not asked for.
-pub const PLANTED: [&str; 7] = ["院长韦某", "联系人黄某", "0771-PLANTED", "护理员覃某", "450102197001011234", "138-PLANTED", "被照护人陆某"];
+pub const PLANTED: [&str; 7] = [
+    "院长韦某",
+    "联系人黄某",
+    "0771-PLANTED",
+    "护理员覃某",
+    "450102197001011234",
+    "138-PLANTED",
+    "被照护人陆某",
+];
 
 pub fn institution(id: &str, version: i64) -> Institution {
     Institution {
@@ -23,14 +32,30 @@ pub fn institution(id: &str, version: i64) -> Institution {
         modes: [ServiceMode::Residential, ServiceMode::Home].into(),
         level: Some("二级".into()),
         stars: Some(4),
-        licence: Some(Licence { number: format!("L-{id}"), expires_on: Some(date(2030, 1, 1)) }),
+        licence: Some(Licence {
+            number: format!("L-{id}"),
+            expires_on: Some(date(2030, 1, 1)),
+        }),
         beds: Some(100),
         care_beds: Some(40),
-        agreement: Some(Agreement { number: "A-1".into(), signed_on: date(2025, 12, 1), valid_from: date(2026, 1, 1), valid_to: date(2099, 12, 31) }),
-        statuses: vec![Dated { status: InstitutionStatus::AgreementInForce, from: date(2026, 1, 1), to: None }],
+        agreement: Some(Agreement {
+            number: "A-1".into(),
+            signed_on: date(2025, 12, 1),
+            valid_from: date(2026, 1, 1),
+            valid_to: date(2099, 12, 31),
+        }),
+        statuses: vec![Dated {
+            status: InstitutionStatus::AgreementInForce,
+            from: date(2026, 1, 1),
+            to: None,
+        }],
         medical_insurance_designated: false,
         registered_on: date(2021, 3, 1),
-        personal: Some(InstitutionPersonal { legal_representative: Some(PLANTED[0].into()), contact: Some(PLANTED[1].into()), phone: Some(PLANTED[2].into()) }),
+        personal: Some(InstitutionPersonal {
+            legal_representative: Some(PLANTED[0].into()),
+            contact: Some(PLANTED[1].into()),
+            phone: Some(PLANTED[2].into()),
+        }),
     }
 }
 
@@ -42,11 +67,18 @@ pub fn caregiver(id: &str, version: i64) -> Caregiver {
         kind: CaregiverKind::Exclusive,
         institution_id: "I1".into(),
         job: Job::Nurse,
-        qualifications: vec![Qualification { kind: QualificationKind::Nurse, obtained_on: date(2015, 6, 1) }],
+        qualifications: vec![Qualification {
+            kind: QualificationKind::Nurse,
+            obtained_on: date(2015, 6, 1),
+        }],
         health_statement_on: Some(date(2026, 2, 1)),
         contract: None,
         training: Vec::new(),
-        statuses: vec![Dated { status: CaregiverStatus::Active, from: date(2026, 1, 1), to: None }],
+        statuses: vec![Dated {
+            status: CaregiverStatus::Active,
+            from: date(2026, 1, 1),
+            to: None,
+        }],
         registered_on: date(2022, 5, 1),
         personal: Some(CaregiverPersonal {
             name: PLANTED[3].into(),
@@ -71,7 +103,12 @@ pub fn put_institution(keys: &Keys, mut record: Institution) -> Put {
         city: ltcgw::model::division::city(&record.division),
         status: standing.status,
         designated: standing.designated,
-        ..put(keys, (Kind::Institution, &record.institution_id, record.version), &record, &personal)
+        ..put(
+            keys,
+            (Kind::Institution, &record.institution_id, record.version),
+            &record,
+            &personal,
+        )
     }
 }
 
@@ -79,9 +116,21 @@ pub fn put_institution(keys: &Keys, mut record: Institution) -> Put {
 pub fn put_caregiver(keys: &Keys, mut record: Caregiver) -> Put {
     let personal = record.personal.take();
     let status = record.standing(date(2026, 11, 22)).status;
-    let certificate = personal.as_ref().map(|personal| keys.index("certificate", &personal.certificate_number));
+    let certificate = personal
+        .as_ref()
+        .map(|personal| keys.index("certificate", &personal.certificate_number));
     let institution_id = Some(record.institution_id.clone());
-    Put { status, certificate_index: certificate, institution_id, ..put(keys, (Kind::Caregiver, &record.caregiver_id, record.version), &record, &personal) }
+    Put {
+        status,
+        certificate_index: certificate,
+        institution_id,
+        ..put(
+            keys,
+            (Kind::Caregiver, &record.caregiver_id, record.version),
+            &record,
+            &personal,
+        )
+    }
 }
 
 /// The end of an entry, ready to be stored.
@@ -108,11 +157,23 @@ pub fn end(kind: Kind, id: &str, version: i64) -> Put {
     }
 }
 
-fn put(keys: &Keys, (kind, id, version): (Kind, &str, i64), record: &impl serde::Serialize, personal: &impl serde::Serialize) -> Put {
+fn put(
+    keys: &Keys,
+    (kind, id, version): (Kind, &str, i64),
+    record: &impl serde::Serialize,
+    personal: &impl serde::Serialize,
+) -> Put {
     let content = serde_json::to_string(record).expect("a record");
-    let label = Label { kind: kind.word(), id, version };
+    let label = Label {
+        kind: kind.word(),
+        id,
+        version,
+    };
     Put {
-        sealed: Some(keys.seal(label, &serde_json::to_vec(personal).expect("a personal part"))),
+        sealed: Some(keys.seal(
+            label,
+            &serde_json::to_vec(personal).expect("a personal part"),
+        )),
         digests: keys.digests(content.as_bytes()),
         content: Some(content),
         reason: None,

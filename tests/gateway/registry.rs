@@ -42,7 +42,11 @@ pub fn caregiver(id: &str, version: i64) -> Value {
 pub fn with(mut record: Value, changes: &[(&str, Value)]) -> Value {
     for (path, value) in changes {
         let (parent, key) = path.rsplit_once('/').expect("a path");
-        let parent = record.pointer_mut(parent).expect("the parent").as_object_mut().expect("an object");
+        let parent = record
+            .pointer_mut(parent)
+            .expect("the parent")
+            .as_object_mut()
+            .expect("an object");
         if value.is_null() {
             parent.remove(key)
         } else {
@@ -72,16 +76,37 @@ impl Ltc {
     }
 
     /// Sends any request and returns status and body.
-    pub async fn call(&self, method: &str, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, Value) {
         let method = method.parse().expect("a method");
-        let answer = self.client.request(method, self.gateway.url(path)).body(body).send().await.expect("an answer");
-        let (status, bytes) = (answer.status().as_u16(), answer.bytes().await.expect("a body"));
-        (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into())))
+        let answer = self
+            .client
+            .request(method, self.gateway.url(path))
+            .body(body)
+            .send()
+            .await
+            .expect("an answer");
+        let (status, bytes) = (
+            answer.status().as_u16(),
+            answer.bytes().await.expect("a body"),
+        );
+        (
+            status,
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into())),
+        )
     }
 
     /// Puts a record under its own id.
     pub async fn put(&self, record: &Value) -> (u16, Value) {
-        let (routes, id) = match record.get("institution_id").filter(|_| record.get("caregiver_id").is_none()) {
+        let (routes, id) = match record
+            .get("institution_id")
+            .filter(|_| record.get("caregiver_id").is_none())
+        {
             Some(id) => ("institutions", id),
             None => ("caregivers", &record["caregiver_id"]),
         };
@@ -98,17 +123,31 @@ impl Ltc {
 
     /// Loads lines and returns the answers and the summary.
     pub async fn load(&self, lines: &[String]) -> (Vec<Value>, Value) {
-        let answer = self.client.post(self.gateway.url("/ltc/v1/registry")).body(lines.join("\n")).send().await.expect("an answer");
+        let answer = self
+            .client
+            .post(self.gateway.url("/ltc/v1/registry"))
+            .body(lines.join("\n"))
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 200);
         let text = answer.text().await.expect("a whole body");
-        let mut answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+        let mut answers: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect();
         let last = answers.pop().expect("a summary");
         (answers, last)
     }
 
     /// The change log as `sequence kind id version change status`.
     pub async fn log(&self) -> Vec<String> {
-        let changes = self.registrar().registry.changes_after(0, &ltcgw::model::registry::Kind::ALL, 10_000).await.expect("changes");
+        let changes = self
+            .registrar()
+            .registry
+            .changes_after(0, &ltcgw::model::registry::Kind::ALL, 10_000)
+            .await
+            .expect("changes");
         let line = |change: ltcgw::store::registry::Change| {
             format!(
                 "{} {} {} {} {} {} {}",
@@ -127,5 +166,8 @@ impl Ltc {
 
 /// Results of answers, in order.
 pub fn results(answers: &[Value]) -> Vec<&str> {
-    answers.iter().map(|answer| answer["result"].as_str().expect("a result")).collect()
+    answers
+        .iter()
+        .map(|answer| answer["result"].as_str().expect("a result"))
+        .collect()
 }

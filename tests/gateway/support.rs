@@ -20,10 +20,16 @@ static SERVER: LazyLock<(Embedded, TempDir)> = LazyLock::new(|| {
     ltcgw::link::install_provider();
     let root = Path::new("/dev/shm");
     remove_leftovers(root);
-    let dir = if root.is_dir() { TempDir::with_prefix_in(format!("ltcgw-test-{}-", std::process::id()), root) } else { TempDir::with_prefix("ltcgw-test-") }
-        .expect("a temporary folder");
+    let dir = if root.is_dir() {
+        TempDir::with_prefix_in(format!("ltcgw-test-{}-", std::process::id()), root)
+    } else {
+        TempDir::with_prefix("ltcgw-test-")
+    }
+    .expect("a temporary folder");
     let mut options = Options::throwaway(dir.path().join("postgres"));
-    options.settings.push(("max_connections".into(), "400".into()));
+    options
+        .settings
+        .push(("max_connections".into(), "400".into()));
     (Embedded::start(&options).expect("PostgreSQL starts"), dir)
 });
 
@@ -31,7 +37,9 @@ static SERVER: LazyLock<(Embedded, TempDir)> = LazyLock::new(|| {
 fn remove_leftovers(root: &Path) {
     for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix("ltcgw-test-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        let owner = name
+            .strip_prefix("ltcgw-test-")
+            .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path()); // another test process may be faster
         }
@@ -58,16 +66,35 @@ pub fn copy_folder(from: &Path, to: &Path) {
 pub async fn database() -> tokio_postgres::Config {
     TEMPLATE
         .get_or_init(async || {
-            let config = SERVER.0.database("template_ltcgw").await.expect("a template database");
-            ltcgw::store::Store::open(Connection::local(config), &[]).await.expect("migrations run");
+            let config = SERVER
+                .0
+                .database("template_ltcgw")
+                .await
+                .expect("a template database");
+            ltcgw::store::Store::open(Connection::local(config), &[])
+                .await
+                .expect("migrations run");
         })
         .await;
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let (client, connection) = SERVER.0.connection("postgres").connect(tokio_postgres::NoTls).await.expect("a connection");
+    let (client, connection) = SERVER
+        .0
+        .connection("postgres")
+        .connect(tokio_postgres::NoTls)
+        .await
+        .expect("a connection");
     tokio::spawn(connection);
     // Copying a template needs it to itself, and tests run in parallel.
-    client.batch_execute("SELECT pg_advisory_lock(1)").await.expect("the lock");
-    client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template_ltcgw STRATEGY FILE_COPY")).await.expect("a fresh database");
+    client
+        .batch_execute("SELECT pg_advisory_lock(1)")
+        .await
+        .expect("the lock");
+    client
+        .batch_execute(&format!(
+            "CREATE DATABASE {name} TEMPLATE template_ltcgw STRATEGY FILE_COPY"
+        ))
+        .await
+        .expect("a fresh database");
     SERVER.0.connection(&name)
 }
 
@@ -102,16 +129,35 @@ impl Gateway {
     }
 
     /// The same, with another way to its database.
-    pub async fn upon(connection: Connection, database: tokio_postgres::Config, clock: Clock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
+    pub async fn upon(
+        connection: Connection,
+        database: tokio_postgres::Config,
+        clock: Clock,
+        change: impl FnOnce(Scene) -> Scene,
+    ) -> Gateway {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
-        let stage = change(Scene::new(project(), dir.path()).expect("a scene")).build().expect("a stage");
-        let running = stage.start_at(connection, clock).await.map_err(|fault| fault.text).expect("the gateway starts");
-        Gateway { running, stage, database, _dir: dir }
+        let stage = change(Scene::new(project(), dir.path()).expect("a scene"))
+            .build()
+            .expect("a stage");
+        let running = stage
+            .start_at(connection, clock)
+            .await
+            .map_err(|fault| fault.text)
+            .expect("the gateway starts");
+        Gateway {
+            running,
+            stage,
+            database,
+            _dir: dir,
+        }
     }
 
     /// The URL of a path on the partner listener.
     pub fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.running.server.partner.port())
+        format!(
+            "https://localhost:{}{path}",
+            self.running.server.partner.port()
+        )
     }
 
     /// Sends a packet as the tax bureau and returns status and receipt as text.
@@ -122,17 +168,34 @@ impl Gateway {
     /// Sends a packet as any partner.
     pub async fn send_as(&self, partner: &str, packet: impl Into<Vec<u8>>) -> (u16, String) {
         let client = self.stage.client(partner).expect("a client");
-        let answer = client.post(self.url("/tax/v1/packets")).body(packet.into()).send().await.expect("an answer");
+        let answer = client
+            .post(self.url("/tax/v1/packets"))
+            .body(packet.into())
+            .send()
+            .await
+            .expect("an answer");
         receipt(answer).await
     }
 
     /// One value of the database, as text.
     pub async fn value(&self, sql: &str) -> String {
-        let (client, connection) = self.database.connect(tokio_postgres::NoTls).await.expect("a connection");
+        let (client, connection) = self
+            .database
+            .connect(tokio_postgres::NoTls)
+            .await
+            .expect("a connection");
         tokio::spawn(connection);
-        let rows = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let rows = client
+            .simple_query(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let values = rows.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).unwrap_or("-")).collect::<Vec<_>>().join(" ")),
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|at| row.get(at).unwrap_or("-"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
             _ => None,
         });
         values.collect::<Vec<_>>().join("; ")
@@ -148,7 +211,10 @@ impl Gateway {
             if value == expected {
                 return;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{sql}: still {value}, expected {expected}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{sql}: still {value}, expected {expected}"
+            );
         }
     }
 }
@@ -156,10 +222,18 @@ impl Gateway {
 /// Status and body of an answer, decoded by its declared charset.
 pub async fn receipt(answer: reqwest::Response) -> (u16, String) {
     let status = answer.status().as_u16();
-    let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_lowercase();
+    let content_type = answer
+        .headers()
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_lowercase();
     let bytes = answer.bytes().await.expect("a complete body");
-    let encoding =
-        content_type.split("charset=").nth(1).and_then(|name| encoding_rs::Encoding::for_label(name.trim().as_bytes())).unwrap_or(encoding_rs::UTF_8);
+    let encoding = content_type
+        .split("charset=")
+        .nth(1)
+        .and_then(|name| encoding_rs::Encoding::for_label(name.trim().as_bytes()))
+        .unwrap_or(encoding_rs::UTF_8);
     (status, encoding.decode(&bytes).0.into_owned())
 }
 
@@ -180,16 +254,39 @@ impl Counterparts {
     pub async fn with(change: impl FnOnce(Scene) -> Scene) -> Counterparts {
         let mut partners = None;
         let gateway = Gateway::with(|scene| {
-            let server = scene.authority.server(&["localhost"]).expect("a certificate");
-            let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
-            let public = PrivateKey::parse(&scene.sm2_key).expect("the key just made").public_hex();
-            let core = Simulated::core(&tls, PartnerOptions { sm2_public_hex: Some(public), ..PartnerOptions::default() }).expect("a core");
+            let server = scene
+                .authority
+                .server(&["localhost"])
+                .expect("a certificate");
+            let tls = Tls {
+                certificate_pem: server.certificate_pem,
+                key_pem: server.key_pem,
+                client_ca_pem: scene.authority.certificate_pem(),
+            };
+            let public = PrivateKey::parse(&scene.sm2_key)
+                .expect("the key just made")
+                .public_hex();
+            let core = Simulated::core(
+                &tls,
+                PartnerOptions {
+                    sm2_public_hex: Some(public),
+                    ..PartnerOptions::default()
+                },
+            )
+            .expect("a core");
             let ltc = Simulated::ltc(&tls, PartnerOptions::default()).expect("an LTC system");
-            let scene = Scene { medical_core: core.url().to_string(), ltc_system: ltc.url().to_string(), ..scene };
+            let scene = Scene {
+                medical_core: core.url().to_string(),
+                ltc_system: ltc.url().to_string(),
+                ..scene
+            };
             partners = Some((core, ltc));
             change(scene)
                 .edit("deadline_seconds = 30", "deadline_seconds = 1")
-                .edit("# retry_first_milliseconds = 1000", "retry_first_milliseconds = 50")
+                .edit(
+                    "# retry_first_milliseconds = 1000",
+                    "retry_first_milliseconds = 50",
+                )
                 .edit("# poll_milliseconds = 1000", "poll_milliseconds = 50")
         })
         .await;
@@ -199,7 +296,11 @@ impl Counterparts {
 
     /// Waits until no delivery is on its way any more.
     pub async fn settled(&self) {
-        self.until("SELECT count(*) FROM delivery WHERE state NOT IN ('delivered', 'superseded', 'dead')", "0").await;
+        self.until(
+            "SELECT count(*) FROM delivery WHERE state NOT IN ('delivered', 'superseded', 'dead')",
+            "0",
+        )
+        .await;
     }
 
     /// Waits until a query has this value.

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use ltcgw::model::Fen;
-use ltcgw::sandbox::partners::Behaviour::{AcceptThenClose, AcceptThenHang, Garbage, HangAfterReading, Refuse, TooMany};
+use ltcgw::sandbox::partners::Behaviour::{
+    AcceptThenClose, AcceptThenHang, Garbage, HangAfterReading, Refuse, TooMany,
+};
 use ltcgw::store::Connection;
 use serde_json::{Value, json};
 
@@ -37,37 +39,66 @@ async fn run_cycle(gateway: &Gateway, people: usize, batch: usize) {
 
 /// Waits until the cycle is settled and everything is told.
 async fn settled(all: &Counterparts) {
-    all.until("SELECT state FROM deduction_cycle", "settled").await;
+    all.until("SELECT state FROM deduction_cycle", "settled")
+        .await;
     all.settled().await;
 }
 
 /// What the ledger has taken from personal accounts.
 async fn ledger(all: &Counterparts) -> Fen {
-    Fen(all.gateway.value("SELECT coalesce(sum(fen), 0) FROM posting WHERE account = 'personal_account'").await.parse().expect("fen"))
+    Fen(all
+        .gateway
+        .value("SELECT coalesce(sum(fen), 0) FROM posting WHERE account = 'personal_account'")
+        .await
+        .parse()
+        .expect("fen"))
 }
 
 /// Ledger, core and LTC system agree to the fen and to the person, and nobody was deducted twice.
 async fn agrees(all: &Counterparts, people: u64) {
     let (core, told) = (all.core.deductions(), all.ltc.told_of_deductions());
-    assert_eq!((ledger(all).await, told.fen, core.twice), (core.fen, core.fen, 0));
-    assert_eq!(told.outcomes.get("deducted").copied().unwrap_or_default(), core.people);
+    assert_eq!(
+        (ledger(all).await, told.fen, core.twice),
+        (core.fen, core.fen, 0)
+    );
+    assert_eq!(
+        told.outcomes.get("deducted").copied().unwrap_or_default(),
+        core.people
+    );
     let refused: u64 = core.refused.values().sum();
-    assert_eq!((core.people + refused, told.people), (people, people), "{core:?}");
+    assert_eq!(
+        (core.people + refused, told.people),
+        (people, people),
+        "{core:?}"
+    );
     let unbalanced = "SELECT count(*) FROM (SELECT district FROM posting GROUP BY entry_id, district, contribution_month HAVING sum(fen) <> 0) x";
     assert_eq!(all.gateway.value(unbalanced).await, "0");
     let by_results = "SELECT count(*) FROM (
         SELECT d.district, sum(r.fen) AS fen FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) GROUP BY 1
         EXCEPT SELECT district, -sum(fen) FROM posting WHERE account = 'fund' AND fund = 'long_term_care' AND contribution_month = 202110 GROUP BY 1) x";
-    assert_eq!(all.gateway.value(by_results).await, "0", "the fund of each district has what its people paid");
+    assert_eq!(
+        all.gateway.value(by_results).await,
+        "0",
+        "the fund of each district has what its people paid"
+    );
 }
 
 /// Sends results as the core does; status and answer.
 async fn send_results(gateway: &Gateway, body: impl Into<String>) -> (u16, Value) {
     let client = gateway.stage.client("medical-core").expect("a client");
-    let answer = client.post(gateway.url("/core/v1/deduction-results")).body(body.into()).send().await.expect("an answer");
+    let answer = client
+        .post(gateway.url("/core/v1/deduction-results"))
+        .body(body.into())
+        .send()
+        .await
+        .expect("an answer");
     let status = answer.status().as_u16();
     let body = answer.bytes().await.expect("a complete body");
-    (status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{status}: {}", String::from_utf8_lossy(&body))))
+    (
+        status,
+        serde_json::from_slice(&body)
+            .unwrap_or_else(|_| panic!("{status}: {}", String::from_utf8_lossy(&body))),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,13 +111,33 @@ async fn a_cycle_is_posted_settled_and_told_and_all_three_agree() {
     assert!(core.people > 2_850 && core.refused.len() == 4, "{core:?}");
     let short = "SELECT count(*), sum(s.fen) = sum(d.fen), min(handling), count(carried_into) FROM shortfall s JOIN deduction d USING (cycle_id, person_no)";
     let owing = core.refused["insufficient_balance"] + core.refused["account_frozen"];
-    assert_eq!(all.gateway.value(short).await, format!("{owing} t carry_over 0"), "the unknown and the dead owe nothing");
-    let outcomes =
-        "SELECT count(*) FROM deduction_result WHERE outcome = 'deducted' AND this_year_fen + last_year_fen + earlier_fen = fen AND balance_fen >= 0";
+    assert_eq!(
+        all.gateway.value(short).await,
+        format!("{owing} t carry_over 0"),
+        "the unknown and the dead owe nothing"
+    );
+    let outcomes = "SELECT count(*) FROM deduction_result WHERE outcome = 'deducted' AND this_year_fen + last_year_fen + earlier_fen = fen AND balance_fen >= 0";
     assert_eq!(all.gateway.value(outcomes).await, core.people.to_string());
-    assert_eq!(all.gateway.value("SELECT count(*), count(DISTINCT batch_no) FROM entry WHERE kind = 'deduction'").await, "3 3");
-    assert_eq!((all.core.tally().deliveries, all.core.tally().inquiries, all.ltc.tally().refused), (3, 0, 0));
-    assert_eq!(all.gateway.value("SELECT count(*) FROM deduction_discrepancy").await, "0");
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*), count(DISTINCT batch_no) FROM entry WHERE kind = 'deduction'")
+            .await,
+        "3 3"
+    );
+    assert_eq!(
+        (
+            all.core.tally().deliveries,
+            all.core.tally().inquiries,
+            all.ltc.tally().refused
+        ),
+        (3, 0, 0)
+    );
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*) FROM deduction_discrepancy")
+            .await,
+        "0"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,28 +150,53 @@ async fn months_made_up_are_posted_and_told_as_what_they_are() {
          INSERT INTO shortfall SELECT 450100, person_no, 800, 50, 'carry_over', {CYCLE} FROM deduction;
          INSERT INTO deduction_cycle"
     );
-    all.gateway.value(&running_cycle(300, 100).replace("INSERT INTO deduction_cycle", &carried)).await;
+    all.gateway
+        .value(&running_cycle(300, 100).replace("INSERT INTO deduction_cycle", &carried))
+        .await;
     settled(&all).await;
     let (core, told) = (all.core.deductions(), all.ltc.told_of_deductions());
-    assert_eq!((ledger(&all).await, told.fen, told.made_up), (core.fen, core.fen, core.people));
+    assert_eq!(
+        (ledger(&all).await, told.fen, told.made_up),
+        (core.fen, core.fen, core.people)
+    );
     assert!(core.people < 300, "{core:?}");
     let september = "SELECT district, -sum(fen) FROM posting WHERE account = 'fund' AND contribution_month = 202109 GROUP BY 1";
-    assert_eq!(all.gateway.value(september).await, format!("450105 {}", core.people * 50));
+    assert_eq!(
+        all.gateway.value(september).await,
+        format!("450105 {}", core.people * 50)
+    );
     let open = "SELECT count(*) FROM shortfall WHERE cycle_id = 800 AND carried_into IS NULL";
-    assert_eq!(all.gateway.value(open).await, (300 - core.people).to_string(), "September of all others stays owed, of the unknown and the dead too");
+    assert_eq!(
+        all.gateway.value(open).await,
+        (300 - core.people).to_string(),
+        "September of all others stays owed, of the unknown and the dead too"
+    );
     let own = "SELECT count(*) FILTER (WHERE s.fen = d.due_fen) = count(*) FROM shortfall s JOIN deduction d USING (cycle_id, person_no)";
     assert_eq!(all.gateway.value(own).await, "t");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_gets_lost_everybody_is_deducted_exactly_once() {
-    let all = Counterparts::with(|scene| scene.edit("# breaker_failures = 5", "breaker_failures = 50")).await;
-    all.core.will([AcceptThenHang, HangAfterReading, AcceptThenClose, Garbage, TooMany(1), AcceptThenClose]);
+    let all =
+        Counterparts::with(|scene| scene.edit("# breaker_failures = 5", "breaker_failures = 50"))
+            .await;
+    all.core.will([
+        AcceptThenHang,
+        HangAfterReading,
+        AcceptThenClose,
+        Garbage,
+        TooMany(1),
+        AcceptThenClose,
+    ]);
     all.ltc.will([AcceptThenClose, HangAfterReading, Garbage]);
     run_cycle(&all.gateway, 800, 100).await;
     settled(&all).await;
     agrees(&all, 800).await;
-    assert_eq!((all.core.tally().repeats, all.core.deductions().batches), (0, 8), "nothing was sent blindly");
+    assert_eq!(
+        (all.core.tally().repeats, all.core.deductions().batches),
+        (0, 8),
+        "nothing was sent blindly"
+    );
     assert!(all.core.tally().inquiries >= 5, "{:?}", all.core.tally());
 }
 
@@ -129,14 +205,33 @@ async fn nothing_is_posted_before_the_core_says_so_and_late_results_are_taken_on
     let all = Counterparts::start().await;
     all.core.queue_deductions(true);
     run_cycle(&all.gateway, 300, 100).await;
-    all.until("SELECT count(*) FROM delivery WHERE state = 'delivered'", "3").await;
-    assert_eq!((ledger(&all).await, all.core.deductions().batches), (Fen(0), 3));
+    all.until(
+        "SELECT count(*) FROM delivery WHERE state = 'delivered'",
+        "3",
+    )
+    .await;
+    assert_eq!(
+        (ledger(&all).await, all.core.deductions().batches),
+        (Fen(0), 3)
+    );
     let bodies = all.core.release_results();
     for (at, body) in bodies.iter().enumerate() {
         let (status, answer) = send_results(&all.gateway, body.as_str()).await;
-        assert_eq!((status, &answer["infcode"], &answer["output"]["posted"]), (200, &json!(0), &json!(100)), "batch {at}: {answer}");
+        assert_eq!(
+            (status, &answer["infcode"], &answer["output"]["posted"]),
+            (200, &json!(0), &json!(100)),
+            "batch {at}: {answer}"
+        );
         let (status, again) = send_results(&all.gateway, body.as_str()).await;
-        assert_eq!((status, &again["output"]["posted"], &again["output"]["known"]), (200, &json!(0), &json!(100)), "{again}");
+        assert_eq!(
+            (
+                status,
+                &again["output"]["posted"],
+                &again["output"]["known"]
+            ),
+            (200, &json!(0), &json!(100)),
+            "{again}"
+        );
     }
     settled(&all).await;
     agrees(&all, 300).await;
@@ -148,18 +243,57 @@ async fn results_that_do_not_come_are_asked_for() {
     let all = Counterparts::start().await;
     all.core.queue_deductions(true);
     run_cycle(&all.gateway, 200, 100).await;
-    all.until("SELECT count(*) FROM delivery WHERE state = 'delivered'", "2").await;
+    all.until(
+        "SELECT count(*) FROM delivery WHERE state = 'delivered'",
+        "2",
+    )
+    .await;
     let transfer = &all.gateway.running.gateway.transfer;
-    assert_eq!(transfer.look(Duration::from_secs(900)).await.expect("the database answers"), 0, "their time has not come");
-    assert_eq!(transfer.look(Duration::ZERO).await.expect("the database answers"), 2);
-    all.until("SELECT count(*) FROM attempt WHERE kind = 'inquire' AND ended_at IS NOT NULL", "2").await;
-    all.until("SELECT count(*) FROM delivery WHERE state = 'delivered'", "2").await;
-    assert_eq!(ledger(&all).await, Fen(0), "the core has them and says nothing yet");
+    assert_eq!(
+        transfer
+            .look(Duration::from_secs(900))
+            .await
+            .expect("the database answers"),
+        0,
+        "their time has not come"
+    );
+    assert_eq!(
+        transfer
+            .look(Duration::ZERO)
+            .await
+            .expect("the database answers"),
+        2
+    );
+    all.until(
+        "SELECT count(*) FROM attempt WHERE kind = 'inquire' AND ended_at IS NOT NULL",
+        "2",
+    )
+    .await;
+    all.until(
+        "SELECT count(*) FROM delivery WHERE state = 'delivered'",
+        "2",
+    )
+    .await;
+    assert_eq!(
+        ledger(&all).await,
+        Fen(0),
+        "the core has them and says nothing yet"
+    );
     all.core.release_results();
-    assert_eq!(transfer.look(Duration::ZERO).await.expect("the database answers"), 2);
+    assert_eq!(
+        transfer
+            .look(Duration::ZERO)
+            .await
+            .expect("the database answers"),
+        2
+    );
     settled(&all).await;
     agrees(&all, 200).await;
-    assert_eq!((all.core.tally().deliveries, all.core.tally().inquiries), (2, 4), "asked, never sent again");
+    assert_eq!(
+        (all.core.tally().deliveries, all.core.tally().inquiries),
+        (2, 4),
+        "asked, never sent again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +301,11 @@ async fn results_that_do_not_fit_are_noted_and_nothing_of_them_is_posted() {
     let all = Counterparts::start().await;
     all.core.queue_deductions(true);
     run_cycle(&all.gateway, 6, 6).await;
-    all.until("SELECT count(*) FROM delivery WHERE state = 'delivered'", "1").await;
+    all.until(
+        "SELECT count(*) FROM delivery WHERE state = 'delivered'",
+        "1",
+    )
+    .await;
     let results = json!({ "batch_no": format!("{CYCLE}-1"), "results": [
         { "psn_no": "P00000001", "rslt": "0", "amt": 9.00 },              // 9.01 was asked
         { "psn_no": "P00000002", "rslt": "0", "amt": 9.02, "cur_amt": 9.03, "last_amt": 0, "prev_amt": 0 },
@@ -181,45 +319,115 @@ async fn results_that_do_not_fit_are_noted_and_nothing_of_them_is_posted() {
     ] });
     for repeated in [false, true] {
         let (status, answer) = send_results(&all.gateway, results.to_string()).await;
-        assert_eq!((status, &answer["output"]["posted"]), (200, &json!(i32::from(!repeated))), "{answer}");
+        assert_eq!(
+            (status, &answer["output"]["posted"]),
+            (200, &json!(i32::from(!repeated))),
+            "{answer}"
+        );
         assert_eq!(answer["output"]["not_taken"], json!(7), "{answer}");
-        let reasons: Vec<&str> = answer["output"]["refused"].as_array().expect("a list").iter().filter_map(|line| line["reason"].as_str()).collect();
-        assert!(reasons.iter().any(|reason| reason.contains("the instruction was 9.01")), "{reasons:?}");
+        let reasons: Vec<&str> = answer["output"]["refused"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|line| line["reason"].as_str())
+            .collect();
+        assert!(
+            reasons
+                .iter()
+                .any(|reason| reason.contains("the instruction was 9.01")),
+            "{reasons:?}"
+        );
     }
-    let noted = "SELECT kind || ' ' || person_no FROM deduction_discrepancy ORDER BY person_no, told";
+    let noted =
+        "SELECT kind || ' ' || person_no FROM deduction_discrepancy ORDER BY person_no, told";
     let expected = "other_amount P00000001; other_amount P00000002; other_amount P00000003; unreadable P00000004; \
                     other_answer P00000006; other_answer P00000006; unknown_person P00000007";
-    assert_eq!(all.gateway.value(noted).await, expected, "each once, though said twice");
-    assert_eq!((ledger(&all).await, all.gateway.value("SELECT answered FROM deduction_batch").await), (Fen(905), "1".into()));
+    assert_eq!(
+        all.gateway.value(noted).await,
+        expected,
+        "each once, though said twice"
+    );
+    assert_eq!(
+        (
+            ledger(&all).await,
+            all.gateway
+                .value("SELECT answered FROM deduction_batch")
+                .await
+        ),
+        (Fen(905), "1".into())
+    );
 
     let other = json!({ "batch_no": format!("{CYCLE}-1"), "results": [{ "psn_no": "P00000005", "rslt": "2" }] });
     let (_, answer) = send_results(&all.gateway, other.to_string()).await;
-    assert_eq!((&answer["output"]["posted"], &answer["output"]["refused"][0]["element"]), (&json!(0), &json!("other_answer")), "{answer}");
+    assert_eq!(
+        (
+            &answer["output"]["posted"],
+            &answer["output"]["refused"][0]["element"]
+        ),
+        (&json!(0), &json!("other_answer")),
+        "{answer}"
+    );
     assert_eq!(ledger(&all).await, Fen(905), "what was posted stays");
-    assert_eq!(all.gateway.value("SELECT state FROM deduction_cycle").await, "running", "five people are still to be answered");
+    assert_eq!(
+        all.gateway.value("SELECT state FROM deduction_cycle").await,
+        "running",
+        "five people are still to be answered"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_of_what_was_never_sent_are_refused_and_noted() {
     let gateway = Gateway::start().await;
-    gateway.value(&running_cycle(2, 1).replace("COMMIT", "UPDATE delivery SET due_at = now() + interval '1 hour'; COMMIT")).await;
+    gateway
+        .value(&running_cycle(2, 1).replace(
+            "COMMIT",
+            "UPDATE delivery SET due_at = now() + interval '1 hour'; COMMIT",
+        ))
+        .await;
     let result = json!([{ "psn_no": "P00000001", "rslt": "0", "amt": 9.01 }]);
     for name in ["77-1", "900-3", "900-1", "rubbish"] {
-        let (status, answer) = send_results(&gateway, json!({ "batch_no": name, "results": result }).to_string()).await;
-        assert_eq!((status, &answer["infcode"], &answer["inf_refmsgid"]), (422, &json!(-1), &json!(name)), "{answer}");
-        assert!(answer["err_msg"].as_str().expect("a text").contains("nothing was posted"), "{answer}");
+        let (status, answer) = send_results(
+            &gateway,
+            json!({ "batch_no": name, "results": result }).to_string(),
+        )
+        .await;
+        assert_eq!(
+            (status, &answer["infcode"], &answer["inf_refmsgid"]),
+            (422, &json!(-1), &json!(name)),
+            "{answer}"
+        );
+        assert!(
+            answer["err_msg"]
+                .as_str()
+                .expect("a text")
+                .contains("nothing was posted"),
+            "{answer}"
+        );
     }
-    for body in ["", "{", "[]", "{\"results\":[]}", "{\"batch_no\":\"900-1\",\"results\":{}}"] {
+    for body in [
+        "",
+        "{",
+        "[]",
+        "{\"results\":[]}",
+        "{\"batch_no\":\"900-1\",\"results\":{}}",
+    ] {
         assert_eq!(send_results(&gateway, body).await.0, 400, "{body}");
     }
     assert_eq!(gateway.value("SELECT count(*), count(DISTINCT told) FROM deduction_discrepancy WHERE kind = 'unknown_batch'").await, "4 4");
-    assert_eq!(gateway.value("SELECT (SELECT count(*) FROM entry) + (SELECT count(*) FROM deduction_result)").await, "0");
+    assert_eq!(
+        gateway
+            .value("SELECT (SELECT count(*) FROM entry) + (SELECT count(*) FROM deduction_result)")
+            .await,
+        "0"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_results_than_any_batch_has_people_are_refused_whole() {
     let gateway = Gateway::start().await;
-    let results = |count: usize| json!({ "batch_no": "77-1", "results": vec![json!({ "psn_no": "P1", "rslt": "0", "amt": 9.01 }); count] }).to_string();
+    let results = |count: usize| {
+        json!({ "batch_no": "77-1", "results": vec![json!({ "psn_no": "P1", "rslt": "0", "amt": 9.01 }); count] }).to_string()
+    };
     let (status, answer) = send_results(&gateway, results(50_001)).await;
     assert_eq!((status, &answer["infcode"]), (413, &json!(-1)), "{answer}");
     let (status, answer) = send_results(&gateway, results(50_000)).await;
@@ -231,10 +439,26 @@ async fn a_batch_refused_whole_is_a_dead_letter_and_holds_nothing_else_up() {
     let all = Counterparts::start().await;
     all.core.will([Refuse("-9".into())]);
     run_cycle(&all.gateway, 300, 100).await;
-    all.until("SELECT count(*) FROM deduction_batch WHERE answered_at IS NOT NULL", "2").await;
-    all.until("SELECT state || ' ' || outcome FROM delivery WHERE state NOT IN ('delivered')", "dead rejected").await;
-    assert_eq!(all.gateway.value("SELECT state FROM deduction_cycle").await, "running");
-    assert_eq!(ltcgw::flow::dead::retry_all(all.gateway.running.gateway.store.pool(), None).await.expect("the database answers"), 1);
+    all.until(
+        "SELECT count(*) FROM deduction_batch WHERE answered_at IS NOT NULL",
+        "2",
+    )
+    .await;
+    all.until(
+        "SELECT state || ' ' || outcome FROM delivery WHERE state NOT IN ('delivered')",
+        "dead rejected",
+    )
+    .await;
+    assert_eq!(
+        all.gateway.value("SELECT state FROM deduction_cycle").await,
+        "running"
+    );
+    assert_eq!(
+        ltcgw::flow::dead::retry_all(all.gateway.running.gateway.store.pool(), None)
+            .await
+            .expect("the database answers"),
+        1
+    );
     settled(&all).await;
     agrees(&all, 300).await;
 }
@@ -246,9 +470,15 @@ async fn results_that_cannot_be_kept_leave_the_batch_in_doubt_until_they_can() {
         CREATE TRIGGER refuse BEFORE INSERT ON deduction_result FOR EACH STATEMENT EXECUTE FUNCTION refuse()";
     all.gateway.value(break_it).await;
     run_cycle(&all.gateway, 100, 100).await;
-    all.until("SELECT state || ' ' || (answer LIKE '%could not be kept%') FROM delivery", "in_doubt true").await;
+    all.until(
+        "SELECT state || ' ' || (answer LIKE '%could not be kept%') FROM delivery",
+        "in_doubt true",
+    )
+    .await;
     assert_eq!(ledger(&all).await, Fen(0));
-    all.gateway.value("DROP TRIGGER refuse ON deduction_result").await;
+    all.gateway
+        .value("DROP TRIGGER refuse ON deduction_result")
+        .await;
     settled(&all).await;
     agrees(&all, 100).await;
     assert_eq!(all.core.tally().deliveries, 1, "asked, never sent again");
@@ -256,18 +486,43 @@ async fn results_that_cannot_be_kept_leave_the_batch_in_doubt_until_they_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_takes_up_what_a_killed_one_had_sent() {
-    let all = Counterparts::with(|scene| scene.edit("# lease_seconds = 3", "lease_seconds = 1")).await;
+    let all =
+        Counterparts::with(|scene| scene.edit("# lease_seconds = 3", "lease_seconds = 1")).await;
     all.core.will([AcceptThenHang, AcceptThenHang]);
     run_cycle(&all.gateway, 400, 100).await;
-    all.until("SELECT count(*) FROM deduction_batch WHERE answered_at IS NOT NULL", "2").await;
+    all.until(
+        "SELECT count(*) FROM deduction_batch WHERE answered_at IS NOT NULL",
+        "2",
+    )
+    .await;
     let Counterparts { gateway, core, ltc } = all;
-    let Gateway { running, stage, database, _dir } = gateway;
+    let Gateway {
+        running,
+        stage,
+        database,
+        _dir,
+    } = gateway;
     running.abandon();
-    let running = stage.start(Connection::local(database.clone())).await.expect("another instance");
-    let all = Counterparts { gateway: Gateway { running, stage, database, _dir }, core, ltc };
+    let running = stage
+        .start(Connection::local(database.clone()))
+        .await
+        .expect("another instance");
+    let all = Counterparts {
+        gateway: Gateway {
+            running,
+            stage,
+            database,
+            _dir,
+        },
+        core,
+        ltc,
+    };
     settled(&all).await;
     agrees(&all, 400).await;
-    assert_eq!((all.core.deductions().batches, all.core.tally().repeats), (4, 0));
+    assert_eq!(
+        (all.core.deductions().batches, all.core.tally().repeats),
+        (4, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,12 +533,38 @@ async fn a_cycle_whose_instance_died_after_the_last_answer_is_settled_by_the_nex
              FROM deduction;
          UPDATE deduction_batch SET answered = people, answered_at = now();
          UPDATE delivery SET state = 'delivered', reference = 'r', outcome = 'accepted', settled_at = now(); COMMIT";
-    all.gateway.value(&running_cycle(7, 7).replace("COMMIT", answered)).await;
-    assert_eq!(all.gateway.running.gateway.transfer.look(Duration::from_secs(900)).await.expect("the database answers"), 0);
+    all.gateway
+        .value(&running_cycle(7, 7).replace("COMMIT", answered))
+        .await;
+    assert_eq!(
+        all.gateway
+            .running
+            .gateway
+            .transfer
+            .look(Duration::from_secs(900))
+            .await
+            .expect("the database answers"),
+        0
+    );
     settled(&all).await;
-    assert_eq!((all.ltc.told_of_deductions().people, all.ltc.told_of_deductions().fen), (7, Fen(6 * 900 + 21)));
-    assert_eq!(all.gateway.value("SELECT count(*), sum(fen) FROM shortfall").await, "1 900");
-    assert_eq!(all.core.tally().deliveries, 0, "the core is not asked again");
+    assert_eq!(
+        (
+            all.ltc.told_of_deductions().people,
+            all.ltc.told_of_deductions().fen
+        ),
+        (7, Fen(6 * 900 + 21))
+    );
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*), sum(fen) FROM shortfall")
+            .await,
+        "1 900"
+    );
+    assert_eq!(
+        all.core.tally().deliveries,
+        0,
+        "the core is not asked again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +572,12 @@ async fn a_second_round_asks_only_those_left_short_and_tells_of_them_again() {
     let all = Counterparts::start().await;
     run_cycle(&all.gateway, 2_000, 1_000).await;
     settled(&all).await;
-    let short: u64 = all.gateway.value("SELECT count(*) FROM shortfall").await.parse().expect("a number");
+    let short: u64 = all
+        .gateway
+        .value("SELECT count(*) FROM shortfall")
+        .await
+        .parse()
+        .expect("a number");
     assert!(short > 10);
     // As a retry leaves it: a batch of the second round over the whole range, its shortfalls taken up.
     all.gateway
@@ -307,8 +593,28 @@ async fn a_second_round_asks_only_those_left_short_and_tells_of_them_again() {
         )
         .await;
     settled(&all).await;
-    assert_eq!(all.gateway.value("SELECT count(*) FROM deduction_result WHERE round = 2").await, short.to_string());
-    assert_eq!(all.gateway.value("SELECT count(*), count(carried_into) FROM shortfall").await, format!("{short} 0"), "still short, open again");
-    assert_eq!((all.ltc.told_of_deductions().batches, all.ltc.told_of_deductions().people), (3, 2_000 + short));
-    assert_eq!((ledger(&all).await, all.core.deductions().twice), (all.core.deductions().fen, 0));
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*) FROM deduction_result WHERE round = 2")
+            .await,
+        short.to_string()
+    );
+    assert_eq!(
+        all.gateway
+            .value("SELECT count(*), count(carried_into) FROM shortfall")
+            .await,
+        format!("{short} 0"),
+        "still short, open again"
+    );
+    assert_eq!(
+        (
+            all.ltc.told_of_deductions().batches,
+            all.ltc.told_of_deductions().people
+        ),
+        (3, 2_000 + short)
+    );
+    assert_eq!(
+        (ledger(&all).await, all.core.deductions().twice),
+        (all.core.deductions().fen, 0)
+    );
 }

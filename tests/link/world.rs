@@ -25,9 +25,15 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        let world = World { dir: tempfile::tempdir().unwrap(), authority: Authority::new("Test CA").unwrap() };
+        let world = World {
+            dir: tempfile::tempdir().unwrap(),
+            authority: Authority::new("Test CA").unwrap(),
+        };
         world.put("ca.pem", &world.authority.certificate_pem());
-        world.put_issued("server", &world.authority.server(&["localhost", "127.0.0.1"]).unwrap());
+        world.put_issued(
+            "server",
+            &world.authority.server(&["localhost", "127.0.0.1"]).unwrap(),
+        );
         world
     }
 
@@ -59,10 +65,22 @@ impl World {
     }
 
     /// A client's TLS that trusts our authority, with or without a certificate of its own.
-    pub fn client_tls(&self, own: Option<&Issued>, version: &'static SupportedProtocolVersion) -> ClientConfig {
+    pub fn client_tls(
+        &self,
+        own: Option<&Issued>,
+        version: &'static SupportedProtocolVersion,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.authority.certificate_pem().as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(link::provider()).with_protocol_versions(&[version]).unwrap().with_root_certificates(roots);
+        roots
+            .add(
+                CertificateDer::from_pem_slice(self.authority.certificate_pem().as_bytes())
+                    .unwrap(),
+            )
+            .unwrap();
+        let builder = ClientConfig::builder_with_provider(link::provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots);
         match own {
             None => builder.with_no_client_auth(),
             Some(own) => builder.with_client_auth_cert(chain(own), key(own)).unwrap(),
@@ -94,8 +112,14 @@ pub fn key(issued: &Issued) -> PrivateKeyDer<'static> {
 
 /// A partner recognised by a name.
 pub fn partner(name: &str, san: &str) -> Partner {
-    let inbound =
-        Inbound { spki_sha256: None, san: Some(San::parse(san).unwrap()), routes: Vec::new(), requests_per_second: 50, burst: None, body_bytes_max: None };
+    let inbound = Inbound {
+        spki_sha256: None,
+        san: Some(San::parse(san).unwrap()),
+        routes: Vec::new(),
+        requests_per_second: 50,
+        burst: None,
+        body_bytes_max: None,
+    };
     Partner {
         name: name.into(),
         adapter: "x".into(),
@@ -113,15 +137,25 @@ pub async fn listen(state: Arc<TrustState>) -> u16 {
 }
 
 /// The same with another `[listen]`; also the metrics its refusals are counted in.
-pub async fn listen_as(state: Arc<TrustState>, change: impl FnOnce(Listen) -> Listen) -> (u16, Metrics) {
+pub async fn listen_as(
+    state: Arc<TrustState>,
+    change: impl FnOnce(Listen) -> Listen,
+) -> (u16, Metrics) {
     let socket = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let any = "127.0.0.1:0".parse().unwrap();
     let metrics = Metrics::default();
-    let acceptor = Arc::new(Acceptor::new(&state, &change(Listen::at(any, any)), metrics.clone()).unwrap());
+    let acceptor =
+        Arc::new(Acceptor::new(&state, &change(Listen::at(any, any)), metrics.clone()).unwrap());
     let state = web::Data::from(state);
     let second = std::time::Duration::from_secs(1);
-    let manner = Manner { head: second * 10, keep_alive: second * 75, connections_max: 2_000, drain_seconds: 1, workers: Some(1) };
+    let manner = Manner {
+        head: second * 10,
+        keep_alive: second * 75,
+        connections_max: 2_000,
+        drain_seconds: 1,
+        workers: Some(1),
+    };
     let keep = |connection: &dyn std::any::Any, extensions: &mut actix_web::dev::Extensions| {
         if let Some(peer) = PeerCertificate::of_connection(connection) {
             extensions.insert(peer);
@@ -135,7 +169,9 @@ pub async fn listen_as(state: Arc<TrustState>, change: impl FnOnce(Listen) -> Li
 }
 
 async fn who(request: HttpRequest, state: web::Data<TrustState>) -> HttpResponse {
-    let peer = request.conn_data::<PeerCertificate>().expect("on_connect keeps it");
+    let peer = request
+        .conn_data::<PeerCertificate>()
+        .expect("on_connect keeps it");
     match state.still_good(peer) {
         Ok(partner) => HttpResponse::Ok().body(partner.to_string()),
         Err(fault) => HttpResponse::Forbidden().force_close().body(fault.text),
@@ -150,18 +186,27 @@ pub struct Connection {
 impl Connection {
     pub async fn open(tls: &Arc<ClientConfig>, port: u16) -> std::io::Result<Connection> {
         let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
-        let stream = tokio_rustls::TlsConnector::from(tls.clone()).connect(ServerName::try_from("localhost").unwrap(), tcp).await?;
+        let stream = tokio_rustls::TlsConnector::from(tls.clone())
+            .connect(ServerName::try_from("localhost").unwrap(), tcp)
+            .await?;
         Ok(Connection { stream })
     }
 
     /// `GET /`: status and body. With TLS 1.3 a refused certificate shows here first.
     pub async fn get(&mut self) -> std::io::Result<(u16, String)> {
-        self.stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        self.stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await?;
         let mut read = Vec::new();
         loop {
             let text = String::from_utf8_lossy(&read);
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+                let length: usize = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "))
+                    .unwrap()
+                    .parse()
+                    .unwrap();
                 if body.len() >= length {
                     return Ok((head[9..12].parse().unwrap(), body.to_string()));
                 }
@@ -214,8 +259,15 @@ impl Scripted {
         version: &'static SupportedProtocolVersion,
     ) -> Scripted {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(clients.certificate_pem().as_bytes()).unwrap()).unwrap();
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), link::provider()).build().unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(clients.certificate_pem().as_bytes()).unwrap())
+            .unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            link::provider(),
+        )
+        .build()
+        .unwrap();
         let tls = ServerConfig::builder_with_provider(link::provider())
             .with_protocol_versions(&[version])
             .unwrap()
@@ -224,18 +276,37 @@ impl Scripted {
             .unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let scripted = Scripted { port: listener.local_addr().unwrap().port(), connections: Arc::default(), requests: Arc::default(), callers: Arc::default() };
-        let (connections, requests, callers) = (scripted.connections.clone(), scripted.requests.clone(), scripted.callers.clone());
+        let scripted = Scripted {
+            port: listener.local_addr().unwrap().port(),
+            connections: Arc::default(),
+            requests: Arc::default(),
+            callers: Arc::default(),
+        };
+        let (connections, requests, callers) = (
+            scripted.connections.clone(),
+            scripted.requests.clone(),
+            scripted.callers.clone(),
+        );
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (acceptor, script, requests, callers) = (acceptor.clone(), script.clone(), requests.clone(), callers.clone());
+                let (acceptor, script, requests, callers) = (
+                    acceptor.clone(),
+                    script.clone(),
+                    requests.clone(),
+                    callers.clone(),
+                );
                 tokio::spawn(async move {
-                    let Ok(mut stream) = acceptor.accept(tcp).await else { return };
+                    let Ok(mut stream) = acceptor.accept(tcp).await else {
+                        return;
+                    };
                     while read_request(&mut stream).await {
                         let number = requests.fetch_add(1, Ordering::SeqCst) + 1;
                         let own = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
-                        callers.lock().unwrap().push(link::Facts::of(&own).unwrap().subject);
+                        callers
+                            .lock()
+                            .unwrap()
+                            .push(link::Facts::of(&own).unwrap().subject);
                         match &script {
                             Script::Say(bytes) => stream.write_all(bytes).await.unwrap(),
                             Script::SayAndClose(bytes) => {
@@ -245,9 +316,13 @@ impl Scripted {
                             }
                             Script::Number(later) => {
                                 let body = number.to_string();
-                                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                                let answer = format!(
+                                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                                    body.len()
+                                );
                                 for pause in [0, number as u64 * 7 % (later + 1)] {
-                                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                                    tokio::time::sleep(std::time::Duration::from_millis(pause))
+                                        .await;
                                     if stream.write_all(answer.as_bytes()).await.is_err() {
                                         break;
                                     }
@@ -270,7 +345,10 @@ impl Scripted {
 /// `<stem>.pem` and `<stem>.key`.
 pub fn load(stem: &Path) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let certificate = CertificateDer::from_pem_file(stem.with_extension("pem")).unwrap();
-    (vec![certificate], PrivateKeyDer::from_pem_file(stem.with_extension("key")).unwrap())
+    (
+        vec![certificate],
+        PrivateKeyDer::from_pem_file(stem.with_extension("key")).unwrap(),
+    )
 }
 
 /// Reads one request with its body; false when the client has closed.
@@ -279,7 +357,11 @@ async fn read_request(stream: &mut tokio_rustls::server::TlsStream<TcpStream>) -
     loop {
         let text = String::from_utf8_lossy(&read);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(|n| n.parse().unwrap()));
+            let length = head.lines().find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")
+                    .map(|n| n.parse().unwrap())
+            });
             if body.len() >= length.unwrap_or(0) {
                 return true;
             }

@@ -24,10 +24,18 @@ impl Secrets {
         for (name, path) in files {
             match read(path) {
                 Ok(content) => secrets.insert(name, &content),
-                Err(text) => findings.push(Finding::new(path.display().to_string(), None, format!("secret `{name}` {text}"))),
+                Err(text) => findings.push(Finding::new(
+                    path.display().to_string(),
+                    None,
+                    format!("secret `{name}` {text}"),
+                )),
             }
         }
-        if findings.is_empty() { Ok(secrets) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(secrets)
+        } else {
+            Err(findings)
+        }
     }
 
     /// Secrets already in memory, for simulated partners and samples.
@@ -40,23 +48,35 @@ impl Secrets {
     }
 
     fn insert(&mut self, name: &str, content: &str) {
-        self.0.insert(name.to_owned(), content.trim().as_bytes().to_vec());
+        self.0
+            .insert(name.to_owned(), content.trim().as_bytes().to_vec());
     }
 
     /// The secret of that name.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok())
+        self.0
+            .get(name)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 }
 
 fn read(path: &std::path::Path) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}; expected a key or token file here"))?.len();
+    let length = std::fs::metadata(path)
+        .map_err(|error| format!("cannot be read: {error}; expected a key or token file here"))?
+        .len();
     if length > BYTES_MAX {
-        return Err(format!("has {length} bytes; expected a key or token of at most {BYTES_MAX}"));
+        return Err(format!(
+            "has {length} bytes; expected a key or token of at most {BYTES_MAX}"
+        ));
     }
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text; expected PEM, hexadecimal digits or a token".to_owned())?;
-    if text.trim().is_empty() { Err("is empty; put the key or token into it".into()) } else { Ok(text) }
+    let text = String::from_utf8(bytes)
+        .map_err(|_| "is not UTF-8 text; expected PEM, hexadecimal digits or a token".to_owned())?;
+    if text.trim().is_empty() {
+        Err("is empty; put the key or token into it".into())
+    } else {
+        Ok(text)
+    }
 }
 
 /// Nothing, not even names.
@@ -83,10 +103,17 @@ mod tests {
     fn secrets_are_read_trimmed_and_never_printed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("token"), " open sesame \n").unwrap();
-        let secrets = Secrets::load(&BTreeMap::from([("tif_token".to_owned(), dir.path().join("token"))])).unwrap();
+        let secrets = Secrets::load(&BTreeMap::from([(
+            "tif_token".to_owned(),
+            dir.path().join("token"),
+        )]))
+        .unwrap();
         assert_eq!(secrets.text("tif_token"), Some("open sesame"));
         assert_eq!(secrets.text("other"), None);
-        assert_eq!(format!("{secrets:?} {secrets:#?}"), "Secrets(..) Secrets(..)");
+        assert_eq!(
+            format!("{secrets:?} {secrets:#?}"),
+            "Secrets(..) Secrets(..)"
+        );
     }
 
     #[test]
@@ -94,9 +121,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("empty"), "\n").unwrap();
         std::fs::write(dir.path().join("binary"), [0xff, 0xfe]).unwrap();
-        let files = ["empty", "binary", "missing"].map(|name| (name.to_owned(), dir.path().join(name)));
-        let texts: Vec<String> = Secrets::load(&BTreeMap::from(files)).unwrap_err().into_iter().map(|finding| finding.text).collect();
+        let files =
+            ["empty", "binary", "missing"].map(|name| (name.to_owned(), dir.path().join(name)));
+        let texts: Vec<String> = Secrets::load(&BTreeMap::from(files))
+            .unwrap_err()
+            .into_iter()
+            .map(|finding| finding.text)
+            .collect();
         assert_eq!(texts.len(), 3);
-        assert!(texts[0].contains("not UTF-8") && texts[1].contains("is empty") && texts[2].contains("cannot be read"), "{texts:?}");
+        assert!(
+            texts[0].contains("not UTF-8")
+                && texts[1].contains("is empty")
+                && texts[2].contains("cannot be read"),
+            "{texts:?}"
+        );
     }
 }

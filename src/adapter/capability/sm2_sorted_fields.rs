@@ -18,8 +18,16 @@ pub const CAPABILITY: Capability = Capability {
     name: "sm2_sorted_fields",
     kind: Kind::Signature,
     doc: "Fills cainfo of the nhsa envelope with an SM2 signature over its sorted fields.",
-    settings: &[Setting { name: "cainfo_encoding", required: false, chars: (3, 6), doc: "hex (default) or base64" }],
-    secrets: &[SecretFile { name: "sm2_key", doc: "our SM2 private key, PKCS#8 PEM or 64 hexadecimal digits" }],
+    settings: &[Setting {
+        name: "cainfo_encoding",
+        required: false,
+        chars: (3, 6),
+        doc: "hex (default) or base64",
+    }],
+    secrets: &[SecretFile {
+        name: "sm2_key",
+        doc: "our SM2 private key, PKCS#8 PEM or 64 hexadecimal digits",
+    }],
 };
 
 /// The user id both sides use (GB/T 32918 default).
@@ -45,7 +53,9 @@ impl PrivateKey {
             let bytes = unhex(text).filter(|bytes| bytes.len() == 32).ok_or(wrong)?;
             sm2::SecretKey::from_slice(&bytes).map_err(|_| wrong)?
         };
-        SigningKey::new(USER_ID, &secret).map(PrivateKey).map_err(|_| wrong.to_owned())
+        SigningKey::new(USER_ID, &secret)
+            .map(PrivateKey)
+            .map_err(|_| wrong.to_owned())
     }
 
     /// The public key the partner needs: uncompressed point, 130 upper-case hexadecimal digits from `04`.
@@ -54,7 +64,11 @@ impl PrivateKey {
     }
 
     /// Signs envelope fields; `cainfo` and `input` among them are left out.
-    pub fn sign<'a>(&self, fields: impl IntoIterator<Item = (&'a str, &'a str)>, encoding: Encoding) -> String {
+    pub fn sign<'a>(
+        &self,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+        encoding: Encoding,
+    ) -> String {
         let signature: Signature = self.0.sign(signed_text(fields).as_bytes());
         let bytes = signature.to_bytes();
         match encoding {
@@ -67,7 +81,9 @@ impl PrivateKey {
 /// A new random private key as PKCS#8 PEM, for trials.
 pub fn generate_pem() -> String {
     let key = sm2::SecretKey::generate();
-    let pem = key.to_pkcs8_pem(LineEnding::LF).expect("a fresh key always has a PKCS#8 form");
+    let pem = key
+        .to_pkcs8_pem(LineEnding::LF)
+        .expect("a fresh key always has a PKCS#8 form");
     pem.to_string()
 }
 
@@ -84,30 +100,51 @@ impl Encoding {
         match word {
             None | Some("hex") => Ok(Encoding::Hex),
             Some("base64") => Ok(Encoding::Base64),
-            Some(other) => Err(format!("setting `cainfo_encoding` is `{other}`; expected hex or base64")),
+            Some(other) => Err(format!(
+                "setting `cainfo_encoding` is `{other}`; expected hex or base64"
+            )),
         }
     }
 }
 
 /// `a=1&b=&c=3`: the text that is signed.
 fn signed_text<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut fields: Vec<(&str, &str)> = fields.into_iter().filter(|(name, _)| !matches!(*name, "cainfo" | "input")).collect();
+    let mut fields: Vec<(&str, &str)> = fields
+        .into_iter()
+        .filter(|(name, _)| !matches!(*name, "cainfo" | "input"))
+        .collect();
     fields.sort_unstable();
-    let pairs: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = fields
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     pairs.join("&")
 }
 
 /// Checks the `cainfo` of a received envelope against the sender's public key (hexadecimal point);
 /// hexadecimal and Base64 signatures are both taken. For simulated counterparts.
-pub fn verify(public_hex: &str, envelope: &serde_json::Map<String, serde_json::Value>) -> Result<(), String> {
+pub fn verify(
+    public_hex: &str,
+    envelope: &serde_json::Map<String, serde_json::Value>,
+) -> Result<(), String> {
     let point = unhex(public_hex).ok_or("the public key is not hexadecimal")?;
-    let key = VerifyingKey::from_sec1_bytes(USER_ID, &point).map_err(|_| "the public key is not a point of the SM2 curve")?;
-    let cainfo = envelope.get("cainfo").and_then(serde_json::Value::as_str).ok_or("the envelope has no cainfo")?;
-    let bytes = unhex(cainfo).or_else(|| BASE64.decode(cainfo).ok()).ok_or("cainfo is neither hexadecimal nor Base64")?;
+    let key = VerifyingKey::from_sec1_bytes(USER_ID, &point)
+        .map_err(|_| "the public key is not a point of the SM2 curve")?;
+    let cainfo = envelope
+        .get("cainfo")
+        .and_then(serde_json::Value::as_str)
+        .ok_or("the envelope has no cainfo")?;
+    let bytes = unhex(cainfo)
+        .or_else(|| BASE64.decode(cainfo).ok())
+        .ok_or("cainfo is neither hexadecimal nor Base64")?;
     let signature = Signature::from_slice(&bytes).map_err(|_| "cainfo is not 64 bytes r||s")?;
-    let texts: Vec<(&str, String)> = envelope.iter().map(|(name, value)| (name.as_str(), plain(value))).collect();
+    let texts: Vec<(&str, String)> = envelope
+        .iter()
+        .map(|(name, value)| (name.as_str(), plain(value)))
+        .collect();
     let text = signed_text(texts.iter().map(|(name, value)| (*name, value.as_str())));
-    key.verify(text.as_bytes(), &signature).map_err(|_| "cainfo does not match the envelope".to_owned())
+    key.verify(text.as_bytes(), &signature)
+        .map_err(|_| "cainfo does not match the envelope".to_owned())
 }
 
 fn plain(value: &serde_json::Value) -> String {
@@ -125,16 +162,27 @@ mod tests {
     use sm3::{Digest, Sm3};
 
     // GB/T 32918.5-2017, annex A.2: signature on the recommended curve, user id 1234567812345678.
-    const STANDARD_PRIVATE: &str = "3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8";
-    const STANDARD_PUBLIC: &str =
-        concat!("0409F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020", "CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13");
-    const STANDARD_SIGNATURE: &str =
-        concat!("F5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3", "B1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA");
+    const STANDARD_PRIVATE: &str =
+        "3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8";
+    const STANDARD_PUBLIC: &str = concat!(
+        "0409F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020",
+        "CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13"
+    );
+    const STANDARD_SIGNATURE: &str = concat!(
+        "F5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3",
+        "B1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA"
+    );
 
     #[test]
     fn sm3_and_sm2_give_the_answers_of_the_standard() {
-        assert_eq!(hex_lower(&Sm3::digest(b"abc")), "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0");
-        assert_eq!(PrivateKey::parse(STANDARD_PRIVATE).unwrap().public_hex(), STANDARD_PUBLIC);
+        assert_eq!(
+            hex_lower(&Sm3::digest(b"abc")),
+            "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+        );
+        assert_eq!(
+            PrivateKey::parse(STANDARD_PRIVATE).unwrap().public_hex(),
+            STANDARD_PUBLIC
+        );
         let key = VerifyingKey::from_sec1_bytes(USER_ID, &unhex(STANDARD_PUBLIC).unwrap()).unwrap();
         let signature = Signature::from_slice(&unhex(STANDARD_SIGNATURE).unwrap()).unwrap();
         assert!(key.verify(b"message digest", &signature).is_ok());
@@ -143,7 +191,14 @@ mod tests {
 
     #[test]
     fn the_signed_text_is_sorted_and_leaves_out_cainfo_and_input() {
-        let fields = [("msgid", "m"), ("cainfo", "x"), ("infno", "L101"), ("dev_no", ""), ("input", "{}"), ("opter", "张三")];
+        let fields = [
+            ("msgid", "m"),
+            ("cainfo", "x"),
+            ("infno", "L101"),
+            ("dev_no", ""),
+            ("input", "{}"),
+            ("opter", "张三"),
+        ];
         assert_eq!(signed_text(fields), "dev_no=&infno=L101&msgid=m&opter=张三");
     }
 
@@ -152,10 +207,17 @@ mod tests {
         let key = PrivateKey::parse(STANDARD_PRIVATE).unwrap();
         for encoding in [Encoding::Hex, Encoding::Base64] {
             let cainfo = key.sign([("infno", "L101"), ("dev_no", "")], encoding);
-            let mut envelope = json!({"infno": "L101", "dev_no": null, "cainfo": cainfo, "input": {"a": 1}}).as_object().unwrap().clone();
+            let mut envelope =
+                json!({"infno": "L101", "dev_no": null, "cainfo": cainfo, "input": {"a": 1}})
+                    .as_object()
+                    .unwrap()
+                    .clone();
             assert_eq!(verify(STANDARD_PUBLIC, &envelope), Ok(()));
             envelope["infno"] = json!("L102");
-            assert_eq!(verify(STANDARD_PUBLIC, &envelope), Err("cainfo does not match the envelope".into()));
+            assert_eq!(
+                verify(STANDARD_PUBLIC, &envelope),
+                Err("cainfo does not match the envelope".into())
+            );
         }
     }
 
@@ -163,9 +225,18 @@ mod tests {
     fn a_generated_key_is_read_back_and_rubbish_is_refused_without_showing_it() {
         let pem = generate_pem();
         let key = PrivateKey::parse(&pem).unwrap();
-        assert_ne!(key.public_hex(), PrivateKey::parse(&generate_pem()).unwrap().public_hex());
+        assert_ne!(
+            key.public_hex(),
+            PrivateKey::parse(&generate_pem()).unwrap().public_hex()
+        );
         assert_eq!(format!("{key:?}"), "PrivateKey(..)");
-        for wrong in ["", "5eC7e7", &"0".repeat(64), &"f".repeat(64), "-----BEGIN PRIVATE KEY-----\n5eC7e7\n-----END PRIVATE KEY-----"] {
+        for wrong in [
+            "",
+            "5eC7e7",
+            &"0".repeat(64),
+            &"f".repeat(64),
+            "-----BEGIN PRIVATE KEY-----\n5eC7e7\n-----END PRIVATE KEY-----",
+        ] {
             let text = PrivateKey::parse(wrong).unwrap_err();
             assert!(!text.contains("5eC7e7"), "{text}");
         }

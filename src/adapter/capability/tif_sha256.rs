@@ -13,18 +13,40 @@ pub const CAPABILITY: Capability = Capability {
     name: "tif_sha256",
     kind: Kind::Signature,
     doc: "Headers x-tif-paasid, x-tif-timestamp, x-tif-nonce and x-tif-signature (SHA-256 over a shared token).",
-    settings: &[Setting { name: "tif_paasid", required: true, chars: (1, 64), doc: "account the gateway gave us" }],
-    secrets: &[SecretFile { name: "tif_token", doc: "token the gateway gave us" }],
+    settings: &[Setting {
+        name: "tif_paasid",
+        required: true,
+        chars: (1, 64),
+        doc: "account the gateway gave us",
+    }],
+    secrets: &[SecretFile {
+        name: "tif_token",
+        doc: "token the gateway gave us",
+    }],
 };
 
 /// The four headers for one request; `seconds` is Unix time, `nonce` must not repeat.
-pub fn headers(settings: &BTreeMap<String, String>, secrets: &Secrets, seconds: i64, nonce: &str) -> Result<[(String, String); 4], String> {
-    let token = secrets.text("tif_token").ok_or("secret `tif_token` is missing")?;
-    let paasid = settings.get("tif_paasid").ok_or("setting `tif_paasid` is missing")?;
+pub fn headers(
+    settings: &BTreeMap<String, String>,
+    secrets: &Secrets,
+    seconds: i64,
+    nonce: &str,
+) -> Result<[(String, String); 4], String> {
+    let token = secrets
+        .text("tif_token")
+        .ok_or("secret `tif_token` is missing")?;
+    let paasid = settings
+        .get("tif_paasid")
+        .ok_or("setting `tif_paasid` is missing")?;
     let timestamp = seconds.to_string();
     let signature = signature(&timestamp, token, nonce);
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    Ok([header("x-tif-paasid", paasid), header("x-tif-timestamp", &timestamp), header("x-tif-nonce", nonce), header("x-tif-signature", &signature)])
+    Ok([
+        header("x-tif-paasid", paasid),
+        header("x-tif-timestamp", &timestamp),
+        header("x-tif-nonce", nonce),
+        header("x-tif-signature", &signature),
+    ])
 }
 
 /// SHA-256 of timestamp + token + nonce + timestamp, lower-case hexadecimal.
@@ -55,6 +77,9 @@ mod tests {
         let headers = headers(&settings, &secrets, 1_635_724_800, "0123456789abcdef").unwrap();
         assert_eq!(headers[3], ("x-tif-signature".to_owned(), KNOWN.to_owned()));
         assert!(headers.iter().all(|(_, value)| value != "token"));
-        assert_eq!(super::headers(&BTreeMap::new(), &secrets, 0, "n"), Err("setting `tif_paasid` is missing".into()));
+        assert_eq!(
+            super::headers(&BTreeMap::new(), &secrets, 0, "n"),
+            Err("setting `tif_paasid` is missing".into())
+        );
     }
 }

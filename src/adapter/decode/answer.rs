@@ -14,9 +14,15 @@ use crate::model::Record;
 ///
 /// # Errors
 /// The document is not JSON of that shape; the sentence says where, never what was found.
-pub(in crate::adapter) fn read_answer(body: &[u8], tree: &PathTree, inbound: &Inbound, each: &mut dyn FnMut(&Line, &Record)) -> Result<usize, String> {
+pub(in crate::adapter) fn read_answer(
+    body: &[u8],
+    tree: &PathTree,
+    inbound: &Inbound,
+    each: &mut dyn FnMut(&Line, &Record),
+) -> Result<usize, String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let text = std::str::from_utf8(body).map_err(|_| "the answer is not text in UTF-8".to_string())?;
+    let text =
+        std::str::from_utf8(body).map_err(|_| "the answer is not text in UTF-8".to_string())?;
     let (mut cuts, mut nothing) = (Vec::new(), Capture::for_tree(tree));
     json::take(text, tree, &mut nothing, Some(&mut cuts))?;
     let rows = &inbound.rows;
@@ -24,7 +30,12 @@ pub(in crate::adapter) fn read_answer(body: &[u8], tree: &PathTree, inbound: &In
     for (position, (_, start, end)) in (1_u64..).zip(&cuts) {
         capture.clear();
         record.clear();
-        json::record(&text[*start as usize..*end as usize], &rows.tree, &mut capture).map_err(|reason| format!("record {position}: {reason}"))?;
+        json::record(
+            &text[*start as usize..*end as usize],
+            &rows.tree,
+            &mut capture,
+        )
+        .map_err(|reason| format!("record {position}: {reason}"))?;
         let line = match rows.fill(&capture, &mut record, position) {
             Ok(()) => Line::Good { index: position },
             Err(refusal) => Line::Refused(refusal),

@@ -106,12 +106,23 @@ pub(super) struct Charset<'a> {
 
 impl<'a> Charset<'a> {
     /// Looks at the beginning of `input` and settles the encoding by `rule`.
-    pub(super) fn open(mut input: Box<dyn BufRead + Send + 'a>, rule: EncodingRule) -> Result<Charset<'a>, Stop> {
+    pub(super) fn open(
+        mut input: Box<dyn BufRead + Send + 'a>,
+        rule: EncodingRule,
+    ) -> Result<Charset<'a>, Stop> {
         let mut prefix = Vec::with_capacity(PREFIX_BYTES);
-        if let Err(error) = input.by_ref().take(PREFIX_BYTES as u64).read_to_end(&mut prefix) {
-            return Err(Stop::new(Kind::Unreadable, format!("the document could not be read: {error}")));
+        if let Err(error) = input
+            .by_ref()
+            .take(PREFIX_BYTES as u64)
+            .read_to_end(&mut prefix)
+        {
+            return Err(Stop::new(
+                Kind::Unreadable,
+                format!("the document could not be read: {error}"),
+            ));
         }
-        let (encoding, mark) = settle(&prefix, rule).map_err(|reason| Stop::new(Kind::Encoding, reason))?;
+        let (encoding, mark) =
+            settle(&prefix, rule).map_err(|reason| Stop::new(Kind::Encoding, reason))?;
         let rest = io::Cursor::new(prefix.split_off(mark));
         Ok(Charset {
             input: Box::new(rest.chain(input)),
@@ -152,15 +163,34 @@ impl<'a> Charset<'a> {
         Some(match self.fault.as_ref()? {
             Fault::Malformed(offset) => {
                 let name = self.encoding.name();
-                Stop::new(Kind::Encoding, format!("byte {offset} is not valid {name}; send the document in the encoding it declares"))
+                Stop::new(
+                    Kind::Encoding,
+                    format!(
+                        "byte {offset} is not valid {name}; send the document in the encoding it declares"
+                    ),
+                )
             }
             Fault::Character { at, found } => {
                 let found = u32::from(*found);
-                Stop::new(Kind::Malformed, format!("a character XML 1.0 does not allow here, U+{found:04X}, at byte {at} of the text in UTF-8; remove it"))
+                Stop::new(
+                    Kind::Malformed,
+                    format!(
+                        "a character XML 1.0 does not allow here, U+{found:04X}, at byte {at} of the text in UTF-8; remove it"
+                    ),
+                )
             }
             Fault::Utf8 => Stop::new(Kind::Encoding, mislabelled(self.encoding)),
-            Fault::TooLong => Stop::new(Kind::Malformed, format!("a single text, tag or line is longer than {} bytes", self.allowed)),
-            Fault::Input(error) => Stop::new(Kind::Unreadable, format!("the document could not be read to its end: {error}")),
+            Fault::TooLong => Stop::new(
+                Kind::Malformed,
+                format!(
+                    "a single text, tag or line is longer than {} bytes",
+                    self.allowed
+                ),
+            ),
+            Fault::Input(error) => Stop::new(
+                Kind::Unreadable,
+                format!("the document could not be read to its end: {error}"),
+            ),
         })
     }
 
@@ -178,7 +208,9 @@ impl<'a> Charset<'a> {
             if whole {
                 return Err(Fault::Utf8);
             }
-            let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(source, &mut self.out, last);
+            let (result, read, written) =
+                self.decoder
+                    .decode_to_utf8_without_replacement(source, &mut self.out, last);
             if let Some(watch) = self.watch.as_mut()
                 && !watch.goes_on(&source[..read])
             {
@@ -191,7 +223,11 @@ impl<'a> Charset<'a> {
                 self.check_characters()?;
             }
             match result {
-                DecoderResult::Malformed(length, beyond) => return Err(Fault::Malformed(self.taken - u64::from(length) - u64::from(beyond))),
+                DecoderResult::Malformed(length, beyond) => {
+                    return Err(Fault::Malformed(
+                        self.taken - u64::from(length) - u64::from(beyond),
+                    ));
+                }
                 DecoderResult::InputEmpty => self.ended = last,
                 DecoderResult::OutputFull => {}
             }
@@ -206,10 +242,16 @@ impl Charset<'_> {
         // The decoder ends its output between characters.
         let text = &self.out[..self.end];
         if !text.is_empty() && std::mem::take(&mut self.marked) && text.starts_with(MARK) {
-            return Err(Fault::Character { at: 0, found: '\u{feff}' });
+            return Err(Fault::Character {
+                at: 0,
+                found: '\u{feff}',
+            });
         }
         match xml::forbidden(text) {
-            Some((at, found)) => Err(Fault::Character { at: self.decoded + at as u64, found }),
+            Some((at, found)) => Err(Fault::Character {
+                at: self.decoded + at as u64,
+                found,
+            }),
             None => {
                 self.decoded += text.len() as u64;
                 Ok(())
@@ -253,10 +295,17 @@ impl BufRead for Charset<'_> {
 
 /// The encoding of a document that begins with `prefix`, and the length of its byte order mark.
 fn settle(prefix: &[u8], rule: EncodingRule) -> Result<(&'static Encoding, usize), String> {
-    if prefix.starts_with(&[0xFE, 0xFF]) || prefix.starts_with(&[0xFF, 0xFE]) || prefix.iter().take(4).any(|byte| *byte == 0) {
+    if prefix.starts_with(&[0xFE, 0xFF])
+        || prefix.starts_with(&[0xFF, 0xFE])
+        || prefix.iter().take(4).any(|byte| *byte == 0)
+    {
         return Err("the document looks like UTF-16; expected UTF-8, GBK or GB18030".into());
     }
-    let mark = if prefix.starts_with(MARK) { MARK.len() } else { 0 };
+    let mark = if prefix.starts_with(MARK) {
+        MARK.len()
+    } else {
+        0
+    };
     let declared = match xml::encoding(&prefix[mark..]) {
         Some(label) => Some(known(label)?),
         None => None,
@@ -266,7 +315,11 @@ fn settle(prefix: &[u8], rule: EncodingRule) -> Result<(&'static Encoding, usize
         (EncodingRule::Fixed(fixed), None) => fixed,
         (EncodingRule::Fixed(fixed), Some(declared)) if same_family(fixed, declared) => declared,
         (EncodingRule::Fixed(fixed), Some(declared)) => {
-            return Err(format!("the document declares {}; this endpoint takes {}", declared.name(), fixed.name()));
+            return Err(format!(
+                "the document declares {}; this endpoint takes {}",
+                declared.name(),
+                fixed.name()
+            ));
         }
     };
     if encoding != UTF_8 && (mark > 0 || looks_like_utf8(prefix)) {
@@ -276,7 +329,10 @@ fn settle(prefix: &[u8], rule: EncodingRule) -> Result<(&'static Encoding, usize
 }
 
 fn mislabelled(encoding: &'static Encoding) -> String {
-    format!("the document says {} but its bytes are UTF-8; declare the encoding it is in", encoding.name())
+    format!(
+        "the document says {} but its bytes are UTF-8; declare the encoding it is in",
+        encoding.name()
+    )
 }
 
 /// Follows the bytes of a document as if they were UTF-8.
@@ -332,22 +388,41 @@ fn same_family(a: &'static Encoding, b: &'static Encoding) -> bool {
 const GBK_NAMES: [&str; 5] = ["cp936", "ms936", "windows-936", "936", "euc-cn"];
 
 /// Names of encodings that may be shown where they are declared and not taken.
-const LABELS: [&str; 12] =
-    ["UTF-8", "UTF-16", "UTF-32", "GBK", "GB2312", "GB18030", "BIG5", "ISO-8859-1", "ISO-8859-15", "US-ASCII", "WINDOWS-1252", "SHIFT_JIS"];
+const LABELS: [&str; 12] = [
+    "UTF-8",
+    "UTF-16",
+    "UTF-32",
+    "GBK",
+    "GB2312",
+    "GB18030",
+    "BIG5",
+    "ISO-8859-1",
+    "ISO-8859-15",
+    "US-ASCII",
+    "WINDOWS-1252",
+    "SHIFT_JIS",
+];
 
 /// The encoding of a name, of UTF-8, GBK (also as GB2312, CP936, MS936) and GB18030; nothing for others.
 pub(in crate::adapter) fn of_label(label: &str) -> Option<&'static Encoding> {
     let label = label.trim();
-    if GBK_NAMES.iter().any(|name| name.eq_ignore_ascii_case(label)) {
+    if GBK_NAMES
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(label))
+    {
         return Some(GBK);
     }
-    Encoding::for_label_no_replacement(label.as_bytes()).filter(|encoding| [UTF_8, GBK, GB18030].contains(encoding))
+    Encoding::for_label_no_replacement(label.as_bytes())
+        .filter(|encoding| [UTF_8, GBK, GB18030].contains(encoding))
 }
 
 fn known(label: &str) -> Result<&'static Encoding, String> {
     match of_label(label) {
         Some(encoding) => Ok(encoding),
-        None => Err(format!("the document declares the encoding `{}`; expected UTF-8, GBK or GB18030", crate::model::mask::word(label.trim(), LABELS))),
+        None => Err(format!(
+            "the document declares the encoding `{}`; expected UTF-8, GBK or GB18030",
+            crate::model::mask::word(label.trim(), LABELS)
+        )),
     }
 }
 
@@ -361,9 +436,14 @@ fn looks_like_utf8(prefix: &[u8]) -> bool {
     }
     let text = match std::str::from_utf8(prefix) {
         Ok(text) => text,
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&prefix[..error.valid_up_to()]).unwrap_or_default(),
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&prefix[..error.valid_up_to()]).unwrap_or_default()
+        }
         Err(_) => return false,
     };
     let wide: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
-    wide.len() >= UTF8_SEQUENCES_MIN && wide.iter().all(|c| ('\u{3000}'..='\u{9FFF}').contains(c) || ('\u{FF00}'..='\u{FFEF}').contains(c))
+    wide.len() >= UTF8_SEQUENCES_MIN
+        && wide
+            .iter()
+            .all(|c| ('\u{3000}'..='\u{9FFF}').contains(c) || ('\u{FF00}'..='\u{FFEF}').contains(c))
 }

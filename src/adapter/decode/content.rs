@@ -38,20 +38,38 @@ impl Content {
     /// Over no record yet.
     pub(super) fn of(inbound: &Inbound) -> Content {
         let rules = &inbound.rows.rules;
-        let fields: Vec<FieldId> = rules.iter().filter(|rule| !rule.transfer).map(|rule| rule.field).collect();
-        let read = |transfer: bool, column: u16| rules.iter().any(|rule| rule.transfer == transfer && rule.reads(column));
-        let columns = (0..inbound.rows.tree.columns()).map(|column| column as u16).filter(|column| !read(true, *column) || read(false, *column)).collect();
+        let fields: Vec<FieldId> = rules
+            .iter()
+            .filter(|rule| !rule.transfer)
+            .map(|rule| rule.field)
+            .collect();
+        let read = |transfer: bool, column: u16| {
+            rules
+                .iter()
+                .any(|rule| rule.transfer == transfer && rule.reads(column))
+        };
+        let columns = (0..inbound.rows.tree.columns())
+            .map(|column| column as u16)
+            .filter(|column| !read(true, *column) || read(false, *column))
+            .collect();
         let mut hash = Sha256::new();
         hash.update(inbound.message.name);
         for field in &fields {
             hash.update(b" ");
             hash.update(inbound.message.fields[field.0].name);
             if let FieldType::Code(words) = inbound.message.fields[field.0].holds {
-                words.iter().for_each(|word| hash.update(format!("|{word}")));
+                words
+                    .iter()
+                    .for_each(|word| hash.update(format!("|{word}")));
             }
         }
         hash.update(b"\n");
-        Content { hash, bytes: Vec::with_capacity(PIECE_BYTES + 1024), fields, columns }
+        Content {
+            hash,
+            bytes: Vec::with_capacity(PIECE_BYTES + 1024),
+            fields,
+            columns,
+        }
     }
 
     /// Adds a record by its values.
@@ -60,7 +78,9 @@ impl Content {
             let slot = record.slot(*field);
             if !matches!(slot, Slot::Empty) {
                 self.bytes.push(at as u8);
-                value(&mut self.bytes, slot, || record.text(*field).unwrap_or_default());
+                value(&mut self.bytes, slot, || {
+                    record.text(*field).unwrap_or_default()
+                });
             }
         }
         self.end();
@@ -89,7 +109,11 @@ impl Content {
 
     /// The digest over the records so far.
     pub(super) fn digest(&self) -> [u8; 32] {
-        self.hash.clone().chain_update(&self.bytes).finalize().into()
+        self.hash
+            .clone()
+            .chain_update(&self.bytes)
+            .finalize()
+            .into()
     }
 
     fn end(&mut self) {
@@ -106,7 +130,9 @@ fn value<'a>(bytes: &mut Vec<u8>, slot: Slot, of_text: impl FnOnce() -> &'a str)
     match slot {
         Slot::Empty => {}
         Slot::Text(..) => text(bytes, of_text()),
-        Slot::Integer(value) | Slot::Decimal(value) | Slot::Money(Fen(value)) => number(bytes, value),
+        Slot::Integer(value) | Slot::Decimal(value) | Slot::Money(Fen(value)) => {
+            number(bytes, value)
+        }
         Slot::Date(date) => number(bytes, day(date)),
         Slot::DateTime(at) => {
             number(bytes, day(at.date()));
@@ -144,7 +170,9 @@ mod tests {
     use super::super::tests::{gbk, packet, record, tax};
 
     fn digest(text: &str) -> [u8; 32] {
-        let mut reader = tax().open(Box::new(Cursor::new(gbk(text))), 1000).expect("a head");
+        let mut reader = tax()
+            .open(Box::new(Cursor::new(gbk(text))), 1000)
+            .expect("a head");
         let mut record = reader.new_record();
         while reader.next(&mut record).expect("a whole packet").is_some() {}
         reader.content()
@@ -157,9 +185,17 @@ mod tests {
 
     #[test]
     fn a_packet_generated_anew_says_the_same() {
-        let first = packet(&[record(1, "<AAA322>20211108001</AAA322><AAE418>20211108102959</AAE418>"), bad(2, "bad")]);
+        let first = packet(&[
+            record(
+                1,
+                "<AAA322>20211108001</AAA322><AAE418>20211108102959</AAE418>",
+            ),
+            bad(2, "bad"),
+        ]);
         for again in [
-            first.replace("20211108001", "20211108002").replace("20211108102959", "20211108103510"),
+            first
+                .replace("20211108001", "20211108002")
+                .replace("20211108102959", "20211108103510"),
             first.replace("<JLS>", "<SCRQ>20211108103512</SCRQ><JLS>"),
             first.replace("><", ">\r\n <"),
             first.replace("<Record index=\"1\">", "<Record index=\"1\"><XH>7</XH>"),

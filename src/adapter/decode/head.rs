@@ -6,7 +6,9 @@ use encoding_rs::Encoding;
 
 use super::rows::HOLDS_ID;
 use super::tree::{Capture, State};
-use super::{HEAD_VALUE_CHARS_MAX, HeadSeen, Kind, PACKET_NO_CHARS_MAX, PacketHead, PacketRefusal, Stop};
+use super::{
+    HEAD_VALUE_CHARS_MAX, HeadSeen, Kind, PACKET_NO_CHARS_MAX, PacketHead, PacketRefusal, Stop,
+};
 use crate::adapter::inbound::{Endpoint, Inbound};
 use crate::model::mask;
 
@@ -15,13 +17,26 @@ const OTHER_TYPE: &str = "other";
 
 impl Endpoint {
     /// The complete head of a packet of that type.
-    pub(super) fn head(&self, inbound: &Inbound, values: &Capture, encoding: &'static Encoding) -> Result<PacketHead, Stop> {
+    pub(super) fn head(
+        &self,
+        inbound: &Inbound,
+        values: &Capture,
+        encoding: &'static Encoding,
+    ) -> Result<PacketHead, Stop> {
         let packet_no = self.head_value(values, inbound.key, PACKET_NO_CHARS_MAX)?;
         let packet_no = packet_no.ok_or_else(|| {
-            Stop::at(Kind::MissingHead, self.tree().path(inbound.key), "is missing or empty before the first record; the packet number is required")
+            Stop::at(
+                Kind::MissingHead,
+                self.tree().path(inbound.key),
+                "is missing or empty before the first record; the packet number is required",
+            )
         })?;
         if mask::is_certain(packet_no) || mask::is_name(packet_no) {
-            return Err(Stop::at(Kind::Malformed, self.tree().path(inbound.key), HOLDS_ID));
+            return Err(Stop::at(
+                Kind::Malformed,
+                self.tree().path(inbound.key),
+                HOLDS_ID,
+            ));
         }
         let mut kept = BTreeMap::new();
         for (name, column) in &inbound.head {
@@ -30,45 +45,99 @@ impl Endpoint {
             }
         }
         let replaces = match &inbound.replaces {
-            Some((column, word)) => self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? == Some(word.as_str()),
+            Some((column, word)) => {
+                self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? == Some(word.as_str())
+            }
             None => false,
         };
         let replacing_word = inbound.replaces.as_ref().map(|(column, word)| {
             let path = self.tree().path(*column);
-            format!("{}={word}", path.rsplit('/').next().unwrap_or(path).trim_start_matches('@'))
+            format!(
+                "{}={word}",
+                path.rsplit('/')
+                    .next()
+                    .unwrap_or(path)
+                    .trim_start_matches('@')
+            )
         });
-        let packet_type = inbound.select.as_ref().map_or_else(String::new, |(_, word)| word.clone());
+        let packet_type = inbound
+            .select
+            .as_ref()
+            .map_or_else(String::new, |(_, word)| word.clone());
         let declared_lines = match inbound.lines {
             Some(column) => Some(self.declared(values, column)?),
             None => None,
         };
         let packet_no = packet_no.to_string();
-        Ok(PacketHead { message: inbound.message, packet_no, packet_type, replaces, replacing_word, declared_lines, encoding, values: kept })
+        Ok(PacketHead {
+            message: inbound.message,
+            packet_no,
+            packet_type,
+            replaces,
+            replacing_word,
+            declared_lines,
+            encoding,
+            values: kept,
+        })
     }
 
     fn declared(&self, values: &Capture, column: u16) -> Result<u64, Stop> {
         let path = self.tree().path(column);
         let Some(text) = self.head_value(values, column, HEAD_VALUE_CHARS_MAX)? else {
-            return Err(Stop::at(Kind::MissingHead, path, "is missing or empty before the first record; the number of records is required"));
+            return Err(Stop::at(
+                Kind::MissingHead,
+                path,
+                "is missing or empty before the first record; the number of records is required",
+            ));
         };
         let digits = text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         let count = text.parse().ok().filter(|_| digits);
-        count.ok_or_else(|| Stop::at(Kind::ControlTotal, path, format!("is `{}`; expected the number of records", mask::word(text, []))))
+        count.ok_or_else(|| {
+            Stop::at(
+                Kind::ControlTotal,
+                path,
+                format!(
+                    "is `{}`; expected the number of records",
+                    mask::word(text, [])
+                ),
+            )
+        })
     }
 
-    fn head_value<'v>(&self, values: &'v Capture, column: u16, chars_max: usize) -> Result<Option<&'v str>, Stop> {
+    fn head_value<'v>(
+        &self,
+        values: &'v Capture,
+        column: u16,
+        chars_max: usize,
+    ) -> Result<Option<&'v str>, Stop> {
         let stop = |reason: String| Stop::at(Kind::Malformed, self.tree().path(column), reason);
         match values.state(column) {
-            State::Repeated => return Err(stop("occurs more than once in the head; expected once".into())),
-            State::Nested => return Err(stop("contains something other than text; expected text only".into())),
+            State::Repeated => {
+                return Err(stop(
+                    "occurs more than once in the head; expected once".into(),
+                ));
+            }
+            State::Nested => {
+                return Err(stop(
+                    "contains something other than text; expected text only".into(),
+                ));
+            }
             State::Absent | State::Present => {}
         }
-        let Some(text) = values.value(column) else { return Ok(None) };
+        let Some(text) = values.value(column) else {
+            return Ok(None);
+        };
         if text.chars().count() > chars_max {
-            return Err(stop(format!("has {} characters; at most {chars_max} are taken", text.chars().count())));
+            return Err(stop(format!(
+                "has {} characters; at most {chars_max} are taken",
+                text.chars().count()
+            )));
         }
         if let Some(c) = text.chars().find(|c| c.is_control()) {
-            return Err(stop(format!("contains the control character U+{:04X}", c as u32)));
+            return Err(stop(format!(
+                "contains the control character U+{:04X}",
+                c as u32
+            )));
         }
         Ok(Some(text))
     }
@@ -77,40 +146,86 @@ impl Endpoint {
     pub(super) fn select(&self, values: &Capture) -> Result<&Inbound, Stop> {
         let mut found = None;
         for inbound in self.inbounds() {
-            let Some((column, word)) = &inbound.select else { return Ok(inbound) };
+            let Some((column, word)) = &inbound.select else {
+                return Ok(inbound);
+            };
             match self.head_value(values, *column, HEAD_VALUE_CHARS_MAX)? {
                 Some(text) if text == word => return Ok(inbound),
                 Some(text) => found = Some((*column, text)),
                 None => {}
             }
         }
-        let taken = self.inbounds().filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
+        let taken = self
+            .inbounds()
+            .filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
         let taken = taken.collect::<Vec<_>>().join(", ");
-        let column = self.inbounds().find_map(|inbound| inbound.select.as_ref().map(|(column, _)| *column)).unwrap_or_default();
+        let column = self
+            .inbounds()
+            .find_map(|inbound| inbound.select.as_ref().map(|(column, _)| *column))
+            .unwrap_or_default();
         match found {
             Some((column, text)) => {
-                let near = self.inbounds().filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
+                let near = self
+                    .inbounds()
+                    .filter_map(|inbound| inbound.select.as_ref().map(|(_, word)| word.as_str()));
                 let found = mask::word(text, near);
                 let reason = match self.other_type(text) {
-                    Some(meaning) => format!("is `{text}` ({meaning}), a type that is known and not taken here; taken: {taken}"),
-                    None => format!("is `{found}`, a type this endpoint does not take; taken: {taken}"),
+                    Some(meaning) => format!(
+                        "is `{text}` ({meaning}), a type that is known and not taken here; taken: {taken}"
+                    ),
+                    None => {
+                        format!("is `{found}`, a type this endpoint does not take; taken: {taken}")
+                    }
                 };
-                Err(Stop::at(Kind::UnknownType, self.tree().path(column), reason))
+                Err(Stop::at(
+                    Kind::UnknownType,
+                    self.tree().path(column),
+                    reason,
+                ))
             }
             None => {
-                let reason = format!("is missing or empty before the first record; expected the type of packet, one of {taken}");
-                Err(Stop::at(Kind::MissingHead, self.tree().path(column), reason))
+                let reason = format!(
+                    "is missing or empty before the first record; expected the type of packet, one of {taken}"
+                );
+                Err(Stop::at(
+                    Kind::MissingHead,
+                    self.tree().path(column),
+                    reason,
+                ))
             }
         }
     }
 
     /// A refusal with as much of the head as can be shown.
-    pub(super) fn refuse(&self, stop: Stop, values: &Capture, encoding: &'static Encoding) -> PacketRefusal {
-        let shown = |column: u16, chars: usize| self.head_value(values, column, chars).ok().flatten().map(str::to_string);
-        let mut head = HeadSeen { packet_no: None, packet_type: None, untaken: None, encoding, values: BTreeMap::new() };
+    pub(super) fn refuse(
+        &self,
+        stop: Stop,
+        values: &Capture,
+        encoding: &'static Encoding,
+    ) -> PacketRefusal {
+        let shown = |column: u16, chars: usize| {
+            self.head_value(values, column, chars)
+                .ok()
+                .flatten()
+                .map(str::to_string)
+        };
+        let mut head = HeadSeen {
+            packet_no: None,
+            packet_type: None,
+            untaken: None,
+            encoding,
+            values: BTreeMap::new(),
+        };
         for inbound in self.inbounds() {
-            head.packet_no = head.packet_no.or_else(|| shown(inbound.key, PACKET_NO_CHARS_MAX));
-            head.packet_type = head.packet_type.or_else(|| inbound.select.as_ref().and_then(|(column, _)| shown(*column, HEAD_VALUE_CHARS_MAX)));
+            head.packet_no = head
+                .packet_no
+                .or_else(|| shown(inbound.key, PACKET_NO_CHARS_MAX));
+            head.packet_type = head.packet_type.or_else(|| {
+                inbound
+                    .select
+                    .as_ref()
+                    .and_then(|(column, _)| shown(*column, HEAD_VALUE_CHARS_MAX))
+            });
             for (name, column) in &inbound.head {
                 if let Some(text) = shown(*column, HEAD_VALUE_CHARS_MAX) {
                     head.values.entry(name.clone()).or_insert(text);
@@ -118,9 +233,17 @@ impl Endpoint {
             }
         }
         if stop.kind == Kind::UnknownType {
-            let known = head.packet_type.as_deref().filter(|word| self.other_type(word).is_some());
+            let known = head
+                .packet_type
+                .as_deref()
+                .filter(|word| self.other_type(word).is_some());
             head.untaken = Some(known.unwrap_or(OTHER_TYPE).to_string());
         }
-        PacketRefusal { kind: stop.kind, element: stop.element.map(String::into_boxed_str), reason: stop.reason, head }
+        PacketRefusal {
+            kind: stop.kind,
+            element: stop.element.map(String::into_boxed_str),
+            reason: stop.reason,
+            head,
+        }
     }
 }

@@ -9,7 +9,9 @@ use std::fmt;
 use std::io::{BufRead, Read};
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::charset::{Charset, MARK};
@@ -31,18 +33,39 @@ pub(super) struct JsonSource<'a> {
 
 impl<'a> JsonSource<'a> {
     /// Reads the document, takes its head values and finds its records.
-    pub(super) fn read(mut chars: Charset<'a>, head: &PathTree, values: &mut Capture) -> Result<JsonSource<'a>, Stop> {
+    pub(super) fn read(
+        mut chars: Charset<'a>,
+        head: &PathTree,
+        values: &mut Capture,
+    ) -> Result<JsonSource<'a>, Stop> {
         let mut text = String::new();
-        let read = chars.by_ref().take(JSON_BYTES_MAX as u64 + 1).read_to_string(&mut text);
+        let read = chars
+            .by_ref()
+            .take(JSON_BYTES_MAX as u64 + 1)
+            .read_to_string(&mut text);
         if let Err(error) = read {
-            return Err(chars.stop().unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string())));
+            return Err(chars
+                .stop()
+                .unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string())));
         }
         if text.len() > JSON_BYTES_MAX {
-            return Err(Stop::new(Kind::Malformed, format!("the document is longer than {JSON_BYTES_MAX} bytes; send NDJSON or several packets")));
+            return Err(Stop::new(
+                Kind::Malformed,
+                format!(
+                    "the document is longer than {JSON_BYTES_MAX} bytes; send NDJSON or several packets"
+                ),
+            ));
         }
         let mut records = Vec::new();
-        take(&text, head, values, Some(&mut records)).map_err(|reason| Stop::new(Kind::Malformed, reason))?;
-        Ok(JsonSource { text, records, next: 0, node: NONE, tree: None })
+        take(&text, head, values, Some(&mut records))
+            .map_err(|reason| Stop::new(Kind::Malformed, reason))?;
+        Ok(JsonSource {
+            text,
+            records,
+            next: 0,
+            node: NONE,
+            tree: None,
+        })
     }
 
     /// From here on the records are those at `node`; false when there is none.
@@ -57,7 +80,9 @@ impl<'a> JsonSource<'a> {
             self.next += 1;
             if let (true, Some(tree)) = (node == self.node, self.tree) {
                 let text = &self.text[start as usize..end as usize];
-                record(text, tree, capture).map_err(|reason| Stop::new(Kind::Malformed, format!("record {}: {reason}", self.next)))?;
+                record(text, tree, capture).map_err(|reason| {
+                    Stop::new(Kind::Malformed, format!("record {}: {reason}", self.next))
+                })?;
                 return Ok(true);
             }
         }
@@ -77,10 +102,23 @@ pub(super) struct LineSource<'a> {
 
 impl<'a> LineSource<'a> {
     /// Takes the head values from the first line.
-    pub(super) fn read_head(chars: Charset<'a>, head: &PathTree, values: &mut Capture) -> Result<LineSource<'a>, Stop> {
-        let mut source = LineSource { chars, line: Vec::new(), number: 0, tree: None, spoilt: None };
+    pub(super) fn read_head(
+        chars: Charset<'a>,
+        head: &PathTree,
+        values: &mut Capture,
+    ) -> Result<LineSource<'a>, Stop> {
+        let mut source = LineSource {
+            chars,
+            line: Vec::new(),
+            number: 0,
+            tree: None,
+            spoilt: None,
+        };
         if !source.read_line()? {
-            return Err(Stop::new(Kind::Empty, "the document is empty; expected a head line and at least one record"));
+            return Err(Stop::new(
+                Kind::Empty,
+                "the document is empty; expected a head line and at least one record",
+            ));
         }
         let text = source.text()?;
         take(text, head, values, None).map_err(|reason| source.malformed(&reason))?;
@@ -93,7 +131,9 @@ impl<'a> LineSource<'a> {
 
     pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, Stop> {
         capture.clear();
-        let Some(tree) = self.tree else { return Ok(false) };
+        let Some(tree) = self.tree else {
+            return Ok(false);
+        };
         if !self.read_line()? {
             return Ok(false);
         }
@@ -136,7 +176,12 @@ impl<'a> LineSource<'a> {
                         return Ok(true);
                     }
                 }
-                Err(error) => return Err(self.chars.stop().unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string()))),
+                Err(error) => {
+                    return Err(self
+                        .chars
+                        .stop()
+                        .unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string())));
+                }
             }
         }
     }
@@ -158,13 +203,29 @@ pub(super) fn record(text: &str, tree: &PathTree, capture: &mut Capture) -> Resu
 }
 
 /// Takes the values of `tree` out of one JSON object, and the ranges of its records where asked.
-pub(super) fn take(text: &str, tree: &PathTree, capture: &mut Capture, records: Option<&mut Vec<Cut>>) -> Result<(), String> {
+pub(super) fn take(
+    text: &str,
+    tree: &PathTree,
+    capture: &mut Capture,
+    records: Option<&mut Vec<Cut>>,
+) -> Result<(), String> {
     if depth(text) > DEPTH_MAX {
         return Err(format!("objects and arrays nested deeper than {DEPTH_MAX}"));
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let mut taken = Taken { capture, records, origin: text.as_ptr() as usize, reason: None };
-    let result = Walk { tree, node: 0, taken: &mut taken }.deserialize(&mut json).and_then(|()| json.end());
+    let mut taken = Taken {
+        capture,
+        records,
+        origin: text.as_ptr() as usize,
+        reason: None,
+    };
+    let result = Walk {
+        tree,
+        node: 0,
+        taken: &mut taken,
+    }
+    .deserialize(&mut json)
+    .and_then(|()| json.end());
     result.map_err(|error| taken.reason.take().unwrap_or_else(|| describe(&error)))
 }
 
@@ -172,8 +233,12 @@ pub(super) fn take(text: &str, tree: &PathTree, capture: &mut Capture, records: 
 fn describe(error: &serde_json::Error) -> String {
     let place = format!("line {} column {}", error.line(), error.column());
     match error.classify() {
-        serde_json::error::Category::Data if error.to_string().starts_with(DUPLICATE) => format!("an object has a key twice, at {place}; expected each once"),
-        serde_json::error::Category::Eof => format!("the document ends too early, at {place}; it is truncated"),
+        serde_json::error::Category::Data if error.to_string().starts_with(DUPLICATE) => {
+            format!("an object has a key twice, at {place}; expected each once")
+        }
+        serde_json::error::Category::Eof => {
+            format!("the document ends too early, at {place}; it is truncated")
+        }
         serde_json::error::Category::Data => format!("is not of the expected shape at {place}"),
         _ => format!("is not valid JSON at {place}"),
     }
@@ -214,14 +279,16 @@ impl Taken<'_, '_> {
         match raw.as_bytes().first() {
             Some(b'{' | b'[') => self.capture.nested(column),
             Some(b'"') => {
-                let text: String = serde_json::from_str(raw).map_err(|_| "contains a text with an invalid escape".to_string())?;
+                let text: String = serde_json::from_str(raw)
+                    .map_err(|_| "contains a text with an invalid escape".to_string())?;
                 if text.len() > TEXT_BYTES_MAX {
                     return Err(format!("a text is longer than {TEXT_BYTES_MAX} bytes"));
                 }
                 self.capture.whole(column, &text);
             }
             _ => {
-                self.capture.whole(column, if raw == "null" { "" } else { raw });
+                self.capture
+                    .whole(column, if raw == "null" { "" } else { raw });
             }
         }
         Ok(())
@@ -252,7 +319,11 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
 
     /// Inside another object `null` is as good as absent.
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        if self.node == 0 { Err(E::invalid_type(serde::de::Unexpected::Unit, &self)) } else { Ok(()) }
+        if self.node == 0 {
+            Err(E::invalid_type(serde::de::Unexpected::Unit, &self))
+        } else {
+            Ok(())
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -271,9 +342,16 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
                         return Err(A::Error::custom("unfit value"));
                     }
                 }
-                Target::Record if self.taken.records.is_some() => map.next_value_seed(Records { node, taken: self.taken })?,
+                Target::Record if self.taken.records.is_some() => map.next_value_seed(Records {
+                    node,
+                    taken: self.taken,
+                })?,
                 Target::Nothing if node != NONE && self.tree.children(node).next().is_some() => {
-                    map.next_value_seed(Walk { tree: self.tree, node, taken: self.taken })?;
+                    map.next_value_seed(Walk {
+                        tree: self.tree,
+                        node,
+                        taken: self.taken,
+                    })?;
                 }
                 Target::Record | Target::Nothing => {
                     map.next_value_seed(Strict(PhantomData::<IgnoredAny>))?;

@@ -10,7 +10,8 @@ use crate::adapter::kind::{DateForm, Kind};
 use crate::model::{FieldId, Record, Slot, mask};
 
 /// Why a number of a packet, line or employer is refused that holds somebody's id: it would be stored in the clear.
-pub(super) const HOLDS_ID: &str = "holds the number of a person's certificate; expected a number of the sender's own";
+pub(super) const HOLDS_ID: &str =
+    "holds the number of a person's certificate; expected a number of the sender's own";
 
 /// How one canonical field is filled.
 #[derive(Debug)]
@@ -57,7 +58,12 @@ enum Value<'a> {
 impl Rows {
     /// The sender's number of the record, or `position` where it has none; a number that is none refuses the record.
     pub(super) fn index(&self, capture: &Capture, position: u64) -> Result<u64, Refusal> {
-        let Some((column, text)) = self.index.and_then(|column| capture.value(column).map(|text| (column, text))) else { return Ok(position) };
+        let Some((column, text)) = self
+            .index
+            .and_then(|column| capture.value(column).map(|text| (column, text)))
+        else {
+            return Ok(position);
+        };
         let digits = text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|_| digits).ok_or_else(|| Refusal {
             index: position,
@@ -68,27 +74,60 @@ impl Rows {
     }
 
     /// Fills `record`, which must be empty.
-    pub(super) fn fill(&self, capture: &Capture, record: &mut Record, index: u64) -> Result<(), Refusal> {
-        self.rules.iter().try_for_each(|rule| match rule.fill(capture, record) {
-            Err(_) if rule.informative => Ok(()),
-            filled => filled.map_err(|(column, reason)| self.refusal(rule, capture, (index, column, reason))),
-        })
+    pub(super) fn fill(
+        &self,
+        capture: &Capture,
+        record: &mut Record,
+        index: u64,
+    ) -> Result<(), Refusal> {
+        self.rules
+            .iter()
+            .try_for_each(|rule| match rule.fill(capture, record) {
+                Err(_) if rule.informative => Ok(()),
+                filled => filled.map_err(|(column, reason)| {
+                    self.refusal(rule, capture, (index, column, reason))
+                }),
+            })
     }
 
     /// Fills what can be read of a record that is refused; returns the fields that cannot.
     pub(super) fn fill_readable(&self, capture: &Capture, record: &mut Record) -> Vec<FieldId> {
-        self.rules.iter().filter(|rule| rule.fill(capture, record).is_err()).map(|rule| rule.field).collect()
+        self.rules
+            .iter()
+            .filter(|rule| rule.fill(capture, record).is_err())
+            .map(|rule| rule.field)
+            .collect()
     }
 
     /// What the record latest captured says for a field; nothing for a private one.
     pub(super) fn content(&self, capture: &Capture, field: FieldId) -> Option<String> {
-        let rule = self.rules.iter().find(|rule| rule.field == field && !rule.private)?;
-        rule.columns.iter().find_map(|column| capture.value(*column)).map(shown)
+        let rule = self
+            .rules
+            .iter()
+            .find(|rule| rule.field == field && !rule.private)?;
+        rule.columns
+            .iter()
+            .find_map(|column| capture.value(*column))
+            .map(shown)
     }
 
-    fn refusal(&self, rule: &Rule, capture: &Capture, (index, column, reason): (u64, u16, String)) -> Refusal {
-        let content = if rule.private { None } else { capture.value(column).map(shown) };
-        Refusal { index, element: self.tree.path(column).to_string(), content, reason }
+    fn refusal(
+        &self,
+        rule: &Rule,
+        capture: &Capture,
+        (index, column, reason): (u64, u16, String),
+    ) -> Refusal {
+        let content = if rule.private {
+            None
+        } else {
+            capture.value(column).map(shown)
+        };
+        Refusal {
+            index,
+            element: self.tree.path(column).to_string(),
+            content,
+            reason,
+        }
     }
 }
 
@@ -102,16 +141,34 @@ impl Rule {
     fn fill(&self, capture: &Capture, record: &mut Record) -> Result<(), (u16, String)> {
         for column in self.columns.iter().chain(&self.agrees_with) {
             match capture.state(*column) {
-                State::Repeated => return Err((*column, "occurs more than once in the record; expected once".into())),
-                State::Nested => return Err((*column, "contains something other than text; expected text only".into())),
+                State::Repeated => {
+                    return Err((
+                        *column,
+                        "occurs more than once in the record; expected once".into(),
+                    ));
+                }
+                State::Nested => {
+                    return Err((
+                        *column,
+                        "contains something other than text; expected text only".into(),
+                    ));
+                }
                 State::Absent | State::Present => {}
             }
         }
-        let found = self.columns.iter().find_map(|column| capture.value(*column).map(|text| (*column, text)));
+        let found = self
+            .columns
+            .iter()
+            .find_map(|column| capture.value(*column).map(|text| (*column, text)));
         let (column, text) = match (found, &self.default) {
             (Some(found), _) => found,
             (None, Some(default)) => (self.columns[0], default.as_str()),
-            (None, None) if self.required => return Err((self.columns[0], "is missing or empty; it is required".into())),
+            (None, None) if self.required => {
+                return Err((
+                    self.columns[0],
+                    "is missing or empty; it is required".into(),
+                ));
+            }
             (None, None) => return Ok(()),
         };
         let value = self.read.value(text).map_err(|reason| (column, reason))?;
@@ -123,7 +180,10 @@ impl Rule {
         {
             let twin = self.read.value(text).map_err(|reason| (other, reason))?;
             if !value.same(&twin) {
-                return Err((other, "does not say the same as the element it must agree with".into()));
+                return Err((
+                    other,
+                    "does not say the same as the element it must agree with".into(),
+                ));
             }
         }
         match value {
@@ -159,7 +219,11 @@ impl Read {
 
     /// The codes of ours in a table of an open list.
     pub(crate) fn open_codes(&self) -> impl Iterator<Item = &str> {
-        let codes = if let Read::Codes(codes) = self { Some(codes) } else { None };
+        let codes = if let Read::Codes(codes) = self {
+            Some(codes)
+        } else {
+            None
+        };
         codes.into_iter().flat_map(FieldCodes::open)
     }
 
@@ -178,7 +242,10 @@ fn shown(text: &str) -> String {
 
 fn bounded(text: &str, max: u16) -> Result<&str, String> {
     if text.len() > usize::from(max) && text.chars().count() > usize::from(max) {
-        return Err(format!("has {} characters; at most {max} are taken", text.chars().count()));
+        return Err(format!(
+            "has {} characters; at most {max} are taken",
+            text.chars().count()
+        ));
     }
     match text.chars().find(|c| c.is_control()) {
         Some(c) => Err(format!("contains the control character U+{:04X}", c as u32)),

@@ -35,7 +35,13 @@ pub(crate) struct PathTree {
 impl PathTree {
     pub(crate) fn new() -> PathTree {
         PathTree {
-            nodes: vec![Node { name: "".into(), parent: NONE, target: Target::Nothing, children: Vec::new(), attributes: Vec::new() }],
+            nodes: vec![Node {
+                name: "".into(),
+                parent: NONE,
+                target: Target::Nothing,
+                children: Vec::new(),
+                attributes: Vec::new(),
+            }],
             columns: Vec::new(),
         }
     }
@@ -46,15 +52,22 @@ impl PathTree {
         if let Some(column) = self.column(path) {
             return Ok(column);
         }
-        let column = u16::try_from(self.columns.len()).map_err(|_| "maps too many elements".to_string())?;
+        let column =
+            u16::try_from(self.columns.len()).map_err(|_| "maps too many elements".to_string())?;
         let (elements, attribute) = match path.rsplit_once('@') {
             Some((elements, attribute)) => (elements.trim_end_matches('/'), Some(attribute)),
             None => (path, None),
         };
         let node = self.reach(elements)?;
         match attribute {
-            Some(name) => self.nodes[node as usize].attributes.push((name.into(), column)),
-            None if !self.nodes[node as usize].children.is_empty() => return Err(format!("`{path}` is mapped as a value, but other paths lie inside it")),
+            Some(name) => self.nodes[node as usize]
+                .attributes
+                .push((name.into(), column)),
+            None if !self.nodes[node as usize].children.is_empty() => {
+                return Err(format!(
+                    "`{path}` is mapped as a value, but other paths lie inside it"
+                ));
+            }
             None => self.nodes[node as usize].target = Target::Value(column),
         }
         self.columns.push(path.to_string());
@@ -65,7 +78,9 @@ impl PathTree {
     pub(crate) fn record(&mut self, path: &str) -> Result<u32, String> {
         let node = self.reach(path)?;
         match self.nodes[node as usize].target {
-            Target::Value(_) => Err(format!("`{path}` is the record's path and mapped as a value too")),
+            Target::Value(_) => Err(format!(
+                "`{path}` is the record's path and mapped as a value too"
+            )),
             _ => {
                 self.nodes[node as usize].target = Target::Record;
                 Ok(node)
@@ -77,7 +92,9 @@ impl PathTree {
         let mut at = 0;
         for name in path.split('/').filter(|name| !name.is_empty()) {
             if matches!(self.nodes[at as usize].target, Target::Value(_)) {
-                return Err(format!("`{path}` lies inside an element that is mapped as a value"));
+                return Err(format!(
+                    "`{path}` lies inside an element that is mapped as a value"
+                ));
             }
             at = match self.find(at, name) {
                 NONE => self.add(at, name),
@@ -89,7 +106,13 @@ impl PathTree {
 
     fn add(&mut self, parent: u32, name: &str) -> u32 {
         let node = self.nodes.len() as u32;
-        self.nodes.push(Node { name: name.into(), parent, target: Target::Nothing, children: Vec::new(), attributes: Vec::new() });
+        self.nodes.push(Node {
+            name: name.into(),
+            parent,
+            target: Target::Nothing,
+            children: Vec::new(),
+            attributes: Vec::new(),
+        });
         let children = &mut self.nodes[parent as usize].children;
         children.push((key(name), node));
         children.sort_unstable();
@@ -101,7 +124,10 @@ impl PathTree {
     }
 
     pub(crate) fn column(&self, path: &str) -> Option<u16> {
-        self.columns.iter().position(|column| column == path).map(|at| at as u16)
+        self.columns
+            .iter()
+            .position(|column| column == path)
+            .map(|at| at as u16)
     }
 
     /// The path of a column, as the manifest has it.
@@ -110,12 +136,20 @@ impl PathTree {
     }
 
     pub(super) fn target(&self, node: u32) -> Target {
-        if node == NONE { Target::Nothing } else { self.nodes[node as usize].target }
+        if node == NONE {
+            Target::Nothing
+        } else {
+            self.nodes[node as usize].target
+        }
     }
 
     /// Attributes wanted of an element.
     pub(super) fn attributes(&self, node: u32) -> &[(Box<str>, u16)] {
-        if node == NONE { &[] } else { &self.nodes[node as usize].attributes }
+        if node == NONE {
+            &[]
+        } else {
+            &self.nodes[node as usize].attributes
+        }
     }
 
     /// The child of that local name, or [`NONE`].
@@ -125,13 +159,20 @@ impl PathTree {
         }
         let (children, wanted) = (&self.nodes[parent as usize].children, key(name));
         let first = children.partition_point(|(key, _)| *key < wanted);
-        let mut alike = children[first..].iter().take_while(|(key, _)| *key == wanted).map(|(_, node)| *node);
-        alike.find(|node| &*self.nodes[*node as usize].name == name).unwrap_or(NONE)
+        let mut alike = children[first..]
+            .iter()
+            .take_while(|(key, _)| *key == wanted)
+            .map(|(_, node)| *node);
+        alike
+            .find(|node| &*self.nodes[*node as usize].name == name)
+            .unwrap_or(NONE)
     }
 
     /// Whether `node` is the child of `parent` of that name.
     pub(super) fn is_child(&self, node: u32, parent: u32, name: &str) -> bool {
-        self.nodes.get(node as usize).is_some_and(|node| node.parent == parent && &*node.name == name)
+        self.nodes
+            .get(node as usize)
+            .is_some_and(|node| node.parent == parent && &*node.name == name)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -140,7 +181,10 @@ impl PathTree {
 
     /// Names of the children of a node, for refusals.
     pub(super) fn children(&self, node: u32) -> impl Iterator<Item = &str> {
-        self.nodes[node as usize].children.iter().map(|(_, child)| &*self.nodes[*child as usize].name)
+        self.nodes[node as usize]
+            .children
+            .iter()
+            .map(|(_, child)| &*self.nodes[*child as usize].name)
     }
 }
 
@@ -161,7 +205,9 @@ pub(super) struct Guess {
 
 impl Guess {
     pub(super) fn for_tree(tree: &PathTree) -> Guess {
-        Guess { next: vec![NONE; tree.len() * 2] }
+        Guess {
+            next: vec![NONE; tree.len() * 2],
+        }
     }
 
     /// The child `name` of `parent`, where `last` was the sibling before it.
@@ -169,7 +215,11 @@ impl Guess {
         if parent == NONE {
             return NONE;
         }
-        let before = if last == NONE { tree.len() + parent as usize } else { last as usize };
+        let before = if last == NONE {
+            tree.len() + parent as usize
+        } else {
+            last as usize
+        };
         let guess = self.next[before];
         if tree.is_child(guess, parent, name) {
             return guess;
@@ -209,7 +259,10 @@ pub(crate) enum State {
 
 impl Capture {
     pub(crate) fn for_tree(tree: &PathTree) -> Capture {
-        Capture { text: String::new(), columns: vec![Column::default(); tree.columns()] }
+        Capture {
+            text: String::new(),
+            columns: vec![Column::default(); tree.columns()],
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -225,7 +278,11 @@ impl Capture {
             column.state = State::Repeated;
             return false;
         }
-        *column = Column { start, end: start, state: State::Present };
+        *column = Column {
+            start,
+            end: start,
+            state: State::Present,
+        };
         true
     }
 

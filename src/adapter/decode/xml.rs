@@ -12,7 +12,10 @@ mod plain; // the common case, fast
 
 use super::charset::Charset;
 use super::tree::{Capture, Guess, NONE, PathTree, Target};
-use super::{DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX, TEXT_BYTES_MAX};
+use super::{
+    DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX,
+    TEXT_BYTES_MAX,
+};
 use crate::adapter::xml::{self, WellFormed};
 use crate::model::mask;
 
@@ -21,7 +24,12 @@ const SOAP_ROOT: &str = "Envelope";
 
 /// Takes the attributes that `tree` wants of the element at `node`. Those with a prefix are of another namespace, and
 /// nobody's wish.
-fn take_attributes(tree: &PathTree, node: u32, raw: &str, capture: &mut Capture) -> Result<(), String> {
+fn take_attributes(
+    tree: &PathTree,
+    node: u32,
+    raw: &str,
+    capture: &mut Capture,
+) -> Result<(), String> {
     let wanted = tree.attributes(node);
     if wanted.is_empty() {
         return Ok(());
@@ -97,7 +105,10 @@ impl<'a> XmlSource<'a> {
         let mut reader = Reader::from_reader(chars);
         reader.config_mut().check_comments = true;
         let mut stack = Vec::with_capacity(DEPTH_MAX + 1);
-        stack.push(Frame { node: 0, last: NONE });
+        stack.push(Frame {
+            node: 0,
+            last: NONE,
+        });
         let walk = Walk {
             head,
             head_guess: Guess::for_tree(head),
@@ -115,7 +126,13 @@ impl<'a> XmlSource<'a> {
             first: true,
             closed: false,
         };
-        XmlSource { reader, buffer: Vec::with_capacity(4096), walk, begun: false, between: false }
+        XmlSource {
+            reader,
+            buffer: Vec::with_capacity(4096),
+            walk,
+            begun: false,
+            between: false,
+        }
     }
 
     /// Reads up to the first record; `None` when the document ends without one, else the record's node.
@@ -159,7 +176,9 @@ impl<'a> XmlSource<'a> {
         let mut stream = self.reader.stream();
         stream.get_mut().allow(TEXT_BYTES_MAX + TAG_BYTES_MAX);
         // What cannot be read is met again, and reported, by the tokenizer.
-        let Ok(text) = stream.fill_buf() else { return Ok(()) };
+        let Ok(text) = stream.fill_buf() else {
+            return Ok(());
+        };
         let mut taken = 0;
         while let Some(element) = plain::plain(&text[taken..]) {
             self.walk.plain(element.name, element.value, capture);
@@ -167,7 +186,9 @@ impl<'a> XmlSource<'a> {
         }
         stream.consume(taken);
         let at = stream.offset();
-        self.walk.bound(at).map_err(|reason| self.walk.malformed(&reason, at))
+        self.walk
+            .bound(at)
+            .map_err(|reason| self.walk.malformed(&reason, at))
     }
 
     fn step(&mut self, capture: &mut Capture) -> Result<Step, Stop> {
@@ -198,10 +219,17 @@ impl<'a> XmlSource<'a> {
 /// A tokenizer's error in our words; it names tags, never content.
 fn describe(error: &quick_xml::Error) -> String {
     match error {
-        quick_xml::Error::Syntax(quick_xml::errors::SyntaxError::InvalidBangMarkup) => "`<!` that begins neither a comment nor a CDATA section".into(),
-        quick_xml::Error::Syntax(_) => "the document ends inside a tag, a comment or a CDATA section; it is truncated".into(),
+        quick_xml::Error::Syntax(quick_xml::errors::SyntaxError::InvalidBangMarkup) => {
+            "`<!` that begins neither a comment nor a CDATA section".into()
+        }
+        quick_xml::Error::Syntax(_) => {
+            "the document ends inside a tag, a comment or a CDATA section; it is truncated".into()
+        }
         // quick-xml quotes what it found, which may be a value.
-        quick_xml::Error::IllFormed(_) => "an end tag that does not match its start tag, or a tag or comment that is not closed".into(),
+        quick_xml::Error::IllFormed(_) => {
+            "an end tag that does not match its start tag, or a tag or comment that is not closed"
+                .into()
+        }
         _ => "is not well-formed XML".into(),
     }
 }
@@ -219,7 +247,10 @@ impl Walk<'_> {
                 xml::character_data(&text)?;
                 self.text(&text, capture)
             }
-            Event::CData(text) if self.stack.len() == 1 => Err(format!("a CDATA section of {} bytes outside the root element", text.len())),
+            Event::CData(text) if self.stack.len() == 1 => Err(format!(
+                "a CDATA section of {} bytes outside the root element",
+                text.len()
+            )),
             Event::CData(text) => self.text(&text, capture),
             Event::GeneralRef(name) => {
                 let found = xml::resolve(&name)?;
@@ -235,8 +266,13 @@ impl Walk<'_> {
             }
             Event::Decl(_) => Err("an XML declaration that is not at the beginning".into()),
             Event::PI(_) => Err("a processing instruction; remove it".into()),
-            Event::DocType(_) => Err("a document type declaration (DTD); remove it: entities and DTDs are not taken".into()),
-            Event::Eof if self.stack.len() > 1 => Err("the document ends before its elements are closed; it is truncated".into()),
+            Event::DocType(_) => Err(
+                "a document type declaration (DTD); remove it: entities and DTDs are not taken"
+                    .into(),
+            ),
+            Event::Eof if self.stack.len() > 1 => {
+                Err("the document ends before its elements are closed; it is truncated".into())
+            }
             Event::Eof if !self.closed => Err("the document has no root element".into()),
             Event::Eof => Ok(Step::End),
         }
@@ -247,8 +283,13 @@ impl Walk<'_> {
         if self.record_depth > 0 && at - self.record_start > RECORD_BYTES_MAX {
             return Err(format!("a record is longer than {RECORD_BYTES_MAX} bytes"));
         }
-        if self.records > 0 && self.record_depth == 0 && at - self.record_start > RECORD_BYTES_MAX + HEAD_BYTES_MAX {
-            return Err(format!("more than {HEAD_BYTES_MAX} bytes without a record; only records are taken after the first"));
+        if self.records > 0
+            && self.record_depth == 0
+            && at - self.record_start > RECORD_BYTES_MAX + HEAD_BYTES_MAX
+        {
+            return Err(format!(
+                "more than {HEAD_BYTES_MAX} bytes without a record; only records are taken after the first"
+            ));
         }
         if self.records == 0 && at > HEAD_BYTES_MAX {
             return Err(format!("no record within the first {HEAD_BYTES_MAX} bytes"));
@@ -282,7 +323,11 @@ impl Walk<'_> {
                     expected.join("` or `")
                 ));
             }
-            return Err(format!("the root element is `{}`; expected `{}`", mask::word(name, expected.iter().copied()), expected.join("` or `")));
+            return Err(format!(
+                "the root element is `{}`; expected `{}`",
+                mask::word(name, expected.iter().copied()),
+                expected.join("` or `")
+            ));
         }
         if node != NONE {
             self.stack[top].last = node;
@@ -290,11 +335,16 @@ impl Walk<'_> {
         self.stack.push(Frame { node, last: NONE });
         match tree.target(node) {
             Target::Value(_) if !in_record && self.records > 0 => {
-                return Err(format!("`{name}` comes after the first record; the head must come before the records"));
+                return Err(format!(
+                    "`{name}` comes after the first record; the head must come before the records"
+                ));
             }
             Target::Value(column) => {
                 if capture.begin(column) {
-                    self.leaf = Some(Leaf { column, depth: self.stack.len() });
+                    self.leaf = Some(Leaf {
+                        column,
+                        depth: self.stack.len(),
+                    });
                 } else if !in_record {
                     return Err(format!("`{}` occurs twice in the head", tree.path(column)));
                 }
@@ -329,12 +379,18 @@ impl Walk<'_> {
 
     /// Whether the next element may be a child of the open record.
     fn may_be_plain(&self) -> bool {
-        self.record.is_some() && self.record_depth == self.stack.len() && self.leaf.is_none() && self.stack.len() <= DEPTH_MAX && !self.ends_at_once
+        self.record.is_some()
+            && self.record_depth == self.stack.len()
+            && self.leaf.is_none()
+            && self.stack.len() <= DEPTH_MAX
+            && !self.ends_at_once
     }
 
     /// What `start`, `text` and `end` would do for a plain child of the open record.
     fn plain(&mut self, name: &str, value: &str, capture: &mut Capture) {
-        let (Some(tree), Some(frame)) = (self.record, self.stack.last_mut()) else { return };
+        let (Some(tree), Some(frame)) = (self.record, self.stack.last_mut()) else {
+            return;
+        };
         let node = self.record_guess.step(tree, frame.node, frame.last, name);
         if node != NONE {
             frame.last = node;
@@ -349,7 +405,8 @@ impl Walk<'_> {
         capture.clear();
         if let (Some(tree), Some(frame)) = (self.record, self.stack.last_mut()) {
             frame.node = 0;
-            take_attributes(tree, 0, &self.record_attributes, capture).map_err(|reason| self.malformed(&reason, self.record_start))?;
+            take_attributes(tree, 0, &self.record_attributes, capture)
+                .map_err(|reason| self.malformed(&reason, self.record_start))?;
         }
         Ok(())
     }
@@ -366,7 +423,9 @@ impl Walk<'_> {
         }
         let name = tag.name().into_inner();
         if name.len() > NAME_BYTES_MAX {
-            return Err(format!("an element's name is longer than {NAME_BYTES_MAX} bytes"));
+            return Err(format!(
+                "an element's name is longer than {NAME_BYTES_MAX} bytes"
+            ));
         }
         self.well_formed.open(tag)
     }
@@ -400,7 +459,12 @@ impl Walk<'_> {
                 capture.push(text);
             }
             _ if self.stack.len() == 1 && !text.chars().all(xml::is_space) => {
-                return Err(if self.closed { "text after the root element" } else { "text before the root element" }.into());
+                return Err(if self.closed {
+                    "text after the root element"
+                } else {
+                    "text before the root element"
+                }
+                .into());
             }
             _ => {}
         }
@@ -413,6 +477,9 @@ impl Walk<'_> {
             records if self.record_depth > 0 => format!("in record {records}"),
             records => format!("after record {records}"),
         };
-        Stop::new(Kind::Malformed, format!("{reason} ({place}, near byte {at} of the text in UTF-8)"))
+        Stop::new(
+            Kind::Malformed,
+            format!("{reason} ({place}, near byte {at} of the text in UTF-8)"),
+        )
     }
 }

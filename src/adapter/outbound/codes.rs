@@ -18,11 +18,20 @@ pub struct Codes {
 /// Reads every table of `folder/codes/`; a table that cannot be read is a finding.
 pub fn read(folder: &Path, findings: &mut Vec<Finding>) -> Codes {
     let mut codes = Codes::default();
-    let Ok(entries) = std::fs::read_dir(folder.join("codes")) else { return codes };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "csv")).collect();
+    let Ok(entries) = std::fs::read_dir(folder.join("codes")) else {
+        return codes;
+    };
+    let mut paths: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "csv"))
+        .collect();
     paths.sort();
     for path in paths {
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if let Err(text) = codes.add(&name, &path) {
             findings.push(Finding::new(path.display().to_string(), None, text));
         }
@@ -32,20 +41,39 @@ pub fn read(folder: &Path, findings: &mut Vec<Finding>) -> Codes {
 
 impl Codes {
     fn add(&mut self, name: &str, path: &Path) -> Result<(), String> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_path(path).map_err(|error| format!("cannot be read: {error}"))?;
-        let header = reader.headers().map_err(|error| format!("cannot be read: {error}"))?;
-        let column =
-            |wanted: &str| header.iter().position(|found| found == wanted).ok_or_else(|| format!("has no column `{wanted}`; expected theirs,ours,meaning"));
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .flexible(true)
+            .from_path(path)
+            .map_err(|error| format!("cannot be read: {error}"))?;
+        let header = reader
+            .headers()
+            .map_err(|error| format!("cannot be read: {error}"))?;
+        let column = |wanted: &str| {
+            header
+                .iter()
+                .position(|found| found == wanted)
+                .ok_or_else(|| format!("has no column `{wanted}`; expected theirs,ours,meaning"))
+        };
         let (theirs, ours) = (column("theirs")?, column("ours")?);
         let table = self.tables.entry(name.to_owned()).or_default();
         for row in reader.records() {
             let row = row.map_err(|error| format!("cannot be read: {error}"))?;
-            let (theirs, ours) = (row.get(theirs).unwrap_or_default(), row.get(ours).unwrap_or_default());
+            let (theirs, ours) = (
+                row.get(theirs).unwrap_or_default(),
+                row.get(ours).unwrap_or_default(),
+            );
             if ours.is_empty() {
                 continue; // known, not taken: none of our words
             }
-            if table.insert(ours.to_owned(), theirs.to_owned()).is_some_and(|earlier| earlier != theirs) {
-                self.ambiguous.entry(name.to_owned()).or_default().insert(ours.to_owned());
+            if table
+                .insert(ours.to_owned(), theirs.to_owned())
+                .is_some_and(|earlier| earlier != theirs)
+            {
+                self.ambiguous
+                    .entry(name.to_owned())
+                    .or_default()
+                    .insert(ours.to_owned());
             }
         }
         Ok(())
@@ -57,7 +85,13 @@ impl Codes {
         for (offset, name) in uses(source) {
             if !self.tables.contains_key(name) {
                 let known = self.tables.keys().map(String::as_str);
-                problems.push((offset, format!("there is no codes/{name}.csv{}; add it or name another table", did_you_mean(name, known))));
+                problems.push((
+                    offset,
+                    format!(
+                        "there is no codes/{name}.csv{}; add it or name another table",
+                        did_you_mean(name, known)
+                    ),
+                ));
             }
             for word in self.ambiguous.get(name).into_iter().flatten() {
                 problems.push((offset, format!("codes/{name}.csv gives `{word}` several codes; a table used on the way out needs one")));
@@ -71,7 +105,10 @@ impl Codes {
 fn uses(source: &str) -> impl Iterator<Item = (usize, &str)> {
     source.match_indices("code(").filter_map(|(at, mark)| {
         let rest = source[at + mark.len()..].trim_start();
-        let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let quote = rest
+            .chars()
+            .next()
+            .filter(|quote| matches!(quote, '"' | '\''))?;
         rest[1..].split_once(quote).map(|(name, _)| (at, name))
     })
 }
@@ -84,14 +121,28 @@ mod tests {
     fn a_table_used_outbound_must_give_each_word_one_code() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("codes")).unwrap();
-        std::fs::write(dir.path().join("codes/kind.csv"), "theirs,ours,meaning\n10,normal,正常\n30, back_payment,\n31,back_payment,\n").unwrap();
+        std::fs::write(
+            dir.path().join("codes/kind.csv"),
+            "theirs,ours,meaning\n10,normal,正常\n30, back_payment,\n31,back_payment,\n",
+        )
+        .unwrap();
         let mut findings = Vec::new();
         let codes = read(dir.path(), &mut findings);
         assert_eq!(findings, []);
         assert_eq!(codes.tables["kind"]["normal"], "10");
-        let texts: Vec<String> = codes.check_uses("{{ a|code(\"kind\") }} {{ b|code('kinds') }}").into_iter().map(|(_, text)| text).collect();
-        assert!(texts[0].contains("gives `back_payment` several codes"), "{texts:?}");
-        assert!(texts[1].contains("no codes/kinds.csv (did you mean `kind`?)"), "{texts:?}");
+        let texts: Vec<String> = codes
+            .check_uses("{{ a|code(\"kind\") }} {{ b|code('kinds') }}")
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect();
+        assert!(
+            texts[0].contains("gives `back_payment` several codes"),
+            "{texts:?}"
+        );
+        assert!(
+            texts[1].contains("no codes/kinds.csv (did you mean `kind`?)"),
+            "{texts:?}"
+        );
     }
 
     #[test]

@@ -38,7 +38,11 @@ pub struct Results {
 }
 
 impl Results {
-    pub(super) fn compile(spec: Spanned<ResultsSpec>, form: BodyForm, problems: &mut Vec<(usize, String)>) -> Option<Results> {
+    pub(super) fn compile(
+        spec: Spanned<ResultsSpec>,
+        form: BodyForm,
+        problems: &mut Vec<(usize, String)>,
+    ) -> Option<Results> {
         let start = spec.span().start;
         let ResultsSpec { record, at } = spec.into_inner();
         let before = problems.len();
@@ -47,25 +51,51 @@ impl Results {
             problems.push((start, "`results` are read from answers in JSON only; write format = \"json\" under [outbound.reply] if they are".into()));
         }
         let mut tree = PathTree::new();
-        if let (true, Err(text)) = (problems.len() == before, tree.record(at.get_ref().trim_start_matches('/'))) {
+        if let (true, Err(text)) = (
+            problems.len() == before,
+            tree.record(at.get_ref().trim_start_matches('/')),
+        ) {
             problems.push((at.span().start, text));
         }
         let offset = record.span().start;
-        (problems.len() == before).then(|| Results { record: record.into_inner(), at: at.into_inner(), offset, tree: Arc::new(tree), inbound: None })
+        (problems.len() == before).then(|| Results {
+            record: record.into_inner(),
+            at: at.into_inner(),
+            offset,
+            tree: Arc::new(tree),
+            inbound: None,
+        })
     }
 
     /// Finds the field table among the adapter's inbound messages, or says `(offset, text)` what is missing.
-    pub(in crate::adapter) fn bind(&mut self, endpoints: &[Endpoint]) -> Result<(), (usize, String)> {
-        let json = endpoints.iter().filter(|endpoint| endpoint.format() == Format::Json);
-        self.inbound = json.clone().find_map(|endpoint| endpoint.message(&self.record)).cloned();
+    pub(in crate::adapter) fn bind(
+        &mut self,
+        endpoints: &[Endpoint],
+    ) -> Result<(), (usize, String)> {
+        let json = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.format() == Format::Json);
+        self.inbound = json
+            .clone()
+            .find_map(|endpoint| endpoint.message(&self.record))
+            .cloned();
         if self.inbound.is_some() {
             return Ok(());
         }
-        let names: Vec<&str> = json.flat_map(Endpoint::inbounds).map(|inbound| inbound.message().name).collect();
-        let have = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        let names: Vec<&str> = json
+            .flat_map(Endpoint::inbounds)
+            .map(|inbound| inbound.message().name)
+            .collect();
+        let have = if names.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has {}", names.join(", "))
+        };
         let near = did_you_mean(&self.record, names.iter().copied());
-        let text =
-            format!("results are read by the field table of `{}`, and this adapter has no [[inbound]] of that message in json; {have}{near}", self.record);
+        let text = format!(
+            "results are read by the field table of `{}`, and this adapter has no [[inbound]] of that message in json; {have}{near}",
+            self.record
+        );
         Err((self.offset, text))
     }
 
@@ -88,8 +118,15 @@ impl Results {
     ///
     /// # Errors
     /// What stands there is no list of records; the sentence is safe to show.
-    pub fn read(&self, answer: &Answer, each: &mut dyn FnMut(&Line, &Record)) -> Result<usize, String> {
-        let inbound = self.inbound.as_ref().ok_or("the adapter was not compiled whole; this is a mistake in the gateway")?;
+    pub fn read(
+        &self,
+        answer: &Answer,
+        each: &mut dyn FnMut(&Line, &Record),
+    ) -> Result<usize, String> {
+        let inbound = self
+            .inbound
+            .as_ref()
+            .ok_or("the adapter was not compiled whole; this is a mistake in the gateway")?;
         read_answer(&answer.body, &self.tree, inbound, each).or_else(|reason| {
             match Body::parse(BodyForm::Json, &answer.body).instead_of(&format!("{}/", self.at)) {
                 Some(instead) if instead.nothing => Ok(0),

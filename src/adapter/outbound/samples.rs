@@ -39,11 +39,23 @@ pub enum Bless {
 }
 
 /// Runs the samples of every outbound message and document; returns each deviation. A message without samples is one.
-pub fn run_samples(folder: &Path, outbound: &[Outbound], documents: &[Document], bless: Bless) -> Vec<Finding> {
-    let mut run = Run { bless, findings: Vec::new() };
+pub fn run_samples(
+    folder: &Path,
+    outbound: &[Outbound],
+    documents: &[Document],
+    bless: Bless,
+) -> Vec<Finding> {
+    let mut run = Run {
+        bless,
+        findings: Vec::new(),
+    };
     let settings = run.settings(&folder.join("samples/settings.json"));
     for message in outbound {
-        run.message(&folder.join("samples").join(message.message()), message, &settings);
+        run.message(
+            &folder.join("samples").join(message.message()),
+            message,
+            &settings,
+        );
     }
     for document in documents {
         run.document(&folder.join("samples").join(document.name()), document);
@@ -58,7 +70,8 @@ struct Run {
 
 impl Run {
     fn find(&mut self, path: &Path, text: impl Into<String>) {
-        self.findings.push(Finding::new(path.display().to_string(), None, text));
+        self.findings
+            .push(Finding::new(path.display().to_string(), None, text));
     }
 
     fn settings(&mut self, path: &Path) -> BTreeMap<String, String> {
@@ -75,14 +88,37 @@ impl Run {
     fn message(&mut self, folder: &Path, outbound: &Outbound, settings: &BTreeMap<String, String>) {
         let secrets = Secrets::from_pairs([("sm2_key", SM2_KEY), ("tif_token", "sample-token")]);
         let at = Timestamp::from_second(AT_SECONDS).expect("a second of 2021 is a timestamp");
-        let reference = if outbound.envelope.is_some() { outbound.new_reference(settings, at, 1) } else { REFERENCE.to_owned() };
-        let extension = outbound.template.as_deref().and_then(|name| name.rsplit_once('.')).map_or("txt", |(_, extension)| extension);
+        let reference = if outbound.envelope.is_some() {
+            outbound.new_reference(settings, at, 1)
+        } else {
+            REFERENCE.to_owned()
+        };
+        let extension = outbound
+            .template
+            .as_deref()
+            .and_then(|name| name.rsplit_once('.'))
+            .map_or("txt", |(_, extension)| extension);
         let render = |mut body: serde_json::Value| {
-            if let (Some(disclosure), Some(records)) = (&outbound.disclosure, body.get_mut("records").and_then(serde_json::Value::as_array_mut)) {
-                records.iter_mut().for_each(|record| *record = disclosure.record(record));
+            if let (Some(disclosure), Some(records)) = (
+                &outbound.disclosure,
+                body.get_mut("records")
+                    .and_then(serde_json::Value::as_array_mut),
+            ) {
+                records
+                    .iter_mut()
+                    .for_each(|record| *record = disclosure.record(record));
             }
-            let context = RenderContext { body: &body, settings, secrets: &secrets, reference: &reference, at };
-            outbound.render_with_nonce(&context, NONCE).map(|request| String::from_utf8_lossy(&request.body).into_owned()).map_err(|fault| fault.text)
+            let context = RenderContext {
+                body: &body,
+                settings,
+                secrets: &secrets,
+                reference: &reference,
+                at,
+            };
+            outbound
+                .render_with_nonce(&context, NONCE)
+                .map(|request| String::from_utf8_lossy(&request.body).into_owned())
+                .map_err(|fault| fault.text)
         };
         self.renderings(folder, extension, &render);
         let replies = files(&folder.join("replies"), ".http");
@@ -91,7 +127,10 @@ impl Run {
         }
         self.orphans(&folder.join("replies"), ".expected.txt", ".http");
         for path in replies {
-            let found = match std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| answer(&bytes)) {
+            let found = match std::fs::read(&path)
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| answer(&bytes))
+            {
                 Ok(answer) => {
                     let answer = outbound.decoded(answer);
                     let verdict = outbound.judge(&answer, &reference);
@@ -107,12 +146,25 @@ impl Run {
     }
 
     fn document(&mut self, folder: &Path, document: &Document) {
-        let extension = document.template.rsplit_once('.').map_or("txt", |(_, extension)| extension);
-        self.renderings(folder, extension, &|body| document.render(&body).map_err(|fault| fault.text));
+        let extension = document
+            .template
+            .rsplit_once('.')
+            .map_or("txt", |(_, extension)| extension);
+        self.renderings(folder, extension, &|body| {
+            document.render(&body).map_err(|fault| fault.text)
+        });
     }
 
-    fn renderings(&mut self, folder: &Path, extension: &str, render: &dyn Fn(serde_json::Value) -> Result<String, String>) {
-        let inputs: Vec<PathBuf> = files(folder, ".json").into_iter().filter(|path| !path.to_string_lossy().ends_with(".expected.json")).collect();
+    fn renderings(
+        &mut self,
+        folder: &Path,
+        extension: &str,
+        render: &dyn Fn(serde_json::Value) -> Result<String, String>,
+    ) {
+        let inputs: Vec<PathBuf> = files(folder, ".json")
+            .into_iter()
+            .filter(|path| !path.to_string_lossy().ends_with(".expected.json"))
+            .collect();
         if inputs.is_empty() {
             self.find(folder, "has no samples; add one <name>.json with the data of a typical message, and bless it");
         }
@@ -121,7 +173,9 @@ impl Run {
         for path in inputs {
             let rendered = std::fs::read(&path)
                 .map_err(|error| error.to_string())
-                .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}")))
+                .and_then(|bytes| {
+                    serde_json::from_slice(&bytes).map_err(|error| format!("is not JSON: {error}"))
+                })
                 .and_then(render);
             match rendered {
                 Ok(text) => self.compare(&beside(&path, ".json", &ending), &text),
@@ -144,17 +198,41 @@ impl Run {
         match std::fs::read_to_string(expected) {
             Ok(text) if text.trim_end() == found.trim_end() => {}
             Ok(text) => {
-                let line = text.lines().zip(found.lines()).position(|(a, b)| a != b).unwrap_or_else(|| text.lines().count().min(found.lines().count()));
-                let part = |text: &str| text.lines().nth(line).unwrap_or("<end>").chars().take(300).collect::<String>();
-                let text = format!("differs in what comes out:\n  expected {}\n  found    {}", part(&text), part(found));
-                self.findings.push(Finding::new(expected.display().to_string(), Some((line + 1, 1)), text));
+                let line = text
+                    .lines()
+                    .zip(found.lines())
+                    .position(|(a, b)| a != b)
+                    .unwrap_or_else(|| text.lines().count().min(found.lines().count()));
+                let part = |text: &str| {
+                    text.lines()
+                        .nth(line)
+                        .unwrap_or("<end>")
+                        .chars()
+                        .take(300)
+                        .collect::<String>()
+                };
+                let text = format!(
+                    "differs in what comes out:\n  expected {}\n  found    {}",
+                    part(&text),
+                    part(found)
+                );
+                self.findings.push(Finding::new(
+                    expected.display().to_string(),
+                    Some((line + 1, 1)),
+                    text,
+                ));
             }
             Err(_) if self.bless == Bless::Missing => {
                 if let Err(error) = std::fs::write(expected, format!("{}\n", found.trim_end())) {
                     self.find(expected, format!("cannot be written: {error}"));
                 }
             }
-            Err(error) => self.find(expected, format!("cannot be read: {error}; write it, or bless what comes out after looking at it")),
+            Err(error) => self.find(
+                expected,
+                format!(
+                    "cannot be read: {error}; write it, or bless what comes out after looking at it"
+                ),
+            ),
         }
     }
 }
@@ -162,40 +240,76 @@ impl Run {
 /// Files of a folder that end so, in order.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
     paths.sort();
     paths
 }
 
 fn beside(path: &Path, ending: &str, other: &str) -> PathBuf {
     let text = path.to_string_lossy();
-    PathBuf::from(format!("{}{other}", text.strip_suffix(ending).unwrap_or(&text)))
+    PathBuf::from(format!(
+        "{}{other}",
+        text.strip_suffix(ending).unwrap_or(&text)
+    ))
 }
 
 /// An answer as written in a `.http` file: `200 OK` or `HTTP/1.1 200 OK`, headers, empty line, body in the bytes that came.
 fn answer(bytes: &[u8]) -> Result<Answer, String> {
-    let ends = [&b"\r\n\r\n"[..], b"\n\n"].iter().filter_map(|end| Some((bytes.windows(end.len()).position(|found| found == *end)?, end.len()))).min();
-    let (head, body) = ends.map_or((bytes, &b""[..]), |(at, length)| (&bytes[..at], &bytes[at + length..]));
-    let head = std::str::from_utf8(head).map_err(|_| "has a head that is not ASCII")?.replace("\r\n", "\n");
+    let ends = [&b"\r\n\r\n"[..], b"\n\n"]
+        .iter()
+        .filter_map(|end| {
+            Some((
+                bytes.windows(end.len()).position(|found| found == *end)?,
+                end.len(),
+            ))
+        })
+        .min();
+    let (head, body) = ends.map_or((bytes, &b""[..]), |(at, length)| {
+        (&bytes[..at], &bytes[at + length..])
+    });
+    let head = std::str::from_utf8(head)
+        .map_err(|_| "has a head that is not ASCII")?
+        .replace("\r\n", "\n");
     let mut lines = head.trim_end().lines();
     let first = lines.next().unwrap_or_default();
-    let status = first.split(' ').find_map(|word| word.parse::<u16>().ok().filter(|status| (100..600).contains(status)));
+    let status = first.split(' ').find_map(|word| {
+        word.parse::<u16>()
+            .ok()
+            .filter(|status| (100..600).contains(status))
+    });
     let status = status.ok_or("its first line has no status; expected one such as `200 OK`")?;
     let headers = lines
-        .map(|line| line.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned())))
+        .map(|line| {
+            line.split_once(':')
+                .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or("has a header without a colon; an empty line ends the headers")?;
-    Ok(Answer { status, headers, body: body.to_vec() })
+    Ok(Answer {
+        status,
+        headers,
+        body: body.to_vec(),
+    })
 }
 
 /// The results an accepting answer holds, one a line, as the gateway reads them.
 fn results(outbound: &Outbound, answer: &Answer, verdict: &Verdict) -> String {
-    let Some(results) = outbound.results().filter(|_| matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate)) else { return String::new() };
+    let Some(results) = outbound
+        .results()
+        .filter(|_| matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate))
+    else {
+        return String::new();
+    };
     let mut lines = String::new();
     let read = results.read(answer, &mut |line, record| {
         lines.push_str(&match line {
             Line::Good { index } => format!("\n{}", canonical(*index, record)),
-            Line::Refused(refusal) => format!("\nunreadable: {} {}", refusal.element, refusal.reason),
+            Line::Refused(refusal) => {
+                format!("\nunreadable: {} {}", refusal.element, refusal.reason)
+            }
         });
     });
     match read {
@@ -205,7 +319,13 @@ fn results(outbound: &Outbound, answer: &Answer, verdict: &Verdict) -> String {
 }
 
 fn shown(verdict: &Verdict) -> String {
-    let pause = verdict.retry_after.map_or_else(String::new, |pause| format!(" {}", pause.as_secs()));
-    let text = if verdict.text.is_empty() { String::new() } else { format!(": {}", verdict.text) };
+    let pause = verdict
+        .retry_after
+        .map_or_else(String::new, |pause| format!(" {}", pause.as_secs()));
+    let text = if verdict.text.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", verdict.text)
+    };
     format!("{}{pause}{text}", verdict.outcome.word())
 }

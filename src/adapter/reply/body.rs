@@ -53,9 +53,14 @@ impl Body {
             return Body::Empty;
         }
         match form {
-            BodyForm::Json => json::from_slice(without_mark(bytes)).map_or(Body::Broken, Body::Json),
+            BodyForm::Json => {
+                json::from_slice(without_mark(bytes)).map_or(Body::Broken, Body::Json)
+            }
             // Pages that answer begin with empty lines, which the standard forbids before a declaration and nobody can misread.
-            BodyForm::Xml => std::str::from_utf8(bytes.trim_ascii_start()).ok().and_then(elements).map_or(Body::Broken, Body::Xml),
+            BodyForm::Xml => std::str::from_utf8(bytes.trim_ascii_start())
+                .ok()
+                .and_then(elements)
+                .map_or(Body::Broken, Body::Xml),
         }
     }
 
@@ -87,18 +92,36 @@ impl Body {
     /// What stands on the way to a place where an object was expected; `None` when nothing does.
     pub fn instead_of(&self, at: &str) -> Option<Instead> {
         let Body::Json(value) = self else { return None };
-        let (parent, found) = at.match_indices('/').skip(1).map(|(end, _)| &at[..end]).find_map(|parent| match value.pointer(parent) {
-            Some(Value::Object(_) | Value::Array(_)) => None,
-            other => Some((parent, other)),
-        })?;
+        let (parent, found) = at
+            .match_indices('/')
+            .skip(1)
+            .map(|(end, _)| &at[..end])
+            .find_map(|parent| match value.pointer(parent) {
+                Some(Value::Object(_) | Value::Array(_)) => None,
+                other => Some((parent, other)),
+            })?;
         let (nothing, words) = match found {
             None => (true, format!("there is no {parent}")),
             Some(Value::Null) => (true, format!("{parent} is null")),
-            Some(Value::String(text)) if text.trim().is_empty() => (true, format!("{parent} is an empty text")),
-            Some(Value::String(text)) if serde_json::from_str(text).is_ok_and(|inner: Value| inner.is_object() || inner.is_array()) => {
-                (false, format!("{parent} is a text that holds JSON, not JSON itself"))
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                (true, format!("{parent} is an empty text"))
             }
-            Some(Value::String(text)) => (false, format!("{parent} is a text of {} characters that is no JSON, perhaps encrypted", text.chars().count())),
+            Some(Value::String(text))
+                if serde_json::from_str(text)
+                    .is_ok_and(|inner: Value| inner.is_object() || inner.is_array()) =>
+            {
+                (
+                    false,
+                    format!("{parent} is a text that holds JSON, not JSON itself"),
+                )
+            }
+            Some(Value::String(text)) => (
+                false,
+                format!(
+                    "{parent} is a text of {} characters that is no JSON, perhaps encrypted",
+                    text.chars().count()
+                ),
+            ),
             Some(_) => (false, format!("{parent} is a single value")),
         };
         Some(Instead { nothing, words })
@@ -107,13 +130,20 @@ impl Body {
     /// The items of the list at that place: of a JSON array, or the elements of that path.
     pub fn items(&self, at: &str) -> Vec<Body> {
         match self {
-            Body::Json(value) => value.pointer(at).and_then(Value::as_array).map(|items| items.iter().cloned().map(Body::Json).collect()).unwrap_or_default(),
+            Body::Json(value) => value
+                .pointer(at)
+                .and_then(Value::as_array)
+                .map(|items| items.iter().cloned().map(Body::Json).collect())
+                .unwrap_or_default(),
             Body::Xml(elements) => {
                 let mut items: Vec<Vec<(String, String)>> = Vec::new();
                 for (path, text) in elements {
                     if path == at {
                         items.push(Vec::new());
-                    } else if let (Some(inner), Some(item)) = (path.strip_prefix(at).filter(|inner| inner.starts_with('/')), items.last_mut()) {
+                    } else if let (Some(inner), Some(item)) = (
+                        path.strip_prefix(at).filter(|inner| inner.starts_with('/')),
+                        items.last_mut(),
+                    ) {
                         item.push((inner.to_owned(), text.clone()));
                     }
                 }
@@ -131,7 +161,10 @@ impl Body {
                 found @ (Value::Number(_) | Value::Bool(_)) => Some(found.to_string()),
                 _ => None,
             },
-            Body::Xml(elements) => elements.iter().find(|(path, _)| path == at).map(|(_, text)| text.trim().to_owned()),
+            Body::Xml(elements) => elements
+                .iter()
+                .find(|(path, _)| path == at)
+                .map(|(_, text)| text.trim().to_owned()),
             Body::Empty | Body::Broken => None,
         }
     }
@@ -163,7 +196,11 @@ fn elements(document: &str) -> Option<Vec<(String, String)>> {
             Event::CData(text) => append(&mut found, &open, &text),
             Event::GeneralRef(reference) => match reference.resolve_char_ref().ok()? {
                 Some(character) => append(&mut found, &open, character.encode_utf8(&mut [0; 4])),
-                None => append(&mut found, &open, quick_xml::escape::resolve_predefined_entity(&reference)?),
+                None => append(
+                    &mut found,
+                    &open,
+                    quick_xml::escape::resolve_predefined_entity(&reference)?,
+                ),
             },
             Event::Eof => return Some(found),
             _ => {}
@@ -173,7 +210,8 @@ fn elements(document: &str) -> Option<Vec<(String, String)>> {
 
 /// The path of a new element; the root's own is empty.
 fn child(found: &[(String, String)], open: &[usize], name: &str) -> String {
-    open.last().map_or_else(String::new, |parent| format!("{}/{name}", found[*parent].0))
+    open.last()
+        .map_or_else(String::new, |parent| format!("{}/{name}", found[*parent].0))
 }
 
 fn append(found: &mut [(String, String)], open: &[usize], text: &str) {
@@ -188,8 +226,18 @@ mod tests {
 
     #[test]
     fn json_numbers_and_strings_are_the_same_text() {
-        for document in ["{\"infcode\": 0}", "{\"infcode\": \"0\"}", "\u{feff}{\"infcode\":0}"] {
-            assert_eq!(Body::parse(BodyForm::Json, document.as_bytes()).text("/infcode").as_deref(), Some("0"), "{document}");
+        for document in [
+            "{\"infcode\": 0}",
+            "{\"infcode\": \"0\"}",
+            "\u{feff}{\"infcode\":0}",
+        ] {
+            assert_eq!(
+                Body::parse(BodyForm::Json, document.as_bytes())
+                    .text("/infcode")
+                    .as_deref(),
+                Some("0"),
+                "{document}"
+            );
         }
         let body = Body::parse(BodyForm::Json, b"{\"a\": null, \"b\": [true]}");
         assert!(!body.exists("/a") && body.exists("/b"));
@@ -208,27 +256,48 @@ mod tests {
 
     #[test]
     fn items_of_a_list_are_looked_into_one_by_one() {
-        let json = Body::parse(BodyForm::Json, b"{\"results\": [{\"id\": \"a\", \"code\": 0}, {\"id\": \"b\"}]}");
+        let json = Body::parse(
+            BodyForm::Json,
+            b"{\"results\": [{\"id\": \"a\", \"code\": 0}, {\"id\": \"b\"}]}",
+        );
         let xml =
             Body::parse(BodyForm::Xml, b"<R><Results><Item><id>a</id><code>0</code></Item><Other><id>x</id></Other><Item><id>b</id></Item></Results></R>");
         for (body, at) in [(json, "/results"), (xml, "/Results/Item")] {
             let items = body.items(at);
-            assert_eq!(items.iter().map(|item| item.text("/id").unwrap()).collect::<Vec<_>>(), ["a", "b"]);
-            assert_eq!((items[0].text("/code").as_deref(), items[1].text("/code")), (Some("0"), None));
+            assert_eq!(
+                items
+                    .iter()
+                    .map(|item| item.text("/id").unwrap())
+                    .collect::<Vec<_>>(),
+                ["a", "b"]
+            );
+            assert_eq!(
+                (items[0].text("/code").as_deref(), items[1].text("/code")),
+                (Some("0"), None)
+            );
             assert!(body.items("/none").is_empty());
         }
     }
 
     #[test]
     fn a_long_array_is_passed_over_and_everything_else_is_as_it_was() {
-        let text = r#"{"infcode":0,"output":{"results":[{"a":1},{"a":2}],"state":"done"},"results":[1]}"#;
+        let text =
+            r#"{"infcode":0,"output":{"results":[{"a":1},{"a":2}],"state":"done"},"results":[1]}"#;
         let body = Body::parse_beside(BodyForm::Json, text.as_bytes(), Some("/output/results"));
         assert_eq!(
-            (body.text("/infcode").as_deref(), body.text("/output/state").as_deref(), body.text("/results/0").as_deref()),
+            (
+                body.text("/infcode").as_deref(),
+                body.text("/output/state").as_deref(),
+                body.text("/results/0").as_deref()
+            ),
             (Some("0"), Some("done"), Some("1"))
         );
         assert!(body.exists("/output/results") && !body.exists("/output/results/0"));
-        let without = Body::parse_beside(BodyForm::Json, br#"{"output":{"results":null,"state":"queued"}}"#, Some("/output/results"));
+        let without = Body::parse_beside(
+            BodyForm::Json,
+            br#"{"output":{"results":null,"state":"queued"}}"#,
+            Some("/output/results"),
+        );
         assert!(!without.exists("/output/results") && without.exists("/output/state"));
         for broken in [
             &text[..text.len() - 1],
@@ -238,15 +307,31 @@ mod tests {
             &text.replace("\"state\"", "\"results\""),
             &text.replace("{\"a\":2}", "{\"a\":2,\"a\":2}"),
         ] {
-            assert!(matches!(Body::parse_beside(BodyForm::Json, broken.as_bytes(), Some("/output/results")), Body::Broken), "{broken}");
+            assert!(
+                matches!(
+                    Body::parse_beside(BodyForm::Json, broken.as_bytes(), Some("/output/results")),
+                    Body::Broken
+                ),
+                "{broken}"
+            );
         }
     }
 
     #[test]
     fn truncated_foreign_or_hostile_bodies_are_broken() {
         assert!(matches!(Body::parse(BodyForm::Json, b" \r\n"), Body::Empty));
-        for body in [&b"{\"infcode\": 0"[..], b"{\"infcode\": 0, \"infcode\": 1}", b"{\"output\": {\"a\": 1, \"a\": 2}}", b"<html>", b"{} x", b"\xff\xfe"] {
-            assert!(matches!(Body::parse(BodyForm::Json, body), Body::Broken), "{body:?}");
+        for body in [
+            &b"{\"infcode\": 0"[..],
+            b"{\"infcode\": 0, \"infcode\": 1}",
+            b"{\"output\": {\"a\": 1, \"a\": 2}}",
+            b"<html>",
+            b"{} x",
+            b"\xff\xfe",
+        ] {
+            assert!(
+                matches!(Body::parse(BodyForm::Json, body), Body::Broken),
+                "{body:?}"
+            );
         }
         for body in [
             &b"<a><b>"[..],
@@ -259,7 +344,10 @@ mod tests {
             b"<a><1/></a>",
             b"<a b=\"1\"c=\"2\"/>",
         ] {
-            assert!(matches!(Body::parse(BodyForm::Xml, body), Body::Broken), "{body:?}");
+            assert!(
+                matches!(Body::parse(BodyForm::Xml, body), Body::Broken),
+                "{body:?}"
+            );
         }
     }
 }

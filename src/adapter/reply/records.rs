@@ -26,21 +26,43 @@ impl Records {
     /// What the answer means for each of these records.
     pub(super) fn judge(&self, answer: &Answer, body: &Body, ids: &[&str]) -> Vec<Verdict> {
         let items = body.items(&self.at);
-        let one = |id: &&str| match items.iter().find(|item| item.text(&self.key).as_deref() == Some(*id)) {
+        let one = |id: &&str| match items
+            .iter()
+            .find(|item| item.text(&self.key).as_deref() == Some(*id))
+        {
             Some(item) => self.item(answer, item),
-            None => Verdict { outcome: self.unlisted, text: "not listed in the answer".into(), retry_after: None, own: true },
+            None => Verdict {
+                outcome: self.unlisted,
+                text: "not listed in the answer".into(),
+                retry_after: None,
+                own: true,
+            },
         };
         ids.iter().map(one).collect()
     }
 
     fn item(&self, answer: &Answer, item: &Body) -> Verdict {
-        let rule = self.rules.iter().find(|rule| rule.matches(answer.status, item));
-        let text_at = rule.and_then(|rule| rule.text_at.as_deref()).or(self.text_at.as_deref());
-        let parts: Vec<String> =
-            [self.code_at.as_deref(), text_at].into_iter().flatten().filter_map(|at| item.text(at)).filter(|text| !text.is_empty()).collect();
+        let rule = self
+            .rules
+            .iter()
+            .find(|rule| rule.matches(answer.status, item));
+        let text_at = rule
+            .and_then(|rule| rule.text_at.as_deref())
+            .or(self.text_at.as_deref());
+        let parts: Vec<String> = [self.code_at.as_deref(), text_at]
+            .into_iter()
+            .flatten()
+            .filter_map(|at| item.text(at))
+            .filter(|text| !text.is_empty())
+            .collect();
         let text = safe::shown(&parts.join(" "));
         match rule {
-            Some(rule) => Verdict { outcome: rule.outcome, text, retry_after: None, own: true },
+            Some(rule) => Verdict {
+                outcome: rule.outcome,
+                text,
+                retry_after: None,
+                own: true,
+            },
             None => Verdict::unknown(format!("no rule of reply.records matches: {text}"), true),
         }
     }

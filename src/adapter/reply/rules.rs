@@ -80,7 +80,8 @@ pub(crate) trait Written {
 }
 
 impl Written for u16 {
-    const EXPECTED: &'static str = "expected a status of HTTP without quotes, such as 200, or a list of them";
+    const EXPECTED: &'static str =
+        "expected a status of HTTP without quotes, such as 200, or a list of them";
 }
 
 impl Written for String {
@@ -95,7 +96,8 @@ impl<'de, T: Deserialize<'de> + Written> Deserialize<'de> for OneOrMany<T> {
             One(T),
             Many(Vec<T>),
         }
-        let either = Either::deserialize(deserializer).map_err(|_| serde::de::Error::custom(T::EXPECTED))?;
+        let either =
+            Either::deserialize(deserializer).map_err(|_| serde::de::Error::custom(T::EXPECTED))?;
         Ok(match either {
             Either::One(one) => OneOrMany::One(one),
             Either::Many(many) => OneOrMany::Many(many),
@@ -114,7 +116,10 @@ impl<T> OneOrMany<T> {
 
 /// A code as written in TOML; compared as text.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "expected a text in quotes, a whole number, true or false")]
+#[serde(
+    untagged,
+    expecting = "expected a text in quotes, a whole number, true or false"
+)]
 enum Scalar {
     Text(String),
     Number(i64),
@@ -132,10 +137,18 @@ impl Scalar {
 }
 
 /// Compiles the rules in the order they are written; adds `(offset, text)` per problem.
-pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut Vec<(usize, String)>) -> Reply {
+pub fn compile(
+    spec: Spanned<ReplySpec>,
+    template_form: BodyForm,
+    problems: &mut Vec<(usize, String)>,
+) -> Reply {
     let start = spec.span().start;
     let spec = spec.into_inner();
-    let form = match spec.format.as_ref().map(|format| (format.span().start, format.get_ref().as_str())) {
+    let form = match spec
+        .format
+        .as_ref()
+        .map(|format| (format.span().start, format.get_ref().as_str()))
+    {
         None => template_form,
         Some((_, "json")) => BodyForm::Json,
         Some((_, "xml")) => BodyForm::Xml,
@@ -152,16 +165,26 @@ pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut
     };
     let echo = place(spec.echo);
     let mut places = |written: Option<Spanned<OneOrMany<String>>>| {
-        let Some(written) = written else { return Vec::new() };
+        let Some(written) = written else {
+            return Vec::new();
+        };
         let (offset, places) = (written.span().start, written.into_inner().into_vec());
-        places.iter().for_each(|at| check_place(at, offset, problems));
+        places
+            .iter()
+            .for_each(|at| check_place(at, offset, problems));
         places
     };
     let (code_at, text_at) = (places(spec.code_at), places(spec.text_at));
     if spec.accepted.is_empty() {
-        problems.push((start, "no rule says when a request is `accepted`; without one every answer stays unknown".into()));
+        problems.push((
+            start,
+            "no rule says when a request is `accepted`; without one every answer stays unknown"
+                .into(),
+        ));
     }
-    let records = spec.records.map(|records| compile_records(records, problems));
+    let records = spec
+        .records
+        .map(|records| compile_records(records, problems));
     let lists = vec![
         (Outcome::Accepted, spec.accepted),
         (Outcome::Duplicate, spec.duplicate),
@@ -169,7 +192,15 @@ pub fn compile(spec: Spanned<ReplySpec>, template_form: BodyForm, problems: &mut
         (Outcome::RetryLater, spec.retry_later),
         (Outcome::NotReached, spec.not_reached),
     ];
-    Reply { form, echo, code_at, text_at, rules: in_order(lists, problems), records, results_at: None }
+    Reply {
+        form,
+        echo,
+        code_at,
+        text_at,
+        rules: in_order(lists, problems),
+        records,
+        results_at: None,
+    }
 }
 
 fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String)>) -> Records {
@@ -179,15 +210,27 @@ fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String
         check_place(place.get_ref(), place.span().start, problems);
         place.into_inner()
     };
-    let (at, key, code_at, text_at) = (place(spec.at), place(spec.key), spec.code_at.map(&mut place), spec.text_at.map(&mut place));
+    let (at, key, code_at, text_at) = (
+        place(spec.at),
+        place(spec.key),
+        spec.code_at.map(&mut place),
+        spec.text_at.map(&mut place),
+    );
     if spec.accepted.is_empty() {
         problems.push((start, "no rule of `records` says when a record is `accepted`; without one every record stays unknown".into()));
     }
-    let unlisted = match spec.unlisted.as_ref().map(|unlisted| (unlisted.span().start, unlisted.get_ref().as_str())) {
+    let unlisted = match spec
+        .unlisted
+        .as_ref()
+        .map(|unlisted| (unlisted.span().start, unlisted.get_ref().as_str()))
+    {
         None | Some((_, "unknown")) => Outcome::Unknown,
         Some((_, "accepted")) => Outcome::Accepted,
         Some((offset, other)) => {
-            problems.push((offset, format!("unlisted is `{other}`; expected accepted or unknown")));
+            problems.push((
+                offset,
+                format!("unlisted is `{other}`; expected accepted or unknown"),
+            ));
             Outcome::Unknown
         }
     };
@@ -197,28 +240,52 @@ fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String
         (Outcome::Rejected, spec.rejected),
         (Outcome::RetryLater, spec.retry_later),
     ];
-    Records { at, key, code_at, text_at, unlisted, rules: in_order(lists, problems) }
+    Records {
+        at,
+        key,
+        code_at,
+        text_at,
+        unlisted,
+        rules: in_order(lists, problems),
+    }
 }
 
 /// Rules in the order they are written, whatever they mean.
-fn in_order(lists: Vec<(Outcome, Vec<Spanned<RuleSpec>>)>, problems: &mut Vec<(usize, String)>) -> Vec<Rule> {
+fn in_order(
+    lists: Vec<(Outcome, Vec<Spanned<RuleSpec>>)>,
+    problems: &mut Vec<(usize, String)>,
+) -> Vec<Rule> {
     let mut rules: Vec<(usize, Rule)> = Vec::new();
     for (outcome, list) in lists {
         for rule in list {
             let offset = rule.span().start;
-            rules.push((offset, compile_rule(outcome, rule.into_inner(), offset, problems)));
+            rules.push((
+                offset,
+                compile_rule(outcome, rule.into_inner(), offset, problems),
+            ));
         }
     }
     rules.sort_by_key(|(offset, _)| *offset);
     rules.into_iter().map(|(_, rule)| rule).collect()
 }
 
-fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut Vec<(usize, String)>) -> Rule {
+fn compile_rule(
+    outcome: Outcome,
+    spec: RuleSpec,
+    offset: usize,
+    problems: &mut Vec<(usize, String)>,
+) -> Rule {
     let status = spec.status.map(OneOrMany::into_vec).unwrap_or_default();
     if let Some(wrong) = status.iter().find(|status| !(100..600).contains(*status)) {
-        problems.push((offset, format!("status {wrong} is not an HTTP status; expected 100 to 599")));
+        problems.push((
+            offset,
+            format!("status {wrong} is not an HTTP status; expected 100 to 599"),
+        ));
     }
-    let sourced = spec.source.as_deref().is_some_and(|source| !source.trim().is_empty());
+    let sourced = spec
+        .source
+        .as_deref()
+        .is_some_and(|source| !source.trim().is_empty());
     if outcome == Outcome::NotReached && !sourced {
         let text = "a rule of `not_reached` needs `source`: who says that nothing was let through; without one the answer has to stay unknown";
         problems.push((offset, text.into()));
@@ -226,13 +293,20 @@ fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut 
     for at in [&spec.at, &spec.text_at].into_iter().flatten() {
         check_place(at, offset, problems);
     }
-    let tests = [spec.is.map(|is| Test::In(vec![is.into_text()])), spec.r#in.map(texts), spec.exists.map(Test::Exists)];
+    let tests = [
+        spec.is.map(|is| Test::In(vec![is.into_text()])),
+        spec.r#in.map(texts),
+        spec.exists.map(Test::Exists),
+    ];
     let mut tests = tests.into_iter().flatten();
     let test = (tests.next(), tests.next());
     let at = match (spec.at, test) {
         (None, (None, None)) => {
             if status.is_empty() {
-                problems.push((offset, "a rule without `status` or `at` matches every answer; add a condition".into()));
+                problems.push((
+                    offset,
+                    "a rule without `status` or `at` matches every answer; add a condition".into(),
+                ));
             }
             None
         }
@@ -243,11 +317,21 @@ fn compile_rule(outcome: Outcome, spec: RuleSpec, offset: usize, problems: &mut 
                 (None, _) => "a test without `at`",
                 _ => "more than one test",
             };
-            problems.push((offset, format!("a rule has {found}; expected `at` with exactly one of `is`, `in`, `exists`")));
+            problems.push((
+                offset,
+                format!(
+                    "a rule has {found}; expected `at` with exactly one of `is`, `in`, `exists`"
+                ),
+            ));
             None
         }
     };
-    Rule { outcome, status, at, text_at: spec.text_at }
+    Rule {
+        outcome,
+        status,
+        at,
+        text_at: spec.text_at,
+    }
 }
 
 fn texts(list: Vec<Scalar>) -> Test {

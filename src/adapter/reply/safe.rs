@@ -13,7 +13,11 @@ const LOOKED_AT_MAX: usize = 4 * CHARS_MAX;
 
 /// A partner's text as it may be shown.
 pub fn shown(text: &str) -> String {
-    let spaced: String = text.chars().take(LOOKED_AT_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let spaced: String = text
+        .chars()
+        .take(LOOKED_AT_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     printable(&mask::text(&spaced), CHARS_MAX)
 }
 
@@ -23,9 +27,18 @@ mod tests {
 
     #[test]
     fn persons_in_a_partner_s_text_are_masked() {
-        assert_eq!(shown("人员11010519491231002X不存在, +86 138 0013 8000"), "人员[id]不存在, [phone]");
-        assert_eq!(shown("参保人张三(E12345678)已停保"), "参保人[name]([passport])已停保");
-        assert_eq!(shown("batch 20211101000000000001 line 42"), "batch 20211101000000000001 line 42");
+        assert_eq!(
+            shown("人员11010519491231002X不存在, +86 138 0013 8000"),
+            "人员[id]不存在, [phone]"
+        );
+        assert_eq!(
+            shown("参保人张三(E12345678)已停保"),
+            "参保人[name]([passport])已停保"
+        );
+        assert_eq!(
+            shown("batch 20211101000000000001 line 42"),
+            "batch 20211101000000000001 line 42"
+        );
     }
 
     #[test]

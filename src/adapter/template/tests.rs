@@ -7,14 +7,24 @@ use serde_json::json;
 use super::*;
 
 fn render(name: &str, source: &str, context: serde_json::Value) -> Result<String, Fault> {
-    let codes = BTreeMap::from([("kind".to_owned(), BTreeMap::from([("normal".to_owned(), "10".to_owned())]))]);
+    let codes = BTreeMap::from([(
+        "kind".to_owned(),
+        BTreeMap::from([("normal".to_owned(), "10".to_owned())]),
+    )]);
     let mut templates = Templates::new(codes);
-    templates.add(name, source.to_owned()).map_err(|problem| Fault::operator(Stage::Config, problem.text))?;
+    templates
+        .add(name, source.to_owned())
+        .map_err(|problem| Fault::operator(Stage::Config, problem.text))?;
     templates.render(name, Value::from(Serde(&context)))
 }
 
 fn filtered(expression: &str, value: serde_json::Value) -> Result<String, String> {
-    render("t.json", &format!("{{{{ x|{expression} }}}}"), json!({ "x": value })).map_err(|fault| fault.text)
+    render(
+        "t.json",
+        &format!("{{{{ x|{expression} }}}}"),
+        json!({ "x": value }),
+    )
+    .map_err(|fault| fault.text)
 }
 
 #[test]
@@ -29,15 +39,27 @@ fn filters_write_money_rates_months_dates_and_codes() {
         ("month", json!("202110"), "\"202110\""),
         ("month('%Y-%m')", json!(202_110), "\"2021-10\""),
         ("date", json!("2021-10-20"), "\"2021-10-20\""),
-        ("date('%Y%m%d%H%M%S')", json!("2021-10-31T16:00:01Z"), "\"20211101000001\""),
+        (
+            "date('%Y%m%d%H%M%S')",
+            json!("2021-10-31T16:00:01Z"),
+            "\"20211101000001\"",
+        ),
         ("code('kind')", json!("normal"), "\"10\""),
         ("text", json!(7), "\"7\""),
         ("length", json!([1, 2]), "2"),
-        ("total('fen')|yuan", json!([{"fen": 5}, {"fen": -105}]), "\"-1.00\""),
+        (
+            "total('fen')|yuan",
+            json!([{"fen": 5}, {"fen": -105}]),
+            "\"-1.00\"",
+        ),
         ("default('-', null=true)", json!(null), "\"-\""),
         ("default('-')", json!(null), "null"),
     ] {
-        assert_eq!(filtered(expression, value), Ok(expected.to_owned()), "{expression}");
+        assert_eq!(
+            filtered(expression, value),
+            Ok(expected.to_owned()),
+            "{expression}"
+        );
     }
 }
 
@@ -58,7 +80,10 @@ fn a_filter_that_cannot_say_the_value_exactly_refuses_without_showing_it() {
         ("text", json!({"secret-5eC7": 1})),
     ] {
         let text = filtered(expression, value).unwrap_err();
-        assert!(text.starts_with("template t.json, line 1: ") && !text.contains("5eC7"), "{expression}: {text}");
+        assert!(
+            text.starts_with("template t.json, line 1: ") && !text.contains("5eC7"),
+            "{expression}: {text}"
+        );
     }
 }
 
@@ -79,19 +104,46 @@ fn faults_of_the_engine_itself_hold_no_value() {
         "{{ n // 0 }}",
     ] {
         let text = render("t.json", source, context.clone()).unwrap_err().text;
-        assert!(text.starts_with("template t.json") && !text.contains("5eC7"), "{source}: {text}");
+        assert!(
+            text.starts_with("template t.json") && !text.contains("5eC7"),
+            "{source}: {text}"
+        );
     }
 }
 
 #[test]
 fn undefined_values_endless_work_and_unknown_filters_are_refused() {
-    assert!(render("t.xml", "<a>{{ missing }}</a>", json!({})).unwrap_err().text.contains("undefined"));
-    assert!(render("t.json", "{{ missing.deeper }}", json!({})).unwrap_err().text.contains("undefined"));
+    assert!(
+        render("t.xml", "<a>{{ missing }}</a>", json!({}))
+            .unwrap_err()
+            .text
+            .contains("undefined")
+    );
+    assert!(
+        render("t.json", "{{ missing.deeper }}", json!({}))
+            .unwrap_err()
+            .text
+            .contains("undefined")
+    );
     let many: Vec<u32> = (0..4000).collect();
-    let endless = "[{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}]";
-    assert!(render("t.json", endless, json!({ "x": many })).unwrap_err().text.contains("too many steps"));
+    let endless =
+        "[{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}]";
+    assert!(
+        render("t.json", endless, json!({ "x": many }))
+            .unwrap_err()
+            .text
+            .contains("too many steps")
+    );
     for filter in ["safe", "tojson", "escape", "pprint"] {
-        assert!(render("t.xml", &format!("<a>{{{{ x|{filter} }}}}</a>"), json!({ "x": "<b>" })).is_err(), "{filter}");
+        assert!(
+            render(
+                "t.xml",
+                &format!("<a>{{{{ x|{filter} }}}}</a>"),
+                json!({ "x": "<b>" })
+            )
+            .is_err(),
+            "{filter}"
+        );
     }
     assert!(render("t.txt", "x", json!({})).is_err());
     assert!(render("t.json", "{\n{% if %}", json!({})).is_err());
@@ -99,17 +151,47 @@ fn undefined_values_endless_work_and_unknown_filters_are_refused() {
 
 #[test]
 fn paths_are_percent_encoded_and_lists_are_not_dumped_into_xml() {
-    assert_eq!(render("p.path", "/a/{{ x }}?y={{ y }}", json!({ "x": "../ä b", "y": 1 })).unwrap(), "/a/..%2F%C3%A4%20b?y=1");
-    assert!(render("t.xml", "<a>{{ x }}</a>", json!({ "x": [1] })).unwrap_err().text.contains("loop over it"));
-    assert_eq!(render("t.xml", "<a b=\"{{ n }}\">{{ x }}{{ t }}</a>", json!({ "x": null, "n": 5, "t": true })).unwrap(), "<a b=\"5\">true</a>");
+    assert_eq!(
+        render(
+            "p.path",
+            "/a/{{ x }}?y={{ y }}",
+            json!({ "x": "../ä b", "y": 1 })
+        )
+        .unwrap(),
+        "/a/..%2F%C3%A4%20b?y=1"
+    );
+    assert!(
+        render("t.xml", "<a>{{ x }}</a>", json!({ "x": [1] }))
+            .unwrap_err()
+            .text
+            .contains("loop over it")
+    );
+    assert_eq!(
+        render(
+            "t.xml",
+            "<a b=\"{{ n }}\">{{ x }}{{ t }}</a>",
+            json!({ "x": null, "n": 5, "t": true })
+        )
+        .unwrap(),
+        "<a b=\"5\">true</a>"
+    );
 }
 
 #[test]
 fn inexact_numbers_are_refused_and_constants_are_escaped_like_values() {
     for source in ["{{ x / 100 }}", "[{{ 0.1 + 0.2 }}]"] {
-        assert!(render("t.json", source, json!({ "x": 1234 })).unwrap_err().text.contains("yuan_number"), "{source}");
+        assert!(
+            render("t.json", source, json!({ "x": 1234 }))
+                .unwrap_err()
+                .text
+                .contains("yuan_number"),
+            "{source}"
+        );
     }
-    assert_eq!(render("t.xml", "<a>{{ \"<&\" }}</a>", json!({})).unwrap(), "<a>&lt;&amp;</a>");
+    assert_eq!(
+        render("t.xml", "<a>{{ \"<&\" }}</a>", json!({})).unwrap(),
+        "<a>&lt;&amp;</a>"
+    );
     assert_eq!(render("t.json", "{{ \"a\" }}", json!({})).unwrap(), "\"a\"");
 }
 
@@ -121,12 +203,21 @@ fn xml_values(document: &str) -> (String, String) {
     loop {
         match reader.read_event().unwrap() {
             Event::Start(tag) => {
-                attribute = tag.attributes().next().unwrap().unwrap().normalized_value(quick_xml::XmlVersion::Explicit1_0).unwrap().into_owned()
+                attribute = tag
+                    .attributes()
+                    .next()
+                    .unwrap()
+                    .unwrap()
+                    .normalized_value(quick_xml::XmlVersion::Explicit1_0)
+                    .unwrap()
+                    .into_owned()
             }
             Event::Text(part) => text.push_str(&part),
             Event::GeneralRef(reference) => match reference.resolve_char_ref().unwrap() {
                 Some(character) => text.push(character),
-                None => text.push_str(quick_xml::escape::resolve_predefined_entity(&reference).unwrap()),
+                None => {
+                    text.push_str(quick_xml::escape::resolve_predefined_entity(&reference).unwrap())
+                }
             },
             Event::Eof => return (attribute, text),
             _ => {}
@@ -137,10 +228,14 @@ fn xml_values(document: &str) -> (String, String) {
 /// Strings that try to break out.
 fn hostile() -> impl Strategy<Value = String> {
     let pieces = [
-        "\"", "'", "{{", "}}", "{%", "]]>", "</a>", "<!--", "&", "&#0;", "\\", "\u{0}", "\u{1}", "\u{b}", "\r\n", "\t", "\u{7f}", "\u{fffe}", "\u{2028}", "🙂",
-        "中", ",", ":",
+        "\"", "'", "{{", "}}", "{%", "]]>", "</a>", "<!--", "&", "&#0;", "\\", "\u{0}", "\u{1}",
+        "\u{b}", "\r\n", "\t", "\u{7f}", "\u{fffe}", "\u{2028}", "🙂", "中", ",", ":",
     ];
-    prop_oneof![any::<String>(), proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..12).prop_map(|parts| parts.concat())]
+    prop_oneof![
+        any::<String>(),
+        proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..12)
+            .prop_map(|parts| parts.concat())
+    ]
 }
 
 proptest! {

@@ -14,7 +14,9 @@ pub(in crate::adapter) struct Attribute<'a> {
 }
 
 /// The attributes of what follows a tag's name; ends with the first that is malformed.
-pub(in crate::adapter) fn attributes(raw: &str) -> impl Iterator<Item = Result<Attribute<'_>, String>> {
+pub(in crate::adapter) fn attributes(
+    raw: &str,
+) -> impl Iterator<Item = Result<Attribute<'_>, String>> {
     let mut rest = Some(raw);
     let mut names: Vec<&str> = Vec::new();
     std::iter::from_fn(move || {
@@ -43,7 +45,11 @@ fn next(text: &str) -> Result<(Attribute<'_>, &str), String> {
     let name = name.trim_end_matches(is_space);
     names::check(name).map_err(|wrong| format!("an attribute whose name {wrong}"))?;
     let after = after.trim_start_matches(is_space);
-    let quote = after.chars().next().filter(|first| matches!(first, '"' | '\'')).ok_or_else(malformed)?;
+    let quote = after
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '"' | '\''))
+        .ok_or_else(malformed)?;
     let (value, after) = after[1..].split_once(quote).ok_or_else(malformed)?;
     if value.contains('<') {
         return Err("`<` in an attribute's value".into());
@@ -59,7 +65,19 @@ mod tests {
     #[test]
     fn attributes_are_read_as_they_are_written() {
         let found: Result<Vec<_>, _> = attributes(" a=\"1\"\tb = 'x\"&lt;'\n").collect();
-        assert_eq!(found, Ok(vec![Attribute { name: "a", value: "1" }, Attribute { name: "b", value: "x\"&lt;" }]));
+        assert_eq!(
+            found,
+            Ok(vec![
+                Attribute {
+                    name: "a",
+                    value: "1"
+                },
+                Attribute {
+                    name: "b",
+                    value: "x\"&lt;"
+                }
+            ])
+        );
         assert_eq!(attributes("  \r\n").next(), None);
         for raw in [
             " a",

@@ -18,12 +18,18 @@ fn begins(character: char) -> bool {
 
 /// Whether a name may go on so (production 4a, NameChar).
 fn goes_on(character: char) -> bool {
-    begins(character) || matches!(character, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+    begins(character)
+        || matches!(character, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
 
 /// A name with at most one prefix (Namespaces, production 7, QName).
 pub(super) fn check(name: &str) -> Result<(), &'static str> {
-    let part = |part: &str| part.starts_with(|first| begins(first) && first != ':') && part.chars().all(|character| goes_on(character) && character != ':');
+    let part = |part: &str| {
+        part.starts_with(|first| begins(first) && first != ':')
+            && part
+                .chars()
+                .all(|character| goes_on(character) && character != ':')
+    };
     match name.split_once(':') {
         None if part(name) => Ok(()),
         None => Err("is no name of XML"),
@@ -47,7 +53,12 @@ struct Binding {
 
 impl Scopes {
     /// Binds what an element at `depth` declares, then asks whether its prefixes are bound.
-    pub(super) fn enter(&mut self, depth: usize, element: &str, attributes: &[Attribute<'_>]) -> Result<(), String> {
+    pub(super) fn enter(
+        &mut self,
+        depth: usize,
+        element: &str,
+        attributes: &[Attribute<'_>],
+    ) -> Result<(), String> {
         for attribute in attributes {
             let declares = match attribute.name.split_once(':') {
                 None if attribute.name == "xmlns" => "",
@@ -56,13 +67,21 @@ impl Scopes {
             };
             let namespace = unescape(attribute.value)?.replace(['\t', '\r', '\n'], " ");
             bindable(declares, &namespace)?;
-            self.bound.push(Binding { depth, prefix: declares.to_string(), namespace });
+            self.bound.push(Binding {
+                depth,
+                prefix: declares.to_string(),
+                namespace,
+            });
         }
         if let Some((prefix, _)) = element.split_once(':') {
             self.namespace(prefix)?;
         }
         let mut prefixed: Vec<(&str, &str)> = Vec::new();
-        for (prefix, local) in attributes.iter().filter_map(|attribute| attribute.name.split_once(':')).filter(|(prefix, _)| *prefix != "xmlns") {
+        for (prefix, local) in attributes
+            .iter()
+            .filter_map(|attribute| attribute.name.split_once(':'))
+            .filter(|(prefix, _)| *prefix != "xmlns")
+        {
             let expanded = (self.namespace(prefix)?, local);
             if prefixed.contains(&expanded) {
                 return Err("an attribute twice, by two prefixes of one namespace".into());
@@ -74,7 +93,11 @@ impl Scopes {
 
     /// Forgets what the element at `depth` declared.
     pub(super) fn leave(&mut self, depth: usize) {
-        while self.bound.last().is_some_and(|binding| binding.depth >= depth) {
+        while self
+            .bound
+            .last()
+            .is_some_and(|binding| binding.depth >= depth)
+        {
             self.bound.pop();
         }
     }
@@ -83,8 +106,14 @@ impl Scopes {
         if prefix == "xml" {
             return Ok(XML);
         }
-        let found = self.bound.iter().rev().find(|binding| binding.prefix == prefix);
-        found.map(|binding| &*binding.namespace).ok_or_else(|| "a prefix that no `xmlns:` declares".to_string())
+        let found = self
+            .bound
+            .iter()
+            .rev()
+            .find(|binding| binding.prefix == prefix);
+        found
+            .map(|binding| &*binding.namespace)
+            .ok_or_else(|| "a prefix that no `xmlns:` declares".to_string())
     }
 }
 
@@ -110,14 +139,33 @@ mod tests {
         for name in ["a", "_", "AAE080", "名称", "a-b.c·d1", "p:a", "\u{10000}"] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
-        for name in ["", "1a", "-a", ".a", "·a", "a,b", "a×", "a\u{3000}b", "a;", ":", ":a", "a:", "a:b:c", "a:1", "a/b"] {
+        for name in [
+            "",
+            "1a",
+            "-a",
+            ".a",
+            "·a",
+            "a,b",
+            "a×",
+            "a\u{3000}b",
+            "a;",
+            ":",
+            ":a",
+            "a:",
+            "a:b:c",
+            "a:1",
+            "a/b",
+        ] {
             assert!(check(name).is_err(), "{name}");
         }
     }
 
     #[test]
     fn a_prefix_is_bound_inside_the_element_that_declares_it_and_nowhere_else() {
-        let declares = [Attribute { name: "xmlns:p", value: "urn:x" }];
+        let declares = [Attribute {
+            name: "xmlns:p",
+            value: "urn:x",
+        }];
         let mut scopes = Scopes::default();
         assert_eq!(scopes.enter(1, "p:a", &declares), Ok(()));
         assert_eq!(scopes.enter(2, "p:b", &[]), Ok(()));

@@ -24,7 +24,10 @@ const PACE_LOOKS: usize = 20;
 
 /// Shows that everybody is computed, before anything is sent.
 pub fn computing() -> ProgressBar {
-    terminal::spinner("  {spinner} {msg}, {elapsed}", "computing everybody again".to_owned())
+    terminal::spinner(
+        "  {spinner} {msg}, {elapsed}",
+        "computing everybody again".to_owned(),
+    )
 }
 
 /// Says what was queued and, unless told not to, watches it until the cycle is settled.
@@ -41,25 +44,38 @@ pub async fn run(desk: &Desk, core: &Core, cycle: Cycle, no_wait: bool, next: &s
         println!("the gateway sends them; see ltcgw deduct status {next}");
         return Ok(());
     }
-    let text = format!("at its limits the last one leaves at {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C", end(core, &look, None));
+    let text = format!(
+        "at its limits the last one leaves at {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C",
+        end(core, &look, None)
+    );
     print!("{}", prose("", &text, "", terminal::columns()));
     look = watch(desk, core, look).await?;
-    print!("{}", show::report(&look.cycle, &desk.report(&look.cycle).await?));
+    print!(
+        "{}",
+        show::report(&look.cycle, &desk.report(&look.cycle).await?)
+    );
     if look.settled() {
         println!("\n  settled; as a workbook: ltcgw deduct report {next} --out FILE.xlsx");
         return Ok(());
     }
-    let text =
-        format!("{} requests need a person before the cycle can be settled: see `ltcgw dead list --to {}`", look.answers.dead, core.receiver.destination);
+    let text = format!(
+        "{} requests need a person before the cycle can be settled: see `ltcgw dead list --to {}`",
+        look.answers.dead, core.receiver.destination
+    );
     Err(Failure::Fault(Fault::operator(Stage::Send, text)))
 }
 
 async fn watch(desk: &Desk, core: &Core, first: Look) -> Result<Look, Failure> {
-    let bar = terminal::bar(first.answers.people.unsigned_abs(), "  {bar:20.green/dim} {human_pos}/{human_len} people, {wide_msg}");
+    let bar = terminal::bar(
+        first.answers.people.unsigned_abs(),
+        "  {bar:20.green/dim} {human_pos}/{human_len} people, {wide_msg}",
+    );
     let mut seen = VecDeque::from([(Instant::now(), first.answers.answered)]);
     let mut look = first;
     while !look.settled() && !look.stuck() {
-        let pace = seen.front().map(|(at, answered)| (look.answers.answered - answered, at.elapsed()));
+        let pace = seen
+            .front()
+            .map(|(at, answered)| (look.answers.answered - answered, at.elapsed()));
         bar.set_position(look.answers.answered.unsigned_abs());
         bar.set_message(message(core, &look, pace));
         tokio::time::sleep(LOOK).await;
@@ -76,7 +92,9 @@ async fn watch(desk: &Desk, core: &Core, first: Look) -> Result<Look, Failure> {
 /// When it ends by the pace seen, and what keeps it.
 fn message(core: &Core, look: &Look, pace: Option<(i64, Duration)>) -> String {
     let mut text = match pace {
-        Some((answered, _)) if answered > 0 => format!("about {} at this pace", end(core, look, pace)),
+        Some((answered, _)) if answered > 0 => {
+            format!("about {} at this pace", end(core, look, pace))
+        }
         _ => format!("{} at the earliest", end(core, look, None)),
     };
     if look.answers.in_doubt > 0 {
@@ -90,6 +108,14 @@ fn message(core: &Core, look: &Look, pace: Option<(i64, Duration)>) -> String {
 
 fn end(core: &Core, look: &Look, pace: Option<(i64, Duration)>) -> String {
     let (answered, took) = pace.unwrap_or_default();
-    let wait = SignedDuration::try_from(remaining(core, &look.answers, answered, took)).unwrap_or(SignedDuration::MAX);
-    Timestamp::now().checked_add(wait).map_or_else(|_| "some day".to_owned(), |at| at.to_zoned(shanghai()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+    let wait = SignedDuration::try_from(remaining(core, &look.answers, answered, took))
+        .unwrap_or(SignedDuration::MAX);
+    Timestamp::now().checked_add(wait).map_or_else(
+        |_| "some day".to_owned(),
+        |at| {
+            at.to_zoned(shanghai())
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string()
+        },
+    )
 }

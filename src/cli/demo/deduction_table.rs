@@ -27,8 +27,17 @@ pub(super) fn render(shown: &Shown) -> String {
         &hex(&cycle.digest)[..8],
     );
     text += &format!("{}\n", paragraph(&how));
-    text += &format!("{}\n{}\n{}\n", people(shown), districts(shown), three_ways(shown));
-    text += &verdict(shown.sums_agree(), "ledger, medical core and LTC system agree to the fen", "ledger, medical core and LTC system DISAGREE");
+    text += &format!(
+        "{}\n{}\n{}\n",
+        people(shown),
+        districts(shown),
+        three_ways(shown)
+    );
+    text += &verdict(
+        shown.sums_agree(),
+        "ledger, medical core and LTC system agree to the fen",
+        "ledger, medical core and LTC system DISAGREE",
+    );
     let differences = shown.differences();
     text += &verdict(
         differences.is_empty(),
@@ -43,22 +52,56 @@ pub(super) fn render(shown: &Shown) -> String {
 
 /// Everybody on the roster, by what became of them.
 fn people(shown: &Shown) -> String {
-    let mut table = Table::new(&["on the roster 名册", "", "people 人数>", "asked 应扣>", "taken 实扣>"]);
+    let mut table = Table::new(&[
+        "on the roster 名册",
+        "",
+        "people 人数>",
+        "asked 应扣>",
+        "taken 实扣>",
+    ]);
     for outcome in DeductionOutcome::ALL {
-        let of = shown.report.outcomes.iter().filter(|of| of.outcome == outcome);
-        let (asked, taken) = of.fold((0, 0), |(asked, taken), of| (asked + of.asked.0, taken + of.taken.0));
-        table.row([outcome.word().replace('_', " "), show::outcome(outcome).to_owned(), count(shown.outcome(outcome)), yuan(asked), yuan(taken)]);
+        let of = shown
+            .report
+            .outcomes
+            .iter()
+            .filter(|of| of.outcome == outcome);
+        let (asked, taken) = of.fold((0, 0), |(asked, taken), of| {
+            (asked + of.asked.0, taken + of.taken.0)
+        });
+        table.row([
+            outcome.word().replace('_', " "),
+            show::outcome(outcome).to_owned(),
+            count(shown.outcome(outcome)),
+            yuan(asked),
+            yuan(taken),
+        ]);
     }
     for left in &shown.seen.left_out {
         let (english, chinese) = show::reason(&left.reason);
-        table.row([format!("left out: {english}"), chinese.to_owned(), thousands(left.people), "·".into(), "·".into()]);
+        table.row([
+            format!("left out: {english}"),
+            chinese.to_owned(),
+            thousands(left.people),
+            "·".into(),
+            "·".into(),
+        ]);
     }
     table.rule();
-    table.row(["everybody".to_owned(), "合计".to_owned(), count(shown.roster.taken), yuan(shown.seen.cycle.fen.0), yuan(shown.ledger_fen())]);
+    table.row([
+        "everybody".to_owned(),
+        "合计".to_owned(),
+        count(shown.roster.taken),
+        yuan(shown.seen.cycle.fen.0),
+        yuan(shown.ledger_fen()),
+    ]);
     let mut text = table.render();
     for owed in &shown.report.owed {
         let (english, chinese) = show::handling(&owed.handling);
-        text += &paragraph(&format!("Short 欠缴: {} people owe {} yuan, {english} {chinese}.", thousands(owed.people), yuan(owed.fen.0)));
+        text += &paragraph(&format!(
+            "Short 欠缴: {} people owe {} yuan, {english} {chinese}.",
+            thousands(owed.people),
+            yuan(owed.fen.0)
+        ));
     }
     text
 }
@@ -71,24 +114,71 @@ fn districts(shown: &Shown) -> String {
         *people += i64::from(cell.people);
         *fen += cell.due.0 + cell.carried.0;
     }
-    let mut table = Table::new(&["district 区县", "people 人数>", "asked 应扣>", "to the LTC fund 入长护险基金>", "not taken 未扣>"]);
-    let mut row = |name: String, people: i64, asked: i64, taken: i64| table.row([name, thousands(people), yuan(asked), yuan(taken), yuan(asked - taken)]);
+    let mut table = Table::new(&[
+        "district 区县",
+        "people 人数>",
+        "asked 应扣>",
+        "to the LTC fund 入长护险基金>",
+        "not taken 未扣>",
+    ]);
+    let mut row = |name: String, people: i64, asked: i64, taken: i64| {
+        table.row([
+            name,
+            thousands(people),
+            yuan(asked),
+            yuan(taken),
+            yuan(asked - taken),
+        ])
+    };
     for (code, (people, asked)) in &planned {
-        row(district(*code), *people, *asked, shown.ledger.get(code).map_or(0, |fen| fen.0));
+        row(
+            district(*code),
+            *people,
+            *asked,
+            shown.ledger.get(code).map_or(0, |fen| fen.0),
+        );
     }
-    let (people, asked) = planned.values().fold((0, 0), |(people, fen), of| (people + of.0, fen + of.1));
+    let (people, asked) = planned
+        .values()
+        .fold((0, 0), |(people, fen), of| (people + of.0, fen + of.1));
     table.rule();
     let taken = shown.ledger_fen();
-    table.row(["every fen 合计".to_owned(), thousands(people), yuan(asked), yuan(taken), yuan(asked - taken)]);
+    table.row([
+        "every fen 合计".to_owned(),
+        thousands(people),
+        yuan(asked),
+        yuan(taken),
+        yuan(asked - taken),
+    ]);
     table.render()
 }
 
 /// What each of the three has.
 fn three_ways(shown: &Shown) -> String {
     let mut table = Table::new(&["kept by", "people 人数>", "taken 实扣>", "twice 重复>"]);
-    let told = shown.told.outcomes.get(DeductionOutcome::Deducted.word()).copied().unwrap_or_default();
-    table.row(["ledger 账本: posted".to_owned(), count(shown.deducted()), yuan(shown.ledger_fen()), "·".into()]);
-    table.row(["medical core 医保: deducted".to_owned(), count(shown.core.people), yuan(shown.core.fen.0), count(shown.core.twice)]);
-    table.row(["LTC system 长护险: was told".to_owned(), count(told), yuan(shown.told.fen.0), "·".into()]);
+    let told = shown
+        .told
+        .outcomes
+        .get(DeductionOutcome::Deducted.word())
+        .copied()
+        .unwrap_or_default();
+    table.row([
+        "ledger 账本: posted".to_owned(),
+        count(shown.deducted()),
+        yuan(shown.ledger_fen()),
+        "·".into(),
+    ]);
+    table.row([
+        "medical core 医保: deducted".to_owned(),
+        count(shown.core.people),
+        yuan(shown.core.fen.0),
+        count(shown.core.twice),
+    ]);
+    table.row([
+        "LTC system 长护险: was told".to_owned(),
+        count(told),
+        yuan(shown.told.fen.0),
+        "·".into(),
+    ]);
     table.render()
 }

@@ -76,7 +76,11 @@ pub(super) fn month(theatre: &Theatre, wanted: Month) -> Result<Month, Fault> {
 }
 
 /// Sends the roster, plans, approves, runs, and waits until the LTC system knows of everybody.
-pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, Month)) -> Result<Shown, Failure> {
+pub(super) async fn play(
+    theatre: &Theatre,
+    city: &City,
+    (people, month): (u64, Month),
+) -> Result<Shown, Failure> {
     let gateway = &theatre.running()?.gateway;
     let counterparts = theatre.counterparts()?;
     let (desk, of) = (Desk::of(gateway), Of { area: AREA, month });
@@ -84,32 +88,68 @@ pub(super) async fn play(theatre: &Theatre, city: &City, (people, month): (u64, 
 
     let doing = progress::doing("deductions: the medical core sends its roster");
     let roster = send_roster(theatre, city, (people, month)).await?;
-    let text = format!("roster of {} people from the medical core, {} taken", thousands(people.cast_signed()), thousands(roster.taken.cast_signed()));
+    let text = format!(
+        "roster of {} people from the medical core, {} taken",
+        thousands(people.cast_signed()),
+        thousands(roster.taken.cast_signed())
+    );
     done(doing, &text);
 
     let doing = progress::doing("deductions: computing everybody");
-    let by = |name: &str| Signer { name: name.into(), login: None };
+    let by = |name: &str| Signer {
+        name: name.into(),
+        login: None,
+    };
     let plan = desk.plan(of, &by(CLERK)).await?;
     let digest = hex(&plan.digest);
     let short = &digest[..16];
-    done(doing, &format!("deductions of {month} planned by {CLERK}: {} people, digest {short}", thousands(plan.people.into())));
+    done(
+        doing,
+        &format!(
+            "deductions of {month} planned by {CLERK}: {} people, digest {short}",
+            thousands(plan.people.into())
+        ),
+    );
 
     // It takes a batch and breaks off its answer: the inquiry has to bring the results.
     counterparts.core.will([Behaviour::AcceptThenClose]);
     let doing = progress::doing("deductions: computing everybody again, to the same digest");
     desk.approve(of, &by(SUPERVISOR), short).await?;
     let cycle = desk.run(of, &by(CLERK)).await?;
-    done(doing, &format!("approved by {SUPERVISOR}, run: computed again to the same digest, queued"));
+    done(
+        doing,
+        &format!("approved by {SUPERVISOR}, run: computed again to the same digest, queued"),
+    );
 
     let sending = Instant::now();
     wait(theatre, (&desk, desk.core(of)?), cycle).await?;
-    progress::step("everybody answered by the medical core, the LTC system told", sending.elapsed());
+    progress::step(
+        "everybody answered by the medical core, the LTC system told",
+        sending.elapsed(),
+    );
     let took = start.elapsed();
     let seen = desk.see(of).await?;
     let report = desk.report(&seen.cycle).await?;
-    let ledger = gateway.store.deducted_by_district(month).await?.into_iter().collect();
-    let (core, told) = (counterparts.core.deductions(), counterparts.ltc.told_of_deductions());
-    Ok(Shown { people, roster, seen, report, ledger, core, told, took })
+    let ledger = gateway
+        .store
+        .deducted_by_district(month)
+        .await?
+        .into_iter()
+        .collect();
+    let (core, told) = (
+        counterparts.core.deductions(),
+        counterparts.ltc.told_of_deductions(),
+    );
+    Ok(Shown {
+        people,
+        roster,
+        seen,
+        report,
+        ledger,
+        core,
+        told,
+        took,
+    })
 }
 
 fn done(doing: progress::Doing, what: &str) {
@@ -119,26 +159,59 @@ fn done(doing: progress::Doing, what: &str) {
 }
 
 /// Sends the city's people as the medical core does, while they are being made.
-async fn send_roster(theatre: &Theatre, city: &City, (people, month): (u64, Month)) -> Result<Rostered, Fault> {
+async fn send_roster(
+    theatre: &Theatre,
+    city: &City,
+    (people, month): (u64, Month),
+) -> Result<Rostered, Fault> {
     let (pieces, made) = mpsc::channel::<Bytes>(PIECES_AHEAD);
     let everybody = city.people(people);
-    let writing = tokio::task::spawn_blocking(move || everybody.write_roster(month, &mut Pieces(pieces)));
-    let body = stream::unfold(made, |mut made| async move { made.recv().await.map(|piece| (Ok::<_, io::Error>(piece), made)) });
+    let writing =
+        tokio::task::spawn_blocking(move || everybody.write_roster(month, &mut Pieces(pieces)));
+    let body = stream::unfold(made, |mut made| async move {
+        made.recv()
+            .await
+            .map(|piece| (Ok::<_, io::Error>(piece), made))
+    });
     let number = month.number();
-    let url = format!("{}/core/v1/roster?roster_no=DEMO-{number}&kind=full&area={AREA:06}&month={number}", theatre.base_url()?);
+    let url = format!(
+        "{}/core/v1/roster?roster_no=DEMO-{number}&kind=full&area={AREA:06}&month={number}",
+        theatre.base_url()?
+    );
     let client = theatre.stage()?.client(MEDICAL_CORE)?;
-    let broken = |error: reqwest::Error| Fault::later(Stage::Send, format!("the roster could not be sent: {}", error.without_url()));
-    let answer = client.post(url).header("content-type", "application/x-ndjson").body(reqwest::Body::wrap_stream(body)).send().await.map_err(broken)?;
+    let broken = |error: reqwest::Error| {
+        Fault::later(
+            Stage::Send,
+            format!("the roster could not be sent: {}", error.without_url()),
+        )
+    };
+    let answer = client
+        .post(url)
+        .header("content-type", "application/x-ndjson")
+        .body(reqwest::Body::wrap_stream(body))
+        .send()
+        .await
+        .map_err(broken)?;
     let status = answer.status().as_u16();
-    let answer: Value = serde_json::from_slice(&answer.bytes().await.map_err(broken)?).unwrap_or_default();
+    let answer: Value =
+        serde_json::from_slice(&answer.bytes().await.map_err(broken)?).unwrap_or_default();
     // Ends with an error of its own only when the connection was lost, which was told above.
     let _ = writing.await;
     if status != 200 || answer["infcode"] != 0 {
-        let said = answer["err_msg"].as_str().unwrap_or("nothing that can be read");
-        return Err(Fault::operator(Stage::Send, format!("the gateway answered the roster with {status}: {said}")));
+        let said = answer["err_msg"]
+            .as_str()
+            .unwrap_or("nothing that can be read");
+        return Err(Fault::operator(
+            Stage::Send,
+            format!("the gateway answered the roster with {status}: {said}"),
+        ));
     }
     let count = |name: &str| answer["output"][name].as_u64().unwrap_or_default();
-    Ok(Rostered { received: count("received"), taken: count("taken"), refused: count("refused") })
+    Ok(Rostered {
+        received: count("received"),
+        taken: count("taken"),
+        refused: count("refused"),
+    })
 }
 
 /// Passes what is written on to a connection.
@@ -146,7 +219,9 @@ struct Pieces(mpsc::Sender<Bytes>);
 
 impl Write for Pieces {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.0.blocking_send(Bytes::copy_from_slice(piece)).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.0
+            .blocking_send(Bytes::copy_from_slice(piece))
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
         Ok(piece.len())
     }
 
@@ -156,7 +231,11 @@ impl Write for Pieces {
 }
 
 /// Waits until everybody is answered and nothing waits to be told, or only a person can go on.
-async fn wait(theatre: &Theatre, (desk, core): (&Desk, &Core), cycle: crate::store::deduction::Cycle) -> Result<(), Fault> {
+async fn wait(
+    theatre: &Theatre,
+    (desk, core): (&Desk, &Core),
+    cycle: crate::store::deduction::Cycle,
+) -> Result<(), Fault> {
     let ltc = &theatre.counterparts()?.ltc;
     let mut look = desk.look(&cycle).await?;
     let bar = Answered::start(look.answers.people.unsigned_abs());
@@ -172,13 +251,24 @@ async fn wait(theatre: &Theatre, (desk, core): (&Desk, &Core), cycle: crate::sto
         }
         if look.settled() {
             let backlog = delivery::backlog(desk.store.pool()).await?;
-            if backlog.iter().all(|waiting| waiting.ready + waiting.leased + waiting.in_doubt == 0) {
+            if backlog
+                .iter()
+                .all(|waiting| waiting.ready + waiting.leased + waiting.in_doubt == 0)
+            {
                 break;
             }
         }
         if moved.elapsed() > STANDSTILL {
-            let text = format!("nobody was deducted and nothing told for {} seconds ({} of {} answered)", STANDSTILL.as_secs(), now.0, look.answers.people);
-            return Err(Fault::later(Stage::Send, format!("{text}; see the warnings above")));
+            let text = format!(
+                "nobody was deducted and nothing told for {} seconds ({} of {} answered)",
+                STANDSTILL.as_secs(),
+                now.0,
+                look.answers.people
+            );
+            return Err(Fault::later(
+                Stage::Send,
+                format!("{text}; see the warnings above"),
+            ));
         }
         tokio::time::sleep(LOOK).await;
         look = desk.look(&cycle).await?;
@@ -190,7 +280,12 @@ async fn wait(theatre: &Theatre, (desk, core): (&Desk, &Core), cycle: crate::sto
 impl Shown {
     /// People asked for in the last round and before, by what the core did.
     pub fn outcome(&self, outcome: DeductionOutcome) -> u64 {
-        self.report.outcomes.iter().filter(|of| of.outcome == outcome).map(|of| of.people.unsigned_abs()).sum()
+        self.report
+            .outcomes
+            .iter()
+            .filter(|of| of.outcome == outcome)
+            .map(|of| of.people.unsigned_abs())
+            .sum()
     }
 
     pub fn deducted(&self) -> u64 {
@@ -199,12 +294,20 @@ impl Shown {
 
     /// People who were asked for and from whom nothing was taken, for whatever reason.
     pub fn short(&self) -> u64 {
-        DeductionOutcome::ALL.into_iter().filter(|of| *of != DeductionOutcome::Deducted).map(|of| self.outcome(of)).sum()
+        DeductionOutcome::ALL
+            .into_iter()
+            .filter(|of| *of != DeductionOutcome::Deducted)
+            .map(|of| self.outcome(of))
+            .sum()
     }
 
     /// People the plan left out.
     pub fn left_out(&self) -> u64 {
-        self.seen.left_out.iter().map(|left| left.people.unsigned_abs()).sum()
+        self.seen
+            .left_out
+            .iter()
+            .map(|left| left.people.unsigned_abs())
+            .sum()
     }
 
     /// What the ledger has taken from personal accounts (fen).
@@ -219,7 +322,13 @@ impl Shown {
 
     /// Everything that is not as it should be.
     pub fn differences(&self) -> Vec<String> {
-        let told = |outcome: DeductionOutcome| self.told.outcomes.get(outcome.word()).copied().unwrap_or_default();
+        let told = |outcome: DeductionOutcome| {
+            self.told
+                .outcomes
+                .get(outcome.word())
+                .copied()
+                .unwrap_or_default()
+        };
         let asked = u64::from(self.seen.cycle.people.unsigned_abs());
         let mut found = Vec::new();
         let mut same = |what: &str, one: u64, other: u64| {
@@ -228,17 +337,46 @@ impl Shown {
             }
         };
         same("people of the roster taken", self.roster.taken, self.people);
-        same("people asked for or left out", asked + self.left_out(), self.people);
+        same(
+            "people asked for or left out",
+            asked + self.left_out(),
+            self.people,
+        );
         same("people answered", self.deducted() + self.short(), asked);
-        same("people of whom the LTC system was told", self.told.people, asked);
-        same("people who paid by the medical core", self.core.people, self.deducted());
+        same(
+            "people of whom the LTC system was told",
+            self.told.people,
+            asked,
+        );
+        same(
+            "people who paid by the medical core",
+            self.core.people,
+            self.deducted(),
+        );
         same("people deducted from twice", self.core.twice, 0);
-        same("answers that do not fit", self.report.discrepancies.unsigned_abs(), 0);
+        same(
+            "answers that do not fit",
+            self.report.discrepancies.unsigned_abs(),
+            0,
+        );
         for outcome in DeductionOutcome::ALL {
-            same(&format!("people told of as {}", outcome.word()), told(outcome), self.outcome(outcome));
+            same(
+                &format!("people told of as {}", outcome.word()),
+                told(outcome),
+                self.outcome(outcome),
+            );
             if outcome != DeductionOutcome::Deducted {
-                let core = self.core.refused.get(outcome.word()).copied().unwrap_or_default();
-                same(&format!("people the medical core has as {}", outcome.word()), core, self.outcome(outcome));
+                let core = self
+                    .core
+                    .refused
+                    .get(outcome.word())
+                    .copied()
+                    .unwrap_or_default();
+                same(
+                    &format!("people the medical core has as {}", outcome.word()),
+                    core,
+                    self.outcome(outcome),
+                );
             }
         }
         found
@@ -290,22 +428,63 @@ pub(super) mod tests {
             same_login: true,
             replaces: None,
         };
-        let outcome =
-            |outcome, people: i64, paid: bool| Outcome { round: 1, outcome, people, asked: Fen(900 * people), taken: Fen(if paid { 900 * people } else { 0 }) };
+        let outcome = |outcome, people: i64, paid: bool| Outcome {
+            round: 1,
+            outcome,
+            people,
+            asked: Fen(900 * people),
+            taken: Fen(if paid { 900 * people } else { 0 }),
+        };
         let outcomes = vec![
             outcome(DeductionOutcome::Deducted, 7, true),
             outcome(DeductionOutcome::InsufficientBalance, 1, false),
             outcome(DeductionOutcome::PersonUnknown, 1, false),
         ];
-        let told = [("deducted", 7), ("insufficient_balance", 1), ("person_unknown", 1)].map(|(word, people)| (word.to_owned(), people));
+        let told = [
+            ("deducted", 7),
+            ("insufficient_balance", 1),
+            ("person_unknown", 1),
+        ]
+        .map(|(word, people)| (word.to_owned(), people));
         Shown {
             people: 10,
-            roster: Rostered { received: 10, taken: 10, refused: 0 },
-            seen: Seen { cycle, cells: Vec::new(), left_out: vec![LeftOut { reason: "no_account".into(), people: 1, due: Fen(900) }], before: None },
-            report: Report { answers: Answers::default(), outcomes, owed: Vec::new(), short: (2, 1), discrepancies: 0 },
+            roster: Rostered {
+                received: 10,
+                taken: 10,
+                refused: 0,
+            },
+            seen: Seen {
+                cycle,
+                cells: Vec::new(),
+                left_out: vec![LeftOut {
+                    reason: "no_account".into(),
+                    people: 1,
+                    due: Fen(900),
+                }],
+                before: None,
+            },
+            report: Report {
+                answers: Answers::default(),
+                outcomes,
+                owed: Vec::new(),
+                short: (2, 1),
+                discrepancies: 0,
+            },
             ledger: BTreeMap::from([(450_102, Fen(6_000)), (450_103, Fen(300))]),
-            core: Deductions { batches: 1, people: 7, fen: Fen(6_300), refused: [("insufficient_balance", 1), ("person_unknown", 1)].into(), twice: 0 },
-            told: ToldOfDeductions { batches: 1, people: 9, outcomes: told.into(), fen: Fen(6_300), made_up: 0 },
+            core: Deductions {
+                batches: 1,
+                people: 7,
+                fen: Fen(6_300),
+                refused: [("insufficient_balance", 1), ("person_unknown", 1)].into(),
+                twice: 0,
+            },
+            told: ToldOfDeductions {
+                batches: 1,
+                people: 9,
+                outcomes: told.into(),
+                fen: Fen(6_300),
+                made_up: 0,
+            },
             took: Duration::from_millis(1_500),
         }
     }
@@ -328,7 +507,13 @@ pub(super) mod tests {
             |shown| shown.core.people += 1,
             |shown| *shown.core.refused.get_mut("person_unknown").expect("one") += 1,
             |shown| shown.told.people -= 1,
-            |shown| *shown.told.outcomes.get_mut("insufficient_balance").expect("one") -= 1,
+            |shown| {
+                *shown
+                    .told
+                    .outcomes
+                    .get_mut("insufficient_balance")
+                    .expect("one") -= 1
+            },
             |shown| shown.roster.taken -= 1,
             |shown| shown.report.discrepancies = 1,
         ];

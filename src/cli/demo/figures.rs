@@ -61,8 +61,18 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub async fn gather(theatre: &Theatre, pushed: Pushed, seconds: Seconds) -> Result<Figures, Fault> {
-        let Pushed { month, detail, deliveries, registries, deductions } = pushed;
+    pub async fn gather(
+        theatre: &Theatre,
+        pushed: Pushed,
+        seconds: Seconds,
+    ) -> Result<Figures, Fault> {
+        let Pushed {
+            month,
+            detail,
+            deliveries,
+            registries,
+            deductions,
+        } = pushed;
         let registries = registries.compare(theatre).await?;
         let store = &theatre.running()?.gateway.store;
         let mut districts: BTreeMap<i32, Funds> = BTreeMap::new();
@@ -77,27 +87,61 @@ impl Figures {
         let counterparts = theatre.counterparts()?;
         let counterpart = |name: &'static str, partner: &crate::sandbox::partners::Simulated| {
             // What a replacing packet overtook before it was sent is no delivery any more.
-            let mine = || totals.iter().filter(move |total| total.destination == name && total.message == CONTRIBUTIONS && total.state != "superseded");
-            let in_state = |state: &str| mine().filter(|total| total.state == state).map(|total| total.deliveries).sum();
+            let mine = || {
+                totals.iter().filter(move |total| {
+                    total.destination == name
+                        && total.message == CONTRIBUTIONS
+                        && total.state != "superseded"
+                })
+            };
+            let in_state = |state: &str| {
+                mine()
+                    .filter(|total| total.state == state)
+                    .map(|total| total.deliveries)
+                    .sum()
+            };
             Counterpart {
                 name,
                 holds: partner.totals(),
                 tally: partner.tally(),
-                seen: deliveries.iter().find(|seen| seen.destination == name).cloned(),
-                queued: mine().fold((0, 0, 0), |sum, total| (sum.0 + total.deliveries, sum.1 + total.lines, sum.2 + total.fen.0)),
+                seen: deliveries
+                    .iter()
+                    .find(|seen| seen.destination == name)
+                    .cloned(),
+                queued: mine().fold((0, 0, 0), |sum, total| {
+                    (
+                        sum.0 + total.deliveries,
+                        sum.1 + total.lines,
+                        sum.2 + total.fen.0,
+                    )
+                }),
                 delivered: in_state("delivered"),
                 dead: in_state("dead"),
             }
         };
-        let counterparts = [counterpart(MEDICAL_CORE, &counterparts.core), counterpart(LTC_SYSTEM, &counterparts.ltc)];
-        Ok(Figures { month, detail, districts, counterparts, registries, deductions, seconds })
+        let counterparts = [
+            counterpart(MEDICAL_CORE, &counterparts.core),
+            counterpart(LTC_SYSTEM, &counterparts.ltc),
+        ];
+        Ok(Figures {
+            month,
+            detail,
+            districts,
+            counterparts,
+            registries,
+            deductions,
+            seconds,
+        })
     }
 
     /// The ledger's sum by fund.
     pub fn ledger(&self) -> Funds {
         self.districts
             .values()
-            .fold(Funds::default(), |sum, funds| Funds { medical: sum.medical + funds.medical, long_term_care: sum.long_term_care + funds.long_term_care })
+            .fold(Funds::default(), |sum, funds| Funds {
+                medical: sum.medical + funds.medical,
+                long_term_care: sum.long_term_care + funds.long_term_care,
+            })
     }
 
     /// What the tax bureau says was paid (fen).
@@ -108,7 +152,10 @@ impl Figures {
     /// What the simulated medical core and LTC system hold.
     pub fn held(&self) -> Funds {
         let [core, ltc] = &self.counterparts;
-        Funds { medical: core.holds.fen.0, long_term_care: ltc.holds.fen.0 }
+        Funds {
+            medical: core.holds.fen.0,
+            long_term_care: ltc.holds.fen.0,
+        }
     }
 
     /// Whether tax bureau, ledger and counterparts have the same sums, by district where they know districts.
@@ -122,25 +169,48 @@ impl Figures {
 
     /// Receipts that differ from what the tax bureau expected.
     pub fn differences(&self) -> impl Iterator<Item = &String> {
-        self.month.differences.iter().chain(&self.detail.differences)
+        self.month
+            .differences
+            .iter()
+            .chain(&self.detail.differences)
     }
 
     /// Whether all sums agree, every receipt is as expected, nothing is left undelivered, everyone holds the same registry, and all agree on the deductions.
     pub fn agrees(&self) -> bool {
-        let delivered = self.counterparts.iter().all(|counterpart| counterpart.delivered == counterpart.queued.0);
-        self.sums_agree() && self.differences().next().is_none() && delivered && self.registries.agrees() && self.deductions.agrees()
+        let delivered = self
+            .counterparts
+            .iter()
+            .all(|counterpart| counterpart.delivered == counterpart.queued.0);
+        self.sums_agree()
+            && self.differences().next().is_none()
+            && delivered
+            && self.registries.agrees()
+            && self.deductions.agrees()
     }
 
     fn districts_of(&self, fund: impl Fn(&Funds) -> i64) -> BTreeMap<String, i64> {
-        self.districts.iter().map(|(district, funds)| (format!("{district:06}"), fund(funds))).filter(|(_, fen)| *fen != 0).collect()
+        self.districts
+            .iter()
+            .map(|(district, funds)| (format!("{district:06}"), fund(funds)))
+            .filter(|(_, fen)| *fen != 0)
+            .collect()
     }
 
     /// The figures as the report has them; money in fen.
     pub fn report(&self) -> Value {
         let lines = &self.month.lines;
         let (ledger, held) = (self.ledger(), self.held());
-        let deliveries: serde_json::Map<String, Value> = self.counterparts.iter().map(|one| (one.name.to_string(), one.report())).collect();
-        let seconds: serde_json::Map<String, Value> = self.seconds.0.iter().map(|(what, took)| ((*what).to_string(), json!(rounded(*took)))).collect();
+        let deliveries: serde_json::Map<String, Value> = self
+            .counterparts
+            .iter()
+            .map(|one| (one.name.to_string(), one.report()))
+            .collect();
+        let seconds: serde_json::Map<String, Value> = self
+            .seconds
+            .0
+            .iter()
+            .map(|(what, took)| ((*what).to_string(), json!(rounded(*took))))
+            .collect();
         json!({
             "packets": self.month.packets,
             "lines": { "received": lines.received, "posted": lines.posted, "refused": lines.refused, "duplicate": lines.duplicate },
@@ -163,13 +233,18 @@ impl Figures {
 impl Counterpart {
     /// Requests that carried a delivery, and inquiries.
     pub fn attempts(&self) -> (u64, u64) {
-        self.seen.as_ref().map_or((0, 0), |seen| (seen.sent, seen.inquiries))
+        self.seen
+            .as_ref()
+            .map_or((0, 0), |seen| (seen.sent, seen.inquiries))
     }
 
     /// Deliveries and lines settled per second; none when it was too quick to measure.
     pub fn per_second(&self) -> Option<(f64, f64)> {
         let seconds = self.seen.as_ref()?.seconds()?;
-        Some((self.queued.0 as f64 / seconds, self.queued.1 as f64 / seconds))
+        Some((
+            self.queued.0 as f64 / seconds,
+            self.queued.1 as f64 / seconds,
+        ))
     }
 
     fn report(&self) -> Value {
@@ -183,7 +258,12 @@ impl Counterpart {
 }
 
 fn by_district(totals: &Totals) -> BTreeMap<String, i64> {
-    totals.districts.iter().map(|(district, held)| (district.clone(), held.fen.0)).filter(|(_, fen)| *fen != 0).collect()
+    totals
+        .districts
+        .iter()
+        .map(|(district, held)| (district.clone(), held.fen.0))
+        .filter(|(_, fen)| *fen != 0)
+        .collect()
 }
 
 pub(super) fn rounded(number: f64) -> f64 {
@@ -203,33 +283,81 @@ mod tests {
     use crate::sandbox::registries::{Answers, Comparison};
 
     fn counterpart(name: &'static str, [first, second]: [i64; 2]) -> Counterpart {
-        let district = |fen| District { lines: 1, fen: Fen(fen) };
-        let districts = BTreeMap::from([("450102".to_string(), district(first)), ("450103".to_string(), district(second))]);
-        let holds = Totals { batches: 1, lines: 2, fen: Fen(first + second), districts, ..Totals::default() };
-        Counterpart { name, holds, tally: Tally::default(), seen: None, queued: (1, 2, first + second), delivered: 1, dead: 0 }
+        let district = |fen| District {
+            lines: 1,
+            fen: Fen(fen),
+        };
+        let districts = BTreeMap::from([
+            ("450102".to_string(), district(first)),
+            ("450103".to_string(), district(second)),
+        ]);
+        let holds = Totals {
+            batches: 1,
+            lines: 2,
+            fen: Fen(first + second),
+            districts,
+            ..Totals::default()
+        };
+        Counterpart {
+            name,
+            holds,
+            tally: Tally::default(),
+            seen: None,
+            queued: (1, 2, first + second),
+            delivered: 1,
+            dead: 0,
+        }
     }
 
     fn registries() -> Shown {
-        let holds = Comparison { institutions: 88, caregivers: 1_330, ended: 11, differences: Vec::new() };
-        let platform = |name| Platform { name, holds: holds.clone(), tally: Tally::default() };
+        let holds = Comparison {
+            institutions: 88,
+            caregivers: 1_330,
+            ended: 11,
+            differences: Vec::new(),
+        };
+        let platform = |name| Platform {
+            name,
+            holds: holds.clone(),
+            tally: Tally::default(),
+        };
         Shown {
             answers: Answers::default(),
             source: holds.clone(),
             registry: holds.clone(),
             changes: 1_600,
             platforms: [platform(CIVIL_AFFAIRS), platform(HEALTH_COMMISSION)],
-            province: Pulled { counts: Counts { institutions: 88, caregivers: 1_330, ended: 11 }, followed: 9, pages: 2, differences: Vec::new() },
+            province: Pulled {
+                counts: Counts {
+                    institutions: 88,
+                    caregivers: 1_330,
+                    ended: 11,
+                },
+                followed: 9,
+                pages: 2,
+                differences: Vec::new(),
+            },
             load: Duration::ZERO,
         }
     }
 
     fn figures() -> Figures {
-        let funds = |medical, long_term_care| Funds { medical, long_term_care };
+        let funds = |medical, long_term_care| Funds {
+            medical,
+            long_term_care,
+        };
         Figures {
-            month: Books { packets: 1, net: Fen(1_020), ..Books::default() },
+            month: Books {
+                packets: 1,
+                net: Fen(1_020),
+                ..Books::default()
+            },
             detail: Books::default(),
             districts: BTreeMap::from([(450_102, funds(700, 14)), (450_103, funds(300, 6))]),
-            counterparts: [counterpart(MEDICAL_CORE, [700, 300]), counterpart(LTC_SYSTEM, [14, 6])],
+            counterparts: [
+                counterpart(MEDICAL_CORE, [700, 300]),
+                counterpart(LTC_SYSTEM, [14, 6]),
+            ],
             registries: registries(),
             deductions: deductions::tests::agreed(),
             seconds: Seconds::default(),
@@ -251,15 +379,38 @@ mod tests {
     fn a_fen_missing_anywhere_in_the_wrong_district_or_undelivered_does_not_agree() {
         let mistakes: [fn(&mut Figures); 12] = [
             |figures| figures.month.net.0 += 1,
-            |figures| figures.districts.get_mut(&450_103).expect("a district").medical -= 1,
+            |figures| {
+                figures
+                    .districts
+                    .get_mut(&450_103)
+                    .expect("a district")
+                    .medical -= 1
+            },
             |figures| figures.counterparts[0].holds.fen.0 -= 1,
             |figures| figures.counterparts[1] = counterpart(LTC_SYSTEM, [13, 7]),
             |figures| figures.counterparts[1].delivered = 0,
             |figures| figures.month.differences.push("packet 1".into()),
             |figures| figures.detail.differences.push("packet 2".into()),
-            |figures| figures.registries.source.differences.push("caregiver 1".into()),
-            |figures| figures.registries.platforms[1].holds.differences.push("caregiver 2".into()),
-            |figures| figures.registries.province.differences.push("caregiver 3".into()),
+            |figures| {
+                figures
+                    .registries
+                    .source
+                    .differences
+                    .push("caregiver 1".into())
+            },
+            |figures| {
+                figures.registries.platforms[1]
+                    .holds
+                    .differences
+                    .push("caregiver 2".into())
+            },
+            |figures| {
+                figures
+                    .registries
+                    .province
+                    .differences
+                    .push("caregiver 3".into())
+            },
             |figures| figures.registries.answers.differences.push("late".into()),
             |figures| figures.deductions.told.fen.0 -= 1,
         ];

@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 use std::sync::LazyLock;
 
-static COLOUR: LazyLock<bool> = LazyLock::new(|| crate::telemetry::may_colour(std::io::stdout().is_terminal()));
+static COLOUR: LazyLock<bool> =
+    LazyLock::new(|| crate::telemetry::may_colour(std::io::stdout().is_terminal()));
 
 pub(super) fn bold(text: &str) -> String {
     painted("1", text)
@@ -22,5 +23,9 @@ pub(super) fn bad(text: &str) -> String {
 }
 
 fn painted(code: &str, text: &str) -> String {
-    if *COLOUR { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+    if *COLOUR {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_string()
+    }
 }

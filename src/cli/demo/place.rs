@@ -35,17 +35,34 @@ impl Place {
                 .prefix(PREFIX)
                 .permissions(passable)
                 .tempdir()
-                .map_err(|error| fault(format!("no temporary folder can be made: {error}; give one with --data-dir")))?;
-            let lock = File::create(temporary.path().join(LOCK)).and_then(|file| file.try_lock().map(|()| file).map_err(Into::into));
-            return Ok(Place { dir: temporary.path().to_path_buf(), _lock: lock.ok(), _temporary: Some(temporary) });
+                .map_err(|error| {
+                    fault(format!(
+                        "no temporary folder can be made: {error}; give one with --data-dir"
+                    ))
+                })?;
+            let lock = File::create(temporary.path().join(LOCK))
+                .and_then(|file| file.try_lock().map(|()| file).map_err(Into::into));
+            return Ok(Place {
+                dir: temporary.path().to_path_buf(),
+                _lock: lock.ok(),
+                _temporary: Some(temporary),
+            });
         };
-        let cannot = |error: std::io::Error| fault(format!("--data-dir {}: {error}", wanted.display()));
+        let cannot =
+            |error: std::io::Error| fault(format!("--data-dir {}: {error}", wanted.display()));
         std::fs::create_dir_all(wanted).map_err(cannot)?;
         if std::fs::read_dir(wanted).map_err(cannot)?.next().is_some() {
-            return Err(fault(format!("--data-dir {} is not empty; the demo wants a folder of its own, new or empty", wanted.display())));
+            return Err(fault(format!(
+                "--data-dir {} is not empty; the demo wants a folder of its own, new or empty",
+                wanted.display()
+            )));
         }
         let dir = std::path::absolute(wanted).map_err(cannot)?;
-        Ok(Place { dir, _lock: None, _temporary: None })
+        Ok(Place {
+            dir,
+            _lock: None,
+            _temporary: None,
+        })
     }
 
     pub fn dir(&self) -> &Path {
@@ -61,7 +78,11 @@ impl Place {
     pub fn receipt_nos(&self) -> Vec<String> {
         let packet = std::fs::read(self.packet()).unwrap_or_default();
         let text = String::from_utf8_lossy(&packet);
-        let mut numbers: Vec<String> = text.split("<AAD009>").skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_string())).collect();
+        let mut numbers: Vec<String> = text
+            .split("<AAD009>")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('<')?.0.to_string()))
+            .collect();
         let corrected = numbers.len().min(6);
         numbers.rotate_left(corrected);
         numbers
@@ -78,23 +99,47 @@ impl Place {
 pub(super) fn sweep(root: &Path) -> Vec<(PathBuf, String)> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
     let mut swept = Vec::new();
-    for dir in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)).map(|entry| entry.path()) {
-        let Some(_held) = left_over(&dir) else { continue };
+    for dir in entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+        .map(|entry| entry.path())
+    {
+        let Some(_held) = left_over(&dir) else {
+            continue;
+        };
         let postgres = dir.join("data/postgres");
-        let ended = if postgres.is_dir() { Embedded::give_up(&postgres) } else { Ok(()) };
-        let removed = ended.map_err(|fault| fault.text).and_then(|()| std::fs::remove_dir_all(&dir).map_err(|error| error.to_string()));
-        swept.push((dir, removed.map_or_else(|text| format!("it cannot be removed: {text}"), |()| "removed".to_owned())));
+        let ended = if postgres.is_dir() {
+            Embedded::give_up(&postgres)
+        } else {
+            Ok(())
+        };
+        let removed = ended
+            .map_err(|fault| fault.text)
+            .and_then(|()| std::fs::remove_dir_all(&dir).map_err(|error| error.to_string()));
+        swept.push((
+            dir,
+            removed.map_or_else(
+                |text| format!("it cannot be removed: {text}"),
+                |()| "removed".to_owned(),
+            ),
+        ));
     }
     swept
 }
 
 /// The lock of a folder of ours whose demo is gone.
 fn left_over(dir: &Path) -> Option<Option<File>> {
-    let found = std::fs::symlink_metadata(dir).ok().filter(|found| found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw())?;
+    let found = std::fs::symlink_metadata(dir)
+        .ok()
+        .filter(|found| found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw())?;
     match File::open(dir.join(LOCK)) {
         Ok(file) => file.try_lock().ok().map(|()| Some(file)),
         // Killed before it had its lock, or made by an earlier version.
-        Err(_) => found.modified().ok()?.elapsed().is_ok_and(|age| age > YOUNG).then_some(None),
+        Err(_) => found
+            .modified()
+            .ok()?
+            .elapsed()
+            .is_ok_and(|age| age > YOUNG)
+            .then_some(None),
     }
 }
 
@@ -102,8 +147,16 @@ fn left_over(dir: &Path) -> Option<Option<File>> {
 pub(super) fn project(wanted: Option<&Path>) -> Result<PathBuf, Fault> {
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
     let candidates = wanted.map_or_else(|| vec![Path::new("."), built_in], |wanted| vec![wanted]);
-    let has_all = |dir: &&Path| dir.join("config/partners.toml").is_file() && dir.join("config/gateway.toml").is_file() && dir.join("adapters").is_dir();
-    let found = candidates.iter().copied().find(has_all).and_then(|dir| dir.canonicalize().ok());
+    let has_all = |dir: &&Path| {
+        dir.join("config/partners.toml").is_file()
+            && dir.join("config/gateway.toml").is_file()
+            && dir.join("adapters").is_dir()
+    };
+    let found = candidates
+        .iter()
+        .copied()
+        .find(has_all)
+        .and_then(|dir| dir.canonicalize().ok());
     found.ok_or_else(|| {
         let tried: Vec<String> = candidates.iter().map(|dir| dir.display().to_string()).collect();
         fault(format!(
@@ -129,7 +182,12 @@ mod tests {
             std::fs::create_dir(&dir).expect("a folder");
             dir
         };
-        let (left, runs, young, other) = (folder("ltcgw-demo-left"), folder("ltcgw-demo-runs"), folder("ltcgw-demo-young"), folder("precious"));
+        let (left, runs, young, other) = (
+            folder("ltcgw-demo-left"),
+            folder("ltcgw-demo-runs"),
+            folder("ltcgw-demo-young"),
+            folder("precious"),
+        );
         std::fs::write(left.join(LOCK), "").expect("a lock");
         std::fs::write(left.join("packet.xml"), "").expect("a file");
         let held = File::create(runs.join(LOCK)).expect("a lock");

@@ -34,12 +34,19 @@ pub(super) fn step(what: &str, took: Duration) {
         println!("  {mark} {line}");
         mark = " ".to_owned();
     }
-    println!("  {mark} {last} {} {:>5.1} s", paint::dim(&dots), took.as_secs_f64());
+    println!(
+        "  {mark} {last} {} {:>5.1} s",
+        paint::dim(&dots),
+        took.as_secs_f64()
+    );
 }
 
 /// Says what is being done, while it is, on a terminal.
 pub(super) fn doing(what: &str) -> Doing {
-    Doing { spinner: terminal::spinner("  {spinner} {wide_msg}", what.to_string()), start: Instant::now() }
+    Doing {
+        spinner: terminal::spinner("  {spinner} {wide_msg}", what.to_string()),
+        start: Instant::now(),
+    }
 }
 
 /// Something that is being done; its line disappears with it.
@@ -70,31 +77,50 @@ impl Progress {
             bar
         };
         let packets = bar(packets, "packets");
-        let destinations = destinations.into_iter().map(|name| (name.clone(), bar(1, &name))).collect();
-        Progress { packets, destinations, last_line: Cell::new(Instant::now()) }
+        let destinations = destinations
+            .into_iter()
+            .map(|name| (name.clone(), bar(1, &name)))
+            .collect();
+        Progress {
+            packets,
+            destinations,
+            last_line: Cell::new(Instant::now()),
+        }
     }
 
     /// So many packets are answered, with these lines in them.
     pub fn packets(&self, answered: u64, lines: &Lines) {
-        self.packets.set_message(format!("{} lines", thousands(lines.received.cast_signed())));
+        self.packets
+            .set_message(format!("{} lines", thousands(lines.received.cast_signed())));
         self.packets.set_position(answered);
         self.line();
     }
 
     /// Deliveries to one counterpart.
     pub fn deliveries(&self, destination: &str, settled: u64, of: u64) {
-        let Some((_, bar)) = self.destinations.iter().find(|(name, _)| name == destination) else { return };
+        let Some((_, bar)) = self
+            .destinations
+            .iter()
+            .find(|(name, _)| name == destination)
+        else {
+            return;
+        };
         bar.set_length(of.max(settled).max(1));
         bar.set_position(settled);
         if settled > 0 {
-            bar.set_message(format!("{:.1}/s", settled as f64 / bar.elapsed().as_secs_f64().max(0.1)));
+            bar.set_message(format!(
+                "{:.1}/s",
+                settled as f64 / bar.elapsed().as_secs_f64().max(0.1)
+            ));
         }
         self.line();
     }
 
     pub fn finish(&self) {
         self.packets.finish_and_clear();
-        self.destinations.iter().for_each(|(_, bar)| bar.finish_and_clear());
+        self.destinations
+            .iter()
+            .for_each(|(_, bar)| bar.finish_and_clear());
     }
 
     fn line(&self) {
@@ -102,7 +128,8 @@ impl Progress {
             return;
         }
         self.last_line.set(Instant::now());
-        let count = |bar: &ProgressBar| format!("{}/{}", bar.position(), bar.length().unwrap_or_default());
+        let count =
+            |bar: &ProgressBar| format!("{}/{}", bar.position(), bar.length().unwrap_or_default());
         eprintln!("    packets {} · delivered:", count(&self.packets));
         for (name, bar) in &self.destinations {
             eprintln!("      {name} {}", count(bar));
@@ -121,13 +148,21 @@ impl Answered {
     pub fn start(people: u64) -> Answered {
         let bar = terminal::bar(people, BAR);
         bar.set_prefix("people");
-        Answered { bar, start: Instant::now(), last_line: Cell::new(Instant::now()) }
+        Answered {
+            bar,
+            start: Instant::now(),
+            last_line: Cell::new(Instant::now()),
+        }
     }
 
     /// So many are answered; the rest at the pace so far, and no faster than the core's limits.
     pub fn answered(&self, core: &Core, now: &Answers) {
         let left = remaining(core, now, now.answered, self.start.elapsed());
-        let asked = if now.in_doubt > 0 { format!(", asked about: {}", now.in_doubt) } else { String::new() };
+        let asked = if now.in_doubt > 0 {
+            format!(", asked about: {}", now.in_doubt)
+        } else {
+            String::new()
+        };
         let left = match now.answered {
             all if all >= now.people => "telling the LTC system".to_owned(),
             0 => format!("{} s at the least{asked}", left.as_secs().max(1)),
@@ -136,7 +171,10 @@ impl Answered {
         self.bar.set_position(now.answered.unsigned_abs());
         if !terminal::moves() && self.last_line.get().elapsed() >= LINE_EVERY {
             self.last_line.set(Instant::now());
-            eprintln!("    people answered {}/{} · {left}", now.answered, now.people);
+            eprintln!(
+                "    people answered {}/{} · {left}",
+                now.answered, now.people
+            );
         }
         self.bar.set_message(left);
     }

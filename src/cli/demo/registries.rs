@@ -79,17 +79,33 @@ pub(super) async fn play(theatre: &Theatre, seed: u64) -> Result<Played, Fault> 
             followed += puller.follow().await?;
         }
     }
-    Ok(Played { system, puller, followed, load, changes: start.elapsed() })
+    Ok(Played {
+        system,
+        puller,
+        followed,
+        load,
+        changes: start.elapsed(),
+    })
 }
 
 impl Played {
     /// Says what was done, as steps.
     pub fn tell(&self) {
-        let Answers { lines, happened, .. } = &self.system.answers;
+        let Answers {
+            lines, happened, ..
+        } = &self.system.answers;
         let told: u64 = happened.values().sum();
-        let load = format!("registries: {} lines loaded in one request; the province took its snapshot", thousands(lines.cast_signed()));
+        let load = format!(
+            "registries: {} lines loaded in one request; the province took its snapshot",
+            thousands(lines.cast_signed())
+        );
         progress::step(&load, self.load);
-        progress::step(&format!("{told} things happened to institutions and caregivers; the province followed"), self.changes);
+        progress::step(
+            &format!(
+                "{told} things happened to institutions and caregivers; the province followed"
+            ),
+            self.changes,
+        );
     }
 
     /// Compares everyone with the registry, once nothing waits any more.
@@ -98,13 +114,20 @@ impl Played {
         let gateway = &theatre.running()?.gateway;
         let registered = Registered::read(gateway).await?;
         let counterparts = theatre.counterparts()?;
-        let platform = |name, platform: &Simulated, holds| Platform { name, holds, tally: platform.tally() };
+        let platform = |name, platform: &Simulated, holds| Platform {
+            name,
+            holds,
+            tally: platform.tally(),
+        };
         let (civil, health) = (&counterparts.civil, &counterparts.health);
         Ok(Shown {
             source: registered.source(&self.system.books),
             registry: registered.holds(),
             changes: registered.changes,
-            platforms: [platform(CIVIL_AFFAIRS, civil, registered.civil(civil)), platform(HEALTH_COMMISSION, health, registered.health(health))],
+            platforms: [
+                platform(CIVIL_AFFAIRS, civil, registered.civil(civil)),
+                platform(HEALTH_COMMISSION, health, registered.health(health)),
+            ],
             province: Pulled {
                 counts: self.puller.counts(),
                 followed: self.followed,
@@ -120,15 +143,33 @@ impl Played {
 impl Shown {
     /// Requests the platforms counted as too many.
     pub fn over_limit(&self) -> u64 {
-        self.platforms.iter().map(|platform| platform.tally.over_limit).sum()
+        self.platforms
+            .iter()
+            .map(|platform| platform.tally.over_limit)
+            .sum()
     }
 
     /// Everything that is not as it should be.
     pub fn differences(&self) -> impl Iterator<Item = String> {
-        let named = |who: &str, texts: &[String]| texts.iter().map(|text| format!("{who}: {text}")).collect::<Vec<_>>();
-        let platforms = self.platforms.iter().flat_map(move |platform| named(platform.name, &platform.holds.differences));
-        let others = [(LTC_SYSTEM, &self.source.differences), ("answers", &self.answers.differences), (PROVINCE, &self.province.differences)];
-        others.into_iter().flat_map(move |(who, texts)| named(who, texts)).chain(platforms)
+        let named = |who: &str, texts: &[String]| {
+            texts
+                .iter()
+                .map(|text| format!("{who}: {text}"))
+                .collect::<Vec<_>>()
+        };
+        let platforms = self
+            .platforms
+            .iter()
+            .flat_map(move |platform| named(platform.name, &platform.holds.differences));
+        let others = [
+            (LTC_SYSTEM, &self.source.differences),
+            ("answers", &self.answers.differences),
+            (PROVINCE, &self.province.differences),
+        ];
+        others
+            .into_iter()
+            .flat_map(move |(who, texts)| named(who, texts))
+            .chain(platforms)
     }
 
     /// Whether the LTC system, both platforms and the province hold what the registry holds, field by field.
@@ -138,9 +179,17 @@ impl Shown {
 
     /// The registries as the report has them.
     pub fn report(&self) -> Value {
-        let mut by_destination: serde_json::Map<String, Value> = self.platforms.iter().map(|one| (one.name.to_string(), one.report())).collect();
+        let mut by_destination: serde_json::Map<String, Value> = self
+            .platforms
+            .iter()
+            .map(|one| (one.name.to_string(), one.report()))
+            .collect();
         let province = &self.province;
-        let Counts { institutions, caregivers, ended } = province.counts;
+        let Counts {
+            institutions,
+            caregivers,
+            ended,
+        } = province.counts;
         by_destination.insert(
             PROVINCE.into(),
             json!({
@@ -162,7 +211,12 @@ impl Shown {
 
 impl Platform {
     fn report(&self) -> Value {
-        let Comparison { institutions, caregivers, ended, .. } = self.holds;
+        let Comparison {
+            institutions,
+            caregivers,
+            ended,
+            ..
+        } = self.holds;
         json!({
             "institutions": institutions, "caregivers": caregivers, "ended": ended, "requests": self.tally.deliveries,
             "most_in_a_second": self.tally.most_in_a_second, "most_at_once": self.tally.most_under_way, "over_limit": self.tally.over_limit,

@@ -12,7 +12,12 @@ const DIFFERENCES_MAX: usize = 20;
 
 /// The section of the registries.
 pub(super) fn render(shown: &Shown) -> String {
-    let mut text = format!("{}{}\n{}", title("5 · Registries 定点机构与护理人员"), came_in(shown), holdings(shown));
+    let mut text = format!(
+        "{}{}\n{}",
+        title("5 · Registries 定点机构与护理人员"),
+        came_in(shown),
+        holdings(shown)
+    );
     text += &limits(shown);
     let differences: Vec<String> = shown.differences().collect();
     text += &verdict(
@@ -23,14 +28,28 @@ pub(super) fn render(shown: &Shown) -> String {
     for difference in differences.iter().take(DIFFERENCES_MAX) {
         text += &listed(difference);
     }
-    text += &verdict(shown.over_limit() == 0, "no request was over a limit", &format!("{} requests were over a limit 超限", shown.over_limit()));
+    text += &verdict(
+        shown.over_limit() == 0,
+        "no request was over a limit",
+        &format!("{} requests were over a limit 超限", shown.over_limit()),
+    );
     text
 }
 
 /// The load, and what has happened since.
 fn came_in(shown: &Shown) -> String {
     let answers = &shown.answers;
-    let reasons: Vec<String> = answers.reasons.iter().map(|(rule, lines)| if *lines == 1 { rule.clone() } else { format!("{rule} ×{lines}") }).collect();
+    let reasons: Vec<String> = answers
+        .reasons
+        .iter()
+        .map(|(rule, lines)| {
+            if *lines == 1 {
+                rule.clone()
+            } else {
+                format!("{rule} ×{lines}")
+            }
+        })
+        .collect();
     let text = format!(
         "Loaded 装载: {} lines in one request; {} stored ({} with a warning), {} refused: {}. Then 变更:",
         count(answers.lines),
@@ -40,7 +59,11 @@ fn came_in(shown: &Shown) -> String {
         reasons.join(", "),
     );
     let mut table = Table::new(&["happened", "times>", "", "happened", "times>"]);
-    let cells: Vec<[String; 2]> = answers.happened.iter().map(|(what, times)| [what.words().to_string(), count(*times)]).collect();
+    let cells: Vec<[String; 2]> = answers
+        .happened
+        .iter()
+        .map(|(what, times)| [what.words().to_string(), count(*times)])
+        .collect();
     let half = cells.len().div_ceil(2);
     for at in 0..half {
         let [left, times] = cells[at].clone();
@@ -52,23 +75,72 @@ fn came_in(shown: &Shown) -> String {
 
 /// Who holds how much.
 fn holdings(shown: &Shown) -> String {
-    let mut table = Table::new(&["held by", "institutions>", "caregivers>", "ended>", "requests>", "most/s>", "over 超限>", ""]);
-    let mut row = |name: &str, [institutions, caregivers, ended]: [usize; 3], [requests, most, over]: [String; 3], agrees: &str| {
+    let mut table = Table::new(&[
+        "held by",
+        "institutions>",
+        "caregivers>",
+        "ended>",
+        "requests>",
+        "most/s>",
+        "over 超限>",
+        "",
+    ]);
+    let mut row = |name: &str,
+                   [institutions, caregivers, ended]: [usize; 3],
+                   [requests, most, over]: [String; 3],
+                   agrees: &str| {
         let number = |count: usize| thousands(count as i64);
-        table.row([name.to_string(), number(institutions), number(caregivers), number(ended), requests, most, over, agrees.to_string()]);
+        table.row([
+            name.to_string(),
+            number(institutions),
+            number(caregivers),
+            number(ended),
+            requests,
+            most,
+            over,
+            agrees.to_string(),
+        ]);
     };
     let nothing = || ["·", "·", "·"].map(str::to_owned);
     let numbers = |holds: &Comparison| [holds.institutions, holds.caregivers, holds.ended];
     let mark = |agrees: bool| if agrees { "✔" } else { "✘" };
-    row("LTC system 长护险: sent", numbers(&shown.source), nothing(), mark(shown.source.agrees()));
-    row("registry 登记库: keeps", numbers(&shown.registry), nothing(), "·");
-    for (name, Platform { holds, tally, .. }) in ["civil affairs 民政: pushed", "health 卫健: pushed"].into_iter().zip(&shown.platforms) {
-        let requests = [count(tally.deliveries), tally.most_in_a_second.to_string(), count(tally.over_limit)];
+    row(
+        "LTC system 长护险: sent",
+        numbers(&shown.source),
+        nothing(),
+        mark(shown.source.agrees()),
+    );
+    row(
+        "registry 登记库: keeps",
+        numbers(&shown.registry),
+        nothing(),
+        "·",
+    );
+    for (name, Platform { holds, tally, .. }) in
+        ["civil affairs 民政: pushed", "health 卫健: pushed"]
+            .into_iter()
+            .zip(&shown.platforms)
+    {
+        let requests = [
+            count(tally.deliveries),
+            tally.most_in_a_second.to_string(),
+            count(tally.over_limit),
+        ];
         row(name, numbers(holds), requests, mark(holds.agrees()));
     }
-    let Pulled { counts, pages, differences, .. } = &shown.province;
+    let Pulled {
+        counts,
+        pages,
+        differences,
+        ..
+    } = &shown.province;
     let pulled = [format!("{pages} pages"), "·".into(), "·".into()];
-    row("province 省平台: pulled", [counts.institutions, counts.caregivers, counts.ended], pulled, mark(differences.is_empty()));
+    row(
+        "province 省平台: pulled",
+        [counts.institutions, counts.caregivers, counts.ended],
+        pulled,
+        mark(differences.is_empty()),
+    );
     table.render()
 }
 
@@ -84,7 +156,13 @@ fn limits(shown: &Shown) -> String {
 }
 
 fn agreed(most: &Most) -> String {
-    let burst = most.burst.map(|burst| format!(" (bursts of {burst})")).unwrap_or_default();
+    let burst = most
+        .burst
+        .map(|burst| format!(" (bursts of {burst})"))
+        .unwrap_or_default();
     let rate = most.requests_per_second.unwrap_or_default();
-    format!("{rate}/s{burst}, {} at once", most.concurrent.unwrap_or_default())
+    format!(
+        "{rate}/s{burst}, {} at once",
+        most.concurrent.unwrap_or_default()
+    )
 }

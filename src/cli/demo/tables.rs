@@ -30,7 +30,13 @@ const REASONS_MAX: usize = 12;
 
 /// Every table, one after another.
 pub(super) fn render(figures: &Figures) -> String {
-    [packets(figures), money(figures), deliveries(figures), sums(figures)].concat()
+    [
+        packets(figures),
+        money(figures),
+        deliveries(figures),
+        sums(figures),
+    ]
+    .concat()
 }
 
 pub(super) fn count(number: u64) -> String {
@@ -39,16 +45,39 @@ pub(super) fn count(number: u64) -> String {
 
 fn packets(figures: &Figures) -> String {
     let month = &figures.month;
-    let mut table = Table::new(&["lines 明细", "packets 包>", "received 接收>", "posted 入账>", "refused 退回>", "duplicate 重复>"]);
+    let mut table = Table::new(&[
+        "lines 明细",
+        "packets 包>",
+        "received 接收>",
+        "posted 入账>",
+        "refused 退回>",
+        "duplicate 重复>",
+    ]);
     let mut row = |name: &str, books: &Books| {
-        let Lines { received, posted, refused, duplicate } = books.lines;
-        table.row([name.to_string(), count(books.packets), count(received), count(posted), count(refused), count(duplicate)]);
+        let Lines {
+            received,
+            posted,
+            refused,
+            duplicate,
+        } = books.lines;
+        table.row([
+            name.to_string(),
+            count(books.packets),
+            count(received),
+            count(posted),
+            count(refused),
+            count(duplicate),
+        ]);
     };
     row("employers' payments JFXX101", month);
     row("employees' detail JFXX102", &figures.detail);
     let mut text = format!("{}{}", title("1 · What came in 接收"), table.render());
     text += &whole(month);
-    if month.reasons.is_empty() { text } else { format!("{text}\n{}", reasons(month)) }
+    if month.reasons.is_empty() {
+        text
+    } else {
+        format!("{text}\n{}", reasons(month))
+    }
 }
 
 /// What became of packets as wholes.
@@ -60,7 +89,14 @@ fn whole(month: &Books) -> String {
         count(month.replacements),
         count(month.repeated),
         count(month.refused_whole.values().sum()),
-        if month.waits + month.lost > 0 { format!(" (asked to wait {} times, sent again {} times)", month.waits, month.lost) } else { String::new() },
+        if month.waits + month.lost > 0 {
+            format!(
+                " (asked to wait {} times, sent again {} times)",
+                month.waits, month.lost
+            )
+        } else {
+            String::new()
+        },
     );
     let mut text = format!("\n{}", paragraph(&text));
     if month.refused_whole.is_empty() {
@@ -87,38 +123,82 @@ fn reasons(month: &Books) -> String {
         table.row([count(**lines), (*element).to_string(), reason.clone()]);
     }
     if sorted.len() > REASONS_MAX {
-        let rest: u64 = sorted.iter().skip(REASONS_MAX).map(|(_, lines)| **lines).sum();
-        table.row([count(rest), "…".into(), format!("{} other reasons", sorted.len() - REASONS_MAX)]);
+        let rest: u64 = sorted
+            .iter()
+            .skip(REASONS_MAX)
+            .map(|(_, lines)| **lines)
+            .sum();
+        table.row([
+            count(rest),
+            "…".into(),
+            format!("{} other reasons", sorted.len() - REASONS_MAX),
+        ]);
     }
     table.render()
 }
 
 fn money(figures: &Figures) -> String {
-    let mut table = Table::new(&["district 区县", "medical fund 医保基金>", "LTC fund 长护险基金>", "together 合计>"]);
+    let mut table = Table::new(&[
+        "district 区县",
+        "medical fund 医保基金>",
+        "LTC fund 长护险基金>",
+        "together 合计>",
+    ]);
     for (district, funds) in &figures.districts {
-        table.row([self::district(*district), yuan(funds.medical), yuan(funds.long_term_care), yuan(funds.both())]);
+        table.row([
+            self::district(*district),
+            yuan(funds.medical),
+            yuan(funds.long_term_care),
+            yuan(funds.both()),
+        ]);
     }
-    let Funds { medical, long_term_care } = figures.ledger();
+    let Funds {
+        medical,
+        long_term_care,
+    } = figures.ledger();
     table.rule();
-    table.row(["every fen 合计".to_string(), yuan(medical), yuan(long_term_care), yuan(medical + long_term_care)]);
-    format!("{}{}", title("2 · Where the money went 资金去向 (yuan)"), table.render())
+    table.row([
+        "every fen 合计".to_string(),
+        yuan(medical),
+        yuan(long_term_care),
+        yuan(medical + long_term_care),
+    ]);
+    format!(
+        "{}{}",
+        title("2 · Where the money went 资金去向 (yuan)"),
+        table.render()
+    )
 }
 
 /// A district's code and name.
 pub(super) fn district(code: i32) -> String {
-    let name = DISTRICTS.iter().find(|(known, _)| *known == code).map_or("", |(_, name)| name);
+    let name = DISTRICTS
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map_or("", |(_, name)| name);
     format!("{code:06} {name}")
 }
 
 fn deliveries(figures: &Figures) -> String {
-    let headings = ["delivered to 推送", "batches>", "lines>", "yuan>", "requests>", "inquiries>", "dead>", "batches/s>", "lines/s>"];
+    let headings = [
+        "delivered to 推送",
+        "batches>",
+        "lines>",
+        "yuan>",
+        "requests>",
+        "inquiries>",
+        "dead>",
+        "batches/s>",
+        "lines/s>",
+    ];
     let mut table = Table::new(&headings).sparing(&["batches/s", "lines/s"]);
     for one in &figures.counterparts {
         let (sent, inquiries) = one.attempts();
         let (deliveries, lines, fen) = one.queued;
-        let (per_second, lines_per_second) = one
-            .per_second()
-            .map_or_else(|| ("-".to_string(), "-".to_string()), |(deliveries, lines)| (format!("{deliveries:.1}"), thousands(lines.round() as i64)));
+        let (per_second, lines_per_second) = one.per_second().map_or_else(
+            || ("-".to_string(), "-".to_string()),
+            |(deliveries, lines)| (format!("{deliveries:.1}"), thousands(lines.round() as i64)),
+        );
         table.row([
             one.name.to_string(),
             thousands(deliveries),
@@ -131,30 +211,82 @@ fn deliveries(figures: &Figures) -> String {
             lines_per_second,
         ]);
     }
-    let most = figures.counterparts.iter().map(|one| one.tally.most_in_a_second).max().unwrap_or_default();
-    let over: u64 = figures.counterparts.iter().map(|one| one.tally.over_limit).sum();
+    let most = figures
+        .counterparts
+        .iter()
+        .map(|one| one.tally.most_in_a_second)
+        .max()
+        .unwrap_or_default();
+    let over: u64 = figures
+        .counterparts
+        .iter()
+        .map(|one| one.tally.over_limit)
+        .sum();
     let text = format!(
         "Agreed: to send at most {REQUESTS_PER_SECOND} requests in any second. On arrival the partners counted at most {most} in one, and refused {over} as too many. \
          On purpose each partner breaks off an early answer (its outcome is unknown until found out) and once asks to wait. Rates leave out such pauses."
     );
-    format!("{}{}\n{}", title("3 · Deliveries 推送"), table.render(), paragraph(&text))
+    format!(
+        "{}{}\n{}",
+        title("3 · Deliveries 推送"),
+        table.render(),
+        paragraph(&text)
+    )
 }
 
 fn sums(figures: &Figures) -> String {
     let (ledger, held) = (figures.ledger(), figures.held());
-    let mut table = Table::new(&["kept by", "medical 医保>", "long-term care 长护险>", "together 合计>"]);
-    table.row(["tax bureau 税务: paid".to_string(), "·".into(), "·".into(), yuan(figures.tax())]);
-    table.row(["ledger 账本: posted".to_string(), yuan(ledger.medical), yuan(ledger.long_term_care), yuan(ledger.both())]);
-    table.row(["medical core + LTC system 两系统: hold".to_string(), yuan(held.medical), yuan(held.long_term_care), yuan(held.both())]);
-    let mut text = format!("\n  4 · Three sums, each kept by another 三方对账 (yuan)\n\n{}\n", table.render());
-    text += &verdict(figures.sums_agree(), "the three sums agree to the fen, district by district", "the three sums DISAGREE");
-    let undelivered: i64 = figures.counterparts.iter().map(|one| one.queued.0 - one.delivered).sum();
-    text += &verdict(undelivered == 0, "every delivery arrived, none is dead", &format!("{undelivered} deliveries did not arrive: see ltcgw dead list"));
+    let mut table = Table::new(&[
+        "kept by",
+        "medical 医保>",
+        "long-term care 长护险>",
+        "together 合计>",
+    ]);
+    table.row([
+        "tax bureau 税务: paid".to_string(),
+        "·".into(),
+        "·".into(),
+        yuan(figures.tax()),
+    ]);
+    table.row([
+        "ledger 账本: posted".to_string(),
+        yuan(ledger.medical),
+        yuan(ledger.long_term_care),
+        yuan(ledger.both()),
+    ]);
+    table.row([
+        "medical core + LTC system 两系统: hold".to_string(),
+        yuan(held.medical),
+        yuan(held.long_term_care),
+        yuan(held.both()),
+    ]);
+    let mut text = format!(
+        "\n  4 · Three sums, each kept by another 三方对账 (yuan)\n\n{}\n",
+        table.render()
+    );
+    text += &verdict(
+        figures.sums_agree(),
+        "the three sums agree to the fen, district by district",
+        "the three sums DISAGREE",
+    );
+    let undelivered: i64 = figures
+        .counterparts
+        .iter()
+        .map(|one| one.queued.0 - one.delivered)
+        .sum();
+    text += &verdict(
+        undelivered == 0,
+        "every delivery arrived, none is dead",
+        &format!("{undelivered} deliveries did not arrive: see ltcgw dead list"),
+    );
     let differences: Vec<&String> = figures.differences().collect();
     text += &verdict(
         differences.is_empty(),
         "every receipt says what the tax bureau expected",
-        &format!("{} receipts differ from what was expected:", differences.len()),
+        &format!(
+            "{} receipts differ from what was expected:",
+            differences.len()
+        ),
     );
     for difference in differences.iter().take(20) {
         text += &listed(difference);
@@ -173,11 +305,21 @@ pub(super) fn title(text: &str) -> String {
 
 pub(super) fn verdict(good: bool, yes: &str, no: &str) -> String {
     let lines = wrap(if good { yes } else { no }, terminal::columns() - 4);
-    let mark = if good { paint::good("✔") } else { paint::bad("✘") };
+    let mark = if good {
+        paint::good("✔")
+    } else {
+        paint::bad("✘")
+    };
     lines
         .iter()
         .enumerate()
-        .map(|(at, line)| format!("  {} {}\n", if at == 0 { mark.as_str() } else { " " }, if good { line.clone() } else { paint::bad(line) }))
+        .map(|(at, line)| {
+            format!(
+                "  {} {}\n",
+                if at == 0 { mark.as_str() } else { " " },
+                if good { line.clone() } else { paint::bad(line) }
+            )
+        })
         .collect()
 }
 
@@ -198,6 +340,9 @@ mod tests {
 
     #[test]
     fn reasons_that_differ_in_packet_and_record_numbers_only_count_together() {
-        assert_eq!(without_numbers("stands at record 17 of packet 1450 since 2021-10"), "stands at record … of packet … since 2021-10");
+        assert_eq!(
+            without_numbers("stands at record 17 of packet 1450 since 2021-10"),
+            "stands at record … of packet … since 2021-10"
+        );
     }
 }

@@ -28,10 +28,20 @@ pub(super) const REQUESTS_PER_SECOND: u32 = 50;
 /// Requests a second the simulated partners take: what leaves evenly may arrive bunched.
 const REQUESTS_TAKEN_PER_SECOND: u32 = 55;
 /// What civil affairs and the health commission take at most, in place of the shipped 5 and 10 a second; they count for themselves.
-pub(super) const CIVIL: Most =
-    Most { requests_per_second: Some(20), burst: Some(10), requests_per_day: Some(20_000), concurrent: Some(2), records_per_request: Some(50) };
-pub(super) const HEALTH: Most =
-    Most { requests_per_second: Some(20), burst: None, requests_per_day: None, concurrent: Some(2), records_per_request: Some(100) };
+pub(super) const CIVIL: Most = Most {
+    requests_per_second: Some(20),
+    burst: Some(10),
+    requests_per_day: Some(20_000),
+    concurrent: Some(2),
+    records_per_request: Some(50),
+};
+pub(super) const HEALTH: Most = Most {
+    requests_per_second: Some(20),
+    burst: None,
+    requests_per_day: None,
+    concurrent: Some(2),
+    records_per_request: Some(100),
+};
 /// Largest input of the medical core (characters): ten times that of the institutions' NHSA interface, for batches of a whole city.
 const INPUT_CHARS_MAX: usize = 400_000;
 /// How long an answer of the medical core is waited for; an unknown outcome is asked about after that.
@@ -56,10 +66,19 @@ pub(super) struct Counterparts {
 
 impl Theatre {
     /// Starts everything, telling each step.
-    pub async fn build(&mut self, project: &Path, place: &Place, seconds: &mut Seconds) -> Result<(), Fault> {
+    pub async fn build(
+        &mut self,
+        project: &Path,
+        place: &Place,
+        seconds: &mut Seconds,
+    ) -> Result<(), Fault> {
         let doing = progress::doing("making a PostgreSQL cluster and starting it");
         // Blocks for a second, on purpose: nothing else is to be done, and it cannot be left half-started.
-        let embedded = self.embedded.insert(Embedded::start(&embedded::Options::durable(place.dir().join("data/postgres")))?);
+        let embedded = self
+            .embedded
+            .insert(Embedded::start(&embedded::Options::durable(
+                place.dir().join("data/postgres"),
+            ))?);
         let database = embedded.database("ltcgw").await?;
         let took = seconds.since("postgresql", doing.start);
         drop(doing);
@@ -67,12 +86,27 @@ impl Theatre {
 
         let start = Instant::now();
         let mut scene = Scene::new(project, place.dir())?
-            .edit("deadline_seconds = 30 ", &format!("deadline_seconds = {DEADLINE_SECONDS} "))
-            .edit("requests_per_second = 5\nburst = 10", &format!("requests_per_second = {}\nburst = 10", rate(&CIVIL)))
-            .edit("requests_per_second = 10\n", &format!("requests_per_second = {}\n", rate(&HEALTH)));
+            .edit(
+                "deadline_seconds = 30 ",
+                &format!("deadline_seconds = {DEADLINE_SECONDS} "),
+            )
+            .edit(
+                "requests_per_second = 5\nburst = 10",
+                &format!("requests_per_second = {}\nburst = 10", rate(&CIVIL)),
+            )
+            .edit(
+                "requests_per_second = 10\n",
+                &format!("requests_per_second = {}\n", rate(&HEALTH)),
+            );
         let counterparts = self.counterparts.insert(Counterparts::start(&scene)?);
-        (scene.medical_core, scene.ltc_system) = (counterparts.core.url().to_string(), counterparts.ltc.url().to_string());
-        (scene.civil_affairs, scene.health_commission) = (counterparts.civil.url().to_string(), counterparts.health.url().to_string());
+        (scene.medical_core, scene.ltc_system) = (
+            counterparts.core.url().to_string(),
+            counterparts.ltc.url().to_string(),
+        );
+        (scene.civil_affairs, scene.health_commission) = (
+            counterparts.civil.url().to_string(),
+            counterparts.health.url().to_string(),
+        );
         let ports = [
             ("core 医保", &scene.medical_core),
             ("LTC 长护险", &scene.ltc_system),
@@ -80,15 +114,28 @@ impl Theatre {
             ("health 卫健", &scene.health_commission),
         ];
         let took = seconds.since("counterparts", start);
-        progress::step(&ports.map(|(name, url)| format!("{name} {}", port(url))).join(", "), took);
+        progress::step(
+            &ports
+                .map(|(name, url)| format!("{name} {}", port(url)))
+                .join(", "),
+            took,
+        );
 
         let start = Instant::now();
         let stage = self.stage.insert(scene.build()?);
-        progress::step("configuration, throwaway CA and a certificate for each partner and direction", seconds.since("pki", start));
+        progress::step(
+            "configuration, throwaway CA and a certificate for each partner and direction",
+            seconds.since("pki", start),
+        );
 
         let start = Instant::now();
-        let running = self.running.insert(stage.start(Connection::local(database)).await?);
-        let listeners = format!("gateway: partners {}, operator {}", running.server.partner, running.server.operator);
+        let running = self
+            .running
+            .insert(stage.start(Connection::local(database)).await?);
+        let listeners = format!(
+            "gateway: partners {}, operator {}",
+            running.server.partner, running.server.operator
+        );
         progress::step(&listeners, seconds.since("gateway", start));
         Ok(())
     }
@@ -116,12 +163,18 @@ impl Theatre {
 
     /// The gateway, as partners see it.
     pub fn base_url(&self) -> Result<String, Fault> {
-        Ok(format!("https://localhost:{}", self.running()?.server.partner.port()))
+        Ok(format!(
+            "https://localhost:{}",
+            self.running()?.server.partner.port()
+        ))
     }
 
     /// Names of the partners delivered to.
     pub fn destinations(&self) -> Vec<String> {
-        let names = self.running.iter().flat_map(|running| running.worker().status());
+        let names = self
+            .running
+            .iter()
+            .flat_map(|running| running.worker().status());
         names.map(|status| status.destination).collect()
     }
 
@@ -146,11 +199,30 @@ impl Theatre {
 impl Counterparts {
     fn start(scene: &Scene) -> Result<Counterparts, Fault> {
         let server = scene.authority.server(&["localhost", "127.0.0.1"])?;
-        let tls = Tls { certificate_pem: server.certificate_pem, key_pem: server.key_pem, client_ca_pem: scene.authority.certificate_pem() };
-        let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| Fault::operator(Step::Config, format!("the demo's SM2 key: {error}")))?;
-        let limited = Options { most: Most { requests_per_second: Some(REQUESTS_TAKEN_PER_SECOND), ..Most::default() }, ..Options::default() };
-        let core = Options { sm2_public_hex: Some(key.public_hex()), chars_max: Some(INPUT_CHARS_MAX), ..limited.clone() };
-        let strict = |most: Most| Options { most, ..Options::default() };
+        let tls = Tls {
+            certificate_pem: server.certificate_pem,
+            key_pem: server.key_pem,
+            client_ca_pem: scene.authority.certificate_pem(),
+        };
+        let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| {
+            Fault::operator(Step::Config, format!("the demo's SM2 key: {error}"))
+        })?;
+        let limited = Options {
+            most: Most {
+                requests_per_second: Some(REQUESTS_TAKEN_PER_SECOND),
+                ..Most::default()
+            },
+            ..Options::default()
+        };
+        let core = Options {
+            sm2_public_hex: Some(key.public_hex()),
+            chars_max: Some(INPUT_CHARS_MAX),
+            ..limited.clone()
+        };
+        let strict = |most: Most| Options {
+            most,
+            ..Options::default()
+        };
         let counterparts = Counterparts {
             core: Simulated::core(&tls, core)?,
             ltc: Simulated::ltc(&tls, limited)?,
@@ -158,10 +230,20 @@ impl Counterparts {
             health: Simulated::health(&tls, strict(HEALTH))?,
         };
         // Each takes a batch and breaks off its answer once, and once asks to wait.
-        counterparts.core.will([Behaviour::Accept, Behaviour::AcceptThenClose, Behaviour::TooMany(1)]);
-        counterparts.ltc.will([Behaviour::AcceptThenClose, Behaviour::Unavailable(Some(1))]);
-        counterparts.civil.will([Behaviour::Accept, Behaviour::AcceptThenClose]);
-        counterparts.health.will([Behaviour::Accept, Behaviour::Unavailable(Some(1))]);
+        counterparts.core.will([
+            Behaviour::Accept,
+            Behaviour::AcceptThenClose,
+            Behaviour::TooMany(1),
+        ]);
+        counterparts
+            .ltc
+            .will([Behaviour::AcceptThenClose, Behaviour::Unavailable(Some(1))]);
+        counterparts
+            .civil
+            .will([Behaviour::Accept, Behaviour::AcceptThenClose]);
+        counterparts
+            .health
+            .will([Behaviour::Accept, Behaviour::Unavailable(Some(1))]);
         Ok(counterparts)
     }
 }

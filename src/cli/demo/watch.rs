@@ -43,7 +43,11 @@ impl Seen {
 }
 
 /// Waits until nothing is being pushed any more and nothing waits for a counterpart.
-pub(super) async fn deliveries(running: &Running, progress: &Progress, pushing: &Cell<bool>) -> Result<Deliveries, Fault> {
+pub(super) async fn deliveries(
+    running: &Running,
+    progress: &Progress,
+    pushing: &Cell<bool>,
+) -> Result<Deliveries, Fault> {
     let mut seen: Deliveries = Vec::new();
     let (mut asked, mut moved) = (Instant::now(), Instant::now());
     loop {
@@ -57,9 +61,13 @@ pub(super) async fn deliveries(running: &Running, progress: &Progress, pushing: 
         asked = Instant::now();
         let all_sent = !pushing.get();
         let backlog = delivery::backlog(running.gateway.store.pool()).await?;
-        let open = |waiting: &Backlog| (waiting.ready + waiting.leased + waiting.in_doubt).unsigned_abs();
+        let open =
+            |waiting: &Backlog| (waiting.ready + waiting.leased + waiting.in_doubt).unsigned_abs();
         for one in &seen {
-            let waiting = backlog.iter().find(|waiting| waiting.destination == one.destination).map_or(0, open);
+            let waiting = backlog
+                .iter()
+                .find(|waiting| waiting.destination == one.destination)
+                .map_or(0, open);
             progress.deliveries(&one.destination, one.settled, one.settled + waiting);
         }
         if all_sent && backlog.iter().all(|waiting| open(waiting) == 0) {
@@ -76,20 +84,38 @@ pub(super) async fn deliveries(running: &Running, progress: &Progress, pushing: 
 fn look(running: &Running, seen: &mut Deliveries) -> bool {
     let mut moved = false;
     for status in running.worker().status() {
-        let at = seen.iter().position(|one| one.destination == status.destination).unwrap_or_else(|| {
-            seen.push(Seen { destination: status.destination.clone(), sent: 0, inquiries: 0, settled: 0, last: None, busy: Duration::ZERO });
-            seen.len() - 1
-        });
+        let at = seen
+            .iter()
+            .position(|one| one.destination == status.destination)
+            .unwrap_or_else(|| {
+                seen.push(Seen {
+                    destination: status.destination.clone(),
+                    sent: 0,
+                    inquiries: 0,
+                    settled: 0,
+                    last: None,
+                    busy: Duration::ZERO,
+                });
+                seen.len() - 1
+            });
         let one = &mut seen[at];
         let figures = status.figures;
-        let met: u64 = figures.outcomes.iter().filter(|(word, _)| *word != "not_sent").map(|(_, count)| count).sum();
+        let met: u64 = figures
+            .outcomes
+            .iter()
+            .filter(|(word, _)| *word != "not_sent")
+            .map(|(_, count)| count)
+            .sum();
         one.sent = met;
         one.inquiries = figures.inquiries;
         let settled = figures.delivered + figures.dead;
         if settled > one.settled {
             moved = true;
             one.settled = settled;
-            let gap = one.last.replace(Instant::now()).map_or(Duration::ZERO, |last| last.elapsed());
+            let gap = one
+                .last
+                .replace(Instant::now())
+                .map_or(Duration::ZERO, |last| last.elapsed());
             one.busy += if gap > PAUSE { Duration::ZERO } else { gap };
         }
     }
@@ -97,8 +123,19 @@ fn look(running: &Running, seen: &mut Deliveries) -> bool {
 }
 
 fn standstill(backlog: &[Backlog]) -> Fault {
-    let open = backlog.iter().filter(|waiting| waiting.ready + waiting.leased + waiting.in_doubt > 0);
-    let words = open.map(|waiting| format!("{}: {} ready, {} under way, {} in doubt", waiting.destination, waiting.ready, waiting.leased, waiting.in_doubt));
-    let text = format!("no delivery was settled for {} seconds ({})", STANDSTILL.as_secs(), words.collect::<Vec<_>>().join("; "));
+    let open = backlog
+        .iter()
+        .filter(|waiting| waiting.ready + waiting.leased + waiting.in_doubt > 0);
+    let words = open.map(|waiting| {
+        format!(
+            "{}: {} ready, {} under way, {} in doubt",
+            waiting.destination, waiting.ready, waiting.leased, waiting.in_doubt
+        )
+    });
+    let text = format!(
+        "no delivery was settled for {} seconds ({})",
+        STANDSTILL.as_secs(),
+        words.collect::<Vec<_>>().join("; ")
+    );
     Fault::later(Stage::Send, format!("{text}; see the warnings above"))
 }

@@ -18,7 +18,11 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
     };
     match inspect::inspect(&connection).await {
         Ok(found) => {
-            let whose = if given { "the server at [database] url" } else { "the embedded server of a gateway that runs now" };
+            let whose = if given {
+                "the server at [database] url"
+            } else {
+                "the embedded server of a gateway that runs now"
+            };
             answers(sheet, &found, whose);
             if matches!(found.schema, Schema::Current { .. }) {
                 without_base(sheet, &connection).await;
@@ -38,7 +42,10 @@ async fn without_base(sheet: &mut Sheet, connection: &Connection) {
         Ok(found) => {
             for left in found {
                 let (reason, _) = show::reason(&left.reason);
-                let text = format!("the deductions of {:06} for {} leave out {} people ({}): {reason}", left.area, left.month, left.people, left.reason);
+                let text = format!(
+                    "the deductions of {:06} for {} leave out {} people ({}): {reason}",
+                    left.area, left.month, left.people, left.reason
+                );
                 sheet.note("rosters", text, "have it added to the roster or the rate file; `ltcgw deduct report` lists the people");
             }
         }
@@ -50,7 +57,11 @@ async fn paused(sheet: &mut Sheet, connection: &Connection) {
     match inspect::paused(connection).await {
         Ok(standings) => {
             for standing in standings {
-                let said = standing.answer.as_deref().filter(|answer| !answer.is_empty()).map_or_else(String::new, |answer| format!("; it said: {answer}"));
+                let said = standing
+                    .answer
+                    .as_deref()
+                    .filter(|answer| !answer.is_empty())
+                    .map_or_else(String::new, |answer| format!("; it said: {answer}"));
                 let text = format!("{}{said}", destinations::state(&standing));
                 let todo = "it is tried by itself; once the cause is mended, `ltcgw destinations resume` makes it sooner";
                 sheet.note(&format!("destination {}", standing.destination), text, todo);
@@ -66,8 +77,20 @@ fn embedded(sheet: &mut Sheet, config: &Config) {
     match Embedded::prospect(&dir) {
         Err(fault) => sheet.bad("database", fault.text, ""),
         Ok(found) => {
-            let cluster = if found.has_cluster { "starts on its data" } else { "makes its data" };
-            sheet.good("database", format!("embedded PostgreSQL {} from {} {cluster} in {}", found.major, found.binaries.display(), dir.display()));
+            let cluster = if found.has_cluster {
+                "starts on its data"
+            } else {
+                "makes its data"
+            };
+            sheet.good(
+                "database",
+                format!(
+                    "embedded PostgreSQL {} from {} {cluster} in {}",
+                    found.major,
+                    found.binaries.display(),
+                    dir.display()
+                ),
+            );
         }
     }
 }
@@ -85,13 +108,26 @@ fn answers(sheet: &mut Sheet, found: &Inspected, whose: &str) {
         return;
     }
     match found.schema {
-        Schema::Absent => sheet.good("database", format!("{server}: no schema yet, made at the first start")),
-        Schema::Current { has } => sheet.good("database", format!("{server}: schema {has}, up to date")),
+        Schema::Absent => sheet.good(
+            "database",
+            format!("{server}: no schema yet, made at the first start"),
+        ),
+        Schema::Current { has } => {
+            sheet.good("database", format!("{server}: schema {has}, up to date"))
+        }
         Schema::Older { has, needs } => {
-            sheet.note("database", format!("{server}: schema {has}; the next start brings it to {needs}"), "back it up first; ltcgw migrate does it alone");
+            sheet.note(
+                "database",
+                format!("{server}: schema {has}; the next start brings it to {needs}"),
+                "back it up first; ltcgw migrate does it alone",
+            );
         }
         Schema::Foreign { has, needs } => {
-            sheet.bad("database", format!("{server}: {}", inspect::foreign(has, needs)), "");
+            sheet.bad(
+                "database",
+                format!("{server}: {}", inspect::foreign(has, needs)),
+                "",
+            );
         }
     }
 }

@@ -38,7 +38,9 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog) 
             match probed {
                 Some(Ok(probe)) => answered(sheet, &what, outbound, &probe),
                 // Without usable files there was nothing to ask with, and that is said above.
-                Some(Err(fault)) if fault.stage == Stage::Send || sound => sheet.bad(&what, fault.text, ""),
+                Some(Err(fault)) if fault.stage == Stage::Send || sound => {
+                    sheet.bad(&what, fault.text, "")
+                }
                 _ => {}
             }
         }
@@ -48,19 +50,41 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog) 
 async fn answer(outbound: &Outbound) -> Result<Probe, Fault> {
     match tokio::time::timeout(PATIENCE, probe(outbound)).await {
         Ok(probed) => probed,
-        Err(_) => Err(Fault::operator(Stage::Send, format!("{} did not complete the exchange within {} s", outbound.url, PATIENCE.as_secs()))),
+        Err(_) => Err(Fault::operator(
+            Stage::Send,
+            format!(
+                "{} did not complete the exchange within {} s",
+                outbound.url,
+                PATIENCE.as_secs()
+            ),
+        )),
     }
 }
 
 /// What a sound entry says.
 fn entry(partner: &Partner) -> String {
-    let mut text = if partner.adapter.is_empty() { "no adapter".to_string() } else { format!("adapter {}", partner.adapter) };
+    let mut text = if partner.adapter.is_empty() {
+        "no adapter".to_string()
+    } else {
+        format!("adapter {}", partner.adapter)
+    };
     if let Some(inbound) = &partner.inbound {
-        let by = if inbound.spki_sha256.is_some() { "its key's pin".to_owned() } else { inbound.san.as_ref().map(ToString::to_string).unwrap_or_default() };
+        let by = if inbound.spki_sha256.is_some() {
+            "its key's pin".to_owned()
+        } else {
+            inbound
+                .san
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        };
         text += &format!("; known by {by}, may call {}", inbound.routes.join(", "));
     }
     if let Some(outbound) = &partner.outbound {
-        text += &format!("; receives {}; settings and secrets complete", outbound.receives.join(", "));
+        text += &format!(
+            "; receives {}; settings and secrets complete",
+            outbound.receives.join(", ")
+        );
     }
     text
 }
@@ -68,7 +92,13 @@ fn entry(partner: &Partner) -> String {
 /// Our files for a partner.
 fn outgoing(sheet: &mut Sheet, what: &str, partner: &Partner, outbound: &Outbound) {
     if let Ok(facts) = certificate_facts(&outbound.certificate) {
-        certificates::expiry(sheet, what, &facts, &format!("our certificate `{}`", facts.subject), "get a new one from the partner's authority");
+        certificates::expiry(
+            sheet,
+            what,
+            &facts,
+            &format!("our certificate `{}`", facts.subject),
+            "get a new one from the partner's authority",
+        );
     }
     for path in std::iter::once(&outbound.key).chain(partner.secrets.values()) {
         certificates::readers(sheet, what, path);
@@ -77,6 +107,13 @@ fn outgoing(sheet: &mut Sheet, what: &str, partner: &Partner, outbound: &Outboun
 
 fn answered(sheet: &mut Sheet, what: &str, outbound: &Outbound, probe: &Probe) {
     let left = days_until(probe.server.not_after);
-    let text = format!("{} takes our certificate ({}, {}); its own is good for {left} days", outbound.url, probe.protocol, probe.answer);
-    if left < 14 { sheet.note(what, text, "tell the partner") } else { sheet.good(what, text) }
+    let text = format!(
+        "{} takes our certificate ({}, {}); its own is good for {left} days",
+        outbound.url, probe.protocol, probe.answer
+    );
+    if left < 14 {
+        sheet.note(what, text, "tell the partner")
+    } else {
+        sheet.good(what, text)
+    }
 }

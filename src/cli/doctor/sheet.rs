@@ -51,7 +51,12 @@ impl Sheet {
     }
 
     fn add(&mut self, mark: Mark, what: &str, detail: String, todo: String) {
-        self.lines.push(Line { mark, what: lang::subject(what), detail: lang::said(&detail), todo: lang::said(&todo) });
+        self.lines.push(Line {
+            mark,
+            what: lang::subject(what),
+            detail: lang::said(&detail),
+            todo: lang::said(&todo),
+        });
     }
 
     /// Whether anything does not work.
@@ -69,7 +74,12 @@ impl Sheet {
     }
 
     fn fit(&self, columns: usize) -> String {
-        let longest = self.lines.iter().map(|line| width(&line.what)).max().unwrap_or(0);
+        let longest = self
+            .lines
+            .iter()
+            .map(|line| width(&line.what))
+            .max()
+            .unwrap_or(0);
         // Beside a long subject hardly anything has room.
         let beside = longest + 7 <= columns / 4;
         let indent = " ".repeat(if beside { longest + 7 } else { 5 });
@@ -80,12 +90,22 @@ impl Sheet {
             last = &line.what;
             let head = format!("  {}  ", line.mark.sign());
             text += &match (beside, what) {
-                (true, _) => prose(&format!("{head}{what}{}  ", " ".repeat(longest - width(what))), &line.detail, &indent, columns),
+                (true, _) => prose(
+                    &format!("{head}{what}{}  ", " ".repeat(longest - width(what))),
+                    &line.detail,
+                    &indent,
+                    columns,
+                ),
                 (false, "") => prose(&head, &line.detail, &indent, columns),
                 (false, _) => prose(&head, &format!("{what}: {}", line.detail), &indent, columns),
             };
             if !line.todo.is_empty() {
-                text += &prose(&format!("{indent}→ "), &line.todo, &format!("{indent}  "), columns);
+                text += &prose(
+                    &format!("{indent}→ "),
+                    &line.todo,
+                    &format!("{indent}  "),
+                    columns,
+                );
             }
         }
         let (bad, notes) = (self.count(Mark::Bad), self.count(Mark::Note));
@@ -127,6 +147,11 @@ mod tests {
         sheet.bad("x", "word ".repeat(40), "");
         let text = sheet.fit(80);
         assert!(text.lines().all(|line| width(line) <= 80), "{text}");
-        assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("        word")), "{text}");
+        assert!(
+            text.lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("        word")),
+            "{text}"
+        );
     }
 }

@@ -26,8 +26,17 @@ fn a_table_that_is_too_wide_breaks_headings_then_texts_and_loses_no_word() {
     for columns in [40, 60, 80] {
         let text = table.fit(columns);
         assert!(widest(&text) <= columns, "{columns}:\n{text}");
-        let words = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-        let body: String = text.lines().skip_while(|line| !line.contains('─')).skip(1).map(|line| line.replacen("1,234", "", 1)).collect();
+        let words = |text: &str| {
+            text.chars()
+                .filter(|c| !c.is_whitespace())
+                .collect::<String>()
+        };
+        let body: String = text
+            .lines()
+            .skip_while(|line| !line.contains('─'))
+            .skip(1)
+            .map(|line| line.replacen("1,234", "", 1))
+            .collect();
         assert_eq!(words(&body), words(reason), "{text}");
     }
 }
@@ -36,16 +45,28 @@ fn a_table_that_is_too_wide_breaks_headings_then_texts_and_loses_no_word() {
 fn a_column_that_may_be_spared_is_left_out_and_named() {
     let mut table = Table::new(&["district", "base>", "to take>"]).sparing(&["base"]);
     table.row(["450102", "1,234,567,890.12", "1,234,567,890.12"]);
-    assert!(table.fit(80).contains("base") && !table.fit(80).contains("left out"), "{}", table.fit(80));
+    assert!(
+        table.fit(80).contains("base") && !table.fit(80).contains("left out"),
+        "{}",
+        table.fit(80)
+    );
     let narrow = table.fit(40);
-    assert!(widest(&narrow) <= 40 && narrow.contains("want of room: base"), "{narrow}");
+    assert!(
+        widest(&narrow) <= 40 && narrow.contains("want of room: base"),
+        "{narrow}"
+    );
     assert_eq!(narrow.matches("1,234,567,890.12").count(), 1, "{narrow}");
 }
 
 #[test]
 fn a_row_that_fits_in_no_way_becomes_lines_of_its_own() {
     let mut table = Table::new(&["one>", "two>", "three", "four"]);
-    table.row(["1,234,567,890.12", "1,234,567,890.12", "a text of several words", ""]);
+    table.row([
+        "1,234,567,890.12",
+        "1,234,567,890.12",
+        "a text of several words",
+        "",
+    ]);
     let text = table.fit(40);
     assert!(widest(&text) <= 40, "{text}");
     for part in ["one", "two", "1,234,567,890.12", "three", "words"] {
@@ -56,11 +77,30 @@ fn a_row_that_fits_in_no_way_becomes_lines_of_its_own() {
 
 #[test]
 fn paragraphs_are_broken_between_words_under_their_beginning() {
-    let text = prose("  ✔  config  ", "four partners, 四个对接方，一切正常 and nothing else", "             ", 40);
-    assert!(widest(&text) <= 40 && text.lines().nth(1).is_some_and(|line| line.starts_with("             ")), "{text}");
-    assert!(!text.lines().any(|line| line.trim_start().starts_with('，')), "a comma does not begin a line: {text}");
+    let text = prose(
+        "  ✔  config  ",
+        "four partners, 四个对接方，一切正常 and nothing else",
+        "             ",
+        40,
+    );
+    assert!(
+        widest(&text) <= 40
+            && text
+                .lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("             ")),
+        "{text}"
+    );
+    assert!(
+        !text.lines().any(|line| line.trim_start().starts_with('，')),
+        "a comma does not begin a line: {text}"
+    );
     let path = "/var/lib/ltcgw/a-long-folder-name/and-another-one/october.xlsx";
-    assert_eq!(wrap(path, 30).concat(), path, "a word longer than a line is broken, not lost");
+    assert_eq!(
+        wrap(path, 30).concat(),
+        path,
+        "a word longer than a line is broken, not lost"
+    );
 }
 
 #[test]
@@ -75,7 +115,11 @@ fn amounts_are_grouped_by_thousands_and_keep_their_sign() {
 fn what_cannot_be_seen_is_escaped_in_cells_and_pages() {
     let mut table = Table::new(&["answer"]);
     table.row(["a\u{202e}b\u{200b}c\r"]);
-    assert!(table.fit(80).contains("a\\u{202e}b\\u{200b}c\\u{d}"), "{}", table.fit(80));
+    assert!(
+        table.fit(80).contains("a\\u{202e}b\\u{200b}c\\u{d}"),
+        "{}",
+        table.fit(80)
+    );
     assert_eq!(prose("", "a\u{2066}b", "", 80), "a\\u{2066}b\n");
     assert_eq!(super::super::fold::fitted("a\u{feff}b\n"), "a\\u{feff}b\n");
 }

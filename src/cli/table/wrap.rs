@@ -45,7 +45,9 @@ fn between_words(text: &str, columns: usize) -> Vec<String> {
 /// `head` and behind it a text, in lines of up to `columns`, the later ones after `indent`; no word is broken.
 pub fn prose(head: &str, text: &str, indent: &str, columns: usize) -> String {
     // Where hardly any room is left beside it, the text goes below the head.
-    let room = columns.saturating_sub(width(indent).max(width(head))).max(20);
+    let room = columns
+        .saturating_sub(width(indent).max(width(head)))
+        .max(20);
     let text = escaped_lines(text);
     let mut out = head.to_owned();
     for (at, line) in between_words(&text, room).iter().enumerate() {
@@ -59,7 +61,11 @@ pub fn prose(head: &str, text: &str, indent: &str, columns: usize) -> String {
 
 /// Columns of the longest piece that is not broken.
 pub(super) fn longest_word(text: &str) -> usize {
-    text.lines().flat_map(pieces).map(|(_, piece)| width(piece)).max().unwrap_or(0)
+    text.lines()
+        .flat_map(pieces)
+        .map(|(_, piece)| width(piece))
+        .max()
+        .unwrap_or(0)
 }
 
 /// What is not broken, and whether a blank stands before it.
@@ -75,6 +81,9 @@ fn pieces(text: &str) -> impl Iterator<Item = (bool, &str)> {
             wide_before = wide;
         }
         let ends: Vec<usize> = cuts.iter().skip(1).copied().chain([word.len()]).collect();
-        cuts.into_iter().zip(ends).map(move |(from, to)| (from == 0, &word[from..to])).collect::<Vec<_>>()
+        cuts.into_iter()
+            .zip(ends)
+            .map(move |(from, to)| (from == 0, &word[from..to]))
+            .collect::<Vec<_>>()
     })
 }

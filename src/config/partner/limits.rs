@@ -38,19 +38,37 @@ fn default_concurrent() -> usize {
 impl Limits {
     /// Only a rate; no other limit.
     pub fn per_second(requests_per_second: u32) -> Limits {
-        Limits { requests_per_second, burst: None, requests_per_day: None, window: None, concurrent: default_concurrent(), records_per_request: None }
+        Limits {
+            requests_per_second,
+            burst: None,
+            requests_per_day: None,
+            window: None,
+            concurrent: default_concurrent(),
+            records_per_request: None,
+        }
     }
 
     pub(super) fn check(&self, name: &str, problem: &mut dyn FnMut(&str, String)) {
         let counts = [
-            ("requests_per_second", Some(u64::from(self.requests_per_second))),
+            (
+                "requests_per_second",
+                Some(u64::from(self.requests_per_second)),
+            ),
             ("burst", self.burst.map(u64::from)),
             ("requests_per_day", self.requests_per_day.map(u64::from)),
             ("concurrent", Some(self.concurrent as u64)),
-            ("records_per_request", self.records_per_request.map(u64::from)),
+            (
+                "records_per_request",
+                self.records_per_request.map(u64::from),
+            ),
         ];
         for (key, _) in counts.iter().filter(|(_, count)| *count == Some(0)) {
-            problem(key, format!("partner `{name}`: {key} is 0; expected at least 1, or remove [partner.outbound] to stop sending"));
+            problem(
+                key,
+                format!(
+                    "partner `{name}`: {key} is 0; expected at least 1, or remove [partner.outbound] to stop sending"
+                ),
+            );
         }
     }
 }
@@ -68,17 +86,29 @@ impl TryFrom<String> for DayWindow {
 
     fn try_from(text: String) -> Result<DayWindow, String> {
         let time = |text: &str| Time::strptime("%H:%M", text).ok();
-        let window = text.split_once('-').and_then(|(from, to)| Some(DayWindow { from: time(from)?, to: time(to)? }));
+        let window = text.split_once('-').and_then(|(from, to)| {
+            Some(DayWindow {
+                from: time(from)?,
+                to: time(to)?,
+            })
+        });
         match window {
             Some(window) if window.from != window.to => Ok(window),
-            _ => Err(format!("`{text}` is not a window of the day; expected two different times such as \"01:00-05:00\" (Asia/Shanghai)")),
+            _ => Err(format!(
+                "`{text}` is not a window of the day; expected two different times such as \"01:00-05:00\" (Asia/Shanghai)"
+            )),
         }
     }
 }
 
 impl fmt::Debug for DayWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.from.strftime("%H:%M"), self.to.strftime("%H:%M"))
+        write!(
+            f,
+            "{}-{}",
+            self.from.strftime("%H:%M"),
+            self.to.strftime("%H:%M")
+        )
     }
 }
 
@@ -89,19 +119,32 @@ mod tests {
     #[test]
     fn windows_are_two_times_and_may_span_midnight() {
         let parse = |text: &str| DayWindow::try_from(text.to_owned());
-        assert_eq!(format!("{:?}", parse("22:30-05:00").unwrap()), "22:30-05:00");
-        for text in ["", "01:00", "01:00-01:00", "1-5", "25:00-26:00", "01:00-05:00-06:00"] {
+        assert_eq!(
+            format!("{:?}", parse("22:30-05:00").unwrap()),
+            "22:30-05:00"
+        );
+        for text in [
+            "",
+            "01:00",
+            "01:00-01:00",
+            "1-5",
+            "25:00-26:00",
+            "01:00-05:00-06:00",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_limit_of_nothing_and_an_unknown_limit_are_found() {
-        let limits: Limits = toml::from_str("requests_per_second = 0\nrequests_per_day = 0").unwrap();
+        let limits: Limits =
+            toml::from_str("requests_per_second = 0\nrequests_per_day = 0").unwrap();
         let mut problems = Vec::new();
         limits.check("civil-affairs", &mut |_, text| problems.push(text));
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[1].contains("requests_per_day is 0"));
-        assert!(toml::from_str::<Limits>("requests_per_second = 1\nrequests_per_hour = 1").is_err());
+        assert!(
+            toml::from_str::<Limits>("requests_per_second = 1\nrequests_per_hour = 1").is_err()
+        );
     }
 }

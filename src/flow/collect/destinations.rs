@@ -53,7 +53,11 @@ struct Open {
 
 impl<'a> Ranges<'a> {
     pub fn new(destinations: &'a [Destination]) -> Ranges<'a> {
-        Ranges { destinations, open: vec![None; destinations.len()], done: Vec::new() }
+        Ranges {
+            destinations,
+            open: vec![None; destinations.len()],
+            done: Vec::new(),
+        }
     }
 
     /// Adds a line split by that rule to the destinations it concerns; `None` when a sum leaves `i64`.
@@ -63,14 +67,25 @@ impl<'a> Ranges<'a> {
                 continue;
             }
             let amount = share(destination.fund, paid);
-            self.done.extend(self.open[at].take_if(|open| open.area != area).map(|open| open.range));
-            let range = Range { destination: at, first: record, last: record, lines: 0, fen: 0 };
+            self.done.extend(
+                self.open[at]
+                    .take_if(|open| open.area != area)
+                    .map(|open| open.range),
+            );
+            let range = Range {
+                destination: at,
+                first: record,
+                last: record,
+                lines: 0,
+                fen: 0,
+            };
             let range = &mut self.open[at].get_or_insert(Open { area, range }).range;
             range.last = record;
             range.lines += 1;
             range.fen = range.fen.checked_add(amount)?;
             if range.lines.unsigned_abs() >= destination.records_max {
-                self.done.extend(self.open[at].take().map(|open| open.range));
+                self.done
+                    .extend(self.open[at].take().map(|open| open.range));
             }
         }
         Some(())
@@ -78,8 +93,10 @@ impl<'a> Ranges<'a> {
 
     /// Every range, in order of its first record.
     pub fn finish(mut self) -> Vec<Range> {
-        self.done.extend(self.open.into_iter().flatten().map(|open| open.range));
-        self.done.sort_by_key(|range| (range.first, range.destination));
+        self.done
+            .extend(self.open.into_iter().flatten().map(|open| open.range));
+        self.done
+            .sort_by_key(|range| (range.first, range.destination));
         self.done
     }
 }
@@ -115,46 +132,132 @@ mod tests {
     };
 
     fn destination(records_max: u32, fund: Fund) -> Destination {
-        Destination { partner: "core".into(), message: "contributions".into(), records_max, areas: vec![450_100, 450_200], fund }
+        Destination {
+            partner: "core".into(),
+            message: "contributions".into(),
+            records_max,
+            areas: vec![450_100, 450_200],
+            fund,
+        }
     }
 
     #[test]
     fn a_destination_gets_ranges_of_its_size_and_only_lines_that_concern_it() {
-        let destinations = [destination(2, Fund::Medical), destination(10, Fund::LongTermCare)];
+        let destinations = [
+            destination(2, Fund::Medical),
+            destination(10, Fund::LongTermCare),
+        ];
         let mut ranges = Ranges::new(&destinations);
         for (record, medical, care) in [(1, 100, 3), (3, 50, 0), (4, -20, -1)] {
-            ranges.add((record, 450_100), &Paid { medical: Fen(medical), long_term_care: Fen(care), ..Paid::default() }, &RULE).expect("small");
+            ranges
+                .add(
+                    (record, 450_100),
+                    &Paid {
+                        medical: Fen(medical),
+                        long_term_care: Fen(care),
+                        ..Paid::default()
+                    },
+                    &RULE,
+                )
+                .expect("small");
         }
-        let range = |destination, first, last, lines, fen| Range { destination, first, last, lines, fen };
-        assert_eq!(ranges.finish(), [range(0, 1, 3, 2, 150), range(1, 1, 4, 2, 2), range(0, 4, 4, 1, -20)]);
+        let range = |destination, first, last, lines, fen| Range {
+            destination,
+            first,
+            last,
+            lines,
+            fen,
+        };
+        assert_eq!(
+            ranges.finish(),
+            [
+                range(0, 1, 3, 2, 150),
+                range(1, 1, 4, 2, 2),
+                range(0, 4, 4, 1, -20)
+            ]
+        );
     }
 
     #[test]
     fn a_part_that_rounds_to_nothing_is_told_and_a_line_without_a_part_is_not() {
         let destinations = [destination(10, Fund::LongTermCare)];
-        let before = SplitRule { whole: 68_000, parts: [68_000, 0], ..RULE };
+        let before = SplitRule {
+            whole: 68_000,
+            parts: [68_000, 0],
+            ..RULE
+        };
         let mut ranges = Ranges::new(&destinations);
-        let paid = Paid { employer: Fen(1), medical: Fen(1), ..Paid::default() };
+        let paid = Paid {
+            employer: Fen(1),
+            medical: Fen(1),
+            ..Paid::default()
+        };
         for (record, paid, rule) in [
             (1, paid, &before),
             (2, paid, &RULE),
-            (3, Paid { late_fee: Fen(1), medical: Fen(1), ..Paid::default() }, &RULE),
+            (
+                3,
+                Paid {
+                    late_fee: Fen(1),
+                    medical: Fen(1),
+                    ..Paid::default()
+                },
+                &RULE,
+            ),
             (4, paid.negated(), &RULE),
             (5, Paid::default(), &RULE),
         ] {
             ranges.add((record, 450_100), &paid, rule).expect("small");
         }
-        assert_eq!(ranges.finish(), [Range { destination: 0, first: 2, last: 4, lines: 2, fen: 0 }]);
+        assert_eq!(
+            ranges.finish(),
+            [Range {
+                destination: 0,
+                first: 2,
+                last: 4,
+                lines: 2,
+                fen: 0
+            }]
+        );
     }
 
     #[test]
     fn a_range_is_of_one_area_and_nobody_is_told_of_another_citys() {
-        let destinations = [destination(10, Fund::Medical), Destination { areas: vec![450_100], ..destination(10, Fund::Medical) }];
+        let destinations = [
+            destination(10, Fund::Medical),
+            Destination {
+                areas: vec![450_100],
+                ..destination(10, Fund::Medical)
+            },
+        ];
         let mut ranges = Ranges::new(&destinations);
         for (record, area) in [(1, 450_100), (2, 450_200), (3, 450_100), (4, 500_100)] {
-            ranges.add((record, area), &Paid { medical: Fen(10), ..Paid::default() }, &RULE).expect("small");
+            ranges
+                .add(
+                    (record, area),
+                    &Paid {
+                        medical: Fen(10),
+                        ..Paid::default()
+                    },
+                    &RULE,
+                )
+                .expect("small");
         }
-        let range = |destination, first, last, lines| Range { destination, first, last, lines, fen: 10 * i64::from(lines) };
-        assert_eq!(ranges.finish(), [range(0, 1, 1, 1), range(1, 1, 3, 2), range(0, 2, 2, 1), range(0, 3, 3, 1)]);
+        let range = |destination, first, last, lines| Range {
+            destination,
+            first,
+            last,
+            lines,
+            fen: 10 * i64::from(lines),
+        };
+        assert_eq!(
+            ranges.finish(),
+            [
+                range(0, 1, 1, 1),
+                range(1, 1, 3, 2),
+                range(0, 2, 2, 1),
+                range(0, 3, 3, 1)
+            ]
+        );
     }
 }

@@ -82,20 +82,37 @@ struct Committer {
 
 impl Group {
     pub fn new(store: &Store) -> Group {
-        Group { store: store.clone(), waiting: Arc::default() }
+        Group {
+            store: store.clone(),
+            waiting: Arc::default(),
+        }
     }
 
     /// Writes a packet, perhaps together with others; returns once it is durable, or what it has to be
     /// split on top of. `keys` are those of its histories with the last number it believes to be stored.
     /// `NumberTaken` only says that somebody of the group was a repeat or would have waited: the packet
     /// has to be posted on its own.
-    pub async fn commit(&self, rows: PacketRows, keys: Vec<(i64, i32)>) -> Result<Committed, PostError> {
+    pub async fn commit(
+        &self,
+        rows: PacketRows,
+        keys: Vec<(i64, i32)>,
+    ) -> Result<Committed, PostError> {
         let (done, outcome) = oneshot::channel();
-        if let Some(committer) = self.join(Member { rows, keys, waited: false, done }) {
+        if let Some(committer) = self.join(Member {
+            rows,
+            keys,
+            waited: false,
+            done,
+        }) {
             // A task of its own: it has to outlive this request when the sender hangs up.
             tokio::spawn(committer.run());
         }
-        let stopped = |_| PostError::Failed(Fault::later(Stage::Store, "the gateway is stopping; send again"));
+        let stopped = |_| {
+            PostError::Failed(Fault::later(
+                Stage::Store,
+                "the gateway is stopping; send again",
+            ))
+        };
         outcome.await.map_err(stopped)?
     }
 
@@ -107,7 +124,11 @@ impl Group {
             return None;
         }
         waiting.committers += 1;
-        Some(Committer { group: self.clone(), at_work: true, keys: Vec::new() })
+        Some(Committer {
+            group: self.clone(),
+            at_work: true,
+            keys: Vec::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -144,7 +165,11 @@ impl Group {
 
     /// Tells those who are wrong about what is stored; the others are left.
     async fn tell_stored(&self, members: Vec<Member>) -> Result<Vec<Member>, ()> {
-        let keys: Vec<i64> = members.iter().flat_map(|member| &member.keys).map(|(key, _)| *key).collect();
+        let keys: Vec<i64> = members
+            .iter()
+            .flat_map(|member| &member.keys)
+            .map(|(key, _)| *key)
+            .collect();
         let stored = match self.store.histories(&keys).await {
             Ok(stored) => stored,
             Err(fault) => {
@@ -157,13 +182,21 @@ impl Group {
             let no = last.entry(history.id.key()).or_default();
             *no = history.last_no.max(*no);
         }
-        let (right, wrong): (Vec<Member>, Vec<Member>) =
-            members.into_iter().partition(|member| member.keys.iter().all(|(key, no)| last.get(key).copied().unwrap_or_default() == *no));
+        let (right, wrong): (Vec<Member>, Vec<Member>) = members.into_iter().partition(|member| {
+            member
+                .keys
+                .iter()
+                .all(|(key, no)| last.get(key).copied().unwrap_or_default() == *no)
+        });
         if !wrong.is_empty() {
             self.lock().look_first = LOOK_FIRST;
         }
         for member in wrong {
-            let its = stored.iter().filter(|history| member.keys.iter().any(|(key, _)| *key == history.id.key())).cloned().collect();
+            let its = stored
+                .iter()
+                .filter(|history| member.keys.iter().any(|(key, _)| *key == history.id.key()))
+                .cloned()
+                .collect();
             let _ = member.done.send(Ok(Committed::Histories(its)));
         }
         Ok(right)
@@ -182,7 +215,10 @@ impl Waiting {
         let mut taken = HashSet::new();
         let mut free = vec![false; self.members.len()];
         for (member, free) in self.members.iter_mut().zip(&mut free) {
-            let shares = member.keys.iter().any(|(key, _)| taken.contains(key) || self.under_way.contains(key));
+            let shares = member
+                .keys
+                .iter()
+                .any(|(key, _)| taken.contains(key) || self.under_way.contains(key));
             member.waited |= shares;
             *free = !shares && taken.len() < KEYS_MAX;
             // Also of one that stays: those behind it with the same history stay behind it.
@@ -194,10 +230,18 @@ impl Waiting {
         }
         let mut group = Vec::with_capacity(count);
         for (member, free) in std::mem::take(&mut self.members).into_iter().zip(free) {
-            let to = if free && group.len() < MEMBERS_MAX { &mut group } else { &mut self.members };
+            let to = if free && group.len() < MEMBERS_MAX {
+                &mut group
+            } else {
+                &mut self.members
+            };
             to.push(member);
         }
-        let keys: Vec<i64> = group.iter().flat_map(|member| &member.keys).map(|(key, _)| *key).collect();
+        let keys: Vec<i64> = group
+            .iter()
+            .flat_map(|member| &member.keys)
+            .map(|(key, _)| *key)
+            .collect();
         self.under_way.extend(&keys);
         let look = self.look_first > 0 || group.iter().any(|member| member.waited);
         self.look_first = self.look_first.saturating_sub(1);
@@ -256,7 +300,9 @@ fn tell(members: Vec<Member>, outcome: &Result<(), PostError>) {
         let _ = member.done.send(match outcome {
             Ok(()) => Ok(Committed::Written),
             Err(PostError::Failed(fault)) => Err(PostError::Failed(fault.clone())),
-            Err(PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken) => Err(PostError::NumberTaken),
+            Err(PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken) => {
+                Err(PostError::NumberTaken)
+            }
         });
     }
 }

@@ -55,21 +55,49 @@ impl Histories {
 
     /// Of a packet that is small or read on top of what is stored.
     pub fn numbered() -> Histories {
-        Histories { by_key: Some(HashMap::new()), ..Histories::default() }
+        Histories {
+            by_key: Some(HashMap::new()),
+            ..Histories::default()
+        }
     }
 
     /// Adds a stored history. One whose rule is nowhere kept goes on with the one in force.
-    pub fn add_stored(&mut self, stored: &StoredHistory, month_rate: Option<&EmployerRate>, rates: &Rates) {
+    pub fn add_stored(
+        &mut self,
+        stored: &StoredHistory,
+        month_rate: Option<&EmployerRate>,
+        rates: &Rates,
+    ) {
         if let Some(by_key) = &mut self.by_key {
             let numbers = by_key.entry(stored.id.key()).or_default();
             numbers.stored = numbers.stored.max(stored.last_no);
             numbers.last = numbers.stored;
         }
-        let own = stored.rate_id.as_deref().filter(|id| month_rate.is_none_or(|rate| rate.id() != *id));
-        let own = own.and_then(|id| Some(NamedRule { id: id.to_string(), rule: rates.get(id)? }));
-        let Some(rule) = own.as_ref().map(|own| own.rule).or(month_rate.map(|rate| *rate.split())) else { return };
+        let own = stored
+            .rate_id
+            .as_deref()
+            .filter(|id| month_rate.is_none_or(|rate| rate.id() != *id));
+        let own = own.and_then(|id| {
+            Some(NamedRule {
+                id: id.to_string(),
+                rule: rates.get(id)?,
+            })
+        });
+        let Some(rule) = own
+            .as_ref()
+            .map(|own| own.rule)
+            .or(month_rate.map(|rate| *rate.split()))
+        else {
+            return;
+        };
         if let Some(history) = History::of(&rule, &collected(&stored.paid), &parts(&stored.paid)) {
-            self.states.insert(stored.id, State { history, lines: stored.last_no });
+            self.states.insert(
+                stored.id,
+                State {
+                    history,
+                    lines: stored.last_no,
+                },
+            );
         } else {
             self.beyond.insert(stored.id);
         }
@@ -80,25 +108,43 @@ impl Histories {
 
     /// Splits a line by the total of its history and gives it its place there. The rule it was split
     /// by, unless that is the one in force.
-    pub fn split(&mut self, line: &mut EmployerLine<'_>, rate: &EmployerRate) -> Result<Option<Arc<NamedRule>>, LineFault> {
+    pub fn split(
+        &mut self,
+        line: &mut EmployerLine<'_>,
+        rate: &EmployerRate,
+    ) -> Result<Option<Arc<NamedRule>>, LineFault> {
         let own = self.rules.get(&line.history).cloned();
         let rule = own.as_ref().map_or(rate.split(), |own| &own.rule);
         if self.beyond.contains(&line.history) {
             return Err(too_much());
         }
         let state = self.states.entry(line.history).or_default();
-        let parts = state.history.add(rule, &collected(&line.paid)).ok_or_else(too_much)?;
-        (line.paid.medical, line.paid.long_term_care) = (parts.get(Fund::Medical), parts.get(Fund::LongTermCare));
+        let parts = state
+            .history
+            .add(rule, &collected(&line.paid))
+            .ok_or_else(too_much)?;
+        (line.paid.medical, line.paid.long_term_care) =
+            (parts.get(Fund::Medical), parts.get(Fund::LongTermCare));
         line.history_no = place(state, self.by_key.as_mut(), line.history);
         Ok(own)
     }
 
     /// Gives a line that takes another back, as that came, its place in the history of both.
-    pub fn take_back(&mut self, line: &mut EmployerLine<'_>, rate: &EmployerRate) -> Result<(), LineFault> {
-        let rule = self.rules.get(&line.history).map_or(*rate.split(), |own| own.rule);
+    pub fn take_back(
+        &mut self,
+        line: &mut EmployerLine<'_>,
+        rate: &EmployerRate,
+    ) -> Result<(), LineFault> {
+        let rule = self
+            .rules
+            .get(&line.history)
+            .map_or(*rate.split(), |own| own.rule);
         let state = self.states.entry(line.history).or_default();
         if !self.beyond.contains(&line.history) {
-            state.history.add_as_posted(&rule, &collected(&line.paid), &parts(&line.paid)).ok_or_else(too_much)?;
+            state
+                .history
+                .add_as_posted(&rule, &collected(&line.paid), &parts(&line.paid))
+                .ok_or_else(too_much)?;
         }
         line.history_no = place(state, self.by_key.as_mut(), line.history);
         Ok(())
@@ -107,13 +153,18 @@ impl Histories {
     /// The keys of its lines with the last number each had before, where numbers are by key.
     pub fn keys(&self) -> Vec<(i64, i32)> {
         let by_key = self.by_key.iter().flatten();
-        by_key.filter(|(_, numbers)| numbers.last > numbers.stored).map(|(key, numbers)| (*key, numbers.stored)).collect()
+        by_key
+            .filter(|(_, numbers)| numbers.last > numbers.stored)
+            .map(|(key, numbers)| (*key, numbers.stored))
+            .collect()
     }
 }
 
 /// The next place of a history.
 fn place(state: &mut State, by_key: Option<&mut HashMap<i64, Numbers>>, id: HistoryId) -> i32 {
-    let last = by_key.map_or(&mut state.lines, |by_key| &mut by_key.entry(id.key()).or_default().last);
+    let last = by_key.map_or(&mut state.lines, |by_key| {
+        &mut by_key.entry(id.key()).or_default().last
+    });
     *last += 1;
     *last
 }
@@ -124,7 +175,10 @@ pub fn month_rate<'b>(book: &'b RateBook, stored: &StoredHistory) -> Option<&'b 
 }
 
 fn too_much() -> LineFault {
-    LineFault::paid("the amounts of this employer, district and month add up to more than can be accounted for".to_string())
+    LineFault::paid(
+        "the amounts of this employer, district and month add up to more than can be accounted for"
+            .to_string(),
+    )
 }
 
 fn parts(paid: &Paid) -> Parts {

@@ -5,7 +5,9 @@
 use jiff::civil::Date;
 
 use super::destinations::Destination;
-use crate::ledger::{Collected, EmployerRate, Flags, Fund, PaymentKind, RateBook, StatedLine, assess};
+use crate::ledger::{
+    Collected, EmployerRate, Flags, Fund, PaymentKind, RateBook, StatedLine, assess,
+};
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::records::{employee_collection as person, employer_collection as employer};
 use crate::model::{Fen, FieldId, HistoryId, Month, Record, division};
@@ -79,20 +81,39 @@ const EMPLOYER: HeadFields = head_fields!(employer);
 const PERSON: HeadFields = head_fields!(person);
 
 /// Checks an employer's line; with the rate in force in its month. It is apportioned when it is posted.
-pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<(EmployerLine<'r>, &'r EmployerRate)> {
+pub fn employer_line<'r>(
+    record: &'r Record,
+    index: i32,
+    rules: Rules<'r>,
+) -> Checked<(EmployerLine<'r>, &'r EmployerRate)> {
     let head = head(record, index, rules, &EMPLOYER)?;
     let rate = rate_in_force(record, &head, rules)?;
-    let stated = integer(record.decimal(employer::EMPLOYER_RATE), employer::EMPLOYER_RATE)?;
+    let stated = integer(
+        record.decimal(employer::EMPLOYER_RATE),
+        employer::EMPLOYER_RATE,
+    )?;
     let mut line = EmployerLine {
         head,
-        headcount: record.integer(employer::HEADCOUNT).map(headcount).transpose()?,
+        headcount: record
+            .integer(employer::HEADCOUNT)
+            .map(headcount)
+            .transpose()?,
         wages: record.money(employer::WAGES),
-        employer_base: need(record.money(employer::EMPLOYER_BASE), employer::EMPLOYER_BASE)?,
+        employer_base: need(
+            record.money(employer::EMPLOYER_BASE),
+            employer::EMPLOYER_BASE,
+        )?,
         employee_base: record.money(employer::EMPLOYEE_BASE),
         employer_rate: stated,
-        employee_rate: record.decimal(employer::EMPLOYEE_RATE).map(|rate| small(rate, employer::EMPLOYEE_RATE)).transpose()?,
+        employee_rate: record
+            .decimal(employer::EMPLOYEE_RATE)
+            .map(|rate| small(rate, employer::EMPLOYEE_RATE))
+            .transpose()?,
         paid: Paid {
-            employer: need(record.money(employer::EMPLOYER_PAID), employer::EMPLOYER_PAID)?,
+            employer: need(
+                record.money(employer::EMPLOYER_PAID),
+                employer::EMPLOYER_PAID,
+            )?,
             employees: record.money(employer::EMPLOYEE_PAID).unwrap_or_default(),
             late_fee: record.money(employer::LATE_FEE).unwrap_or_default(),
             interest: record.money(employer::INTEREST).unwrap_or_default(),
@@ -101,26 +122,39 @@ pub fn employer_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
         },
         rate_id: rate.id(),
         underpaid: false,
-        before_remittance: !head.revoke && head.remitted_on.is_some_and(|remitted| head.treasury_on < remitted),
+        before_remittance: !head.revoke
+            && head
+                .remitted_on
+                .is_some_and(|remitted| head.treasury_on < remitted),
         without_base: false,
         history: HistoryId::of(head.employer_no, head.district, head.contribution_month),
         history_no: 0,
     };
     if !line.head.revoke {
         place(&line.head, &EMPLOYER)?;
-        let told = |fund| rules.destinations.iter().any(|destination| destination.fund == fund && destination.takes(line.head.pooling_area));
+        let told = |fund| {
+            rules.destinations.iter().any(|destination| {
+                destination.fund == fund && destination.takes(line.head.pooling_area)
+            })
+        };
         if let Some((fund, _)) = rate.parts().find(|(fund, part)| *part > 0 && !told(*fund)) {
             return Err(untold(line.head.pooling_area, fund));
         }
         signs(&line)?;
-        Flags { underpaid: line.underpaid, without_base: line.without_base } = flags(&line, rate)?;
+        Flags {
+            underpaid: line.underpaid,
+            without_base: line.without_base,
+        } = flags(&line, rate)?;
     }
     Ok((line, rate))
 }
 
 fn headcount(count: i64) -> Checked<i32> {
     if count < 0 {
-        return Err(fault(employer::HEADCOUNT, "is negative; expected zero or more"));
+        return Err(fault(
+            employer::HEADCOUNT,
+            "is negative; expected zero or more",
+        ));
     }
     small(count, employer::HEADCOUNT)
 }
@@ -131,7 +165,10 @@ fn untold(area: i32, fund: Fund) -> LineFault {
         "nobody is told of the {} fund of pooling area {area:06}: this gateway delivers to no system there; its operator must add the area to a partner's `areas`",
         fund.word()
     );
-    LineFault { field: employer::POOLING_AREA, reason }
+    LineFault {
+        field: employer::POOLING_AREA,
+        reason,
+    }
 }
 
 /// A district lies in the area whose fund it is accounted under.
@@ -139,13 +176,23 @@ fn place(head: &LineHead<'_>, fields: &HeadFields) -> Checked<()> {
     if division::belongs(head.district, head.pooling_area) {
         return Ok(());
     }
-    let reason = format!("district {:06} does not lie in pooling area {:06}", head.district, head.pooling_area);
-    Err(LineFault { field: fields.district, reason })
+    let reason = format!(
+        "district {:06} does not lie in pooling area {:06}",
+        head.district, head.pooling_area
+    );
+    Err(LineFault {
+        field: fields.district,
+        reason,
+    })
 }
 
 fn signs(line: &EmployerLine<'_>) -> Checked<()> {
     let paid = &line.paid;
-    let stated = [(employer::WAGES, line.wages), (employer::EMPLOYER_BASE, Some(line.employer_base)), (employer::EMPLOYEE_BASE, line.employee_base)];
+    let stated = [
+        (employer::WAGES, line.wages),
+        (employer::EMPLOYER_BASE, Some(line.employer_base)),
+        (employer::EMPLOYEE_BASE, line.employee_base),
+    ];
     let amounts = [
         (employer::EMPLOYER_PAID, paid.employer),
         (employer::EMPLOYEE_PAID, paid.employees),
@@ -157,7 +204,11 @@ fn signs(line: &EmployerLine<'_>) -> Checked<()> {
 }
 
 fn person_signs(line: &EmployeeLine<'_>) -> Checked<()> {
-    let stated = [(person::WAGE, line.wage), (person::EMPLOYER_BASE, Some(line.employer_base)), (person::EMPLOYEE_BASE, line.employee_base)];
+    let stated = [
+        (person::WAGE, line.wage),
+        (person::EMPLOYER_BASE, Some(line.employer_base)),
+        (person::EMPLOYEE_BASE, line.employee_base),
+    ];
     let amounts = [
         (person::EMPLOYER_PAID, line.employer_paid),
         (person::EMPLOYEE_PAID, line.employee_paid),
@@ -168,28 +219,60 @@ fn person_signs(line: &EmployeeLine<'_>) -> Checked<()> {
 }
 
 /// Payments and back payments have no negative amount, refunds pay nothing in; adjustments may have either sign.
-fn right_signs(kind: &str, stated: &[(FieldId, Option<Fen>)], paid: &[(FieldId, Fen)]) -> Checked<()> {
+fn right_signs(
+    kind: &str,
+    stated: &[(FieldId, Option<Fen>)],
+    paid: &[(FieldId, Fen)],
+) -> Checked<()> {
     match kind {
         "normal" | "back_payment" => {
-            let mut amounts = stated.iter().filter_map(|(field, amount)| Some((*field, (*amount)?))).chain(paid.iter().copied());
+            let mut amounts = stated
+                .iter()
+                .filter_map(|(field, amount)| Some((*field, (*amount)?)))
+                .chain(paid.iter().copied());
             let negative = amounts.find(|(_, amount)| *amount < Fen::ZERO);
-            negative.map_or(Ok(()), |(field, _)| Err(fault(field, "is negative; expected zero or more (refunds have a kind of their own)")))
+            negative.map_or(Ok(()), |(field, _)| {
+                Err(fault(
+                    field,
+                    "is negative; expected zero or more (refunds have a kind of their own)",
+                ))
+            })
         }
         "refund" => {
             let positive = paid.iter().find(|(_, amount)| *amount > Fen::ZERO);
-            positive.map_or(Ok(()), |(field, _)| Err(fault(*field, "is paid in, in a refund; expected nothing or an amount that is paid back")))
+            positive.map_or(Ok(()), |(field, _)| {
+                Err(fault(
+                    *field,
+                    "is paid in, in a refund; expected nothing or an amount that is paid back",
+                ))
+            })
         }
         _ => Ok(()),
     }
 }
 
 fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<Flags> {
-    let kind = PaymentKind::of_word(line.head.payment_kind).ok_or_else(|| fault(employer::PAYMENT_KIND, "is a kind of payment the ledger does not know"))?;
-    let stated =
-        StatedLine { kind, month: line.head.contribution_month, rate: i64::from(line.employer_rate), base: line.employer_base, paid: line.paid.employer };
+    let kind = PaymentKind::of_word(line.head.payment_kind).ok_or_else(|| {
+        fault(
+            employer::PAYMENT_KIND,
+            "is a kind of payment the ledger does not know",
+        )
+    })?;
+    let stated = StatedLine {
+        kind,
+        month: line.head.contribution_month,
+        rate: i64::from(line.employer_rate),
+        base: line.employer_base,
+        paid: line.paid.employer,
+    };
     assess(rate, &stated).map_err(|refusal| {
-        let field = employer::SPEC.field(refusal.field).unwrap_or(employer::EMPLOYER_RATE);
-        LineFault { field, reason: refusal.text }
+        let field = employer::SPEC
+            .field(refusal.field)
+            .unwrap_or(employer::EMPLOYER_RATE);
+        LineFault {
+            field,
+            reason: refusal.text,
+        }
     })
 }
 
@@ -204,7 +287,11 @@ pub fn collected(paid: &Paid) -> Collected {
     }
 }
 
-fn rate_in_force<'r>(record: &Record, head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r EmployerRate> {
+fn rate_in_force<'r>(
+    record: &Record,
+    head: &LineHead<'_>,
+    rules: Rules<'r>,
+) -> Checked<&'r EmployerRate> {
     let area = need(record.text(employer::POOLING_AREA), employer::POOLING_AREA)?;
     rules.book.employer(area, head.contribution_month).ok_or_else(|| {
         let reason =
@@ -214,15 +301,25 @@ fn rate_in_force<'r>(record: &Record, head: &LineHead<'_>, rules: Rules<'r>) -> 
 }
 
 /// Checks a person's line.
-pub fn employee_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Checked<EmployeeLine<'r>> {
+pub fn employee_line<'r>(
+    record: &'r Record,
+    index: i32,
+    rules: Rules<'r>,
+) -> Checked<EmployeeLine<'r>> {
     let line = EmployeeLine {
         head: head(record, index, rules, &PERSON)?,
         person_no: need(record.text(person::PERSON_NO), person::PERSON_NO)?,
         wage: record.money(person::WAGE),
         employer_base: need(record.money(person::EMPLOYER_BASE), person::EMPLOYER_BASE)?,
         employee_base: record.money(person::EMPLOYEE_BASE),
-        employer_rate: record.decimal(person::EMPLOYER_RATE).map(|rate| small(rate, person::EMPLOYER_RATE)).transpose()?,
-        employee_rate: record.decimal(person::EMPLOYEE_RATE).map(|rate| small(rate, person::EMPLOYEE_RATE)).transpose()?,
+        employer_rate: record
+            .decimal(person::EMPLOYER_RATE)
+            .map(|rate| small(rate, person::EMPLOYER_RATE))
+            .transpose()?,
+        employee_rate: record
+            .decimal(person::EMPLOYEE_RATE)
+            .map(|rate| small(rate, person::EMPLOYEE_RATE))
+            .transpose()?,
         employer_paid: need(record.money(person::EMPLOYER_PAID), person::EMPLOYER_PAID)?,
         employee_paid: record.money(person::EMPLOYEE_PAID).unwrap_or_default(),
         late_fee: record.money(person::LATE_FEE).unwrap_or_default(),
@@ -235,16 +332,35 @@ pub fn employee_line<'r>(record: &'r Record, index: i32, rules: Rules<'r>) -> Ch
     Ok(line)
 }
 
-fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &HeadFields) -> Checked<LineHead<'r>> {
-    let contribution_month = need(record.month(fields.contribution_month), fields.contribution_month)?;
+fn head<'r>(
+    record: &'r Record,
+    record_index: i32,
+    rules: Rules<'_>,
+    fields: &HeadFields,
+) -> Checked<LineHead<'r>> {
+    let contribution_month = need(
+        record.month(fields.contribution_month),
+        fields.contribution_month,
+    )?;
     if contribution_month < rules.earliest || contribution_month > rules.latest {
-        let reason = format!("contribution month {contribution_month} is out of range; taken are {} to {}", rules.earliest, rules.latest);
-        return Err(LineFault { field: fields.contribution_month, reason });
+        let reason = format!(
+            "contribution month {contribution_month} is out of range; taken are {} to {}",
+            rules.earliest, rules.latest
+        );
+        return Err(LineFault {
+            field: fields.contribution_month,
+            reason,
+        });
     }
     let treasury_on = need(record.date(fields.treasury_on), fields.treasury_on)?;
     if treasury_on > rules.today {
-        let reason = format!("the treasury has it on {treasury_on}, which has not come; what is not in the treasury yet is not posted");
-        return Err(LineFault { field: fields.treasury_on, reason });
+        let reason = format!(
+            "the treasury has it on {treasury_on}, which has not come; what is not in the treasury yet is not posted"
+        );
+        return Err(LineFault {
+            field: fields.treasury_on,
+            reason,
+        });
     }
     Ok(LineHead {
         record_index,
@@ -270,8 +386,16 @@ fn head<'r>(record: &'r Record, record_index: i32, rules: Rules<'_>, fields: &He
 /// A six-digit division code of GB/T 2260.
 fn division(record: &Record, field: FieldId) -> Checked<i32> {
     let text = need(record.text(field), field)?;
-    let mistake = || fault(field, "is not mapped to a six-digit division code; the adapter's code table must");
-    text.parse().ok().filter(|_| division::is_code(text)).ok_or_else(mistake)
+    let mistake = || {
+        fault(
+            field,
+            "is not mapped to a six-digit division code; the adapter's code table must",
+        )
+    };
+    text.parse()
+        .ok()
+        .filter(|_| division::is_code(text))
+        .ok_or_else(mistake)
 }
 
 fn need<T>(value: Option<T>, field: FieldId) -> Checked<T> {
@@ -287,17 +411,28 @@ fn small(value: i64, field: FieldId) -> Checked<i32> {
 }
 
 fn fault(field: FieldId, reason: &str) -> LineFault {
-    LineFault { field, reason: reason.to_string() }
+    LineFault {
+        field,
+        reason: reason.to_string(),
+    }
 }
 
 impl LineFault {
     /// A fault in the money of a line of either kind.
     pub fn paid(reason: String) -> LineFault {
-        LineFault { field: employer::EMPLOYER_PAID, reason }
+        LineFault {
+            field: employer::EMPLOYER_PAID,
+            reason,
+        }
     }
 
     /// Everything paid by the line, checked.
     pub fn total(paid: &Paid) -> Checked<Fen> {
-        paid.total().ok_or_else(|| fault(employer::EMPLOYER_PAID, "the line's amounts add up to more than can be accounted for"))
+        paid.total().ok_or_else(|| {
+            fault(
+                employer::EMPLOYER_PAID,
+                "the line's amounts add up to more than can be accounted for",
+            )
+        })
     }
 }

@@ -10,12 +10,20 @@ pub fn stated(record: &Record, unreadable: &[FieldId]) -> Option<Fen> {
         return Some(Fen::ZERO);
     }
     let fields = paid_fields(record.spec());
-    if record.is_empty(employer::EMPLOYER_PAID) || fields.iter().any(|field| unreadable.contains(field)) {
+    if record.is_empty(employer::EMPLOYER_PAID)
+        || fields.iter().any(|field| unreadable.contains(field))
+    {
         return None;
     }
-    let total = fields.iter().try_fold(Fen::ZERO, |sum, field| sum.checked_add(record.money(*field).unwrap_or_default()))?;
+    let total = fields.iter().try_fold(Fen::ZERO, |sum, field| {
+        sum.checked_add(record.money(*field).unwrap_or_default())
+    })?;
     let revokes = record.code(employer::TRANSFER_TYPE) == Some("revoke");
-    Some(if revokes { taken_back(total, record.code(employer::PAYMENT_KIND)) } else { total })
+    Some(if revokes {
+        taken_back(total, record.code(employer::PAYMENT_KIND))
+    } else {
+        total
+    })
 }
 
 /// What a revocation takes away, of which senders write the amounts in either sign: a payment's are
@@ -35,7 +43,14 @@ mod tests {
     use crate::model::records::{PAYMENT_KINDS, TRANSFER_TYPES, employee_collection};
 
     fn record(kind: &str, transfer: &str, paid: [i64; 2]) -> Record {
-        let code = |words: &[&str], word: &str| Slot::Code(words.iter().position(|known| *known == word).expect("a word") as u16);
+        let code = |words: &[&str], word: &str| {
+            Slot::Code(
+                words
+                    .iter()
+                    .position(|known| *known == word)
+                    .expect("a word") as u16,
+            )
+        };
         let mut record = Record::new(&employer::SPEC);
         record.set(employer::PAYMENT_KIND, code(PAYMENT_KINDS, kind));
         record.set(employer::TRANSFER_TYPE, code(TRANSFER_TYPES, transfer));
@@ -54,7 +69,11 @@ mod tests {
             ("refund", "revoke", [-100, 0], 100),
             ("rate_adjustment", "revoke", [-7, 0], 7),
         ] {
-            assert_eq!(stated(&record(kind, transfer, paid), &[]), Some(Fen(expected)), "{kind} {transfer} {paid:?}");
+            assert_eq!(
+                stated(&record(kind, transfer, paid), &[]),
+                Some(Fen(expected)),
+                "{kind} {transfer} {paid:?}"
+            );
         }
     }
 
@@ -67,6 +86,9 @@ mod tests {
         missing.set(employer::EMPLOYER_PAID, Slot::Empty);
         assert_eq!(stated(&missing, &[]), None);
         assert_eq!(stated(&record("normal", "new", [i64::MAX, 1]), &[]), None);
-        assert_eq!(stated(&Record::new(&employee_collection::SPEC), &[]), Some(Fen::ZERO));
+        assert_eq!(
+            stated(&Record::new(&employee_collection::SPEC), &[]),
+            Some(Fen::ZERO)
+        );
     }
 }

@@ -25,8 +25,15 @@ impl Packet<'_> {
     /// The histories to split a small packet by when these are stored.
     pub(super) async fn on_top(&self, stored: &[StoredHistory]) -> Result<Histories, Refused> {
         let (book, rates) = (&self.gateway.book, &self.gateway.rates);
-        if stored.iter().filter_map(|history| history.rate_id.as_deref()).any(|id| rates.get(id).is_none()) {
-            rates.refresh(&self.gateway.store).await.map_err(Refused::Failed)?;
+        if stored
+            .iter()
+            .filter_map(|history| history.rate_id.as_deref())
+            .any(|id| rates.get(id).is_none())
+        {
+            rates
+                .refresh(&self.gateway.store)
+                .await
+                .map_err(Refused::Failed)?;
         }
         let mut histories = Histories::numbered();
         for history in stored {
@@ -38,7 +45,11 @@ impl Packet<'_> {
     /// Brings the lines to where they can be compared with what is stored, and waits for others that change the same
     /// histories in this way. Before anything else is locked, so that two packets do not wait for each other. Fields that only
     /// say how a line was transferred.
-    pub(super) async fn stage(&self, posting: &Posting, packet_id: i64) -> Result<Vec<&'static str>, Again> {
+    pub(super) async fn stage(
+        &self,
+        posting: &Posting,
+        packet_id: i64,
+    ) -> Result<Vec<&'static str>, Again> {
         posting.make_staging(self.table).await?;
         let tally = self.stream(posting, packet_id, Pass::Stage).await?;
         if self.table == LineTable::Employer {
@@ -48,29 +59,68 @@ impl Packet<'_> {
     }
 
     /// What the comparison of the staged lines with those stored found, and what to post them on top of.
-    pub(super) async fn compare(&self, posting: &Posting, transfer_fields: &[&str]) -> Result<Pass, Again> {
+    pub(super) async fn compare(
+        &self,
+        posting: &Posting,
+        transfer_fields: &[&str],
+    ) -> Result<Pass, Again> {
         let findings = posting.findings(self.table, transfer_fields).await?;
         let mut histories = Histories::numbered();
         if self.table == LineTable::Employer {
             let (book, rates) = (&self.gateway.book, &self.gateway.rates);
-            rates.refresh(&self.gateway.store).await.map_err(Refused::Failed)?;
-            posting.staged_histories(|history| histories.add_stored(history, month_rate(book, history), rates)).await?;
+            rates
+                .refresh(&self.gateway.store)
+                .await
+                .map_err(Refused::Failed)?;
+            posting
+                .staged_histories(|history| {
+                    histories.add_stored(history, month_rate(book, history), rates)
+                })
+                .await?;
         }
         Ok(Pass::Post(Some(findings), histories.into()))
     }
 
     /// Reads on a thread of its own while rows flow into the table, or into staging.
-    pub(super) async fn stream(&self, posting: &Posting, packet_id: i64, pass: Pass) -> Result<Tally, Again> {
+    pub(super) async fn stream(
+        &self,
+        posting: &Posting,
+        packet_id: i64,
+        pass: Pass,
+    ) -> Result<Tally, Again> {
         let (chunks, rows) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
         let stage = matches!(pass, Pass::Stage);
-        let (gateway, arrival, head) = (self.gateway.clone(), self.arrival.clone(), self.head.clone());
-        let (table, sender_id, earliest, latest) = (self.table, self.sender_id, self.earliest, self.latest);
+        let (gateway, arrival, head) = (
+            self.gateway.clone(),
+            self.arrival.clone(),
+            self.head.clone(),
+        );
+        let (table, sender_id, earliest, latest) =
+            (self.table, self.sender_id, self.earliest, self.latest);
         let reading = tokio::task::spawn_blocking(move || {
-            let packet = Packet { gateway: &gateway, arrival: &arrival, head, table, sender_id, earliest, latest };
+            let packet = Packet {
+                gateway: &gateway,
+                arrival: &arrival,
+                head,
+                table,
+                sender_id,
+                earliest,
+                latest,
+            };
             let reader = packet.reopen()?;
             match pass {
-                Pass::Stage => packet.read(reader, (packet_id, Purpose::Stage), Histories::at_zero(), &mut Sink::stream(chunks)),
-                Pass::Post(findings, histories) => packet.read(reader, (packet_id, Purpose::Post(findings.as_deref())), *histories, &mut Sink::stream(chunks)),
+                Pass::Stage => packet.read(
+                    reader,
+                    (packet_id, Purpose::Stage),
+                    Histories::at_zero(),
+                    &mut Sink::stream(chunks),
+                ),
+                Pass::Post(findings, histories) => packet.read(
+                    reader,
+                    (packet_id, Purpose::Post(findings.as_deref())),
+                    *histories,
+                    &mut Sink::stream(chunks),
+                ),
             }
         });
         let copied = posting.copy_lines(self.table, stage, rows).await;

@@ -91,12 +91,18 @@ pub enum Sink {
     /// A small packet's rows, kept until it is written with others.
     Memory(Rows),
     /// A large packet's rows, on their way to COPY.
-    Stream { chunks: mpsc::Sender<Bytes>, buffer: Vec<u8> },
+    Stream {
+        chunks: mpsc::Sender<Bytes>,
+        buffer: Vec<u8>,
+    },
 }
 
 impl Sink {
     pub fn stream(chunks: mpsc::Sender<Bytes>) -> Sink {
-        Sink::Stream { chunks, buffer: Vec::with_capacity(CHUNK + 1024) }
+        Sink::Stream {
+            chunks,
+            buffer: Vec::with_capacity(CHUNK + 1024),
+        }
     }
 
     fn row(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Stop> {
@@ -108,14 +114,18 @@ impl Sink {
                     return Ok(());
                 }
                 let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK + 1024));
-                chunks.blocking_send(full.into()).map_err(|_| Stop::SinkClosed)
+                chunks
+                    .blocking_send(full.into())
+                    .map_err(|_| Stop::SinkClosed)
             }
         }
     }
 
     fn finish(&mut self) -> Result<(), Stop> {
         match self {
-            Sink::Stream { chunks, buffer } if !buffer.is_empty() => chunks.blocking_send(std::mem::take(buffer).into()).map_err(|_| Stop::SinkClosed),
+            Sink::Stream { chunks, buffer } if !buffer.is_empty() => chunks
+                .blocking_send(std::mem::take(buffer).into())
+                .map_err(|_| Stop::SinkClosed),
             _ => Ok(()),
         }
     }
@@ -129,7 +139,12 @@ pub fn read_content(reader: &mut PacketReader<'_>) -> Result<[u8; 32], Stop> {
 }
 
 /// Reads the whole packet into the sink, its lines on top of these histories.
-pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, histories: Histories, sink: &mut Sink) -> Result<Tally, Stop> {
+pub fn read_packet(
+    reader: &mut PacketReader<'_>,
+    reading: &Reading<'_>,
+    histories: Histories,
+    sink: &mut Sink,
+) -> Result<Tally, Stop> {
     let mut record = reader.new_record();
     let mut state = State {
         reading,
@@ -145,8 +160,12 @@ pub fn read_packet(reader: &mut PacketReader<'_>, reading: &Reading<'_>, histori
         position += 1;
         match line {
             Line::Refused(refusal) => {
-                let listed =
-                    ListedRefusal { index: refusal.index, element: refusal.element, content: refusal.content.unwrap_or_default(), reason: refusal.reason };
+                let listed = ListedRefusal {
+                    index: refusal.index,
+                    element: refusal.element,
+                    content: refusal.content.unwrap_or_default(),
+                    reason: refusal.reason,
+                };
                 let unreadable = reader.readable(&mut record);
                 state.refuse(position, listed, money::stated(&record, &unreadable))?;
             }
@@ -188,7 +207,12 @@ fn occurs_twice(hashes: &mut [u64]) -> bool {
 /// Names the sender's element and, unless private, its content.
 fn explain(reader: &PacketReader<'_>, index: u64, fault: &LineFault) -> ListedRefusal {
     let content = reader.content_of(fault.field).unwrap_or_default();
-    ListedRefusal { index, element: reader.element_of(fault.field).to_string(), content, reason: fault.reason.clone() }
+    ListedRefusal {
+        index,
+        element: reader.element_of(fault.field).to_string(),
+        content,
+        reason: fault.reason.clone(),
+    }
 }
 
 struct State<'a> {
@@ -216,30 +240,49 @@ struct Run {
 
 impl State<'_> {
     /// Handles a line that was decoded; the inner error is a refusal of this line alone.
-    fn good(&mut self, record: &Record, position: i32, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
+    fn good(
+        &mut self,
+        record: &Record,
+        position: i32,
+        sink: &mut Sink,
+    ) -> Result<Result<(), LineFault>, Stop> {
         match self.reading.table {
-            LineTable::Employer => match line::employer_line(record, position, self.reading.rules) {
-                Ok(line) => self.employer(line, sink),
-                Err(fault) => Ok(Err(fault)),
-            },
-            LineTable::Employee => match line::employee_line(record, position, self.reading.rules) {
-                Ok(line) => self.employee(line, sink),
-                Err(fault) => Ok(Err(fault)),
-            },
+            LineTable::Employer => {
+                match line::employer_line(record, position, self.reading.rules) {
+                    Ok(line) => self.employer(line, sink),
+                    Err(fault) => Ok(Err(fault)),
+                }
+            }
+            LineTable::Employee => {
+                match line::employee_line(record, position, self.reading.rules) {
+                    Ok(line) => self.employee(line, sink),
+                    Err(fault) => Ok(Err(fault)),
+                }
+            }
         }
     }
 
-    fn employer(&mut self, (line, rate): (EmployerLine<'_>, &EmployerRate), sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
+    fn employer(
+        &mut self,
+        (line, rate): (EmployerLine<'_>, &EmployerRate),
+        sink: &mut Sink,
+    ) -> Result<Result<(), LineFault>, Stop> {
         let total = match LineFault::total(&line.paid) {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
         };
         // What it counts for where it is not posted.
-        let counted = if line.head.revoke { money::taken_back(total, Some(line.head.payment_kind)) } else { total };
+        let counted = if line.head.revoke {
+            money::taken_back(total, Some(line.head.payment_kind))
+        } else {
+            total
+        };
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         if self.reading.purpose == Purpose::Stage {
             let id = self.reading.packet_id;
-            return sink.row(|buffer| employer_row(buffer, (id, true), key, &line)).map(Ok);
+            return sink
+                .row(|buffer| employer_row(buffer, (id, true), key, &line))
+                .map(Ok);
         }
         let (original, own);
         let mut line = line; // may name the original's or the history's rate from here on
@@ -268,30 +311,52 @@ impl State<'_> {
     }
 
     /// Makes the line one that takes its original back, as that came.
-    fn revoke<'l>(&mut self, line: &mut EmployerLine<'l>, original: &'l Original, rate: &EmployerRate) -> Result<(), LineFault> {
+    fn revoke<'l>(
+        &mut self,
+        line: &mut EmployerLine<'l>,
+        original: &'l Original,
+        rate: &EmployerRate,
+    ) -> Result<(), LineFault> {
         takes_back(&mut line.paid, original)?;
         line.head.employer_no = &original.employer_no;
         line.head.pooling_area = original.pooling_area;
         line.head.district = original.district;
         line.head.contribution_month = original.contribution_month;
-        line.history = HistoryId::of(line.head.employer_no, line.head.district, line.head.contribution_month);
+        line.history = HistoryId::of(
+            line.head.employer_no,
+            line.head.district,
+            line.head.contribution_month,
+        );
         line.rate_id = &original.rate_id;
         let area = format!("{:06}", line.head.pooling_area);
-        let rate = self.reading.rules.book.employer(&area, original.contribution_month).unwrap_or(rate);
+        let rate = self
+            .reading
+            .rules
+            .book
+            .employer(&area, original.contribution_month)
+            .unwrap_or(rate);
         self.histories.take_back(line, rate)?;
         self.take_back(line.head.record_index, original, line.paid);
         Ok(())
     }
 
-    fn employee(&mut self, line: EmployeeLine<'_>, sink: &mut Sink) -> Result<Result<(), LineFault>, Stop> {
+    fn employee(
+        &mut self,
+        line: EmployeeLine<'_>,
+        sink: &mut Sink,
+    ) -> Result<Result<(), LineFault>, Stop> {
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         let id = self.reading.packet_id;
         if self.reading.purpose == Purpose::Stage {
-            return sink.row(|buffer| employee_row(buffer, (id, true), key, &line)).map(Ok);
+            return sink
+                .row(|buffer| employee_row(buffer, (id, true), key, &line))
+                .map(Ok);
         }
         match self.verdicts.of(line.head.record_index, line.head.revoke)? {
             Verdict::Post(None) => {}
-            Verdict::Post(Some(original)) => self.take_back(line.head.record_index, &original, Paid::default()),
+            Verdict::Post(Some(original)) => {
+                self.take_back(line.head.record_index, &original, Paid::default())
+            }
             Verdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
             Verdict::Refuse(fault) => return Ok(Err(fault)),
         }
@@ -347,14 +412,28 @@ impl State<'_> {
         self.tally.counts.without_base += i32::from(line.without_base);
         add(&mut self.tally.counts.received_fen, total)?;
         add(&mut self.tally.counts.posted_fen, total)?;
-        let district = District::parse(&format!("{:06}", line.head.district)).ok_or_else(too_much)?;
-        for (fund, amount) in [(Fund::Medical, paid.medical), (Fund::LongTermCare, paid.long_term_care)] {
-            self.tally.totals.add(district, line.head.contribution_month, fund, (Source::EmployerPaid, amount)).map_err(|_| too_much())?;
+        let district =
+            District::parse(&format!("{:06}", line.head.district)).ok_or_else(too_much)?;
+        for (fund, amount) in [
+            (Fund::Medical, paid.medical),
+            (Fund::LongTermCare, paid.long_term_care),
+        ] {
+            self.tally
+                .totals
+                .add(
+                    district,
+                    line.head.contribution_month,
+                    fund,
+                    (Source::EmployerPaid, amount),
+                )
+                .map_err(|_| too_much())?;
         }
         if line.head.revoke {
             return Ok(()); // told behind its original, not with this packet's other lines
         }
-        self.ranges.add((line.head.record_index, line.head.pooling_area), paid, rule).ok_or_else(too_much)
+        self.ranges
+            .add((line.head.record_index, line.head.pooling_area), paid, rule)
+            .ok_or_else(too_much)
     }
 
     fn duplicate(&mut self, total: Fen) -> Result<(), Stop> {
@@ -365,7 +444,12 @@ impl State<'_> {
     }
 
     /// Counts a refused line; `stated` is its money, if it can be read.
-    fn refuse(&mut self, position: i32, mut refusal: ListedRefusal, stated: Option<Fen>) -> Result<(), Stop> {
+    fn refuse(
+        &mut self,
+        position: i32,
+        mut refusal: ListedRefusal,
+        stated: Option<Fen>,
+    ) -> Result<(), Stop> {
         if self.reading.purpose == Purpose::Stage {
             return Ok(());
         }
@@ -377,7 +461,9 @@ impl State<'_> {
             row.bigint(packet_id);
             row.int(position);
             row.text(&refusal.element);
-            row.text_or_null(Some(storable(&refusal.content).as_ref()).filter(|content| !content.is_empty()));
+            row.text_or_null(
+                Some(storable(&refusal.content).as_ref()).filter(|content| !content.is_empty()),
+            );
             row.text(&refusal.reason);
             row.bigint_or_null(stated.map(|fen| fen.0));
         });
@@ -391,7 +477,11 @@ impl State<'_> {
         let month = line.head.contribution_month.number();
         let sign = if line.head.revoke { -1 } else { 1 };
         match &mut self.run {
-            Some(run) if run.receipt_no == line.head.receipt_no && run.employer_no == line.head.employer_no && run.month == month => {
+            Some(run)
+                if run.receipt_no == line.head.receipt_no
+                    && run.employer_no == line.head.employer_no
+                    && run.month == month =>
+            {
                 run.last = line.head.record_index;
                 run.lines += 1;
                 add(&mut run.employer_paid, Fen(line.employer_paid.0 * sign))?;
@@ -415,7 +505,9 @@ impl State<'_> {
     }
 
     fn end_run(&mut self) -> Result<(), Stop> {
-        let Some(run) = self.run.take() else { return Ok(()) };
+        let Some(run) = self.run.take() else {
+            return Ok(());
+        };
         let packet_id = self.reading.packet_id;
         let write = self.tally.runs.add(9, |row| {
             row.bigint(packet_id);
@@ -434,7 +526,11 @@ impl State<'_> {
 
 /// PostgreSQL text cannot hold NUL.
 fn storable(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}").into()
+    } else {
+        text.into()
+    }
 }
 
 fn add(sum: &mut i64, amount: Fen) -> Result<(), Stop> {
@@ -443,9 +539,17 @@ fn add(sum: &mut i64, amount: Fen) -> Result<(), Stop> {
 }
 
 fn too_much() -> Stop {
-    Stop::Failed(Fault::partner(Stage::Apportion, "the packet's amounts add up to more than can be accounted for; send it in several packets"))
+    Stop::Failed(Fault::partner(
+        Stage::Apportion,
+        "the packet's amounts add up to more than can be accounted for; send it in several packets",
+    ))
 }
 
 fn disk(error: std::io::Error) -> Stop {
-    Stop::Failed(Fault::later(Stage::Store, format!("a temporary file cannot be written: {error}; check the free space of the temporary folder")))
+    Stop::Failed(Fault::later(
+        Stage::Store,
+        format!(
+            "a temporary file cannot be written: {error}; check the free space of the temporary folder"
+        ),
+    ))
 }

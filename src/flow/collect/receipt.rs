@@ -82,10 +82,19 @@ pub struct ReceiptCounts {
 pub fn log(partner: &str, head: &PacketHead, reply: &Reply) {
     let (packet_no, message) = (&head.packet_no, head.message.name);
     match reply.counts {
-        Some(Counts { received, posted, refused, duplicate, posted_fen, .. }) => {
+        Some(Counts {
+            received,
+            posted,
+            refused,
+            duplicate,
+            posted_fen,
+            ..
+        }) => {
             tracing::info!(partner, %packet_no, message, received, posted, refused, duplicate, yuan = %Fen(posted_fen), "packet taken");
         }
-        None => tracing::info!(partner, %packet_no, message, "packet taken before; its receipt was given again"),
+        None => {
+            tracing::info!(partner, %packet_no, message, "packet taken before; its receipt was given again")
+        }
     }
 }
 
@@ -102,39 +111,117 @@ impl Replier<'_> {
     pub fn taken(&self, counts: Counts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
         let message = match (counts.refused, counts.duplicate) {
             (0, 0) => "成功 accepted".to_string(),
-            (refused, duplicate) => format!("成功 accepted；退回 refused {refused}，重复 duplicate {duplicate}"),
+            (refused, duplicate) => {
+                format!("成功 accepted；退回 refused {refused}，重复 duplicate {duplicate}")
+            }
         };
-        let shown =
-            ReceiptCounts { received: counts.received, posted: counts.posted, refused: counts.refused, duplicate: counts.duplicate, ..Default::default() };
-        let reply = self.reply(200, message, shown, Listed { refused, ..Listed::default() })?;
-        Ok(Reply { counts: Some(counts), ..reply })
+        let shown = ReceiptCounts {
+            received: counts.received,
+            posted: counts.posted,
+            refused: counts.refused,
+            duplicate: counts.duplicate,
+            ..Default::default()
+        };
+        let reply = self.reply(
+            200,
+            message,
+            shown,
+            Listed {
+                refused,
+                ..Listed::default()
+            },
+        )?;
+        Ok(Reply {
+            counts: Some(counts),
+            ..reply
+        })
     }
 
     /// The receipt of a roster that was taken; `notice` says what its sender should know.
-    pub fn roster(&self, counts: RosterCounts, notice: String, listed: Listed<'_>) -> Result<Reply, Fault> {
-        let RosterCounts { received, taken, refused: lines_refused, left, deducted, undecided } = counts;
-        let shown = ReceiptCounts { received, posted: taken, refused: lines_refused, duplicate: 0, left, deducted, undecided };
+    pub fn roster(
+        &self,
+        counts: RosterCounts,
+        notice: String,
+        listed: Listed<'_>,
+    ) -> Result<Reply, Fault> {
+        let RosterCounts {
+            received,
+            taken,
+            refused: lines_refused,
+            left,
+            deducted,
+            undecided,
+        } = counts;
+        let shown = ReceiptCounts {
+            received,
+            posted: taken,
+            refused: lines_refused,
+            duplicate: 0,
+            left,
+            deducted,
+            undecided,
+        };
         let reply = self.reply(200, notice, shown, listed)?;
-        Ok(Reply { counts: Some(Counts { received, posted: taken, refused: lines_refused, ..Counts::default() }), ..reply })
+        Ok(Reply {
+            counts: Some(Counts {
+                received,
+                posted: taken,
+                refused: lines_refused,
+                ..Counts::default()
+            }),
+            ..reply
+        })
     }
 
     /// A reply that was given before.
     pub fn again(&self, body: Vec<u8>) -> Result<Reply, Fault> {
-        Ok(Reply { status: 200, content_type: self.content_type(self.document()?), body, counts: None, untaken: None })
+        Ok(Reply {
+            status: 200,
+            content_type: self.content_type(self.document()?),
+            body,
+            counts: None,
+            untaken: None,
+        })
     }
 
     /// The receipt of a packet refused whole.
     pub fn refused(&self, status: u16, reason: &str) -> Result<Reply, Fault> {
-        self.reply(status, reason.to_string(), ReceiptCounts::default(), Listed::default())
+        self.reply(
+            status,
+            reason.to_string(),
+            ReceiptCounts::default(),
+            Listed::default(),
+        )
     }
 
-    fn reply(&self, status: u16, message: String, counts: ReceiptCounts, listed: Listed<'_>) -> Result<Reply, Fault> {
-        let Listed { refused, notes, relations } = listed;
+    fn reply(
+        &self,
+        status: u16,
+        message: String,
+        counts: ReceiptCounts,
+        listed: Listed<'_>,
+    ) -> Result<Reply, Fault> {
+        let Listed {
+            refused,
+            notes,
+            relations,
+        } = listed;
         // What the sender wrote of itself is repeated, and kept with the packet: but never a person in it.
         let values = self.head.iter().flat_map(|head| &head.values);
-        let head = values.map(|(name, value)| (name.clone(), mask::text(value).into_owned())).collect();
-        let shown = |value: fn(&HeadSeen) -> Option<&str>| self.head.as_ref().and_then(value).map(mask::content).unwrap_or_default();
-        let (packet_no, packet_type) = (shown(|head| head.packet_no.as_deref()), shown(|head| head.packet_type.as_deref()));
+        let head = values
+            .map(|(name, value)| (name.clone(), mask::text(value).into_owned()))
+            .collect();
+        let shown = |value: fn(&HeadSeen) -> Option<&str>| {
+            self.head
+                .as_ref()
+                .and_then(value)
+                .map(mask::content)
+                .unwrap_or_default()
+        };
+        let (packet_no, packet_type) = (
+            shown(|head| head.packet_no.as_deref()),
+            shown(|head| head.packet_type.as_deref()),
+        );
         let encoding = self.encoding();
         let accepted = status == 200;
         let receipt = Receipt {
@@ -143,7 +230,11 @@ impl Replier<'_> {
             accepted,
             code: if accepted { "0" } else { "1" },
             message,
-            received_at: self.received_at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            received_at: self
+                .received_at
+                .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)))
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string(),
             encoding: encoding.name(),
             head: &head,
             counts,
@@ -155,20 +246,43 @@ impl Replier<'_> {
         let document = self.document()?;
         let text = document.render(&receipt)?;
         let (body, _, _) = encoding.encode(&text);
-        Ok(Reply { status, content_type: self.content_type(document), body: body.into_owned(), counts: None, untaken: None })
+        Ok(Reply {
+            status,
+            content_type: self.content_type(document),
+            body: body.into_owned(),
+            counts: None,
+            untaken: None,
+        })
     }
 
     fn document(&self) -> Result<&Document, Fault> {
-        let missing = || Fault::operator(crate::error::Stage::Render, format!("adapter {} has no document `{}`", self.adapter.name(), self.endpoint.receipt()));
-        self.adapter.document(self.endpoint.receipt()).ok_or_else(missing)
+        let missing = || {
+            Fault::operator(
+                crate::error::Stage::Render,
+                format!(
+                    "adapter {} has no document `{}`",
+                    self.adapter.name(),
+                    self.endpoint.receipt()
+                ),
+            )
+        };
+        self.adapter
+            .document(self.endpoint.receipt())
+            .ok_or_else(missing)
     }
 
     fn encoding(&self) -> &'static Encoding {
-        self.head.as_ref().map_or(self.endpoint.default_encoding(), |head| head.encoding)
+        self.head
+            .as_ref()
+            .map_or(self.endpoint.default_encoding(), |head| head.encoding)
     }
 
     fn content_type(&self, document: &Document) -> String {
-        let kind = document.content_type().split(';').next().unwrap_or_default();
+        let kind = document
+            .content_type()
+            .split(';')
+            .next()
+            .unwrap_or_default();
         format!("{kind}; charset={}", self.encoding().name())
     }
 }

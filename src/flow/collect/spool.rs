@@ -33,7 +33,9 @@ pub enum SpoolError {
     Bomb(u64),
     #[error("the body is not gzip although Content-Encoding says so: {0}")]
     Gzip(String),
-    #[error("after the gzip data come bytes that are neither another member of it nor zero padding; send gzip data only")]
+    #[error(
+        "after the gzip data come bytes that are neither another member of it nor zero padding; send gzip data only"
+    )]
     Trailing,
     #[error("the gzip data have more than {MEMBERS_MAX} members; send fewer, larger ones")]
     Members,
@@ -123,9 +125,35 @@ struct Kept {
 impl Spool {
     pub fn new(limits: SpoolLimits, gzip: bool, share: Share) -> Spool {
         let (hash, held) = (Sha256::new(), share.memory());
-        let store = Store { limits, hash, length: 0, taken: 0, memory: Vec::new(), held, share: share.clone(), file: None, stopped: None };
-        let intake = if gzip { Intake::Gzip(Members { open: None, store: Some(store), ended: 0, padding: false }) } else { Intake::Plain(store) };
-        Spool { limits, share, received: 0, waiting: VecDeque::new(), waiting_bytes: 0, intake: Some(intake) }
+        let store = Store {
+            limits,
+            hash,
+            length: 0,
+            taken: 0,
+            memory: Vec::new(),
+            held,
+            share: share.clone(),
+            file: None,
+            stopped: None,
+        };
+        let intake = if gzip {
+            Intake::Gzip(Members {
+                open: None,
+                store: Some(store),
+                ended: 0,
+                padding: false,
+            })
+        } else {
+            Intake::Plain(store)
+        };
+        Spool {
+            limits,
+            share,
+            received: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            intake: Some(intake),
+        }
     }
 
     /// Takes the next bytes as they were sent.
@@ -141,7 +169,11 @@ impl Spool {
         }
         self.waiting_bytes += chunk.len();
         self.waiting.push_back(chunk);
-        if self.waiting_bytes < BATCH { Ok(()) } else { self.work().await }
+        if self.waiting_bytes < BATCH {
+            Ok(())
+        } else {
+            self.work().await
+        }
     }
 
     /// Ends the body; an unfinished gzip stream is refused.
@@ -152,21 +184,35 @@ impl Spool {
             Some(Intake::Plain(store)) => store,
             Some(Intake::Gzip(mut members)) => {
                 members.end()?;
-                members.store.take().filter(|_| members.ended > 0).ok_or_else(|| SpoolError::Gzip("it is empty".into()))?
+                members
+                    .store
+                    .take()
+                    .filter(|_| members.ended > 0)
+                    .ok_or_else(|| SpoolError::Gzip("it is empty".into()))?
             }
         };
         let content = match store.file {
             Some(file) => Content::File(Arc::new(file)),
-            None => Content::Memory(Arc::new(Kept { bytes: store.memory, _held: store.held })),
+            None => Content::Memory(Arc::new(Kept {
+                bytes: store.memory,
+                _held: store.held,
+            })),
         };
-        Ok(Body { digest: store.hash.finalize().into(), length: store.length, content, turn: None })
+        Ok(Body {
+            digest: store.hash.finalize().into(),
+            length: store.length,
+            content,
+            turn: None,
+        })
     }
 
     /// Works on what waits, a slice a turn, on a thread for work that blocks. A slice goes on to its end when the caller
     /// is dropped meanwhile, and takes the body with it.
     async fn work(&mut self) -> Result<(), SpoolError> {
         while !self.waiting.is_empty() {
-            let Some(mut intake) = self.intake.take() else { return Err(SpoolError::Ended("it was cut off".into())) };
+            let Some(mut intake) = self.intake.take() else {
+                return Err(SpoolError::Ended("it was cut off".into()));
+            };
             let turn = self.share.turn(matches!(intake, Intake::Gzip(_))).await;
             let mut waiting = std::mem::take(&mut self.waiting);
             let sliced = tokio::task::spawn_blocking(move || {
@@ -174,7 +220,9 @@ impl Spool {
                 drop(turn);
                 done.map(|()| (intake, waiting))
             });
-            let (intake, waiting) = sliced.await.map_err(|error| SpoolError::Ended(error.to_string()))??;
+            let (intake, waiting) = sliced
+                .await
+                .map_err(|error| SpoolError::Ended(error.to_string()))??;
             (self.intake, self.waiting) = (Some(intake), waiting);
         }
         self.waiting_bytes = 0;
@@ -203,14 +251,23 @@ impl Intake {
     }
 
     fn piece(&self) -> usize {
-        if matches!(self, Intake::Gzip(_)) { PIECE } else { BATCH }
+        if matches!(self, Intake::Gzip(_)) {
+            PIECE
+        } else {
+            BATCH
+        }
     }
 
     /// Bytes of the body so far.
     fn made(&self) -> u64 {
         match self {
             Intake::Plain(store) => store.length,
-            Intake::Gzip(members) => members.open.as_ref().map(|open| open.get_ref()).or(members.store.as_ref()).map_or(0, |store| store.length),
+            Intake::Gzip(members) => members
+                .open
+                .as_ref()
+                .map(|open| open.get_ref())
+                .or(members.store.as_ref())
+                .map_or(0, |store| store.length),
         }
     }
 }
@@ -227,18 +284,29 @@ impl Members {
             if self.open.is_none() {
                 self.padding |= self.ended > 0 && *first == 0;
                 if self.padding {
-                    return if chunk.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(SpoolError::Trailing) };
+                    return if chunk.iter().all(|byte| *byte == 0) {
+                        Ok(())
+                    } else {
+                        Err(SpoolError::Trailing)
+                    };
                 }
                 if self.ended == MEMBERS_MAX {
                     return Err(SpoolError::Members);
                 }
-                self.open = self.store.take().map(|store| Box::new(GzDecoder::new(store)));
+                self.open = self
+                    .store
+                    .take()
+                    .map(|store| Box::new(GzDecoder::new(store)));
             }
-            let Some(decoder) = self.open.as_mut() else { return Ok(()) };
+            let Some(decoder) = self.open.as_mut() else {
+                return Ok(());
+            };
             match decoder.write(chunk) {
                 Ok(0) => self.end()?,
                 Ok(taken) => chunk = &chunk[taken..],
-                Err(_) if self.ended > 0 && decoder.header().is_none() => return Err(SpoolError::Trailing),
+                Err(_) if self.ended > 0 && decoder.header().is_none() => {
+                    return Err(SpoolError::Trailing);
+                }
                 Err(error) => return Err(decoder.get_mut().explain(&error)),
             }
         }
@@ -247,9 +315,17 @@ impl Members {
 
     /// Ends the member being read; it must be whole.
     fn end(&mut self) -> Result<(), SpoolError> {
-        let Some(mut decoder) = self.open.take() else { return Ok(()) };
-        decoder.try_finish().map_err(|error| decoder.get_mut().explain(&error))?;
-        self.store = Some(decoder.finish().map_err(|error| SpoolError::Gzip(error.to_string()))?);
+        let Some(mut decoder) = self.open.take() else {
+            return Ok(());
+        };
+        decoder
+            .try_finish()
+            .map_err(|error| decoder.get_mut().explain(&error))?;
+        self.store = Some(
+            decoder
+                .finish()
+                .map_err(|error| SpoolError::Gzip(error.to_string()))?,
+        );
         self.ended += 1;
         Ok(())
     }
@@ -276,7 +352,10 @@ impl Store {
         if length > self.limits.decompressed_bytes {
             return Err(SpoolError::TooLarge(self.limits.decompressed_bytes));
         }
-        if self.taken > 0 && length > self.limits.memory_bytes && length / self.limits.ratio.max(1) > self.taken {
+        if self.taken > 0
+            && length > self.limits.memory_bytes
+            && length / self.limits.ratio.max(1) > self.taken
+        {
             return Err(SpoolError::Ratio(self.limits.ratio));
         }
         self.hash.update(chunk);
@@ -337,7 +416,13 @@ impl Body {
     pub fn reader(&self) -> Box<dyn std::io::BufRead + Send> {
         match &self.content {
             Content::Memory(kept) => Box::new(std::io::Cursor::new(Shared(kept.clone()))),
-            Content::File(file) => Box::new(BufReader::with_capacity(1 << 17, FileReader { file: file.clone(), offset: 0 })),
+            Content::File(file) => Box::new(BufReader::with_capacity(
+                1 << 17,
+                FileReader {
+                    file: file.clone(),
+                    offset: 0,
+                },
+            )),
         }
     }
 }

@@ -49,14 +49,24 @@ struct Words {
 
 impl<'a> Verdicts<'a> {
     /// With what a comparison found; `None` when there was none yet.
-    pub fn new(findings: Option<&'a [Finding]>, table: LineTable, reader: &PacketReader<'_>) -> Verdicts<'a> {
+    pub fn new(
+        findings: Option<&'a [Finding]>,
+        table: LineTable,
+        reader: &PacketReader<'_>,
+    ) -> Verdicts<'a> {
         let compared = findings.is_some();
         let findings = findings.unwrap_or_default();
         let own = findings.iter().filter_map(|finding| match finding.fact {
             Fact::RevokesOwn { earlier_index } => Some((earlier_index, None)),
             _ => None,
         });
-        Verdicts { findings, compared, words: Words::of(table, reader), own: own.collect(), taken_back: HashSet::new() }
+        Verdicts {
+            findings,
+            compared,
+            words: Words::of(table, reader),
+            own: own.collect(),
+            taken_back: HashSet::new(),
+        }
     }
 
     /// What is to be done with the record at this position.
@@ -98,74 +108,129 @@ impl<'a> Verdicts<'a> {
 
     /// A record of this packet has taken a line back.
     pub fn took_back(&mut self, original: &Original) {
-        self.taken_back.insert((original.packet_id, original.record_index));
+        self.taken_back
+            .insert((original.packet_id, original.record_index));
     }
 
     fn take_back(&self, original: Option<&Original>) -> Verdict {
-        let Some(original) = original else { return self.words.refuse("no line of this detail number is posted, so there is nothing to revoke".into()) };
+        let Some(original) = original else {
+            return self.words.refuse(
+                "no line of this detail number is posted, so there is nothing to revoke".into(),
+            );
+        };
         // A number means one line, so a second revocation says nothing new, whichever packet brought the first.
-        if self.taken_back.contains(&(original.packet_id, original.record_index)) { Verdict::Duplicate } else { Verdict::Post(Some(original.clone())) }
+        if self
+            .taken_back
+            .contains(&(original.packet_id, original.record_index))
+        {
+            Verdict::Duplicate
+        } else {
+            Verdict::Post(Some(original.clone()))
+        }
     }
 }
 
 impl Words {
     fn of(table: LineTable, reader: &PacketReader<'_>) -> Words {
         let (detail_no, record_id, transfer_type) = match table {
-            LineTable::Employer => (employer_collection::DETAIL_NO, employer_collection::RECORD_ID, employer_collection::TRANSFER_TYPE),
-            LineTable::Employee => (employee_collection::DETAIL_NO, employee_collection::RECORD_ID, employee_collection::TRANSFER_TYPE),
+            LineTable::Employer => (
+                employer_collection::DETAIL_NO,
+                employer_collection::RECORD_ID,
+                employer_collection::TRANSFER_TYPE,
+            ),
+            LineTable::Employee => (
+                employee_collection::DETAIL_NO,
+                employee_collection::RECORD_ID,
+                employee_collection::TRANSFER_TYPE,
+            ),
         };
         Words {
             detail_no,
             record_id,
             number: reader.element_of(detail_no).to_string(),
-            id: reader.maps(record_id).then(|| reader.element_of(record_id).to_string()),
+            id: reader
+                .maps(record_id)
+                .then(|| reader.element_of(record_id).to_string()),
             replacing: reader.head().replacing_word.clone(),
             revokes: reader.maps(transfer_type),
         }
     }
 
     fn refuse(&self, reason: String) -> Verdict {
-        Verdict::Refuse(LineFault { field: self.detail_no, reason })
+        Verdict::Refuse(LineFault {
+            field: self.detail_no,
+            reason,
+        })
     }
 
     fn same_record(&self, earlier: i32) -> Verdict {
         Verdict::Refuse(LineFault {
             field: self.record_id,
-            reason: format!("is the record of record {earlier} once more, with the same content; it counts once"),
+            reason: format!(
+                "is the record of record {earlier} once more, with the same content; it counts once"
+            ),
         })
     }
 
     fn record_twice(&self, other: i32) -> Verdict {
-        let reason = format!("occurs twice with other content, here and in record {other}: which of them is right? Neither is taken");
-        Verdict::Refuse(LineFault { field: self.record_id, reason })
+        let reason = format!(
+            "occurs twice with other content, here and in record {other}: which of them is right? Neither is taken"
+        );
+        Verdict::Refuse(LineFault {
+            field: self.record_id,
+            reason,
+        })
     }
 
     fn number_twice(&self, other: i32, same: bool) -> Verdict {
         let number = &self.number;
         let content = if same { "the same" } else { "other" };
         let instead = match &self.id {
-            Some(id) if id != number => format!("`detail_no` of the gateway's adapter may be mapped to {id}"),
-            _ => "`detail_no` of the gateway's adapter may be mapped to the element that is".to_string(),
+            Some(id) if id != number => {
+                format!("`detail_no` of the gateway's adapter may be mapped to {id}")
+            }
+            _ => "`detail_no` of the gateway's adapter may be mapped to the element that is"
+                .to_string(),
         };
         self.refuse(format!("{number} occurs twice with {content} content, here and in record {other}: is it the line's number? Neither is taken; {instead}"))
     }
 
     fn conflict(&self, packet_no: &str) -> Verdict {
         let revoke = self.revokes.then(|| "send a revocation".to_string());
-        let replace = self.replacing.as_ref().map(|word| format!("replace that packet ({word})"));
+        let replace = self
+            .replacing
+            .as_ref()
+            .map(|word| format!("replace that packet ({word})"));
         let ways: Vec<String> = revoke.into_iter().chain(replace).collect();
-        let advice = if ways.is_empty() { "a new line needs a number of its own".to_string() } else { ways.join(", or ") };
-        self.refuse(format!("this detail number was posted by packet {packet_no} with other content; {advice}"))
+        let advice = if ways.is_empty() {
+            "a new line needs a number of its own".to_string()
+        } else {
+            ways.join(", or ")
+        };
+        self.refuse(format!(
+            "this detail number was posted by packet {packet_no} with other content; {advice}"
+        ))
     }
 }
 
 /// A revocation takes back exactly what its original was, so it must state the same amounts (either sign is in use).
 pub fn takes_back(paid: &mut Paid, original: &Original) -> Result<(), LineFault> {
     let undone = original.paid.negated();
-    let stated = Paid { medical: undone.medical, long_term_care: undone.long_term_care, ..*paid };
-    let opposite = Paid { medical: undone.medical, long_term_care: undone.long_term_care, ..paid.negated() };
+    let stated = Paid {
+        medical: undone.medical,
+        long_term_care: undone.long_term_care,
+        ..*paid
+    };
+    let opposite = Paid {
+        medical: undone.medical,
+        long_term_care: undone.long_term_care,
+        ..paid.negated()
+    };
     if stated != undone && opposite != undone {
-        let reason = format!("states other amounts than the line it revokes, whose employer's part is {}", original.paid.employer);
+        let reason = format!(
+            "states other amounts than the line it revokes, whose employer's part is {}",
+            original.paid.employer
+        );
         return Err(LineFault::paid(reason));
     }
     *paid = undone;

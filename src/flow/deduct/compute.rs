@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 
 use super::{Desk, Of, Refusal, refusal};
 use crate::error::{Fault, Stage};
-use crate::ledger::deduction::{Assessment, Instruction, Insured, Reason, Running, Totals, assess, shortfall_word};
+use crate::ledger::deduction::{
+    Assessment, Instruction, Insured, Reason, Running, Totals, assess, shortfall_word,
+};
 use crate::ledger::{Bases, IndividualRate, Segment};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
-use crate::store::deduction::{Batches, Cell, InstructionRow, LeftOutRow, People, Person, RateRow, Receiver, Sheet};
+use crate::store::deduction::{
+    Batches, Cell, InstructionRow, LeftOutRow, People, Person, RateRow, Receiver, Sheet,
+};
 
 /// What is kept of everybody.
 pub struct Out {
@@ -23,12 +27,18 @@ pub struct Out {
 impl Out {
     /// Keeps whom the plan leaves out.
     pub fn plan(sheet: Sheet) -> Out {
-        Out { sheet, batches: None }
+        Out {
+            sheet,
+            batches: None,
+        }
     }
 
     /// Keeps the instructions and makes batches of them.
     pub fn run(sheet: Sheet, cycle_id: i64, receiver: &Receiver) -> Out {
-        Out { sheet, batches: Some(Batches::new(cycle_id, receiver.clone())) }
+        Out {
+            sheet,
+            batches: Some(Batches::new(cycle_id, receiver.clone())),
+        }
     }
 }
 
@@ -75,7 +85,14 @@ pub async fn everybody<'a>(desk: &'a Desk, of: Of, mut out: Out) -> Result<Compu
     let carrying = std::mem::take(&mut people.carrying);
     people.finish().await?;
     out.sheet.finish().await?;
-    Ok(Computed { digest: sum.running.finish(), totals: sum.totals, anybody: sum.anybody, carrying, rates: sum.rates, batches: out.batches })
+    Ok(Computed {
+        digest: sum.running.finish(),
+        totals: sum.totals,
+        anybody: sum.anybody,
+        carrying,
+        rates: sum.rates,
+        batches: out.batches,
+    })
 }
 
 struct Sum<'a> {
@@ -98,20 +115,37 @@ impl<'a> Sum<'a> {
         let (totals, rates, numbers) = (Totals::default(), Vec::new(), BTreeMap::new());
         let area = format!("{:06}", of.area);
         let bases = desk.book.bases(&area, of.month);
-        Sum { desk, area, month: of.month, bases, running, totals, anybody: false, rates, numbers }
+        Sum {
+            desk,
+            area,
+            month: of.month,
+            bases,
+            running,
+            totals,
+            anybody: false,
+            rates,
+            numbers,
+        }
     }
 
     fn add(&mut self, person: &Person, out: &mut Out) -> Result<(), Refusal> {
         self.anybody = true;
         let category = person.category();
         let age = person.born_on.and_then(|born_on| age(born_on, self.month));
-        let rate = self.desk.book.individual(&self.area, self.month, segment(category), age);
+        let rate = self
+            .desk
+            .book
+            .individual(&self.area, self.month, segment(category), age);
         let insured = Insured {
             person_no: &person.person_no,
             category,
             district: person.district,
             account: person.account,
-            bases: bases_of(self.bases, category, (person.base, person.account_credit_base)),
+            bases: bases_of(
+                self.bases,
+                category,
+                (person.base, person.account_credit_base),
+            ),
             yearly_since: person.yearly_since,
             carried: person.carried,
         };
@@ -119,8 +153,13 @@ impl<'a> Sum<'a> {
             self.leave_out(&insured, (Reason::TwoRelations, Fen::ZERO), out);
             return Ok(());
         }
-        match (assess(self.month, &insured, rate).map_err(|error| refusal::too_much(&error))?, rate) {
-            (Assessment::Deduct(instruction), Some(rate)) => self.instruct(&insured, rate, &instruction, out),
+        match (
+            assess(self.month, &insured, rate).map_err(|error| refusal::too_much(&error))?,
+            rate,
+        ) {
+            (Assessment::Deduct(instruction), Some(rate)) => {
+                self.instruct(&insured, rate, &instruction, out)
+            }
             (Assessment::LeftOut { reason, due }, _) => {
                 self.leave_out(&insured, (reason, due), out);
                 Ok(())
@@ -132,19 +171,59 @@ impl<'a> Sum<'a> {
     fn leave_out(&mut self, insured: &Insured<'_>, (reason, due): (Reason, Fen), out: &mut Out) {
         self.running.leave_out(insured, reason, due);
         if out.batches.is_none() {
-            let &Insured { person_no, category, district, .. } = insured;
-            out.sheet.leave_out(&LeftOutRow { person_no, district, category, reason: reason.word(), due });
+            let &Insured {
+                person_no,
+                category,
+                district,
+                ..
+            } = insured;
+            out.sheet.leave_out(&LeftOutRow {
+                person_no,
+                district,
+                category,
+                reason: reason.word(),
+                due,
+            });
         }
     }
 
-    fn instruct(&mut self, insured: &Insured<'_>, rate: &'a IndividualRate, instruction: &Instruction, out: &mut Out) -> Result<(), Refusal> {
+    fn instruct(
+        &mut self,
+        insured: &Insured<'_>,
+        rate: &'a IndividualRate,
+        instruction: &Instruction,
+        out: &mut Out,
+    ) -> Result<(), Refusal> {
         self.running.instruct(insured, rate, instruction);
-        self.totals.add(insured, instruction).map_err(|error| refusal::too_much(&error))?;
+        self.totals
+            .add(insured, instruction)
+            .map_err(|error| refusal::too_much(&error))?;
         let number = self.number(rate)?;
-        let Some(batches) = &mut out.batches else { return Ok(()) };
-        let Instruction { base, due, carried, fen } = *instruction;
-        let &Insured { person_no, category, district, .. } = insured;
-        out.sheet.instruct(&InstructionRow { person_no, category, district, rate: number, base, due, carried, fen });
+        let Some(batches) = &mut out.batches else {
+            return Ok(());
+        };
+        let Instruction {
+            base,
+            due,
+            carried,
+            fen,
+        } = *instruction;
+        let &Insured {
+            person_no,
+            category,
+            district,
+            ..
+        } = insured;
+        out.sheet.instruct(&InstructionRow {
+            person_no,
+            category,
+            district,
+            rate: number,
+            base,
+            due,
+            carried,
+            fen,
+        });
         Ok(batches.add(person_no, fen)?)
     }
 
@@ -152,7 +231,15 @@ impl<'a> Sum<'a> {
         if let Some(number) = self.numbers.get(rate.id()) {
             return Ok(*number);
         }
-        let many = |_| Fault::operator(Stage::Config, format!("area {} has more rates than can be numbered; expected fewer than 32,768", self.area));
+        let many = |_| {
+            Fault::operator(
+                Stage::Config,
+                format!(
+                    "area {} has more rates than can be numbered; expected fewer than 32,768",
+                    self.area
+                ),
+            )
+        };
         let number = i16::try_from(self.rates.len()).map_err(many)?;
         self.rates.push((rate.id(), shortfall_word(rate)));
         self.numbers.insert(rate.id(), number);
@@ -161,9 +248,18 @@ impl<'a> Sum<'a> {
 }
 
 /// Everybody's bases with those of one person; what a roster calls the base is last year's pension of retired people.
-pub(in crate::flow) fn bases_of(everybody: Bases, category: Category, (base, account_credit): (Fen, Option<Fen>)) -> Bases {
+pub(in crate::flow) fn bases_of(
+    everybody: Bases,
+    category: Category,
+    (base, account_credit): (Fen, Option<Fen>),
+) -> Bases {
     let retired = category == Category::Retired;
-    Bases { own: Some(base).filter(|_| !retired), own_pension_last_year: Some(base).filter(|_| retired), account_credit, ..everybody }
+    Bases {
+        own: Some(base).filter(|_| !retired),
+        own_pension_last_year: Some(base).filter(|_| retired),
+        account_credit,
+        ..everybody
+    }
 }
 
 /// The rates' word for a category.

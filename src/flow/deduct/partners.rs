@@ -38,11 +38,23 @@ pub struct DeductionPartners {
 impl DeductionPartners {
     /// The partners that receive deductions, and those that receive their results.
     pub fn of(partners: &[Partner], catalog: &Catalog) -> DeductionPartners {
-        let entries = || partners.iter().filter_map(|partner| Some((partner, partner.outbound.as_ref()?)));
-        let cores = entries().filter(|(_, entry)| entry.is_told(MESSAGE)).map(|(partner, entry)| core_of(partner, entry, catalog));
+        let entries = || {
+            partners
+                .iter()
+                .filter_map(|partner| Some((partner, partner.outbound.as_ref()?)))
+        };
+        let cores = entries()
+            .filter(|(_, entry)| entry.is_told(MESSAGE))
+            .map(|(partner, entry)| core_of(partner, entry, catalog));
         let told = entries().filter(|(_, entry)| entry.is_told(DEDUCTION_RESULTS));
-        let told = told.map(|(partner, entry)| ToldOfResults { partner: partner.name.clone(), areas: entry.area_numbers() });
-        DeductionPartners { cores: cores.collect(), told: told.collect() }
+        let told = told.map(|(partner, entry)| ToldOfResults {
+            partner: partner.name.clone(),
+            areas: entry.area_numbers(),
+        });
+        DeductionPartners {
+            cores: cores.collect(),
+            told: told.collect(),
+        }
     }
 
     /// The medical core of a pooling area.
@@ -53,7 +65,8 @@ impl DeductionPartners {
     /// Whom the results of a pooling area go to, each with the message.
     pub fn told_of(&self, area: i32) -> Vec<(String, String)> {
         let told = self.told.iter().filter(|told| told.areas.contains(&area));
-        told.map(|told| (told.partner.clone(), DEDUCTION_RESULTS.to_owned())).collect()
+        told.map(|told| (told.partner.clone(), DEDUCTION_RESULTS.to_owned()))
+            .collect()
     }
 
     /// Everybody who is told of results of any area.
@@ -63,8 +76,15 @@ impl DeductionPartners {
 
     /// Whether a partner may be sent deductions or results of a pooling area.
     pub fn takes(&self, partner: &str, message: &str, area: i32) -> bool {
-        let core = || self.core_of(area).is_some_and(|core| core.receiver.destination == partner);
-        let told = || self.told.iter().any(|told| told.partner == partner && told.areas.contains(&area));
+        let core = || {
+            self.core_of(area)
+                .is_some_and(|core| core.receiver.destination == partner)
+        };
+        let told = || {
+            self.told
+                .iter()
+                .any(|told| told.partner == partner && told.areas.contains(&area))
+        };
         match message {
             MESSAGE => core(),
             DEDUCTION_RESULTS => told(),
@@ -78,16 +98,35 @@ impl DeductionPartners {
     /// No core is configured for the area, or nobody is told of its results.
     pub fn core(&self, of: Of) -> Result<&Core, Refusal> {
         let core = self.core_of(of.area).ok_or_else(|| refusal::no_core(of))?;
-        if self.told_of(of.area).is_empty() { Err(refusal::nobody_told(of)) } else { Ok(core) }
+        if self.told_of(of.area).is_empty() {
+            Err(refusal::nobody_told(of))
+        } else {
+            Ok(core)
+        }
     }
 }
 
 fn core_of(partner: &Partner, entry: &config::Outbound, catalog: &Catalog) -> Core {
     let limits = entry.limits.clone();
-    let most = catalog.get(&partner.adapter).and_then(|adapter| adapter.outbound(MESSAGE)).map(Outbound::records_max);
-    let people_max = limits.records_per_request.unwrap_or_else(|| most.unwrap_or(PEOPLE_MAX)).min(most.unwrap_or(u32::MAX)).max(1);
-    let receiver = Receiver { destination: partner.name.clone(), message: MESSAGE.to_owned(), people_max };
-    Core { areas: entry.area_numbers(), receiver, limits }
+    let most = catalog
+        .get(&partner.adapter)
+        .and_then(|adapter| adapter.outbound(MESSAGE))
+        .map(Outbound::records_max);
+    let people_max = limits
+        .records_per_request
+        .unwrap_or_else(|| most.unwrap_or(PEOPLE_MAX))
+        .min(most.unwrap_or(u32::MAX))
+        .max(1);
+    let receiver = Receiver {
+        destination: partner.name.clone(),
+        message: MESSAGE.to_owned(),
+        people_max,
+    };
+    Core {
+        areas: entry.area_numbers(),
+        receiver,
+        limits,
+    }
 }
 
 #[cfg(test)]
@@ -96,24 +135,55 @@ mod tests {
     use crate::model::Month;
 
     fn core(name: &str, area: i32) -> Core {
-        let receiver = Receiver { destination: name.into(), message: MESSAGE.into(), people_max: 500 };
-        Core { areas: vec![area], receiver, limits: Limits::per_second(1) }
+        let receiver = Receiver {
+            destination: name.into(),
+            message: MESSAGE.into(),
+            people_max: 500,
+        };
+        Core {
+            areas: vec![area],
+            receiver,
+            limits: Limits::per_second(1),
+        }
     }
 
     fn two_cities() -> DeductionPartners {
-        let told = ToldOfResults { partner: "ltc".into(), areas: vec![450_100] };
-        DeductionPartners { cores: vec![core("nanning", 450_100), core("chengdu", 510_100)], told: vec![told] }
+        let told = ToldOfResults {
+            partner: "ltc".into(),
+            areas: vec![450_100],
+        };
+        DeductionPartners {
+            cores: vec![core("nanning", 450_100), core("chengdu", 510_100)],
+            told: vec![told],
+        }
     }
 
     fn of(area: i32) -> Of {
-        Of { area, month: Month::parse("202110").unwrap() }
+        Of {
+            area,
+            month: Month::parse("202110").unwrap(),
+        }
     }
 
     #[test]
     fn a_cycle_goes_to_the_core_of_its_area() {
         let partners = two_cities();
-        assert_eq!(partners.core(of(450_100)).expect("a core").receiver.destination, "nanning");
-        assert_eq!(partners.core_of(510_100).expect("a core").receiver.destination, "chengdu");
+        assert_eq!(
+            partners
+                .core(of(450_100))
+                .expect("a core")
+                .receiver
+                .destination,
+            "nanning"
+        );
+        assert_eq!(
+            partners
+                .core_of(510_100)
+                .expect("a core")
+                .receiver
+                .destination,
+            "chengdu"
+        );
     }
 
     #[test]
@@ -121,9 +191,17 @@ mod tests {
         let partners = two_cities();
         let text = |area| partners.core(of(area)).expect_err("a refusal").fault.text;
         let no_core = text(460_000);
-        assert!(no_core.contains("pooling area 460000") && no_core.contains("partners.toml") && no_core.contains("\"deductions\""), "{no_core}");
+        assert!(
+            no_core.contains("pooling area 460000")
+                && no_core.contains("partners.toml")
+                && no_core.contains("\"deductions\""),
+            "{no_core}"
+        );
         let untold = text(510_100);
-        assert!(untold.contains("pooling area 510100") && untold.contains("\"deduction_results\""), "{untold}");
+        assert!(
+            untold.contains("pooling area 510100") && untold.contains("\"deduction_results\""),
+            "{untold}"
+        );
     }
 
     #[test]
@@ -138,7 +216,11 @@ mod tests {
             ("ltc", DEDUCTION_RESULTS, 510_100, false),
             ("ltc", MESSAGE, 450_100, false),
         ] {
-            assert_eq!(partners.takes(partner, message, area), expected, "{partner} {message} {area}");
+            assert_eq!(
+                partners.takes(partner, message, area),
+                expected,
+                "{partner} {message} {area}"
+            );
         }
     }
 }

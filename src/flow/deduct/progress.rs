@@ -24,7 +24,8 @@ impl Look {
 
     /// What is left waits for a person: dead letters.
     pub fn stuck(&self) -> bool {
-        self.answers.dead > 0 && self.answers.batches_answered + self.answers.dead >= self.answers.batches
+        self.answers.dead > 0
+            && self.answers.batches_answered + self.answers.dead >= self.answers.batches
     }
 }
 
@@ -34,7 +35,11 @@ impl Desk {
     /// # Errors
     /// The database cannot be reached.
     pub async fn look(&self, cycle: &Cycle) -> Result<Look, Fault> {
-        let cycle = self.store.cycle(cycle.cycle_id).await?.unwrap_or_else(|| cycle.clone());
+        let cycle = self
+            .store
+            .cycle(cycle.cycle_id)
+            .await?
+            .unwrap_or_else(|| cycle.clone());
         let answers = self.store.cycle_answers(&cycle).await?;
         Ok(Look { cycle, answers })
     }
@@ -59,14 +64,38 @@ mod tests {
 
     #[test]
     fn an_estimate_follows_the_pace_and_never_beats_the_limits() {
-        let receiver = Receiver { destination: "medical-core".into(), message: "deductions".into(), people_max: 500 };
-        let core = Core { areas: vec![450_100], receiver, limits: Limits::per_second(10) };
-        let now = Answers { people: 20_000, answered: 10_000, ..Answers::default() };
-        let left = |answered, seconds| remaining(&core, &now, answered, Duration::from_secs(seconds)).as_secs();
-        assert_eq!(left(0, 5), 2, "20 requests at 10 a second, while nothing was answered yet");
+        let receiver = Receiver {
+            destination: "medical-core".into(),
+            message: "deductions".into(),
+            people_max: 500,
+        };
+        let core = Core {
+            areas: vec![450_100],
+            receiver,
+            limits: Limits::per_second(10),
+        };
+        let now = Answers {
+            people: 20_000,
+            answered: 10_000,
+            ..Answers::default()
+        };
+        let left = |answered, seconds| {
+            remaining(&core, &now, answered, Duration::from_secs(seconds)).as_secs()
+        };
+        assert_eq!(
+            left(0, 5),
+            2,
+            "20 requests at 10 a second, while nothing was answered yet"
+        );
         assert_eq!(left(1_000, 5), 50, "the pace of the answers");
         assert_eq!(left(10_000, 1), 2, "the limits");
-        let done = Answers { answered: 20_000, ..now };
-        assert_eq!(remaining(&core, &done, 10, Duration::from_secs(9)), Duration::ZERO);
+        let done = Answers {
+            answered: 20_000,
+            ..now
+        };
+        assert_eq!(
+            remaining(&core, &done, 10, Duration::from_secs(9)),
+            Duration::ZERO
+        );
     }
 }

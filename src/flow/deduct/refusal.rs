@@ -37,17 +37,30 @@ pub struct Refusal {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Refusal {
-        Refusal { why: Why::Failed, fault }
+        Refusal {
+            why: Why::Failed,
+            fault,
+        }
     }
 }
 
 fn refuse(why: Why, text: String) -> Refusal {
-    Refusal { why, fault: Fault::operator(Stage::Apportion, text) }
+    Refusal {
+        why,
+        fault: Fault::operator(Stage::Apportion, text),
+    }
 }
 
 pub(super) fn unknown_area<'a>(of: Of, known: impl Iterator<Item = &'a str>) -> Refusal {
     let known: Vec<&str> = known.collect();
-    refuse(Why::Missing, format!("no rates for pooling area {:06}; expected one of {} (rates_dir in gateway.toml)", of.area, known.join(", ")))
+    refuse(
+        Why::Missing,
+        format!(
+            "no rates for pooling area {:06}; expected one of {} (rates_dir in gateway.toml)",
+            of.area,
+            known.join(", ")
+        ),
+    )
 }
 
 pub(super) fn no_core(of: Of) -> Refusal {
@@ -73,29 +86,56 @@ pub(super) fn not_its_own(partner: &Partner, area: i32) -> Refusal {
 }
 
 pub(super) fn no_rates(of: Of) -> Refusal {
-    let text = format!("nothing is taken from personal accounts in {of} by the rates of the area; expected a monthly rule with channel = \"personal_account\"");
+    let text = format!(
+        "nothing is taken from personal accounts in {of} by the rates of the area; expected a monthly rule with channel = \"personal_account\""
+    );
     refuse(Why::Missing, text)
 }
 
 pub(super) fn future_month(of: Of, today: jiff::civil::Date) -> Refusal {
-    refuse(Why::Wrong, format!("{} has not begun: today is {today} (Asia/Shanghai); plan it once it has", of.month))
+    refuse(
+        Why::Wrong,
+        format!(
+            "{} has not begun: today is {today} (Asia/Shanghai); plan it once it has",
+            of.month
+        ),
+    )
 }
 
 pub(super) fn no_roster(of: Of) -> Refusal {
-    refuse(Why::Missing, format!("nobody is on a roster for {of}; the medical insurance core has to send one first (POST /core/v1/roster)"))
+    refuse(
+        Why::Missing,
+        format!(
+            "nobody is on a roster for {of}; the medical insurance core has to send one first (POST /core/v1/roster)"
+        ),
+    )
 }
 
 pub(super) fn no_plan(of: Of) -> Refusal {
-    refuse(Why::Missing, format!("there is no plan for {of}; run `ltcgw deduct plan` first"))
+    refuse(
+        Why::Missing,
+        format!("there is no plan for {of}; run `ltcgw deduct plan` first"),
+    )
 }
 
 pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> Refusal {
     let now = match cycle.state {
         State::Running => "is running".to_owned(),
-        _ => cycle.settled_at.map_or_else(|| "is settled".to_owned(), |at| format!("was settled at {}", moment(at))),
+        _ => cycle.settled_at.map_or_else(
+            || "is settled".to_owned(),
+            |at| format!("was settled at {}", moment(at)),
+        ),
     };
-    let since = cycle.started_at.map_or_else(String::new, |at| format!(", run by {} at {}", cycle.run_by.as_deref().unwrap_or("somebody"), moment(at)));
-    let text = format!("the cycle of {of} {now}{since}; it cannot be {verb} again, a person is deducted from once a month. See `ltcgw deduct status`");
+    let since = cycle.started_at.map_or_else(String::new, |at| {
+        format!(
+            ", run by {} at {}",
+            cycle.run_by.as_deref().unwrap_or("somebody"),
+            moment(at)
+        )
+    });
+    let text = format!(
+        "the cycle of {of} {now}{since}; it cannot be {verb} again, a person is deducted from once a month. See `ltcgw deduct status`"
+    );
     refuse(Why::State, text)
 }
 
@@ -103,29 +143,42 @@ pub(super) fn approved_already(of: Of, cycle: &Cycle) -> Refusal {
     let by = cycle.approved_by.as_deref().unwrap_or("somebody");
     refuse(
         Why::State,
-        format!("the plan for {of} is approved already, by {by}; run it, or plan again: when the roster comes to something else, the new plan takes its place"),
+        format!(
+            "the plan for {of} is approved already, by {by}; run it, or plan again: when the roster comes to something else, the new plan takes its place"
+        ),
     )
 }
 
 pub(super) fn not_approved(of: Of, cycle: &Cycle) -> Refusal {
-    let text =
-        format!("the plan for {of} is not approved; somebody other than {} looks at it and runs `ltcgw deduct approve` with its digest", cycle.planned_by);
+    let text = format!(
+        "the plan for {of} is not approved; somebody other than {} looks at it and runs `ltcgw deduct approve` with its digest",
+        cycle.planned_by
+    );
     refuse(Why::State, text)
 }
 
 pub(super) fn not_settled(of: Of, cycle: &Cycle) -> Refusal {
-    let text = format!("the cycle of {of} is {}; people left short are tried again once everybody was answered", cycle.state.word());
+    let text = format!(
+        "the cycle of {of} is {}; people left short are tried again once everybody was answered",
+        cycle.state.word()
+    );
     refuse(Why::State, text)
 }
 
 pub(super) fn nobody_to_retry(of: Of) -> Refusal {
-    let text = format!("nobody of {of} is to be tried again: the last round left nobody short whose rate says shortfall = \"retry\"");
+    let text = format!(
+        "nobody of {of} is to be tried again: the last round left nobody short whose rate says shortfall = \"retry\""
+    );
     refuse(Why::Missing, text)
 }
 
 pub(super) fn wrong_digest(of: Of, said: &str) -> Refusal {
     let said = said.trim().trim_end_matches('…');
-    let found = if said.len() < DIGEST_DIGITS_MIN { format!("{} digits were given", said.len()) } else { "the one given is another".to_owned() };
+    let found = if said.len() < DIGEST_DIGITS_MIN {
+        format!("{} digits were given", said.len())
+    } else {
+        "the one given is another".to_owned()
+    };
     let text = format!(
         "that is not the digest of the plan for {of}: {found}; expected its first {DIGEST_DIGITS_MIN} hexadecimal digits or more. \
          Look at the plan as it is now (`ltcgw deduct status`): it may have been made anew"
@@ -134,7 +187,10 @@ pub(super) fn wrong_digest(of: Of, said: &str) -> Refusal {
 }
 
 pub(super) fn same_person(of: Of, cycle: &Cycle) -> Refusal {
-    let text = format!("{} made the plan for {of} and cannot approve it; a second person has to look at it (--by NAME)", cycle.planned_by);
+    let text = format!(
+        "{} made the plan for {of} and cannot approve it; a second person has to look at it (--by NAME)",
+        cycle.planned_by
+    );
     refuse(Why::Wrong, text)
 }
 
@@ -190,7 +246,9 @@ pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refus
 }
 
 pub(super) fn shortfalls_changed(of: Of) -> Refusal {
-    let text = format!("what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan and approve again");
+    let text = format!(
+        "what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan and approve again"
+    );
     refuse(Why::State, text)
 }
 
@@ -200,5 +258,7 @@ pub(super) fn too_much(error: &TooMuch) -> Refusal {
 
 /// A moment in the city's time, to the minute.
 fn moment(at: jiff::Timestamp) -> String {
-    at.to_zoned(crate::flow::clock::shanghai()).strftime("%Y-%m-%d %H:%M").to_string()
+    at.to_zoned(crate::flow::clock::shanghai())
+        .strftime("%Y-%m-%d %H:%M")
+        .to_string()
 }

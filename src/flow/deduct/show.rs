@@ -45,10 +45,19 @@ impl Seen {
     /// Every district and category of either month; people and fen as (before, now).
     pub fn changes(&self) -> Vec<Change> {
         let mut changes: BTreeMap<(i32, Category), Change> = BTreeMap::new();
-        let before = self.before.iter().flat_map(|(_, cells)| cells).map(|cell| (cell, false));
+        let before = self
+            .before
+            .iter()
+            .flat_map(|(_, cells)| cells)
+            .map(|cell| (cell, false));
         for (cell, now) in before.chain(self.cells.iter().map(|cell| (cell, true))) {
             let key = (cell.district, cell.category);
-            let change = changes.entry(key).or_insert(Change { district: key.0, category: key.1, people: (0, 0), fen: (0, 0) });
+            let change = changes.entry(key).or_insert(Change {
+                district: key.0,
+                category: key.1,
+                people: (0, 0),
+                fen: (0, 0),
+            });
             let fen = cell.due.0 + cell.carried.0;
             if now {
                 (change.people.1, change.fen.1) = (cell.people, fen);
@@ -66,7 +75,11 @@ impl Desk {
     /// # Errors
     /// There is none, or the database cannot be reached.
     pub async fn see(&self, of: Of) -> Result<Seen, Refusal> {
-        let cycle = self.store.cycle_of(of.area, of.month).await?.ok_or_else(|| refusal::no_plan(of))?;
+        let cycle = self
+            .store
+            .cycle_of(of.area, of.month)
+            .await?
+            .ok_or_else(|| refusal::no_plan(of))?;
         Ok(self.seen(cycle).await?)
     }
 
@@ -88,7 +101,12 @@ impl Desk {
             }
             None => None,
         };
-        Ok(Seen { cycle, cells, left_out, before })
+        Ok(Seen {
+            cycle,
+            cells,
+            left_out,
+            before,
+        })
     }
 
     /// What came of a cycle so far.

@@ -32,7 +32,11 @@ pub enum Failure {
 
 /// Carries a request to the partner and its complete answer back.
 pub trait Wire: Send + Sync {
-    fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>>;
+    fn send<'a>(
+        &'a self,
+        request: &'a Request,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Answer, Failure>>;
     /// A fresh pacer for a new term, with an empty bucket.
     fn pacer(&self) -> Box<dyn Pace>;
 }
@@ -76,7 +80,12 @@ pub trait Speaker: Send + Sync {
     fn idempotent(&self) -> bool;
     /// The request that asks what became of `reference`, with the inquiry's own reference, for
     /// which `serial` is. `None`: the partner has no inquiry.
-    fn inquiry(&self, reference: &str, at: jiff::Timestamp, serial: u64) -> Option<Result<(String, Request), Fault>>;
+    fn inquiry(
+        &self,
+        reference: &str,
+        at: jiff::Timestamp,
+        serial: u64,
+    ) -> Option<Result<(String, Request), Fault>>;
     /// What an answer to that means for the delivery: `Accepted` the partner has it, `Rejected` it
     /// does not have it, `RetryLater` and `Unknown`: it does not say.
     fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict;
@@ -89,14 +98,30 @@ pub trait Content: Send + Sync {
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>>;
     /// The same for registry entries, each a record of `{"records": [...]}`, in the order of the
     /// deliveries; a fault of one record is that delivery's alone.
-    fn records<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
-        let text = format!("{} deliveries of registry entries, and nothing that reads them; this is a mistake in the gateway", deliveries.len());
-        Box::pin(std::future::ready(Err(Fault::operator(Stage::Render, text))))
+    fn records<'a>(
+        &'a self,
+        deliveries: &'a [Delivery],
+    ) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
+        let text = format!(
+            "{} deliveries of registry entries, and nothing that reads them; this is a mistake in the gateway",
+            deliveries.len()
+        );
+        Box::pin(std::future::ready(Err(Fault::operator(
+            Stage::Render,
+            text,
+        ))))
     }
     /// Makes durable what a partner says of each record of a delivery; only then does the delivery
     /// count as delivered. May be called again with the same results.
-    fn take_in<'a>(&'a self, delivery: &'a Delivery, _results: &'a Results) -> BoxFuture<'a, Result<(), Fault>> {
-        let text = format!("delivery {}: its answer has results, and nothing takes them in; this is a mistake in the gateway", delivery.delivery_id);
+    fn take_in<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        _results: &'a Results,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        let text = format!(
+            "delivery {}: its answer has results, and nothing takes them in; this is a mistake in the gateway",
+            delivery.delivery_id
+        );
         Box::pin(std::future::ready(Err(Fault::operator(Stage::Judge, text))))
     }
 }
@@ -121,13 +146,23 @@ pub struct Destination {
 impl Destination {
     /// Deliveries of a message that one request carries at most.
     pub fn records_max(&self, message: &str) -> usize {
-        let most = self.speakers.get(message).map_or(1, |speaker| speaker.records_max());
-        self.limits.records_per_request.map_or(most, |limit| most.min(limit as usize)).max(1)
+        let most = self
+            .speakers
+            .get(message)
+            .map_or(1, |speaker| speaker.records_max());
+        self.limits
+            .records_per_request
+            .map_or(most, |limit| most.min(limit as usize))
+            .max(1)
     }
 
     /// Deliveries that fill a request, whatever their message.
     pub fn records_min(&self) -> usize {
-        self.speakers.keys().map(|message| self.records_max(message)).min().unwrap_or(1)
+        self.speakers
+            .keys()
+            .map(|message| self.records_max(message))
+            .min()
+            .unwrap_or(1)
     }
 }
 
@@ -153,8 +188,14 @@ impl Term {
     /// stood still to go on.
     pub fn hold(&self) -> Duration {
         let destination = &self.destination;
-        let turns = Duration::from_secs_f64(destination.limits.concurrent as f64 / f64::from(destination.limits.requests_per_second.max(1)));
-        destination.deadline + FIRST_TURN + turns + 3 * Duration::from_secs(self.policy.lease_seconds)
+        let turns = Duration::from_secs_f64(
+            destination.limits.concurrent as f64
+                / f64::from(destination.limits.requests_per_second.max(1)),
+        );
+        destination.deadline
+            + FIRST_TURN
+            + turns
+            + 3 * Duration::from_secs(self.policy.lease_seconds)
     }
 }
 
@@ -173,7 +214,14 @@ pub struct Counts {
 }
 
 /// Outcomes in the order they are counted.
-const OUTCOMES: [Outcome; 6] = [Outcome::Accepted, Outcome::Duplicate, Outcome::Rejected, Outcome::RetryLater, Outcome::NotReached, Outcome::Unknown];
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Accepted,
+    Outcome::Duplicate,
+    Outcome::Rejected,
+    Outcome::RetryLater,
+    Outcome::NotReached,
+    Outcome::Unknown,
+];
 
 /// A reading of [`Counts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,8 +245,18 @@ impl Counts {
     /// The figures now.
     pub fn read(&self) -> Figures {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let mut outcomes: Vec<(&'static str, u64)> = OUTCOMES.iter().zip(&self.outcomes).map(|(outcome, count)| (outcome.word(), load(count))).collect();
+        let mut outcomes: Vec<(&'static str, u64)> = OUTCOMES
+            .iter()
+            .zip(&self.outcomes)
+            .map(|(outcome, count)| (outcome.word(), load(count)))
+            .collect();
         outcomes.push(("not_sent", load(&self.not_sent)));
-        Figures { outcomes, inquiries: load(&self.inquiries), delivered: load(&self.delivered), dead: load(&self.dead), lost: load(&self.lost) }
+        Figures {
+            outcomes,
+            inquiries: load(&self.inquiries),
+            delivered: load(&self.delivered),
+            dead: load(&self.dead),
+            lost: load(&self.lost),
+        }
     }
 }

@@ -74,13 +74,20 @@ pub async fn exchange(
         () = term.gate.until_shut() => return Ok(Exchange::NotBegun),
         slot = term.slots.acquire() => slot,
     };
-    let Ok(_slot) = slot else { return Ok(Exchange::NotBegun) };
+    let Ok(_slot) = slot else {
+        return Ok(Exchange::NotBegun);
+    };
     if term.gate.room(Instant::now(), 1, 0).is_err() {
         return Ok(Exchange::NotBegun);
     }
-    let Ok(ticket) = term.draw().await else { return Ok(Exchange::NotBegun) };
+    let Ok(ticket) = term.draw().await else {
+        return Ok(Exchange::NotBegun);
+    };
     let begun_at = Instant::now();
-    let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
+    let ids: Vec<i64> = deliveries
+        .iter()
+        .map(|delivery| delivery.delivery_id)
+        .collect();
     let start = Start {
         delivery_ids: &ids,
         inquiry: kind == Kind::Inquire,
@@ -92,7 +99,11 @@ pub async fn exchange(
         return Ok(Exchange::Lost);
     };
     let Some((pass, turn)) = turn(term, begun_at).await.filter(|_| ticket.spend()) else {
-        return Ok(Exchange::Begun(attempts, Box::new(Met::HeldBack), Heard::default()));
+        return Ok(Exchange::Begun(
+            attempts,
+            Box::new(Met::HeldBack),
+            Heard::default(),
+        ));
     };
     let left_at = Instant::now();
     let carried = carry(term, request).await;
@@ -109,8 +120,16 @@ pub async fn exchange(
             let noted = note(pass, &verdict);
             tell(term, noted, &verdict.text).await;
             let each = match kind {
-                Kind::Send if deliveries.iter().all(|delivery| delivery.of.entity().is_some()) => {
-                    let records: Vec<&str> = deliveries.iter().filter_map(|delivery| delivery.of.entity()).map(|entity| entity.id.as_str()).collect();
+                Kind::Send
+                    if deliveries
+                        .iter()
+                        .all(|delivery| delivery.of.entity().is_some()) =>
+                {
+                    let records: Vec<&str> = deliveries
+                        .iter()
+                        .filter_map(|delivery| delivery.of.entity())
+                        .map(|entity| entity.id.as_str())
+                        .collect();
                     speaker.judge_records(&answer, &verdict, &records)
                 }
                 _ => vec![verdict.clone(); deliveries.len()],
@@ -130,19 +149,40 @@ pub async fn exchange(
             (Met::Silence(text), noted)
         }
     };
-    Ok(Exchange::Begun(attempts, Box::new(met), Heard { took, first: noted.first }))
+    Ok(Exchange::Begun(
+        attempts,
+        Box::new(met),
+        Heard {
+            took,
+            first: noted.first,
+        },
+    ))
 }
 
 /// No answer at all: after several in a row the destination counts as down.
-const SILENT: Failing = Failing { reason: Reason::Down, wait: None, at_once: false };
+const SILENT: Failing = Failing {
+    reason: Reason::Down,
+    wait: None,
+    at_once: false,
+};
 
 /// What was met, with the results the answer holds; one whose results cannot be read says nothing.
-fn answered(speaker: &dyn Speaker, (kind, answer): (Kind, &Answer), verdict: Verdict, each: Vec<Verdict>) -> Met {
+fn answered(
+    speaker: &dyn Speaker,
+    (kind, answer): (Kind, &Answer),
+    verdict: Verdict,
+    each: Vec<Verdict>,
+) -> Met {
     let accepts = matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate);
     match accepts.then(|| speaker.results(answer, kind)).flatten() {
         None => Met::Answered(answer.status, verdict, each, None),
         Some(Ok(results)) => Met::Answered(answer.status, verdict, each, Some(results)),
-        Some(Err(fault)) => Met::Answered(answer.status, Verdict::unknown(fault.text, true), Vec::new(), None),
+        Some(Err(fault)) => Met::Answered(
+            answer.status,
+            Verdict::unknown(fault.text, true),
+            Vec::new(),
+            None,
+        ),
     }
 }
 
@@ -157,11 +197,26 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
                 // It goes on for the reason that was told when it began; how long and how often is told when it ends.
                 _ if again => {}
                 Reason::NotReached => {
-                    tracing::error!(destination, seconds, "paused: what stands before the partner lets nothing through, see `ltcgw destinations`: {text}");
+                    tracing::error!(
+                        destination,
+                        seconds,
+                        "paused: what stands before the partner lets nothing through, see `ltcgw destinations`: {text}"
+                    );
                 }
-                Reason::Unclear => tracing::error!(destination, seconds, "paused: gives no answer of the partner's own, see `ltcgw destinations`: {text}"),
-                Reason::Down => tracing::warn!(destination, "counts as down; only probes until it answers: {text}"),
-                Reason::Later => tracing::warn!(destination, seconds, "paused: the partner says later: {text}"),
+                Reason::Unclear => tracing::error!(
+                    destination,
+                    seconds,
+                    "paused: gives no answer of the partner's own, see `ltcgw destinations`: {text}"
+                ),
+                Reason::Down => tracing::warn!(
+                    destination,
+                    "counts as down; only probes until it answers: {text}"
+                ),
+                Reason::Later => tracing::warn!(
+                    destination,
+                    seconds,
+                    "paused: the partner says later: {text}"
+                ),
             }
             store::pause(&term.pool, &term.lease, pause, (reason.word(), text)).await
         }
@@ -170,14 +225,19 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
             Ok(())
         }
         None if noted.works => {
-            let lasted = noted.lasted.map_or_else(String::new, |lasted| format!("; it did not for {lasted}"));
+            let lasted = noted
+                .lasted
+                .map_or_else(String::new, |lasted| format!("; it did not for {lasted}"));
             tracing::info!(destination, "works again{lasted}");
             store::works(&term.pool, &term.lease).await
         }
         None => Ok(()),
     };
     if let Err(fault) = written {
-        tracing::warn!(destination, "a pause of the destination is known to this instance only: {fault}");
+        tracing::warn!(
+            destination,
+            "a pause of the destination is known to this instance only: {fault}"
+        );
     }
 }
 
@@ -197,15 +257,29 @@ async fn turn(term: &Term, begun_at: Instant) -> Option<(Pass<'_>, Instant)> {
     };
     // The row must stay ours until the deadline has passed.
     let in_time = begun_at.elapsed() + term.destination.deadline < term.hold();
-    if in_time { term.gate.pass(Instant::now()).ok().map(|pass| (pass, turn)) } else { None }
+    if in_time {
+        term.gate.pass(Instant::now()).ok().map(|pass| (pass, turn))
+    } else {
+        None
+    }
 }
 
 /// Sends; a wire that forgets its deadline is cut off, or its slot would be lost for good.
 async fn carry(term: &Term, request: &Request) -> Result<Answer, Failure> {
     const GRACE: Duration = Duration::from_millis(500);
     let deadline = term.destination.deadline;
-    let cut_off = || Failure::Unknown(format!("no complete answer within {} s", deadline.as_secs()));
-    tokio::time::timeout(deadline + GRACE, term.destination.wire.send(request, deadline)).await.unwrap_or_else(|_| Err(cut_off()))
+    let cut_off = || {
+        Failure::Unknown(format!(
+            "no complete answer within {} s",
+            deadline.as_secs()
+        ))
+    };
+    tokio::time::timeout(
+        deadline + GRACE,
+        term.destination.wire.send(request, deadline),
+    )
+    .await
+    .unwrap_or_else(|_| Err(cut_off()))
 }
 
 /// Tells the gate what the answer says about the partner itself. A pause holds at once, before any
@@ -216,7 +290,21 @@ fn note(pass: Pass<'_>, verdict: &Verdict) -> Noted {
         Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected => pass.answered(now),
         Outcome::Unknown if verdict.own => pass.answered(now),
         Outcome::RetryLater => pass.later(now, verdict.retry_after),
-        Outcome::NotReached => pass.failed(now, Failing { reason: Reason::NotReached, wait: verdict.retry_after, at_once: true }),
-        Outcome::Unknown => pass.failed(now, Failing { reason: Reason::Unclear, wait: verdict.retry_after, at_once: true }),
+        Outcome::NotReached => pass.failed(
+            now,
+            Failing {
+                reason: Reason::NotReached,
+                wait: verdict.retry_after,
+                at_once: true,
+            },
+        ),
+        Outcome::Unknown => pass.failed(
+            now,
+            Failing {
+                reason: Reason::Unclear,
+                wait: verdict.retry_after,
+                at_once: true,
+            },
+        ),
     }
 }

@@ -55,7 +55,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 4] = [Reason::NotReached, Reason::Unclear, Reason::Down, Reason::Later];
+    pub const ALL: [Reason; 4] = [
+        Reason::NotReached,
+        Reason::Unclear,
+        Reason::Down,
+        Reason::Later,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -113,9 +118,22 @@ pub struct Pass<'a> {
 
 impl Gate {
     pub fn new(policy: &Deliver, lease_until: Instant) -> Gate {
-        let inner =
-            Inner { lease_until, paused_until: None, failures: 0, trouble: None, open_until: None, probing: false, pauses: 0, paused_at: None, reason: None };
-        Gate { policy: policy.clone(), inner: Mutex::new(inner), shut: CancellationToken::new() }
+        let inner = Inner {
+            lease_until,
+            paused_until: None,
+            failures: 0,
+            trouble: None,
+            open_until: None,
+            probing: false,
+            pauses: 0,
+            paused_at: None,
+            reason: None,
+        };
+        Gate {
+            policy: policy.clone(),
+            inner: Mutex::new(inner),
+            shut: CancellationToken::new(),
+        }
     }
 
     /// Goes on with the pause an earlier holder left: what did not work is probed first.
@@ -123,7 +141,9 @@ impl Gate {
         let mut inner = self.inner();
         inner.reason = reason;
         match reason {
-            Some(Reason::NotReached | Reason::Unclear | Reason::Down) => inner.open_until = Some(until),
+            Some(Reason::NotReached | Reason::Unclear | Reason::Down) => {
+                inner.open_until = Some(until)
+            }
             Some(Reason::Later) | None => inner.paused_until = Some(until),
         }
     }
@@ -142,7 +162,11 @@ impl Gate {
     pub fn room(&self, now: Instant, most: usize, under_way: usize) -> Result<usize, Held> {
         let inner = self.inner();
         self.closed(&inner, now)?;
-        Ok(if inner.open_until.is_some() { usize::from(under_way == 0).min(most) } else { most })
+        Ok(if inner.open_until.is_some() {
+            usize::from(under_way == 0).min(most)
+        } else {
+            most
+        })
     }
 
     /// Leave to send one request now.
@@ -151,17 +175,26 @@ impl Gate {
         self.closed(&inner, now)?;
         let probe = inner.open_until.is_some();
         if probe && inner.probing {
-            return Err(Held::For(Duration::from_millis(self.policy.breaker_pause_milliseconds)));
+            return Err(Held::For(Duration::from_millis(
+                self.policy.breaker_pause_milliseconds,
+            )));
         }
         inner.probing |= probe;
-        Ok(Pass { gate: self, probe, left_at: now })
+        Ok(Pass {
+            gate: self,
+            probe,
+            left_at: now,
+        })
     }
 
     fn closed(&self, inner: &Inner, now: Instant) -> Result<(), Held> {
         if self.shut.is_cancelled() || now >= inner.lease_until {
             return Err(Held::Shut);
         }
-        let waits = [inner.paused_until, inner.open_until].into_iter().flatten().max();
+        let waits = [inner.paused_until, inner.open_until]
+            .into_iter()
+            .flatten()
+            .max();
         match waits.and_then(|until| until.checked_duration_since(now)) {
             Some(wait) if !wait.is_zero() => Err(Held::For(wait)),
             _ => Ok(()),
@@ -196,7 +229,8 @@ impl Gate {
     /// Why the destination is paused, or being probed.
     pub fn paused(&self, now: Instant) -> Option<Reason> {
         let inner = self.inner();
-        let waits = inner.open_until.is_some() || inner.paused_until.is_some_and(|until| until > now);
+        let waits =
+            inner.open_until.is_some() || inner.paused_until.is_some_and(|until| until > now);
         inner.reason.filter(|_| waits)
     }
 
@@ -214,11 +248,23 @@ impl Pass<'_> {
         let works = !asked && (inner.failures > 0 || inner.reason.is_some());
         (inner.failures, inner.open_until) = (0, None);
         if !asked {
-            (inner.pauses, inner.paused_until, inner.paused_at, inner.reason) = (0, None, None, None);
+            (
+                inner.pauses,
+                inner.paused_until,
+                inner.paused_at,
+                inner.reason,
+            ) = (0, None, None, None);
         }
         let trouble = if asked { None } else { inner.trouble.take() };
-        let lasted = trouble.filter(|_| works).map(|(began, count)| Lasted { time: now.duration_since(began), count });
-        Noted { works, lasted, ..Noted::default() }
+        let lasted = trouble.filter(|_| works).map(|(began, count)| Lasted {
+            time: now.duration_since(began),
+            count,
+        });
+        Noted {
+            works,
+            lasted,
+            ..Noted::default()
+        }
     }
 
     /// Nothing of the partner's own was heard: it could not be reached, kept silent, or something else answered.
@@ -227,7 +273,9 @@ impl Pass<'_> {
         inner.failures = inner.failures.saturating_add(1);
         inner.troubled(now);
         let first = inner.failures == 1;
-        let opens = self.probe || failing.at_once || inner.failures >= self.gate.policy.breaker_failures.max(1);
+        let opens = self.probe
+            || failing.at_once
+            || inner.failures >= self.gate.policy.breaker_failures.max(1);
         let fresh = inner.met_after_pause(self.left_at);
         let own = match failing.reason {
             _ if !opens || !fresh => Duration::ZERO,
@@ -236,7 +284,10 @@ impl Pass<'_> {
         };
         let wait = own.max(failing.wait.unwrap_or_default());
         if wait.is_zero() {
-            return Noted { first, ..Noted::default() };
+            return Noted {
+                first,
+                ..Noted::default()
+            };
         }
         let again = inner.reason == Some(failing.reason);
         let until = Some(now + wait);
@@ -248,7 +299,11 @@ impl Pass<'_> {
             inner.paused_until = inner.paused_until.max(Some(now + asked));
         }
         (inner.paused_at, inner.reason) = (Some(now), Some(failing.reason));
-        Noted { first, pause: Some((failing.reason, wait, again)), ..Noted::default() }
+        Noted {
+            first,
+            pause: Some((failing.reason, wait, again)),
+            ..Noted::default()
+        }
     }
 
     /// The partner says "later", and perhaps when: nothing goes out until then, nor before our own
@@ -257,7 +312,11 @@ impl Pass<'_> {
         let mut inner = self.gate.inner();
         inner.troubled(now);
         let fresh = inner.met_after_pause(self.left_at);
-        let own = if fresh { inner.longer(&self.gate.policy) } else { Duration::ZERO };
+        let own = if fresh {
+            inner.longer(&self.gate.policy)
+        } else {
+            Duration::ZERO
+        };
         let wait = own.max(wait.unwrap_or_default());
         if wait.is_zero() {
             return Noted::default();
@@ -269,7 +328,11 @@ impl Pass<'_> {
             inner.open_until = inner.open_until.max(until);
         }
         (inner.paused_at, inner.reason) = (Some(now), Some(Reason::Later));
-        Noted { first: false, pause: Some((Reason::Later, wait, again)), ..Noted::default() }
+        Noted {
+            first: false,
+            pause: Some((Reason::Later, wait, again)),
+            ..Noted::default()
+        }
     }
 }
 
@@ -304,11 +367,23 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const DOWN: Failing = Failing { reason: Reason::Down, wait: None, at_once: false };
-    const NOT_REACHED: Failing = Failing { reason: Reason::NotReached, wait: None, at_once: true };
+    const DOWN: Failing = Failing {
+        reason: Reason::Down,
+        wait: None,
+        at_once: false,
+    };
+    const NOT_REACHED: Failing = Failing {
+        reason: Reason::NotReached,
+        wait: None,
+        at_once: true,
+    };
 
     fn gate(now: Instant) -> Gate {
-        let policy = Deliver { breaker_failures: 2, breaker_pause_milliseconds: 10_000, ..Deliver::default() };
+        let policy = Deliver {
+            breaker_failures: 2,
+            breaker_pause_milliseconds: 10_000,
+            ..Deliver::default()
+        };
         Gate::new(&policy, now + 1_000 * SECOND)
     }
 
@@ -323,7 +398,10 @@ mod tests {
         gate.pass(now).unwrap().failed(now, DOWN);
         gate.pass(now).unwrap().answered(now);
         gate.pass(now).unwrap().failed(now, DOWN);
-        assert!(!gate.breaker_open(), "an answer in between starts the count again");
+        assert!(
+            !gate.breaker_open(),
+            "an answer in between starts the count again"
+        );
         gate.pass(now).unwrap().failed(now, DOWN);
         assert_eq!(gate.pass(now + SECOND).unwrap_err(), Held::For(9 * SECOND));
         assert_eq!(gate.room(now + SECOND, 8, 0), Err(Held::For(9 * SECOND)));
@@ -332,11 +410,20 @@ mod tests {
         assert_eq!(gate.room(later, 8, 0), Ok(1), "one probe, alone");
         assert_eq!(gate.room(later, 8, 1), Ok(0));
         let probe = gate.pass(later).unwrap();
-        assert!(gate.pass(later).is_err(), "no second request beside the probe");
+        assert!(
+            gate.pass(later).is_err(),
+            "no second request beside the probe"
+        );
         probe.failed(later, DOWN);
-        assert_eq!(gate.pass(later).unwrap_err(), Held::For(10 * SECOND), "a failed probe opens it again");
+        assert_eq!(
+            gate.pass(later).unwrap_err(),
+            Held::For(10 * SECOND),
+            "a failed probe opens it again"
+        );
 
-        gate.pass(later + 10 * SECOND).unwrap().answered(later + 10 * SECOND);
+        gate.pass(later + 10 * SECOND)
+            .unwrap()
+            .answered(later + 10 * SECOND);
         assert_eq!(gate.room(later + 10 * SECOND, 8, 3), Ok(8));
     }
 
@@ -345,17 +432,45 @@ mod tests {
         let now = Instant::now();
         let gate = gate(now);
         let under_way: Vec<Pass<'_>> = (0..4).map(|_| gate.pass(now).unwrap()).collect();
-        assert_eq!(gate.pass(now).unwrap().answered(now), Noted::default(), "it worked before");
-        let noted: Vec<Noted> = under_way.into_iter().map(|pass| pass.failed(now + SECOND, DOWN)).collect();
-        assert_eq!(noted.iter().map(|noted| noted.first).collect::<Vec<_>>(), [true, false, false, false]);
+        assert_eq!(
+            gate.pass(now).unwrap().answered(now),
+            Noted::default(),
+            "it worked before"
+        );
+        let noted: Vec<Noted> = under_way
+            .into_iter()
+            .map(|pass| pass.failed(now + SECOND, DOWN))
+            .collect();
+        assert_eq!(
+            noted.iter().map(|noted| noted.first).collect::<Vec<_>>(),
+            [true, false, false, false]
+        );
         let pauses: Vec<bool> = noted.iter().map(|noted| noted.pause.is_some()).collect();
-        assert_eq!(pauses, [false, true, false, false], "those that left before the pause do not begin another");
+        assert_eq!(
+            pauses,
+            [false, true, false, false],
+            "those that left before the pause do not begin another"
+        );
         let probed = now + 11 * SECOND;
         let again = gate.pass(probed).unwrap().failed(probed, DOWN);
-        assert_eq!(again.pause, Some((Reason::Down, 10 * SECOND, true)), "down it was already");
+        assert_eq!(
+            again.pause,
+            Some((Reason::Down, 10 * SECOND, true)),
+            "down it was already"
+        );
         let probed = now + 21 * SECOND;
         let over = gate.pass(probed).unwrap().answered(probed);
-        assert_eq!((over.works, over.lasted), (true, Some(Lasted { time: 20 * SECOND, count: 5 })), "since when, and how many in vain");
+        assert_eq!(
+            (over.works, over.lasted),
+            (
+                true,
+                Some(Lasted {
+                    time: 20 * SECOND,
+                    count: 5
+                })
+            ),
+            "since when, and how many in vain"
+        );
         assert!(!gate.pass(probed).unwrap().answered(probed).works);
     }
 
@@ -376,16 +491,29 @@ mod tests {
         let gate = gate(now);
         let (mut at, mut least) = (now, Duration::from_millis(500));
         for doubled in [false, true, true, true, true, true, true, true, true, true] {
-            least = if doubled { (least * 2).min(150 * SECOND) } else { least };
+            least = if doubled {
+                (least * 2).min(150 * SECOND)
+            } else {
+                least
+            };
             let pause = wait(gate.pass(at).unwrap().failed(at, NOT_REACHED));
-            assert!((least..=2 * least).contains(&pause), "{pause:?}, expected {least:?} or up to twice that");
-            assert_eq!((gate.paused(at), gate.room(at, 8, 0)), (Some(Reason::NotReached), Err(Held::For(pause))));
+            assert!(
+                (least..=2 * least).contains(&pause),
+                "{pause:?}, expected {least:?} or up to twice that"
+            );
+            assert_eq!(
+                (gate.paused(at), gate.room(at, 8, 0)),
+                (Some(Reason::NotReached), Err(Held::For(pause)))
+            );
             at += pause;
             assert_eq!(gate.room(at, 8, 0), Ok(1));
         }
         assert!(gate.pass(at).unwrap().answered(at).works);
         assert_eq!((gate.paused(at), gate.room(at, 8, 3)), (None, Ok(8)));
-        assert!(wait(gate.pass(at).unwrap().failed(at, NOT_REACHED)) <= SECOND, "it begins with a short one again");
+        assert!(
+            wait(gate.pass(at).unwrap().failed(at, NOT_REACHED)) <= SECOND,
+            "it begins with a short one again"
+        );
     }
 
     #[test]
@@ -394,21 +522,40 @@ mod tests {
         let gate = gate(now);
         let under_way: Vec<Pass<'_>> = (0..6).map(|_| gate.pass(now).unwrap()).collect();
         let met = now + SECOND;
-        let mut noted = under_way.into_iter().map(|pass| pass.later(met, Some(Duration::ZERO)));
+        let mut noted = under_way
+            .into_iter()
+            .map(|pass| pass.later(met, Some(Duration::ZERO)));
         let pause = wait(noted.next().unwrap());
-        assert!(pause >= SECOND / 2 && pause <= SECOND, "nothing they say hurries us: {pause:?}");
-        assert!(noted.all(|noted| noted.pause.is_none()), "the others left before and add nothing");
+        assert!(
+            pause >= SECOND / 2 && pause <= SECOND,
+            "nothing they say hurries us: {pause:?}"
+        );
+        assert!(
+            noted.all(|noted| noted.pause.is_none()),
+            "the others left before and add nothing"
+        );
         assert_eq!(gate.pass(met).unwrap_err(), Held::For(pause));
         let again = met + pause;
-        assert_eq!(wait(gate.pass(again).unwrap().later(again, Some(30 * SECOND))), 30 * SECOND);
-        assert_eq!(gate.room(again + 30 * SECOND, 8, 0), Ok(1), "the second time only a probe goes out");
+        assert_eq!(
+            wait(gate.pass(again).unwrap().later(again, Some(30 * SECOND))),
+            30 * SECOND
+        );
+        assert_eq!(
+            gate.room(again + 30 * SECOND, 8, 0),
+            Ok(1),
+            "the second time only a probe goes out"
+        );
     }
 
     #[test]
     fn a_pause_asked_for_is_never_shortened_but_a_person_can_lift_it() {
         let now = Instant::now();
         let gate = gate(now);
-        let (one, two, three) = (gate.pass(now).unwrap(), gate.pass(now).unwrap(), gate.pass(now).unwrap());
+        let (one, two, three) = (
+            gate.pass(now).unwrap(),
+            gate.pass(now).unwrap(),
+            gate.pass(now).unwrap(),
+        );
         one.later(now, Some(50 * SECOND));
         two.later(now, Some(20 * SECOND));
         assert!(!three.answered(now + SECOND).works);
@@ -417,7 +564,11 @@ mod tests {
         let late = gate.pass(after).unwrap();
         gate.pass(after).unwrap().later(after, Some(30 * SECOND));
         late.answered(after + SECOND);
-        assert_eq!(gate.room(after + SECOND, 8, 0), Err(Held::For(29 * SECOND)), "not by an answer to one that left before it either");
+        assert_eq!(
+            gate.room(after + SECOND, 8, 0),
+            Err(Held::For(29 * SECOND)),
+            "not by an answer to one that left before it either"
+        );
         gate.resume();
         assert_eq!((gate.room(now, 8, 0), gate.paused(now)), (Ok(8), None));
     }
@@ -427,7 +578,10 @@ mod tests {
         let now = Instant::now();
         let found = gate(now);
         found.go_on(now + 5 * SECOND, Some(Reason::NotReached));
-        assert_eq!((found.room(now, 8, 0), found.paused(now)), (Err(Held::For(5 * SECOND)), Some(Reason::NotReached)));
+        assert_eq!(
+            (found.room(now, 8, 0), found.paused(now)),
+            (Err(Held::For(5 * SECOND)), Some(Reason::NotReached))
+        );
         assert_eq!(found.room(now + 5 * SECOND, 8, 0), Ok(1), "one probe");
         let asked = gate(now);
         asked.go_on(now + 5 * SECOND, Some(Reason::Later));

@@ -45,13 +45,20 @@ impl Troubles {
     pub fn met(&self, what: &str, now: Instant) -> Option<Lasted> {
         let mut troubles = self.troubles();
         let first = !troubles.contains_key(what);
-        let trouble = troubles.entry(what.to_owned()).or_insert(Trouble { began: now, count: 0, told: now });
+        let trouble = troubles.entry(what.to_owned()).or_insert(Trouble {
+            began: now,
+            count: 0,
+            told: now,
+        });
         trouble.count += 1;
         if !first && now.duration_since(trouble.told) < REMIND {
             return None;
         }
         trouble.told = now;
-        Some(Lasted { time: now.duration_since(trouble.began), count: trouble.count })
+        Some(Lasted {
+            time: now.duration_since(trouble.began),
+            count: trouble.count,
+        })
     }
 
     /// It works: what it had lasted, if it had not worked.
@@ -60,7 +67,10 @@ impl Troubles {
         if troubles.is_empty() {
             return None;
         }
-        troubles.remove(what).map(|trouble| Lasted { time: now.duration_since(trouble.began), count: trouble.count })
+        troubles.remove(what).map(|trouble| Lasted {
+            time: now.duration_since(trouble.began),
+            count: trouble.count,
+        })
     }
 
     fn troubles(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
@@ -75,13 +85,31 @@ mod tests {
     #[test]
     fn an_outage_is_told_when_it_begins_once_an_hour_and_when_it_ends() {
         let (troubles, begin) = (Troubles::default(), Instant::now());
-        let told: Vec<(u64, Lasted)> = (0..7_500).filter_map(|second| Some((second, troubles.met("claim", begin + Duration::from_secs(second))?))).collect();
-        let counts: Vec<(u64, u64)> = told.iter().map(|(second, lasted)| (*second, lasted.count)).collect();
+        let told: Vec<(u64, Lasted)> = (0..7_500)
+            .filter_map(|second| {
+                Some((
+                    second,
+                    troubles.met("claim", begin + Duration::from_secs(second))?,
+                ))
+            })
+            .collect();
+        let counts: Vec<(u64, u64)> = told
+            .iter()
+            .map(|(second, lasted)| (*second, lasted.count))
+            .collect();
         assert_eq!(counts, [(0, 1), (3_600, 3_601), (7_200, 7_201)]);
-        assert!(troubles.met("settle", begin).is_some(), "another trouble is told by itself");
-        let lasted = troubles.over("claim", begin + Duration::from_secs(7_500)).unwrap();
+        assert!(
+            troubles.met("settle", begin).is_some(),
+            "another trouble is told by itself"
+        );
+        let lasted = troubles
+            .over("claim", begin + Duration::from_secs(7_500))
+            .unwrap();
         assert_eq!(lasted.to_string(), "2 h 5 min, 7500 times");
         assert_eq!(troubles.over("claim", begin), None);
-        assert!(troubles.met("claim", begin).is_some(), "the next one begins anew");
+        assert!(
+            troubles.met("claim", begin).is_some(),
+            "the next one begins anew"
+        );
     }
 }

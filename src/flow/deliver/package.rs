@@ -23,7 +23,10 @@ pub fn together(rows: Vec<Delivery>, records_max: impl Fn(&str) -> usize) -> Vec
     let mut requests: Vec<Vec<Delivery>> = Vec::new();
     for row in rows {
         let fits = |request: &&mut Vec<Delivery>| {
-            request.len() < records_max(&row.of.message) && request.iter().all(|other| other.of.message == row.of.message && !goes_alone(other))
+            request.len() < records_max(&row.of.message)
+                && request
+                    .iter()
+                    .all(|other| other.of.message == row.of.message && !goes_alone(other))
         };
         match requests.iter_mut().find(fits) {
             Some(request) if !goes_alone(&row) => request.push(row),
@@ -39,8 +42,13 @@ fn goes_alone(row: &Delivery) -> bool {
 }
 
 /// Renders the request; also returns what became of those that cannot be rendered.
-pub(super) async fn package(term: &Term, deliveries: &[Delivery]) -> Result<(Package, Vec<Ended>), Fault> {
-    let Some(first) = deliveries.first() else { return Ok((empty(), Vec::new())) };
+pub(super) async fn package(
+    term: &Term,
+    deliveries: &[Delivery],
+) -> Result<(Package, Vec<Ended>), Fault> {
+    let Some(first) = deliveries.first() else {
+        return Ok((empty(), Vec::new()));
+    };
     let speaker = speaker(term, first)?;
     let at = jiff::Timestamp::now();
     // Entries are recognised by id and revision, so each request about them has a reference of its own.
@@ -51,11 +59,21 @@ pub(super) async fn package(term: &Term, deliveries: &[Delivery]) -> Result<(Pac
     if first.of.entity().is_none() {
         let body = term.destination.content.body(first).await?;
         let request = speaker.render(&body, &reference, at)?;
-        return Ok((Package { deliveries: vec![first.clone()], reference, request }, Vec::new()));
+        return Ok((
+            Package {
+                deliveries: vec![first.clone()],
+                reference,
+                request,
+            },
+            Vec::new(),
+        ));
     }
     let mut ended = Vec::new();
     let mut records: Vec<(Delivery, Value)> = Vec::with_capacity(deliveries.len());
-    for (delivery, record) in deliveries.iter().zip(term.destination.content.records(deliveries).await?) {
+    for (delivery, record) in deliveries
+        .iter()
+        .zip(term.destination.content.records(deliveries).await?)
+    {
         match record {
             Ok(record) => records.push((delivery.clone(), record)),
             Err(fault) => ended.push(Ended::Settle(unsent(term, delivery, &fault))),
@@ -65,7 +83,11 @@ pub(super) async fn package(term: &Term, deliveries: &[Delivery]) -> Result<(Pac
         let values: Vec<&Value> = records.iter().map(|(_, value)| value).collect();
         speaker.render(&json!({ "records": values }), &reference, at)
     };
-    let whole = if records.is_empty() { return Ok((empty(), ended)) } else { render(&records) };
+    let whole = if records.is_empty() {
+        return Ok((empty(), ended));
+    } else {
+        render(&records)
+    };
     let request = match whole {
         Ok(request) => request,
         Err(_) => {
@@ -83,19 +105,36 @@ pub(super) async fn package(term: &Term, deliveries: &[Delivery]) -> Result<(Pac
                 Ok(request) => request,
                 // Each can be rendered, but not all together: too much for one template.
                 Err(fault) => {
-                    ended.extend(records.iter().map(|(delivery, _)| Ended::Settle(unsent(term, delivery, &fault))));
+                    ended.extend(
+                        records
+                            .iter()
+                            .map(|(delivery, _)| Ended::Settle(unsent(term, delivery, &fault))),
+                    );
                     return Ok((empty(), ended));
                 }
             }
         }
     };
-    Ok((Package { deliveries: records.into_iter().map(|(delivery, _)| delivery).collect(), reference, request }, ended))
+    Ok((
+        Package {
+            deliveries: records.into_iter().map(|(delivery, _)| delivery).collect(),
+            reference,
+            request,
+        },
+        ended,
+    ))
 }
 
 fn empty() -> Package {
     Package {
         deliveries: Vec::new(),
         reference: String::new(),
-        request: Request { method: String::new(), path: String::new(), headers: Vec::new(), body: Vec::new(), reuse: false },
+        request: Request {
+            method: String::new(),
+            path: String::new(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            reuse: false,
+        },
     }
 }

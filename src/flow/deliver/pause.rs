@@ -18,7 +18,10 @@ pub fn pause(policy: &Deliver, times: i32) -> Duration {
 fn grown(policy: &Deliver, times: i32, seconds_max: u64) -> Duration {
     let doublings = times.saturating_sub(1).clamp(0, 40).unsigned_abs();
     let cap = seconds_max.saturating_mul(1000);
-    let whole = policy.retry_first_milliseconds.saturating_mul(1_u64 << doublings).min(cap);
+    let whole = policy
+        .retry_first_milliseconds
+        .saturating_mul(1_u64 << doublings)
+        .min(cap);
     // The lowest bits of a version 4 UUID are all random; the highest of its lower half are its variant.
     let random = u64::from(uuid::Uuid::new_v4().as_u128() as u32);
     let half = whole / 2;
@@ -31,20 +34,38 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_cap_and_differ() {
-        let policy = Deliver { retry_first_milliseconds: 1000, retry_seconds_max: 60, ..Deliver::default() };
-        for (attempts, whole) in [(0, 1000), (1, 1000), (2, 2000), (5, 16_000), (7, 60_000), (i32::MAX, 60_000)] {
+        let policy = Deliver {
+            retry_first_milliseconds: 1000,
+            retry_seconds_max: 60,
+            ..Deliver::default()
+        };
+        for (attempts, whole) in [
+            (0, 1000),
+            (1, 1000),
+            (2, 2000),
+            (5, 16_000),
+            (7, 60_000),
+            (i32::MAX, 60_000),
+        ] {
             for _ in 0..50 {
                 let pause = backoff(&policy, attempts).as_millis();
-                assert!((whole / 2..=whole).contains(&pause), "{pause} after {attempts}");
+                assert!(
+                    (whole / 2..=whole).contains(&pause),
+                    "{pause} after {attempts}"
+                );
             }
         }
-        let pauses: std::collections::BTreeSet<Duration> = (0..50).map(|_| backoff(&policy, 7)).collect();
+        let pauses: std::collections::BTreeSet<Duration> =
+            (0..50).map(|_| backoff(&policy, 7)).collect();
         assert!(pauses.len() > 10, "{} different pauses of 50", pauses.len());
     }
 
     #[test]
     fn pauses_lie_anywhere_between_half_and_all() {
-        let policy = Deliver { retry_first_milliseconds: 1_000, ..Deliver::default() };
+        let policy = Deliver {
+            retry_first_milliseconds: 1_000,
+            ..Deliver::default()
+        };
         let mut tenths = [0; 10];
         for _ in 0..2_000 {
             let share = (backoff(&policy, 1).as_millis() - 500) * 10 / 501;

@@ -35,7 +35,9 @@ impl Term {
 
     /// Gives back what was reserved and not drawn; for the end of the term.
     pub async fn give_back_requests(&self) {
-        let Some((day, count)) = self.quota.unused() else { return };
+        let Some((day, count)) = self.quota.unused() else {
+            return;
+        };
         if let Err(fault) = store::unreserve(&self.pool, &self.lease, day, count).await {
             tracing::warn!(destination = %self.destination.name, count, "requests of today stay unused: {fault}");
         }

@@ -10,7 +10,9 @@ use crate::store::delivery::Delivery;
 
 /// Takes the results in; what was met, or that nobody can tell when they could not be kept.
 pub(in crate::flow) async fn take_in(term: &Term, delivery: &Delivery, met: Met) -> Met {
-    let Met::Answered(status, verdict, _, Some(results)) = &met else { return met };
+    let Met::Answered(status, verdict, _, Some(results)) = &met else {
+        return met;
+    };
     match kept(term, delivery, verdict, results).await {
         Ok(()) => met,
         Err(text) => {
@@ -20,12 +22,26 @@ pub(in crate::flow) async fn take_in(term: &Term, delivery: &Delivery, met: Met)
     }
 }
 
-async fn kept(term: &Term, delivery: &Delivery, verdict: &Verdict, results: &Results) -> Result<(), String> {
+async fn kept(
+    term: &Term,
+    delivery: &Delivery,
+    verdict: &Verdict,
+    results: &Results,
+) -> Result<(), String> {
     if results.is_empty() {
         // That it has it already says nothing of what it did with it: that is asked.
         let asked = verdict.outcome == Outcome::Duplicate;
-        return if asked { Err(format!("the partner had it already ({}); its results are asked for", verdict.text)) } else { Ok(()) };
+        return if asked {
+            Err(format!(
+                "the partner had it already ({}); its results are asked for",
+                verdict.text
+            ))
+        } else {
+            Ok(())
+        };
     }
     let taken = term.destination.content.take_in(delivery, results).await;
-    taken.map_err(|fault| format!("the results in the answer could not be kept, they are asked for again: {fault}"))
+    taken.map_err(|fault| {
+        format!("the results in the answer could not be kept, they are asked for again: {fault}")
+    })
 }

@@ -18,7 +18,11 @@ const SCANS: usize = 20;
 
 const OTHER_AREAS: &str = "the pooling areas agreed for this client have changed since _cursor was given; ask again from the first page";
 
-pub async fn search(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Value, Refusal> {
+pub async fn search(
+    asker: &Asker<'_>,
+    of: Type,
+    parameters: &[(String, String)],
+) -> Result<Value, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
     let query = search::read(asker, of, parameters).await?;
     let from = position(asker, of, &query)?;
@@ -28,7 +32,9 @@ pub async fn search(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]
     for change in &found.changes {
         if let Some(resource) = asker.resource(of, fields, change)? {
             let url = format!("{base}/{}", fhir_id(&change.entity_id));
-            entries.push(json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } }));
+            entries.push(
+                json!({ "fullUrl": url, "resource": resource, "search": { "mode": "match" } }),
+            );
         }
     }
     entries.extend(include::included(asker, &query.includes, &found.changes).await?);
@@ -37,12 +43,24 @@ pub async fn search(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]
         entries.push(json!({ "resource": left_out(&text), "search": { "mode": "outcome" } }));
     }
     let total = match query.total {
-        true if query.names.is_empty() => usize::try_from(asker.pulls.registry.search_count(of.kind(), &query.search).await?).ok(),
+        true if query.names.is_empty() => usize::try_from(
+            asker
+                .pulls
+                .registry
+                .search_count(of.kind(), &query.search)
+                .await?,
+        )
+        .ok(),
         // Names are sealed: their number is known only where one page holds them all.
         true => (from.is_none() && found.next.is_none()).then_some(found.seen),
         false => None,
     };
-    let mut bundle = bundle(asker, (of, "searchset", &base), (parameters, &query), (entries, found.next));
+    let mut bundle = bundle(
+        asker,
+        (of, "searchset", &base),
+        (parameters, &query),
+        (entries, found.next),
+    );
     if let Some(total) = total {
         bundle["total"] = total.into();
     }
@@ -59,14 +77,27 @@ struct Found {
     next: Option<i64>,
 }
 
-async fn matches(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), query: &Query, mut after: i64) -> Result<Found, Refusal> {
+async fn matches(
+    asker: &Asker<'_>,
+    (of, fields): (Type, &FieldSet),
+    query: &Query,
+    mut after: i64,
+) -> Result<Found, Refusal> {
     let mut page = Found::default();
     if query.count == 0 && query.names.is_empty() {
         return Ok(page);
     }
-    let limit = if query.names.is_empty() { query.count as i64 + 1 } else { SCANNED };
+    let limit = if query.names.is_empty() {
+        query.count as i64 + 1
+    } else {
+        SCANNED
+    };
     for _ in 0..SCANS {
-        let found = asker.pulls.registry.search(of.kind(), &query.search, after, limit).await?;
+        let found = asker
+            .pulls
+            .registry
+            .search(of.kind(), &query.search, after, limit)
+            .await?;
         let whole = found.len() as i64 == limit;
         for change in found {
             if query.count > 0 && page.changes.len() == query.count {
@@ -89,28 +120,48 @@ async fn matches(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), query: &Que
     Ok(page)
 }
 
-pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), parameters: &[(String, String)]) -> Result<Value, Refusal> {
+pub async fn history(
+    asker: &Asker<'_>,
+    (of, id): (Type, Option<&str>),
+    parameters: &[(String, String)],
+) -> Result<Value, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
     let query = search::read_history(of, parameters, asker.lenient)?;
     let base = format!("{}/{}", asker.base, of.word());
     let from = position(asker, of, &query)?;
     // Before the changes are read, so that one that comes meanwhile is after it.
-    let seen_until = if from.is_none() { asker.pulls.registry.last_changed_at().await? } else { None };
+    let seen_until = if from.is_none() {
+        asker.pulls.registry.last_changed_at().await?
+    } else {
+        None
+    };
     let (changes, path) = match id {
         Some(id) => {
             let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
-            let mut changes = asker.pulls.history(asker.puller, of.kind(), &own_id(id).ok_or_else(unknown)?).await?;
+            let mut changes = asker
+                .pulls
+                .history(asker.puller, of.kind(), &own_id(id).ok_or_else(unknown)?)
+                .await?;
             if changes.is_empty() {
                 return Err(unknown());
             }
             changes.reverse();
-            changes.retain(|change| from.is_none_or(|from| change.sequence < from) && query.since.is_none_or(|since| change.changed_at >= since));
+            changes.retain(|change| {
+                from.is_none_or(|from| change.sequence < from)
+                    && query.since.is_none_or(|since| change.changed_at >= since)
+            });
             (changes, format!("{base}/{id}/_history"))
         }
         None => {
             let from = from.unwrap_or(i64::MAX);
             let limit = query.count as i64 + 1;
-            (asker.pulls.changes_before(asker.puller, of.kind(), (from, query.since), limit).await?, format!("{base}/_history"))
+            (
+                asker
+                    .pulls
+                    .changes_before(asker.puller, of.kind(), (from, query.since), limit)
+                    .await?,
+                format!("{base}/_history"),
+            )
         }
     };
     let shown = &changes[..changes.len().min(query.count)];
@@ -118,8 +169,16 @@ pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), paramete
     for change in shown {
         entries.push(entry(asker, (of, fields), change)?);
     }
-    let next = shown.last().filter(|_| changes.len() > shown.len()).map(|last| last.sequence);
-    let mut bundle = bundle(asker, (of, "history", &path), (parameters, &query), (entries, next));
+    let next = shown
+        .last()
+        .filter(|_| changes.len() > shown.len())
+        .map(|last| last.sequence);
+    let mut bundle = bundle(
+        asker,
+        (of, "history", &path),
+        (parameters, &query),
+        (entries, next),
+    );
     if let Some(at) = seen_until {
         // `_since` this time gives everything that is not here.
         bundle["meta"] = json!({ "lastUpdated": instant(at) });
@@ -127,7 +186,11 @@ pub async fn history(asker: &Asker<'_>, (of, id): (Type, Option<&str>), paramete
     Ok(bundle)
 }
 
-fn entry(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), change: &Change) -> Result<Value, Refusal> {
+fn entry(
+    asker: &Asker<'_>,
+    (of, fields): (Type, &FieldSet),
+    change: &Change,
+) -> Result<Value, Refusal> {
     let id = fhir_id(&change.entity_id);
     let local = format!("{}/{id}", of.word());
     let (method, status) = match change.change {
@@ -144,36 +207,74 @@ fn entry(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), change: &Change) ->
 }
 
 /// Whether its name is one looked for.
-fn is_named(asker: &Asker<'_>, fields: &FieldSet, query: &Query, change: &Change) -> Result<bool, Refusal> {
+fn is_named(
+    asker: &Asker<'_>,
+    fields: &FieldSet,
+    query: &Query,
+    change: &Change,
+) -> Result<bool, Refusal> {
     if query.names.is_empty() {
         return Ok(true);
     }
     let record = fields.given(change, &asker.pulls.keys)?.unwrap_or_default();
-    let name = record["name"].as_str().or_else(|| record["personal"]["name"].as_str()).unwrap_or_default();
-    Ok(query.names.iter().all(|wanted| wanted.iter().any(|wanted| wanted.matches(name))))
+    let name = record["name"]
+        .as_str()
+        .or_else(|| record["personal"]["name"].as_str())
+        .unwrap_or_default();
+    Ok(query
+        .names
+        .iter()
+        .all(|wanted| wanted.iter().any(|wanted| wanted.matches(name))))
 }
 
 /// Where the cursor of the question says to go on.
 fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, Refusal> {
-    let Some(cursor) = &query.cursor else { return Ok(None) };
-    let at = asker.pulls.fhir_signer.verify(cursor, asker.puller.bearer(), of.kind()).map_err(|refusal| match refusal {
-        CursorRefusal::Bad(text) => Refusal::Bad(text),
-        CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
-    })?;
+    let Some(cursor) = &query.cursor else {
+        return Ok(None);
+    };
+    let at = asker
+        .pulls
+        .fhir_signer
+        .verify(cursor, asker.puller.bearer(), of.kind())
+        .map_err(|refusal| match refusal {
+            CursorRefusal::Bad(text) => Refusal::Bad(text),
+            CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
+        })?;
     if at.digest != query.digest {
-        return Err(Refusal::Bad("_cursor is of another question; follow the `next` link as it was given".into()));
+        return Err(Refusal::Bad(
+            "_cursor is of another question; follow the `next` link as it was given".into(),
+        ));
     }
     Ok(Some(at.sequence))
 }
 
 type Asked<'a> = (&'a [(String, String)], &'a Query);
 
-fn bundle(asker: &Asker<'_>, (of, kind, url): (Type, &str, &str), (parameters, query): Asked<'_>, (entries, next): (Vec<Value>, Option<i64>)) -> Value {
-    let used: Vec<(String, String)> = parameters.iter().filter(|(name, _)| !query.ignored.contains(name)).cloned().collect();
+fn bundle(
+    asker: &Asker<'_>,
+    (of, kind, url): (Type, &str, &str),
+    (parameters, query): Asked<'_>,
+    (entries, next): (Vec<Value>, Option<i64>),
+) -> Value {
+    let used: Vec<(String, String)> = parameters
+        .iter()
+        .filter(|(name, _)| !query.ignored.contains(name))
+        .cloned()
+        .collect();
     let mut links = vec![json!({ "relation": "self", "url": with_query(url, &used) })];
     if let Some(sequence) = next {
-        let cursor = asker.pulls.fhir_signer.sign(asker.puller.bearer(), of.kind(), &Position { sequence, digest: query.digest });
-        let mut parameters: Vec<(String, String)> = used.into_iter().filter(|(name, _)| name != "_cursor").collect();
+        let cursor = asker.pulls.fhir_signer.sign(
+            asker.puller.bearer(),
+            of.kind(),
+            &Position {
+                sequence,
+                digest: query.digest,
+            },
+        );
+        let mut parameters: Vec<(String, String)> = used
+            .into_iter()
+            .filter(|(name, _)| name != "_cursor")
+            .collect();
         parameters.push(("_cursor".into(), cursor));
         links.push(json!({ "relation": "next", "url": with_query(url, &parameters) }));
     }
@@ -199,7 +300,9 @@ fn with_query(url: &str, parameters: &[(String, String)]) -> String {
 fn escape(part: &str, out: &mut String) {
     for byte in part.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(byte as char)
+            }
             other => *out += &format!("%{other:02X}"),
         }
     }

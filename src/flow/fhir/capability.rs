@@ -14,7 +14,11 @@ const DOCUMENTATION: &str = "Read-only. JSON only: XML is answered with 406. Par
 /// What this server does for a puller.
 pub fn statement(asker: &Asker<'_>, started_at: jiff::Timestamp) -> Value {
     let kinds = asker.puller.kinds();
-    let resources: Vec<Value> = Type::ALL.into_iter().filter(|of| kinds.contains(&of.kind())).map(|of| resource(asker, of)).collect();
+    let resources: Vec<Value> = Type::ALL
+        .into_iter()
+        .filter(|of| kinds.contains(&of.kind()))
+        .map(|of| resource(asker, of))
+        .collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -34,8 +38,15 @@ pub fn statement(asker: &Asker<'_>, started_at: jiff::Timestamp) -> Value {
 }
 
 fn resource(asker: &Asker<'_>, of: Type) -> Value {
-    let given = |field: &str| asker.puller.fields(of.kind()).is_ok_and(|fields| fields.has(field));
-    let served = parameters_of(of).iter().filter(|parameter| parameter.field.is_none_or(given));
+    let given = |field: &str| {
+        asker
+            .puller
+            .fields(of.kind())
+            .is_ok_and(|fields| fields.has(field))
+    };
+    let served = parameters_of(of)
+        .iter()
+        .filter(|parameter| parameter.field.is_none_or(given));
     let parameters = served.flat_map(|parameter| {
         let modified: &[&str] = if parameter.name == "name" { &["", ":contains", ":exact"] } else { &[""] };
         modified.iter().map(|modifier| json!({ "name": format!("{}{modifier}", parameter.name), "type": parameter.kind }))

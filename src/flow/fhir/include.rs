@@ -30,19 +30,38 @@ type Link = (&'static str, &'static str, Include);
 fn forward(of: Type) -> &'static [Link] {
     use Include::{Institution, Nothing, Same};
     match of {
-        Type::Organization => &[("Organization", "endpoint", Nothing), ("Organization", "partof", Nothing)],
-        Type::Location => &[("Location", "organization", Same(Type::Organization)), ("Location", "partof", Nothing), ("Location", "endpoint", Nothing)],
+        Type::Organization => &[
+            ("Organization", "endpoint", Nothing),
+            ("Organization", "partof", Nothing),
+        ],
+        Type::Location => &[
+            ("Location", "organization", Same(Type::Organization)),
+            ("Location", "partof", Nothing),
+            ("Location", "endpoint", Nothing),
+        ],
         Type::HealthcareService => &[
-            ("HealthcareService", "organization", Same(Type::Organization)),
+            (
+                "HealthcareService",
+                "organization",
+                Same(Type::Organization),
+            ),
             ("HealthcareService", "location", Same(Type::Location)),
             ("HealthcareService", "endpoint", Nothing),
         ],
         Type::Practitioner => &[],
         Type::PractitionerRole => &[
             ("PractitionerRole", "practitioner", Same(Type::Practitioner)),
-            ("PractitionerRole", "organization", Institution(Type::Organization)),
+            (
+                "PractitionerRole",
+                "organization",
+                Institution(Type::Organization),
+            ),
             ("PractitionerRole", "location", Institution(Type::Location)),
-            ("PractitionerRole", "service", Institution(Type::HealthcareService)),
+            (
+                "PractitionerRole",
+                "service",
+                Institution(Type::HealthcareService),
+            ),
             ("PractitionerRole", "endpoint", Nothing),
         ],
     }
@@ -54,12 +73,28 @@ fn backward(of: Type) -> &'static [Link] {
     match of {
         Type::Organization => &[
             ("Location", "organization", Same(Type::Location)),
-            ("HealthcareService", "organization", Same(Type::HealthcareService)),
-            ("OrganizationAffiliation", "participating-organization", Nothing),
+            (
+                "HealthcareService",
+                "organization",
+                Same(Type::HealthcareService),
+            ),
+            (
+                "OrganizationAffiliation",
+                "participating-organization",
+                Nothing,
+            ),
             ("OrganizationAffiliation", "primary-organization", Nothing),
         ],
-        Type::Location => &[("HealthcareService", "location", Same(Type::HealthcareService))],
-        Type::Practitioner => &[("PractitionerRole", "practitioner", Same(Type::PractitionerRole))],
+        Type::Location => &[(
+            "HealthcareService",
+            "location",
+            Same(Type::HealthcareService),
+        )],
+        Type::Practitioner => &[(
+            "PractitionerRole",
+            "practitioner",
+            Same(Type::PractitionerRole),
+        )],
         Type::HealthcareService | Type::PractitionerRole => &[],
     }
 }
@@ -69,8 +104,14 @@ impl Include {
     pub fn read(of: Type, is_forward: bool, value: &str) -> Option<Include> {
         let mut parts = value.split(':');
         let (source, parameter) = (parts.next()?, parts.next()?);
-        let links = if is_forward { forward(of) } else { backward(of) };
-        let (_, _, include) = links.iter().find(|link| link.0 == source && link.1 == parameter)?;
+        let links = if is_forward {
+            forward(of)
+        } else {
+            backward(of)
+        };
+        let (_, _, include) = links
+            .iter()
+            .find(|link| link.0 == source && link.1 == parameter)?;
         let end = match (is_forward, include) {
             (true, Include::Same(end) | Include::Institution(end)) => Some(end.word()),
             (false, _) => Some(of.word()),
@@ -85,13 +126,24 @@ impl Include {
 
     /// What can be asked for.
     pub fn served(of: Type, is_forward: bool) -> Vec<String> {
-        let links = if is_forward { forward(of) } else { backward(of) };
-        links.iter().map(|(source, parameter, _)| format!("{source}:{parameter}")).collect()
+        let links = if is_forward {
+            forward(of)
+        } else {
+            backward(of)
+        };
+        links
+            .iter()
+            .map(|(source, parameter, _)| format!("{source}:{parameter}"))
+            .collect()
     }
 }
 
 /// The entries of a bundle that the includes bring for the changes that matched, each once.
-pub async fn included(asker: &Asker<'_>, includes: &[Include], matched: &[Change]) -> Result<Vec<Value>, Refusal> {
+pub async fn included(
+    asker: &Asker<'_>,
+    includes: &[Include],
+    matched: &[Change],
+) -> Result<Vec<Value>, Refusal> {
     let mut entries = BTreeMap::new();
     for include in includes {
         match *include {
@@ -104,11 +156,18 @@ pub async fn included(asker: &Asker<'_>, includes: &[Include], matched: &[Change
             Include::Institution(of) => {
                 let fields = asker.puller.fields(Kind::Caregiver)?;
                 if !fields.has("institution_id") {
-                    return Err(Refusal::Forbidden("the institution of a role is not among the fields agreed for this client".into()));
+                    return Err(Refusal::Forbidden(
+                        "the institution of a role is not among the fields agreed for this client"
+                            .into(),
+                    ));
                 }
                 let ids: Vec<String> = matched.iter().filter_map(institution_of).collect();
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                for change in asker.pulls.entities(asker.puller, Kind::Institution, &ids).await? {
+                for change in asker
+                    .pulls
+                    .entities(asker.puller, Kind::Institution, &ids)
+                    .await?
+                {
                     add(asker, of, &change, &mut entries)?;
                 }
             }
@@ -117,7 +176,12 @@ pub async fn included(asker: &Asker<'_>, includes: &[Include], matched: &[Change
     Ok(entries.into_values().collect())
 }
 
-fn add(asker: &Asker<'_>, of: Type, change: &Change, entries: &mut BTreeMap<String, Value>) -> Result<(), Refusal> {
+fn add(
+    asker: &Asker<'_>,
+    of: Type,
+    change: &Change,
+    entries: &mut BTreeMap<String, Value>,
+) -> Result<(), Refusal> {
     if let Some(resource) = asker.resource(of, asker.puller.fields(of.kind())?, change)? {
         let local = format!("{}/{}", of.word(), fhir_id(&change.entity_id));
         let entry = json!({ "fullUrl": format!("{}/{local}", asker.base), "resource": resource, "search": { "mode": "include" } });

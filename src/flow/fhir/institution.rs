@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{Terms, without_empty};
 
 /// mCSD's code for a place that gives care.
-pub const FACILITY_SYSTEM: &str = "https://profiles.ihe.net/ITI/mCSD/CodeSystem/IHE.mCSD.Organization.Location.Types";
+pub const FACILITY_SYSTEM: &str =
+    "https://profiles.ihe.net/ITI/mCSD/CodeSystem/IHE.mCSD.Organization.Location.Types";
 
 /// The type of a service of which no mode of care is told, such as an assessment.
 pub const OTHER_MODE: &str = "other";
@@ -30,7 +31,9 @@ pub fn location(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Va
         "suspended_new_clients" | "suspended" => "suspended",
         _ => "inactive",
     });
-    let beds = ["beds", "care_beds"].into_iter().filter(|field| record[field].is_u64());
+    let beds = ["beds", "care_beds"]
+        .into_iter()
+        .filter(|field| record[field].is_u64());
     json!({
         "extension": beds.map(|field| json!({ "url": terms.uri(field), "valueUnsignedInt": record[field] })).collect::<Vec<_>>(),
         "identifier": identifiers(terms, own, record),
@@ -46,12 +49,22 @@ pub fn location(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Va
 
 pub fn service(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
     let agreement = &record["agreement"];
-    let period = without_empty(json!({ "start": agreement["valid_from"], "end": agreement["valid_to"] }));
-    let mut modes: Vec<&str> = record["modes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let period =
+        without_empty(json!({ "start": agreement["valid_from"], "end": agreement["valid_to"] }));
+    let mut modes: Vec<&str> = record["modes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     if modes.is_empty() {
         modes.push(OTHER_MODE);
     }
-    let extension = if agreement.is_null() { Value::Null } else { json!([{ "url": terms.uri("agreement"), "valuePeriod": period }]) };
+    let extension = if agreement.is_null() {
+        Value::Null
+    } else {
+        json!([{ "url": terms.uri("agreement"), "valuePeriod": period }])
+    };
     json!({
         "extension": extension,
         "identifier": identifiers(terms, own, record),
@@ -66,7 +79,11 @@ pub fn service(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Val
 
 fn identifiers(terms: Terms<'_>, own: &str, record: &Value) -> Value {
     let mut all = vec![terms.identifier("institution-id", own)];
-    all.extend(record["uscc"].as_str().map(|uscc| terms.identifier("uscc", uscc)));
+    all.extend(
+        record["uscc"]
+            .as_str()
+            .map(|uscc| terms.identifier("uscc", uscc)),
+    );
     if let Some(number) = record["licence"]["number"].as_str() {
         let mut licence = terms.identifier("licence", number);
         if let Some(last) = record["licence"]["expires_on"].as_str() {
@@ -89,7 +106,11 @@ fn active(record: &Value) -> Option<bool> {
 fn types(terms: Terms<'_>, record: &Value) -> Value {
     let facility = json!({ "coding": [{ "system": FACILITY_SYSTEM, "code": "facility" }] });
     let mut types = vec![facility];
-    types.extend(record["kind"].as_str().map(|kind| terms.concept("institution-kind", kind)));
+    types.extend(
+        record["kind"]
+            .as_str()
+            .map(|kind| terms.concept("institution-kind", kind)),
+    );
     types.into()
 }
 
@@ -99,7 +120,9 @@ fn address(terms: Terms<'_>, record: &Value) -> Option<Value> {
         return None;
     }
     let extension = division.map(|code| json!([{ "url": terms.uri("division"), "valueCoding": { "system": terms.uri("gb-t-2260"), "code": code } }]));
-    Some(without_empty(json!({ "extension": extension, "use": "work", "text": record["address"], "country": "CN" })))
+    Some(without_empty(
+        json!({ "extension": extension, "use": "work", "text": record["address"], "country": "CN" }),
+    ))
 }
 
 /// Only there where private fields are given.
@@ -108,7 +131,13 @@ fn contacts(personal: &Value) -> Value {
         let name = personal[field].as_str()?;
         Some(json!({ "purpose": { "text": purpose }, "name": { "text": name } }))
     };
-    let mut all: Vec<Value> = [named("legal_representative", "legal representative"), named("contact", "contact")].into_iter().flatten().collect();
+    let mut all: Vec<Value> = [
+        named("legal_representative", "legal representative"),
+        named("contact", "contact"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if let Some(phone) = personal["phone"].as_str() {
         let telecom = json!([{ "system": "phone", "value": phone }]);
         match all.last_mut().filter(|_| personal["contact"].is_string()) {

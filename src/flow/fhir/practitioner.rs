@@ -11,13 +11,23 @@ pub fn practitioner(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) ->
     let personal = &record["personal"];
     let mut identifiers = vec![terms.identifier("caregiver-id", own)];
     if let Some(number) = personal["certificate_number"].as_str() {
-        identifiers.push(terms.identifier(&format!("certificate:{}", personal["certificate_type"].as_str().unwrap_or("other")), number));
+        identifiers.push(terms.identifier(
+            &format!(
+                "certificate:{}",
+                personal["certificate_type"].as_str().unwrap_or("other")
+            ),
+            number,
+        ));
     }
     let name = match personal["name"].as_str() {
         Some(name) => json!({ "use": "official", "text": name }),
-        None => json!({ "extension": [{ "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked" }] }),
+        None => {
+            json!({ "extension": [{ "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked" }] })
+        }
     };
-    let phone = personal["phone"].as_str().map(|phone| json!([{ "system": "phone", "value": phone }]));
+    let phone = personal["phone"]
+        .as_str()
+        .map(|phone| json!([{ "system": "phone", "value": phone }]));
     let qualifications = record["qualifications"].as_array().into_iter().flatten();
     json!({
         "identifier": identifiers,
@@ -34,10 +44,24 @@ pub fn practitioner(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) ->
 pub fn role(terms: Terms<'_>, (id, own): (&str, &str), (record, working): (&Value, bool)) -> Value {
     let contract = &record["contract"];
     let institution = record["institution_id"].as_str().map(fhir_id);
-    let reference = |of: &str| institution.as_ref().map(|id| json!({ "reference": format!("{of}/{id}") }));
-    let mut codes: Vec<Value> = record["job"].as_str().map(|job| terms.concept("job", job)).into_iter().collect();
-    codes.extend(record["kind"].as_str().map(|kind| terms.concept("caregiver-kind", kind)));
-    let suspended = record["status"].as_str().filter(|status| *status == "settlement_suspended");
+    let reference = |of: &str| {
+        institution
+            .as_ref()
+            .map(|id| json!({ "reference": format!("{of}/{id}") }))
+    };
+    let mut codes: Vec<Value> = record["job"]
+        .as_str()
+        .map(|job| terms.concept("job", job))
+        .into_iter()
+        .collect();
+    codes.extend(
+        record["kind"]
+            .as_str()
+            .map(|kind| terms.concept("caregiver-kind", kind)),
+    );
+    let suspended = record["status"]
+        .as_str()
+        .filter(|status| *status == "settlement_suspended");
     json!({
         "extension": suspended.map(|status| json!([{ "url": terms.uri("caregiver-status"), "valueCode": status }])),
         "identifier": [terms.identifier("caregiver-id", own)],
@@ -57,7 +81,9 @@ fn active(record: &Value) -> Option<bool> {
 
 fn qualification(terms: Terms<'_>, held: &Value, numbers: &Value) -> Value {
     let kind = held["kind"].as_str().unwrap_or_default();
-    let number = numbers[kind].as_str().map(|number| json!([terms.identifier(&format!("qualification:{kind}"), number)]));
+    let number = numbers[kind]
+        .as_str()
+        .map(|number| json!([terms.identifier(&format!("qualification:{kind}"), number)]));
     without_empty(json!({
         "identifier": number,
         "code": terms.concept("qualification", kind),

@@ -72,31 +72,69 @@ impl From<&Name> for Has {
         if name.how == How::Exact {
             return Has::ExactName(name.text.clone());
         }
-        let escaped = name.text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        Has::NameLike(if name.how == How::Starts { escaped + "%" } else { format!("%{escaped}%") })
+        let escaped = name
+            .text
+            .replace('\\', "\\\\")
+            .replace('%', "\\%")
+            .replace('_', "\\_");
+        Has::NameLike(if name.how == How::Starts {
+            escaped + "%"
+        } else {
+            format!("%{escaped}%")
+        })
     }
 }
 
 /// Reads the parameters of a search.
-pub async fn read(asker: &Asker<'_>, of: Type, parameters: &[(String, String)]) -> Result<Query, Refusal> {
+pub async fn read(
+    asker: &Asker<'_>,
+    of: Type,
+    parameters: &[(String, String)],
+) -> Result<Query, Refusal> {
     let fields = asker.puller.fields(of.kind())?;
     let cities = asker.puller.areas().map(|areas| areas.cities().to_vec());
-    let mut query = Query { count: COUNT_DEFAULT, search: Search { cities, ..Search::default() }, ..Query::default() };
+    let mut query = Query {
+        count: COUNT_DEFAULT,
+        search: Search {
+            cities,
+            ..Search::default()
+        },
+        ..Query::default()
+    };
     for (name, value) in parameters {
         if common(&mut query, name, value)? || of_result(asker, &mut query, of, (name, value))? {
             continue;
         }
         let (base, modifier) = name.split_once(':').unwrap_or((name, ""));
         let known = parameters_of(of);
-        let allowed: &[&str] = if base == "name" { &["", "contains", "exact"] } else { &[""] };
+        let allowed: &[&str] = if base == "name" {
+            &["", "contains", "exact"]
+        } else {
+            &[""]
+        };
         match known.iter().find(|parameter| parameter.name == base) {
-            Some(parameter) if allowed.contains(&modifier) => one(asker, (of, fields), &mut query, (parameter, modifier, value)).await?,
-            Some(_) if base == "name" && !asker.lenient => return Err(Refusal::Bad("of `name` only :contains and :exact are served".into())),
+            Some(parameter) if allowed.contains(&modifier) => {
+                one(
+                    asker,
+                    (of, fields),
+                    &mut query,
+                    (parameter, modifier, value),
+                )
+                .await?
+            }
+            Some(_) if base == "name" && !asker.lenient => {
+                return Err(Refusal::Bad(
+                    "of `name` only :contains and :exact are served".into(),
+                ));
+            }
             _ if asker.lenient => query.ignored.push(name.clone()),
             _ => return Err(unknown(name, known.iter().map(|parameter| parameter.name))),
         }
     }
-    let answered: Vec<_> = parameters.iter().filter(|(name, _)| !query.ignored.contains(name)).collect();
+    let answered: Vec<_> = parameters
+        .iter()
+        .filter(|(name, _)| !query.ignored.contains(name))
+        .collect();
     query.digest = digest(of.word(), &answered);
     Ok(query)
 }
@@ -112,21 +150,39 @@ async fn one(
         require(fields, field, parameter.name)?;
     }
     match parameter.name {
-        "_id" => narrow(&mut query.search.ids, value.split(',').filter_map(own_id).collect()),
+        "_id" => narrow(
+            &mut query.search.ids,
+            value.split(',').filter_map(own_id).collect(),
+        ),
         "_lastUpdated" => {
             let text = "_lastUpdated is not a time; expected eq, ne, gt, ge, lt, le, sa, eb or ap and a year, a month, a date or an instant such as 2026-11-22T08:00:00+08:00";
-            query.search.times.push(intervals(value, Timestamp::now()).ok_or_else(|| Refusal::Bad(text.into()))?);
+            query
+                .search
+                .times
+                .push(intervals(value, Timestamp::now()).ok_or_else(|| Refusal::Bad(text.into()))?);
         }
-        "identifier" => narrow(&mut query.search.ids, identified(asker, of.kind(), fields, value).await?),
+        "identifier" => narrow(
+            &mut query.search.ids,
+            identified(asker, of.kind(), fields, value).await?,
+        ),
         "name" | "given" | "family" => {
             let how = match (parameter.name, modifier) {
                 ("given", _) | (_, "contains") => How::Contains,
                 (_, "exact") => How::Exact,
                 _ => How::Starts,
             };
-            let wanted: Vec<Name> = value.split(',').map(|text| Name { text: text.to_string(), how }).collect();
+            let wanted: Vec<Name> = value
+                .split(',')
+                .map(|text| Name {
+                    text: text.to_string(),
+                    how,
+                })
+                .collect();
             match of.kind() {
-                Kind::Institution => query.search.has.push(wanted.iter().map(Has::from).collect()),
+                Kind::Institution => query
+                    .search
+                    .has
+                    .push(wanted.iter().map(Has::from).collect()),
                 Kind::Caregiver => query.names.push(wanted),
             }
         }
@@ -137,27 +193,47 @@ async fn one(
                 "location" => "Location",
                 _ => "HealthcareService",
             };
-            let held = if of.kind() == Kind::Caregiver { &mut query.search.institutions } else { &mut query.search.ids };
+            let held = if of.kind() == Kind::Caregiver {
+                &mut query.search.institutions
+            } else {
+                &mut query.search.ids
+            };
             narrow(held, references(value, target));
         }
         // Nothing here has any of these.
         "partof" | "specialty" | "endpoint" => query.search.has.push(Vec::new()),
-        _ => query.search.has.push(token::any_of(asker, (of, fields), parameter.name, value)),
+        _ => query
+            .search
+            .has
+            .push(token::any_of(asker, (of, fields), parameter.name, value)),
     }
     Ok(())
 }
 
 /// Reads the parameters of a history.
-pub fn read_history(of: Type, parameters: &[(String, String)], lenient: bool) -> Result<Query, Refusal> {
+pub fn read_history(
+    of: Type,
+    parameters: &[(String, String)],
+    lenient: bool,
+) -> Result<Query, Refusal> {
     let asked: Vec<_> = parameters.iter().collect();
-    let mut query = Query { count: COUNT_DEFAULT, digest: digest(&format!("{}/_history", of.word()), &asked), ..Query::default() };
+    let mut query = Query {
+        count: COUNT_DEFAULT,
+        digest: digest(&format!("{}/_history", of.word()), &asked),
+        ..Query::default()
+    };
     for (name, value) in parameters {
         if common(&mut query, name, value)? {
             continue;
         }
         match name.as_str() {
             "_since" => {
-                let (from, _) = moment(value).ok_or_else(|| Refusal::Bad("_since is not an instant; expected one such as 2026-11-22T08:00:00+08:00".into()))?;
+                let (from, _) = moment(value).ok_or_else(|| {
+                    Refusal::Bad(
+                        "_since is not an instant; expected one such as 2026-11-22T08:00:00+08:00"
+                            .into(),
+                    )
+                })?;
                 query.since = Some(from);
             }
             _ if lenient => query.ignored.push(name.clone()),
@@ -174,7 +250,9 @@ pub fn read_history(of: Type, parameters: &[(String, String)], lenient: bool) ->
 fn common(query: &mut Query, name: &str, value: &str) -> Result<bool, Refusal> {
     match name {
         "_count" => {
-            let count: usize = value.parse().map_err(|_| Refusal::Bad("_count is not a number from 0 on".into()))?;
+            let count: usize = value
+                .parse()
+                .map_err(|_| Refusal::Bad("_count is not a number from 0 on".into()))?;
             query.count = count.min(COUNT_MAX);
         }
         "_cursor" => query.cursor = Some(value.to_string()),
@@ -186,23 +264,37 @@ fn common(query: &mut Query, name: &str, value: &str) -> Result<bool, Refusal> {
 }
 
 /// Those about the answer to a search.
-fn of_result(asker: &Asker<'_>, query: &mut Query, of: Type, (name, value): (&str, &str)) -> Result<bool, Refusal> {
+fn of_result(
+    asker: &Asker<'_>,
+    query: &mut Query,
+    of: Type,
+    (name, value): (&str, &str),
+) -> Result<bool, Refusal> {
     match name {
         "_total" => match value {
             "none" => query.total = false,
             "accurate" | "estimate" => query.total = true,
-            _ => return Err(Refusal::Bad("_total is none of `none`, `estimate`, `accurate`".into())),
+            _ => {
+                return Err(Refusal::Bad(
+                    "_total is none of `none`, `estimate`, `accurate`".into(),
+                ));
+            }
         },
         "_summary" if value == "count" => (query.count, query.total) = (0, true),
         "_summary" if value == "false" => {}
-        "_include" | "_revinclude" | "_revInclude" => match Include::read(of, name == "_include", value) {
-            Some(include) => query.includes.push(include),
-            None if asker.lenient => query.ignored.push(name.to_owned()),
-            None => {
-                let served = Include::served(of, name == "_include").join(", ");
-                return Err(Refusal::Bad(format!("`{name}` of {} is served for {served}", of.word())));
+        "_include" | "_revinclude" | "_revInclude" => {
+            match Include::read(of, name == "_include", value) {
+                Some(include) => query.includes.push(include),
+                None if asker.lenient => query.ignored.push(name.to_owned()),
+                None => {
+                    let served = Include::served(of, name == "_include").join(", ");
+                    return Err(Refusal::Bad(format!(
+                        "`{name}` of {} is served for {served}",
+                        of.word()
+                    )));
+                }
             }
-        },
+        }
         _ => return Ok(false),
     }
     query.total |= query.count == 0;
@@ -212,7 +304,11 @@ fn of_result(asker: &Asker<'_>, query: &mut Query, of: Type, (name, value): (&st
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
     let known: Vec<&str> = known.chain(["_count", "_format"]).collect();
     let shown: String = name.chars().take(40).collect();
-    Refusal::Bad(format!("`{shown}` is not served here{}; served are {}", did_you_mean(name, known.iter().copied()), known.join(", ")))
+    Refusal::Bad(format!(
+        "`{shown}` is not served here{}; served are {}",
+        did_you_mean(name, known.iter().copied()),
+        known.join(", ")
+    ))
 }
 
 /// A puller may ask only about what it is given.
@@ -220,7 +316,9 @@ fn require(fields: &FieldSet, field: &str, parameter: &str) -> Result<(), Refusa
     if fields.has(field) {
         return Ok(());
     }
-    Err(Refusal::Forbidden(format!("`{parameter}` searches by {field}, which is not among the fields agreed for this client")))
+    Err(Refusal::Forbidden(format!(
+        "`{parameter}` searches by {field}, which is not among the fields agreed for this client"
+    )))
 }
 
 /// All parameters must hold, so what one allows the next can only narrow.
@@ -234,22 +332,35 @@ fn narrow(held: &mut Option<Vec<String>>, found: Vec<String>) {
 fn references(value: &str, of: &str) -> Vec<String> {
     let id = |reference: &str| match reference.rsplit_once('/') {
         None => own_id(reference),
-        Some((start, id)) => (start == of || start.ends_with(&format!("/{of}"))).then(|| own_id(id)).flatten(),
+        Some((start, id)) => (start == of || start.ends_with(&format!("/{of}")))
+            .then(|| own_id(id))
+            .flatten(),
     };
     value.split(',').filter_map(id).collect()
 }
 
 /// Ids of entries with one of these identifiers, each `value` or `system|value`.
-async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &str) -> Result<Vec<String>, Refusal> {
+async fn identified(
+    asker: &Asker<'_>,
+    kind: Kind,
+    fields: &FieldSet,
+    value: &str,
+) -> Result<Vec<String>, Refusal> {
     let (mut ids, mut usccs, mut licences) = (Vec::new(), Vec::new(), Vec::new());
     for token in value.split(',') {
-        let (system, value) = token.split_once('|').map_or((None, token), |(system, value)| (Some(system), value));
+        let (system, value) = token
+            .split_once('|')
+            .map_or((None, token), |(system, value)| (Some(system), value));
         let means = |word: &str| system.is_none_or(|system| asker.terms.word(system) == Some(word));
         let asks = |word: &str, field: &str| match (means(word), fields.has(field), system) {
             (true, false, Some(_)) => require(fields, field, "identifier").map(|()| false),
             (means, has, _) => Ok(means && has),
         };
-        if means(if kind == Kind::Institution { "institution-id" } else { "caregiver-id" }) {
+        if means(if kind == Kind::Institution {
+            "institution-id"
+        } else {
+            "caregiver-id"
+        }) {
             ids.push(value.to_string());
         }
         if kind == Kind::Institution {
@@ -259,9 +370,15 @@ async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &st
             if asks("licence", "licence")? {
                 licences.push(value.to_string());
             }
-        } else if system.is_none_or(|system| asker.terms.word(system).is_some_and(|own| own.starts_with("certificate:"))) {
+        } else if system.is_none_or(|system| {
+            asker
+                .terms
+                .word(system)
+                .is_some_and(|own| own.starts_with("certificate:"))
+        }) {
             if fields.has("personal.certificate_number") {
-                let holders = publish::caregivers_by_certificate(&asker.pulls.registrar, value).await?;
+                let holders =
+                    publish::caregivers_by_certificate(&asker.pulls.registrar, value).await?;
                 ids.extend(holders.into_iter().map(|caregiver| caregiver.caregiver_id));
             } else if system.is_some() {
                 require(fields, "personal.certificate_number", "identifier")?;
@@ -269,14 +386,25 @@ async fn identified(asker: &Asker<'_>, kind: Kind, fields: &FieldSet, value: &st
         }
     }
     if !usccs.is_empty() || !licences.is_empty() {
-        ids.extend(asker.pulls.registry.institution_ids(&usccs, &licences).await?);
+        ids.extend(
+            asker
+                .pulls
+                .registry
+                .institution_ids(&usccs, &licences)
+                .await?,
+        );
     }
     Ok(ids)
 }
 
 /// What a cursor is bound to: the question, whatever the order of its parameters or the size of its pages.
 fn digest(what: &str, parameters: &[&(String, String)]) -> [u8; 32] {
-    let mut asked: Vec<_> = parameters.iter().filter(|(name, _)| !["_cursor", "_count", "_format", "_pretty", "_total"].contains(&name.as_str())).collect();
+    let mut asked: Vec<_> = parameters
+        .iter()
+        .filter(|(name, _)| {
+            !["_cursor", "_count", "_format", "_pretty", "_total"].contains(&name.as_str())
+        })
+        .collect();
     asked.sort();
     let mut hash = Sha256::new().chain_update(what);
     for part in asked.iter().flat_map(|(name, value)| [name, value]) {
@@ -292,10 +420,16 @@ mod tests {
 
     #[test]
     fn a_name_is_found_by_its_start_by_a_part_or_exactly() {
-        let name = |how| Name { text: "a%b".into(), how };
+        let name = |how| Name {
+            text: "a%b".into(),
+            how,
+        };
         assert!(name(How::Starts).matches("A%bc") && !name(How::Starts).matches("xa%b"));
         assert!(name(How::Contains).matches("xA%bc") && !name(How::Contains).matches("ab"));
         assert!(name(How::Exact).matches("a%b") && !name(How::Exact).matches("A%b"));
-        assert_eq!(Has::from(&name(How::Contains)), Has::NameLike("%a\\%b%".into()));
+        assert_eq!(
+            Has::from(&name(How::Contains)),
+            Has::NameLike("%a\\%b%".into())
+        );
     }
 }

@@ -21,7 +21,10 @@ pub async fn turn(gateway: &Gateway) -> Result<usize, Fault> {
     let today = registrar.clock.today();
     let mut all = 0;
     loop {
-        let turned = registrar.registry.turn_due(today, PAGE, what_changes).await?;
+        let turned = registrar
+            .registry
+            .turn_due(today, PAGE, what_changes)
+            .await?;
         all += turned;
         if turned == 0 {
             return Ok(all);
@@ -33,15 +36,30 @@ pub async fn turn(gateway: &Gateway) -> Result<usize, Fault> {
 
 fn what_changes(due: &Due) -> Turn {
     let (standing, next_on) = match Entry::of(&due.current) {
-        Ok(Some(Entry::Institution(record))) => (record.standing(due.on), record.next_change(due.on)),
+        Ok(Some(Entry::Institution(record))) => {
+            (record.standing(due.on), record.next_change(due.on))
+        }
         Ok(Some(Entry::Caregiver(record))) => (record.standing(due.on), record.next_change(due.on)),
-        Ok(None) => return Turn { standing: None, next_on: None },
+        Ok(None) => {
+            return Turn {
+                standing: None,
+                next_on: None,
+            };
+        }
         Err(fault) => {
             // One damaged record must not keep all others from their day.
             tracing::error!(%fault, on = %due.on, "the dates of a registry entry are not looked at any more");
-            return Turn { standing: None, next_on: None };
+            return Turn {
+                standing: None,
+                next_on: None,
+            };
         }
     };
-    let changed = due.left_behind || standing.status != due.current.status.as_deref() || standing.designated != due.current.designated;
-    Turn { standing: changed.then_some((standing.status, standing.designated)), next_on }
+    let changed = due.left_behind
+        || standing.status != due.current.status.as_deref()
+        || standing.designated != due.current.designated;
+    Turn {
+        standing: changed.then_some((standing.status, standing.designated)),
+        next_on,
+    }
 }

@@ -54,12 +54,22 @@ struct Last<'a> {
 
 /// Takes every line of a body; answers go to `answers` as NDJSON and end with a summary, which has
 /// a `fault` when the gateway could not go on: lines after those answered were not taken.
-pub async fn load(gateway: Gateway, sender: String, body: Body, answers: mpsc::Sender<Bytes>) -> Summary {
+pub async fn load(
+    gateway: Gateway,
+    sender: String,
+    body: Body,
+    answers: mpsc::Sender<Bytes>,
+) -> Summary {
     let (portions, mut parsed) = mpsc::channel::<Result<Vec<Line>, Fault>>(1);
     let reading = tokio::task::spawn_blocking(move || read(body.reader(), &portions));
     let mut caller = Caller::new(&gateway, answers);
     let stopping = gateway.loads.stopping().clone();
-    let mut loading = Loading { gateway, sender, known: HashMap::new(), summary: Summary::default() };
+    let mut loading = Loading {
+        gateway,
+        sender,
+        known: HashMap::new(),
+        summary: Summary::default(),
+    };
     let mut fault = None;
     while let Some(portion) = parsed.recv().await {
         if stopping.is_cancelled() {
@@ -74,7 +84,9 @@ pub async fn load(gateway: Gateway, sender: String, body: Body, answers: mpsc::S
             Ok(told) => caller.tell(told).await,
             Err(error) => {
                 tracing::error!(sender = %loading.sender, %error, lines = loading.summary.lines, "registry load broke off");
-                fault = Some("the gateway cannot take more now; send the lines that have no answer again later");
+                fault = Some(
+                    "the gateway cannot take more now; send the lines that have no answer again later",
+                );
                 break;
             }
         }
@@ -100,7 +112,11 @@ struct Caller {
 impl Caller {
     fn new(gateway: &Gateway, answers: mpsc::Sender<Bytes>) -> Caller {
         let patience = Duration::from_secs(gateway.config.gateway.receive.idle_seconds);
-        Caller { answers: Some(answers), patience, stopping: gateway.loads.stopping().clone() }
+        Caller {
+            answers: Some(answers),
+            patience,
+            stopping: gateway.loads.stopping().clone(),
+        }
     }
 
     async fn tell(&mut self, told: Bytes) {
@@ -128,14 +144,24 @@ fn read(mut body: Box<dyn BufRead + Send>, portions: &mpsc::Sender<Result<Vec<Li
         match next_line(&mut body, &mut buffer) {
             Ok(Next::End) => break,
             Err(error) => {
-                let _ = portions.blocking_send(Err(Fault::later(Stage::Receive, format!("the temporary file of a load cannot be read: {error}"))));
+                let _ = portions.blocking_send(Err(Fault::later(
+                    Stage::Receive,
+                    format!("the temporary file of a load cannot be read: {error}"),
+                )));
                 return;
             }
             Ok(next) => {
                 number += 1;
                 bytes += buffer.len();
                 if let Next::TooLong = next {
-                    lines.push((number, Err(Problem::new("", "json", format!("the line is longer than {LINE_MAX} bytes")))));
+                    lines.push((
+                        number,
+                        Err(Problem::new(
+                            "",
+                            "json",
+                            format!("the line is longer than {LINE_MAX} bytes"),
+                        )),
+                    ));
                 } else if !without_mark(&buffer).trim_ascii().is_empty() {
                     lines.push((number, parse(&buffer)));
                 }
@@ -143,7 +169,10 @@ fn read(mut body: Box<dyn BufRead + Send>, portions: &mpsc::Sender<Result<Vec<Li
         }
         if lines.len() >= LINES || bytes >= BYTES {
             bytes = 0;
-            if portions.blocking_send(Ok(std::mem::take(&mut lines))).is_err() {
+            if portions
+                .blocking_send(Ok(std::mem::take(&mut lines)))
+                .is_err()
+            {
                 return;
             }
         }
@@ -191,10 +220,24 @@ impl Loading {
         self.look_up(&registrar, &lines).await?;
         let known = std::mem::take(&mut self.known);
         let checked = tokio::task::spawn_blocking(move || check(&registrar, known, lines)).await;
-        let Checked { known, mut answers, puts, at } =
-            checked.map_err(|error| Fault::later(Stage::Store, format!("checking registry lines ended unexpectedly: {error}")))?;
+        let Checked {
+            known,
+            mut answers,
+            puts,
+            at,
+        } = checked.map_err(|error| {
+            Fault::later(
+                Stage::Store,
+                format!("checking registry lines ended unexpectedly: {error}"),
+            )
+        })?;
         self.known = known;
-        let taken = self.gateway.registrar.registry.put_batch(&self.sender, &puts).await?;
+        let taken = self
+            .gateway
+            .registrar
+            .registry
+            .put_batch(&self.sender, &puts)
+            .await?;
         for (at, taken) in at.into_iter().zip(taken) {
             answers[at].settle(taken);
         }
@@ -202,7 +245,12 @@ impl Loading {
         let mut told = Vec::with_capacity(answers.len() * 100);
         for answer in &answers {
             self.count(answer.result);
-            serde_json::to_writer(&mut told, answer).map_err(|error| Fault::later(Stage::Store, format!("an answer cannot be written: {error}")))?;
+            serde_json::to_writer(&mut told, answer).map_err(|error| {
+                Fault::later(
+                    Stage::Store,
+                    format!("an answer cannot be written: {error}"),
+                )
+            })?;
             told.push(b'\n');
         }
         Ok(told.into())
@@ -219,7 +267,11 @@ impl Loading {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        if wanted.is_empty() { Ok(()) } else { remember(registrar, &mut self.known, &wanted).await }
+        if wanted.is_empty() {
+            Ok(())
+        } else {
+            remember(registrar, &mut self.known, &wanted).await
+        }
     }
 
     fn count(&mut self, outcome: Outcome) {
@@ -257,9 +309,20 @@ impl Lookup for Overlay<'_> {
     }
 }
 
-fn check(registrar: &Registrar, mut known: HashMap<String, KnownInstitution>, lines: Vec<Line>) -> Checked {
-    let (mut answers, mut puts, mut at) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()), Vec::new());
-    let mut overlay = Overlay { own: HashMap::new(), known: &known };
+fn check(
+    registrar: &Registrar,
+    mut known: HashMap<String, KnownInstitution>,
+    lines: Vec<Line>,
+) -> Checked {
+    let (mut answers, mut puts, mut at) = (
+        Vec::with_capacity(lines.len()),
+        Vec::with_capacity(lines.len()),
+        Vec::new(),
+    );
+    let mut overlay = Overlay {
+        own: HashMap::new(),
+        known: &known,
+    };
     for (number, line) in lines {
         let submission = match line {
             Ok(submission) => submission,
@@ -273,12 +336,25 @@ fn check(registrar: &Registrar, mut known: HashMap<String, KnownInstitution>, li
         if let Some(put) = put {
             match &submission {
                 Submission::Institution(record) => {
-                    let seen = KnownInstitution { designated: put.designated, registered: true, division: record.division.clone() };
-                    overlay.own.insert(record.institution_id.clone(), Some(seen));
+                    let seen = KnownInstitution {
+                        designated: put.designated,
+                        registered: true,
+                        division: record.division.clone(),
+                    };
+                    overlay
+                        .own
+                        .insert(record.institution_id.clone(), Some(seen));
                 }
                 Submission::DeleteInstitution(deletion) => {
                     let before = overlay.institution(&deletion.id);
-                    overlay.own.insert(deletion.id.clone(), before.map(|before| KnownInstitution { designated: false, registered: false, ..before }));
+                    overlay.own.insert(
+                        deletion.id.clone(),
+                        before.map(|before| KnownInstitution {
+                            designated: false,
+                            registered: false,
+                            ..before
+                        }),
+                    );
                 }
                 _ => {}
             }
@@ -291,5 +367,10 @@ fn check(registrar: &Registrar, mut known: HashMap<String, KnownInstitution>, li
     for id in own {
         known.remove(&id);
     }
-    Checked { known, answers, puts, at }
+    Checked {
+        known,
+        answers,
+        puts,
+        at,
+    }
 }

@@ -20,7 +20,11 @@ pub struct Loads {
 impl Loads {
     /// On the runtime this is called from.
     pub fn here() -> Loads {
-        Loads { runtime: Handle::current(), tasks: TaskTracker::new(), stopping: CancellationToken::new() }
+        Loads {
+            runtime: Handle::current(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }
     }
 
     /// Runs a load to its end, whatever becomes of who asked for it.
@@ -41,6 +45,8 @@ impl Loads {
     /// Waits until all have ended; `false` when one has not within this time.
     pub async fn ended(&self, patience: Duration) -> bool {
         self.tasks.close();
-        tokio::time::timeout(patience, self.tasks.wait()).await.is_ok()
+        tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_ok()
     }
 }

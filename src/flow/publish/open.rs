@@ -21,7 +21,9 @@ impl Entry {
     /// # Errors
     /// The stored content is not a record of this version of the gateway.
     pub fn of(change: &Change) -> Result<Option<Entry>, Fault> {
-        let Some(content) = &change.content else { return Ok(None) };
+        let Some(content) = &change.content else {
+            return Ok(None);
+        };
         let entry = match change.kind {
             Kind::Institution => serde_json::from_str(content).map(Entry::Institution),
             Kind::Caregiver => serde_json::from_str(content).map(Entry::Caregiver),
@@ -36,8 +38,17 @@ impl Entry {
 /// The stored content is damaged, or its key is no longer in the key file.
 pub fn open(keys: &Keys, change: &Change) -> Result<Option<Entry>, Fault> {
     let entry = Entry::of(change)?;
-    let Some(sealed) = &change.sealed else { return Ok(entry) };
-    let personal = keys.open(Label { kind: change.kind.word(), id: &change.entity_id, version: change.version }, sealed)?;
+    let Some(sealed) = &change.sealed else {
+        return Ok(entry);
+    };
+    let personal = keys.open(
+        Label {
+            kind: change.kind.word(),
+            id: &change.entity_id,
+            version: change.version,
+        },
+        sealed,
+    )?;
     let damaged = |_| broken(change, "personal part");
     match entry {
         Some(Entry::Institution(mut record)) => {
@@ -64,8 +75,14 @@ fn broken(change: &Change, what: &str) -> Fault {
 ///
 /// # Errors
 /// The database cannot be reached, or the entry cannot be opened.
-pub async fn read_back(registrar: &Registrar, kind: Kind, id: &str) -> Result<Option<(Change, Option<Entry>)>, Fault> {
-    let Some(change) = registrar.registry.entity(kind, id).await? else { return Ok(None) };
+pub async fn read_back(
+    registrar: &Registrar,
+    kind: Kind,
+    id: &str,
+) -> Result<Option<(Change, Option<Entry>)>, Fault> {
+    let Some(change) = registrar.registry.entity(kind, id).await? else {
+        return Ok(None);
+    };
     let entry = open(&registrar.keys, &change)?;
     Ok(Some((change, entry)))
 }
@@ -74,25 +91,50 @@ pub async fn read_back(registrar: &Registrar, kind: Kind, id: &str) -> Result<Op
 ///
 /// # Errors
 /// The database cannot be reached, or an entry cannot be opened.
-pub async fn caregivers_by_certificate(registrar: &Registrar, number: &str) -> Result<Vec<Caregiver>, Fault> {
+pub async fn caregivers_by_certificate(
+    registrar: &Registrar,
+    number: &str,
+) -> Result<Vec<Caregiver>, Fault> {
     let plain = plain_certificate(number);
-    let found = registrar.registry.by_certificate(&registrar.keys.indexes(CERTIFICATE, &plain)).await?;
-    caregivers(registrar, &found, |caregiver| caregiver.personal.as_ref().is_some_and(|person| plain_certificate(&person.certificate_number) == plain))
+    let found = registrar
+        .registry
+        .by_certificate(&registrar.keys.indexes(CERTIFICATE, &plain))
+        .await?;
+    caregivers(registrar, &found, |caregiver| {
+        caregiver
+            .personal
+            .as_ref()
+            .is_some_and(|person| plain_certificate(&person.certificate_number) == plain)
+    })
 }
 
 /// The caregivers with this phone, however it is written.
 ///
 /// # Errors
 /// As [`caregivers_by_certificate`].
-pub async fn caregivers_by_phone(registrar: &Registrar, phone: &str) -> Result<Vec<Caregiver>, Fault> {
+pub async fn caregivers_by_phone(
+    registrar: &Registrar,
+    phone: &str,
+) -> Result<Vec<Caregiver>, Fault> {
     let plain = plain_phone(phone);
-    let found = registrar.registry.by_phone(&registrar.keys.indexes(PHONE, &plain)).await?;
+    let found = registrar
+        .registry
+        .by_phone(&registrar.keys.indexes(PHONE, &plain))
+        .await?;
     caregivers(registrar, &found, |caregiver| {
-        caregiver.personal.as_ref().and_then(|person| person.phone.as_deref()).is_some_and(|phone| plain_phone(phone) == plain)
+        caregiver
+            .personal
+            .as_ref()
+            .and_then(|person| person.phone.as_deref())
+            .is_some_and(|phone| plain_phone(phone) == plain)
     })
 }
 
-fn caregivers(registrar: &Registrar, found: &[Change], is_it: impl Fn(&Caregiver) -> bool) -> Result<Vec<Caregiver>, Fault> {
+fn caregivers(
+    registrar: &Registrar,
+    found: &[Change],
+    is_it: impl Fn(&Caregiver) -> bool,
+) -> Result<Vec<Caregiver>, Fault> {
     let mut caregivers = Vec::new();
     for change in found {
         if let Some(Entry::Caregiver(caregiver)) = open(&registrar.keys, change)? {

@@ -3,7 +3,9 @@
 use jiff::civil::Date;
 
 use super::{Answer, Outcome, Prepared, Registrar};
-use crate::model::registry::{Caregiver, Deletion, Institution, InstitutionStatus, Kind, Standing, Submission, in_force};
+use crate::model::registry::{
+    Caregiver, Deletion, Institution, InstitutionStatus, Kind, Standing, Submission, in_force,
+};
 use crate::model::{division, mask};
 use crate::registry::{Lookup, RuleFinding, Severity};
 use crate::store::registry::Put;
@@ -14,7 +16,11 @@ pub(super) const CERTIFICATE: &str = "certificate";
 pub(super) const PHONE: &str = "phone";
 
 /// Asks the rules of today; seals what they let pass.
-pub(super) fn prepare(registrar: &Registrar, submission: &Submission, known: &dyn Lookup) -> Prepared {
+pub(super) fn prepare(
+    registrar: &Registrar,
+    submission: &Submission,
+    known: &dyn Lookup,
+) -> Prepared {
     let today = registrar.clock.today();
     let findings = match submission {
         Submission::Institution(record) => registrar.rules.check_institution(record, today),
@@ -32,28 +38,51 @@ pub(super) fn prepare(registrar: &Registrar, submission: &Submission, known: &dy
     let put = match submission {
         Submission::Institution(record) => institution(registrar, record, today),
         Submission::Caregiver(record) => caregiver(registrar, record, today),
-        Submission::DeleteInstitution(deletion) | Submission::DeleteCaregiver(deletion) => end(registrar, submission.kind(), deletion),
+        Submission::DeleteInstitution(deletion) | Submission::DeleteCaregiver(deletion) => {
+            end(registrar, submission.kind(), deletion)
+        }
     };
     (answer, Some(put))
 }
 
 fn not_yet(deletion: &Deletion, today: Date) -> Option<RuleFinding> {
-    let text = format!("{} has not come yet; send it on the day, or a status that begins then", deletion.on);
-    (deletion.on > today).then_some(RuleFinding { rule: "form", field: "on", severity: Severity::Refusal, text })
+    let text = format!(
+        "{} has not come yet; send it on the day, or a status that begins then",
+        deletion.on
+    );
+    (deletion.on > today).then_some(RuleFinding {
+        rule: "form",
+        field: "on",
+        severity: Severity::Refusal,
+        text,
+    })
 }
 
 fn institution(registrar: &Registrar, record: &Institution, today: Date) -> Put {
-    let phone = record.personal.as_ref().and_then(|personal| personal.phone.as_deref());
+    let phone = record
+        .personal
+        .as_ref()
+        .and_then(|personal| personal.phone.as_deref());
     let personal = record.personal.as_ref().map(json);
-    let public = json(&Institution { personal: None, ..record.clone() });
+    let public = json(&Institution {
+        personal: None,
+        ..record.clone()
+    });
     Put {
         phone_index: phone.map(|phone| registrar.keys.index(PHONE, &plain_phone(phone))),
         name: Some(record.name.clone()),
         uscc: Some(record.uscc.clone()),
         city: division::city(&record.division),
-        institution_kind: (in_force(&record.statuses, today) != Some(InstitutionStatus::Ended)).then(|| record.kind.word()),
+        institution_kind: (in_force(&record.statuses, today) != Some(InstitutionStatus::Ended))
+            .then(|| record.kind.word()),
         next_on: record.next_change(today),
-        ..put(registrar, (Kind::Institution, &record.institution_id, record.version), (json(record), public, personal), record.standing(today), today)
+        ..put(
+            registrar,
+            (Kind::Institution, &record.institution_id, record.version),
+            (json(record), public, personal),
+            record.standing(today),
+            today,
+        )
     }
 }
 
@@ -61,23 +90,45 @@ fn caregiver(registrar: &Registrar, record: &Caregiver, today: Date) -> Put {
     let person = record.personal.as_ref();
     let phone = person.and_then(|person| person.phone.as_deref());
     let personal = person.map(json);
-    let public = json(&Caregiver { personal: None, ..record.clone() });
+    let public = json(&Caregiver {
+        personal: None,
+        ..record.clone()
+    });
     Put {
-        certificate_index: person.map(|person| registrar.keys.index(CERTIFICATE, &plain_certificate(&person.certificate_number))),
+        certificate_index: person.map(|person| {
+            registrar
+                .keys
+                .index(CERTIFICATE, &plain_certificate(&person.certificate_number))
+        }),
         phone_index: phone.map(|phone| registrar.keys.index(PHONE, &plain_phone(phone))),
         next_on: record.next_change(today),
         institution_id: Some(record.institution_id.clone()),
-        ..put(registrar, (Kind::Caregiver, &record.caregiver_id, record.version), (json(record), public, personal), record.standing(today), today)
+        ..put(
+            registrar,
+            (Kind::Caregiver, &record.caregiver_id, record.version),
+            (json(record), public, personal),
+            record.standing(today),
+            today,
+        )
     }
 }
 
 fn end(registrar: &Registrar, kind: Kind, deletion: &Deletion) -> Put {
-    let nowhere = Standing { status: None, designated: false };
+    let nowhere = Standing {
+        status: None,
+        designated: false,
+    };
     Put {
         content: None,
         // Free text: whom it names has no business in a table.
         reason: Some(mask::text(&deletion.reason).into_owned()),
-        ..put(registrar, (kind, &deletion.id, deletion.version), (json(deletion), Vec::new(), None), nowhere, deletion.on)
+        ..put(
+            registrar,
+            (kind, &deletion.id, deletion.version),
+            (json(deletion), Vec::new(), None),
+            nowhere,
+            deletion.on,
+        )
     }
 }
 
@@ -89,7 +140,11 @@ fn put(
     standing: Standing,
     on: Date,
 ) -> Put {
-    let label = Label { kind: kind.word(), id, version };
+    let label = Label {
+        kind: kind.word(),
+        id,
+        version,
+    };
     Put {
         kind,
         entity_id: id.to_string(),
@@ -119,14 +174,20 @@ fn json(record: &impl serde::Serialize) -> Vec<u8> {
 
 /// A certificate number as it is indexed: without spaces, letters in capitals.
 pub(super) fn plain_certificate(number: &str) -> String {
-    number.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_uppercase()
+    number
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect::<String>()
+        .to_uppercase()
 }
 
 /// A phone number as it is indexed: its digits, without the country.
 pub(super) fn plain_phone(phone: &str) -> String {
     let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
     match digits.strip_prefix("86") {
-        Some(national) if phone.trim_start().starts_with('+') || digits.len() == 13 => national.to_string(),
+        Some(national) if phone.trim_start().starts_with('+') || digits.len() == 13 => {
+            national.to_string()
+        }
         _ => digits,
     }
 }
@@ -137,8 +198,16 @@ mod tests {
 
     #[test]
     fn numbers_are_indexed_the_same_however_they_are_written() {
-        assert_eq!(plain_certificate(" 11010519491231002x "), "11010519491231002X");
-        for phone in ["13812345678", "+86 138-1234-5678", "8613812345678", "138 1234 5678"] {
+        assert_eq!(
+            plain_certificate(" 11010519491231002x "),
+            "11010519491231002X"
+        );
+        for phone in [
+            "13812345678",
+            "+86 138-1234-5678",
+            "8613812345678",
+            "138 1234 5678",
+        ] {
             assert_eq!(plain_phone(phone), "13812345678", "{phone}");
         }
         assert_eq!(plain_phone("0771-8612345"), "07718612345");

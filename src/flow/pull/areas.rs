@@ -29,10 +29,18 @@ pub struct Areas {
 impl Areas {
     /// From the codes of an entry, in any order.
     pub fn new(codes: &[String]) -> Areas {
-        let mut cities: Vec<i32> = codes.iter().flat_map(|code| division::cities(code)).collect();
+        let mut cities: Vec<i32> = codes
+            .iter()
+            .flat_map(|code| division::cities(code))
+            .collect();
         cities.sort_unstable();
         cities.dedup();
-        let hash = cities.iter().fold(Sha256::new().chain_update(b"areas"), |hash, city| hash.chain_update(city.to_be_bytes())).finalize();
+        let hash = cities
+            .iter()
+            .fold(Sha256::new().chain_update(b"areas"), |hash, city| {
+                hash.chain_update(city.to_be_bytes())
+            })
+            .finalize();
         let tag = *hash.first_chunk().expect("a digest has 32 bytes");
         Areas { cities, tag }
     }
@@ -47,7 +55,9 @@ impl Areas {
     }
 
     fn covers(&self, change: &Change) -> bool {
-        change.city.is_some_and(|city| self.cities.binary_search(&city).is_ok())
+        change
+            .city
+            .is_some_and(|city| self.cities.binary_search(&city).is_ok())
     }
 
     /// A change that concerns the areas: whole, or as an end where the entry lies elsewhere from then on.
@@ -69,16 +79,29 @@ impl Areas {
     }
 
     fn all_seen(&self, changes: Vec<Change>) -> Vec<Change> {
-        changes.into_iter().map(|change| self.seen(change)).collect()
+        changes
+            .into_iter()
+            .map(|change| self.seen(change))
+            .collect()
     }
 }
 
 /// What the store is asked, as the puller sees the answer. Each method is the store's of this name.
 impl Pulls {
-    pub(super) async fn changes_after(&self, puller: &Puller, kind: Kind, sequence: i64, limit: i64) -> Result<Vec<Change>, Fault> {
+    pub(super) async fn changes_after(
+        &self,
+        puller: &Puller,
+        kind: Kind,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<Change>, Fault> {
         match puller.areas() {
             None => self.registry.changes_after(sequence, &[kind], limit).await,
-            Some(areas) => Ok(areas.all_seen(self.registry.changes_after_in(areas.cities(), kind, sequence, limit).await?)),
+            Some(areas) => Ok(areas.all_seen(
+                self.registry
+                    .changes_after_in(areas.cities(), kind, sequence, limit)
+                    .await?,
+            )),
         }
     }
 
@@ -90,43 +113,87 @@ impl Pulls {
         limit: i64,
     ) -> Result<Vec<Change>, Fault> {
         match puller.areas() {
-            None => self.registry.changes_before(kind, before, since, limit).await,
-            Some(areas) => Ok(areas.all_seen(self.registry.changes_before_in(areas.cities(), kind, (before, since), limit).await?)),
+            None => {
+                self.registry
+                    .changes_before(kind, before, since, limit)
+                    .await
+            }
+            Some(areas) => Ok(areas.all_seen(
+                self.registry
+                    .changes_before_in(areas.cities(), kind, (before, since), limit)
+                    .await?,
+            )),
         }
     }
 
-    pub(in crate::flow) async fn entity(&self, puller: &Puller, kind: Kind, id: &str) -> Result<Option<Change>, Fault> {
+    pub(in crate::flow) async fn entity(
+        &self,
+        puller: &Puller,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Change>, Fault> {
         match puller.areas() {
             None => self.registry.entity(kind, id).await,
-            Some(areas) => Ok(self.registry.entity_in(areas.cities(), kind, id).await?.map(|change| areas.seen(change))),
+            Some(areas) => Ok(self
+                .registry
+                .entity_in(areas.cities(), kind, id)
+                .await?
+                .map(|change| areas.seen(change))),
         }
     }
 
     /// Of a bound puller only those that lie in its areas.
-    pub(in crate::flow) async fn entities(&self, puller: &Puller, kind: Kind, ids: &[&str]) -> Result<Vec<Change>, Fault> {
+    pub(in crate::flow) async fn entities(
+        &self,
+        puller: &Puller,
+        kind: Kind,
+        ids: &[&str],
+    ) -> Result<Vec<Change>, Fault> {
         let mut changes = self.registry.entities(kind, ids).await?;
         changes.retain(|change| puller.areas().is_none_or(|areas| areas.covers(change)));
         Ok(changes)
     }
 
-    pub(in crate::flow) async fn history(&self, puller: &Puller, kind: Kind, id: &str) -> Result<Vec<Change>, Fault> {
+    pub(in crate::flow) async fn history(
+        &self,
+        puller: &Puller,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Vec<Change>, Fault> {
         match puller.areas() {
             None => self.registry.history(kind, id).await,
-            Some(areas) => Ok(areas.all_seen(self.registry.history_in(areas.cities(), kind, id).await?)),
+            Some(areas) => {
+                Ok(areas.all_seen(self.registry.history_in(areas.cities(), kind, id).await?))
+            }
         }
     }
 
-    pub(super) async fn as_of(&self, puller: &Puller, at: i64, after: Option<(Kind, &str)>, limit: i64) -> Result<EntryPage, Fault> {
+    pub(super) async fn as_of(
+        &self,
+        puller: &Puller,
+        at: i64,
+        after: Option<(Kind, &str)>,
+        limit: i64,
+    ) -> Result<EntryPage, Fault> {
         let kinds = puller.kinds();
         match puller.areas() {
             None => {
                 let changes = self.registry.as_of(at, &kinds, after, limit).await?;
-                let last = changes.last().filter(|_| changes.len() as i64 == limit).map(|last| (last.kind, last.entity_id.clone()));
+                let last = changes
+                    .last()
+                    .filter(|_| changes.len() as i64 == limit)
+                    .map(|last| (last.kind, last.entity_id.clone()));
                 Ok(EntryPage { changes, last })
             }
             Some(areas) => {
-                let page = self.registry.as_of_in((areas.cities(), at), &kinds, after, limit).await?;
-                Ok(EntryPage { changes: areas.all_seen(page.changes), ..page })
+                let page = self
+                    .registry
+                    .as_of_in((areas.cities(), at), &kinds, after, limit)
+                    .await?;
+                Ok(EntryPage {
+                    changes: areas.all_seen(page.changes),
+                    ..page
+                })
             }
         }
     }
@@ -137,15 +204,32 @@ mod tests {
     use super::*;
 
     fn areas(codes: &[&str]) -> Areas {
-        Areas::new(&codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>())
+        Areas::new(
+            &codes
+                .iter()
+                .map(|code| (*code).to_owned())
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn the_same_areas_have_one_tag_and_others_another() {
         assert_eq!(areas(&["450100", "460000"]), areas(&["460000", "450100"]));
-        assert_eq!(areas(&["460000"]), areas(&["460000", "460200"]), "a city of a province that is whole");
-        for other in [&["450100"][..], &["450200", "460000"], &["450100", "460000", "510100"]] {
-            assert_ne!(areas(&["450100", "460000"]).tag(), areas(other).tag(), "{other:?}");
+        assert_eq!(
+            areas(&["460000"]),
+            areas(&["460000", "460200"]),
+            "a city of a province that is whole"
+        );
+        for other in [
+            &["450100"][..],
+            &["450200", "460000"],
+            &["450100", "460000", "510100"],
+        ] {
+            assert_ne!(
+                areas(&["450100", "460000"]).tag(),
+                areas(other).tag(),
+                "{other:?}"
+            );
         }
     }
 }

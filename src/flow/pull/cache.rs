@@ -18,7 +18,12 @@ pub struct Cache<K> {
 impl<K: Hash + Eq + Clone> Cache<K> {
     /// Holds at most so many bytes of bodies.
     pub fn new(bytes: usize) -> Cache<K> {
-        Cache { young: HashMap::new(), old: HashMap::new(), young_bytes: 0, generation_bytes: bytes / 2 }
+        Cache {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            young_bytes: 0,
+            generation_bytes: bytes / 2,
+        }
     }
 
     pub fn get(&mut self, key: &K) -> Option<Page> {
@@ -50,7 +55,10 @@ mod tests {
     use super::*;
 
     fn page(bytes: usize) -> Page {
-        Page { body: vec![0; bytes].into(), etag: String::new() }
+        Page {
+            body: vec![0; bytes].into(),
+            etag: String::new(),
+        }
     }
 
     #[test]
@@ -60,7 +68,12 @@ mod tests {
         for key in 1..100 {
             cache.put(key, page(10));
             assert!(cache.get(&0).is_some(), "after {key}");
-            let held: usize = cache.young.values().chain(cache.old.values()).map(|page| page.body.len()).sum();
+            let held: usize = cache
+                .young
+                .values()
+                .chain(cache.old.values())
+                .map(|page| page.body.len())
+                .sum();
             assert!(held <= 200, "{held} bytes after {key}");
         }
         assert!(cache.get(&1).is_none() && cache.get(&99).is_some());

@@ -34,7 +34,14 @@ pub struct Position {
 impl Position {
     /// The place after one more item.
     pub fn after(self, sequence: i64, item: &[u8]) -> Position {
-        Position { sequence, digest: Sha256::new().chain_update(self.digest).chain_update(item).finalize().into() }
+        Position {
+            sequence,
+            digest: Sha256::new()
+                .chain_update(self.digest)
+                .chain_update(item)
+                .finalize()
+                .into(),
+        }
     }
 }
 
@@ -64,7 +71,9 @@ pub struct Signer {
 impl Signer {
     /// For one use.
     pub fn new(keys: &Keys, label: &str) -> Signer {
-        Signer { keys: keys.derived(label) }
+        Signer {
+            keys: keys.derived(label),
+        }
     }
 
     /// The cursor of a place.
@@ -84,8 +93,17 @@ impl Signer {
     ///
     /// # Errors
     /// It is damaged, another's, of the other route, or of other areas.
-    pub fn verify(&self, cursor: &str, Bearer { puller, areas }: Bearer<'_>, kind: Kind) -> Result<Position, CursorRefusal> {
-        let damaged = || bad("the cursor is damaged or not one of this gateway's; send it exactly as the page before gave it, or take a new snapshot");
+    pub fn verify(
+        &self,
+        cursor: &str,
+        Bearer { puller, areas }: Bearer<'_>,
+        kind: Kind,
+    ) -> Result<Position, CursorRefusal> {
+        let damaged = || {
+            bad(
+                "the cursor is damaged or not one of this gateway's; send it exactly as the page before gave it, or take a new snapshot",
+            )
+        };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| damaged())?;
         let bound = match bytes.first() {
             Some(&FORM) => 0,
@@ -97,20 +115,32 @@ impl Signer {
         }
         let (signed, signature) = bytes.split_at(SIGNED + bound);
         if signed[2..6] != owner(puller) {
-            return Err(bad("the cursor was given to another puller, or is damaged; go on from a cursor of your own, or take a snapshot"));
+            return Err(bad(
+                "the cursor was given to another puller, or is damaged; go on from a cursor of your own, or take a snapshot",
+            ));
         }
-        if !self.keys.iter().any(|key| mac(key, signed, puller).verify_truncated_left(signature).is_ok()) {
+        if !self.keys.iter().any(|key| {
+            mac(key, signed, puller)
+                .verify_truncated_left(signature)
+                .is_ok()
+        }) {
             return Err(damaged());
         }
         if signed[1] != tag(kind) {
-            return Err(bad(&format!("the cursor is of the other route, not of {}; each has cursors of its own", kind.plural())));
+            return Err(bad(&format!(
+                "the cursor is of the other route, not of {}; each has cursors of its own",
+                kind.plural()
+            )));
         }
         let (made_for, at) = signed[6..].split_at(bound);
         if made_for != areas.as_ref().map_or(&[][..], |areas| areas.as_slice()) {
             return Err(CursorRefusal::OtherAreas);
         }
         let sequence = i64::from_be_bytes(*at.first_chunk().expect("40 bytes are left"));
-        Ok(Position { sequence, digest: *at[8..].first_chunk().expect("32 bytes are left") })
+        Ok(Position {
+            sequence,
+            digest: *at[8..].first_chunk().expect("32 bytes are left"),
+        })
     }
 }
 
@@ -119,7 +149,10 @@ fn bad(text: &str) -> CursorRefusal {
 }
 
 fn mac(key: &[u8; 32], signed: &[u8], puller: &str) -> Hmac<Sha256> {
-    Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length").chain_update(signed).chain_update(puller)
+    Hmac::<Sha256>::new_from_slice(key)
+        .expect("HMAC takes keys of any length")
+        .chain_update(signed)
+        .chain_update(puller)
 }
 
 fn tag(kind: Kind) -> u8 {
@@ -131,14 +164,19 @@ fn tag(kind: Kind) -> u8 {
 
 /// Tells pullers apart in error texts; the signature covers the whole name.
 fn owner(puller: &str) -> [u8; 4] {
-    *Sha256::digest(puller).first_chunk().expect("a digest has 32 bytes")
+    *Sha256::digest(puller)
+        .first_chunk()
+        .expect("a digest has 32 bytes")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const P: Bearer<'static> = Bearer { puller: "p", areas: None };
+    const P: Bearer<'static> = Bearer {
+        puller: "p",
+        areas: None,
+    };
 
     fn signer(secrets: &[[u8; 32]]) -> Signer {
         Signer::new(&Keys::of(secrets), "test")
@@ -158,38 +196,81 @@ mod tests {
         for keys in [&[[1; 32]][..], &[[2; 32], [1; 32]]] {
             assert_eq!(signer(keys).verify(&cursor, P, Kind::Caregiver), Ok(at));
         }
-        assert!(signer(&[[2; 32]]).verify(&cursor, P, Kind::Caregiver).is_err(), "another gateway's");
+        assert!(
+            signer(&[[2; 32]])
+                .verify(&cursor, P, Kind::Caregiver)
+                .is_err(),
+            "another gateway's"
+        );
     }
 
     #[test]
     fn a_cursor_is_of_the_areas_it_was_made_for_and_only_its_owner_is_told_so() {
         let (signer, at) = (signer(&[[1; 32]]), Position::default().after(7, b"item"));
-        let bearers = [P, Bearer { areas: Some([1; 8]), ..P }, Bearer { areas: Some([2; 8]), ..P }];
+        let bearers = [
+            P,
+            Bearer {
+                areas: Some([1; 8]),
+                ..P
+            },
+            Bearer {
+                areas: Some([2; 8]),
+                ..P
+            },
+        ];
         for (made_for, own) in bearers.iter().enumerate() {
             let cursor = signer.sign(*own, Kind::Caregiver, &at);
             for (number, other) in bearers.iter().enumerate() {
-                let expected = if number == made_for { Ok(at) } else { Err(CursorRefusal::OtherAreas) };
+                let expected = if number == made_for {
+                    Ok(at)
+                } else {
+                    Err(CursorRefusal::OtherAreas)
+                };
                 assert_eq!(signer.verify(&cursor, *other, Kind::Caregiver), expected);
             }
             let mut altered = cursor.into_bytes();
             altered[12] ^= 1;
             let altered = String::from_utf8(altered).expect("ASCII");
-            assert!(matches!(signer.verify(&altered, P, Kind::Caregiver), Err(CursorRefusal::Bad(_))));
+            assert!(matches!(
+                signer.verify(&altered, P, Kind::Caregiver),
+                Err(CursorRefusal::Bad(_))
+            ));
         }
     }
 
     #[test]
     fn a_cursor_altered_anywhere_is_refused() {
         let signer = signer(&[[1; 32]]);
-        let cursor = signer.sign(P, Kind::Caregiver, &Position { sequence: 7, digest: [3; 32] });
+        let cursor = signer.sign(
+            P,
+            Kind::Caregiver,
+            &Position {
+                sequence: 7,
+                digest: [3; 32],
+            },
+        );
         for at in 0..cursor.len() {
             let mut altered = cursor.clone().into_bytes();
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).expect("ASCII");
-            assert!(signer.verify(&altered, P, Kind::Caregiver).is_err(), "character {at}");
+            assert!(
+                signer.verify(&altered, P, Kind::Caregiver).is_err(),
+                "character {at}"
+            );
         }
-        for broken in ["", "A", "?", &cursor[1..], &cursor[..cursor.len() - 1], &format!("{cursor}A"), &format!("{cursor}=")] {
-            assert!(refused(&signer.verify(broken, P, Kind::Caregiver)).contains("damaged"), "{broken}");
+        for broken in [
+            "",
+            "A",
+            "?",
+            &cursor[1..],
+            &cursor[..cursor.len() - 1],
+            &format!("{cursor}A"),
+            &format!("{cursor}="),
+        ] {
+            assert!(
+                refused(&signer.verify(broken, P, Kind::Caregiver)).contains("damaged"),
+                "{broken}"
+            );
         }
     }
 
@@ -197,7 +278,12 @@ mod tests {
     fn a_cursor_of_another_puller_or_route_is_named_as_such() {
         let signer = signer(&[[1; 32]]);
         let cursor = signer.sign(P, Kind::Caregiver, &Position::default());
-        assert!(refused(&signer.verify(&cursor, Bearer { puller: "q", ..P }, Kind::Caregiver)).contains("another puller"));
-        assert!(refused(&signer.verify(&cursor, P, Kind::Institution)).contains("not of institutions"));
+        assert!(
+            refused(&signer.verify(&cursor, Bearer { puller: "q", ..P }, Kind::Caregiver))
+                .contains("another puller")
+        );
+        assert!(
+            refused(&signer.verify(&cursor, P, Kind::Institution)).contains("not of institutions")
+        );
     }
 }

@@ -56,7 +56,10 @@ impl Encoder {
         Encoder(match encoding {
             Encoding::Identity => Inner::Identity(Vec::new()),
             Encoding::Gzip => Inner::Gzip(GzEncoder::new(Vec::new(), Compression::new(6))),
-            Encoding::Zstd => Inner::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).expect("the level is one zstd has")),
+            Encoding::Zstd => Inner::Zstd(
+                zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)
+                    .expect("the level is one zstd has"),
+            ),
         })
     }
 

@@ -36,11 +36,25 @@ impl FieldSet {
     pub fn new(kind: Kind, names: &[String]) -> FieldSet {
         let named = |field: &&&'static str| names.iter().any(|name| name == *field);
         let fields: Vec<&'static str> = kind.fields().iter().filter(named).copied().collect();
-        let private = fields.iter().filter_map(|field| field.strip_prefix(PRIVATE)).collect();
+        let private = fields
+            .iter()
+            .filter_map(|field| field.strip_prefix(PRIVATE))
+            .collect();
         let made = ["status", "designated", "working", REASON];
-        let plain = fields.iter().filter(|field| !field.starts_with(PRIVATE) && !made.contains(field)).copied().collect();
+        let plain = fields
+            .iter()
+            .filter(|field| !field.starts_with(PRIVATE) && !made.contains(field))
+            .copied()
+            .collect();
         let [status, designated, working, reason] = made.map(|field| fields.contains(&field));
-        FieldSet { plain, private, status, designated, working, reason }
+        FieldSet {
+            plain,
+            private,
+            status,
+            designated,
+            working,
+            reason,
+        }
     }
 
     /// Whether a field is among them; private ones with their `personal.`.
@@ -69,7 +83,11 @@ impl FieldSet {
         object.put("changed_at", &change.changed_at);
         object.put("effective_on", &change.effective_on);
         // Free text of a person at the source; that an entry lies elsewhere now is ours to say.
-        if let Some(reason) = change.reason.as_deref().filter(|reason| self.reason || *reason == LEFT) {
+        if let Some(reason) = change
+            .reason
+            .as_deref()
+            .filter(|reason| self.reason || *reason == LEFT)
+        {
             object.put("reason", reason);
         }
         if let Some(content) = &change.content {
@@ -80,8 +98,15 @@ impl FieldSet {
         Ok(())
     }
 
-    fn record(&self, change: &Change, content: &str, keys: &Keys, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let values: Raw<'_> = serde_json::from_str(content).map_err(|_| unreadable(change, "content"))?;
+    fn record(
+        &self,
+        change: &Change,
+        content: &str,
+        keys: &Keys,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let values: Raw<'_> =
+            serde_json::from_str(content).map_err(|_| unreadable(change, "content"))?;
         let mut object = Object::open(out);
         object.pick(&self.plain, &values);
         if self.status {
@@ -94,7 +119,8 @@ impl FieldSet {
             object.put("working", &change.is_working());
         }
         if let (false, Some(opened)) = (self.private.is_empty(), open(change, keys)?) {
-            let values: Raw<'_> = serde_json::from_slice(&opened).map_err(|_| unreadable(change, "personal part"))?;
+            let values: Raw<'_> =
+                serde_json::from_slice(&opened).map_err(|_| unreadable(change, "personal part"))?;
             object.key("personal");
             let mut personal = Object::open(object.out);
             personal.pick(&self.private, &values);
@@ -109,21 +135,34 @@ impl FieldSet {
     /// # Errors
     /// As [`FieldSet::write`].
     pub fn given(&self, change: &Change, keys: &Keys) -> Result<Option<Value>, Fault> {
-        let Some(content) = &change.content else { return Ok(None) };
+        let Some(content) = &change.content else {
+            return Ok(None);
+        };
         let mut out = Vec::with_capacity(content.len());
         self.record(change, content, keys, &mut out)?;
-        serde_json::from_slice(&out).map(Some).map_err(|_| unreadable(change, "content"))
+        serde_json::from_slice(&out)
+            .map(Some)
+            .map_err(|_| unreadable(change, "content"))
     }
 }
 
 fn open(change: &Change, keys: &Keys) -> Result<Option<Vec<u8>>, Fault> {
-    let Some(sealed) = &change.sealed else { return Ok(None) };
-    let label = Label { kind: change.kind.word(), id: &change.entity_id, version: change.version };
+    let Some(sealed) = &change.sealed else {
+        return Ok(None);
+    };
+    let label = Label {
+        kind: change.kind.word(),
+        id: &change.entity_id,
+        version: change.version,
+    };
     keys.open(label, sealed).map(Some)
 }
 
 fn unreadable(change: &Change, what: &str) -> Fault {
-    let text = format!("the stored {what} of {} {} version {} is not a record; have it sent again", change.kind, change.entity_id, change.version);
+    let text = format!(
+        "the stored {what} of {} {} version {} is not a record; have it sent again",
+        change.kind, change.entity_id, change.version
+    );
     Fault::operator(Stage::Store, text)
 }
 
@@ -150,7 +189,8 @@ impl<'a> Object<'a> {
 
     fn put(&mut self, name: &str, value: &(impl serde::Serialize + ?Sized)) {
         self.key(name);
-        serde_json::to_writer(&mut *self.out, value).expect("plain values can be written to memory");
+        serde_json::to_writer(&mut *self.out, value)
+            .expect("plain values can be written to memory");
     }
 
     fn pick(&mut self, names: &[&str], values: &Raw<'_>) {

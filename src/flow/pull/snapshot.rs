@@ -34,11 +34,26 @@ impl Snapshot {
     ///
     /// # Errors
     /// The puller is given nothing, or the database does not answer.
-    pub async fn begin(pulls: &Arc<Pulls>, puller: &str, encoding: Encoding) -> Result<Snapshot, Refusal> {
+    pub async fn begin(
+        pulls: &Arc<Pulls>,
+        puller: &str,
+        encoding: Encoding,
+    ) -> Result<Snapshot, Refusal> {
         let puller = pulls.puller(puller)?.clone();
         let at = pulls.registry.head().await?;
-        let digests = puller.kinds().into_iter().map(|kind| (kind, [0; 32], 0)).collect();
-        Ok(Snapshot { pulls: pulls.clone(), puller, at, last: None, digests, encoder: Some(Encoder::new(encoding)) })
+        let digests = puller
+            .kinds()
+            .into_iter()
+            .map(|kind| (kind, [0; 32], 0))
+            .collect();
+        Ok(Snapshot {
+            pulls: pulls.clone(),
+            puller,
+            at,
+            last: None,
+            digests,
+            encoder: Some(Encoder::new(encoding)),
+        })
     }
 
     /// The next piece; `None` after the last, which holds the trailer.
@@ -46,17 +61,26 @@ impl Snapshot {
     /// # Errors
     /// The database does not answer, or a record cannot be opened: the snapshot ends without a trailer.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
+        let Some(mut encoder) = self.encoder.take() else {
+            return Ok(None);
+        };
         let after = self.last.as_ref().map(|(kind, id)| (*kind, id.as_str()));
         let page = self.pulls.as_of(&self.puller, self.at, after, PAGE).await?;
         let mut line = Vec::with_capacity(1024);
         for change in &page.changes {
-            let Ok(fields) = self.puller.fields(change.kind) else { continue };
+            let Ok(fields) = self.puller.fields(change.kind) else {
+                continue;
+            };
             line.clear();
             fields.write(change, &self.pulls.keys, &mut line)?;
             for (kind, digest, count) in &mut self.digests {
                 if *kind == change.kind {
-                    *digest = Position { sequence: 0, digest: *digest }.after(0, &line).digest;
+                    *digest = Position {
+                        sequence: 0,
+                        digest: *digest,
+                    }
+                    .after(0, &line)
+                    .digest;
                     *count += 1;
                 }
             }
@@ -81,9 +105,16 @@ impl Snapshot {
     fn trailer(&self) -> String {
         let mut text = format!("{{\"trailer\":{{\"sequence\":{}", self.at);
         for (kind, digest, count) in &self.digests {
-            let at = Position { sequence: self.at, digest: *digest };
+            let at = Position {
+                sequence: self.at,
+                digest: *digest,
+            };
             let cursor = self.pulls.signer.sign(self.puller.bearer(), *kind, &at);
-            text += &format!(",\"{}\":{{\"items\":{count},\"cursor\":\"{cursor}\",\"digest\":\"{}\"}}", kind.plural(), hex(digest));
+            text += &format!(
+                ",\"{}\":{{\"items\":{count},\"cursor\":\"{cursor}\",\"digest\":\"{}\"}}",
+                kind.plural(),
+                hex(digest)
+            );
         }
         text + "}}\n"
     }

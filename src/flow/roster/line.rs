@@ -55,24 +55,44 @@ pub struct LineFault {
 
 /// Checks a person's line.
 pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, LineFault> {
-    let category = need(record.code(person::CATEGORY).and_then(Category::of_word), person::CATEGORY)?;
-    let certificate_type = need(record.code(person::CERTIFICATE_TYPE), person::CERTIFICATE_TYPE)?;
-    let certificate_no = kept_form(need(record.text(person::CERTIFICATE_NO), person::CERTIFICATE_NO)?);
+    let category = need(
+        record.code(person::CATEGORY).and_then(Category::of_word),
+        person::CATEGORY,
+    )?;
+    let certificate_type = need(
+        record.code(person::CERTIFICATE_TYPE),
+        person::CERTIFICATE_TYPE,
+    )?;
+    let certificate_no = kept_form(need(
+        record.text(person::CERTIFICATE_NO),
+        person::CERTIFICATE_NO,
+    )?);
     let holder = holder_of(&certificate_no);
     let certificate_type = match (certificate_type, holder) {
         (RESIDENT_ID, Err(error)) => return Err(fault(person::CERTIFICATE_NO, &error.to_string())),
-        (RESIDENT_ID, Ok(Holder { foreigner: true, .. })) => FOREIGNER_CARD,
+        (
+            RESIDENT_ID,
+            Ok(Holder {
+                foreigner: true, ..
+            }),
+        ) => FOREIGNER_CARD,
         (other, _) => other,
     };
     // A card of another type may bear a resident's number (a permit, a social security card): its birth date is as good.
     let born_on = holder.ok().map(|holder| holder.born_on);
     let employer_no = record.text(person::EMPLOYER_NO);
     if category == Category::Active && employer_no.is_none() {
-        return Err(fault(person::EMPLOYER_NO, "is missing or empty; an active person has an employer"));
+        return Err(fault(
+            person::EMPLOYER_NO,
+            "is missing or empty; an active person has an employer",
+        ));
     }
     let base = need(record.money(person::BASE), person::BASE)?;
     let account_credit_base = record.money(person::ACCOUNT_CREDIT_BASE);
-    for (field, base) in [(person::BASE, Some(base)), (person::ACCOUNT_CREDIT_BASE, account_credit_base)] {
+    for (field, base) in [
+        (person::BASE, Some(base)),
+        (person::ACCOUNT_CREDIT_BASE, account_credit_base),
+    ] {
         if base.is_some_and(|base| base < Fen::ZERO) {
             return Err(fault(field, "is negative; expected zero or more"));
         }
@@ -81,7 +101,10 @@ pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, Li
     if from_month > rules.latest {
         return Err(LineFault {
             field: person::FROM_MONTH,
-            reason: format!("is {from_month}, which has not come; expected {} or an earlier month", rules.latest),
+            reason: format!(
+                "is {from_month}, which has not come; expected {} or an earlier month",
+                rules.latest
+            ),
         });
     }
     Ok(Person {
@@ -95,7 +118,9 @@ pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, Li
         base,
         account_credit_base,
         yearly: record.code(person::PAYS) == Some("yearly"),
-        from_month: rules.earliest.map_or(from_month, |earliest| from_month.max(earliest)),
+        from_month: rules
+            .earliest
+            .map_or(from_month, |earliest| from_month.max(earliest)),
         born_on,
     })
 }
@@ -104,9 +129,14 @@ fn district(record: &Record, area: &str) -> Result<i32, LineFault> {
     let district = need(record.text(person::DISTRICT), person::DISTRICT)?;
     if !is_code(district) || !district.starts_with(scope(area)) {
         let reason = format!("is {district}, which is no district of pooling area {area}");
-        return Err(LineFault { field: person::DISTRICT, reason });
+        return Err(LineFault {
+            field: person::DISTRICT,
+            reason,
+        });
     }
-    district.parse().map_err(|_| fault(person::DISTRICT, "is no six-digit division code"))
+    district
+        .parse()
+        .map_err(|_| fault(person::DISTRICT, "is no six-digit division code"))
 }
 
 fn need<T>(value: Option<T>, field: FieldId) -> Result<T, LineFault> {
@@ -114,7 +144,10 @@ fn need<T>(value: Option<T>, field: FieldId) -> Result<T, LineFault> {
 }
 
 fn fault(field: FieldId, reason: &str) -> LineFault {
-    LineFault { field, reason: reason.to_string() }
+    LineFault {
+        field,
+        reason: reason.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +156,11 @@ mod tests {
     use crate::model::Slot;
 
     fn rules() -> Rules<'static> {
-        Rules { area: "450100", earliest: None, latest: month(2021, 10) }
+        Rules {
+            area: "450100",
+            earliest: None,
+            latest: month(2021, 10),
+        }
     }
 
     fn month(year: i16, month: i8) -> Month {
@@ -149,9 +186,24 @@ mod tests {
     fn a_sound_line_is_a_person() {
         let record = record(|_| {});
         let found = person(&record, rules()).expect("a person");
-        assert_eq!((found.person_no, found.account, found.district, found.from_month), ("P1", true, 450_103, month(2021, 3)));
+        assert_eq!(
+            (
+                found.person_no,
+                found.account,
+                found.district,
+                found.from_month
+            ),
+            ("P1", true, 450_103, month(2021, 3))
+        );
         assert_eq!(found.born_on, Some(jiff::civil::date(1949, 12, 31)));
-        let full = person(&record, Rules { earliest: Some(month(2021, 9)), ..rules() }).expect("a person");
+        let full = person(
+            &record,
+            Rules {
+                earliest: Some(month(2021, 9)),
+                ..rules()
+            },
+        )
+        .expect("a person");
         assert_eq!(full.from_month, month(2021, 9));
     }
 
@@ -159,12 +211,24 @@ mod tests {
     fn each_mistake_is_found_at_its_field_without_private_content() {
         type Change = fn(&mut Record);
         let mistakes: [(FieldId, Change); 6] = [
-            (person::ACCOUNT_CREDIT_BASE, |record| record.set(person::ACCOUNT_CREDIT_BASE, Slot::Money(Fen(-1)))),
-            (person::CERTIFICATE_NO, |record| record.set_text(person::CERTIFICATE_NO, "110105194912310021")),
-            (person::EMPLOYER_NO, |record| record.set(person::EMPLOYER_NO, Slot::Empty)),
-            (person::BASE, |record| record.set(person::BASE, Slot::Money(Fen(-1)))),
-            (person::FROM_MONTH, |record| record.set(person::FROM_MONTH, Slot::Month(month(2021, 11)))),
-            (person::DISTRICT, |record| record.set_text(person::DISTRICT, "450203")),
+            (person::ACCOUNT_CREDIT_BASE, |record| {
+                record.set(person::ACCOUNT_CREDIT_BASE, Slot::Money(Fen(-1)))
+            }),
+            (person::CERTIFICATE_NO, |record| {
+                record.set_text(person::CERTIFICATE_NO, "110105194912310021")
+            }),
+            (person::EMPLOYER_NO, |record| {
+                record.set(person::EMPLOYER_NO, Slot::Empty)
+            }),
+            (person::BASE, |record| {
+                record.set(person::BASE, Slot::Money(Fen(-1)))
+            }),
+            (person::FROM_MONTH, |record| {
+                record.set(person::FROM_MONTH, Slot::Month(month(2021, 11)))
+            }),
+            (person::DISTRICT, |record| {
+                record.set_text(person::DISTRICT, "450203")
+            }),
         ];
         for (field, change) in mistakes {
             let found = person(&record(change), rules()).expect_err("a mistake");
@@ -180,17 +244,42 @@ mod tests {
                 record.set(person::CERTIFICATE_TYPE, Slot::Code(kind));
                 record.set_text(person::CERTIFICATE_NO, number);
             });
-            person(&record, rules()).map(|found| (found.certificate_type, found.certificate_no.into_owned(), found.born_on)).map_err(|fault| fault.reason)
+            person(&record, rules())
+                .map(|found| {
+                    (
+                        found.certificate_type,
+                        found.certificate_no.into_owned(),
+                        found.born_on,
+                    )
+                })
+                .map_err(|fault| fault.reason)
         };
-        assert_eq!(certified(0, "11010519491231002x"), certified(0, "11010519491231002X"));
+        assert_eq!(
+            certified(0, "11010519491231002x"),
+            certified(0, "11010519491231002X")
+        );
         let (card, born) = ("945840198005050011", Some(jiff::civil::date(1980, 5, 5)));
         for stated in [0, 4] {
-            assert_eq!(certified(stated, card), Ok(("foreigner_residence", card.to_string(), born)), "a foreigner's card of 2023");
+            assert_eq!(
+                certified(stated, card),
+                Ok(("foreigner_residence", card.to_string(), born)),
+                "a foreigner's card of 2023"
+            );
         }
-        for (kind, permit) in [(0, "810000198003030019"), (2, "810000198003030019"), (0, "830000198004040028")] {
-            assert!(certified(kind, permit).is_ok_and(|(_, _, born)| born.is_some()), "{permit}");
+        for (kind, permit) in [
+            (0, "810000198003030019"),
+            (2, "810000198003030019"),
+            (0, "830000198004040028"),
+        ] {
+            assert!(
+                certified(kind, permit).is_ok_and(|(_, _, born)| born.is_some()),
+                "{permit}"
+            );
         }
-        for (number, reason) in [("450103800101001", "is an old number of 15 digits"), ("450１03１9800１0１１030", "full-width")] {
+        for (number, reason) in [
+            ("450103800101001", "is an old number of 15 digits"),
+            ("450１03１9800１0１１030", "full-width"),
+        ] {
             let told = certified(0, number).expect_err("no resident id");
             assert!(told.contains(reason) && !told.contains("0103"), "{told}");
         }
@@ -205,6 +294,9 @@ mod tests {
             record.set_text(person::CERTIFICATE_NO, "E1234567");
         });
         let found = person(&retired, rules()).expect("a person");
-        assert_eq!((found.category, found.employer_no, found.born_on), (Category::Retired, None, None));
+        assert_eq!(
+            (found.category, found.employer_no, found.born_on),
+            (Category::Retired, None, None)
+        );
     }
 }

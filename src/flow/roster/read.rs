@@ -66,10 +66,18 @@ impl Reading {
     pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Stop> {
         let mut reader = self.open()?;
         if reader.head().message.name != roster_person::SPEC.name {
-            let text = format!("adapter {}: endpoint `{ENDPOINT}` decodes {}; expected roster_person", self.adapter.name(), reader.head().message.name);
+            let text = format!(
+                "adapter {}: endpoint `{ENDPOINT}` decodes {}; expected roster_person",
+                self.adapter.name(),
+                reader.head().message.name
+            );
             return Err(Stop::Failed(Fault::operator(Stage::Config, text)));
         }
-        let rules = Rules { area: &self.head.area, earliest: self.head.kind.is_full().then_some(self.head.month), latest: self.latest };
+        let rules = Rules {
+            area: &self.head.area,
+            earliest: self.head.kind.is_full().then_some(self.head.month),
+            latest: self.latest,
+        };
         let (mut record, mut tally) = (reader.new_record(), Tally::default());
         let (mut rows, mut plain) = (Vec::with_capacity(CHUNK + 1024), Vec::new());
         while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
@@ -81,7 +89,11 @@ impl Reading {
                         self.add(&person, tally.received, (&mut rows, &mut plain));
                         None
                     }
-                    Err(fault) => Some((reader.element_of(fault.field).to_string(), reader.content_of(fault.field), fault.reason)),
+                    Err(fault) => Some((
+                        reader.element_of(fault.field).to_string(),
+                        reader.content_of(fault.field),
+                        fault.reason,
+                    )),
                 },
             };
             if let Some(refusal) = refusal {
@@ -89,11 +101,15 @@ impl Reading {
             }
             if rows.len() >= CHUNK {
                 let full = std::mem::replace(&mut rows, Vec::with_capacity(CHUNK + 1024));
-                chunks.blocking_send(full.into()).map_err(|_| Stop::SinkClosed)?;
+                chunks
+                    .blocking_send(full.into())
+                    .map_err(|_| Stop::SinkClosed)?;
             }
         }
         if !rows.is_empty() {
-            chunks.blocking_send(rows.into()).map_err(|_| Stop::SinkClosed)?;
+            chunks
+                .blocking_send(rows.into())
+                .map_err(|_| Stop::SinkClosed)?;
         }
         tally.content = reader.content();
         Ok(tally)
@@ -108,18 +124,36 @@ impl Reading {
     }
 
     fn open(&self) -> Result<PacketReader<'_>, Stop> {
-        let endpoint = self.adapter.endpoint(ENDPOINT).ok_or_else(|| Stop::Failed(no_endpoint(&self.adapter)))?;
-        let document: Box<dyn BufRead + Send> = Box::new(Cursor::new(self.head.line()).chain(self.body.reader()));
-        endpoint.open(document, self.lines_max).map_err(Stop::Refused)
+        let endpoint = self
+            .adapter
+            .endpoint(ENDPOINT)
+            .ok_or_else(|| Stop::Failed(no_endpoint(&self.adapter)))?;
+        let document: Box<dyn BufRead + Send> =
+            Box::new(Cursor::new(self.head.line()).chain(self.body.reader()));
+        endpoint
+            .open(document, self.lines_max)
+            .map_err(Stop::Refused)
     }
 
     /// Seals the certificate and adds the person's row; `plain` is memory to be used again.
-    fn add(&self, person: &Person<'_>, record_index: i32, (rows, plain): (&mut Vec<u8>, &mut Vec<u8>)) {
+    fn add(
+        &self,
+        person: &Person<'_>,
+        record_index: i32,
+        (rows, plain): (&mut Vec<u8>, &mut Vec<u8>),
+    ) {
         plain.clear();
         plain.extend_from_slice(person.certificate_type.as_bytes());
         plain.push(b'\n');
         plain.extend_from_slice(person.certificate_no.as_bytes());
-        let sealed = self.keys.seal(Label { kind: SEALED_KIND, id: person.person_no, version: self.roster_id }, plain);
+        let sealed = self.keys.seal(
+            Label {
+                kind: SEALED_KIND,
+                id: person.person_no,
+                version: self.roster_id,
+            },
+            plain,
+        );
         staged_row(
             rows,
             &StagedPerson {
@@ -140,14 +174,24 @@ impl Reading {
     }
 
     /// Notes a refused line and, where it can be told, whom it names.
-    fn refuse(&self, record: &Record, (element, content, reason): (String, Option<String>, String), (tally, rows): (&mut Tally, &mut Vec<u8>)) {
+    fn refuse(
+        &self,
+        record: &Record,
+        (element, content, reason): (String, Option<String>, String),
+        (tally, rows): (&mut Tally, &mut Vec<u8>),
+    ) {
         tally.refused += 1;
         match record.text(roster_person::PERSON_NO) {
             Some(person_no) => named_row(rows, tally.received, person_no),
             None => tally.unnamed += 1,
         }
         if tally.listed.len() < self.listed_max {
-            tally.listed.push(ListedRefusal { index: u64::from(tally.received.unsigned_abs()), element, content: content.unwrap_or_default(), reason });
+            tally.listed.push(ListedRefusal {
+                index: u64::from(tally.received.unsigned_abs()),
+                element,
+                content: content.unwrap_or_default(),
+                reason,
+            });
         }
     }
 }

@@ -22,9 +22,13 @@ pub enum NoRoom {
     Own,
     #[error("what partners have on the disk together has reached [receive] spool_bytes_max")]
     All,
-    #[error("{free} bytes are free in {dir}, and [receive] spool_free_bytes_min keeps {kept}; make room, or name another folder as [receive] spool_dir")]
+    #[error(
+        "{free} bytes are free in {dir}, and [receive] spool_free_bytes_min keeps {kept}; make room, or name another folder as [receive] spool_dir"
+    )]
     Full { dir: String, free: u64, kept: u64 },
-    #[error("{dir} cannot be written: {error}; mend it, or name another folder as [receive] spool_dir")]
+    #[error(
+        "{dir} cannot be written: {error}; mend it, or name another folder as [receive] spool_dir"
+    )]
     Unwritable { dir: String, error: std::io::Error },
 }
 
@@ -52,7 +56,15 @@ impl Disk {
             std::fs::create_dir_all(dir).ok();
         }
         let dir = receive.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
-        Disk { dir, free_min: receive.spool_free_bytes_min, pool: Pool::new(receive.spool_bytes_per_partner_max, receive.spool_bytes_max, 0) }
+        Disk {
+            dir,
+            free_min: receive.spool_free_bytes_min,
+            pool: Pool::new(
+                receive.spool_bytes_per_partner_max,
+                receive.spool_bytes_max,
+                0,
+            ),
+        }
     }
 
     /// Bytes of bodies on the disk now.
@@ -73,7 +85,12 @@ impl Disk {
         let held = self.pool.take(partner, 0).map_err(no_room)?;
         self.check(STEP)?;
         let file = tempfile::tempfile_in(&self.dir).map_err(|error| self.unwritable(error))?;
-        Ok(SpoolFile { file, disk: self.clone(), held, length: 0 })
+        Ok(SpoolFile {
+            file,
+            disk: self.clone(),
+            held,
+            length: 0,
+        })
     }
 
     /// Whether the folder takes a body now: a file can be made there and written, and more is free than is to be kept.
@@ -82,20 +99,31 @@ impl Disk {
     /// Why it does not.
     pub fn look(&self) -> Result<(), NoRoom> {
         self.check(STEP)?;
-        tempfile::tempfile_in(&self.dir).and_then(|mut file| file.write_all(&[b'x'; 4096])).map_err(|error| self.unwritable(error))
+        tempfile::tempfile_in(&self.dir)
+            .and_then(|mut file| file.write_all(&[b'x'; 4096]))
+            .map_err(|error| self.unwritable(error))
     }
 
     fn check(&self, more: u64) -> Result<(), NoRoom> {
         let found = statvfs(&self.dir).map_err(|errno| self.unwritable(errno.into()))?;
-        let free = found.blocks_available().saturating_mul(found.fragment_size());
+        let free = found
+            .blocks_available()
+            .saturating_mul(found.fragment_size());
         if free < self.free_min.saturating_add(more) {
-            return Err(NoRoom::Full { dir: self.dir.display().to_string(), free, kept: self.free_min });
+            return Err(NoRoom::Full {
+                dir: self.dir.display().to_string(),
+                free,
+                kept: self.free_min,
+            });
         }
         Ok(())
     }
 
     fn unwritable(&self, error: std::io::Error) -> NoRoom {
-        NoRoom::Unwritable { dir: self.dir.display().to_string(), error }
+        NoRoom::Unwritable {
+            dir: self.dir.display().to_string(),
+            error,
+        }
     }
 }
 
@@ -108,11 +136,19 @@ impl SpoolFile {
         let length = self.length + bytes.len() as u64;
         if length > self.held.amount {
             // Whole steps while there are some, so that the disk is asked seldom; the last bytes of a share one by one.
-            let (exact, step) = (length - self.held.amount, (length - self.held.amount).next_multiple_of(STEP));
-            self.held.grow(step).or_else(|_| self.held.grow(exact)).map_err(no_room)?;
+            let (exact, step) = (
+                length - self.held.amount,
+                (length - self.held.amount).next_multiple_of(STEP),
+            );
+            self.held
+                .grow(step)
+                .or_else(|_| self.held.grow(exact))
+                .map_err(no_room)?;
             self.disk.check(exact)?;
         }
-        self.file.write_all(bytes).map_err(|error| self.disk.unwritable(error))?;
+        self.file
+            .write_all(bytes)
+            .map_err(|error| self.disk.unwritable(error))?;
         self.length = length;
         Ok(())
     }
@@ -136,13 +172,21 @@ mod tests {
 
     fn disk(change: impl FnOnce(Receive) -> Receive) -> (Arc<Disk>, tempfile::TempDir) {
         let dir = tempfile::tempdir().expect("a folder");
-        let receive = Receive { spool_dir: Some(dir.path().into()), spool_free_bytes_min: 0, ..Receive::default() };
+        let receive = Receive {
+            spool_dir: Some(dir.path().into()),
+            spool_free_bytes_min: 0,
+            ..Receive::default()
+        };
         (Arc::new(Disk::new(&change(receive))), dir)
     }
 
     #[test]
     fn the_share_of_a_partner_and_of_all_is_kept_to_the_byte_and_given_back() {
-        let (disk, _dir) = disk(|receive| Receive { spool_bytes_per_partner_max: 3_000_000, spool_bytes_max: 4_000_000, ..receive });
+        let (disk, _dir) = disk(|receive| Receive {
+            spool_bytes_per_partner_max: 3_000_000,
+            spool_bytes_max: 4_000_000,
+            ..receive
+        });
         let [one, other] = ["one", "other"].map(Arc::from);
         let mut file = disk.create(&one).expect("a file");
         file.write(&[1; 3_000_000]).expect("its share");
@@ -156,13 +200,22 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_full_or_gone_says_so() {
-        let (full, _dir) = disk(|receive| Receive { spool_free_bytes_min: u64::MAX, ..receive });
+        let (full, _dir) = disk(|receive| Receive {
+            spool_free_bytes_min: u64::MAX,
+            ..receive
+        });
         assert!(matches!(full.look(), Err(NoRoom::Full { .. })));
-        assert!(matches!(full.create(&"one".into()), Err(NoRoom::Full { .. })));
+        assert!(matches!(
+            full.create(&"one".into()),
+            Err(NoRoom::Full { .. })
+        ));
         let (gone, dir) = disk(|receive| receive);
         gone.look().expect("it is there");
         drop(dir);
         assert!(matches!(gone.look(), Err(NoRoom::Unwritable { .. })));
-        assert!(matches!(gone.create(&"one".into()), Err(NoRoom::Unwritable { .. })));
+        assert!(matches!(
+            gone.create(&"one".into()),
+            Err(NoRoom::Unwritable { .. })
+        ));
     }
 }

@@ -60,11 +60,18 @@ struct Sums {
 /// Payments of one employer, area and month, in order of treasury days; each kind's sign is in its amounts.
 pub fn reckon<'a>(payments: impl Iterator<Item = &'a Payment>, rate: &EmployerRate) -> Reckoning {
     let payments: Vec<&Payment> = payments.collect();
-    let mut sums = Sums { heads: 1, ..Sums::default() };
+    let mut sums = Sums {
+        heads: 1,
+        ..Sums::default()
+    };
     let mut whole_since = None;
     for day in payments.chunk_by(|a, b| a.treasury_on == b.treasury_on) {
         day.iter().for_each(|payment| sums.add(payment));
-        whole_since = if sums.whole(rate) { whole_since.or(Some(day[0].treasury_on)) } else { None };
+        whole_since = if sums.whole(rate) {
+            whole_since.or(Some(day[0].treasury_on))
+        } else {
+            None
+        };
     }
     let due = sums.base().map(|base| due(base, rate.whole()));
     let state = match (sums.paid > 0, due, whole_since) {
@@ -73,7 +80,12 @@ pub fn reckon<'a>(payments: impl Iterator<Item = &'a Payment>, rate: &EmployerRa
         (true, Some(_), Some(_)) => EmployerState::Paid,
         (true, Some(_), None) => EmployerState::Underpaid,
     };
-    Reckoning { state, due, paid: Fen(sums.paid), whole_since }
+    Reckoning {
+        state,
+        due,
+        paid: Fen(sums.paid),
+        whole_since,
+    }
 }
 
 impl Sums {
@@ -81,11 +93,15 @@ impl Sums {
         self.paid = self.paid.saturating_add(payment.employer_paid.0);
         match PaymentKind::of_word(&payment.payment_kind) {
             // A line of nothing states no base: many bureaus leave it out of instalments.
-            Some(PaymentKind::Normal | PaymentKind::BackPayment) if payment.employer_base > Fen::ZERO => {
+            Some(PaymentKind::Normal | PaymentKind::BackPayment)
+                if payment.employer_base > Fen::ZERO =>
+            {
                 self.stated = Some(payment.employer_base);
                 self.heads = payment.headcount.map_or(1, i64::from).max(1);
             }
-            Some(PaymentKind::BaseAdjustment) => self.adjusted = self.adjusted.saturating_add(payment.employer_base.0),
+            Some(PaymentKind::BaseAdjustment) => {
+                self.adjusted = self.adjusted.saturating_add(payment.employer_base.0)
+            }
             _ => {}
         }
     }
@@ -97,7 +113,10 @@ impl Sums {
 
     fn whole(&self, rate: &EmployerRate) -> bool {
         let tolerance = rate.tolerance_per_head().0.saturating_mul(self.heads);
-        self.paid > 0 && self.base().is_some_and(|base| due(base, rate.whole()).0.saturating_sub(self.paid) <= tolerance)
+        self.paid > 0
+            && self.base().is_some_and(|base| {
+                due(base, rate.whole()).0.saturating_sub(self.paid) <= tolerance
+            })
     }
 }
 
@@ -129,8 +148,14 @@ mod tests {
 
     /// State, and the day of November since when it is whole.
     fn reckoned(payments: &[(&str, i64, i64, i8)]) -> (&'static str, Option<i8>) {
-        let book = RateBook::load(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config/rates"))).unwrap();
-        let rate = book.employer("450100", Month::parse("202110").unwrap()).unwrap();
+        let book = RateBook::load(std::path::Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/config/rates"
+        )))
+        .unwrap();
+        let rate = book
+            .employer("450100", Month::parse("202110").unwrap())
+            .unwrap();
         let payments: Vec<Payment> = payments.iter().copied().map(payment).collect();
         let found = reckon(payments.iter(), rate);
         (found.state.word(), found.whole_since.map(|day| day.day()))
@@ -144,22 +169,87 @@ mod tests {
         for (payments, expected) in [
             (&[][..], ("missing", None)),
             (&[("normal", BASE, 69_500, 6)], ("paid", Some(6))),
-            (&[("normal", BASE, 40_000, 6), ("normal", BASE, 29_500, 9)], ("paid", Some(9))),
-            (&[("normal", BASE, 40_000, 6), ("normal", BASE, 29_000, 9)], ("underpaid", None)),
-            (&[("normal", BASE, 40_000, 6), ("back_payment", BASE, 29_500, 9)], ("paid", Some(9))),
-            (&[("normal", BASE, 40_000, 6), ("back_payment", 0, 29_500, 9)], ("paid", Some(9))),
-            (&[("normal", BASE, 59_000, 6), ("back_payment", BASE, 24, 9)], ("underpaid", None)),
+            (
+                &[("normal", BASE, 40_000, 6), ("normal", BASE, 29_500, 9)],
+                ("paid", Some(9)),
+            ),
+            (
+                &[("normal", BASE, 40_000, 6), ("normal", BASE, 29_000, 9)],
+                ("underpaid", None),
+            ),
+            (
+                &[
+                    ("normal", BASE, 40_000, 6),
+                    ("back_payment", BASE, 29_500, 9),
+                ],
+                ("paid", Some(9)),
+            ),
+            (
+                &[("normal", BASE, 40_000, 6), ("back_payment", 0, 29_500, 9)],
+                ("paid", Some(9)),
+            ),
+            (
+                &[("normal", BASE, 59_000, 6), ("back_payment", BASE, 24, 9)],
+                ("underpaid", None),
+            ),
             (&[("back_payment", BASE, 24, 6)], ("underpaid", None)),
             (&[("back_payment", 0, 24, 6)], ("no_base", None)),
-            (&[("normal", BASE, 59_000, 6), ("base_adjustment", 0, 10_500, 9)], ("paid", Some(9))),
-            (&[("normal", BASE, 69_500, 6), ("base_adjustment", BASE, 0, 9)], ("underpaid", None)),
-            (&[("normal", BASE, 69_500, 6), ("base_adjustment", BASE, 69_500, 9)], ("paid", Some(6))),
-            (&[("normal", BASE, 59_000, 6), ("base_adjustment", -151_080, 0, 9)], ("paid", Some(9))),
-            (&[("normal", BASE, 69_500, 6), ("refund", 0, -69_476, 9)], ("underpaid", None)),
-            (&[("normal", BASE, 69_500, 6), ("refund", 0, -69_500, 9)], ("missing", None)),
-            (&[("normal", BASE, 69_500, 6), ("refund", 0, -69_500, 9), ("back_payment", BASE, 69_500, 20)], ("paid", Some(20))),
-            (&[("normal", BASE, 69_500, 6), ("refund", 0, -69_500, 9), ("back_payment", BASE, 69_500, 9)], ("paid", Some(6))),
-            (&[("normal", BASE, 69_500, 6), ("back_payment", 2 * BASE, 1, 20)], ("underpaid", None)),
+            (
+                &[
+                    ("normal", BASE, 59_000, 6),
+                    ("base_adjustment", 0, 10_500, 9),
+                ],
+                ("paid", Some(9)),
+            ),
+            (
+                &[("normal", BASE, 69_500, 6), ("base_adjustment", BASE, 0, 9)],
+                ("underpaid", None),
+            ),
+            (
+                &[
+                    ("normal", BASE, 69_500, 6),
+                    ("base_adjustment", BASE, 69_500, 9),
+                ],
+                ("paid", Some(6)),
+            ),
+            (
+                &[
+                    ("normal", BASE, 59_000, 6),
+                    ("base_adjustment", -151_080, 0, 9),
+                ],
+                ("paid", Some(9)),
+            ),
+            (
+                &[("normal", BASE, 69_500, 6), ("refund", 0, -69_476, 9)],
+                ("underpaid", None),
+            ),
+            (
+                &[("normal", BASE, 69_500, 6), ("refund", 0, -69_500, 9)],
+                ("missing", None),
+            ),
+            (
+                &[
+                    ("normal", BASE, 69_500, 6),
+                    ("refund", 0, -69_500, 9),
+                    ("back_payment", BASE, 69_500, 20),
+                ],
+                ("paid", Some(20)),
+            ),
+            (
+                &[
+                    ("normal", BASE, 69_500, 6),
+                    ("refund", 0, -69_500, 9),
+                    ("back_payment", BASE, 69_500, 9),
+                ],
+                ("paid", Some(6)),
+            ),
+            (
+                &[
+                    ("normal", BASE, 69_500, 6),
+                    ("back_payment", 2 * BASE, 1, 20),
+                ],
+                ("underpaid", None),
+            ),
         ] {
             assert_eq!(reckoned(payments), expected, "{payments:?}");
         }
@@ -167,7 +257,14 @@ mod tests {
 
     #[test]
     fn a_month_is_whole_when_no_more_than_a_fen_a_head_is_missing() {
-        assert_eq!(reckoned(&[("normal", BASE, 69_500 - 12, 6)]), ("paid", Some(6)), "twelve people, each rounded down");
-        assert_eq!(reckoned(&[("normal", BASE, 69_500 - 13, 6)]), ("underpaid", None));
+        assert_eq!(
+            reckoned(&[("normal", BASE, 69_500 - 12, 6)]),
+            ("paid", Some(6)),
+            "twelve people, each rounded down"
+        );
+        assert_eq!(
+            reckoned(&[("normal", BASE, 69_500 - 13, 6)]),
+            ("underpaid", None)
+        );
     }
 }

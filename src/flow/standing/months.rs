@@ -109,21 +109,36 @@ pub struct Facts<'a> {
 /// The last day what is due for a month can be paid on time: the end of the month after.
 pub fn due_on(month: Month) -> Date {
     let next = month.next();
-    Date::new(next.year(), next.month(), 1).expect("a month from 1990 to 2199 has a first day").last_of_month()
+    Date::new(next.year(), next.month(), 1)
+        .expect("a month from 1990 to 2199 has a first day")
+        .last_of_month()
 }
 
 impl Facts<'_> {
     /// What held of the person in a month: of each area the entry with the greatest month and roster; insured before not.
     pub fn in_force(&self, month: Month) -> Option<&Entry> {
         // Entries are in order, so the last of an area that has come is the one in force there.
-        let come = || self.found.entries.iter().filter(|entry| entry.from_month <= month.number());
-        let last_of_area = |entry: &&Entry| come().rfind(|other| other.pooling_area == entry.pooling_area).is_some_and(|last| std::ptr::eq(last, *entry));
-        come().filter(last_of_area).max_by_key(|entry| (entry.category.is_some(), entry.from_month, entry.roster_id))
+        let come = || {
+            self.found
+                .entries
+                .iter()
+                .filter(|entry| entry.from_month <= month.number())
+        };
+        let last_of_area = |entry: &&Entry| {
+            come()
+                .rfind(|other| other.pooling_area == entry.pooling_area)
+                .is_some_and(|last| std::ptr::eq(last, *entry))
+        };
+        come()
+            .filter(last_of_area)
+            .max_by_key(|entry| (entry.category.is_some(), entry.from_month, entry.roster_id))
     }
 
     /// Everything of a month.
     pub fn month(&self, month: Month) -> MonthFacts {
-        let insured = self.in_force(month).and_then(|entry| Some((entry, Category::of_word(entry.category.as_deref()?)?)));
+        let insured = self
+            .in_force(month)
+            .and_then(|entry| Some((entry, Category::of_word(entry.category.as_deref()?)?)));
         MonthFacts {
             month: month.to_string(),
             due_on: due_on(month),
@@ -134,17 +149,38 @@ impl Facts<'_> {
     }
 
     fn own(&self, month: Month, insured: Option<(&Entry, Category)>) -> OwnPart {
-        let cycles: Vec<i64> = self.found.cycles.iter().filter(|cycle| cycle.month == month.number()).map(|cycle| cycle.cycle_id).collect();
-        if let Some(deduction) = self.found.deductions.iter().find(|deduction| cycles.contains(&deduction.cycle_id)) {
+        let cycles: Vec<i64> = self
+            .found
+            .cycles
+            .iter()
+            .filter(|cycle| cycle.month == month.number())
+            .map(|cycle| cycle.cycle_id)
+            .collect();
+        if let Some(deduction) = self
+            .found
+            .deductions
+            .iter()
+            .find(|deduction| cycles.contains(&deduction.cycle_id))
+        {
             return self.deducted(deduction);
         }
-        if let Some(left_out) = self.found.left_out.iter().find(|left_out| cycles.contains(&left_out.cycle_id)) {
+        if let Some(left_out) = self
+            .found
+            .left_out
+            .iter()
+            .find(|left_out| cycles.contains(&left_out.cycle_id))
+        {
             return apart(left_out);
         }
         if insured.is_some_and(|(entry, _)| entry.undecided) {
-            return OwnPart { reason: Some("two_relations".into()), ..OwnPart::new("apart") };
+            return OwnPart {
+                reason: Some("two_relations".into()),
+                ..OwnPart::new("apart")
+            };
         }
-        let due = insured.and_then(|(entry, category)| self.due(month, entry, category)).unwrap_or(Ok(Fen::ZERO));
+        let due = insured
+            .and_then(|(entry, category)| self.due(month, entry, category))
+            .unwrap_or(Ok(Fen::ZERO));
         let account = insured.is_some_and(|(entry, _)| entry.account);
         let (state, due) = match (due, account) {
             (Err(_), _) => ("no_base", Fen::ZERO),
@@ -152,20 +188,37 @@ impl Facts<'_> {
             (Ok(due), true) => ("not_asked", due),
             (Ok(due), false) => ("apart", due),
         };
-        OwnPart { due_fen: due.0, ..OwnPart::new(state) }
+        OwnPart {
+            due_fen: due.0,
+            ..OwnPart::new(state)
+        }
     }
 
     /// What the rates ask where no cycle has asked yet; nothing where they waive it.
-    fn due(&self, month: Month, entry: &Entry, category: Category) -> Option<Result<Fen, MissingBase>> {
+    fn due(
+        &self,
+        month: Month,
+        entry: &Entry,
+        category: Category,
+    ) -> Option<Result<Fen, MissingBase>> {
         let area = format!("{:06}", entry.pooling_area);
-        let rate = self.book.individual(&area, month, segment(category), entry.born_on.map(|born| age(born, month)))?;
+        let rate = self.book.individual(
+            &area,
+            month,
+            segment(category),
+            entry.born_on.map(|born| age(born, month)),
+        )?;
         let waived = !entry.account && rate.no_account() == Some(crate::ledger::NoAccount::Waive);
         let person = Insured {
             person_no: "",
             category,
             district: entry.district,
             account: entry.account,
-            bases: bases_of(self.book.bases(&area, month), category, (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base)),
+            bases: bases_of(
+                self.book.bases(&area, month),
+                category,
+                (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base),
+            ),
             yearly_since: entry.yearly.then(|| self.yearly_since(entry)),
             carried: Fen::ZERO,
         };
@@ -174,11 +227,23 @@ impl Facts<'_> {
 
     /// Since which month the person has paid once a year, as entries without a break say.
     fn yearly_since(&self, entry: &Entry) -> Month {
-        let area = self.found.entries.iter().filter(|other| other.pooling_area == entry.pooling_area);
-        let so_far = area.take_while(|other| (other.from_month, other.roster_id) <= (entry.from_month, entry.roster_id));
+        let area = self
+            .found
+            .entries
+            .iter()
+            .filter(|other| other.pooling_area == entry.pooling_area);
+        let so_far = area.take_while(|other| {
+            (other.from_month, other.roster_id) <= (entry.from_month, entry.roster_id)
+        });
         let so_far: Vec<&Entry> = so_far.collect();
-        let since = so_far.iter().rev().take_while(|entry| entry.yearly && entry.category.is_some()).last();
-        since.and_then(|entry| Month::from_number(entry.from_month)).expect("the entry itself says so, and only months are stored")
+        let since = so_far
+            .iter()
+            .rev()
+            .take_while(|entry| entry.yearly && entry.category.is_some())
+            .last();
+        since
+            .and_then(|entry| Month::from_number(entry.from_month))
+            .expect("the entry itself says so, and only months are stored")
     }
 
     fn deducted(&self, deduction: &Deduction) -> OwnPart {
@@ -189,51 +254,119 @@ impl Facts<'_> {
             cycle_id: Some(deduction.cycle_id),
             ..OwnPart::new("waiting")
         };
-        let Some(answer) = &deduction.answer else { return part };
-        let part = OwnPart { outcome: Some(answer.outcome.clone()), round: Some(answer.round), taken_fen: answer.taken.0, ..part };
+        let Some(answer) = &deduction.answer else {
+            return part;
+        };
+        let part = OwnPart {
+            outcome: Some(answer.outcome.clone()),
+            round: Some(answer.round),
+            taken_fen: answer.taken.0,
+            ..part
+        };
         if answer.outcome == "deducted" {
-            return OwnPart { state: "paid", paid_on: answer.at.map(day_of), ..part };
+            return OwnPart {
+                state: "paid",
+                paid_on: answer.at.map(day_of),
+                ..part
+            };
         }
         // Of whom the core does not know, or who has died, nothing is left short.
-        if let Some(state) = ["person_unknown", "deceased"].into_iter().find(|word| *word == answer.outcome) {
+        if let Some(state) = ["person_unknown", "deceased"]
+            .into_iter()
+            .find(|word| *word == answer.outcome)
+        {
             return OwnPart { state, ..part };
         }
         if deduction.due == Fen::ZERO {
-            return OwnPart { state: "none_due", ..part };
+            return OwnPart {
+                state: "none_due",
+                ..part
+            };
         }
-        let shortfall = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == deduction.cycle_id);
+        let shortfall = self
+            .found
+            .shortfalls
+            .iter()
+            .find(|shortfall| shortfall.cycle_id == deduction.cycle_id);
         if shortfall.is_some_and(|shortfall| shortfall.handling == "waive") {
-            return OwnPart { state: "none_due", reason: Some("waived".into()), ..part };
+            return OwnPart {
+                state: "none_due",
+                reason: Some("waived".into()),
+                ..part
+            };
         }
         match self.made_up(deduction.cycle_id) {
-            Some(later) => {
-                OwnPart { state: "paid", paid_on: later.answer.as_ref().and_then(|answer| answer.at).map(day_of), made_up_by: Some(later.cycle_id), ..part }
-            }
-            None => OwnPart { state: "short", short_fen: deduction.due.0, ..part },
+            Some(later) => OwnPart {
+                state: "paid",
+                paid_on: later
+                    .answer
+                    .as_ref()
+                    .and_then(|answer| answer.at)
+                    .map(day_of),
+                made_up_by: Some(later.cycle_id),
+                ..part
+            },
+            None => OwnPart {
+                state: "short",
+                short_fen: deduction.due.0,
+                ..part
+            },
         }
     }
 
     /// The later deduction that took what a cycle left short.
     fn made_up(&self, cycle_id: i64) -> Option<&Deduction> {
-        let shortfall = self.found.shortfalls.iter().find(|shortfall| shortfall.cycle_id == cycle_id)?;
-        let holder = shortfall.carried_into.filter(|holder| *holder != cycle_id)?;
-        let deduction = self.found.deductions.iter().find(|deduction| deduction.cycle_id == holder)?;
+        let shortfall = self
+            .found
+            .shortfalls
+            .iter()
+            .find(|shortfall| shortfall.cycle_id == cycle_id)?;
+        let holder = shortfall
+            .carried_into
+            .filter(|holder| *holder != cycle_id)?;
+        let deduction = self
+            .found
+            .deductions
+            .iter()
+            .find(|deduction| deduction.cycle_id == holder)?;
         (deduction.answer.as_ref()?.outcome == "deducted").then_some(deduction)
     }
 
     fn employer(&self, month: Month, insured: Option<(&Entry, Category)>) -> EmployerPart {
-        let nothing = EmployerPart { state: "none_due", paid_on: None, lines: Vec::new(), detail: Vec::new() };
-        let Some((entry, Category::Active)) = insured else { return nothing };
-        let rate = self.book.employer(&format!("{:06}", entry.pooling_area), month);
-        let Some(rate) = rate.filter(|rate| rate.parts().any(|(fund, part)| fund == Fund::LongTermCare && part > 0)) else { return nothing };
+        let nothing = EmployerPart {
+            state: "none_due",
+            paid_on: None,
+            lines: Vec::new(),
+            detail: Vec::new(),
+        };
+        let Some((entry, Category::Active)) = insured else {
+            return nothing;
+        };
+        let rate = self
+            .book
+            .employer(&format!("{:06}", entry.pooling_area), month);
+        let Some(rate) = rate.filter(|rate| {
+            rate.parts()
+                .any(|(fund, part)| fund == Fund::LongTermCare && part > 0)
+        }) else {
+            return nothing;
+        };
         let is_theirs = |payment: &&Payment| {
             let of = (payment.contribution_month, payment.pooling_area);
-            of == (month.number(), entry.pooling_area) && Some(&payment.employer_no) == entry.employer_no.as_ref()
+            of == (month.number(), entry.pooling_area)
+                && Some(&payment.employer_no) == entry.employer_no.as_ref()
         };
         let payments: Vec<&Payment> = self.found.payments.iter().filter(is_theirs).collect();
-        let Reckoning { state, whole_since, .. } = reckon(payments.iter().copied(), rate);
+        let Reckoning {
+            state, whole_since, ..
+        } = reckon(payments.iter().copied(), rate);
         let paid_on = whole_since.filter(|_| state == EmployerState::Paid);
-        EmployerPart { state: state.word(), paid_on, lines: payments.into_iter().map(Paid::of).collect(), detail: Vec::new() }
+        EmployerPart {
+            state: state.word(),
+            paid_on,
+            lines: payments.into_iter().map(Paid::of).collect(),
+            detail: Vec::new(),
+        }
     }
 }
 
@@ -294,7 +427,9 @@ fn roster(entry: &Entry, category: Category) -> RosterFacts {
         employer_no: entry.employer_no.clone(),
         pooling_area: entry.pooling_area,
         district: entry.district,
-        from_month: Month::from_number(entry.from_month).map(|month| month.to_string()).unwrap_or_default(),
+        from_month: Month::from_number(entry.from_month)
+            .map(|month| month.to_string())
+            .unwrap_or_default(),
         roster_id: entry.roster_id,
     }
 }
@@ -305,12 +440,19 @@ fn apart(left_out: &LeftOut) -> OwnPart {
         "waived" | "no_rate" | "nothing_due" => "none_due",
         _ => "no_base",
     };
-    OwnPart { due_fen: left_out.due.0, cycle_id: Some(left_out.cycle_id), reason: Some(left_out.reason.clone()), ..OwnPart::new(state) }
+    OwnPart {
+        due_fen: left_out.due.0,
+        cycle_id: Some(left_out.cycle_id),
+        reason: Some(left_out.reason.clone()),
+        ..OwnPart::new(state)
+    }
 }
 
 /// Full years at the beginning of a month.
 fn age(born: Date, month: Month) -> u8 {
-    let years = i32::from(month.year()) - i32::from(born.year()) - i32::from((born.month(), born.day()) > (month.month(), 1));
+    let years = i32::from(month.year())
+        - i32::from(born.year())
+        - i32::from((born.month(), born.day()) > (month.month(), 1));
     u8::try_from(years.max(0)).unwrap_or(u8::MAX)
 }
 
@@ -320,16 +462,32 @@ mod tests {
 
     #[test]
     fn a_month_is_due_by_the_end_of_the_next() {
-        for (month, day) in [(202_110, "2021-11-30"), (202_112, "2022-01-31"), (202_401, "2024-02-29")] {
-            assert_eq!(due_on(Month::from_number(month).expect("a month")).to_string(), day);
+        for (month, day) in [
+            (202_110, "2021-11-30"),
+            (202_112, "2022-01-31"),
+            (202_401, "2024-02-29"),
+        ] {
+            assert_eq!(
+                due_on(Month::from_number(month).expect("a month")).to_string(),
+                day
+            );
         }
     }
 
     #[test]
     fn ages_are_full_years_at_the_beginning_of_a_month() {
         let october = Month::new(2021, 10).expect("a month");
-        for (born, years) in [((1981, 10, 1), 40), ((1981, 10, 2), 39), ((1981, 9, 30), 40), ((2021, 12, 1), 0)] {
-            assert_eq!(age(jiff::civil::date(born.0, born.1, born.2), october), years, "{born:?}");
+        for (born, years) in [
+            ((1981, 10, 1), 40),
+            ((1981, 10, 2), 39),
+            ((1981, 9, 30), 40),
+            ((2021, 12, 1), 0),
+        ] {
+            assert_eq!(
+                age(jiff::civil::date(born.0, born.1, born.2), october),
+                years,
+                "{born:?}"
+            );
         }
     }
 }

@@ -30,7 +30,10 @@ pub fn of(months: &[MonthFacts], on: Date) -> (&'static str, Vec<String>) {
     }
     let (word, all) = match worst {
         Grade::NothingDue => ("nothing_due", "nothing was due up to this day"),
-        Grade::OnTime => ("paid_on_time", "everything due up to this day was paid in full and on time"),
+        Grade::OnTime => (
+            "paid_on_time",
+            "everything due up to this day was paid in full and on time",
+        ),
         Grade::Late => ("paid_late", ""),
         Grade::CannotTell => ("cannot_tell", ""),
         Grade::NotInFull => ("not_paid_in_full", ""),
@@ -61,19 +64,41 @@ fn own(month: &MonthFacts, on: Date) -> (Grade, String) {
 fn employer(month: &MonthFacts, on: Date) -> (Grade, String) {
     match month.employer.state {
         "none_due" => (Grade::NothingDue, String::new()),
-        "paid" => paid("employer's part", month.employer.paid_on, (month.due_on, on)),
-        "underpaid" => (Grade::NotInFull, "employer's part: all payments together are less than the rate asks".into()),
-        "no_base" => (Grade::CannotTell, "employer's part: money came, and no payment that states a base".into()),
-        _ => (Grade::NotInFull, "employer's part: no payment is in the treasury".into()),
+        "paid" => paid(
+            "employer's part",
+            month.employer.paid_on,
+            (month.due_on, on),
+        ),
+        "underpaid" => (
+            Grade::NotInFull,
+            "employer's part: all payments together are less than the rate asks".into(),
+        ),
+        "no_base" => (
+            Grade::CannotTell,
+            "employer's part: money came, and no payment that states a base".into(),
+        ),
+        _ => (
+            Grade::NotInFull,
+            "employer's part: no payment is in the treasury".into(),
+        ),
     }
 }
 
 /// A part that was paid: before the day asked about, and before it was due?
 fn paid(part: &str, paid_on: Option<Date>, (due_on, on): (Date, Date)) -> (Grade, String) {
     match paid_on {
-        Some(day) if day > on => (Grade::NotInFull, format!("{part}: paid on {day}, after the day asked about")),
-        Some(day) if day > due_on => (Grade::Late, format!("{part}: paid on {day}, due by {due_on}")),
+        Some(day) if day > on => (
+            Grade::NotInFull,
+            format!("{part}: paid on {day}, after the day asked about"),
+        ),
+        Some(day) if day > due_on => (
+            Grade::Late,
+            format!("{part}: paid on {day}, due by {due_on}"),
+        ),
         Some(_) => (Grade::OnTime, String::new()),
-        None => (Grade::CannotTell, format!("{part}: paid, and the day is not known")),
+        None => (
+            Grade::CannotTell,
+            format!("{part}: paid, and the day is not known"),
+        ),
     }
 }

@@ -27,7 +27,9 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     let reading = arrival.clone();
     let lines_max = gateway.config.gateway.receive.lines_max.min(RESULTS_MAX);
     let read = tokio::task::spawn_blocking(move || read_all(&reading, lines_max)).await;
-    let (head, results) = match read.map_err(|_| Fault::later(Stage::Decode, "reading results failed; see the log"))?? {
+    let (head, results) = match read
+        .map_err(|_| Fault::later(Stage::Decode, "reading results failed; see the log"))??
+    {
         Ok(read) => read,
         Err(refusal) => {
             let (status, reason) = refused_whole(&refusal)?;
@@ -41,23 +43,66 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
         Some(batch) => gateway.store.cycle(batch.cycle_id).await?,
         None => None,
     };
-    if let Some(area) = cycle.map(|cycle| cycle.pooling_area).filter(|area| !arrival.partner.speaks_for(*area)) {
-        tracing::warn!(sender, batch = name, area, "results of an area that is not the sender's; refused, nothing was kept");
-        return replier(arrival, head)?.refused(403, &format!("batch {name}: {}; nothing was posted", arrival.partner.not_its_own(area)));
+    if let Some(area) = cycle
+        .map(|cycle| cycle.pooling_area)
+        .filter(|area| !arrival.partner.speaks_for(*area))
+    {
+        tracing::warn!(
+            sender,
+            batch = name,
+            area,
+            "results of an area that is not the sender's; refused, nothing was kept"
+        );
+        return replier(arrival, head)?.refused(
+            403,
+            &format!(
+                "batch {name}: {}; nothing was posted",
+                arrival.partner.not_its_own(area)
+            ),
+        );
     }
     let summary = match known_batch(gateway, batch).await? {
-        Ok(batch) => gateway.transfer.take_in(batch, sender, &results).await?.ok_or("its cycle does not run"),
+        Ok(batch) => gateway
+            .transfer
+            .take_in(batch, sender, &results)
+            .await?
+            .ok_or("its cycle does not run"),
         Err(reason) => Err(reason),
     };
     match summary {
         Ok(summary) => {
             (gateway.wake)(&gateway.audience.results);
-            taken(arrival, head, gateway.config.gateway.receive.refusals_listed_max, (&results, &summary))
+            taken(
+                arrival,
+                head,
+                gateway.config.gateway.receive.refusals_listed_max,
+                (&results, &summary),
+            )
         }
         Err(reason) => {
-            let words = format!("results of {} people for batch {name}: {reason}", results.told.len() + results.unreadable.len());
-            let odd = Odd { index: 0, person_no: None, kind: OddKind::UnknownBatch, asked: None, told: None, words };
-            gateway.store.note_odd(None, Origin { sender, digest: results.digest }, &[odd]).await?;
+            let words = format!(
+                "results of {} people for batch {name}: {reason}",
+                results.told.len() + results.unreadable.len()
+            );
+            let odd = Odd {
+                index: 0,
+                person_no: None,
+                kind: OddKind::UnknownBatch,
+                asked: None,
+                told: None,
+                words,
+            };
+            gateway
+                .store
+                .note_odd(
+                    None,
+                    Origin {
+                        sender,
+                        digest: results.digest,
+                    },
+                    &[odd],
+                )
+                .await?;
             replier(arrival, head)?.refused(422, &format!("batch {name}: {reason}; nothing was posted, expected a batch_no as it was sent to you"))
         }
     }
@@ -67,7 +112,10 @@ type Read = Result<(HeadSeen, Results), PacketRefusal>;
 
 /// Reads the whole message.
 fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
-    let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| not_set_up(arrival))?;
+    let endpoint = arrival
+        .adapter
+        .endpoint(&arrival.endpoint)
+        .ok_or_else(|| not_set_up(arrival))?;
     let mut reader = match endpoint.open(arrival.body.reader(), lines_max) {
         Ok(reader) => reader,
         Err(refusal) => return Ok(Err(refusal)),
@@ -76,8 +124,17 @@ fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
     if head.message.name != deduction_result::SPEC.name {
         return Err(not_set_up(arrival));
     }
-    let head = HeadSeen { packet_no: Some(head.packet_no.clone()), packet_type: None, untaken: None, encoding: head.encoding, values: head.values.clone() };
-    let mut results = Results { digest: arrival.body.digest, ..Results::default() };
+    let head = HeadSeen {
+        packet_no: Some(head.packet_no.clone()),
+        packet_type: None,
+        untaken: None,
+        encoding: head.encoding,
+        values: head.values.clone(),
+    };
+    let mut results = Results {
+        digest: arrival.body.digest,
+        ..Results::default()
+    };
     let mut record = reader.new_record();
     loop {
         match reader.next(&mut record) {
@@ -89,13 +146,27 @@ fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
 }
 
 /// The batch of that number, if it was ever sent.
-async fn known_batch(gateway: &Gateway, batch: Option<Batch>) -> Result<Result<Batch, &'static str>, Fault> {
-    let Some(batch) = batch else { return Ok(Err("there is no batch of this number")) };
+async fn known_batch(
+    gateway: &Gateway,
+    batch: Option<Batch>,
+) -> Result<Result<Batch, &'static str>, Fault> {
+    let Some(batch) = batch else {
+        return Ok(Err("there is no batch of this number"));
+    };
     let sent = gateway.store.batch_was_sent(batch, DEDUCTIONS).await?;
-    Ok(if sent { Ok(batch) } else { Err("no batch of this number was sent") })
+    Ok(if sent {
+        Ok(batch)
+    } else {
+        Err("no batch of this number was sent")
+    })
 }
 
-fn taken(arrival: &Arrival, head: HeadSeen, listed_max: usize, (results, summary): (&Results, &Summary)) -> Result<Reply, Fault> {
+fn taken(
+    arrival: &Arrival,
+    head: HeadSeen,
+    listed_max: usize,
+    (results, summary): (&Results, &Summary),
+) -> Result<Reply, Fault> {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let received = results.told.len() + results.unreadable.len();
     let counts = Counts {
@@ -105,18 +176,33 @@ fn taken(arrival: &Arrival, head: HeadSeen, listed_max: usize, (results, summary
         duplicate: count(summary.known),
         ..Counts::default()
     };
-    let listed = summary.odd.iter().take(listed_max).map(|odd| ListedRefusal {
-        index: odd.index,
-        element: odd.kind.word().to_owned(),
-        content: String::new(),
-        reason: format!("{}; nothing of it was posted, a person looks at it", odd.words),
-    });
+    let listed = summary
+        .odd
+        .iter()
+        .take(listed_max)
+        .map(|odd| ListedRefusal {
+            index: odd.index,
+            element: odd.kind.word().to_owned(),
+            content: String::new(),
+            reason: format!(
+                "{}; nothing of it was posted, a person looks at it",
+                odd.words
+            ),
+        });
     replier(arrival, head)?.taken(counts, &listed.collect::<Vec<_>>())
 }
 
 fn replier(arrival: &Arrival, head: HeadSeen) -> Result<Replier<'_>, Fault> {
-    let endpoint = arrival.adapter.endpoint(&arrival.endpoint).ok_or_else(|| not_set_up(arrival))?;
-    Ok(Replier { adapter: &arrival.adapter, endpoint, head: Some(head), received_at: arrival.received_at })
+    let endpoint = arrival
+        .adapter
+        .endpoint(&arrival.endpoint)
+        .ok_or_else(|| not_set_up(arrival))?;
+    Ok(Replier {
+        adapter: &arrival.adapter,
+        endpoint,
+        head: Some(head),
+        received_at: arrival.received_at,
+    })
 }
 
 fn not_set_up(arrival: &Arrival) -> Fault {

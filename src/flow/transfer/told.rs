@@ -6,13 +6,18 @@ use crate::adapter::outbound::Results as Place;
 use crate::adapter::{Line, Refusal};
 use crate::error::{Fault, Origin, Retry, Stage};
 use crate::model::deduction::DeductionOutcome;
-use crate::model::records::deduction_result::{BALANCE, DEDUCTED, EARLIER, LAST_YEAR, OUTCOME, PERSON_NO, THIS_YEAR};
+use crate::model::records::deduction_result::{
+    BALANCE, DEDUCTED, EARLIER, LAST_YEAR, OUTCOME, PERSON_NO, THIS_YEAR,
+};
 use crate::model::told::{Results, Told, Unreadable};
 use crate::model::{Answer, Fen, Record};
 
 /// The results in an answer; a fault means that what stands there is no list of results.
 pub fn read(place: &Place, answer: &Answer) -> Result<Results, Fault> {
-    let mut results = Results { digest: Sha256::digest(&answer.body).into(), ..Results::default() };
+    let mut results = Results {
+        digest: Sha256::digest(&answer.body).into(),
+        ..Results::default()
+    };
     let read = place.read(answer, &mut |line, record| add(&mut results, line, record));
     read.map_err(|text| Fault::new(Stage::Judge, Origin::Partner, Retry::Inquire, text))?;
     Ok(results)
@@ -23,9 +28,20 @@ pub(super) fn add(results: &mut Results, line: &Line, record: &Record) {
     match line {
         Line::Good { index } => match told(*index, record) {
             Some(told) => results.told.push(told),
-            None => results.unreadable.push(unreadable(*index, record, ("results", "lacks a person or an outcome"))),
+            None => results.unreadable.push(unreadable(
+                *index,
+                record,
+                ("results", "lacks a person or an outcome"),
+            )),
         },
-        Line::Refused(Refusal { index, element, reason, .. }) => results.unreadable.push(unreadable(*index, record, (element, reason))),
+        Line::Refused(Refusal {
+            index,
+            element,
+            reason,
+            ..
+        }) => results
+            .unreadable
+            .push(unreadable(*index, record, (element, reason))),
     }
 }
 
@@ -33,7 +49,10 @@ fn told(index: u64, record: &Record) -> Option<Told> {
     let part = |field| record.money(field);
     // Sub-accounts that are not named hold nothing, as soon as one is.
     let named = [part(THIS_YEAR), part(LAST_YEAR), part(EARLIER)];
-    let parts = named.iter().any(Option::is_some).then(|| named.map(Option::unwrap_or_default));
+    let parts = named
+        .iter()
+        .any(Option::is_some)
+        .then(|| named.map(Option::unwrap_or_default));
     Some(Told {
         index,
         person_no: record.text(PERSON_NO)?.to_owned(),
@@ -45,5 +64,10 @@ fn told(index: u64, record: &Record) -> Option<Told> {
 }
 
 fn unreadable(index: u64, record: &Record, (element, reason): (&str, &str)) -> Unreadable {
-    Unreadable { index, person_no: record.text(PERSON_NO).map(str::to_owned), element: element.to_owned(), reason: reason.to_owned() }
+    Unreadable {
+        index,
+        person_no: record.text(PERSON_NO).map(str::to_owned),
+        element: element.to_owned(),
+        reason: reason.to_owned(),
+    }
 }

@@ -9,8 +9,14 @@ fn rate(shortfall: Shortfall, no_account: NoAccount) -> IndividualRate {
     IndividualRate {
         id: "450100/individual/2021-03/active".into(),
         terms: Terms {
-            period: Period { from: Month::parse("202103").unwrap(), to: None },
-            mode: Mode::Rate { millionths: 1_500, basis: Basis::OwnBase },
+            period: Period {
+                from: Month::parse("202103").unwrap(),
+                to: None,
+            },
+            mode: Mode::Rate {
+                millionths: 1_500,
+                basis: Basis::OwnBase,
+            },
             base_floor: None,
             base_cap: None,
             channel: Channel::PersonalAccount,
@@ -31,13 +37,32 @@ fn carrying() -> IndividualRate {
 }
 
 const fn own(fen: i64) -> Bases {
-    Bases { own: Some(Fen(fen)), employer: None, own_pension_last_year: None, city_average: None, account_credit: None, average_wage_last_year: None }
+    Bases {
+        own: Some(Fen(fen)),
+        employer: None,
+        own_pension_last_year: None,
+        city_average: None,
+        account_credit: None,
+        average_wage_last_year: None,
+    }
 }
 
-const PERSON: Insured<'_> =
-    Insured { person_no: "P1", category: Category::Active, district: 450_102, account: true, bases: own(400_000), yearly_since: None, carried: Fen::ZERO };
+const PERSON: Insured<'_> = Insured {
+    person_no: "P1",
+    category: Category::Active,
+    district: 450_102,
+    account: true,
+    bases: own(400_000),
+    yearly_since: None,
+    carried: Fen::ZERO,
+};
 
-const REASONS: [Reason; 4] = [Reason::NoAccount, Reason::NoRate, Reason::NothingDue, Reason::NoBase(Basis::CityAverageBase)];
+const REASONS: [Reason; 4] = [
+    Reason::NoAccount,
+    Reason::NoRate,
+    Reason::NothingDue,
+    Reason::NoBase(Basis::CityAverageBase),
+];
 
 fn october() -> Month {
     Month::parse("202110").unwrap()
@@ -46,40 +71,135 @@ fn october() -> Month {
 #[test]
 fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
     let owed = |person| assess(october(), &person, Some(&carrying()));
-    assert_eq!(owed(PERSON), Ok(Assessment::Deduct(Instruction { base: Fen(400_000), due: Fen(600), carried: Fen::ZERO, fen: Fen(600) })));
-    let carried = Insured { carried: Fen(590), ..PERSON };
-    assert_eq!(owed(carried), Ok(Assessment::Deduct(Instruction { base: Fen(400_000), due: Fen(600), carried: Fen(590), fen: Fen(1_190) })));
-    let only_carried = Insured { bases: own(0), ..carried };
-    assert_eq!(owed(only_carried), Ok(Assessment::Deduct(Instruction { base: Fen::ZERO, due: Fen::ZERO, carried: Fen(590), fen: Fen(590) })));
-    assert_eq!(owed(Insured { carried: Fen(i64::MAX), ..PERSON }), Err(TooMuch("P1".into())));
+    assert_eq!(
+        owed(PERSON),
+        Ok(Assessment::Deduct(Instruction {
+            base: Fen(400_000),
+            due: Fen(600),
+            carried: Fen::ZERO,
+            fen: Fen(600)
+        }))
+    );
+    let carried = Insured {
+        carried: Fen(590),
+        ..PERSON
+    };
+    assert_eq!(
+        owed(carried),
+        Ok(Assessment::Deduct(Instruction {
+            base: Fen(400_000),
+            due: Fen(600),
+            carried: Fen(590),
+            fen: Fen(1_190)
+        }))
+    );
+    let only_carried = Insured {
+        bases: own(0),
+        ..carried
+    };
+    assert_eq!(
+        owed(only_carried),
+        Ok(Assessment::Deduct(Instruction {
+            base: Fen::ZERO,
+            due: Fen::ZERO,
+            carried: Fen(590),
+            fen: Fen(590)
+        }))
+    );
+    assert_eq!(
+        owed(Insured {
+            carried: Fen(i64::MAX),
+            ..PERSON
+        }),
+        Err(TooMuch("P1".into()))
+    );
 }
 
 #[test]
 fn who_is_left_out_is_left_out_for_a_reason() {
     let left_out = |reason, due| Ok(Assessment::LeftOut { reason, due });
-    let none = Insured { account: false, carried: Fen(5), ..PERSON };
-    assert_eq!(assess(october(), &none, Some(&carrying())), left_out(Reason::NoAccount, Fen(600)));
-    assert_eq!(assess(october(), &none, Some(&rate(Shortfall::Waive, NoAccount::Waive))), left_out(Reason::Waived, Fen(600)));
-    let without = Insured { bases: Bases { own: None, ..own(0) }, ..PERSON };
-    assert_eq!(assess(october(), &without, Some(&carrying())), left_out(Reason::NoBase(Basis::OwnBase), Fen::ZERO));
-    let waived = Insured { account: false, ..without };
-    assert_eq!(assess(october(), &waived, Some(&rate(Shortfall::Waive, NoAccount::Waive))), left_out(Reason::Waived, Fen::ZERO));
-    assert_eq!(assess(october(), &PERSON, None), left_out(Reason::NoRate, Fen::ZERO));
-    assert_eq!(assess(october(), &Insured { bases: own(0), ..PERSON }, Some(&carrying())), left_out(Reason::NothingDue, Fen::ZERO));
+    let none = Insured {
+        account: false,
+        carried: Fen(5),
+        ..PERSON
+    };
+    assert_eq!(
+        assess(october(), &none, Some(&carrying())),
+        left_out(Reason::NoAccount, Fen(600))
+    );
+    assert_eq!(
+        assess(
+            october(),
+            &none,
+            Some(&rate(Shortfall::Waive, NoAccount::Waive))
+        ),
+        left_out(Reason::Waived, Fen(600))
+    );
+    let without = Insured {
+        bases: Bases {
+            own: None,
+            ..own(0)
+        },
+        ..PERSON
+    };
+    assert_eq!(
+        assess(october(), &without, Some(&carrying())),
+        left_out(Reason::NoBase(Basis::OwnBase), Fen::ZERO)
+    );
+    let waived = Insured {
+        account: false,
+        ..without
+    };
+    assert_eq!(
+        assess(
+            october(),
+            &waived,
+            Some(&rate(Shortfall::Waive, NoAccount::Waive))
+        ),
+        left_out(Reason::Waived, Fen::ZERO)
+    );
+    assert_eq!(
+        assess(october(), &PERSON, None),
+        left_out(Reason::NoRate, Fen::ZERO)
+    );
+    assert_eq!(
+        assess(
+            october(),
+            &Insured {
+                bases: own(0),
+                ..PERSON
+            },
+            Some(&carrying())
+        ),
+        left_out(Reason::NothingDue, Fen::ZERO)
+    );
     let mut yearly = carrying();
     yearly.terms.frequency = Frequency::Yearly;
-    assert_eq!(assess(october(), &PERSON, Some(&yearly)), left_out(Reason::NoRate, Fen::ZERO), "a yearly rate is not asked for every month");
+    assert_eq!(
+        assess(october(), &PERSON, Some(&yearly)),
+        left_out(Reason::NoRate, Fen::ZERO),
+        "a yearly rate is not asked for every month"
+    );
     let mut taxed = carrying();
     taxed.terms.channel = Channel::Tax;
-    assert_eq!(assess(october(), &PERSON, Some(&taxed)), left_out(Reason::NoRate, Fen::ZERO), "what the tax bureau collects is not deducted");
+    assert_eq!(
+        assess(october(), &PERSON, Some(&taxed)),
+        left_out(Reason::NoRate, Fen::ZERO),
+        "what the tax bureau collects is not deducted"
+    );
 }
 
 #[test]
 fn the_digest_is_that_of_the_documented_text() {
     let mut running = Running::new(450_100, october());
-    let Ok(Assessment::Deduct(instruction)) = assess(october(), &PERSON, Some(&carrying())) else { panic!("something is due") };
+    let Ok(Assessment::Deduct(instruction)) = assess(october(), &PERSON, Some(&carrying())) else {
+        panic!("something is due")
+    };
     running.instruct(&PERSON, &carrying(), &instruction);
-    let odd = Insured { person_no: "P\\2\t", ..PERSON };
+    let odd = Insured {
+        person_no: "P\\2\t",
+        ..PERSON
+    };
     running.leave_out(&odd, Reason::NoAccount, Fen(-600));
     let text = "450100\t202110\n\
         P1\tactive\t450102\t450100/individual/2021-03/active\t400000\t600\t0\t600\tcarry_over\n\
@@ -92,7 +212,15 @@ type Someone = (u32, usize, i32, i64, i64, i64, bool);
 
 fn any_people() -> impl Strategy<Value = Vec<Someone>> {
     let amount = || 0..=1_000_000_000_i64;
-    let someone = (0..1_000_000_u32, 0..4_usize, 450_101..=450_199, amount(), amount(), amount(), any::<bool>());
+    let someone = (
+        0..1_000_000_u32,
+        0..4_usize,
+        450_101..=450_199,
+        amount(),
+        amount(),
+        amount(),
+        any::<bool>(),
+    );
     prop::collection::vec(someone, 1..30)
 }
 
@@ -110,7 +238,16 @@ fn digest_of(area: i32, month: Month, people: &[Someone], rate: &IndividualRate)
             carried: Fen(*carried),
         };
         if *deduct {
-            running.instruct(&person, rate, &Instruction { base: Fen(*base), due: Fen(*due), carried: Fen(*carried), fen: Fen(due + carried) });
+            running.instruct(
+                &person,
+                rate,
+                &Instruction {
+                    base: Fen(*base),
+                    due: Fen(*due),
+                    carried: Fen(*carried),
+                    fen: Fen(due + carried),
+                },
+            );
         } else {
             running.leave_out(&person, REASONS[*category], Fen(*due));
         }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime};
+use rustls::pki_types::{
+    AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime,
+};
 use rustls::server::WebPkiClientVerifier;
 
 use super::*;
@@ -20,7 +22,12 @@ thread_local! {
 struct Counting(&'static dyn SignatureVerificationAlgorithm);
 
 impl SignatureVerificationAlgorithm for Counting {
-    fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
         VERIFIED.set(VERIFIED.get() + 1);
         self.0.verify_signature(public_key, message, signature)
     }
@@ -36,11 +43,23 @@ impl SignatureVerificationAlgorithm for Counting {
 
 fn counting() -> Arc<CryptoProvider> {
     let provider = rustls::crypto::ring::default_provider();
-    let counted =
-        |algorithm: &&'static dyn SignatureVerificationAlgorithm| Box::leak(Box::new(Counting(*algorithm))) as &'static dyn SignatureVerificationAlgorithm;
-    let all: Vec<_> = provider.signature_verification_algorithms.all.iter().map(counted).collect();
-    let algorithms = WebPkiSupportedAlgorithms { all: Box::leak(all.into_boxed_slice()), ..provider.signature_verification_algorithms };
-    Arc::new(CryptoProvider { signature_verification_algorithms: algorithms, ..provider })
+    let counted = |algorithm: &&'static dyn SignatureVerificationAlgorithm| {
+        Box::leak(Box::new(Counting(*algorithm))) as &'static dyn SignatureVerificationAlgorithm
+    };
+    let all: Vec<_> = provider
+        .signature_verification_algorithms
+        .all
+        .iter()
+        .map(counted)
+        .collect();
+    let algorithms = WebPkiSupportedAlgorithms {
+        all: Box::leak(all.into_boxed_slice()),
+        ..provider.signature_verification_algorithms
+    };
+    Arc::new(CryptoProvider {
+        signature_verification_algorithms: algorithms,
+        ..provider
+    })
 }
 
 /// An authority, trusted or not, made for its name.
@@ -58,36 +77,71 @@ fn params(name: &str, is_ca: IsCa) -> CertificateParams {
 }
 
 fn authority(name: &str) -> Made {
-    let (key, params) = (KeyPair::generate().unwrap(), params(name, IsCa::Ca(BasicConstraints::Unconstrained)));
+    let (key, params) = (
+        KeyPair::generate().unwrap(),
+        params(name, IsCa::Ca(BasicConstraints::Unconstrained)),
+    );
     let der = params.self_signed(&key).unwrap().der().clone();
-    Made { issuer: Issuer::new(params, key), der }
+    Made {
+        issuer: Issuer::new(params, key),
+        der,
+    }
 }
 
 impl Made {
     fn sub(&self, name: &str) -> Made {
-        let (key, params) = (KeyPair::generate().unwrap(), params(name, IsCa::Ca(BasicConstraints::Unconstrained)));
+        let (key, params) = (
+            KeyPair::generate().unwrap(),
+            params(name, IsCa::Ca(BasicConstraints::Unconstrained)),
+        );
         let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        Made { issuer: Issuer::new(params, key), der }
+        Made {
+            issuer: Issuer::new(params, key),
+            der,
+        }
     }
 
     fn client(&self, names: usize) -> CertificateDer<'static> {
         let mut params = params("client", IsCa::NoCa);
-        params.subject_alt_names = (0..names).map(|n| rcgen::SanType::DnsName(format!("client{n}.example").try_into().unwrap())).collect();
+        params.subject_alt_names = (0..names)
+            .map(|n| rcgen::SanType::DnsName(format!("client{n}.example").try_into().unwrap()))
+            .collect();
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap().der().clone()
+        params
+            .signed_by(&KeyPair::generate().unwrap(), &self.issuer)
+            .unwrap()
+            .der()
+            .clone()
     }
 }
 
 /// Whether a chain is taken, and how many signatures that cost: as it is now, and by the verifier alone.
-fn judged(trusted: &Made, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> (bool, usize, usize) {
+fn judged(
+    trusted: &Made,
+    own: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+) -> (bool, usize, usize) {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der.clone()).unwrap();
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), counting()).build().unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), counting())
+        .build()
+        .unwrap();
     let anchors = Anchors::new(std::slice::from_ref(&trusted.der));
     VERIFIED.set(0);
-    let taken = useful(own, rest, &anchors).is_ok_and(|useful| verifier.verify_client_cert(own, &useful, UnixTime::now()).is_ok());
+    let taken = useful(own, rest, &anchors).is_ok_and(|useful| {
+        verifier
+            .verify_client_cert(own, &useful, UnixTime::now())
+            .is_ok()
+    });
     let bounded = VERIFIED.replace(0);
-    assert_eq!(verifier.verify_client_cert(own, rest, UnixTime::now()).is_ok() && rest.len() < CERTIFICATES_MAX, taken, "nothing else decides");
+    assert_eq!(
+        verifier
+            .verify_client_cert(own, rest, UnixTime::now())
+            .is_ok()
+            && rest.len() < CERTIFICATES_MAX,
+        taken,
+        "nothing else decides"
+    );
     (taken, bounded, VERIFIED.get())
 }
 
@@ -95,25 +149,42 @@ fn judged(trusted: &Made, own: &CertificateDer<'_>, rest: &[CertificateDer<'_>])
 fn certificates_that_issued_one_another_in_circles_cost_no_signature() {
     let (trusted, other) = (authority("Trusted"), authority("Loop"));
     let circle: Vec<_> = (0..5).map(|_| other.sub("Loop").der).collect();
-    assert_eq!(useful(&other.client(1), &circle, &Anchors::new(std::slice::from_ref(&trusted.der))), Err(ChainFault::NoWay));
+    assert_eq!(
+        useful(
+            &other.client(1),
+            &circle,
+            &Anchors::new(std::slice::from_ref(&trusted.der))
+        ),
+        Err(ChainFault::NoWay)
+    );
     assert_eq!(judged(&trusted, &other.client(1), &circle), (false, 0, 0));
 }
 
 #[test]
 fn circles_that_also_name_our_authority_cost_no_signature() {
-    let (trusted, forger, other) = (authority("Trusted"), authority("Trusted"), authority("Loop"));
+    let (trusted, forger, other) = (
+        authority("Trusted"),
+        authority("Trusted"),
+        authority("Loop"),
+    );
     let mut circle: Vec<_> = (0..3).map(|_| other.sub("Loop").der).collect();
     circle.extend((0..2).map(|_| forger.sub("Loop").der));
     let (taken, bounded, unbounded) = judged(&trusted, &other.client(1), &circle);
     assert_eq!((taken, bounded), (false, 0));
-    assert!(unbounded > 20, "the attack is one: {unbounded} signatures without the bound");
+    assert!(
+        unbounded > 20,
+        "the attack is one: {unbounded} signatures without the bound"
+    );
 }
 
 #[test]
 fn a_forged_line_to_our_authority_costs_one_signature() {
     let (trusted, forger) = (authority("Trusted"), authority("Trusted"));
     let sub = forger.sub("Sub");
-    assert_eq!(judged(&trusted, &sub.client(1), std::slice::from_ref(&sub.der)).1, 1);
+    assert_eq!(
+        judged(&trusted, &sub.client(1), std::slice::from_ref(&sub.der)).1,
+        1
+    );
 }
 
 #[test]
@@ -125,9 +196,19 @@ fn more_than_six_certificates_or_sixteen_kilobytes_are_refused() {
         line.push(line.last().unwrap().sub(&format!("Sub {}", line.len() + 1)));
     }
     let rest: Vec<_> = line.iter().rev().map(|made| made.der.clone()).collect();
-    assert_eq!(useful(&line[5].client(1), &rest, &anchors), Err(ChainFault::TooMany(7)));
-    assert_eq!(useful(&line[4].client(1), &rest[1..], &anchors).map(|useful| useful.len()), Ok(5), "six are taken");
-    assert!(matches!(useful(&trusted.client(1_000), &[], &anchors), Err(ChainFault::TooLarge(16_385..))));
+    assert_eq!(
+        useful(&line[5].client(1), &rest, &anchors),
+        Err(ChainFault::TooMany(7))
+    );
+    assert_eq!(
+        useful(&line[4].client(1), &rest[1..], &anchors).map(|useful| useful.len()),
+        Ok(5),
+        "six are taken"
+    );
+    assert!(matches!(
+        useful(&trusted.client(1_000), &[], &anchors),
+        Err(ChainFault::TooLarge(16_385..))
+    ));
 }
 
 #[test]
@@ -139,12 +220,21 @@ fn what_partners_send_is_taken_in_any_order_with_root_and_copies() {
     for rest in [
         vec![lower.der.clone(), upper.der.clone()],
         vec![upper.der.clone(), lower.der.clone()],
-        vec![own.clone(), lower.der.clone(), upper.der.clone(), upper.der.clone(), trusted.der.clone()],
+        vec![
+            own.clone(),
+            lower.der.clone(),
+            upper.der.clone(),
+            upper.der.clone(),
+            trusted.der.clone(),
+        ],
     ] {
         let (taken, bounded, _) = judged(&trusted, &own, &rest);
         assert_eq!((taken, bounded), (true, 3));
     }
-    assert!(!judged(&trusted, &own, std::slice::from_ref(&lower.der)).0, "one is missing");
+    assert!(
+        !judged(&trusted, &own, std::slice::from_ref(&lower.der)).0,
+        "one is missing"
+    );
 }
 
 #[test]

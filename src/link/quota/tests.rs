@@ -31,11 +31,20 @@ impl Clock for Hand {
 }
 
 fn at(local: &str) -> Timestamp {
-    local.parse::<DateTime>().unwrap().to_zoned(shanghai()).unwrap().timestamp()
+    local
+        .parse::<DateTime>()
+        .unwrap()
+        .to_zoned(shanghai())
+        .unwrap()
+        .timestamp()
 }
 
 fn limits(per_day: Option<u32>, window: Option<&str>) -> Limits {
-    Limits { requests_per_day: per_day, window: window.map(|text| DayWindow::try_from(text.to_owned()).unwrap()), ..Limits::per_second(10) }
+    Limits {
+        requests_per_day: per_day,
+        window: window.map(|text| DayWindow::try_from(text.to_owned()).unwrap()),
+        ..Limits::per_second(10)
+    }
 }
 
 fn quota(per_day: Option<u32>, window: Option<&str>, clock: &Hand) -> Quota {
@@ -62,14 +71,29 @@ fn outside_its_window_nothing_leaves_and_the_wait_is_until_it_opens() {
     clock.set("2026-03-01T04:59:57.999");
     assert_eq!(night.check(), Ok(()));
     clock.set("2026-03-01T04:59:58.5");
-    assert!(!ticket.spend(), "a request that waited until the end of the window does not leave");
-    assert_eq!(night.check(), Err(Closed::For(Duration::from_millis(1_500) + Duration::from_secs(20 * HOUR + 2))));
+    assert!(
+        !ticket.spend(),
+        "a request that waited until the end of the window does not leave"
+    );
+    assert_eq!(
+        night.check(),
+        Err(Closed::For(
+            Duration::from_millis(1_500) + Duration::from_secs(20 * HOUR + 2)
+        ))
+    );
 
     let across = quota(None, Some("22:00-02:00"), &clock);
     clock.set("2026-03-01T23:59:59.9");
-    assert_eq!(across.check(), Ok(()), "midnight is nothing special without a limit per day");
+    assert_eq!(
+        across.check(),
+        Ok(()),
+        "midnight is nothing special without a limit per day"
+    );
     clock.set("2026-03-01T12:00:00");
-    assert_eq!(across.check(), Err(Closed::For(Duration::from_secs(10 * HOUR + 2))));
+    assert_eq!(
+        across.check(),
+        Err(Closed::For(Duration::from_secs(10 * HOUR + 2)))
+    );
 }
 
 #[test]
@@ -77,24 +101,48 @@ fn a_day_gives_only_what_was_reserved_and_the_next_begins_at_midnight_in_shangha
     let clock = Hand::at("2026-03-01T12:00:00");
     let quota = quota(Some(3), None, &clock);
     let today = date(2026, 3, 1);
-    assert_eq!(quota.check(), Err(Closed::Reserve { day: today, count: 1 }));
+    assert_eq!(
+        quota.check(),
+        Err(Closed::Reserve {
+            day: today,
+            count: 1
+        })
+    );
     quota.reserved(today, 2);
     assert_eq!(quota.check(), Ok(()));
     drop(quota.take().unwrap());
     assert!(quota.take().unwrap().spend());
-    assert!(quota.take().unwrap().spend(), "one was dropped unspent and one spent");
+    assert!(
+        quota.take().unwrap().spend(),
+        "one was dropped unspent and one spent"
+    );
     assert!(quota.take().is_err());
     quota.reserved(today, 0);
-    assert_eq!(quota.check(), Err(Closed::For(Duration::from_secs(12 * HOUR + 2))));
+    assert_eq!(
+        quota.check(),
+        Err(Closed::For(Duration::from_secs(12 * HOUR + 2)))
+    );
     clock.set("2026-03-02T00:00:01");
-    assert!(matches!(quota.check(), Err(Closed::For(_))), "not this close to midnight");
+    assert!(
+        matches!(quota.check(), Err(Closed::For(_))),
+        "not this close to midnight"
+    );
     clock.set("2026-03-02T00:00:02");
-    assert_eq!(quota.check(), Err(Closed::Reserve { day: date(2026, 3, 2), count: 1 }));
+    assert_eq!(
+        quota.check(),
+        Err(Closed::Reserve {
+            day: date(2026, 3, 2),
+            count: 1
+        })
+    );
     quota.reserved(date(2026, 3, 2), 3);
     let late = quota.take().unwrap();
     assert_eq!(quota.unused(), Some((date(2026, 3, 2), 2)));
     clock.set("2026-03-03T00:00:05");
-    assert!(!late.spend(), "a request of yesterday's day is not spent today");
+    assert!(
+        !late.spend(),
+        "a request of yesterday's day is not spent today"
+    );
 }
 
 /// The fleet's shared count of a day, as the database keeps it.
@@ -125,17 +173,33 @@ struct Case {
 fn simulate(case: &Case) -> Vec<DateTime> {
     let start = at("2026-03-01T00:00:00");
     let (clock, base) = (Hand(Arc::new(Mutex::new(start))), Instant::now());
-    let limits = Limits { burst: case.burst, ..Limits { requests_per_second: case.rate, ..limits(Some(case.per_day), case.window) } };
-    let (rate, burst) = (NonZeroU32::new(case.rate).unwrap(), case.burst.and_then(NonZeroU32::new));
-    let (mut days, mut left, mut seed, mut elapsed) = (Days::default(), Vec::new(), case.seed, Duration::ZERO);
+    let limits = Limits {
+        burst: case.burst,
+        ..Limits {
+            requests_per_second: case.rate,
+            ..limits(Some(case.per_day), case.window)
+        }
+    };
+    let (rate, burst) = (
+        NonZeroU32::new(case.rate).unwrap(),
+        case.burst.and_then(NonZeroU32::new),
+    );
+    let (mut days, mut left, mut seed, mut elapsed) =
+        (Days::default(), Vec::new(), case.seed, Duration::ZERO);
     let mut next = |most: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % most.max(1)
     };
     while elapsed < Duration::from_secs(3 * 24 * HOUR) {
-        let term_ends = elapsed + Duration::from_secs(case.killed_every / 2 + next(case.killed_every));
+        let term_ends =
+            elapsed + Duration::from_secs(case.killed_every / 2 + next(case.killed_every));
         let now = base + elapsed;
-        let mut line = burst.map_or_else(|| Line::new(rate, now), |burst| Line::bucket(rate, burst, now));
+        let mut line = burst.map_or_else(
+            || Line::new(rate, now),
+            |burst| Line::bucket(rate, burst, now),
+        );
         let quota = Quota::new(&limits, Arc::new(clock.clone()));
         while elapsed < term_ends {
             let wait = match quota.take() {
@@ -154,7 +218,9 @@ fn simulate(case: &Case) -> Vec<DateTime> {
                     Err(until) => until - (base + elapsed) + Duration::from_micros(next(3_000)),
                 },
             };
-            elapsed += wait.min(term_ends.saturating_sub(elapsed)).max(Duration::from_micros(1));
+            elapsed += wait
+                .min(term_ends.saturating_sub(elapsed))
+                .max(Duration::from_micros(1));
             *clock.0.lock().unwrap() = start + elapsed;
         }
         if let Some((day, unused)) = quota.unused().filter(|_| case.orderly) {
@@ -170,21 +236,40 @@ fn judge(case: &Case, left: &[DateTime]) {
     let mut by_day: HashMap<Date, u32> = HashMap::new();
     for at in left {
         *by_day.entry(at.date()).or_default() += 1;
-        let window = case.window.map(|text| DayWindow::try_from(text.to_owned()).unwrap());
-        assert!(window.is_none_or(|window| inside(window, at.time())), "{at} is outside of {:?}", case.window);
+        let window = case
+            .window
+            .map(|text| DayWindow::try_from(text.to_owned()).unwrap());
+        assert!(
+            window.is_none_or(|window| inside(window, at.time())),
+            "{at} is outside of {:?}",
+            case.window
+        );
     }
     for (day, count) in &by_day {
-        assert!(*count <= case.per_day, "{count} on {day} of {}", case.per_day);
-        assert!(f64::from(*count) >= 0.95 * f64::from(case.per_day), "only {count} on {day} of {}", case.per_day);
+        assert!(
+            *count <= case.per_day,
+            "{count} on {day} of {}",
+            case.per_day
+        );
+        assert!(
+            f64::from(*count) >= 0.95 * f64::from(case.per_day),
+            "only {count} on {day} of {}",
+            case.per_day
+        );
     }
     assert_eq!(by_day.len(), 3);
     let allowance = case.burst.map_or(case.rate, |burst| burst + case.rate);
     let mut first = 0;
     for (last, at) in left.iter().enumerate() {
-        while Duration::try_from(left[first].duration_until(*at)).unwrap() > Duration::from_secs(1) {
+        while Duration::try_from(left[first].duration_until(*at)).unwrap() > Duration::from_secs(1)
+        {
             first += 1;
         }
-        assert!((last + 1 - first) as u32 <= allowance, "{} in the second before {at}", last + 1 - first);
+        assert!(
+            (last + 1 - first) as u32 <= allowance,
+            "{} in the second before {at}",
+            last + 1 - first
+        );
     }
 }
 

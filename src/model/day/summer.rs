@@ -27,6 +27,8 @@ const SUMMERS: [(i64, i64); 14] = [
 /// How far clocks in China were ahead of UTC at an instant (from 1901 on).
 pub(super) fn offset(at: Timestamp) -> Offset {
     let second = at.as_second();
-    let summer = SUMMERS.iter().any(|(begin, end)| (*begin..*end).contains(&second));
+    let summer = SUMMERS
+        .iter()
+        .any(|(begin, end)| (*begin..*end).contains(&second));
     Offset::constant(if summer { 9 } else { 8 })
 }

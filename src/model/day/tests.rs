@@ -33,7 +33,11 @@ fn every_spelling_of_a_day_is_that_day() {
     ] {
         assert_eq!(day(text), Ok(sixth), "{text}");
     }
-    assert_eq!(day("1636127999999"), Ok(date(2021, 11, 5)), "a millisecond before midnight in China");
+    assert_eq!(
+        day("1636127999999"),
+        Ok(date(2021, 11, 5)),
+        "a millisecond before midnight in China"
+    );
     assert_eq!(day("2021-11-05T15:59:59Z"), Ok(date(2021, 11, 5)));
 }
 
@@ -101,7 +105,14 @@ fn what_can_mean_two_days_or_none_is_refused_for_its_cause() {
 #[test]
 fn times_are_seconds_on_the_clocks_of_china() {
     let at = date(2021, 10, 31).at(23, 59, 59, 0);
-    for text in ["20211031235959", "2021-10-31 23:59:59", "2021-10-31T23:59:59.999", "2021-10-31T15:59:59Z", "20211031235959123", "1635695999000"] {
+    for text in [
+        "20211031235959",
+        "2021-10-31 23:59:59",
+        "2021-10-31T23:59:59.999",
+        "2021-10-31T15:59:59Z",
+        "20211031235959123",
+        "1635695999000",
+    ] {
         assert_eq!(time(text), Ok(at), "{text}");
     }
     assert_eq!(time("20211031"), Err(DayError::NoTime));
@@ -118,12 +129,27 @@ struct Born {
 
 #[test]
 fn a_day_in_json_is_text_or_a_number_and_a_mistake_is_not_repeated() {
-    let born: Born = serde_json::from_str(r#"{"on": "1988-05-31T23:00+08:00", "until": 20211106}"#).unwrap();
-    assert_eq!((born.on, born.until), (date(1988, 6, 1), Some(date(2021, 11, 6))));
+    let born: Born =
+        serde_json::from_str(r#"{"on": "1988-05-31T23:00+08:00", "until": 20211106}"#).unwrap();
+    assert_eq!(
+        (born.on, born.until),
+        (date(1988, 6, 1), Some(date(2021, 11, 6)))
+    );
     let born: Born = serde_json::from_str(r#"{"on": 1636128000000, "until": null}"#).unwrap();
     assert_eq!((born.on, born.until), (date(2021, 11, 6), None));
-    for text in [r#"{"on": "31.12.1949"}"#, r#"{"on": 7}"#, r#"{"on": "1949-12-31", "until": "31.12.1949"}"#, r#"{"on": null}"#] {
-        let error = serde_json::from_str::<Born>(text).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("expected a date such as 2026-01-31") && !error.contains("1949"), "{error}");
+    for text in [
+        r#"{"on": "31.12.1949"}"#,
+        r#"{"on": 7}"#,
+        r#"{"on": "1949-12-31", "until": "31.12.1949"}"#,
+        r#"{"on": null}"#,
+    ] {
+        let error = serde_json::from_str::<Born>(text)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("expected a date such as 2026-01-31") && !error.contains("1949"),
+            "{error}"
+        );
     }
 }

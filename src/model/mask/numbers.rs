@@ -15,8 +15,10 @@ const CARD: &str = "[card]";
 const NUMBER: &str = "[number]";
 
 /// Address codes of ids begin with these: provinces (GB/T 2260), permits for people from Hong Kong, Macao and Taiwan.
-const PROVINCES: &[u8] =
-    &[11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 50, 51, 52, 53, 54, 61, 62, 63, 64, 65, 71, 81, 82, 83];
+const PROVINCES: &[u8] = &[
+    11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 50, 51, 52,
+    53, 54, 61, 62, 63, 64, 65, 71, 81, 82, 83,
+];
 /// Cities without districts: the only address codes of ids whose last two digits are zero, beside permits.
 const WITHOUT_DISTRICTS: [&str; 6] = ["441900", "442000", "460200", "460300", "460400", "620200"];
 /// Numbers of packets and lines have days of these years where ids have the birth date, so of births since then more is asked.
@@ -46,7 +48,10 @@ pub(super) fn find(chars: &[char]) -> Vec<Span> {
     let mut spans = Vec::new();
     let kept = kept(chars);
     for chain in chains(chars) {
-        if chain.digits.iter().any(|digit| kept.iter().any(|(from, to)| (*from..*to).contains(&digit.at))) {
+        if chain.digits.iter().any(|digit| {
+            kept.iter()
+                .any(|(from, to)| (*from..*to).contains(&digit.at))
+        }) {
             continue;
         }
         chain.ids(chars, &mut spans);
@@ -62,7 +67,11 @@ pub(super) fn find(chars: &[char]) -> Vec<Span> {
 /// Digits within a longer number are never one: of random numbers with 20 digits, one in some thousands has such a window,
 /// and a line of money or a person of a roster would be refused for it.
 pub fn is_certain(value: &str) -> bool {
-    let plain: String = value.chars().filter(|c| !is_between(*c)).map(|c| digit(c).map_or(if is_x(c) { 'X' } else { c }, char::from)).collect();
+    let plain: String = value
+        .chars()
+        .filter(|c| !is_between(*c))
+        .map(|c| digit(c).map_or(if is_x(c) { 'X' } else { c }, char::from))
+        .collect();
     let whole = |number: &[u8]| number.len() == 18 && is_strict(number);
     if plain.is_ascii() && whole(plain.to_ascii_uppercase().as_bytes()) {
         return true;
@@ -70,8 +79,12 @@ pub fn is_certain(value: &str) -> bool {
     let bytes = value.to_ascii_uppercase().into_bytes();
     let mut from = 0;
     while from < bytes.len() {
-        let digits = bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let end = from + digits + usize::from(digits == 17 && bytes.get(from + digits) == Some(&b'X'));
+        let digits = bytes[from..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let end =
+            from + digits + usize::from(digits == 17 && bytes.get(from + digits) == Some(&b'X'));
         if whole(&bytes[from..end]) {
             return true;
         }
@@ -81,7 +94,9 @@ pub fn is_certain(value: &str) -> bool {
 }
 
 fn is_strict(number: &[u8]) -> bool {
-    born(number).is_some_and(|year| year < PACKETS_SINCE) && check_is_right(number) && has_district(number)
+    born(number).is_some_and(|year| year < PACKETS_SINCE)
+        && check_is_right(number)
+        && has_district(number)
 }
 
 /// A digit in ASCII, also of full-width ones.
@@ -101,7 +116,8 @@ fn is_x(c: char) -> bool {
 fn is_between(c: char) -> bool {
     matches!(
         c,
-        ' ' | '-' | '.' | '_' | '\u{a0}' | '\u{3000}' | '\u{b7}' | '\u{2010}'..='\u{2015}' | '\u{ff0d}' | '\u{ff0e}' | '(' | ')' | '\u{ff08}' | '\u{ff09}'
+        ' ' | '-' | '.' | '_' | '\u{a0}' | '\u{3000}' | '\u{b7}' | '\u{2010}'
+            ..='\u{2015}' | '\u{ff0d}' | '\u{ff0e}' | '(' | ')' | '\u{ff08}' | '\u{ff09}'
     ) || super::super::printable::is_unseen(c) && !c.is_control()
         || matches!(c, '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}')
 }
@@ -114,7 +130,9 @@ fn chains(chars: &[char]) -> Vec<Chain> {
         let gap = last.map(|last: usize| &chars[last + 1..at]);
         let digit = Digit { at, digit };
         match (gap, chains.last_mut()) {
-            (Some(gap), Some(chain)) if gap.len() <= BETWEEN_MAX && gap.iter().all(|c| is_between(*c)) => {
+            (Some(gap), Some(chain))
+                if gap.len() <= BETWEEN_MAX && gap.iter().all(|c| is_between(*c)) =>
+            {
                 let place = chain.digits.len();
                 chain.digits.push(digit);
                 match chain.runs.last_mut() {
@@ -122,7 +140,10 @@ fn chains(chars: &[char]) -> Vec<Chain> {
                     _ => chain.runs.push((place, place + 1)),
                 }
             }
-            _ => chains.push(Chain { digits: vec![digit], runs: vec![(0, 1)] }),
+            _ => chains.push(Chain {
+                digits: vec![digit],
+                runs: vec![(0, 1)],
+            }),
         }
         last = Some(at);
     }
@@ -131,18 +152,31 @@ fn chains(chars: &[char]) -> Vec<Chain> {
 
 impl Chain {
     fn number(&self, from: usize, to: usize) -> Vec<u8> {
-        self.digits[from..to].iter().map(|digit| digit.digit).collect()
+        self.digits[from..to]
+            .iter()
+            .map(|digit| digit.digit)
+            .collect()
     }
 
     /// The X behind a digit, with at most two separators before it.
     fn x_after(&self, digit: usize, chars: &[char]) -> Option<usize> {
         let at = self.digits[digit].at + 1;
-        let between = chars[at..].iter().take(BETWEEN_MAX).take_while(|c| is_between(**c)).count();
-        chars.get(at + between).filter(|c| is_x(**c)).map(|_| at + between)
+        let between = chars[at..]
+            .iter()
+            .take(BETWEEN_MAX)
+            .take_while(|c| is_between(**c))
+            .count();
+        chars
+            .get(at + between)
+            .filter(|c| is_x(**c))
+            .map(|_| at + between)
     }
 
     /// Every 18 characters that could be an id: where its characters begin and end, and its ASCII.
-    fn windows<'a>(&'a self, chars: &'a [char]) -> impl Iterator<Item = ((usize, usize, usize), Vec<u8>)> + 'a {
+    fn windows<'a>(
+        &'a self,
+        chars: &'a [char],
+    ) -> impl Iterator<Item = ((usize, usize, usize), Vec<u8>)> + 'a {
         (0..self.digits.len().saturating_sub(16)).flat_map(move |from| {
             let end = from + 17;
             let mut number = self.number(from, end);
@@ -160,33 +194,62 @@ impl Chain {
     }
 
     fn ids(&self, chars: &[char], spans: &mut Vec<Span>) {
-        let mut found: Vec<((usize, usize, usize), Vec<u8>)> = self.windows(chars).filter(|(place, number)| self.is_id(*place, number)).collect();
+        let mut found: Vec<((usize, usize, usize), Vec<u8>)> = self
+            .windows(chars)
+            .filter(|(place, number)| self.is_id(*place, number))
+            .collect();
         // The right check character tells which of two that overlap it is.
         found.sort_by_key(|((from, ..), number)| (!check_is_right(number), *from));
         let mut taken: Vec<(usize, usize)> = Vec::new();
         for ((from, to, end), _) in found {
-            if taken.iter().all(|(first, last)| to <= *first || from >= *last) {
+            if taken
+                .iter()
+                .all(|(first, last)| to <= *first || from >= *last)
+            {
                 taken.push((from, to));
-                spans.push(Span { from: self.digits[from].at, to: end, word: ID });
+                spans.push(Span {
+                    from: self.digits[from].at,
+                    to: end,
+                    word: ID,
+                });
             }
         }
         for (from, to) in &self.runs {
             let number = self.number(*from, *to);
-            if number.len() == 15 && is_old_id(&number) && taken.iter().all(|(first, last)| to <= first || from >= last) {
-                spans.push(Span { from: self.digits[*from].at, to: self.digits[*to - 1].at + 1, word: ID });
+            if number.len() == 15
+                && is_old_id(&number)
+                && taken
+                    .iter()
+                    .all(|(first, last)| to <= first || from >= last)
+            {
+                spans.push(Span {
+                    from: self.digits[*from].at,
+                    to: self.digits[*to - 1].at + 1,
+                    word: ID,
+                });
             }
         }
     }
 
     /// Whether those digits are an id: alone by their form, in groups or glued to others by the check character, too.
     fn is_id(&self, (from, to, _): (usize, usize, usize), number: &[u8]) -> bool {
-        let Some(year) = born(number) else { return false };
+        let Some(year) = born(number) else {
+            return false;
+        };
         let starts = self.runs.iter().any(|(first, _)| *first == from);
         let ends = number[17] == b'X' || self.runs.iter().any(|(_, last)| *last == to);
-        let one_run = self.runs.iter().any(|(first, last)| *first <= from && *last >= to.min(from + 17));
+        let one_run = self
+            .runs
+            .iter()
+            .any(|(first, last)| *first <= from && *last >= to.min(from + 17));
         let strict = check_is_right(number) && has_district(number);
         // A credit code of digits only that no check character makes an id.
-        if !check_is_right(number) && matches!(number, [b'1' | b'5', b'1'..=b'3' | b'9', ..] | [b'9', b'1'..=b'3', ..]) {
+        if !check_is_right(number)
+            && matches!(
+                number,
+                [b'1' | b'5', b'1'..=b'3' | b'9', ..] | [b'9', b'1'..=b'3', ..]
+            )
+        {
             let is_code = std::str::from_utf8(number).is_ok_and(identity::uscc_is_valid);
             if is_code {
                 return false;
@@ -203,8 +266,16 @@ impl Chain {
 
     /// Written as people read an id aloud: address, birth date, serial.
     fn in_usual_groups(&self, from: usize, to: usize) -> bool {
-        let lengths: Vec<usize> = self.runs.iter().filter(|(first, last)| *first >= from && *last <= to).map(|(first, last)| last - first).collect();
-        matches!(lengths[..], [6, 8, 3 | 4] | [6, 4, 4, 3 | 4] | [6, 4, 2, 2, 3 | 4] | [3, 3, 4, 4, 3 | 4])
+        let lengths: Vec<usize> = self
+            .runs
+            .iter()
+            .filter(|(first, last)| *first >= from && *last <= to)
+            .map(|(first, last)| last - first)
+            .collect();
+        matches!(
+            lengths[..],
+            [6, 8, 3 | 4] | [6, 4, 4, 3 | 4] | [6, 4, 2, 2, 3 | 4] | [3, 3, 4, 4, 3 | 4]
+        )
     }
 
     fn phones_and_cards(&self, chars: &[char], spans: &mut Vec<Span>) {
@@ -213,12 +284,19 @@ impl Chain {
             for last in (first..self.runs.len().min(first + 6)).rev() {
                 let (from, to) = (self.runs[first].0, self.runs[last].1);
                 let span = (self.digits[from].at, self.digits[to - 1].at + 1);
-                if spans.iter().any(|taken| span.0 < taken.to && span.1 > taken.from) {
+                if spans
+                    .iter()
+                    .any(|taken| span.0 < taken.to && span.1 > taken.from)
+                {
                     continue;
                 }
-                let groups: Vec<usize> = self.runs[first..=last].iter().map(|(a, b)| b - a).collect();
+                let groups: Vec<usize> =
+                    self.runs[first..=last].iter().map(|(a, b)| b - a).collect();
                 let number = self.number(from, to);
-                let plus = span.0.checked_sub(1).is_some_and(|before| matches!(chars[before], '+' | '\u{ff0b}'));
+                let plus = span
+                    .0
+                    .checked_sub(1)
+                    .is_some_and(|before| matches!(chars[before], '+' | '\u{ff0b}'));
                 let word = if is_phone(&number, &groups, plus) {
                     PHONE
                 } else if is_card(&number, &groups) {
@@ -226,7 +304,11 @@ impl Chain {
                 } else {
                     continue;
                 };
-                spans.push(Span { from: span.0 - usize::from(plus), to: span.1, word });
+                spans.push(Span {
+                    from: span.0 - usize::from(plus),
+                    to: span.1,
+                    word,
+                });
             }
         }
         self.beside_ids(spans);
@@ -235,7 +317,11 @@ impl Chain {
     /// A mobile number glued to an id: what the id leaves of its run.
     fn beside_ids(&self, spans: &mut Vec<Span>) {
         for (from, to) in &self.runs {
-            let taken = |at: usize| spans.iter().any(|span| (span.from..span.to).contains(&self.digits[at].at));
+            let taken = |at: usize| {
+                spans
+                    .iter()
+                    .any(|span| (span.from..span.to).contains(&self.digits[at].at))
+            };
             if !(*from..*to).any(taken) {
                 continue;
             }
@@ -244,19 +330,29 @@ impl Chain {
             if let (true, Some(first), Some(last)) = (connected, rest.first(), rest.last())
                 && is_mobile(&self.number(*first, *last + 1))
             {
-                spans.push(Span { from: self.digits[*first].at, to: self.digits[*last].at + 1, word: PHONE });
+                spans.push(Span {
+                    from: self.digits[*first].at,
+                    to: self.digits[*last].at + 1,
+                    word: PHONE,
+                });
             }
         }
     }
 }
 
 fn two(digits: &[u8]) -> u8 {
-    digits.iter().take(2).fold(0, |number, digit| number * 10 + (digit - b'0'))
+    digits
+        .iter()
+        .take(2)
+        .fold(0, |number, digit| number * 10 + (digit - b'0'))
 }
 
 /// The year of birth in a number of the form of an id: a province, a day that can be, digits.
 fn born(number: &[u8]) -> Option<u16> {
-    if number.len() != 18 || !number[..17].iter().all(u8::is_ascii_digit) || !(number[17].is_ascii_digit() || matches!(number[17], b'X' | b'x')) {
+    if number.len() != 18
+        || !number[..17].iter().all(u8::is_ascii_digit)
+        || !(number[17].is_ascii_digit() || matches!(number[17], b'X' | b'x'))
+    {
         return None;
     }
     let year = u16::from(two(&number[6..8])) * 100 + u16::from(two(&number[8..10]));
@@ -274,7 +370,11 @@ fn check_is_right(number: &[u8]) -> bool {
 
 fn has_district(number: &[u8]) -> bool {
     let permit = matches!(two(number), 81..=83) || number[0] == b'9';
-    permit || &number[4..6] != b"00" || WITHOUT_DISTRICTS.iter().any(|city| city.as_bytes() == &number[..6])
+    permit
+        || &number[4..6] != b"00"
+        || WITHOUT_DISTRICTS
+            .iter()
+            .any(|city| city.as_bytes() == &number[..6])
 }
 
 /// 15 digits of before 2000: address, day of birth with a year of two digits, serial.
@@ -283,15 +383,21 @@ fn is_old_id(number: &[u8]) -> bool {
 }
 
 fn is_mobile(number: &[u8]) -> bool {
-    let [b'1', b'3'..=b'9', rest @ ..] = number else { return false };
+    let [b'1', b'3'..=b'9', rest @ ..] = number else {
+        return false;
+    };
     // The number of a tax office is 1, a division, and four digits that are mostly zero.
-    let office = PROVINCES.contains(&two(&number[1..])) && (rest.ends_with(b"0000") || number[1] == b'4' && rest.ends_with(b"00")) && two(&number[3..]) != 0;
+    let office = PROVINCES.contains(&two(&number[1..]))
+        && (rest.ends_with(b"0000") || number[1] == b'4' && rest.ends_with(b"00"))
+        && two(&number[3..]) != 0;
     number.len() == 11 && !office
 }
 
 fn is_phone(number: &[u8], groups: &[usize], plus: bool) -> bool {
     let (national, abroad) = match number {
-        [b'0', b'0', b'8', b'6', rest @ ..] | [b'8', b'6', rest @ ..] if rest.len() >= 9 => (rest, true),
+        [b'0', b'0', b'8', b'6', rest @ ..] | [b'8', b'6', rest @ ..] if rest.len() >= 9 => {
+            (rest, true)
+        }
         _ => (number, false),
     };
     let mobile_groups = matches!(
@@ -315,55 +421,99 @@ fn is_phone(number: &[u8], groups: &[usize], plus: bool) -> bool {
     // Landlines: 010, 02x, 0xxx, and seven or eight digits; abroad without the zero, after a plus or 0086.
     let with_zero = match national {
         [b'0', b'1', b'0', rest @ ..] | [b'0', b'2', _, rest @ ..] => Some(rest.len() == 8),
-        [b'0', b'3'..=b'9', b'0'..=b'9', b'0'..=b'9', rest @ ..] => Some((7..=8).contains(&rest.len())),
+        [b'0', b'3'..=b'9', b'0'..=b'9', b'0'..=b'9', rest @ ..] => {
+            Some((7..=8).contains(&rest.len()))
+        }
         _ => None,
     };
     match with_zero {
         Some(fits) => fits && groups.len() <= 4 && (groups.len() == 1 || groups[0] <= 4),
-        None => abroad && (plus || number.starts_with(b"0086")) && (9..=11).contains(&national.len()) && matches!(national[0], b'1'..=b'9'),
+        None => {
+            abroad
+                && (plus || number.starts_with(b"0086"))
+                && (9..=11).contains(&national.len())
+                && matches!(national[0], b'1'..=b'9')
+        }
     }
 }
 
 /// 16 to 19 digits of a bank's range whose last digit fits the others (ISO/IEC 7812-1, Luhn).
 fn is_card(number: &[u8], groups: &[usize]) -> bool {
     let range = match number {
-        [b'6', b'0' | b'2', ..] | [b'9', b'5', b'5', b'8' | b'9', ..] => (16..=19).contains(&number.len()),
+        [b'6', b'0' | b'2', ..] | [b'9', b'5', b'5', b'8' | b'9', ..] => {
+            (16..=19).contains(&number.len())
+        }
         [b'4', ..] | [b'5', b'1'..=b'5', ..] | [b'3', b'5', ..] => number.len() == 16,
         _ => false,
     };
-    let written_so = groups.len() == 1 || groups[..groups.len() - 1].iter().all(|group| *group == 4) || matches!(groups, [6, _]);
+    let written_so = groups.len() == 1
+        || groups[..groups.len() - 1].iter().all(|group| *group == 4)
+        || matches!(groups, [6, _]);
     range && written_so && luhn(number)
 }
 
 fn luhn(number: &[u8]) -> bool {
-    let digits = number.iter().rev().map(|digit| u32::from(digit - b'0')).enumerate();
-    let sum: u32 = digits.map(|(at, digit)| if at % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 }).sum();
+    let digits = number
+        .iter()
+        .rev()
+        .map(|digit| u32::from(digit - b'0'))
+        .enumerate();
+    let sum: u32 = digits
+        .map(|(at, digit)| {
+            if at % 2 == 0 {
+                digit
+            } else {
+                digit * 2 / 10 + digit * 2 % 10
+            }
+        })
+        .sum();
     sum.is_multiple_of(10)
 }
 
 /// Words of letters and digits of ASCII and full-width ones, as places.
 fn tokens(chars: &[char]) -> impl Iterator<Item = (usize, usize)> + '_ {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '\u{ff10}'..='\u{ff19}' | '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}');
+    let is_word = |c: char| {
+        c.is_ascii_alphanumeric()
+            || matches!(c, '\u{ff10}'..='\u{ff19}' | '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}')
+    };
     let mut at = 0;
     std::iter::from_fn(move || {
         let from = at + chars.get(at..)?.iter().position(|c| is_word(*c))?;
-        let to = chars[from..].iter().position(|c| !is_word(*c)).map_or(chars.len(), |length| from + length);
+        let to = chars[from..]
+            .iter()
+            .position(|c| !is_word(*c))
+            .map_or(chars.len(), |length| from + length);
         at = to;
         Some((from, to))
     })
 }
 
 fn ascii(chars: &[char]) -> String {
-    let plain = |c: &char| if matches!(c, '\u{ff01}'..='\u{ff5e}') { char::from_u32(*c as u32 - 0xfee0).unwrap_or(*c) } else { *c };
+    let plain = |c: &char| {
+        if matches!(c, '\u{ff01}'..='\u{ff5e}') {
+            char::from_u32(*c as u32 - 0xfee0).unwrap_or(*c)
+        } else {
+            *c
+        }
+    };
     chars.iter().map(plain).collect()
 }
 
 /// Passports, permits to travel, and cards of before 2023 for foreigners: letters, then digits, nothing else.
 fn passports(chars: &[char], kept: &[(usize, usize)], spans: &mut Vec<Span>) {
     for (from, to) in tokens(chars) {
-        let inside = kept.iter().any(|(first, last)| (*first..*last).contains(&from));
-        if !inside && is_passport(&ascii(&chars[from..to]).to_ascii_uppercase()) && spans.iter().all(|span| to <= span.from || from >= span.to) {
-            spans.push(Span { from, to, word: PASSPORT });
+        let inside = kept
+            .iter()
+            .any(|(first, last)| (*first..*last).contains(&from));
+        if !inside
+            && is_passport(&ascii(&chars[from..to]).to_ascii_uppercase())
+            && spans.iter().all(|span| to <= span.from || from >= span.to)
+        {
+            spans.push(Span {
+                from,
+                to,
+                word: PASSPORT,
+            });
         }
     }
 }
@@ -397,7 +547,12 @@ fn kept(chars: &[char]) -> Vec<(usize, usize)> {
         }
         let five = words.get(at..at + 5).unwrap_or_default();
         let lengths = five.iter().map(|(from, to)| to - from).eq([8, 4, 4, 4, 12]);
-        if lengths && five.iter().all(|(from, to)| hex(*from, *to)) && five.windows(2).all(|two| two[0].1 + 1 == two[1].0 && chars[two[0].1] == '-') {
+        if lengths
+            && five.iter().all(|(from, to)| hex(*from, *to))
+            && five
+                .windows(2)
+                .all(|two| two[0].1 + 1 == two[1].0 && chars[two[0].1] == '-')
+        {
             kept.push((from, five[4].1));
         }
     }
@@ -407,20 +562,48 @@ fn kept(chars: &[char]) -> Vec<(usize, usize)> {
 /// Whatever stands after a label such as 证件号码, if it has four digits or more.
 fn labelled(chars: &[char], spans: &mut Vec<Span>) {
     for at in 0..chars.len() {
-        let Some(label) = NUMBER_LABELS.iter().find(|label| super::words::starts_with(&chars[at..], label)) else { continue };
+        let Some(label) = NUMBER_LABELS
+            .iter()
+            .find(|label| super::words::starts_with(&chars[at..], label))
+        else {
+            continue;
+        };
         let mut from = at + label.chars().count();
         from += chars[from..]
             .iter()
             .take(6)
-            .take_while(|c| matches!(c, ' ' | ':' | '：' | '=' | '[' | '(' | '（' | '"' | '\'' | '「' | '是' | '为' | '\u{3000}'))
+            .take_while(|c| {
+                matches!(
+                    c,
+                    ' ' | ':'
+                        | '：'
+                        | '='
+                        | '['
+                        | '('
+                        | '（'
+                        | '"'
+                        | '\''
+                        | '「'
+                        | '是'
+                        | '为'
+                        | '\u{3000}'
+                )
+            })
             .count();
         let to = chars[from..]
             .iter()
             .position(|c| !(c.is_ascii_alphanumeric() || digit(*c).is_some() || matches!(c, '-')))
             .map_or(chars.len(), |length| from + length);
-        let digits = chars[from..to].iter().filter(|c| digit(**c).is_some()).count();
+        let digits = chars[from..to]
+            .iter()
+            .filter(|c| digit(**c).is_some())
+            .count();
         if digits >= 4 && spans.iter().all(|span| to <= span.from || from >= span.to) {
-            spans.push(Span { from, to, word: NUMBER });
+            spans.push(Span {
+                from,
+                to,
+                word: NUMBER,
+            });
         }
     }
 }

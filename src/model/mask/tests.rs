@@ -70,18 +70,30 @@ const MASKED: &[(&str, &str)] = &[
     ("姓名=买买提·艾力", "姓名=[name]"),
     ("name=张三", "name=[name]"),
     ("name: Zhang San, age", "name: [name], age"),
-    (r#"{"name":"张三","code":1}"#, r#"{"name":"[name]","code":1}"#),
-    (r#"{\"psn_name\":\"上官铁柱\"}"#, r#"{\"psn_name\":\"[name]\"}"#),
+    (
+        r#"{"name":"张三","code":1}"#,
+        r#"{"name":"[name]","code":1}"#,
+    ),
+    (
+        r#"{\"psn_name\":\"上官铁柱\"}"#,
+        r#"{\"psn_name\":\"[name]\"}"#,
+    ),
     (r#"{"psn_name":"\u5f20\u4e09"}"#, r#"{"psn_name":"[name]"}"#),
     (r#"{"certno": "A123456789"}"#, r#"{"certno": "[passport]"}"#),
     (r#"{"certno": "12345678"}"#, r#"{"certno": "[number]"}"#),
     ("<XM>慕容复</XM>", "<XM>[name]</XM>"),
-    ("<aac003><![CDATA[王五]]></aac003>", "<aac003><![CDATA[[name]]]></aac003>"),
+    (
+        "<aac003><![CDATA[王五]]></aac003>",
+        "<aac003><![CDATA[[name]]]></aac003>",
+    ),
     ("contact=li si;", "contact=[name];"),
     // Names beside numbers.
     ("张三(11010519491231002X)不存在", "[name]([id])不存在"),
     ("人员张三110105194912310021", "人员[name][id]"),
-    ("张三的身份证号11010519491231002X有误", "[name]的身份证号[id]有误"),
+    (
+        "张三的身份证号11010519491231002X有误",
+        "[name]的身份证号[id]有误",
+    ),
     ("11010519491231002X 欧阳翠花", "[id] [name]"),
     ("13812345678李小明未登记", "[phone][name]未登记"),
     ("Zhang San E12345678", "[name] [passport]"),
@@ -155,14 +167,21 @@ const READABLE: &[&str] = &[
 
 #[test]
 fn numbers_and_names_of_persons_are_masked_in_every_shape() {
-    let wrong: Vec<String> =
-        MASKED.iter().filter(|(found, shown)| text(found) != *shown).map(|(found, shown)| format!("{found}: {} instead of {shown}", text(found))).collect();
+    let wrong: Vec<String> = MASKED
+        .iter()
+        .filter(|(found, shown)| text(found) != *shown)
+        .map(|(found, shown)| format!("{found}: {} instead of {shown}", text(found)))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn numbers_of_packets_lines_and_employers_amounts_days_and_codes_stay_readable() {
-    let wrong: Vec<String> = READABLE.iter().filter(|found| text(found) != **found).map(|found| format!("{found}: {}", text(found))).collect();
+    let wrong: Vec<String> = READABLE
+        .iter()
+        .filter(|found| text(found) != **found)
+        .map(|found| format!("{found}: {}", text(found)))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -221,7 +240,9 @@ fn a_longer_number_is_never_refused_for_what_stands_within_it() {
     // Numbers of insured people as the medical core gives them: some thousands of a million have such a window.
     let mut random: u64 = 1;
     for _ in 0..200_000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let number = format!("4501{:016}", random % 10_000_000_000_000_000);
         assert!(!is_certain(&number), "{number}");
     }
@@ -232,9 +253,12 @@ fn numbers_of_packets_of_these_years_are_never_ids_beyond_doubt() {
     // District, day and serial; a receipt's number; every serial of them.
     let (mut masked, mut right) = (0, 0);
     for serial in 0..10_000 {
-        for number in
-            [format!("45010320211101{serial:04}"), format!("4501032021110100{serial:06}"), format!("345016211{serial:09}"), format!("4501002021110{serial:09}")]
-        {
+        for number in [
+            format!("45010320211101{serial:04}"),
+            format!("4501032021110100{serial:06}"),
+            format!("345016211{serial:09}"),
+            format!("4501002021110{serial:09}"),
+        ] {
             assert!(!is_certain(&number), "{number}");
             masked += u32::from(text(&number) != number);
             right += u32::from(crate::model::identity::resident_id_is_valid(&number));

@@ -24,7 +24,11 @@ pub struct Caregiver {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qualifications: Vec<Qualification>,
     /// Date of the last statement of good health.
-    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::model::day::deserialize_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub health_statement_on: Option<Date>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<Contract>,
@@ -96,7 +100,11 @@ pub enum QualificationKind {
 pub struct Contract {
     #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub from: Date,
-    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::model::day::deserialize_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub to: Option<Date>,
 }
 
@@ -166,7 +174,10 @@ impl fmt::Debug for CaregiverPersonal {
 impl Caregiver {
     /// The status on a day.
     pub fn standing(&self, on: Date) -> Standing {
-        Standing { status: in_force(&self.statuses, on).map(CaregiverStatus::word), designated: false }
+        Standing {
+            status: in_force(&self.statuses, on).map(CaregiverStatus::word),
+            designated: false,
+        }
     }
 
     /// The first day after `after` on which the standing may change.

@@ -10,7 +10,11 @@ pub struct Dated<S> {
     pub status: S,
     #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub from: Date,
-    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::model::day::deserialize_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub to: Option<Date>,
 }
 
@@ -25,13 +29,22 @@ impl<S> Dated<S> {
 /// suspension stands over what it suspends and what was before returns after it. Of two that
 /// began on the same day the later in the list counts.
 pub fn in_force<S: Copy>(statuses: &[Dated<S>], on: Date) -> Option<S> {
-    statuses.iter().filter(|dated| dated.covers(on)).max_by_key(|dated| dated.from).map(|dated| dated.status)
+    statuses
+        .iter()
+        .filter(|dated| dated.covers(on))
+        .max_by_key(|dated| dated.from)
+        .map(|dated| dated.status)
 }
 
 /// The first day after `after` on which one of them begins or has ended.
 pub fn first_change_after<S>(statuses: &[Dated<S>], after: Date) -> Option<Date> {
     let ended = |to: Option<Date>| to.and_then(|to| to.tomorrow().ok());
-    statuses.iter().flat_map(|dated| [Some(dated.from), ended(dated.to)]).flatten().filter(|day| *day > after).min()
+    statuses
+        .iter()
+        .flat_map(|dated| [Some(dated.from), ended(dated.to)])
+        .flatten()
+        .filter(|day| *day > after)
+        .min()
 }
 
 #[cfg(test)]
@@ -41,7 +54,18 @@ mod tests {
     use super::*;
 
     fn statuses() -> Vec<Dated<u8>> {
-        vec![Dated { status: 1, from: date(2026, 1, 1), to: None }, Dated { status: 2, from: date(2026, 3, 1), to: Some(date(2026, 5, 31)) }]
+        vec![
+            Dated {
+                status: 1,
+                from: date(2026, 1, 1),
+                to: None,
+            },
+            Dated {
+                status: 2,
+                from: date(2026, 3, 1),
+                to: Some(date(2026, 5, 31)),
+            },
+        ]
     }
 
     #[test]
@@ -66,7 +90,11 @@ mod tests {
             (date(2026, 3, 1), Some(date(2026, 6, 1))),
             (date(2026, 6, 1), None),
         ] {
-            assert_eq!(first_change_after(&statuses(), after), expected, "after {after}");
+            assert_eq!(
+                first_change_after(&statuses(), after),
+                expected,
+                "after {after}"
+            );
         }
     }
 }

@@ -98,7 +98,11 @@ impl ServiceMode {
 pub struct Licence {
     pub number: String,
     /// Its last day; absent where it does not expire.
-    #[serde(default, deserialize_with = "crate::model::day::deserialize_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::model::day::deserialize_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expires_on: Option<Date>,
 }
 
@@ -144,7 +148,12 @@ impl InstitutionStatus {
 
     /// Whether an agreement exists in this status; a suspension does not end it.
     pub fn has_agreement(self) -> bool {
-        matches!(self, InstitutionStatus::AgreementInForce | InstitutionStatus::SuspendedNewClients | InstitutionStatus::Suspended)
+        matches!(
+            self,
+            InstitutionStatus::AgreementInForce
+                | InstitutionStatus::SuspendedNewClients
+                | InstitutionStatus::Suspended
+        )
     }
 }
 
@@ -171,14 +180,28 @@ impl Institution {
     /// Its status on a day and whether it is designated then: an agreement exists and covers the day.
     pub fn standing(&self, on: Date) -> Standing {
         let status = in_force(&self.statuses, on);
-        let covered = self.agreement.as_ref().is_some_and(|agreement| agreement.valid_from <= on && on <= agreement.valid_to);
-        Standing { status: status.map(InstitutionStatus::word), designated: covered && status.is_some_and(InstitutionStatus::has_agreement) }
+        let covered = self
+            .agreement
+            .as_ref()
+            .is_some_and(|agreement| agreement.valid_from <= on && on <= agreement.valid_to);
+        Standing {
+            status: status.map(InstitutionStatus::word),
+            designated: covered && status.is_some_and(InstitutionStatus::has_agreement),
+        }
     }
 
     /// The first day after `after` on which its standing may change.
     pub fn next_change(&self, after: Date) -> Option<Date> {
         let agreement = self.agreement.as_ref();
-        let bounds = [agreement.map(|agreement| agreement.valid_from), agreement.and_then(|agreement| agreement.valid_to.tomorrow().ok())];
-        bounds.into_iter().flatten().filter(|day| *day > after).chain(first_change_after(&self.statuses, after)).min()
+        let bounds = [
+            agreement.map(|agreement| agreement.valid_from),
+            agreement.and_then(|agreement| agreement.valid_to.tomorrow().ok()),
+        ];
+        bounds
+            .into_iter()
+            .flatten()
+            .filter(|day| *day > after)
+            .chain(first_change_after(&self.statuses, after))
+            .min()
     }
 }

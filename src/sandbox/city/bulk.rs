@@ -22,19 +22,40 @@ pub struct EmployerPacket {
 impl EmployerPacket {
     /// A GBK packet for 2021-10.
     pub fn new(packet_no: impl Into<String>, lines: u64, seed: u64) -> EmployerPacket {
-        EmployerPacket { packet_no: packet_no.into(), lines, seed, month: Month::new(2021, 10).expect("a month of the range") }
+        EmployerPacket {
+            packet_no: packet_no.into(),
+            lines,
+            seed,
+            month: Month::new(2021, 10).expect("a month of the range"),
+        }
     }
 
     /// Writes the packet; fails only when `out` does.
     pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
-        let EmployerPacket { packet_no, lines, seed, month } = self;
+        let EmployerPacket {
+            packet_no,
+            lines,
+            seed,
+            month,
+        } = self;
         let made_on = format!("{}28", month.number());
         let mut out = BufWriter::new(out);
-        packet::open(&mut out, &Head { packet_no, packet_type: "JFXX101", replaces: false, lines: *lines, made_on: &made_on, charset: Charset::Gbk })?;
+        packet::open(
+            &mut out,
+            &Head {
+                packet_no,
+                packet_type: "JFXX101",
+                replaces: false,
+                lines: *lines,
+                made_on: &made_on,
+                charset: Charset::Gbk,
+            },
+        )?;
         for index in 0..*lines {
             let employer = Employer::of(*seed, index);
             let headcount = employer.headcount;
-            Line::of(*seed, employer, (*month, *month), index + 1, headcount).write(&mut out, index + 1)?;
+            Line::of(*seed, employer, (*month, *month), index + 1, headcount)
+                .write(&mut out, index + 1)?;
         }
         packet::close(&mut out)?;
         out.flush()

@@ -42,14 +42,31 @@ impl EmployeePacket {
     pub fn new(packet_no: impl Into<String>, lines: u64, seed: u64) -> EmployeePacket {
         let first_detail_no = 100_000_000_000_000_001 + seed % 900_000 * 1_000_000_000_000;
         let month = Month::new(2021, 10).expect("a month of the range");
-        EmployeePacket { packet_no: packet_no.into(), lines, seed, month, charset: Charset::Gbk, first_detail_no }
+        EmployeePacket {
+            packet_no: packet_no.into(),
+            lines,
+            seed,
+            month,
+            charset: Charset::Gbk,
+            first_detail_no,
+        }
     }
 
     /// Writes the packet; fails only when `out` does.
     pub fn write_to(&self, out: &mut dyn Write) -> io::Result<EmployeeTotals> {
         let made_on = format!("{}28", self.month.number());
-        let head = Head { packet_no: &self.packet_no, packet_type: "JFXX102", replaces: false, lines: self.lines, made_on: &made_on, charset: self.charset };
-        let mut totals = EmployeeTotals { lines: self.lines, ..EmployeeTotals::default() };
+        let head = Head {
+            packet_no: &self.packet_no,
+            packet_type: "JFXX102",
+            replaces: false,
+            lines: self.lines,
+            made_on: &made_on,
+            charset: self.charset,
+        };
+        let mut totals = EmployeeTotals {
+            lines: self.lines,
+            ..EmployeeTotals::default()
+        };
         let mut chunk = Vec::with_capacity(CHUNK + 2_048);
         packet::open(&mut chunk, &head)?;
         let mut employer = Employer::of(self.seed, 0);
@@ -71,7 +88,13 @@ impl EmployeePacket {
         Ok(totals)
     }
 
-    fn write_line(&self, out: &mut Vec<u8>, index: u64, employer: &Employer, totals: &mut EmployeeTotals) -> io::Result<()> {
+    fn write_line(
+        &self,
+        out: &mut Vec<u8>,
+        index: u64,
+        employer: &Employer,
+        totals: &mut EmployeeTotals,
+    ) -> io::Result<()> {
         let mut rng = Rng::of(self.seed, "employee", &[index]);
         let base = Fen(employer.wage + rng.between(-employer.wage / 5, employer.wage / 5));
         let rate = billed_rate(self.month);
@@ -79,8 +102,15 @@ impl EmployeePacket {
         totals.employer_paid += i128::from(paid.0);
         totals.employee_paid += i128::from(own.0);
         let (month, rate, number) = (self.month.number(), fraction(rate), index + 1);
-        let receipt_no = 345_010_000_000_000_000 + month as u64 % 10_000 * 100_000_000 + index / LINES_PER_EMPLOYER + 1;
-        let (district, employer_no, detail_no) = (employer.district, &employer.employer_no, self.first_detail_no + index);
+        let receipt_no = 345_010_000_000_000_000
+            + month as u64 % 10_000 * 100_000_000
+            + index / LINES_PER_EMPLOYER
+            + 1;
+        let (district, employer_no, detail_no) = (
+            employer.district,
+            &employer.employer_no,
+            self.first_detail_no + index,
+        );
         let person_no = self.seed % 1_000 * 1_000_000_000_000 + index;
         write!(
             out,

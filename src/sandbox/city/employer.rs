@@ -22,10 +22,22 @@ pub const DISTRICTS: &[(u32, &str)] = &[
 ];
 
 /// Headcounts: many small employers, few very large ones; about 21 on average.
-const HEADCOUNTS: &[(u32, (i64, i64))] = &[(5_202, (1, 5)), (3_000, (6, 20)), (1_320, (21, 50)), (400, (51, 200)), (70, (201, 1_000)), (8, (1_001, 5_000))];
+const HEADCOUNTS: &[(u32, (i64, i64))] = &[
+    (5_202, (1, 5)),
+    (3_000, (6, 20)),
+    (1_320, (21, 50)),
+    (400, (51, 200)),
+    (70, (201, 1_000)),
+    (8, (1_001, 5_000)),
+];
 
 /// Average monthly wages in yuan.
-const WAGES: &[(u32, (i64, i64))] = &[(35, (3_000, 4_999)), (40, (5_000, 7_999)), (20, (8_000, 14_999)), (5, (15_000, 29_999))];
+const WAGES: &[(u32, (i64, i64))] = &[
+    (35, (3_000, 4_999)),
+    (40, (5_000, 7_999)),
+    (20, (8_000, 14_999)),
+    (5, (15_000, 29_999)),
+];
 
 /// Weights of an organisation code's eight characters (GB 11714-1997).
 const ORGANISATION_WEIGHTS: [u64; 8] = [3, 7, 9, 10, 5, 8, 4, 2];
@@ -64,7 +76,11 @@ impl Employer {
 /// A credit code of an enterprise (91) in a district with a valid organisation code and check character.
 pub(in crate::sandbox) fn uscc(district: &str, index: u64) -> String {
     let serial = format!("{:08}", (index + 1) % 100_000_000);
-    let sum: u64 = serial.bytes().zip(ORGANISATION_WEIGHTS).map(|(digit, weight)| u64::from(digit - b'0') * weight).sum();
+    let sum: u64 = serial
+        .bytes()
+        .zip(ORGANISATION_WEIGHTS)
+        .map(|(digit, weight)| u64::from(digit - b'0') * weight)
+        .sum();
     let check = match 11 - sum % 11 {
         11 => '0',
         10 => 'X',

@@ -30,7 +30,10 @@ pub(super) enum Flaw {
 impl Flaw {
     /// Whether a receiver must refuse the line.
     pub fn refused(self) -> bool {
-        matches!(self, Flaw::UnknownArea | Flaw::WorkInjury | Flaw::Separator | Flaw::WrongRate)
+        matches!(
+            self,
+            Flaw::UnknownArea | Flaw::WorkInjury | Flaw::Separator | Flaw::WrongRate
+        )
     }
 }
 
@@ -70,7 +73,11 @@ const EMPLOYEE_RATE: i64 = 20_000;
 
 /// The combined rate the tax bureau of Nanning bills: 7.30 %, from 2021-03 on 6.95 %.
 pub(super) fn billed_rate(month: Month) -> i64 {
-    if month.number() < 202_103 { 73_000 } else { 69_500 }
+    if month.number() < 202_103 {
+        73_000
+    } else {
+        69_500
+    }
 }
 
 /// The bill: base x rate to the fen, half away from zero.
@@ -87,13 +94,23 @@ fn number(prefix: u64, serial: u64) -> u64 {
 
 impl Line {
     /// A line for so many heads of an employer; `serial` orders the lines of the month they are collected in.
-    pub fn of(seed: u64, employer: Employer, (collected_in, month): (Month, Month), serial: u64, headcount: i64) -> Line {
+    pub fn of(
+        seed: u64,
+        employer: Employer,
+        (collected_in, month): (Month, Month),
+        serial: u64,
+        headcount: i64,
+    ) -> Line {
         let mut rng = Rng::of(seed, "line", &[serial, collected_in.number() as u64]);
-        let base = Fen(headcount * employer.wage + rng.between(-employer.wage / 10, employer.wage / 10));
+        let base =
+            Fen(headcount * employer.wage + rng.between(-employer.wage / 10, employer.wage / 10));
         let rate = billed_rate(month);
         let mut line = Line {
             detail_no: number(collected_in.number() as u64, serial),
-            receipt_no: number(345_010, collected_in.number() as u64 % 10_000 * 100_000_000 + serial),
+            receipt_no: number(
+                345_010,
+                collected_in.number() as u64 % 10_000 * 100_000_000 + serial,
+            ),
             employer,
             month,
             collected_in,
@@ -135,7 +152,14 @@ impl Line {
     /// The same money back.
     pub fn refunded(mut self) -> Line {
         self.kind = REFUND;
-        for amount in [&mut self.base, &mut self.paid, &mut self.employee_paid, &mut self.late_fee, &mut self.interest, &mut self.other_interest] {
+        for amount in [
+            &mut self.base,
+            &mut self.paid,
+            &mut self.employee_paid,
+            &mut self.late_fee,
+            &mut self.interest,
+            &mut self.other_interest,
+        ] {
             *amount = amount.negated();
         }
         self
@@ -143,18 +167,46 @@ impl Line {
 
     /// All money of the line in fen.
     pub fn total(&self) -> i64 {
-        self.paid.0 + self.employee_paid.0 + self.late_fee.0 + self.interest.0 + self.other_interest.0
+        self.paid.0
+            + self.employee_paid.0
+            + self.late_fee.0
+            + self.interest.0
+            + self.other_interest.0
     }
 
     /// Writes the line as a record of the given number in its packet.
     pub fn write(&self, out: &mut dyn Write, index: u64) -> io::Result<()> {
-        let Line { detail_no, receipt_no, employer, base, employee_paid, late_fee, interest, other_interest, kind, headcount, .. } = self;
-        let area = if self.flaw == Flaw::UnknownArea { "990100" } else { "450100" };
-        let insurance = if self.flaw == Flaw::WorkInjury { 410 } else { 310 };
+        let Line {
+            detail_no,
+            receipt_no,
+            employer,
+            base,
+            employee_paid,
+            late_fee,
+            interest,
+            other_interest,
+            kind,
+            headcount,
+            ..
+        } = self;
+        let area = if self.flaw == Flaw::UnknownArea {
+            "990100"
+        } else {
+            "450100"
+        };
+        let insurance = if self.flaw == Flaw::WorkInjury {
+            410
+        } else {
+            310
+        };
         let (district, employer_no) = (employer.district, &employer.employer_no);
         let (month, collected, day) = (self.month.number(), self.collected_in, self.day);
         let (rate, employee_rate) = (fraction(self.rate), fraction(EMPLOYEE_RATE));
-        let paid = if self.flaw == Flaw::Separator { "1,000.00".to_string() } else { self.paid.to_string() };
+        let paid = if self.flaw == Flaw::Separator {
+            "1,000.00".to_string()
+        } else {
+            self.paid.to_string()
+        };
         let transfer = if self.revokes { 2 } else { 1 };
         write!(
             out,

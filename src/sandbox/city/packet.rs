@@ -44,7 +44,14 @@ pub(super) struct Head<'a> {
 
 /// Writes everything before the first record.
 pub(super) fn open(out: &mut dyn Write, head: &Head<'_>) -> io::Result<()> {
-    let Head { packet_no, packet_type, lines, made_on, charset, .. } = head;
+    let Head {
+        packet_no,
+        packet_type,
+        lines,
+        made_on,
+        charset,
+        ..
+    } = head;
     let replaces = u8::from(head.replaces);
     let encoding = charset.name();
     let text = format!(

@@ -14,7 +14,12 @@ use crate::model::identity::resident_check_character;
 use crate::model::{Fen, Month};
 
 /// Shares of categories in thousandths.
-const CATEGORIES: &[(u32, Category)] = &[(840, Category::Active), (140, Category::Retired), (15, Category::Flexible), (5, Category::Unemployed)];
+const CATEGORIES: &[(u32, Category)] = &[
+    (840, Category::Active),
+    (140, Category::Retired),
+    (15, Category::Flexible),
+    (5, Category::Unemployed),
+];
 /// One person in so many has no personal account.
 const NO_ACCOUNT_EVERY: i64 = 100;
 /// One person in so many has a passport instead of a resident id.
@@ -57,7 +62,14 @@ impl City {
     /// order of headcount, and begin anew when there are more of them than heads.
     pub fn people(&self, people: u64) -> People {
         let employer = Employer::of(self.seed, 0);
-        People { seed: self.seed, employers: self.employers.max(1), people, made: 0, heads: employer.headcount, employer }
+        People {
+            seed: self.seed,
+            employers: self.employers.max(1),
+            people,
+            made: 0,
+            heads: employer.headcount,
+            employer,
+        }
     }
 }
 
@@ -70,18 +82,43 @@ impl People {
             Category::Active => {
                 let wage = self.head().wage;
                 let base = wage + rng.between(-wage / 5, wage / 5);
-                (Some(self.employer.employer_no.clone()), self.employer.district, base)
+                (
+                    Some(self.employer.employer_no.clone()),
+                    self.employer.district,
+                    base,
+                )
             }
-            Category::Retired => (None, *rng.weighted(DISTRICTS), rng.between(180_000, 600_000)),
-            Category::Flexible => (None, *rng.weighted(DISTRICTS), rng.between(380_000, 800_000)),
-            Category::Unemployed => (None, *rng.weighted(DISTRICTS), rng.between(380_000, 420_000)),
+            Category::Retired => (
+                None,
+                *rng.weighted(DISTRICTS),
+                rng.between(180_000, 600_000),
+            ),
+            Category::Flexible => (
+                None,
+                *rng.weighted(DISTRICTS),
+                rng.between(380_000, 800_000),
+            ),
+            Category::Unemployed => (
+                None,
+                *rng.weighted(DISTRICTS),
+                rng.between(380_000, 420_000),
+            ),
         };
         let (certificate_type, certificate_no) = match rng.between(1, PASSPORT_EVERY) {
             1 => ("08", format!("E{index:08}")),
             _ => ("01", resident_id(&mut rng, district, category)),
         };
         let number = self.seed % 1_000 * 1_000_000_000_000 + index;
-        Person { person_no: format!("4501{number:016}"), certificate_type, certificate_no, category, account, employer_no, district, base: Fen(base) }
+        Person {
+            person_no: format!("4501{number:016}"),
+            certificate_type,
+            certificate_no,
+            category,
+            account,
+            employer_no,
+            district,
+            base: Fen(base),
+        }
     }
 
     /// The employer of the next active person.
@@ -133,7 +170,14 @@ impl Iterator for People {
 impl Person {
     /// Writes the person as one line of a roster that holds from a month on.
     pub fn write(&self, from_month: Month, out: &mut dyn Write) -> io::Result<()> {
-        let Person { person_no, certificate_type, certificate_no, district, base, .. } = self;
+        let Person {
+            person_no,
+            certificate_type,
+            certificate_no,
+            district,
+            base,
+            ..
+        } = self;
         let kind = match self.category {
             Category::Active => "11",
             Category::Retired => "12",
@@ -148,15 +192,30 @@ impl Person {
         if let Some(employer_no) = &self.employer_no {
             write!(out, ",\"emp_no\":\"{employer_no}\"")?;
         }
-        writeln!(out, ",\"admdvs\":\"{district}\",\"clct_base\":{base},\"begnym\":\"{}\"}}", from_month.number())
+        writeln!(
+            out,
+            ",\"admdvs\":\"{district}\",\"clct_base\":{base},\"begnym\":\"{}\"}}",
+            from_month.number()
+        )
     }
 }
 
 /// A resident id of somebody of a fitting age, born in the district.
 fn resident_id(rng: &mut Rng, district: &str, category: Category) -> String {
-    let (youngest, oldest) = if category == Category::Retired { (1_935, 1_965) } else { (1_965, 2_000) };
-    let (year, month, day) = (rng.between(youngest, oldest), rng.between(1, 12), rng.between(1, 28));
-    let first = format!("{district}{year}{month:02}{day:02}{:03}", rng.between(1, 999));
+    let (youngest, oldest) = if category == Category::Retired {
+        (1_935, 1_965)
+    } else {
+        (1_965, 2_000)
+    };
+    let (year, month, day) = (
+        rng.between(youngest, oldest),
+        rng.between(1, 12),
+        rng.between(1, 28),
+    );
+    let first = format!(
+        "{district}{year}{month:02}{day:02}{:03}",
+        rng.between(1, 999)
+    );
     let check = resident_check_character(first.as_bytes()).expect("seventeen digits");
     format!("{first}{}", char::from(check))
 }
@@ -173,7 +232,10 @@ mod tests {
         let people: Vec<Person> = City::new(7, 100).people(2_000).collect();
         assert_eq!(people, City::new(7, 100).people(2_000).collect::<Vec<_>>());
         assert!(people.is_sorted_by(|a, b| a.person_no < b.person_no));
-        assert_ne!(people[0], City::new(8, 100).people(1).next().expect("a person"));
+        assert_ne!(
+            people[0],
+            City::new(8, 100).people(1).next().expect("a person")
+        );
     }
 
     #[test]
@@ -185,19 +247,34 @@ mod tests {
             *categories.entry(person.category.word()).or_default() += 1;
             without += u64::from(!person.account);
             passports += u64::from(person.certificate_type == "08");
-            assert!(person.certificate_type == "08" || resident_id_is_valid(&person.certificate_no), "{}", person.certificate_no);
-            assert_eq!(person.employer_no.is_some(), person.category == Category::Active);
+            assert!(
+                person.certificate_type == "08" || resident_id_is_valid(&person.certificate_no),
+                "{}",
+                person.certificate_no
+            );
+            assert_eq!(
+                person.employer_no.is_some(),
+                person.category == Category::Active
+            );
             assert!(person.base > Fen::ZERO);
             districts.push(person.district);
         }
         districts.sort_unstable();
         districts.dedup();
         assert_eq!(districts.len(), 12);
-        for (word, percent) in [("active", 84.0), ("retired", 14.0), ("flexible", 1.5), ("unemployed", 0.5)] {
+        for (word, percent) in [
+            ("active", 84.0),
+            ("retired", 14.0),
+            ("flexible", 1.5),
+            ("unemployed", 0.5),
+        ] {
             let found = categories[word] as f64 / PEOPLE as f64 * 100.0;
             assert!((found - percent).abs() < 1.0, "{word}: {found} %");
         }
-        assert!((100..400).contains(&without) && (10..100).contains(&passports), "{without} without account, {passports} passports");
+        assert!(
+            (100..400).contains(&without) && (10..100).contains(&passports),
+            "{without} without account, {passports} passports"
+        );
     }
 
     #[test]
@@ -205,17 +282,37 @@ mod tests {
         let city = City::new(3, 50);
         let heads: i64 = city.employers().map(|employer| employer.headcount).sum();
         let mut filled: HashMap<String, i64> = HashMap::new();
-        let active = city.people(u64::MAX).filter_map(|person| person.employer_no).take(usize::try_from(heads).expect("a few"));
+        let active = city
+            .people(u64::MAX)
+            .filter_map(|person| person.employer_no)
+            .take(usize::try_from(heads).expect("a few"));
         active.for_each(|employer_no| *filled.entry(employer_no).or_default() += 1);
-        assert!(city.employers().all(|employer| filled[&employer.employer_no] == employer.headcount));
+        assert!(
+            city.employers()
+                .all(|employer| filled[&employer.employer_no] == employer.headcount)
+        );
     }
 
     #[test]
     fn a_roster_has_a_line_of_json_for_everybody() {
-        let (mut roster, october) = (Vec::new(), Month::new(2021, 10).expect("a month of the range"));
-        assert_eq!(City::new(5, 20).people(300).write_roster(october, &mut roster).expect("a vector takes everything"), 300);
-        let lines: Vec<serde_json::Value> = roster.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let (mut roster, october) = (
+            Vec::new(),
+            Month::new(2021, 10).expect("a month of the range"),
+        );
+        assert_eq!(
+            City::new(5, 20)
+                .people(300)
+                .write_roster(october, &mut roster)
+                .expect("a vector takes everything"),
+            300
+        );
+        let lines: Vec<serde_json::Value> = roster
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
         assert_eq!(lines.len(), 300);
-        assert!(lines.iter().all(|line| line["begnym"] == "202110" && line["admdvs"].is_string() && line["clct_base"].is_number()));
+        assert!(lines.iter().all(|line| line["begnym"] == "202110"
+            && line["admdvs"].is_string()
+            && line["clct_base"].is_number()));
     }
 }

@@ -10,7 +10,11 @@ impl Rng {
     /// The stream of a thing named by a purpose and numbers, independent of every other thing's.
     pub fn of(seed: u64, purpose: &str, numbers: &[u64]) -> Rng {
         let mut rng = Rng(seed);
-        for word in purpose.bytes().map(u64::from).chain(numbers.iter().copied()) {
+        for word in purpose
+            .bytes()
+            .map(u64::from)
+            .chain(numbers.iter().copied())
+        {
             rng.0 = rng.next() ^ word.wrapping_mul(0xd6e8_feb8_6659_fd93);
         }
         rng

@@ -79,7 +79,11 @@ impl Books {
     /// What entering would meet with, were the batch in order; changes nothing.
     pub fn known(&self, reference: &str, content: &[u8]) -> Option<Entered> {
         let taken = self.taken.get(&short(reference.as_bytes()))?;
-        Some(if *taken == short(content) { Entered::Again } else { Entered::Conflict })
+        Some(if *taken == short(content) {
+            Entered::Again
+        } else {
+            Entered::Conflict
+        })
     }
 
     /// Enters a batch whole, or not at all.
@@ -91,13 +95,20 @@ impl Books {
         if self.batches.contains(&number) {
             return Entered::Known;
         }
-        if batch.reverses.as_ref().is_some_and(|number| !self.batches.contains(&short(number.as_bytes()))) {
+        if batch
+            .reverses
+            .as_ref()
+            .is_some_and(|number| !self.batches.contains(&short(number.as_bytes())))
+        {
             return Entered::NothingToReverse;
         }
-        let Some(totals) = self.totals.with(batch) else { return Entered::Overflow };
+        let Some(totals) = self.totals.with(batch) else {
+            return Entered::Overflow;
+        };
         self.totals = totals;
         self.batches.insert(number);
-        self.taken.insert(short(reference.as_bytes()), short(content));
+        self.taken
+            .insert(short(reference.as_bytes()), short(content));
         Entered::New
     }
 }

@@ -11,7 +11,9 @@ use super::https::{Handling, deliver};
 use super::register::{Held, Kept};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/ylfw/v1/institutions", web::post().to(institutions)).route("/ylfw/v1/caregivers", web::post().to(caregivers));
+    config
+        .route("/ylfw/v1/institutions", web::post().to(institutions))
+        .route("/ylfw/v1/caregivers", web::post().to(caregivers));
 }
 
 /// Elements of a record with whether it must have them; `Mode` and `Qualification` may repeat.
@@ -51,11 +53,29 @@ struct List {
 }
 
 async fn institutions(body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &List { kind: "institution", element: "Institution", elements: INSTITUTION, body }).await
+    deliver(
+        &desk,
+        &List {
+            kind: "institution",
+            element: "Institution",
+            elements: INSTITUTION,
+            body,
+        },
+    )
+    .await
 }
 
 async fn caregivers(body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &List { kind: "caregiver", element: "Caregiver", elements: CAREGIVER, body }).await
+    deliver(
+        &desk,
+        &List {
+            kind: "caregiver",
+            element: "Caregiver",
+            elements: CAREGIVER,
+            body,
+        },
+    )
+    .await
 }
 
 impl Handling for List {
@@ -67,9 +87,19 @@ impl Handling for List {
                 return answer(StatusCode::UNPROCESSABLE_ENTITY, "21", &text, &[]);
             }
         };
-        if desk.options.most.records_per_request.is_some_and(|most| records.len() > most) {
+        if desk
+            .options
+            .most
+            .records_per_request
+            .is_some_and(|most| records.len() > most)
+        {
             desk.state().tally.over_limit += 1;
-            return answer(StatusCode::UNPROCESSABLE_ENTITY, "22", "more records than taken", &[]);
+            return answer(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "22",
+                "more records than taken",
+                &[],
+            );
         }
         let mut state = desk.state();
         let results = records.into_iter().map(|(id, held)| {
@@ -83,7 +113,12 @@ impl Handling for List {
     }
 
     fn refuse(&self, _desk: &Desk, code: &str) -> HttpResponse {
-        answer(StatusCode::UNPROCESSABLE_ENTITY, code, "refused by the script", &[])
+        answer(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            code,
+            "refused by the script",
+            &[],
+        )
     }
 }
 
@@ -96,10 +131,21 @@ impl List {
         let (mut records, mut announced) = (Vec::new(), None);
         loop {
             match reader.read_event().map_err(|error| error.to_string())? {
-                Event::Start(tag) if announced.is_none() => announced = Some(attribute(&tag, "count")?.parse::<usize>().map_err(|_| "count")?),
-                Event::Start(tag) if name(&tag) == self.element => records.push(self.record(&mut reader, &tag)?),
+                Event::Start(tag) if announced.is_none() => {
+                    announced = Some(
+                        attribute(&tag, "count")?
+                            .parse::<usize>()
+                            .map_err(|_| "count")?,
+                    )
+                }
+                Event::Start(tag) if name(&tag) == self.element => {
+                    records.push(self.record(&mut reader, &tag)?)
+                }
                 Event::Start(tag) if name(&tag) == "Removed" => {
-                    let held = Held { revision: number(&attribute(&tag, "revision")?)?, fields: None };
+                    let held = Held {
+                        revision: number(&attribute(&tag, "revision")?)?,
+                        fields: None,
+                    };
                     date(&attribute(&tag, "on")?)?;
                     let reason = content(&mut reader)?;
                     if reason.is_empty() {
@@ -113,10 +159,18 @@ impl List {
             }
         }
         let right = announced == Some(records.len()) && !records.is_empty();
-        if right { Ok(records) } else { Err("count is not the number of records".into()) }
+        if right {
+            Ok(records)
+        } else {
+            Err("count is not the number of records".into())
+        }
     }
 
-    fn record(&self, reader: &mut Reader<&[u8]>, tag: &BytesStart<'_>) -> Result<(String, Held), String> {
+    fn record(
+        &self,
+        reader: &mut Reader<&[u8]>,
+        tag: &BytesStart<'_>,
+    ) -> Result<(String, Held), String> {
         let (id, revision) = (attribute(tag, "id")?, number(&attribute(tag, "revision")?)?);
         let mut fields: Map<String, Value> = Map::new();
         loop {
@@ -124,7 +178,14 @@ impl List {
                 Event::Start(tag) => {
                     let attributes = attributes(&tag)?;
                     let text = json!(content(reader)?);
-                    (name(&tag), if attributes.is_empty() { text } else { json!([text, attributes]) })
+                    (
+                        name(&tag),
+                        if attributes.is_empty() {
+                            text
+                        } else {
+                            json!([text, attributes])
+                        },
+                    )
                 }
                 Event::Empty(tag) => (name(&tag), json!(attributes(&tag)?)),
                 Event::End(_) => break,
@@ -140,9 +201,19 @@ impl List {
                 return Err(format!("{id}: {found} twice"));
             }
         }
-        match self.elements.iter().find(|(known, required)| *required && !fields.contains_key(*known)) {
+        match self
+            .elements
+            .iter()
+            .find(|(known, required)| *required && !fields.contains_key(*known))
+        {
             Some((missing, _)) => Err(format!("{id}: {missing} is missing")),
-            None => Ok((id, Held { revision, fields: Some(fields) })),
+            None => Ok((
+                id,
+                Held {
+                    revision,
+                    fields: Some(fields),
+                },
+            )),
         }
     }
 }
@@ -153,9 +224,15 @@ fn content(reader: &mut Reader<&[u8]>) -> Result<String, String> {
     loop {
         match reader.read_event().map_err(|error| error.to_string())? {
             Event::Text(part) => text.push_str(&part),
-            Event::GeneralRef(reference) => match reference.resolve_char_ref().map_err(|error| error.to_string())? {
+            Event::GeneralRef(reference) => match reference
+                .resolve_char_ref()
+                .map_err(|error| error.to_string())?
+            {
                 Some(character) => text.push(character),
-                None => text.push_str(quick_xml::escape::resolve_predefined_entity(&reference).ok_or("an undefined entity")?),
+                None => text.push_str(
+                    quick_xml::escape::resolve_predefined_entity(&reference)
+                        .ok_or("an undefined entity")?,
+                ),
             },
             Event::End(_) => return Ok(text),
             _ => return Err("an element inside a text".into()),
@@ -170,7 +247,9 @@ fn name(tag: &BytesStart<'_>) -> String {
 fn attributes(tag: &BytesStart<'_>) -> Result<Map<String, Value>, String> {
     let pairs = tag.attributes().map(|attribute| {
         let attribute = attribute.map_err(|error| error.to_string())?;
-        let value = attribute.normalized_value(quick_xml::XmlVersion::Explicit1_0).map_err(|error| error.to_string())?;
+        let value = attribute
+            .normalized_value(quick_xml::XmlVersion::Explicit1_0)
+            .map_err(|error| error.to_string())?;
         Ok((attribute.key.local_name().as_ref().to_owned(), json!(value)))
     });
     pairs.collect()
@@ -193,7 +272,12 @@ fn date(text: &str) -> Result<jiff::civil::Date, String> {
     text.parse().map_err(|_| format!("`{text}` is no date"))
 }
 
-fn answer(status: StatusCode, code: &str, message: &str, results: &[(String, Kept)]) -> HttpResponse {
+fn answer(
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    results: &[(String, Kept)],
+) -> HttpResponse {
     let results: String = results
         .iter()
         .map(|(id, kept)| {
@@ -202,11 +286,17 @@ fn answer(status: StatusCode, code: &str, message: &str, results: &[(String, Kep
                 Kept::Stale => ("1", "已有该版本"),
                 Kept::Refused => ("31", "refused by the script"),
             };
-            format!("<Result><Id>{}</Id><Code>{code}</Code><Message>{text}</Message></Result>", quick_xml::escape::escape(id))
+            format!(
+                "<Result><Id>{}</Id><Code>{code}</Code><Message>{text}</Message></Result>",
+                quick_xml::escape::escape(id)
+            )
         })
         .collect();
     let message = quick_xml::escape::escape(message);
-    let body =
-        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Reply><Code>{code}</Code><Message>{message}</Message><Results>{results}</Results></Reply>\n");
-    HttpResponse::build(status).content_type("application/xml; charset=utf-8").body(body)
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Reply><Code>{code}</Code><Message>{message}</Message><Results>{results}</Results></Reply>\n"
+    );
+    HttpResponse::build(status)
+        .content_type("application/xml; charset=utf-8")
+        .body(body)
 }

@@ -22,8 +22,14 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route("/fsi/api/ltc/contributions", web::post().to(contributions))
         .route("/fsi/api/ltc/inquiry", web::post().to(inquiry))
-        .route("/fsi/api/ltc/deductions", web::post().to(deductions::deductions))
-        .route("/fsi/api/ltc/deductions/inquiry", web::post().to(deductions::inquiry));
+        .route(
+            "/fsi/api/ltc/deductions",
+            web::post().to(deductions::deductions),
+        )
+        .route(
+            "/fsi/api/ltc/deductions/inquiry",
+            web::post().to(deductions::inquiry),
+        );
 }
 
 /// Envelope fields with their least and most characters (domain: the NHSA request envelope).
@@ -116,7 +122,14 @@ struct Transaction {
 type Attempt = fn(&[u8], &Desk) -> Result<(String, String), Refusal>;
 
 async fn contributions(body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &Transaction { body, attempt: take_contributions }).await
+    deliver(
+        &desk,
+        &Transaction {
+            body,
+            attempt: take_contributions,
+        },
+    )
+    .await
 }
 
 async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
@@ -126,8 +139,17 @@ async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     let asked = asked_about(&body, ("L102", "L101"), &desk);
     match asked {
         Ok((msgid, omsgid)) => {
-            let state = if desk.state().books.has(&omsgid) { "taken" } else { "not_known" };
-            answer(&desk, &msgid, (0, ""), &json!({ "state": state }).to_string())
+            let state = if desk.state().books.has(&omsgid) {
+                "taken"
+            } else {
+                "not_known"
+            };
+            answer(
+                &desk,
+                &msgid,
+                (0, ""),
+                &json!({ "state": state }).to_string(),
+            )
         }
         Err((code, text)) => answer(&desk, &claimed_msgid(&body), (code, &text), "null"),
     }
@@ -150,7 +172,12 @@ impl Handling for Transaction {
     }
 
     fn refuse(&self, desk: &Desk, code: &str) -> HttpResponse {
-        answer(desk, &claimed_msgid(&self.body), (code.parse().unwrap_or(-1), "refused by the script"), "null")
+        answer(
+            desk,
+            &claimed_msgid(&self.body),
+            (code.parse().unwrap_or(-1), "refused by the script"),
+            "null",
+        )
     }
 }
 
@@ -159,10 +186,15 @@ const DUPLICATE: i64 = -11;
 
 fn take_contributions(body: &[u8], desk: &Desk) -> Result<(String, String), Refusal> {
     let Envelope { msgid, input } = open(body, "L101", desk)?;
-    if desk.options.chars_max.is_some_and(|most| input.chars().count() > most) {
+    if desk
+        .options
+        .chars_max
+        .is_some_and(|most| input.chars().count() > most)
+    {
         return Err((-3, "input has more characters than taken".into()));
     }
-    let document: Input<'_> = serde_json::from_str(input).map_err(|error| (-2, format!("input: {error}")))?;
+    let document: Input<'_> =
+        serde_json::from_str(input).map_err(|error| (-2, format!("input: {error}")))?;
     let batch = document.check().map_err(|text| (-1, text))?;
     let lines = batch.lines.len();
     match desk.state().books.enter(&msgid, input.as_bytes(), &batch) {
@@ -175,9 +207,14 @@ fn take_contributions(body: &[u8], desk: &Desk) -> Result<(String, String), Refu
 }
 
 /// The msgid of an inquiry, and the one it asks about.
-fn asked_about(body: &[u8], (infno, about): (&str, &str), desk: &Desk) -> Result<(String, String), Refusal> {
+fn asked_about(
+    body: &[u8],
+    (infno, about): (&str, &str),
+    desk: &Desk,
+) -> Result<(String, String), Refusal> {
     let envelope = open(body, infno, desk)?;
-    let question: Question = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
+    let question: Question =
+        serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
     if question.oinfno != about {
         return Err((-2, format!("oinfno: expected {about}")));
     }
@@ -187,29 +224,45 @@ fn asked_about(body: &[u8], (infno, about): (&str, &str), desk: &Desk) -> Result
 /// Checks the envelope: every field, nothing else, lengths, time, signature; gives msgid and input.
 fn open<'a>(body: &'a [u8], infno: &str, desk: &Desk) -> Result<Envelope<'a>, Refusal> {
     let malformed = |text: String| (-2, text);
-    let all: BTreeMap<Cow<'a, str>, &'a RawValue> = serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
+    let all: BTreeMap<Cow<'a, str>, &'a RawValue> =
+        serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
     let mut fields = Map::new();
     for (name, least, most) in FIELDS {
-        let raw = all.get(*name).ok_or_else(|| malformed(format!("{name}: is missing")))?;
-        let value: String = serde_json::from_str(raw.get()).map_err(|_| malformed(format!("{name}: expected a text")))?;
+        let raw = all
+            .get(*name)
+            .ok_or_else(|| malformed(format!("{name}: is missing")))?;
+        let value: String = serde_json::from_str(raw.get())
+            .map_err(|_| malformed(format!("{name}: expected a text")))?;
         let chars = value.chars().count();
         if !(*least..=*most).contains(&chars) {
-            return Err(malformed(format!("{name}: has {chars} characters; expected {least} to {most}")));
+            return Err(malformed(format!(
+                "{name}: has {chars} characters; expected {least} to {most}"
+            )));
         }
         fields.insert((*name).to_owned(), Value::String(value));
     }
-    if let Some(name) = all.keys().find(|name| **name != "input" && !fields.contains_key(name.as_ref())) {
+    if let Some(name) = all
+        .keys()
+        .find(|name| **name != "input" && !fields.contains_key(name.as_ref()))
+    {
         return Err(malformed(format!("{name}: is not a field of the envelope")));
     }
-    let input = all.get("input").map(|raw| raw.get()).filter(|raw| raw.starts_with('{'));
+    let input = all
+        .get("input")
+        .map(|raw| raw.get())
+        .filter(|raw| raw.starts_with('{'));
     let input = input.ok_or_else(|| malformed("input: expected an object".into()))?;
     let field = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     if field("infno") != infno {
         return Err(malformed(format!("infno: expected {infno} here")));
     }
     let msgid = field("msgid").to_owned();
-    if !msgid.starts_with(field("fixmedins_code")) || !msgid.bytes().skip(12).all(|byte| byte.is_ascii_digit()) {
-        return Err(malformed("msgid: expected fixmedins_code, time and serial".into()));
+    if !msgid.starts_with(field("fixmedins_code"))
+        || !msgid.bytes().skip(12).all(|byte| byte.is_ascii_digit())
+    {
+        return Err(malformed(
+            "msgid: expected fixmedins_code, time and serial".into(),
+        ));
     }
     if jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", field("inf_time")).is_err() {
         return Err(malformed("inf_time: expected yyyy-MM-dd HH:mm:ss".into()));
@@ -229,10 +282,18 @@ impl Input<'_> {
             return Err("insutype or clct_way: expected 310 and 02".into());
         }
         if self.line_count != self.lines.len() || self.lines.is_empty() {
-            return Err(format!("line_count is {}; there are {} lines", self.line_count, self.lines.len()));
+            return Err(format!(
+                "line_count is {}; there are {} lines",
+                self.line_count,
+                self.lines.len()
+            ));
         }
         // A batch takes back, or it does not; whatever takes back says what.
-        if self.lines.iter().any(|line| (line.rvs_flag == "-") != self.orig_batch_no.is_some()) {
+        if self
+            .lines
+            .iter()
+            .any(|line| (line.rvs_flag == "-") != self.orig_batch_no.is_some())
+        {
             return Err("rvs_flag and orig_batch_no: expected - and a batch on what takes back, Z and null on anything else".into());
         }
         let mut sum = Fen::ZERO;
@@ -240,36 +301,57 @@ impl Input<'_> {
         for (index, line) in self.lines.iter().enumerate() {
             let at = |what: String| format!("line {}: {what}", index + 1);
             let fen = line.check().map_err(at)?;
-            sum = sum.checked_add(fen).ok_or_else(|| format!("line {}: the sum no longer fits", index + 1))?;
+            sum = sum
+                .checked_add(fen)
+                .ok_or_else(|| format!("line {}: the sum no longer fits", index + 1))?;
             lines.push((line.admdvs.clone(), fen));
         }
         if yuan("medical_sumamt", self.medical_sumamt)? != sum {
             return Err(format!("medical_sumamt is not the lines' sum {sum}"));
         }
-        Ok(Batch { number: self.batch_no, reverses: self.orig_batch_no, lines })
+        Ok(Batch {
+            number: self.batch_no,
+            reverses: self.orig_batch_no,
+            lines,
+        })
     }
 }
 
 impl Line<'_> {
     fn check(&self) -> Result<Fen, String> {
         let area = |code: &str| code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit());
-        if self.detail_no.is_empty() || self.emp_no.is_empty() || self.receipt_no.is_empty() || self.levy_no.as_deref() == Some("") {
+        if self.detail_no.is_empty()
+            || self.emp_no.is_empty()
+            || self.receipt_no.is_empty()
+            || self.levy_no.as_deref() == Some("")
+        {
             return Err("detail_no, emp_no or receipt_no is not filled in".into());
         }
         if !area(&self.poolarea_no) || !area(&self.admdvs) {
             return Err("poolarea_no or admdvs: expected six digits".into());
         }
-        if !matches!(self.rvs_flag.as_str(), "Z" | "-") || !matches!(self.paymt_kind.parse(), Ok(10..=40_u8)) {
+        if !matches!(self.rvs_flag.as_str(), "Z" | "-")
+            || !matches!(self.paymt_kind.parse(), Ok(10..=40_u8))
+        {
             return Err("rvs_flag or paymt_kind is unknown".into());
         }
-        if Month::parse(&self.cashym).is_none() || self.treasury_date.parse::<jiff::civil::Date>().is_err() {
+        if Month::parse(&self.cashym).is_none()
+            || self.treasury_date.parse::<jiff::civil::Date>().is_err()
+        {
             return Err("cashym or treasury_date is not a month or date".into());
         }
         if self.psn_count.is_some_and(|count| count < 0) || !(0.0..1.0).contains(&self.emp_rate) {
             return Err("psn_count or emp_rate is out of range".into());
         }
-        let amounts = [("emp_base", self.emp_base), ("emp_paid_amt", self.emp_paid_amt), ("psn_paid_amt", self.psn_paid_amt)];
-        for (name, raw) in amounts.into_iter().chain([("latefee_amt", self.latefee_amt), ("interest_amt", self.interest_amt)]) {
+        let amounts = [
+            ("emp_base", self.emp_base),
+            ("emp_paid_amt", self.emp_paid_amt),
+            ("psn_paid_amt", self.psn_paid_amt),
+        ];
+        for (name, raw) in amounts.into_iter().chain([
+            ("latefee_amt", self.latefee_amt),
+            ("interest_amt", self.interest_amt),
+        ]) {
             yuan(name, raw)?;
         }
         yuan("medical_amt", self.medical_amt)
@@ -279,7 +361,10 @@ impl Line<'_> {
 /// An amount exactly as it is written, number or text: no floating point in between.
 fn yuan(name: &str, raw: &RawValue) -> Result<Fen, String> {
     let text = raw.get();
-    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let text = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text);
     Fen::parse_yuan(text).map_err(|error| format!("{name}: {error}"))
 }
 
@@ -309,6 +394,7 @@ fn answer(desk: &Desk, msgid: &str, (infcode, err_msg): (i64, &str), output: &st
 
 /// Now in Beijing, to the millisecond.
 fn time() -> String {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)));
+    let now =
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::Offset::constant(8)));
     now.strftime("%Y%m%d%H%M%S%3f").to_string()
 }

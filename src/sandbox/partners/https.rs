@@ -44,14 +44,19 @@ impl Listener {
         let socket = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| failed(&error))?;
         let port = socket.local_addr().map_err(|error| failed(&error))?.port();
         let desk = Data::from(desk);
-        let server = HttpServer::new(move || App::new().app_data(desk.clone()).app_data(web::PayloadConfig::new(BODY_BYTES_MAX)).configure(routes))
-            .workers(1)
-            .tcp_nodelay(true)
-            .disable_signals()
-            .shutdown_timeout(1)
-            .listen_rustls_0_23(socket, config)
-            .map_err(|error| failed(&error))?
-            .run();
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(desk.clone())
+                .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+                .configure(routes)
+        })
+        .workers(1)
+        .tcp_nodelay(true)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen_rustls_0_23(socket, config)
+        .map_err(|error| failed(&error))?
+        .run();
         let handle = server.handle();
         tokio::spawn(async move {
             if let Err(error) = server.await {
@@ -80,8 +85,10 @@ fn server_config(tls: &Tls) -> Result<ServerConfig, Box<dyn std::error::Error>> 
     for authority in CertificateDer::pem_slice_iter(tls.client_ca_pem.as_bytes()) {
         roots.add(authority?)?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
-    let chain = CertificateDer::pem_slice_iter(tls.certificate_pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
+    let chain = CertificateDer::pem_slice_iter(tls.certificate_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes())?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -93,7 +100,10 @@ fn server_config(tls: &Tls) -> Result<ServerConfig, Box<dyn std::error::Error>> 
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Fault {
-    Fault::operator(Stage::Config, format!("simulated partner cannot start: {error}"))
+    Fault::operator(
+        Stage::Config,
+        format!("simulated partner cannot start: {error}"),
+    )
 }
 
 /// How a kind of partner checks, enters and answers a delivery.
@@ -130,7 +140,9 @@ pub(super) async fn deliver(desk: &Desk, delivery: &impl Handling) -> HttpRespon
             delivery.take(desk);
             said.answer()
         }
-        Behaviour::Garbage => HttpResponse::Ok().content_type("application/json").body("garbage{{{"),
+        Behaviour::Garbage => HttpResponse::Ok()
+            .content_type("application/json")
+            .body("garbage{{{"),
         Behaviour::TooMany(wait) => busy(StatusCode::TOO_MANY_REQUESTS, Some(wait)),
         Behaviour::Unavailable(wait) => busy(StatusCode::SERVICE_UNAVAILABLE, wait),
     }
@@ -172,6 +184,12 @@ async fn hang(desk: &Desk) -> HttpResponse {
 
 /// The beginning of an answer, then a closed connection.
 fn broken_off() -> HttpResponse {
-    let parts = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
-    HttpResponse::Ok().no_chunking(1_000).content_type("application/json").streaming(stream::iter(parts))
+    let parts = [
+        Ok(Bytes::from_static(b"{")),
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    ];
+    HttpResponse::Ok()
+        .no_chunking(1_000)
+        .content_type("application/json")
+        .streaming(stream::iter(parts))
 }

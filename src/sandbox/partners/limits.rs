@@ -33,14 +33,21 @@ pub struct Arrivals {
 impl Arrivals {
     /// Counts one that arrives now and is under way from now on; `false` when it is too much.
     pub fn admit(&mut self, most: &Most, now: Instant) -> bool {
-        while self.recent.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_secs(1)) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| now.duration_since(*at) >= Duration::from_secs(1))
+        {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
         self.under_way += 1;
         self.most_in_a_second = self.most_in_a_second.max(self.recent.len());
         self.most_under_way = self.most_under_way.max(self.under_way);
-        let today = self.by_day.entry((jiff::Timestamp::now().as_second() + 8 * 3_600).div_euclid(86_400)).or_default();
+        let today = self
+            .by_day
+            .entry((jiff::Timestamp::now().as_second() + 8 * 3_600).div_euclid(86_400))
+            .or_default();
         *today += 1;
         let of_the_day = most.requests_per_day.is_none_or(|limit| *today <= limit);
         let at_once = most.concurrent.is_none_or(|limit| self.under_way <= limit);
@@ -73,12 +80,57 @@ mod tests {
             (0..count).filter(|_| arrivals.admit(&most, now)).count()
         };
         assert_eq!(admitted(Most::default(), 9), 9);
-        assert_eq!(admitted(Most { requests_per_second: Some(4), ..Most::default() }, 9), 4);
-        assert_eq!(admitted(Most { requests_per_second: Some(4), burst: Some(6), ..Most::default() }, 9), 6);
-        assert_eq!(admitted(Most { requests_per_day: Some(3), ..Most::default() }, 9), 3);
-        assert_eq!(admitted(Most { concurrent: Some(2), ..Most::default() }, 9), 2);
+        assert_eq!(
+            admitted(
+                Most {
+                    requests_per_second: Some(4),
+                    ..Most::default()
+                },
+                9
+            ),
+            4
+        );
+        assert_eq!(
+            admitted(
+                Most {
+                    requests_per_second: Some(4),
+                    burst: Some(6),
+                    ..Most::default()
+                },
+                9
+            ),
+            6
+        );
+        assert_eq!(
+            admitted(
+                Most {
+                    requests_per_day: Some(3),
+                    ..Most::default()
+                },
+                9
+            ),
+            3
+        );
+        assert_eq!(
+            admitted(
+                Most {
+                    concurrent: Some(2),
+                    ..Most::default()
+                },
+                9
+            ),
+            2
+        );
         let mut arrivals = Arrivals::default();
-        let bucket = Most { requests_per_second: Some(4), burst: Some(1), ..Most::default() };
-        assert!(arrivals.admit(&bucket, now) && !arrivals.admit(&bucket, now) && arrivals.admit(&bucket, now + Duration::from_millis(260)));
+        let bucket = Most {
+            requests_per_second: Some(4),
+            burst: Some(1),
+            ..Most::default()
+        };
+        assert!(
+            arrivals.admit(&bucket, now)
+                && !arrivals.admit(&bucket, now)
+                && arrivals.admit(&bucket, now + Duration::from_millis(260))
+        );
     }
 }

@@ -52,12 +52,18 @@ pub struct Said {
 impl Said {
     /// An answer in JSON.
     pub fn json(status: u16, body: &str) -> Said {
-        Said { status, content_type: "application/json".into(), body: body.into() }
+        Said {
+            status,
+            content_type: "application/json".into(),
+            body: body.into(),
+        }
     }
 
     pub(super) fn answer(&self) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        HttpResponse::build(status).content_type(self.content_type.as_str()).body(self.body.clone())
+        HttpResponse::build(status)
+            .content_type(self.content_type.as_str())
+            .body(self.body.clone())
     }
 }
 
@@ -86,7 +92,9 @@ impl Manner {
     pub(super) fn answer(self, json: String) -> HttpResponse {
         let mut answer = HttpResponse::Ok();
         match self.gbk {
-            true => answer.content_type("application/json;charset=GBK").body(GBK.encode(&json).0.into_owned()),
+            true => answer
+                .content_type("application/json;charset=GBK")
+                .body(GBK.encode(&json).0.into_owned()),
             false => answer.content_type("application/json").body(json),
         }
     }

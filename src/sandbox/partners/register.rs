@@ -42,7 +42,11 @@ impl Register {
         if self.refused.contains(id) {
             return Kept::Refused;
         }
-        if self.entries.get(&(kind, id.to_owned())).is_some_and(|known| known.revision >= held.revision) {
+        if self
+            .entries
+            .get(&(kind, id.to_owned()))
+            .is_some_and(|known| known.revision >= held.revision)
+        {
             return Kept::Stale;
         }
         self.order.push((id.to_owned(), held.revision));

@@ -51,9 +51,14 @@ impl Registered {
         let mut after: Option<(Kind, String)> = None;
         loop {
             let last = after.as_ref().map(|(kind, id)| (*kind, id.as_str()));
-            let page = registrar.registry.as_of(changes, &Kind::ALL, last, PAGE).await?;
+            let page = registrar
+                .registry
+                .as_of(changes, &Kind::ALL, last, PAGE)
+                .await?;
             let full = page.len() as i64 == PAGE;
-            after = page.last().map(|change| (change.kind, change.entity_id.clone()));
+            after = page
+                .last()
+                .map(|change| (change.kind, change.entity_id.clone()));
             for change in page {
                 let entry = publish::open(&registrar.keys, &change)?;
                 entries.insert((change.kind, change.entity_id.clone()), (change, entry));
@@ -66,9 +71,23 @@ impl Registered {
 
     /// How much the registry itself holds.
     pub fn holds(&self) -> Comparison {
-        let live = |wanted: Kind| self.entries.iter().filter(|((kind, _), (_, entry))| *kind == wanted && entry.is_some()).count();
-        let ended = self.entries.values().filter(|(_, entry)| entry.is_none()).count();
-        Comparison { institutions: live(Kind::Institution), caregivers: live(Kind::Caregiver), ended, differences: Vec::new() }
+        let live = |wanted: Kind| {
+            self.entries
+                .iter()
+                .filter(|((kind, _), (_, entry))| *kind == wanted && entry.is_some())
+                .count()
+        };
+        let ended = self
+            .entries
+            .values()
+            .filter(|(_, entry)| entry.is_none())
+            .count();
+        Comparison {
+            institutions: live(Kind::Institution),
+            caregivers: live(Kind::Caregiver),
+            ended,
+            differences: Vec::new(),
+        }
     }
 
     /// The LTC system's books against the registry: every field of every entry, personal ones too.
@@ -80,24 +99,35 @@ impl Registered {
             known += usize::from(registered.is_some());
             found.count(*kind, held.is_some());
             let same = match (held, registered.map(|(_, entry)| entry)) {
-                (Some(Submission::Institution(held)), Some(Some(Entry::Institution(entry)))) => held == entry,
-                (Some(Submission::Caregiver(held)), Some(Some(Entry::Caregiver(entry)))) => held == entry,
+                (Some(Submission::Institution(held)), Some(Some(Entry::Institution(entry)))) => {
+                    held == entry
+                }
+                (Some(Submission::Caregiver(held)), Some(Some(Entry::Caregiver(entry)))) => {
+                    held == entry
+                }
                 (None, Some(None)) => true,
                 _ => false,
             };
             if !same {
-                found.differences.push(format!("{kind} {id} is not registered as the LTC system has it"));
+                found.differences.push(format!(
+                    "{kind} {id} is not registered as the LTC system has it"
+                ));
             }
         }
         if known != self.entries.len() {
-            found.differences.push(format!("{} entries are registered, the LTC system knows of {known}", self.entries.len()));
+            found.differences.push(format!(
+                "{} entries are registered, the LTC system knows of {known}",
+                self.entries.len()
+            ));
         }
         found.cut()
     }
 
     /// Civil affairs' platform against the registry.
     pub fn civil(&self, platform: &Simulated) -> Comparison {
-        self.platform(platform, |change, entry| expected::civil(change, entry, self.institution_kind(entry)))
+        self.platform(platform, |change, entry| {
+            expected::civil(change, entry, self.institution_kind(entry))
+        })
     }
 
     /// The health commission's platform against the registry.
@@ -105,7 +135,11 @@ impl Registered {
         self.platform(platform, expected::health)
     }
 
-    fn platform(&self, platform: &Simulated, expected: impl Fn(&Change, &Entry) -> expected::Fields) -> Comparison {
+    fn platform(
+        &self,
+        platform: &Simulated,
+        expected: impl Fn(&Change, &Entry) -> expected::Fields,
+    ) -> Comparison {
         let mut held = platform.register();
         let mut found = Comparison::default();
         for ((kind, id), (change, entry)) in &self.entries {
@@ -119,16 +153,24 @@ impl Registered {
                 // Never told, or told that it is over.
                 (None, None | Some((_, None))) => {}
                 (Some(_), Some((revision, _))) if revision != change.sequence => {
-                    found.differences.push(format!("{kind} {id}: revision {revision} is held; expected {}", change.sequence));
+                    found.differences.push(format!(
+                        "{kind} {id}: revision {revision} is held; expected {}",
+                        change.sequence
+                    ));
                 }
                 (Some(should), Some((_, Some(has)))) if should == has => {}
-                (Some(should), Some((_, Some(has)))) => found.differences.push(format!("{kind} {id}: {} differ", differing(&should, &has))),
+                (Some(should), Some((_, Some(has)))) => found
+                    .differences
+                    .push(format!("{kind} {id}: {} differ", differing(&should, &has))),
                 (Some(_), _) => found.differences.push(format!("{kind} {id} is not held")),
                 (None, Some(_)) => found.differences.push(format!("{kind} {id} is still held")),
             }
         }
         if !held.is_empty() {
-            found.differences.push(format!("{} entries are held that are not registered", held.len()));
+            found.differences.push(format!(
+                "{} entries are held that are not registered",
+                held.len()
+            ));
         }
         found.cut()
     }
@@ -138,8 +180,15 @@ impl Registered {
         let of = |record: &Institution| record.kind;
         match entry {
             Entry::Institution(record) => Some(of(record)),
-            Entry::Caregiver(record) => match self.entries.get(&(Kind::Institution, record.institution_id.clone())) {
-                Some((change, Some(Entry::Institution(record)))) if change.status.as_deref() != Some("ended") => Some(of(record)),
+            Entry::Caregiver(record) => match self
+                .entries
+                .get(&(Kind::Institution, record.institution_id.clone()))
+            {
+                Some((change, Some(Entry::Institution(record))))
+                    if change.status.as_deref() != Some("ended") =>
+                {
+                    Some(of(record))
+                }
                 _ => None,
             },
         }
@@ -167,7 +216,12 @@ impl Comparison {
 }
 
 fn differing(should: &Map<String, Value>, has: &Map<String, Value>) -> String {
-    let mut names: Vec<&str> = should.keys().chain(has.keys()).filter(|name| should.get(*name) != has.get(*name)).map(String::as_str).collect();
+    let mut names: Vec<&str> = should
+        .keys()
+        .chain(has.keys())
+        .filter(|name| should.get(*name) != has.get(*name))
+        .map(String::as_str)
+        .collect();
     names.sort_unstable();
     names.dedup();
     names.join(", ")

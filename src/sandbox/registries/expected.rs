@@ -6,7 +6,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::flow::publish::Entry;
-use crate::model::registry::{Caregiver, Institution, InstitutionKind, Job, QualificationKind, ServiceMode};
+use crate::model::registry::{
+    Caregiver, Institution, InstitutionKind, Job, QualificationKind, ServiceMode,
+};
 use crate::store::registry::Change;
 
 /// What a platform should hold of an entry: `None` where it is not told of it.
@@ -14,7 +16,10 @@ pub(super) type Fields = Option<Map<String, Value>>;
 
 /// Civil affairs: elderly care and care at home, and who works there.
 pub(super) fn civil(change: &Change, entry: &Entry, of: Option<InstitutionKind>) -> Fields {
-    if !matches!(of?, InstitutionKind::ElderlyCare | InstitutionKind::HomeCare) {
+    if !matches!(
+        of?,
+        InstitutionKind::ElderlyCare | InstitutionKind::HomeCare
+    ) {
         return None;
     }
     let mut fields = match entry {
@@ -32,18 +37,40 @@ fn civil_institution(change: &Change, record: &Institution) -> Map<String, Value
     say("Uscc", json!(record.uscc));
     say("Name", json!(record.name));
     say("Division", json!(record.division));
-    say("Kind", json!(if record.kind == InstitutionKind::ElderlyCare { "01" } else { "02" }));
+    say(
+        "Kind",
+        json!(if record.kind == InstitutionKind::ElderlyCare {
+            "01"
+        } else {
+            "02"
+        }),
+    );
     say("Mode", json!(modes));
-    say("Designated", json!(if change.designated { "1" } else { "0" }));
-    for (name, value) in [("Address", record.address.clone()), ("Stars", text(record.stars)), ("Beds", text(record.beds)), ("CareBeds", text(record.care_beds))]
-    {
+    say(
+        "Designated",
+        json!(if change.designated { "1" } else { "0" }),
+    );
+    for (name, value) in [
+        ("Address", record.address.clone()),
+        ("Stars", text(record.stars)),
+        ("Beds", text(record.beds)),
+        ("CareBeds", text(record.care_beds)),
+    ] {
         if let Some(value) = value {
             say(name, json!(value));
         }
     }
     if let Some(agreement) = &record.agreement {
-        let [signed, from, to] = [agreement.signed_on, agreement.valid_from, agreement.valid_to].map(|day| day.to_string());
-        say("Agreement", json!({ "number": agreement.number, "signed": signed, "from": from, "to": to }));
+        let [signed, from, to] = [
+            agreement.signed_on,
+            agreement.valid_from,
+            agreement.valid_to,
+        ]
+        .map(|day| day.to_string());
+        say(
+            "Agreement",
+            json!({ "number": agreement.number, "signed": signed, "from": from, "to": to }),
+        );
     }
     let status = match change.status.as_deref() {
         Some("applied") => "01",
@@ -66,19 +93,30 @@ fn civil_caregiver(change: &Change, record: &Caregiver) -> Fields {
         Job::Assessor => "3",
         Job::Manager => "4",
     };
-    let kind = if record.kind == crate::model::registry::CaregiverKind::Social { "1" } else { "2" };
+    let kind = if record.kind == crate::model::registry::CaregiverKind::Social {
+        "1"
+    } else {
+        "2"
+    };
     let mut fields = Map::new();
     fields.insert("Name".into(), json!(record.personal.as_ref()?.name));
     fields.insert("InstitutionId".into(), json!(record.institution_id));
     fields.insert("Job".into(), json!(job));
     fields.insert("Kind".into(), json!(kind));
     if !record.qualifications.is_empty() {
-        let listed = record.qualifications.iter().map(|one| json!([level(one.kind), { "obtained": one.obtained_on.to_string() }]));
+        let listed = record
+            .qualifications
+            .iter()
+            .map(|one| json!([level(one.kind), { "obtained": one.obtained_on.to_string() }]));
         fields.insert("Qualification".into(), listed.collect());
     }
     if let Some(contract) = &record.contract {
         let mut bounds = Map::from_iter([("from".to_owned(), json!(contract.from.to_string()))]);
-        bounds.extend(contract.to.map(|to| ("to".to_owned(), json!(to.to_string()))));
+        bounds.extend(
+            contract
+                .to
+                .map(|to| ("to".to_owned(), json!(to.to_string()))),
+        );
         fields.insert("Contract".into(), bounds.into());
     }
     let status = match change.status.as_deref() {
@@ -103,9 +141,16 @@ pub(super) fn health(change: &Change, entry: &Entry) -> Fields {
         }),
         Entry::Caregiver(record) if record.job == Job::Nurse => {
             let personal = record.personal.as_ref()?;
-            let number = personal.qualification_numbers.get(&QualificationKind::Nurse);
-            let nurses = record.qualifications.iter().filter(|one| one.kind == QualificationKind::Nurse);
-            let certificates: Vec<Value> = nurses.map(|one| json!({ "number": number, "obtained_on": one.obtained_on.to_string() })).collect();
+            let number = personal
+                .qualification_numbers
+                .get(&QualificationKind::Nurse);
+            let nurses = record
+                .qualifications
+                .iter()
+                .filter(|one| one.kind == QualificationKind::Nurse);
+            let certificates: Vec<Value> = nurses
+                .map(|one| json!({ "number": number, "obtained_on": one.obtained_on.to_string() }))
+                .collect();
             json!({
                 "name": personal.name, "institution_id": record.institution_id, "certificates": certificates, "ltc_status": change.status,
                 "effective_on": change.effective_on.to_string(),

@@ -5,7 +5,9 @@ use jiff::Span;
 
 use super::source::Books;
 use super::{Registries, address, days, people};
-use crate::model::registry::{CaregiverStatus, Dated, Deletion, InstitutionStatus, Kind, Submission};
+use crate::model::registry::{
+    CaregiverStatus, Dated, Deletion, InstitutionStatus, Kind, Submission,
+};
 use crate::sandbox::city::Rng;
 
 /// Something that happens to one entry.
@@ -127,26 +129,50 @@ enum Due {
 impl Life {
     pub fn of(city: Registries) -> Life {
         let mut rng = Rng::of(city.seed, "life", &[]);
-        let mut due: Vec<Due> = TIMES.iter().flat_map(|(happening, times)| (0..*times).map(|_| Due::Of(*happening))).collect();
-        due.extend(SPECIAL.iter().map(|(index, happening)| Due::Institution(*index, *happening)));
+        let mut due: Vec<Due> = TIMES
+            .iter()
+            .flat_map(|(happening, times)| (0..*times).map(|_| Due::Of(*happening)))
+            .collect();
+        due.extend(
+            SPECIAL
+                .iter()
+                .map(|(index, happening)| Due::Institution(*index, *happening)),
+        );
         for at in (1..due.len()).rev() {
             due.swap(at, rng.between(0, at as i64) as usize);
         }
-        let mut fresh: Vec<u64> = (0..city.caregivers).filter(|index| place(&city, *index) >= ORDINARY).collect();
+        let mut fresh: Vec<u64> = (0..city.caregivers)
+            .filter(|index| place(&city, *index) >= ORDINARY)
+            .collect();
         for at in (1..fresh.len()).rev() {
             fresh.swap(at, rng.between(0, at as i64) as usize);
         }
-        Life { city, rng, due, fresh, new: 0 }
+        Life {
+            city,
+            rng,
+            due,
+            fresh,
+            new: 0,
+        }
     }
 
     /// The next one, told from what the LTC system's books hold; none when everything has happened.
     pub fn next(&mut self, books: &Books) -> Option<Event> {
         loop {
             let event = match self.due.pop()? {
-                Due::Told(happening, submission) => Some(Event { happening, submission }),
+                Due::Told(happening, submission) => Some(Event {
+                    happening,
+                    submission,
+                }),
                 Due::Institution(index, happening) => self.institution(books, index, happening),
                 Due::Of(Happening::Moved) => {
-                    let index = self.rng.between(ORDINARY.cast_signed(), self.city.institutions.cast_signed() - 1).cast_unsigned();
+                    let index = self
+                        .rng
+                        .between(
+                            ORDINARY.cast_signed(),
+                            self.city.institutions.cast_signed() - 1,
+                        )
+                        .cast_unsigned();
                     self.institution(books, index, Happening::Moved)
                 }
                 Due::Of(Happening::New) => {
@@ -154,7 +180,10 @@ impl Life {
                     let index = self.city.caregivers + self.new;
                     let mut record = self.city.caregiver(index);
                     record.institution_id = self.other_institution();
-                    Some(Event { happening: Happening::New, submission: Submission::Caregiver(Box::new(record)) })
+                    Some(Event {
+                        happening: Happening::New,
+                        submission: Submission::Caregiver(Box::new(record)),
+                    })
                 }
                 Due::Of(happening) => {
                     let index = self.fresh.pop()?;
@@ -169,7 +198,14 @@ impl Life {
     }
 
     fn other_institution(&mut self) -> String {
-        super::id_of_institution(self.rng.between(ORDINARY.cast_signed(), self.city.institutions.cast_signed() - 1).cast_unsigned())
+        super::id_of_institution(
+            self.rng
+                .between(
+                    ORDINARY.cast_signed(),
+                    self.city.institutions.cast_signed() - 1,
+                )
+                .cast_unsigned(),
+        )
     }
 
     fn institution(&mut self, books: &Books, index: u64, happening: Happening) -> Option<Event> {
@@ -182,23 +218,46 @@ impl Life {
             Happening::Moved => record.address = Some(address(&mut self.rng)),
             Happening::SuspendedNewClients => {
                 let to = Some(today.saturating_add(Span::new().months(3)));
-                record.statuses.push(Dated { status: InstitutionStatus::SuspendedNewClients, from: today, to });
+                record.statuses.push(Dated {
+                    status: InstitutionStatus::SuspendedNewClients,
+                    from: today,
+                    to,
+                });
             }
-            Happening::Ended => record.statuses.push(Dated { status: InstitutionStatus::Ended, from: today, to: None }),
+            Happening::Ended => record.statuses.push(Dated {
+                status: InstitutionStatus::Ended,
+                from: today,
+                to: None,
+            }),
             Happening::Deleted => {
-                let staff: Vec<u64> = (0..self.city.caregivers).filter(|caregiver| place(&self.city, *caregiver) == index).collect();
-                if staff.iter().any(|caregiver| books.caregiver(&id_of(*caregiver)).is_some_and(|held| held.institution_id == record.institution_id)) {
+                let staff: Vec<u64> = (0..self.city.caregivers)
+                    .filter(|caregiver| place(&self.city, *caregiver) == index)
+                    .collect();
+                if staff.iter().any(|caregiver| {
+                    books
+                        .caregiver(&id_of(*caregiver))
+                        .is_some_and(|held| held.institution_id == record.institution_id)
+                }) {
                     // Its people change first; then it closes.
                     self.due.push(Due::Institution(index, happening));
-                    self.due.extend(staff.into_iter().map(|caregiver| Due::Caregiver(caregiver, Happening::Changed)));
+                    self.due.extend(
+                        staff
+                            .into_iter()
+                            .map(|caregiver| Due::Caregiver(caregiver, Happening::Changed)),
+                    );
                     return None;
                 }
-                return Some(self.deleted(Kind::Institution, Submission::Institution(Box::new(record))));
+                return Some(
+                    self.deleted(Kind::Institution, Submission::Institution(Box::new(record))),
+                );
             }
             _ => {}
         }
         record.version += i64::from(happening != Happening::New);
-        Some(Event { happening, submission: Submission::Institution(Box::new(record)) })
+        Some(Event {
+            happening,
+            submission: Submission::Institution(Box::new(record)),
+        })
     }
 
     fn caregiver(&mut self, books: &Books, index: u64, happening: Happening) -> Option<Event> {
@@ -215,34 +274,72 @@ impl Life {
             Happening::Trained => record.training.last_mut()?.hours += 8,
             Happening::SettlementSuspended => {
                 let to = Some(today.saturating_add(Span::new().months(3)));
-                record.statuses.push(Dated { status: CaregiverStatus::SettlementSuspended, from: today, to });
+                record.statuses.push(Dated {
+                    status: CaregiverStatus::SettlementSuspended,
+                    from: today,
+                    to,
+                });
             }
             Happening::Left => {
-                record.statuses.push(Dated { status: CaregiverStatus::Left, from: today, to: None });
+                record.statuses.push(Dated {
+                    status: CaregiverStatus::Left,
+                    from: today,
+                    to: None,
+                });
             }
             Happening::Changed => record.institution_id = self.other_institution(),
             Happening::Late => {
                 // The version after the next is told first, then the one between.
-                self.due.push(Due::Told(happening, Submission::Caregiver(Box::new(record.clone()))));
+                self.due.push(Due::Told(
+                    happening,
+                    Submission::Caregiver(Box::new(record.clone())),
+                ));
                 record.version += 1;
                 record.health_statement_on = Some(days(today, -1));
-                return Some(Event { happening: Happening::Examined, submission: Submission::Caregiver(Box::new(record)) });
+                return Some(Event {
+                    happening: Happening::Examined,
+                    submission: Submission::Caregiver(Box::new(record)),
+                });
             }
-            Happening::Deleted => return Some(self.deleted(Kind::Caregiver, Submission::Caregiver(Box::new(record)))),
+            Happening::Deleted => {
+                return Some(
+                    self.deleted(Kind::Caregiver, Submission::Caregiver(Box::new(record))),
+                );
+            }
             _ => {}
         }
-        Some(Event { happening, submission: Submission::Caregiver(Box::new(record)) })
+        Some(Event {
+            happening,
+            submission: Submission::Caregiver(Box::new(record)),
+        })
     }
 
     /// The end of an entry; an update written before it follows.
     fn deleted(&mut self, kind: Kind, update: Submission) -> Event {
-        let (id, version, on) = (update.id().to_string(), update.version() + 1, self.city.today);
+        let (id, version, on) = (
+            update.id().to_string(),
+            update.version() + 1,
+            self.city.today,
+        );
         let submission = match kind {
-            Kind::Institution => Submission::DeleteInstitution(Deletion { id, version, reason: "机构关闭".into(), on }),
-            Kind::Caregiver => Submission::DeleteCaregiver(Deletion { id, version, reason: "本人申请注销".into(), on }),
+            Kind::Institution => Submission::DeleteInstitution(Deletion {
+                id,
+                version,
+                reason: "机构关闭".into(),
+                on,
+            }),
+            Kind::Caregiver => Submission::DeleteCaregiver(Deletion {
+                id,
+                version,
+                reason: "本人申请注销".into(),
+                on,
+            }),
         };
         self.due.push(Due::Told(Happening::LateAfterEnd, update));
-        Event { happening: Happening::Deleted, submission }
+        Event {
+            happening: Happening::Deleted,
+            submission,
+        }
     }
 }
 
@@ -253,5 +350,6 @@ fn id_of(caregiver: u64) -> String {
 /// The institution a caregiver was loaded with, by its index.
 fn place(city: &Registries, caregiver: u64) -> u64 {
     let mut rng = Rng::of(city.seed, "caregiver", &[caregiver]);
-    rng.between(0, city.institutions.cast_signed() - 1).cast_unsigned()
+    rng.between(0, city.institutions.cast_signed() - 1)
+        .cast_unsigned()
 }

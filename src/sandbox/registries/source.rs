@@ -48,7 +48,8 @@ impl Books {
             Submission::Institution(_) | Submission::Caregiver(_) => Some(submission.clone()),
             Submission::DeleteInstitution(_) | Submission::DeleteCaregiver(_) => None,
         };
-        self.0.insert((submission.kind(), submission.id().to_string()), held);
+        self.0
+            .insert((submission.kind(), submission.id().to_string()), held);
     }
 }
 
@@ -81,7 +82,13 @@ pub struct LtcSystem {
 impl LtcSystem {
     /// With a client that has its certificate; `base` such as `https://gateway:8443`.
     pub fn new(http: reqwest::Client, base: impl Into<String>, city: Registries) -> LtcSystem {
-        LtcSystem { http, base: base.into(), city, books: Books::default(), answers: Answers::default() }
+        LtcSystem {
+            http,
+            base: base.into(),
+            city,
+            books: Books::default(),
+            answers: Answers::default(),
+        }
     }
 
     /// Loads every entry in one request, a line each, with some flawed lines between them.
@@ -98,17 +105,26 @@ impl LtcSystem {
             body.extend_from_slice(line.as_bytes());
             body.push(b'\n');
         }
-        let (status, text) = self.send(reqwest::Method::POST, "/ltc/v1/registry", body).await?;
+        let (status, text) = self
+            .send(reqwest::Method::POST, "/ltc/v1/registry", body)
+            .await?;
         if status != 200 {
-            return Err(Fault::partner(Stage::Receive, format!("the load was answered with {status}")));
+            return Err(Fault::partner(
+                Stage::Receive,
+                format!("the load was answered with {status}"),
+            ));
         }
         for line in text.lines() {
-            let answer: Value = serde_json::from_str(line).map_err(|_| Fault::partner(Stage::Receive, "an answer to the load is not JSON"))?;
+            let answer: Value = serde_json::from_str(line)
+                .map_err(|_| Fault::partner(Stage::Receive, "an answer to the load is not JSON"))?;
             self.note(&answer);
         }
         let wanted = self.books.0.len() as u64;
         if (self.answers.stored, self.answers.refused) != (wanted, FLAWED) {
-            let text = format!("the load: {} stored, {} refused; expected {wanted} and {FLAWED}", self.answers.stored, self.answers.refused);
+            let text = format!(
+                "the load: {} stored, {} refused; expected {wanted} and {FLAWED}",
+                self.answers.stored, self.answers.refused
+            );
             self.answers.differences.push(text);
         }
         Ok(())
@@ -119,7 +135,10 @@ impl LtcSystem {
     /// # Errors
     /// The gateway cannot be reached or goes on asking to wait.
     pub async fn tell(&mut self, event: &Event) -> Result<(), Fault> {
-        let Event { happening, submission } = event;
+        let Event {
+            happening,
+            submission,
+        } = event;
         let path = format!("/ltc/v1/{}/{}", submission.kind().plural(), submission.id());
         let (method, body) = match submission {
             Submission::Institution(record) => (reqwest::Method::PUT, serde_json::to_vec(record)),
@@ -129,9 +148,13 @@ impl LtcSystem {
                 (reqwest::Method::DELETE, serde_json::to_vec(&body))
             }
         };
-        let body = body.map_err(|_| Fault::operator(Stage::Send, "a registry record cannot be written"))?;
+        let body =
+            body.map_err(|_| Fault::operator(Stage::Send, "a registry record cannot be written"))?;
         let (status, text) = self.send(method, &path, body).await?;
-        let result = serde_json::from_str::<Value>(&text).ok().and_then(|answer| answer["result"].as_str().map(str::to_owned)).unwrap_or_default();
+        let result = serde_json::from_str::<Value>(&text)
+            .ok()
+            .and_then(|answer| answer["result"].as_str().map(str::to_owned))
+            .unwrap_or_default();
         let met = match happening.expected() {
             Expected::Stored => matches!((status, result.as_str()), (200 | 201, "stored")),
             Expected::Older => (status, result.as_str()) == (200, "older"),
@@ -141,7 +164,12 @@ impl LtcSystem {
             self.books.keep(submission);
         }
         if !met {
-            let text = format!("{}: {} {} was answered with {status} {result}", happening.words(), submission.kind(), submission.id());
+            let text = format!(
+                "{}: {} {} was answered with {status} {result}",
+                happening.words(),
+                submission.kind(),
+                submission.id()
+            );
             self.answers.differences.push(text);
         }
         *self.answers.happened.entry(*happening).or_default() += 1;
@@ -167,28 +195,53 @@ impl LtcSystem {
         self.answers.warned += u64::from(!said("warnings").is_empty());
     }
 
-    async fn send(&self, method: reqwest::Method, path: &str, body: Vec<u8>) -> Result<(u16, String), Fault> {
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(u16, String), Fault> {
         let body = bytes::Bytes::from(body);
         for _ in 0..TRIES {
-            let sent = self.http.request(method.clone(), format!("{}{path}", self.base)).body(body.clone()).send().await;
+            let sent = self
+                .http
+                .request(method.clone(), format!("{}{path}", self.base))
+                .body(body.clone())
+                .send()
+                .await;
             let answer = sent.map_err(broken)?;
             let status = answer.status().as_u16();
-            let wait = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let wait = answer
+                .headers()
+                .get("retry-after")
+                .and_then(|value| value.to_str().ok()?.parse().ok());
             match (status, wait) {
-                (429 | 503, Some(seconds)) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+                (429 | 503, Some(seconds)) => {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await
+                }
                 _ => return Ok((status, answer.text().await.map_err(broken)?)),
             }
         }
-        Err(Fault::later(Stage::Send, format!("the gateway asked to wait {TRIES} times")))
+        Err(Fault::later(
+            Stage::Send,
+            format!("the gateway asked to wait {TRIES} times"),
+        ))
     }
 }
 
 fn broken(error: reqwest::Error) -> Fault {
-    Fault::later(Stage::Send, format!("telling the gateway of the registries broke off: {}", error.without_url()))
+    Fault::later(
+        Stage::Send,
+        format!(
+            "telling the gateway of the registries broke off: {}",
+            error.without_url()
+        ),
+    )
 }
 
 fn write_line(body: &mut Vec<u8>, submission: &Submission) -> Result<(), Fault> {
-    serde_json::to_writer(&mut *body, submission).map_err(|_| Fault::operator(Stage::Send, "a registry record cannot be written"))?;
+    serde_json::to_writer(&mut *body, submission)
+        .map_err(|_| Fault::operator(Stage::Send, "a registry record cannot be written"))?;
     body.push(b'\n');
     Ok(())
 }
@@ -205,7 +258,9 @@ fn flawed(city: &Registries) -> Vec<String> {
     let lines = vec![
         made(0, |record| record.institution_id = "NN-I99999".into()),
         made(1, |record| record.health_statement_on = None),
-        made(2, |record| record.kind = crate::model::registry::CaregiverKind::Exclusive),
+        made(2, |record| {
+            record.kind = crate::model::registry::CaregiverKind::Exclusive
+        }),
         made(3, |record| record.personal = None),
         serde_json::to_string(&Submission::Institution(Box::new(institution))).unwrap_or_default(),
         "{\"caregiver\": {\"caregiver_id\": \"NN-C9\", \"wages\": 1}}".into(),

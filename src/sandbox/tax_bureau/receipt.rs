@@ -30,22 +30,51 @@ impl Receipt {
         let text = decode(content_type, body);
         let (head, list) = text.split_once("<JYFK101>").unwrap_or((&text, ""));
         let count = |name: &str| element(head, name).parse().unwrap_or(0);
-        let lines = Lines { received: count("JSTS"), posted: count("RZTS"), refused: count("JJTS"), duplicate: count("CFTS") };
-        let line = |record: &str| RefusedLine { element: element(record, "SJX"), reason: element(record, "RKHJYSBYY") };
+        let lines = Lines {
+            received: count("JSTS"),
+            posted: count("RZTS"),
+            refused: count("JJTS"),
+            duplicate: count("CFTS"),
+        };
+        let line = |record: &str| RefusedLine {
+            element: element(record, "SJX"),
+            reason: element(record, "RKHJYSBYY"),
+        };
         let refused = list.split("<Record ").skip(1).map(line).collect();
-        Receipt { status, code: element(head, "RECODE_ZT"), message: element(head, "REMSG"), lines, refused }
+        Receipt {
+            status,
+            code: element(head, "RECODE_ZT"),
+            message: element(head, "REMSG"),
+            lines,
+            refused,
+        }
     }
 }
 
 fn decode(content_type: &str, body: &[u8]) -> String {
     let beginning = String::from_utf8_lossy(&body[..body.len().min(100)]).to_lowercase();
-    let gbk = content_type.to_lowercase().contains("charset=gb") || beginning.contains("encoding=\"gb");
-    let encoding = if gbk { encoding_rs::GB18030 } else { encoding_rs::UTF_8 };
+    let gbk =
+        content_type.to_lowercase().contains("charset=gb") || beginning.contains("encoding=\"gb");
+    let encoding = if gbk {
+        encoding_rs::GB18030
+    } else {
+        encoding_rs::UTF_8
+    };
     encoding.decode_without_bom_handling(body).0.into_owned()
 }
 
 /// The first content of an element, unescaped.
 fn element(text: &str, name: &str) -> String {
-    let content = text.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once("</")).map_or("", |(content, _)| content);
-    content.trim().replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&apos;", "'").replace("&amp;", "&")
+    let content = text
+        .split_once(&format!("<{name}>"))
+        .and_then(|(_, rest)| rest.split_once("</"))
+        .map_or("", |(content, _)| content);
+    content
+        .trim()
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
 }

@@ -52,15 +52,25 @@ const AMOUNTS: &str = "INSERT INTO deduction_again (cycle_id, round, person_no, 
     GROUP BY person_no";
 
 /// Marks what the cycles `from` left open as held by the instructions of `cycle_id`; returns how much that is.
-pub(super) async fn carry(client: &Session, cycle_id: i64, (area, from): (i32, &[i64])) -> Result<Fen, Fault> {
-    let row = client.query_one(CARRY, &[&cycle_id, &area, &from]).await.map_err(|error| fault(&error))?;
+pub(super) async fn carry(
+    client: &Session,
+    cycle_id: i64,
+    (area, from): (i32, &[i64]),
+) -> Result<Fen, Fault> {
+    let row = client
+        .query_one(CARRY, &[&cycle_id, &area, &from])
+        .await
+        .map_err(|error| fault(&error))?;
     Ok(Fen(row.get(0)))
 }
 
 /// Writes what the round after the cycle's last one asks of whom.
 pub(super) async fn ask_again(client: &Session, cycle: &Cycle) -> Result<(), Fault> {
     for sql in [OWN_AGAIN, CARRIED_AGAIN, AMOUNTS] {
-        client.execute(sql, &[&cycle.cycle_id, &cycle.pooling_area, &cycle.rounds]).await.map_err(|error| fault(&error))?;
+        client
+            .execute(sql, &[&cycle.cycle_id, &cycle.pooling_area, &cycle.rounds])
+            .await
+            .map_err(|error| fault(&error))?;
     }
     Ok(())
 }

@@ -9,11 +9,17 @@ use super::written;
 use crate::error::Fault;
 use crate::model::Fen;
 
-const BATCH: Table =
-    Table { name: "deduction_batch", columns: &["cycle_id bigint, batch_no int, round smallint, first_person text, last_person text, people int, fen bigint"] };
+const BATCH: Table = Table {
+    name: "deduction_batch",
+    columns: &[
+        "cycle_id bigint, batch_no int, round smallint, first_person text, last_person text, people int, fen bigint",
+    ],
+};
 const DELIVERY: Table = Table {
     name: "delivery",
-    columns: &["delivery_id bigint, destination text, message text, cycle_id bigint, batch_no int, lines int, fen bigint, priority smallint"],
+    columns: &[
+        "delivery_id bigint, destination text, message text, cycle_id bigint, batch_no int, lines int, fen bigint, priority smallint",
+    ],
 };
 /// See 0004: 10 an ending, 20 anything else live, 90 a backfill.
 const PRIORITY: i16 = 20;
@@ -53,13 +59,25 @@ struct Open {
 impl Batches {
     /// The first round's.
     pub fn new(cycle_id: i64, receiver: Receiver) -> Batches {
-        Batches { cycle_id, receiver, round: 1, last_no: 0, open: Open::default(), rows: Rows::default(), closed: Vec::new() }
+        Batches {
+            cycle_id,
+            receiver,
+            round: 1,
+            last_no: 0,
+            open: Open::default(),
+            rows: Rows::default(),
+            closed: Vec::new(),
+        }
     }
 
     /// Of another round, numbered from after `last_no`.
     #[must_use]
     pub(super) fn round(self, round: i16, last_no: i32) -> Batches {
-        Batches { round, last_no, ..self }
+        Batches {
+            round,
+            last_no,
+            ..self
+        }
     }
 
     /// Adds the next person.
@@ -75,7 +93,11 @@ impl Batches {
         self.open.last.push_str(person_no);
         self.open.people += 1;
         self.open.fen += fen.0;
-        if self.open.people >= self.receiver.people_max { self.close() } else { Ok(()) }
+        if self.open.people >= self.receiver.people_max {
+            self.close()
+        } else {
+            Ok(())
+        }
     }
 
     /// People in all of them.
@@ -88,7 +110,8 @@ impl Batches {
             return Ok(());
         }
         self.last_no += 1;
-        let (cycle_id, batch_no, round, open) = (self.cycle_id, self.last_no, self.round, &self.open);
+        let (cycle_id, batch_no, round, open) =
+            (self.cycle_id, self.last_no, self.round, &self.open);
         let added = self.rows.add(7, |row| {
             row.bigint(cycle_id);
             row.int(batch_no);
@@ -99,7 +122,8 @@ impl Batches {
             row.bigint(open.fen);
         });
         added.map_err(|error| written(error.into()))?;
-        self.closed.push((self.open.people.cast_signed(), self.open.fen));
+        self.closed
+            .push((self.open.people.cast_signed(), self.open.fen));
         (self.open.people, self.open.fen) = (0, 0);
         Ok(())
     }
@@ -110,7 +134,8 @@ impl Batches {
         let ids = store.ids(self.closed.len()).await?;
         let mut deliveries = Rows::default();
         let first_no = self.last_no - i32::try_from(self.closed.len()).unwrap_or(i32::MAX) + 1;
-        for ((delivery_id, (people, fen)), batch_no) in ids.iter().zip(&self.closed).zip(first_no..) {
+        for ((delivery_id, (people, fen)), batch_no) in ids.iter().zip(&self.closed).zip(first_no..)
+        {
             let added = deliveries.add(8, |row| {
                 row.bigint(*delivery_id);
                 row.text(&self.receiver.destination);
@@ -123,7 +148,13 @@ impl Batches {
             });
             added.map_err(|error| written(error.into()))?;
         }
-        self.rows.copy_into(client, &BATCH.copy_statement(BATCH.name)).await.map_err(written)?;
-        deliveries.copy_into(client, &DELIVERY.copy_statement(DELIVERY.name)).await.map_err(written)
+        self.rows
+            .copy_into(client, &BATCH.copy_statement(BATCH.name))
+            .await
+            .map_err(written)?;
+        deliveries
+            .copy_into(client, &DELIVERY.copy_statement(DELIVERY.name))
+            .await
+            .map_err(written)
     }
 }

@@ -30,13 +30,21 @@ pub struct Discrepancy {
 /// All of these: the database refuses or cannot be reached.
 impl Store {
     /// Discrepancies of an area and month and those of no known cycle, oldest first; looked at already only when asked for.
-    pub async fn discrepancies(&self, area: i32, month: Month, all: bool) -> Result<Vec<Discrepancy>, Fault> {
+    pub async fn discrepancies(
+        &self,
+        area: i32,
+        month: Month,
+        all: bool,
+    ) -> Result<Vec<Discrepancy>, Fault> {
         let sql = "SELECT x.discrepancy_id, x.cycle_id, x.batch_no, x.person_no, x.kind, x.asked_fen, x.told_fen, x.told, x.sender, x.found_at,
                 x.resolved_by, x.note
             FROM deduction_discrepancy x LEFT JOIN deduction_cycle c USING (cycle_id)
             WHERE (c.cycle_id IS NULL OR c.pooling_area = $1 AND c.month = $2) AND ($3 OR x.resolved_at IS NULL) ORDER BY x.discrepancy_id";
         let client = self.client().await?;
-        let rows = client.query(sql, &[&area, &month.number(), &all]).await.map_err(|error| fault(&error))?;
+        let rows = client
+            .query(sql, &[&area, &month.number(), &all])
+            .await
+            .map_err(|error| fault(&error))?;
         let one = |row: &tokio_postgres::Row| Discrepancy {
             discrepancy_id: row.get(0),
             cycle_id: row.get(1),
@@ -58,20 +66,40 @@ impl Store {
     pub async fn open_discrepancies(&self, cycle_id: i64) -> Result<i64, Fault> {
         let client = self.client().await?;
         let sql = "SELECT count(*) FROM deduction_discrepancy WHERE cycle_id = $1 AND resolved_at IS NULL";
-        client.query_one(sql, &[&cycle_id]).await.map(|row| row.get(0)).map_err(|error| fault(&error))
+        client
+            .query_one(sql, &[&cycle_id])
+            .await
+            .map(|row| row.get(0))
+            .map_err(|error| fault(&error))
     }
 
     /// Somebody has looked at one.
-    pub async fn resolve_discrepancy(&self, id: i64, by: &str, note: &str) -> Result<Resolved, Fault> {
+    pub async fn resolve_discrepancy(
+        &self,
+        id: i64,
+        by: &str,
+        note: &str,
+    ) -> Result<Resolved, Fault> {
         let client = self.client().await?;
-        let sql = "UPDATE deduction_discrepancy SET resolved_at = now(), resolved_by = $2, note = $3
+        let sql =
+            "UPDATE deduction_discrepancy SET resolved_at = now(), resolved_by = $2, note = $3
             WHERE discrepancy_id = $1 AND resolved_at IS NULL";
-        if client.execute(sql, &[&id, &by, &note]).await.map_err(|error| fault(&error))? > 0 {
+        if client
+            .execute(sql, &[&id, &by, &note])
+            .await
+            .map_err(|error| fault(&error))?
+            > 0
+        {
             return Ok(Resolved::Now);
         }
         let sql = "SELECT resolved_by FROM deduction_discrepancy WHERE discrepancy_id = $1";
-        let row = client.query_opt(sql, &[&id]).await.map_err(|error| fault(&error))?;
-        Ok(row.map_or(Resolved::Unknown, |row| Resolved::Before(row.get::<_, Option<String>>(0).unwrap_or_default())))
+        let row = client
+            .query_opt(sql, &[&id])
+            .await
+            .map_err(|error| fault(&error))?;
+        Ok(row.map_or(Resolved::Unknown, |row| {
+            Resolved::Before(row.get::<_, Option<String>>(0).unwrap_or_default())
+        }))
     }
 }
 

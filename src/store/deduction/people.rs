@@ -45,7 +45,8 @@ pub struct Person {
 impl Person {
     /// What kind of insured person; everybody given out is one.
     pub fn category(&self) -> Category {
-        self.category.expect("people without a category are skipped")
+        self.category
+            .expect("people without a category are skipped")
     }
 }
 
@@ -77,9 +78,15 @@ impl People {
             SET LOCAL enable_nestloop = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashagg = off; SET LOCAL jit = off";
         let tx = Tx::begin_long_as(client, snapshot).await.map_err(failed)?;
         let earlier = "SELECT cycle_id FROM deduction_cycle WHERE pooling_area = $1 AND month < $2 AND state = 'settled' ORDER BY cycle_id";
-        let rows = tx.query(earlier, &[&area, &month.number()]).await.map_err(failed)?;
+        let rows = tx
+            .query(earlier, &[&area, &month.number()])
+            .await
+            .map_err(failed)?;
         let carrying: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-        let stream = tx.copy_out(&statement(area, month, &carrying)).await.map_err(failed)?;
+        let stream = tx
+            .copy_out(&statement(area, month, &carrying))
+            .await
+            .map_err(failed)?;
         Ok(People {
             stream: Box::pin(stream),
             tx,
@@ -129,7 +136,13 @@ impl People {
     /// Reads one row into `row`; `false` at the end.
     async fn read(&mut self) -> Result<bool, Fault> {
         while self.rest.is_empty() && !self.ended {
-            match self.tx.vigil().within(self.stream.try_next()).await.map_err(|error| fault(&error))? {
+            match self
+                .tx
+                .vigil()
+                .within(self.stream.try_next())
+                .await
+                .map_err(|error| fault(&error))?
+            {
                 Some(chunk) => self.rest = chunk,
                 None => self.ended = true,
             }
@@ -146,17 +159,31 @@ impl People {
             // The trailer: whatever follows belongs to the protocol, and is read to its end.
             Some(false) => {
                 self.ended = true;
-                while self.tx.vigil().within(self.stream.try_next()).await.map_err(|error| fault(&error))?.is_some() {}
+                while self
+                    .tx
+                    .vigil()
+                    .within(self.stream.try_next())
+                    .await
+                    .map_err(|error| fault(&error))?
+                    .is_some()
+                {}
                 Ok(false)
             }
-            None => Err(Fault::later(Stage::Store, "the database sent a roster row in a form this version does not read; try again")),
+            None => Err(Fault::later(
+                Stage::Store,
+                "the database sent a roster row in a form this version does not read; try again",
+            )),
         }
     }
 }
 
 /// COPY takes no parameters; these are numbers.
 fn statement(area: i32, month: Month, carrying: &[i64]) -> String {
-    let carrying = carrying.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let carrying = carrying
+        .iter()
+        .map(i64::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
     format!(
         "COPY (SELECT e.person_no, e.category, e.account, e.district, e.base_fen, e.born_on, s.fen,
                e.account_credit_fen, CASE WHEN e.yearly AND e.category IS NOT NULL THEN e.from_month END, e.undecided
@@ -178,7 +205,9 @@ fn parse(bytes: &mut Bytes, person: &mut Person) -> Option<bool> {
         _ => return None,
     }
     person.person_no.clear();
-    person.person_no.push_str(std::str::from_utf8(&field(bytes)??).ok()?);
+    person
+        .person_no
+        .push_str(std::str::from_utf8(&field(bytes)??).ok()?);
     person.category = match field(bytes)? {
         Some(word) => Some(category(std::str::from_utf8(&word).ok()?)),
         None => None,
@@ -188,7 +217,11 @@ fn parse(bytes: &mut Bytes, person: &mut Person) -> Option<bool> {
     let number = |field: Option<Bytes>| field.map_or(Some(0), |mut bytes| bytes.try_get_i64().ok());
     person.base = Fen(number(field(bytes)?)?);
     person.born_on = match field(bytes)? {
-        Some(mut days) => Some(EPOCH.checked_add(i64::from(days.try_get_i32().ok()?).days()).ok()?),
+        Some(mut days) => Some(
+            EPOCH
+                .checked_add(i64::from(days.try_get_i32().ok()?).days())
+                .ok()?,
+        ),
         None => None,
     };
     person.carried = Fen(number(field(bytes)?)?);
@@ -207,6 +240,8 @@ fn parse(bytes: &mut Bytes, person: &mut Person) -> Option<bool> {
 /// A field; the inner `None` is a null.
 fn field(bytes: &mut Bytes) -> Option<Option<Bytes>> {
     let length = bytes.try_get_i32().ok()?;
-    let Ok(length) = usize::try_from(length) else { return Some(None) };
+    let Ok(length) = usize::try_from(length) else {
+        return Some(None);
+    };
     (length <= bytes.len()).then(|| Some(bytes.split_to(length)))
 }

@@ -10,16 +10,24 @@ use crate::error::Fault;
 use crate::model::Fen;
 use crate::model::deduction::Category;
 
-pub(super) const LEFT_OUT: Table =
-    Table { name: "deduction_left_out", columns: &["cycle_id bigint, person_no text, district int, category insured_category, reason text, due_fen bigint"] };
+pub(super) const LEFT_OUT: Table = Table {
+    name: "deduction_left_out",
+    columns: &[
+        "cycle_id bigint, person_no text, district int, category insured_category, reason text, due_fen bigint",
+    ],
+};
 pub(super) const INSTRUCTION: Table = Table {
     name: "deduction",
-    columns: &["cycle_id bigint, person_no text, category insured_category, district int, rate smallint, base_fen bigint, due_fen bigint, \
-        carried_fen bigint, fen bigint"],
+    columns: &[
+        "cycle_id bigint, person_no text, category insured_category, district int, rate smallint, base_fen bigint, due_fen bigint, \
+        carried_fen bigint, fen bigint",
+    ],
 };
 const TOTAL: Table = Table {
     name: "deduction_total",
-    columns: &["cycle_id bigint, district int, category insured_category, people int, base_fen bigint, due_fen bigint, carried_fen bigint"],
+    columns: &[
+        "cycle_id bigint, district int, category insured_category, people int, base_fen bigint, due_fen bigint, carried_fen bigint",
+    ],
 };
 
 /// Somebody left out.
@@ -55,9 +63,19 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    pub(super) async fn start(client: &Session, table: &Table, cycle_id: i64) -> Result<Sheet, Fault> {
-        let copy = Copy::start(client, &table.copy_statement(table.name)).await.map_err(written)?;
-        Ok(Sheet { copy, buffer: Vec::with_capacity(CHUNK + 512), cycle_id })
+    pub(super) async fn start(
+        client: &Session,
+        table: &Table,
+        cycle_id: i64,
+    ) -> Result<Sheet, Fault> {
+        let copy = Copy::start(client, &table.copy_statement(table.name))
+            .await
+            .map_err(written)?;
+        Ok(Sheet {
+            copy,
+            buffer: Vec::with_capacity(CHUNK + 512),
+            cycle_id,
+        })
     }
 
     /// Adds a row of `Work::left_out`.
@@ -111,7 +129,11 @@ impl Sheet {
 }
 
 /// Writes a plan's totals.
-pub(super) async fn write_totals(client: &Session, cycle_id: i64, cells: &[Cell]) -> Result<(), Fault> {
+pub(super) async fn write_totals(
+    client: &Session,
+    cycle_id: i64,
+    cells: &[Cell],
+) -> Result<(), Fault> {
     let mut rows = Rows::default();
     for cell in cells {
         let added = rows.add(7, |row| {
@@ -125,5 +147,7 @@ pub(super) async fn write_totals(client: &Session, cycle_id: i64, cells: &[Cell]
         });
         added.map_err(|error| written(error.into()))?;
     }
-    rows.copy_into(client, &TOTAL.copy_statement(TOTAL.name)).await.map_err(written)
+    rows.copy_into(client, &TOTAL.copy_statement(TOTAL.name))
+        .await
+        .map_err(written)
 }

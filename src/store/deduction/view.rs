@@ -103,20 +103,31 @@ pub struct LeftOutPerson {
 impl Store {
     /// Whether anybody is on a roster of the area that has taken effect by the month.
     pub async fn has_roster(&self, area: i32, month: Month) -> Result<bool, Fault> {
-        let sql = "SELECT EXISTS (SELECT FROM roster_entry WHERE pooling_area = $1 AND from_month <= $2)";
+        let sql =
+            "SELECT EXISTS (SELECT FROM roster_entry WHERE pooling_area = $1 AND from_month <= $2)";
         let rows = self.rows(sql, &[&area, &month.number()]).await?;
         Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 
     /// The cycle of an area and month that was not replaced.
     pub async fn cycle_of(&self, area: i32, month: Month) -> Result<Option<Cycle>, Fault> {
-        let sql = format!("SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced'", Cycle::COLUMNS);
-        Ok(self.rows(&sql, &[&area, &month.number()]).await?.first().map(Cycle::of))
+        let sql = format!(
+            "SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced'",
+            Cycle::COLUMNS
+        );
+        Ok(self
+            .rows(&sql, &[&area, &month.number()])
+            .await?
+            .first()
+            .map(Cycle::of))
     }
 
     /// A cycle by its id, replaced or not.
     pub async fn cycle(&self, cycle_id: i64) -> Result<Option<Cycle>, Fault> {
-        let sql = format!("SELECT {} FROM deduction_cycle WHERE cycle_id = $1", Cycle::COLUMNS);
+        let sql = format!(
+            "SELECT {} FROM deduction_cycle WHERE cycle_id = $1",
+            Cycle::COLUMNS
+        );
         Ok(self.rows(&sql, &[&cycle_id]).await?.first().map(Cycle::of))
     }
 
@@ -131,14 +142,26 @@ impl Store {
             due: Fen(row.get(4)),
             carried: Fen(row.get(5)),
         };
-        Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(cell).collect())
+        Ok(self
+            .rows(sql, &[&cycle_id])
+            .await?
+            .iter()
+            .map(cell)
+            .collect())
     }
 
     /// Whom a plan leaves out, by reason.
     pub async fn cycle_left_out(&self, cycle_id: i64) -> Result<Vec<LeftOut>, Fault> {
         let sql = "SELECT reason, count(*), sum(due_fen)::bigint FROM deduction_left_out WHERE cycle_id = $1 GROUP BY reason ORDER BY reason";
         let rows = self.rows(sql, &[&cycle_id]).await?;
-        Ok(rows.iter().map(|row| LeftOut { reason: row.get(0), people: row.get(1), due: Fen(row.get(2)) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| LeftOut {
+                reason: row.get(0),
+                people: row.get(1),
+                due: Fen(row.get(2)),
+            })
+            .collect())
     }
 
     /// How far a round of a cycle is.
@@ -148,7 +171,16 @@ impl Store {
             FROM deduction_batch b
                 LEFT JOIN delivery d ON d.cycle_id = b.cycle_id AND d.batch_no = b.batch_no AND d.message = $3 AND b.answered_at IS NULL
             WHERE b.cycle_id = $1 AND b.round = $2";
-        let rows = self.rows(sql, &[&cycle.cycle_id, &cycle.rounds, &crate::model::deduction::MESSAGE]).await?;
+        let rows = self
+            .rows(
+                sql,
+                &[
+                    &cycle.cycle_id,
+                    &cycle.rounds,
+                    &crate::model::deduction::MESSAGE,
+                ],
+            )
+            .await?;
         Ok(rows.first().map_or_else(Answers::default, |row| Answers {
             batches: row.get(0),
             batches_answered: row.get(1),
@@ -165,16 +197,31 @@ impl Store {
         let sql = "SELECT r.round, r.outcome::text, count(*), sum(coalesce(a.fen, d.fen))::bigint, sum(r.fen)::bigint
             FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) LEFT JOIN deduction_again a USING (cycle_id, person_no, round)
             WHERE r.cycle_id = $1 GROUP BY r.round, r.outcome ORDER BY r.round, r.outcome";
-        let outcome =
-            |row: &Row| Outcome { round: row.get(0), outcome: outcome(row.get(1)), people: row.get(2), asked: Fen(row.get(3)), taken: Fen(row.get(4)) };
-        Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(outcome).collect())
+        let outcome = |row: &Row| Outcome {
+            round: row.get(0),
+            outcome: outcome(row.get(1)),
+            people: row.get(2),
+            asked: Fen(row.get(3)),
+            taken: Fen(row.get(4)),
+        };
+        Ok(self
+            .rows(sql, &[&cycle_id])
+            .await?
+            .iter()
+            .map(outcome)
+            .collect())
     }
 
     /// What was taken, by the district it was asked in, with how many people it was taken from.
     pub async fn cycle_taken(&self, cycle_id: i64) -> Result<Vec<(i32, i64, Fen)>, Fault> {
         let sql = "SELECT d.district, count(*), sum(r.fen)::bigint FROM deduction_result r JOIN deduction d USING (cycle_id, person_no)
             WHERE r.cycle_id = $1 AND r.outcome = 'deducted' GROUP BY 1 ORDER BY 1";
-        Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(|row| (row.get(0), row.get(1), Fen(row.get(2)))).collect())
+        Ok(self
+            .rows(sql, &[&cycle_id])
+            .await?
+            .iter()
+            .map(|row| (row.get(0), row.get(1), Fen(row.get(2))))
+            .collect())
     }
 
     /// What was posted to the fund, by the district and contribution month it is of.
@@ -182,7 +229,12 @@ impl Store {
         let sql = "SELECT district, contribution_month, -sum(fen)::bigint FROM posting JOIN entry USING (entry_id)
             WHERE cycle_id = $1 AND account = 'fund' GROUP BY 1, 2 ORDER BY 1, 2";
         let month = |row: &Row| Month::from_number(row.get(1)).expect("only months are stored");
-        Ok(self.rows(sql, &[&cycle_id]).await?.iter().map(|row| (row.get(0), month(row), Fen(row.get(2)))).collect())
+        Ok(self
+            .rows(sql, &[&cycle_id])
+            .await?
+            .iter()
+            .map(|row| (row.get(0), month(row), Fen(row.get(2))))
+            .collect())
     }
 
     /// Shortfalls of a cycle, by handling.
@@ -190,18 +242,33 @@ impl Store {
         let sql = "SELECT handling, count(*), sum(fen)::bigint, count(*) FILTER (WHERE carried_into IS NULL)
             FROM shortfall WHERE cycle_id = $1 GROUP BY handling ORDER BY handling";
         let rows = self.rows(sql, &[&cycle.cycle_id]).await?;
-        Ok(rows.iter().map(|row| Owed { handling: row.get(0), people: row.get(1), fen: Fen(row.get(2)), open: row.get(3) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| Owed {
+                handling: row.get(0),
+                people: row.get(1),
+                fen: Fen(row.get(2)),
+                open: row.get(3),
+            })
+            .collect())
     }
 
     /// How many [`Store::cycle_short`] gives, and how many of them owe this month's amount (no money, or a frozen account).
     pub async fn cycle_short_people(&self, cycle_id: i64) -> Result<(i64, i64), Fault> {
         let sql = "SELECT count(*), count(*) FILTER (WHERE r.outcome IN ('insufficient_balance', 'account_frozen')) FROM deduction_result r WHERE r.cycle_id = $1 AND r.outcome <> 'deducted'
               AND NOT EXISTS (SELECT FROM deduction_result l WHERE l.cycle_id = $1 AND l.person_no = r.person_no AND l.round > r.round)";
-        Ok(self.rows(sql, &[&cycle_id]).await?.first().map_or((0, 0), |row| (row.get(0), row.get(1))))
+        Ok(self
+            .rows(sql, &[&cycle_id])
+            .await?
+            .first()
+            .map_or((0, 0), |row| (row.get(0), row.get(1))))
     }
 
     /// Everybody from whom nothing was taken, as of their last round, in order of person.
-    pub async fn cycle_short(&self, cycle: &Cycle) -> Result<impl Stream<Item = Result<Short, Fault>> + use<>, Fault> {
+    pub async fn cycle_short(
+        &self,
+        cycle: &Cycle,
+    ) -> Result<impl Stream<Item = Result<Short, Fault>> + use<>, Fault> {
         let sql = "SELECT r.person_no, d.district, d.category::text, coalesce(a.fen, d.fen), r.outcome::text, r.balance_fen,
                 CASE WHEN r.outcome IN ('insufficient_balance', 'account_frozen') THEN q.shortfall END, coalesce(a.due_fen, d.due_fen), coalesce(a.carried_fen, d.carried_fen)
             FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) LEFT JOIN deduction_again a USING (cycle_id, person_no, round)
@@ -224,16 +291,27 @@ impl Store {
     }
 
     /// Everybody left out, in order of person.
-    pub async fn cycle_left_out_people(&self, cycle_id: i64) -> Result<impl Stream<Item = Result<LeftOutPerson, Fault>> + use<>, Fault> {
+    pub async fn cycle_left_out_people(
+        &self,
+        cycle_id: i64,
+    ) -> Result<impl Stream<Item = Result<LeftOutPerson, Fault>> + use<>, Fault> {
         let sql = "SELECT person_no, district, category::text, reason, due_fen FROM deduction_left_out WHERE cycle_id = $1 ORDER BY person_no";
-        let person =
-            |row: &Row| LeftOutPerson { person_no: row.get(0), district: row.get(1), category: category(row.get(2)), reason: row.get(3), due: Fen(row.get(4)) };
+        let person = |row: &Row| LeftOutPerson {
+            person_no: row.get(0),
+            district: row.get(1),
+            category: category(row.get(2)),
+            reason: row.get(3),
+            due: Fen(row.get(4)),
+        };
         self.streamed(sql, &[&cycle_id], person).await
     }
 
     async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
         let client = self.client().await?;
-        client.query(sql, parameters).await.map_err(|error| fault(&error))
+        client
+            .query(sql, parameters)
+            .await
+            .map_err(|error| fault(&error))
     }
 
     async fn streamed<T, F: Fn(&Row) -> T>(
@@ -243,8 +321,13 @@ impl Store {
         read: F,
     ) -> Result<impl Stream<Item = Result<T, Fault>> + use<T, F>, Fault> {
         // Whoever reads may be slow, or stop: a session with rows still to come goes back to no pool.
-        let tx = Tx::begin_long_as(self.client().await?, "READ ONLY").await.map_err(|error| fault(&error))?;
-        let rows = tx.query_raw(sql, parameters.iter().copied()).await.map_err(|error| fault(&error))?;
+        let tx = Tx::begin_long_as(self.client().await?, "READ ONLY")
+            .await
+            .map_err(|error| fault(&error))?;
+        let rows = tx
+            .query_raw(sql, parameters.iter().copied())
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.map(move |row| {
             let _kept = &tx;
             row.map(|row| read(&row)).map_err(|error| fault(&error))

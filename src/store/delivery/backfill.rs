@@ -39,14 +39,25 @@ const COLUMNS: &str = "destination, since, started_at, looked_at, queued, finish
 
 impl Backfill {
     fn from_row(row: &tokio_postgres::Row) -> Backfill {
-        Backfill { destination: row.get(0), since: row.get(1), started_at: row.get(2), looked_at: row.get(3), queued: row.get(4), finished_at: row.get(5) }
+        Backfill {
+            destination: row.get(0),
+            since: row.get(1),
+            started_at: row.get(2),
+            looked_at: row.get(3),
+            queued: row.get(4),
+            finished_at: row.get(5),
+        }
     }
 
     /// Starts one, or goes on with one that is not finished; then `since` is that of the start.
     ///
     /// # Errors
     /// This and the others: faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn start(pool: &Pool, destination: &str, since: Option<Date>) -> Result<Backfill, Fault> {
+    pub async fn start(
+        pool: &Pool,
+        destination: &str,
+        since: Option<Date>,
+    ) -> Result<Backfill, Fault> {
         let sql = format!(
             "INSERT INTO backfill AS b (destination, since) VALUES ($1, $2)
              ON CONFLICT (destination) DO UPDATE SET
@@ -60,7 +71,10 @@ impl Backfill {
              RETURNING {COLUMNS}"
         );
         let client = connection(pool).await?;
-        let row = client.query_one(&sql, &[&destination, &since]).await.map_err(|error| fault("start a backfill", &error))?;
+        let row = client
+            .query_one(&sql, &[&destination, &since])
+            .await
+            .map_err(|error| fault("start a backfill", &error))?;
         Ok(Backfill::from_row(&row))
     }
 
@@ -69,31 +83,76 @@ impl Backfill {
     ///
     /// # Errors
     /// As `start`; then this step was not made.
-    pub async fn step(pool: &Pool, destination: &str, routes: &[Route], limit: i64) -> Result<Backfill, Fault> {
+    pub async fn step(
+        pool: &Pool,
+        destination: &str,
+        routes: &[Route],
+        limit: i64,
+    ) -> Result<Backfill, Fault> {
         let failed = |error: tokio_postgres::Error| fault("queue a backfill", &error);
         let tx = Tx::begin(connection(pool).await?).await.map_err(failed)?;
         // Nobody changes the registry meanwhile, so no entry is queued behind a newer change of its own.
-        tx.execute("SELECT 1 FROM registry_head FOR UPDATE", &[]).await.map_err(failed)?;
+        tx.execute("SELECT 1 FROM registry_head FOR UPDATE", &[])
+            .await
+            .map_err(failed)?;
         let row = tx.query_one("SELECT after_kind, after_id, since FROM backfill WHERE destination = $1 FOR UPDATE", &[&destination]).await.map_err(failed)?;
-        let (after_kind, after_id, since): (String, String, Option<Date>) = (row.get(0), row.get(1), row.get(2));
+        let (after_kind, after_id, since): (String, String, Option<Date>) =
+            (row.get(0), row.get(1), row.get(2));
         let page = "SELECT kind, entity_id FROM registry_entity WHERE (kind, entity_id) > ($1, $2) ORDER BY kind, entity_id LIMIT $3";
-        let entries = tx.query(page, &[&after_kind, &after_id, &limit]).await.map_err(failed)?;
+        let entries = tx
+            .query(page, &[&after_kind, &after_id, &limit])
+            .await
+            .map_err(failed)?;
         let mut queued = 0;
         if let Some(last) = entries.last() {
             let (last_kind, last_id): (String, String) = (last.get(0), last.get(1));
-            for route in routes.iter().filter(|route| route.destination == destination) {
+            for route in routes
+                .iter()
+                .filter(|route| route.destination == destination)
+            {
                 let sql = insert(route);
-                let after = [&after_kind as &(dyn tokio_postgres::types::ToSql + Sync), &after_id, &last_kind, &last_id];
-                let rest: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&route.kind, &route.destination, &route.message, &since];
-                queued += tx.execute(&sql, &[after.as_slice(), rest.as_slice()].concat()).await.map_err(failed)?;
+                let after = [
+                    &after_kind as &(dyn tokio_postgres::types::ToSql + Sync),
+                    &after_id,
+                    &last_kind,
+                    &last_id,
+                ];
+                let rest: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                    [&route.kind, &route.destination, &route.message, &since];
+                queued += tx
+                    .execute(&sql, &[after.as_slice(), rest.as_slice()].concat())
+                    .await
+                    .map_err(failed)?;
             }
             let moved = "UPDATE backfill SET after_kind = $2, after_id = $3, looked_at = looked_at + $4, queued = queued + $5 WHERE destination = $1";
             let looked_at = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-            tx.execute(moved, &[&destination, &last_kind, &last_id, &looked_at, &queued.cast_signed()]).await.map_err(failed)?;
+            tx.execute(
+                moved,
+                &[
+                    &destination,
+                    &last_kind,
+                    &last_id,
+                    &looked_at,
+                    &queued.cast_signed(),
+                ],
+            )
+            .await
+            .map_err(failed)?;
         } else {
-            tx.execute("UPDATE backfill SET finished_at = now() WHERE destination = $1", &[&destination]).await.map_err(failed)?;
+            tx.execute(
+                "UPDATE backfill SET finished_at = now() WHERE destination = $1",
+                &[&destination],
+            )
+            .await
+            .map_err(failed)?;
         }
-        let row = tx.query_one(&format!("SELECT {COLUMNS} FROM backfill WHERE destination = $1"), &[&destination]).await.map_err(failed)?;
+        let row = tx
+            .query_one(
+                &format!("SELECT {COLUMNS} FROM backfill WHERE destination = $1"),
+                &[&destination],
+            )
+            .await
+            .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(Backfill::from_row(&row))
     }
@@ -104,7 +163,10 @@ impl Backfill {
     /// As `start`.
     pub async fn entries(pool: &Pool) -> Result<i64, Fault> {
         let client = connection(pool).await?;
-        let row = client.query_one("SELECT count(*) FROM registry_entity", &[]).await.map_err(|error| fault("count registry entries", &error))?;
+        let row = client
+            .query_one("SELECT count(*) FROM registry_entity", &[])
+            .await
+            .map_err(|error| fault("count registry entries", &error))?;
         Ok(row.get(0))
     }
 
@@ -117,8 +179,14 @@ impl Backfill {
               + (SELECT count(*) FROM delivery WHERE destination = $1 AND state IN ('leased', 'in_doubt') AND priority = 90),
             (SELECT count(*) FROM delivery WHERE destination = $1 AND state = 'dead' AND priority = 90 AND created_at >= $2)";
         let client = connection(pool).await?;
-        let row = client.query_one(SQL, &[&self.destination, &self.started_at]).await.map_err(|error| fault("look at a backfill", &error))?;
-        Ok(Progress { waiting: row.get(0), dead: row.get(1) })
+        let row = client
+            .query_one(SQL, &[&self.destination, &self.started_at])
+            .await
+            .map_err(|error| fault("look at a backfill", &error))?;
+        Ok(Progress {
+            waiting: row.get(0),
+            dead: row.get(1),
+        })
     }
 }
 

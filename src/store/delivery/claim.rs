@@ -16,7 +16,12 @@ use crate::store::Pool;
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn claim(pool: &Pool, lease: &Lease, limit: usize, hold: Duration) -> Result<Vec<Delivery>, Fault> {
+pub async fn claim(
+    pool: &Pool,
+    lease: &Lease,
+    limit: usize,
+    hold: Duration,
+) -> Result<Vec<Delivery>, Fault> {
     take(pool, lease, &claiming(), limit, hold).await
 }
 
@@ -47,7 +52,12 @@ pub(super) fn claiming() -> String {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn claim_in_doubt(pool: &Pool, lease: &Lease, limit: usize, hold: Duration) -> Result<Vec<Delivery>, Fault> {
+pub async fn claim_in_doubt(
+    pool: &Pool,
+    lease: &Lease,
+    limit: usize,
+    hold: Duration,
+) -> Result<Vec<Delivery>, Fault> {
     let sql = format!(
         "WITH next AS (
             SELECT w.delivery_id FROM delivery w
@@ -60,12 +70,31 @@ pub async fn claim_in_doubt(pool: &Pool, lease: &Lease, limit: usize, hold: Dura
     take(pool, lease, &sql, limit, hold).await
 }
 
-async fn take(pool: &Pool, lease: &Lease, sql: &str, limit: usize, hold: Duration) -> Result<Vec<Delivery>, Fault> {
+async fn take(
+    pool: &Pool,
+    lease: &Lease,
+    sql: &str,
+    limit: usize,
+    hold: Duration,
+) -> Result<Vec<Delivery>, Fault> {
     let client = connection(pool).await?;
-    let statement = client.prepare_cached(sql).await.map_err(|error| fault("claim deliveries", &error))?;
+    let statement = client
+        .prepare_cached(sql)
+        .await
+        .map_err(|error| fault("claim deliveries", &error))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows =
-        client.query(&statement, &[&lease.destination, &lease.token, &limit, &milliseconds(hold)]).await.map_err(|error| fault("claim deliveries", &error))?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &lease.destination,
+                &lease.token,
+                &limit,
+                &milliseconds(hold),
+            ],
+        )
+        .await
+        .map_err(|error| fault("claim deliveries", &error))?;
     let mut claimed: Vec<Delivery> = rows.iter().map(Delivery::from_row).collect();
     claimed.sort_by_key(|delivery| (delivery.priority, delivery.delivery_id));
     Ok(claimed)
@@ -97,8 +126,14 @@ pub async fn recover(pool: &Pool, lease: &Lease) -> Result<(u64, u64), Fault> {
             FROM gone WHERE d.delivery_id = gone.delivery_id RETURNING unsent)
         SELECT count(*) FILTER (WHERE unsent), count(*) FILTER (WHERE NOT unsent) FROM moved";
     let client = connection(pool).await?;
-    let statement = client.prepare_cached(SQL).await.map_err(|error| fault("take up deliveries", &error))?;
-    let row = client.query_one(&statement, &[&lease.destination, &lease.token]).await.map_err(|error| fault("take up deliveries", &error))?;
+    let statement = client
+        .prepare_cached(SQL)
+        .await
+        .map_err(|error| fault("take up deliveries", &error))?;
+    let row = client
+        .query_one(&statement, &[&lease.destination, &lease.token])
+        .await
+        .map_err(|error| fault("take up deliveries", &error))?;
     let (unsent, doubtful): (i64, i64) = (row.get(0), row.get(1));
     Ok((unsent.unsigned_abs(), doubtful.unsigned_abs()))
 }
@@ -124,7 +159,12 @@ pub struct Start<'a> {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration) -> Result<Option<Vec<i32>>, Fault> {
+pub async fn begin(
+    pool: &Pool,
+    lease: &Lease,
+    start: &Start<'_>,
+    hold: Duration,
+) -> Result<Option<Vec<i32>>, Fault> {
     const SQL: &str = "WITH ours AS (
             SELECT delivery_id FROM delivery
             WHERE delivery_id = ANY($1) AND destination = $2 AND lease_token = $3 AND NOT under_way FOR UPDATE),
@@ -136,7 +176,10 @@ pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration
         INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest)
         SELECT delivery_id, attempt_no, $5, $4, $6, $7 FROM held RETURNING delivery_id, attempt_no";
     let client = connection(pool).await?;
-    let statement = client.prepare_cached(SQL).await.map_err(|error| fault("begin an attempt", &error))?;
+    let statement = client
+        .prepare_cached(SQL)
+        .await
+        .map_err(|error| fault("begin an attempt", &error))?;
     let kind = if start.inquiry { "inquire" } else { "send" };
     let rows = client
         .query(
@@ -155,5 +198,9 @@ pub async fn begin(pool: &Pool, lease: &Lease, start: &Start<'_>, hold: Duration
         .await
         .map_err(|error| fault("begin an attempt", &error))?;
     let begun: HashMap<i64, i32> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    Ok(start.delivery_ids.iter().map(|id| begun.get(id).copied()).collect())
+    Ok(start
+        .delivery_ids
+        .iter()
+        .map(|id| begun.get(id).copied())
+        .collect())
 }

@@ -13,7 +13,12 @@ use crate::store::Pool;
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached; then nothing may be sent.
-pub async fn reserve(pool: &Pool, lease: &Lease, (day, per_day): (Date, u32), count: u32) -> Result<u32, Fault> {
+pub async fn reserve(
+    pool: &Pool,
+    lease: &Lease,
+    (day, per_day): (Date, u32),
+    count: u32,
+) -> Result<u32, Fault> {
     // The row is locked before it is read, so what is granted is exact; the lease is looked at last.
     const OPEN: &str = "INSERT INTO destination_day (destination, day, reserved) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING";
     const SQL: &str = "WITH day AS (
@@ -24,11 +29,23 @@ pub async fn reserve(pool: &Pool, lease: &Lease, (day, per_day): (Date, u32), co
         RETURNING granted";
     let failed = |error: tokio_postgres::Error| fault("reserve requests of a day", &error);
     let client = connection(pool).await?;
-    let (per_day, count) = (i32::try_from(per_day).unwrap_or(i32::MAX), i32::try_from(count).unwrap_or(i32::MAX));
+    let (per_day, count) = (
+        i32::try_from(per_day).unwrap_or(i32::MAX),
+        i32::try_from(count).unwrap_or(i32::MAX),
+    );
     let open = client.prepare_cached(OPEN).await.map_err(failed)?;
-    client.execute(&open, &[&lease.destination, &day]).await.map_err(failed)?;
+    client
+        .execute(&open, &[&lease.destination, &day])
+        .await
+        .map_err(failed)?;
     let statement = client.prepare_cached(SQL).await.map_err(failed)?;
-    let row = client.query_opt(&statement, &[&lease.destination, &day, &lease.token, &per_day, &count]).await.map_err(failed)?;
+    let row = client
+        .query_opt(
+            &statement,
+            &[&lease.destination, &day, &lease.token, &per_day, &count],
+        )
+        .await
+        .map_err(failed)?;
     Ok(row.map_or(0, |row| row.get::<_, i32>(0).unsigned_abs()))
 }
 
@@ -40,7 +57,10 @@ pub async fn unreserve(pool: &Pool, lease: &Lease, day: Date, count: u32) -> Res
     const SQL: &str = "UPDATE destination_day SET reserved = reserved - $3 WHERE destination = $1 AND day = $2 AND reserved >= $3";
     let client = connection(pool).await?;
     let count = i32::try_from(count).unwrap_or(i32::MAX);
-    client.execute(SQL, &[&lease.destination, &day, &count]).await.map_err(|error| fault("give back requests of a day", &error))?;
+    client
+        .execute(SQL, &[&lease.destination, &day, &count])
+        .await
+        .map_err(|error| fault("give back requests of a day", &error))?;
     Ok(())
 }
 
@@ -54,7 +74,12 @@ pub async fn left_under_way(pool: &Pool, lease: &Lease, within: Duration) -> Res
         WHERE d.destination = $1 AND d.state IN ('leased', 'in_doubt') AND d.under_way AND d.lease_token <> $2 AND d.leased_until > now()
           AND a.started_at > now() - $3 * interval '1 millisecond'";
     let client = connection(pool).await?;
-    let row =
-        client.query_one(SQL, &[&lease.destination, &lease.token, &milliseconds(within)]).await.map_err(|error| fault("count requests under way", &error))?;
+    let row = client
+        .query_one(
+            SQL,
+            &[&lease.destination, &lease.token, &milliseconds(within)],
+        )
+        .await
+        .map_err(|error| fault("count requests under way", &error))?;
     Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(usize::MAX))
 }

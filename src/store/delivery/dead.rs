@@ -5,7 +5,8 @@ use crate::error::Fault;
 use crate::store::Pool;
 
 /// An explicit refusal makes room for a new reference; an unknown outcome is asked about under the old one.
-const RETRY: &str = "UPDATE delivery SET attempts = 0, due_at = now(), tried_at = NULL, settled_at = NULL,
+const RETRY: &str =
+    "UPDATE delivery SET attempts = 0, due_at = now(), tried_at = NULL, settled_at = NULL,
         state = CASE WHEN outcome = 'unknown' THEN 'in_doubt' ELSE 'ready' END,
         reference = CASE WHEN outcome = 'unknown' THEN reference END
     WHERE state = 'dead'";
@@ -36,7 +37,11 @@ pub struct Letter {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) -> Result<Vec<Letter>, Fault> {
+pub async fn dead_letters(
+    pool: &Pool,
+    destination: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Letter>, Fault> {
     let sql = format!(
         "SELECT {COLUMNS}, (SELECT a.answer FROM attempt a
              WHERE a.delivery_id = d.delivery_id AND a.ended_at IS NOT NULL AND a.outcome NOT IN ('accepted', 'duplicate')
@@ -47,8 +52,18 @@ pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) ->
          ORDER BY d.delivery_id LIMIT $2"
     );
     let client = connection(pool).await?;
-    let rows = client.query(&sql, &[&destination, &limit]).await.map_err(|error| fault("list dead letters", &error))?;
-    Ok(rows.iter().map(|row| Letter { delivery: Delivery::from_row(row), first: row.get(row.len() - 2), packet_no: row.get(row.len() - 1) }).collect())
+    let rows = client
+        .query(&sql, &[&destination, &limit])
+        .await
+        .map_err(|error| fault("list dead letters", &error))?;
+    Ok(rows
+        .iter()
+        .map(|row| Letter {
+            delivery: Delivery::from_row(row),
+            first: row.get(row.len() - 2),
+            packet_no: row.get(row.len() - 1),
+        })
+        .collect())
 }
 
 /// Retries every dead letter of one destination or of all, each as [`Decision::Retry`] does; returns how many.
@@ -58,7 +73,10 @@ pub async fn dead_letters(pool: &Pool, destination: Option<&str>, limit: i64) ->
 pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fault> {
     let sql = format!("{RETRY} AND destination = coalesce($1, destination)");
     let client = connection(pool).await?;
-    client.execute(&sql, &[&destination]).await.map_err(|error| fault("retry dead letters", &error))
+    client
+        .execute(&sql, &[&destination])
+        .await
+        .map_err(|error| fault("retry dead letters", &error))
 }
 
 /// Carries a decision out; `false` when there is no dead letter of that id (any more).
@@ -79,6 +97,9 @@ pub async fn decide(pool: &Pool, delivery_id: i64, decision: Decision) -> Result
         Decision::Delivered => DELIVERED.to_owned(),
     };
     let client = connection(pool).await?;
-    let changed = client.execute(&sql, &[&delivery_id]).await.map_err(|error| fault("decide about a dead letter", &error))?;
+    let changed = client
+        .execute(&sql, &[&delivery_id])
+        .await
+        .map_err(|error| fault("decide about a dead letter", &error))?;
     Ok(changed == 1)
 }

@@ -51,8 +51,13 @@ impl Route {
         });
         let cities: Vec<String> = self.cities.iter().map(i32::to_string).collect();
         // Where it lies, of a caregiver the institution: people of a deleted one are still of the place it was in.
-        let place = (!cities.is_empty()).then(|| format!("coalesce(c.city IN ({}), false)", cities.join(", ")));
-        std::iter::once("c.content IS NOT NULL".to_owned()).chain(conditions).chain(place).collect::<Vec<_>>().join(" AND ")
+        let place = (!cities.is_empty())
+            .then(|| format!("coalesce(c.city IN ({}), false)", cities.join(", ")));
+        std::iter::once("c.content IS NOT NULL".to_owned())
+            .chain(conditions)
+            .chain(place)
+            .collect::<Vec<_>>()
+            .join(" AND ")
     }
 }
 
@@ -68,7 +73,11 @@ fn quoted(text: &str) -> String {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn queue_entities(client: &Session, route: &Route, written: Written) -> Result<u64, Fault> {
+pub async fn queue_entities(
+    client: &Session,
+    route: &Route,
+    written: Written,
+) -> Result<u64, Fault> {
     // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end. OFFSET 0: what an
     // entry has waiting is looked up by its key; joined, for want of statistics every delivery is held against every change.
     let sql = format!(
@@ -100,7 +109,19 @@ pub async fn queue_entities(client: &Session, route: &Route, written: Written) -
     );
     let failed = |error: tokio_postgres::Error| fault("queue registry entries", &error);
     let statement = client.prepare(&sql).await.map_err(failed)?;
-    client.execute(&statement, &[&written.first, &written.last, &route.kind, &route.destination, &route.message]).await.map_err(failed)
+    client
+        .execute(
+            &statement,
+            &[
+                &written.first,
+                &written.last,
+                &route.kind,
+                &route.destination,
+                &route.message,
+            ],
+        )
+        .await
+        .map_err(failed)
 }
 
 /// Queues every change for everyone it concerns, in the transaction that makes it.
@@ -110,7 +131,11 @@ pub struct EntityQueue {
 }
 
 impl Queue for EntityQueue {
-    fn queue<'a>(&'a self, client: &'a Session, written: Written) -> BoxFuture<'a, Result<(), Fault>> {
+    fn queue<'a>(
+        &'a self,
+        client: &'a Session,
+        written: Written,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             for route in &self.routes {
                 queue_entities(client, route, written).await?;
@@ -152,7 +177,10 @@ pub async fn changed_entities(pool: &Pool, revisions: &[i64]) -> Result<Vec<Chan
     let failed = |error: tokio_postgres::Error| fault("read registry entries", &error);
     let client = connection(pool).await?;
     let statement = client.prepare_cached(SQL).await.map_err(failed)?;
-    let rows = client.query(&statement, &[&revisions]).await.map_err(failed)?;
+    let rows = client
+        .query(&statement, &[&revisions])
+        .await
+        .map_err(failed)?;
     let changed = rows.iter().map(|row| ChangedEntity {
         revision: row.get(0),
         kind: row.get(1),

@@ -31,7 +31,12 @@ pub struct Paused {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn acquire(pool: &Pool, destination: &str, holder: &str, term: Duration) -> Result<Result<(Lease, Paused), Duration>, Fault> {
+pub async fn acquire(
+    pool: &Pool,
+    destination: &str,
+    holder: &str,
+    term: Duration,
+) -> Result<Result<(Lease, Paused), Duration>, Fault> {
     const SQL: &str = "INSERT INTO dispatcher_lease AS l (destination, holder, token, until)
         VALUES ($1, $2, 1, clock_timestamp() + $3 * interval '1 millisecond')
         ON CONFLICT (destination) DO UPDATE SET holder = excluded.holder, token = l.token + 1, until = excluded.until
@@ -43,11 +48,28 @@ pub async fn acquire(pool: &Pool, destination: &str, holder: &str, term: Duratio
     let failed = |error: tokio_postgres::Error| fault("take a dispatcher lease", &error);
     let duration = |milliseconds: f64| Duration::from_secs_f64(milliseconds.max(0.0) / 1000.0);
     let client = connection(pool).await?;
-    if let Some(row) = client.query_opt(SQL, &[&destination, &holder, &milliseconds(term)]).await.map_err(failed)? {
-        let paused = Paused { wait: duration(row.get(1)), reason: row.get(2), resumed: row.get(3) };
-        return Ok(Ok((Lease { destination: destination.into(), token: row.get(0) }, paused)));
+    if let Some(row) = client
+        .query_opt(SQL, &[&destination, &holder, &milliseconds(term)])
+        .await
+        .map_err(failed)?
+    {
+        let paused = Paused {
+            wait: duration(row.get(1)),
+            reason: row.get(2),
+            resumed: row.get(3),
+        };
+        return Ok(Ok((
+            Lease {
+                destination: destination.into(),
+                token: row.get(0),
+            },
+            paused,
+        )));
     }
-    let held = client.query_opt(HELD, &[&destination]).await.map_err(failed)?;
+    let held = client
+        .query_opt(HELD, &[&destination])
+        .await
+        .map_err(failed)?;
     Ok(Err(held.map_or(Duration::ZERO, |row| duration(row.get(0)))))
 }
 
@@ -57,11 +79,17 @@ pub async fn acquire(pool: &Pool, destination: &str, holder: &str, term: Duratio
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn renew(pool: &Pool, lease: &Lease, term: Duration) -> Result<Option<i64>, Fault> {
-    const SQL: &str = "UPDATE dispatcher_lease SET until = clock_timestamp() + $3 * interval '1 millisecond'
+    const SQL: &str =
+        "UPDATE dispatcher_lease SET until = clock_timestamp() + $3 * interval '1 millisecond'
         WHERE destination = $1 AND token = $2 AND until >= clock_timestamp() RETURNING resumed";
     let client = connection(pool).await?;
-    let renewed =
-        client.query_opt(SQL, &[&lease.destination, &lease.token, &milliseconds(term)]).await.map_err(|error| fault("renew a dispatcher lease", &error))?;
+    let renewed = client
+        .query_opt(
+            SQL,
+            &[&lease.destination, &lease.token, &milliseconds(term)],
+        )
+        .await
+        .map_err(|error| fault("renew a dispatcher lease", &error))?;
     Ok(renewed.map(|row| row.get(0)))
 }
 
@@ -70,9 +98,13 @@ pub async fn renew(pool: &Pool, lease: &Lease, term: Duration) -> Result<Option<
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn release(pool: &Pool, lease: &Lease) -> Result<(), Fault> {
-    const SQL: &str = "UPDATE dispatcher_lease SET until = '-infinity' WHERE destination = $1 AND token = $2";
+    const SQL: &str =
+        "UPDATE dispatcher_lease SET until = '-infinity' WHERE destination = $1 AND token = $2";
     let client = connection(pool).await?;
-    client.execute(SQL, &[&lease.destination, &lease.token]).await.map_err(|error| fault("release a dispatcher lease", &error))?;
+    client
+        .execute(SQL, &[&lease.destination, &lease.token])
+        .await
+        .map_err(|error| fault("release a dispatcher lease", &error))?;
     Ok(())
 }
 
@@ -81,13 +113,26 @@ pub async fn release(pool: &Pool, lease: &Lease) -> Result<(), Fault> {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn pause(pool: &Pool, lease: &Lease, wait: Duration, (reason, answer): (&str, &str)) -> Result<(), Fault> {
+pub async fn pause(
+    pool: &Pool,
+    lease: &Lease,
+    wait: Duration,
+    (reason, answer): (&str, &str),
+) -> Result<(), Fault> {
     const SQL: &str = "UPDATE dispatcher_lease
         SET paused_until = greatest(paused_until, clock_timestamp() + $2 * interval '1 millisecond'),
             pause_reason = $3, pause_answer = $4, paused_at = coalesce(paused_at, clock_timestamp()) WHERE destination = $1";
     let client = connection(pool).await?;
     client
-        .execute(SQL, &[&lease.destination, &milliseconds(wait), &reason, &super::settle::storable(answer)])
+        .execute(
+            SQL,
+            &[
+                &lease.destination,
+                &milliseconds(wait),
+                &reason,
+                &super::settle::storable(answer),
+            ],
+        )
         .await
         .map_err(|error| fault("pause a destination", &error))?;
     Ok(())
@@ -101,7 +146,10 @@ pub async fn works(pool: &Pool, lease: &Lease) -> Result<(), Fault> {
     const SQL: &str = "UPDATE dispatcher_lease SET paused_until = '-infinity', pause_reason = NULL, pause_answer = NULL, paused_at = NULL
         WHERE destination = $1 AND token = $2";
     let client = connection(pool).await?;
-    client.execute(SQL, &[&lease.destination, &lease.token]).await.map_err(|error| fault("end a destination's pause", &error))?;
+    client
+        .execute(SQL, &[&lease.destination, &lease.token])
+        .await
+        .map_err(|error| fault("end a destination's pause", &error))?;
     Ok(())
 }
 
@@ -115,7 +163,10 @@ pub async fn resume(pool: &Pool, destination: &str) -> Result<Option<bool>, Faul
 }
 
 /// The same, in the caller's transaction.
-pub(in crate::store) async fn resume_on(client: &Session, destination: &str) -> Result<Option<bool>, Fault> {
+pub(in crate::store) async fn resume_on(
+    client: &Session,
+    destination: &str,
+) -> Result<Option<bool>, Fault> {
     // What is in doubt keeps its time: the partner may still be busy with it.
     const SQL: &str = "WITH due AS (UPDATE delivery SET due_at = now() WHERE destination = $1 AND state = 'ready' AND due_at > now())
         UPDATE dispatcher_lease l SET paused_until = '-infinity', pause_reason = NULL, pause_answer = NULL, paused_at = NULL,
@@ -123,7 +174,10 @@ pub(in crate::store) async fn resume_on(client: &Session, destination: &str) -> 
         FROM (SELECT destination, pause_reason IS NOT NULL OR paused_until > clock_timestamp() AS paused
               FROM dispatcher_lease WHERE destination = $1 FOR UPDATE) before
         WHERE l.destination = before.destination RETURNING before.paused";
-    let row = client.query_opt(SQL, &[&destination]).await.map_err(|error| fault("lift a destination's pause", &error))?;
+    let row = client
+        .query_opt(SQL, &[&destination])
+        .await
+        .map_err(|error| fault("lift a destination's pause", &error))?;
     Ok(row.map(|row| row.get(0)))
 }
 
@@ -153,7 +207,10 @@ pub async fn standings(pool: &Pool) -> Result<Vec<Standing>, Fault> {
             pause_reason, pause_answer, paused_at
         FROM dispatcher_lease WHERE destination NOT LIKE '@%' ORDER BY destination";
     let client = connection(pool).await?;
-    let rows = client.query(SQL, &[]).await.map_err(|error| fault("list destinations", &error))?;
+    let rows = client
+        .query(SQL, &[])
+        .await
+        .map_err(|error| fault("list destinations", &error))?;
     let standing = |row: &tokio_postgres::Row| Standing {
         destination: row.get(0),
         held: row.get(1),

@@ -66,7 +66,11 @@ pub struct Settlement {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached; then nothing was written.
-pub async fn settle(pool: &Pool, lease: &Lease, settlements: &[Settlement]) -> Result<Vec<i64>, Fault> {
+pub async fn settle(
+    pool: &Pool,
+    lease: &Lease,
+    settlements: &[Settlement],
+) -> Result<Vec<i64>, Fault> {
     const SQL: &str = "WITH given AS (
             SELECT * FROM unnest($3::bigint[], $4::int[], $5::text[], $6::float8[], $7::text[], $8::text[], $9::int[], $10::text[], $11::int[])
                 AS g(delivery_id, attempt_no, state, after, outcome, answered, status, answer, uncounted)),
@@ -101,15 +105,42 @@ pub async fn settle(pool: &Pool, lease: &Lease, settlements: &[Settlement]) -> R
     let attempts: Vec<Option<i32>> = settlements.iter().map(|s| s.attempt_no).collect();
     let states: Vec<&str> = settlements.iter().map(|s| s.next.state()).collect();
     let after: Vec<f64> = settlements.iter().map(|s| s.next.after()).collect();
-    let outcomes: Vec<Option<&str>> = settlements.iter().map(|s| s.outcome.map(Outcome::word)).collect();
-    let answered: Vec<Option<&str>> = settlements.iter().map(|s| s.answered.map(Outcome::word)).collect();
-    let statuses: Vec<Option<i32>> = settlements.iter().map(|s| s.status.map(i32::from)).collect();
+    let outcomes: Vec<Option<&str>> = settlements
+        .iter()
+        .map(|s| s.outcome.map(Outcome::word))
+        .collect();
+    let answered: Vec<Option<&str>> = settlements
+        .iter()
+        .map(|s| s.answered.map(Outcome::word))
+        .collect();
+    let statuses: Vec<Option<i32>> = settlements
+        .iter()
+        .map(|s| s.status.map(i32::from))
+        .collect();
     let texts: Vec<String> = settlements.iter().map(|s| storable(&s.text)).collect();
     let uncounted: Vec<i32> = settlements.iter().map(|s| i32::from(!s.counts)).collect();
     let client = connection(pool).await?;
-    let statement = client.prepare_cached(SQL).await.map_err(|error| fault("settle deliveries", &error))?;
+    let statement = client
+        .prepare_cached(SQL)
+        .await
+        .map_err(|error| fault("settle deliveries", &error))?;
     let rows = client
-        .query(&statement, &[&lease.destination, &lease.token, &ids, &attempts, &states, &after, &outcomes, &answered, &statuses, &texts, &uncounted])
+        .query(
+            &statement,
+            &[
+                &lease.destination,
+                &lease.token,
+                &ids,
+                &attempts,
+                &states,
+                &after,
+                &outcomes,
+                &answered,
+                &statuses,
+                &texts,
+                &uncounted,
+            ],
+        )
         .await
         .map_err(|error| fault("settle deliveries", &error))?;
     let settled: HashSet<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -121,18 +152,26 @@ pub async fn settle(pool: &Pool, lease: &Lease, settlements: &[Settlement]) -> R
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn give_back(pool: &Pool, lease: &Lease, delivery_ids: &[i64]) -> Result<(), Fault> {
-    const SQL: &str = "UPDATE delivery SET state = CASE state WHEN 'leased' THEN 'ready' ELSE state END,
+    const SQL: &str =
+        "UPDATE delivery SET state = CASE state WHEN 'leased' THEN 'ready' ELSE state END,
             lease_token = NULL, leased_until = NULL, attempts = greatest(attempts - 1, 0)
         WHERE delivery_id = ANY($3) AND destination = $1 AND lease_token = $2 AND NOT under_way";
     if delivery_ids.is_empty() {
         return Ok(());
     }
     let client = connection(pool).await?;
-    client.execute(SQL, &[&lease.destination, &lease.token, &delivery_ids]).await.map_err(|error| fault("give deliveries back", &error))?;
+    client
+        .execute(SQL, &[&lease.destination, &lease.token, &delivery_ids])
+        .await
+        .map_err(|error| fault("give deliveries back", &error))?;
     Ok(())
 }
 
 /// A text PostgreSQL takes: without persons, cut short, without NUL.
 pub(super) fn storable(text: &str) -> String {
-    mask::text(text).chars().filter(|c| *c != '\0').take(ANSWER_CHARS_MAX).collect()
+    mask::text(text)
+        .chars()
+        .filter(|c| *c != '\0')
+        .take(ANSWER_CHARS_MAX)
+        .collect()
 }

@@ -15,10 +15,16 @@ static CLUSTER: OnceLock<Embedded> = OnceLock::new();
 /// The first cluster of a few that no other test process uses; they are kept for the next run.
 fn cluster() -> &'static Embedded {
     CLUSTER.get_or_init(|| {
-        let base = if PathBuf::from("/dev/shm").is_dir() { PathBuf::from("/dev/shm") } else { std::env::temp_dir() };
+        let base = if PathBuf::from("/dev/shm").is_dir() {
+            PathBuf::from("/dev/shm")
+        } else {
+            std::env::temp_dir()
+        };
         let mut refusals = Vec::new();
         for n in 0..16 {
-            match Embedded::start(&Options::throwaway(base.join(format!("ltcgw-delivery-{n}")))) {
+            match Embedded::start(&Options::throwaway(
+                base.join(format!("ltcgw-delivery-{n}")),
+            )) {
                 Ok(embedded) => return embedded,
                 Err(fault) => refusals.push(fault.text),
             }
@@ -59,22 +65,44 @@ impl Database {
 
     /// One value of one row.
     pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
-        self.pool.get().await.unwrap().query_one(sql, &[]).await.unwrap().get(0)
+        self.pool
+            .get()
+            .await
+            .unwrap()
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get(0)
     }
 
     pub async fn run(&self, sql: &str) {
-        self.pool.get().await.unwrap().batch_execute(sql).await.unwrap();
+        self.pool
+            .get()
+            .await
+            .unwrap()
+            .batch_execute(sql)
+            .await
+            .unwrap();
     }
 
     /// Queues `count` deliveries of ten lines to `destination`; returns their ids.
     pub async fn queue(&self, destination: &str, count: i32) -> Vec<i64> {
         let rows: Vec<NewDelivery> = (0..count).map(|n| delivery(destination, n, None)).collect();
-        super::queue(&self.pool.get().await.unwrap(), &rows).await.unwrap()
+        super::queue(&self.pool.get().await.unwrap(), &rows)
+            .await
+            .unwrap()
     }
 
     /// `delivery_id state` of every row, in order.
     pub async fn states(&self) -> Vec<String> {
-        let rows = self.pool.get().await.unwrap().query("SELECT state FROM delivery ORDER BY delivery_id", &[]).await.unwrap();
+        let rows = self
+            .pool
+            .get()
+            .await
+            .unwrap()
+            .query("SELECT state FROM delivery ORDER BY delivery_id", &[])
+            .await
+            .unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }
 }
@@ -84,11 +112,17 @@ impl Drop for Database {
         let (name, admin) = (self.name.clone(), cluster().connection("postgres"));
         self.pool.close();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let (client, connection) = admin.connect(NoTls).await.unwrap();
                 let connection = tokio::spawn(connection);
-                client.batch_execute(&format!("DROP DATABASE \"{name}\" WITH (FORCE)")).await.unwrap();
+                client
+                    .batch_execute(&format!("DROP DATABASE \"{name}\" WITH (FORCE)"))
+                    .await
+                    .unwrap();
                 drop(client);
                 connection.await.ok();
             });
@@ -102,7 +136,9 @@ impl NewDelivery {
     pub fn records_mut(&mut self) -> &mut Records {
         match &mut self.subject {
             Subject::Records(records) => records,
-            Subject::Entity(_) | Subject::Batch(_) => panic!("only a delivery of a packet's records has records"),
+            Subject::Entity(_) | Subject::Batch(_) => {
+                panic!("only a delivery of a packet's records has records")
+            }
         }
     }
 }
@@ -113,7 +149,12 @@ pub fn delivery(destination: &str, n: i32, ordering_key: Option<&str>) -> NewDel
         destination: destination.into(),
         message: "contributions".into(),
         ordering_key: ordering_key.map(Into::into),
-        subject: Subject::Records(Records { packet_id: 1, first_record: n * 10 + 1, last_record: n * 10 + 10, reversal: false }),
+        subject: Subject::Records(Records {
+            packet_id: 1,
+            first_record: n * 10 + 1,
+            last_record: n * 10 + 10,
+            reversal: false,
+        }),
         lines: 10,
         fen: Fen(1_000),
     }

@@ -13,46 +13,111 @@ const HOLD: Duration = Duration::from_secs(60);
 const NOW: Duration = Duration::ZERO;
 
 async fn lease(db: &Database) -> Lease {
-    acquire(&db.pool, "core", "one", TERM).await.unwrap().expect("nobody else holds it").0
+    acquire(&db.pool, "core", "one", TERM)
+        .await
+        .unwrap()
+        .expect("nobody else holds it")
+        .0
 }
 
 async fn claimed(db: &Database, lease: &Lease, limit: usize) -> Vec<i64> {
-    claim(&db.pool, lease, limit, HOLD).await.unwrap().iter().map(|delivery| delivery.delivery_id).collect()
+    claim(&db.pool, lease, limit, HOLD)
+        .await
+        .unwrap()
+        .iter()
+        .map(|delivery| delivery.delivery_id)
+        .collect()
 }
 
 /// Begins an attempt of one delivery.
-async fn begin(pool: &Pool, lease: &Lease, delivery_id: i64, hold: Duration) -> Result<Option<i32>, Fault> {
-    let start = Start { delivery_ids: &[delivery_id], ..START };
-    Ok(super::begin(pool, lease, &start, hold).await?.map(|attempts| attempts[0]))
+async fn begin(
+    pool: &Pool,
+    lease: &Lease,
+    delivery_id: i64,
+    hold: Duration,
+) -> Result<Option<i32>, Fault> {
+    let start = Start {
+        delivery_ids: &[delivery_id],
+        ..START
+    };
+    Ok(super::begin(pool, lease, &start, hold)
+        .await?
+        .map(|attempts| attempts[0]))
 }
 
-const START: Start<'static> = Start { delivery_ids: &[], inquiry: false, reference: "ref-1", adapter_digest: [1; 32], request_digest: [2; 32] };
+const START: Start<'static> = Start {
+    delivery_ids: &[],
+    inquiry: false,
+    reference: "ref-1",
+    adapter_digest: [1; 32],
+    request_digest: [2; 32],
+};
 
 fn ended(delivery_id: i64, attempt_no: Option<i32>, next: Next, outcome: Outcome) -> Settlement {
-    Settlement { delivery_id, attempt_no, next, outcome: Some(outcome), answered: Some(outcome), status: Some(200), text: "ok".into(), counts: true }
+    Settlement {
+        delivery_id,
+        attempt_no,
+        next,
+        outcome: Some(outcome),
+        answered: Some(outcome),
+        status: Some(200),
+        text: "ok".into(),
+        counts: true,
+    }
 }
 
 #[tokio::test]
 async fn one_holder_at_a_time_and_the_token_rises_with_each() {
     let db = Database::new().await;
     let first = lease(&db).await;
-    assert_eq!(acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap_err().as_secs(), 59, "and for how long at most is told");
-    assert!(acquire(&db.pool, "ltc", "two", TERM).await.unwrap().is_ok(), "another destination is another lease");
+    assert_eq!(
+        acquire(&db.pool, "core", "two", TERM)
+            .await
+            .unwrap()
+            .unwrap_err()
+            .as_secs(),
+        59,
+        "and for how long at most is told"
+    );
+    assert!(
+        acquire(&db.pool, "ltc", "two", TERM).await.unwrap().is_ok(),
+        "another destination is another lease"
+    );
     assert_eq!(renew(&db.pool, &first, TERM).await.unwrap(), Some(0));
     release(&db.pool, &first).await.unwrap();
-    assert_eq!(renew(&db.pool, &first, TERM).await.unwrap(), None, "a released lease is not renewed");
-    let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+    assert_eq!(
+        renew(&db.pool, &first, TERM).await.unwrap(),
+        None,
+        "a released lease is not renewed"
+    );
+    let (second, _) = acquire(&db.pool, "core", "two", TERM)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(second.token > first.token);
     assert_eq!(renew(&db.pool, &first, TERM).await.unwrap(), None);
     db.queue("core", 1).await;
-    assert_eq!(claimed(&db, &first, 5).await, [] as [i64; 0], "the earlier holder claims nothing");
+    assert_eq!(
+        claimed(&db, &first, 5).await,
+        [] as [i64; 0],
+        "the earlier holder claims nothing"
+    );
 }
 
 /// Buffers a statement of claiming touches, without statistics of the table.
 async fn buffers_touched(db: &Database, lease: &Lease) -> i64 {
     let client = db.pool.get().await.unwrap();
-    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", claim::claiming());
-    let row = client.query_one(&sql, &[&lease.destination, &lease.token, &8_i64, &60_000_f64]).await.unwrap();
+    let sql = format!(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
+        claim::claiming()
+    );
+    let row = client
+        .query_one(
+            &sql,
+            &[&lease.destination, &lease.token, &8_i64, &60_000_f64],
+        )
+        .await
+        .unwrap();
     let plan = &row.get::<_, serde_json::Value>(0)[0]["Plan"];
     plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap()
 }
@@ -62,11 +127,16 @@ async fn claiming_costs_as_much_with_a_long_queue_as_with_a_short_one() {
     let (short, long) = (Database::new().await, Database::new().await);
     let mut touched = Vec::new();
     for (db, rows) in [(&short, 50), (&long, 5_000)] {
-        let keyed: Vec<NewDelivery> = (0..rows).map(|n| delivery("core", n, Some(&format!("1/{n}")))).collect();
+        let keyed: Vec<NewDelivery> = (0..rows)
+            .map(|n| delivery("core", n, Some(&format!("1/{n}"))))
+            .collect();
         queue(&db.pool.get().await.unwrap(), &keyed).await.unwrap();
         touched.push(buffers_touched(db, &lease(db).await).await);
     }
-    assert!(touched[1] < touched[0] * 3, "buffers touched with 50 and with 5,000 rows queued: {touched:?}");
+    assert!(
+        touched[1] < touched[0] * 3,
+        "buffers touched with 50 and with 5,000 rows queued: {touched:?}"
+    );
 }
 
 #[tokio::test]
@@ -75,18 +145,33 @@ async fn a_plan_made_when_the_queue_was_empty_is_as_good_when_it_is_long() {
     let lease = lease(&db).await;
     let client = db.pool.get().await.unwrap();
     let sql = claim::claiming();
-    let run = format!("EXECUTE claim('{}', {}, 8, 60000)", lease.destination, lease.token);
-    client.batch_execute("VACUUM ANALYZE delivery").await.unwrap();
+    let run = format!(
+        "EXECUTE claim('{}', {}, 8, 60000)",
+        lease.destination, lease.token
+    );
+    client
+        .batch_execute("VACUUM ANALYZE delivery")
+        .await
+        .unwrap();
     let made = format!(
         "{}; SET plan_cache_mode = force_generic_plan; PREPARE claim (text, bigint, bigint, float8) AS {sql}; {run}",
         crate::store::settings::sets(crate::store::settings::BY_INDEX)
     );
     client.batch_execute(&made).await.unwrap();
-    let keyed: Vec<NewDelivery> = (0..3_000).map(|n| delivery("core", n, Some(&format!("1/{n}")))).collect();
+    let keyed: Vec<NewDelivery> = (0..3_000)
+        .map(|n| delivery("core", n, Some(&format!("1/{n}"))))
+        .collect();
     queue(&db.pool.get().await.unwrap(), &keyed).await.unwrap();
-    let row = client.query_one(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {run}"), &[]).await.unwrap();
+    let row = client
+        .query_one(
+            &format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {run}"),
+            &[],
+        )
+        .await
+        .unwrap();
     let plan = &row.get::<_, serde_json::Value>(0)[0]["Plan"];
-    let touched = plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap();
+    let touched =
+        plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap();
     // By the table it would be three thousand times its blocks.
     assert!(touched < 1_000, "{touched} buffers touched: {plan:#}");
 }
@@ -96,16 +181,37 @@ async fn a_pause_outlives_the_holder_and_is_never_shortened() {
     let db = Database::new().await;
     let first = lease(&db).await;
     db.queue("core", 1).await;
-    pause(&db.pool, &first, Duration::from_secs(600), ("later", "429")).await.unwrap();
-    pause(&db.pool, &first, Duration::from_secs(5), ("down", "no answer")).await.unwrap();
+    pause(&db.pool, &first, Duration::from_secs(600), ("later", "429"))
+        .await
+        .unwrap();
+    pause(
+        &db.pool,
+        &first,
+        Duration::from_secs(5),
+        ("down", "no answer"),
+    )
+    .await
+    .unwrap();
     assert!(claimed(&db, &first, 5).await.is_empty());
     release(&db.pool, &first).await.unwrap();
-    let (second, paused) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
-    assert!(paused.wait > Duration::from_secs(590) && paused.wait <= Duration::from_secs(600), "{paused:?}");
-    assert_eq!((paused.reason.as_deref(), paused.resumed), (Some("down"), 0));
+    let (second, paused) = acquire(&db.pool, "core", "two", TERM)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        paused.wait > Duration::from_secs(590) && paused.wait <= Duration::from_secs(600),
+        "{paused:?}"
+    );
+    assert_eq!(
+        (paused.reason.as_deref(), paused.resumed),
+        (Some("down"), 0)
+    );
     assert!(claimed(&db, &second, 5).await.is_empty());
     works(&db.pool, &first).await.unwrap();
-    assert!(claimed(&db, &second, 5).await.is_empty(), "an earlier holder ends nobody's pause");
+    assert!(
+        claimed(&db, &second, 5).await.is_empty(),
+        "an earlier holder ends nobody's pause"
+    );
     works(&db.pool, &second).await.unwrap();
     assert_eq!(claimed(&db, &second, 5).await.len(), 1);
 }
@@ -114,18 +220,45 @@ async fn a_pause_outlives_the_holder_and_is_never_shortened() {
 async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
     let db = Database::new().await;
     let lease = lease(&db).await;
-    let mut rows = vec![delivery("core", 0, Some("a")), delivery("core", 1, Some("a")), delivery("core", 2, Some("b")), delivery("core", 3, None)];
+    let mut rows = vec![
+        delivery("core", 0, Some("a")),
+        delivery("core", 1, Some("a")),
+        delivery("core", 2, Some("b")),
+        delivery("core", 3, None),
+    ];
     rows[0].records_mut().reversal = true; // queued first by an instance whose clock or id block was ahead
     let ids = queue(&db.pool.get().await.unwrap(), &rows).await.unwrap();
-    assert_eq!(claimed(&db, &lease, 9).await, [ids[1], ids[2], ids[3]], "the original before its reversal");
-    assert!(claimed(&db, &lease, 9).await.is_empty(), "the reversal waits for the original under way");
+    assert_eq!(
+        claimed(&db, &lease, 9).await,
+        [ids[1], ids[2], ids[3]],
+        "the original before its reversal"
+    );
+    assert!(
+        claimed(&db, &lease, 9).await.is_empty(),
+        "the reversal waits for the original under way"
+    );
 
-    settle(&db.pool, &lease, &[ended(ids[1], None, Next::Dead, Outcome::Rejected)]).await.unwrap();
-    assert!(claimed(&db, &lease, 9).await.is_empty(), "a dead original blocks its own key");
+    settle(
+        &db.pool,
+        &lease,
+        &[ended(ids[1], None, Next::Dead, Outcome::Rejected)],
+    )
+    .await
+    .unwrap();
+    assert!(
+        claimed(&db, &lease, 9).await.is_empty(),
+        "a dead original blocks its own key"
+    );
     assert!(decide(&db.pool, ids[1], Decision::Retry).await.unwrap());
     assert_eq!(claimed(&db, &lease, 9).await, [ids[1]]);
     let attempt = begin(&db.pool, &lease, ids[1], HOLD).await.unwrap();
-    settle(&db.pool, &lease, &[ended(ids[1], attempt, Next::Delivered, Outcome::Accepted)]).await.unwrap();
+    settle(
+        &db.pool,
+        &lease,
+        &[ended(ids[1], attempt, Next::Delivered, Outcome::Accepted)],
+    )
+    .await
+    .unwrap();
     assert_eq!(claimed(&db, &lease, 9).await, [ids[0]]);
 }
 
@@ -137,14 +270,35 @@ async fn a_settlement_counts_only_while_the_row_is_still_ours() {
     claimed(&db, &first, 2).await;
     let sent = begin(&db.pool, &first, ids[0], NOW).await.unwrap();
     release(&db.pool, &first).await.unwrap();
-    let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+    let (second, _) = acquire(&db.pool, "core", "two", TERM)
+        .await
+        .unwrap()
+        .unwrap();
 
-    assert_eq!(recover(&db.pool, &second).await.unwrap(), (1, 1), "the unsent one is ready again, the sent one in doubt");
-    let late = [ended(ids[0], sent, Next::Delivered, Outcome::Accepted), ended(ids[1], None, Next::Dead, Outcome::Rejected)];
-    assert_eq!(settle(&db.pool, &first, &late).await.unwrap(), ids, "both are reported as lost");
+    assert_eq!(
+        recover(&db.pool, &second).await.unwrap(),
+        (1, 1),
+        "the unsent one is ready again, the sent one in doubt"
+    );
+    let late = [
+        ended(ids[0], sent, Next::Delivered, Outcome::Accepted),
+        ended(ids[1], None, Next::Dead, Outcome::Rejected),
+    ];
+    assert_eq!(
+        settle(&db.pool, &first, &late).await.unwrap(),
+        ids,
+        "both are reported as lost"
+    );
     assert_eq!(db.states().await, ["in_doubt", "ready"]);
-    assert_eq!(begin(&db.pool, &first, ids[1], HOLD).await.unwrap(), None, "and nothing more may be sent");
-    assert_eq!(db.value::<String>("SELECT outcome FROM attempt").await, "unknown");
+    assert_eq!(
+        begin(&db.pool, &first, ids[1], HOLD).await.unwrap(),
+        None,
+        "and nothing more may be sent"
+    );
+    assert_eq!(
+        db.value::<String>("SELECT outcome FROM attempt").await,
+        "unknown"
+    );
 }
 
 #[tokio::test]
@@ -155,11 +309,17 @@ async fn a_sent_row_is_left_alone_until_its_request_cannot_be_on_its_way_any_mor
     claimed(&db, &first, 1).await;
     let sent = begin(&db.pool, &first, ids[0], HOLD).await.unwrap();
     release(&db.pool, &first).await.unwrap();
-    let (second, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
+    let (second, _) = acquire(&db.pool, "core", "two", TERM)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(recover(&db.pool, &second).await.unwrap(), (0, 0));
     assert!(claimed(&db, &second, 1).await.is_empty());
     let answer = [ended(ids[0], sent, Next::Delivered, Outcome::Accepted)];
-    assert!(settle(&db.pool, &first, &answer).await.unwrap().is_empty(), "nobody took it up, so the answer counts");
+    assert!(
+        settle(&db.pool, &first, &answer).await.unwrap().is_empty(),
+        "nobody took it up, so the answer counts"
+    );
     assert_eq!(db.states().await, ["delivered"]);
 }
 
@@ -168,15 +328,41 @@ async fn since_when_a_delivery_is_tried_is_kept_until_a_person_decides() {
     let db = Database::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 1).await;
-    assert_eq!(claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for, NOW);
+    assert_eq!(
+        claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for,
+        NOW
+    );
     let attempt = begin(&db.pool, &lease, ids[0], HOLD).await.unwrap();
-    db.run("UPDATE delivery SET tried_at = tried_at - interval '1 hour'").await;
-    settle(&db.pool, &lease, &[ended(ids[0], attempt, Next::Ready(NOW), Outcome::RetryLater)]).await.unwrap();
-    assert!(claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for >= Duration::from_secs(3_600));
+    db.run("UPDATE delivery SET tried_at = tried_at - interval '1 hour'")
+        .await;
+    settle(
+        &db.pool,
+        &lease,
+        &[ended(
+            ids[0],
+            attempt,
+            Next::Ready(NOW),
+            Outcome::RetryLater,
+        )],
+    )
+    .await
+    .unwrap();
+    assert!(
+        claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for >= Duration::from_secs(3_600)
+    );
     let attempt = begin(&db.pool, &lease, ids[0], HOLD).await.unwrap();
-    settle(&db.pool, &lease, &[ended(ids[0], attempt, Next::Dead, Outcome::RetryLater)]).await.unwrap();
+    settle(
+        &db.pool,
+        &lease,
+        &[ended(ids[0], attempt, Next::Dead, Outcome::RetryLater)],
+    )
+    .await
+    .unwrap();
     assert!(decide(&db.pool, ids[0], Decision::Retry).await.unwrap());
-    assert_eq!(claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for, NOW);
+    assert_eq!(
+        claim(&db.pool, &lease, 1, HOLD).await.unwrap()[0].tried_for,
+        NOW
+    );
 }
 
 #[tokio::test]
@@ -184,12 +370,23 @@ async fn an_attempt_begins_once_per_claim() {
     let db = Database::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 1).await;
-    assert_eq!(begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(), None, "not before it is claimed");
+    assert_eq!(
+        begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(),
+        None,
+        "not before it is claimed"
+    );
     claimed(&db, &lease, 1).await;
-    assert_eq!(begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(), Some(1));
+    assert_eq!(
+        begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(),
+        Some(1)
+    );
     assert_eq!(begin(&db.pool, &lease, ids[0], HOLD).await.unwrap(), None);
     let unbegun = [ended(ids[0], None, Next::Dead, Outcome::Rejected)];
-    assert_eq!(settle(&db.pool, &lease, &unbegun).await.unwrap(), ids, "one that knows of no attempt cannot settle one");
+    assert_eq!(
+        settle(&db.pool, &lease, &unbegun).await.unwrap(),
+        ids,
+        "one that knows of no attempt cannot settle one"
+    );
 }
 
 #[tokio::test]
@@ -200,10 +397,23 @@ async fn what_never_left_costs_no_attempt() {
     claimed(&db, &lease, 2).await;
     give_back(&db.pool, &lease, &ids[..1]).await.unwrap();
     let attempt = begin(&db.pool, &lease, ids[1], HOLD).await.unwrap();
-    let unsent = Settlement { outcome: None, answered: None, status: None, counts: false, ..ended(ids[1], attempt, Next::Ready(NOW), Outcome::Unknown) };
+    let unsent = Settlement {
+        outcome: None,
+        answered: None,
+        status: None,
+        counts: false,
+        ..ended(ids[1], attempt, Next::Ready(NOW), Outcome::Unknown)
+    };
     settle(&db.pool, &lease, &[unsent]).await.unwrap();
-    assert_eq!(db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'ready' AND attempts = 0").await, 2);
-    assert_eq!(db.value::<String>("SELECT outcome FROM attempt").await, "not_sent");
+    assert_eq!(
+        db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'ready' AND attempts = 0")
+            .await,
+        2
+    );
+    assert_eq!(
+        db.value::<String>("SELECT outcome FROM attempt").await,
+        "not_sent"
+    );
 }
 
 #[tokio::test]
@@ -218,17 +428,40 @@ async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about
         ends.push(ended(id, attempt, Next::Dead, outcome));
     }
     settle(&db.pool, &lease, &ends).await.unwrap();
-    assert_eq!(dead_letters(&db.pool, Some("core"), 10).await.unwrap().len(), 2);
-    assert_eq!(dead_letters(&db.pool, Some("ltc"), 10).await.unwrap().len(), 0);
-    assert!(!decide(&db.pool, ids[1], Decision::Delivered).await.unwrap(), "a refused one cannot be declared delivered");
+    assert_eq!(
+        dead_letters(&db.pool, Some("core"), 10)
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        dead_letters(&db.pool, Some("ltc"), 10).await.unwrap().len(),
+        0
+    );
+    assert!(
+        !decide(&db.pool, ids[1], Decision::Delivered).await.unwrap(),
+        "a refused one cannot be declared delivered"
+    );
     for id in &ids {
         assert!(decide(&db.pool, *id, Decision::Retry).await.unwrap());
-        assert!(!decide(&db.pool, *id, Decision::Retry).await.unwrap(), "once is enough");
+        assert!(
+            !decide(&db.pool, *id, Decision::Retry).await.unwrap(),
+            "once is enough"
+        );
     }
     assert_eq!(db.states().await, ["in_doubt", "ready"]);
-    let references: Vec<Option<String>> =
-        vec![db.value("SELECT reference FROM delivery WHERE state = 'in_doubt'").await, db.value("SELECT reference FROM delivery WHERE state = 'ready'").await];
-    assert_eq!(references, [Some("ref-1".to_owned()), None], "a refused one gets a new reference");
+    let references: Vec<Option<String>> = vec![
+        db.value("SELECT reference FROM delivery WHERE state = 'in_doubt'")
+            .await,
+        db.value("SELECT reference FROM delivery WHERE state = 'ready'")
+            .await,
+    ];
+    assert_eq!(
+        references,
+        [Some("ref-1".to_owned()), None],
+        "a refused one gets a new reference"
+    );
 }
 
 #[tokio::test]
@@ -249,8 +482,15 @@ async fn the_database_refuses_states_that_make_no_sense() {
         "lines = 11",
         "settled_at = now()",
     ] {
-        let error = client.execute(&format!("UPDATE delivery SET {change}"), &[]).await.expect_err(change);
-        assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("23514"), "{change}");
+        let error = client
+            .execute(&format!("UPDATE delivery SET {change}"), &[])
+            .await
+            .expect_err(change);
+        assert_eq!(
+            error.code().map(tokio_postgres::error::SqlState::code),
+            Some("23514"),
+            "{change}"
+        );
     }
 }
 
@@ -261,16 +501,36 @@ async fn counts_tell_what_waits_and_what_went() {
     let ids = db.queue("core", 4).await;
     claimed(&db, &lease, 3).await;
     let attempt = begin(&db.pool, &lease, ids[0], HOLD).await.unwrap();
-    let ends = [ended(ids[0], attempt, Next::Delivered, Outcome::Accepted), ended(ids[1], None, Next::Dead, Outcome::Rejected)];
+    let ends = [
+        ended(ids[0], attempt, Next::Delivered, Outcome::Accepted),
+        ended(ids[1], None, Next::Dead, Outcome::Rejected),
+    ];
     settle(&db.pool, &lease, &ends).await.unwrap();
     let backlog = backlog(&db.pool).await.unwrap();
-    assert_eq!((backlog[0].ready, backlog[0].leased, backlog[0].in_doubt, backlog[0].dead), (1, 1, 0, 1));
+    assert_eq!(
+        (
+            backlog[0].ready,
+            backlog[0].leased,
+            backlog[0].in_doubt,
+            backlog[0].dead
+        ),
+        (1, 1, 0, 1)
+    );
     assert!(backlog[0].oldest_seconds > 0.0);
     let totals = totals(&db.pool).await.unwrap();
-    let delivered = totals.iter().find(|total| total.state == "delivered").unwrap();
-    assert_eq!((delivered.deliveries, delivered.lines, delivered.fen), (1, 10, Fen(1_000)));
+    let delivered = totals
+        .iter()
+        .find(|total| total.state == "delivered")
+        .unwrap();
+    assert_eq!(
+        (delivered.deliveries, delivered.lines, delivered.fen),
+        (1, 10, Fen(1_000))
+    );
     let detail = show(&db.pool, ids[0]).await.unwrap().unwrap();
-    assert_eq!((detail.delivery.state.as_str(), detail.attempts[0].status), ("delivered", Some(200)));
+    assert_eq!(
+        (detail.delivery.state.as_str(), detail.attempts[0].status),
+        ("delivered", Some(200))
+    );
     assert_eq!(of_packet(&db.pool, 1).await.unwrap().len(), 4);
     assert_eq!(show(&db.pool, 999_999).await.unwrap(), None);
 }

@@ -35,14 +35,22 @@ pub struct Detail {
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault> {
-    const ATTEMPTS: &str = "SELECT attempt_no, kind, reference, started_at, ended_at, status, outcome, answer
+    const ATTEMPTS: &str =
+        "SELECT attempt_no, kind, reference, started_at, ended_at, status, outcome, answer
         FROM attempt WHERE delivery_id = $1 ORDER BY attempt_no";
     let client = connection(pool).await?;
     let sql = format!("SELECT {COLUMNS} FROM delivery d WHERE d.delivery_id = $1");
-    let Some(row) = client.query_opt(&sql, &[&delivery_id]).await.map_err(|error| fault("show a delivery", &error))? else {
+    let Some(row) = client
+        .query_opt(&sql, &[&delivery_id])
+        .await
+        .map_err(|error| fault("show a delivery", &error))?
+    else {
         return Ok(None);
     };
-    let rows = client.query(ATTEMPTS, &[&delivery_id]).await.map_err(|error| fault("show attempts", &error))?;
+    let rows = client
+        .query(ATTEMPTS, &[&delivery_id])
+        .await
+        .map_err(|error| fault("show attempts", &error))?;
     let attempts = rows.iter().map(|row| Attempt {
         attempt_no: row.get(0),
         kind: row.get(1),
@@ -53,7 +61,10 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
         outcome: row.get(6),
         answer: row.get(7),
     });
-    Ok(Some(Detail { delivery: Delivery::from_row(&row), attempts: attempts.collect() }))
+    Ok(Some(Detail {
+        delivery: Delivery::from_row(&row),
+        attempts: attempts.collect(),
+    }))
 }
 
 /// Every delivery of a packet, by destination and record.
@@ -61,9 +72,14 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn of_packet(pool: &Pool, packet_id: i64) -> Result<Vec<Delivery>, Fault> {
-    let sql = format!("SELECT {COLUMNS} FROM delivery d WHERE d.packet_id = $1 ORDER BY d.destination, d.first_record, d.delivery_id");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM delivery d WHERE d.packet_id = $1 ORDER BY d.destination, d.first_record, d.delivery_id"
+    );
     let client = connection(pool).await?;
-    let rows = client.query(&sql, &[&packet_id]).await.map_err(|error| fault("list a packet's deliveries", &error))?;
+    let rows = client
+        .query(&sql, &[&packet_id])
+        .await
+        .map_err(|error| fault("list a packet's deliveries", &error))?;
     Ok(rows.iter().map(Delivery::from_row).collect())
 }
 
@@ -83,10 +99,14 @@ pub struct Total {
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn totals(pool: &Pool) -> Result<Vec<Total>, Fault> {
-    const SQL: &str = "SELECT destination, message, state, count(*), sum(lines)::bigint, sum(fen)::bigint
+    const SQL: &str =
+        "SELECT destination, message, state, count(*), sum(lines)::bigint, sum(fen)::bigint
         FROM delivery GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
     let client = connection(pool).await?;
-    let rows = client.query(SQL, &[]).await.map_err(|error| fault("count deliveries", &error))?;
+    let rows = client
+        .query(SQL, &[])
+        .await
+        .map_err(|error| fault("count deliveries", &error))?;
     let total = |row: &tokio_postgres::Row| Total {
         destination: row.get(0),
         message: row.get(1),
@@ -126,7 +146,10 @@ pub async fn backlog(pool: &Pool) -> Result<Vec<Backlog>, Fault> {
               SELECT destination, 0, 0, 0, count(*), NULL FROM delivery WHERE state = 'dead' GROUP BY 1) open
         GROUP BY 1 ORDER BY 1";
     let client = connection(pool).await?;
-    let rows = client.query(SQL, &[]).await.map_err(|error| fault("count open deliveries", &error))?;
+    let rows = client
+        .query(SQL, &[])
+        .await
+        .map_err(|error| fault("count open deliveries", &error))?;
     let backlog = |row: &tokio_postgres::Row| Backlog {
         destination: row.get(0),
         ready: row.get(1),
@@ -144,6 +167,9 @@ pub async fn backlog(pool: &Pool) -> Result<Vec<Backlog>, Fault> {
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn next_serial(pool: &Pool) -> Result<i64, Fault> {
     let client = connection(pool).await?;
-    let row = client.query_one("SELECT nextval('reference_serial')", &[]).await.map_err(|error| fault("take a serial number", &error))?;
+    let row = client
+        .query_one("SELECT nextval('reference_serial')", &[])
+        .await
+        .map_err(|error| fault("take a serial number", &error))?;
     Ok(row.get(0))
 }

@@ -30,8 +30,14 @@ pub struct Waiting {
 impl Waiting {
     /// Requests it takes, of which each carries so many registry entries at most; an inquiry for each in doubt.
     pub fn requests(&self, records_max: u32) -> u64 {
-        let sent = (self.ready - self.behind_dead + self.leased).max(0).unsigned_abs();
-        let each = if self.entities { u64::from(records_max.max(1)) } else { 1 };
+        let sent = (self.ready - self.behind_dead + self.leased)
+            .max(0)
+            .unsigned_abs();
+        let each = if self.entities {
+            u64::from(records_max.max(1))
+        } else {
+            1
+        };
         sent.div_ceil(each) + self.in_doubt.max(0).unsigned_abs()
     }
 }
@@ -55,7 +61,10 @@ pub async fn waiting(pool: &Pool, destination: Option<&str>) -> Result<Vec<Waiti
               FROM delivery WHERE state IN ('leased', 'in_doubt') AND destination = coalesce($1, destination) GROUP BY 1, 2, 3) open
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
     let client = connection(pool).await?;
-    let rows = client.query(SQL, &[&destination]).await.map_err(|error| fault("count what waits", &error))?;
+    let rows = client
+        .query(SQL, &[&destination])
+        .await
+        .map_err(|error| fault("count what waits", &error))?;
     let waiting = |row: &tokio_postgres::Row| Waiting {
         destination: row.get(0),
         message: row.get(1),
@@ -78,6 +87,9 @@ pub async fn waiting(pool: &Pool, destination: Option<&str>) -> Result<Vec<Waiti
 pub async fn spent(pool: &Pool, destination: &str, day: Date) -> Result<u32, Fault> {
     let client = connection(pool).await?;
     let sql = "SELECT reserved FROM destination_day WHERE destination = $1 AND day = $2";
-    let row = client.query_opt(sql, &[&destination, &day]).await.map_err(|error| fault("read what of a day is spent", &error))?;
+    let row = client
+        .query_opt(sql, &[&destination, &day])
+        .await
+        .map_err(|error| fault("read what of a day is spent", &error))?;
     Ok(row.map_or(0, |row| row.get::<_, i32>(0).unsigned_abs()))
 }

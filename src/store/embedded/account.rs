@@ -42,36 +42,53 @@ impl Account {
             std::fs::create_dir_all(parent).map_err(|error| cannot(parent, "made", &error))?;
         }
         self.own_folder(&dir)?;
-        dir.canonicalize().map_err(|error| cannot(&dir, "entered", &error))
+        dir.canonicalize()
+            .map_err(|error| cannot(&dir, "entered", &error))
     }
 
     /// Makes one folder if need be, gives it to the account and closes it to others (0700).
     pub fn own_folder(&self, dir: &Path) -> Result<(), Fault> {
         match DirBuilder::new().mode(0o700).create(dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot(dir, "made", &error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(cannot(dir, "made", &error));
+            }
             _ => {}
         }
         let found = std::fs::metadata(dir).map_err(|error| cannot(dir, "used", &error))?;
         if !found.is_dir() {
-            return Err(fault(format!("{} is not a folder: choose another data_dir", dir.display())));
+            return Err(fault(format!(
+                "{} is not a folder: choose another data_dir",
+                dir.display()
+            )));
         }
         let (ours, target) = (Uid::effective().as_raw(), self.uid().as_raw());
         if found.uid() != ours && found.uid() != target {
-            let text = format!("{} belongs to user {}; expected {target}: choose another data_dir or change its owner", dir.display(), found.uid());
+            let text = format!(
+                "{} belongs to user {}; expected {target}: choose another data_dir or change its owner",
+                dir.display(),
+                found.uid()
+            );
             return Err(fault(text));
         }
         if let Some((uid, gid)) = self.change {
-            nix::unistd::chown(dir, Some(uid), Some(gid)).map_err(|errno| cannot(dir, "given to the account postgres", &errno.into()))?;
+            nix::unistd::chown(dir, Some(uid), Some(gid))
+                .map_err(|errno| cannot(dir, "given to the account postgres", &errno.into()))?;
         }
-        std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(|error| cannot(dir, "closed to others", &error))
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700))
+            .map_err(|error| cannot(dir, "closed to others", &error))
     }
 
     /// Tries whether the account can get into `dir`, and says which folder above it is in the way.
     pub fn check_reach(&self, dir: &Path) -> Result<(), Fault> {
-        let Some((uid, gid)) = self.change else { return Ok(()) };
+        let Some((uid, gid)) = self.change else {
+            return Ok(());
+        };
         let mut probe = self.command(Path::new("/bin/true"));
-        let Err(error) = probe.current_dir(dir).status() else { return Ok(()) };
-        let closed = |at: &&Path| std::fs::metadata(at).is_ok_and(|found| !enters(&found, uid, gid));
+        let Err(error) = probe.current_dir(dir).status() else {
+            return Ok(());
+        };
+        let closed =
+            |at: &&Path| std::fs::metadata(at).is_ok_and(|found| !enters(&found, uid, gid));
         let culprit = dir.ancestors().filter(closed).last().unwrap_or(dir);
         let text = format!(
             "the account postgres cannot enter {}, because {} is closed to it ({error}): choose a data_dir elsewhere (such as /var/lib/ltcgw), open that folder (chmod o+x), or start the gateway as an ordinary user",
@@ -84,7 +101,12 @@ impl Account {
     /// A command that runs under the account, with a clean environment, away from any folder of ours.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().env("TZ", "UTC").env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir("/");
+        command
+            .env_clear()
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir("/");
         if let Some((uid, gid)) = self.change {
             command.uid(uid.as_raw()).gid(gid.as_raw());
         }
@@ -106,7 +128,10 @@ fn enters(found: &std::fs::Metadata, uid: Uid, gid: Gid) -> bool {
 }
 
 fn cannot(path: &Path, what: &str, error: &std::io::Error) -> Fault {
-    fault(format!("the folder {} cannot be {what}: {error}; choose another data_dir, or give [database] url", path.display()))
+    fault(format!(
+        "the folder {} cannot be {what}: {error}; choose another data_dir, or give [database] url",
+        path.display()
+    ))
 }
 
 fn fault(text: String) -> Fault {

@@ -43,24 +43,46 @@ impl Server {
     /// Starts the server and waits until it takes connections. Call from a thread that lives as
     /// long as the server: the parent-death signal follows the thread that forked.
     pub fn start(&self) -> Result<Running, Fault> {
-        let (log, log_from) = self.open_log().map_err(|error| fault(format!("{} cannot be written: {error}", self.log.display())))?;
+        let (log, log_from) = self
+            .open_log()
+            .map_err(|error| fault(format!("{} cannot be written: {error}", self.log.display())))?;
         let mut command = self.account.command(&self.binaries.postgres());
-        command.arg("-D").arg(&self.cluster).arg("-k").arg(&self.socket_dir);
+        command
+            .arg("-D")
+            .arg(&self.cluster)
+            .arg("-k")
+            .arg(&self.socket_dir);
         for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .process_group(0);
         end_with_parent(&mut command);
-        let child = command.spawn().map_err(|error| fault(format!("{} cannot be started: {error}", self.binaries.postgres().display())))?;
+        let child = command.spawn().map_err(|error| {
+            fault(format!(
+                "{} cannot be started: {error}",
+                self.binaries.postgres().display()
+            ))
+        })?;
         let mut running = Running { child };
         let deadline = Instant::now() + PATIENCE;
         while !is_ready(&self.cluster, running.child.id()) {
             if let Some(status) = running.ended() {
-                return Err(fault(format!("the server ended at its start ({status}): {}", self.said(log_from))));
+                return Err(fault(format!(
+                    "the server ended at its start ({status}): {}",
+                    self.said(log_from)
+                )));
             }
             if Instant::now() > deadline {
                 running.stop();
-                return Err(fault(format!("the server was not ready after {} s: {}", PATIENCE.as_secs(), self.said(log_from))));
+                return Err(fault(format!(
+                    "the server was not ready after {} s: {}",
+                    PATIENCE.as_secs(),
+                    self.said(log_from)
+                )));
             }
             wait(Duration::from_millis(5));
         }
@@ -84,8 +106,19 @@ impl Server {
             log.seek(SeekFrom::Start(from)).ok();
             log.take(4096).read_to_string(&mut text).ok();
         }
-        let lines: Vec<&str> = text.lines().filter(|line| ["FATAL:", "PANIC:", "ERROR:", "HINT:"].iter().any(|word| line.contains(word))).collect();
-        if lines.is_empty() { format!("see {}", self.log.display()) } else { lines.join("; ") }
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| {
+                ["FATAL:", "PANIC:", "ERROR:", "HINT:"]
+                    .iter()
+                    .any(|word| line.contains(word))
+            })
+            .collect();
+        if lines.is_empty() {
+            format!("see {}", self.log.display())
+        } else {
+            lines.join("; ")
+        }
     }
 }
 
@@ -98,7 +131,12 @@ impl Running {
     /// Stops the server: fast shutdown; immediate shutdown (recovery at the next start) if that takes too long.
     pub fn stop(&mut self) {
         for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL] {
-            let Some(pid) = i32::try_from(self.child.id()).ok().filter(|_| self.ended().is_none()) else { return };
+            let Some(pid) = i32::try_from(self.child.id())
+                .ok()
+                .filter(|_| self.ended().is_none())
+            else {
+                return;
+            };
             kill(Pid::from_raw(pid), signal).ok();
             let deadline = Instant::now() + PATIENCE;
             while Instant::now() < deadline {
@@ -112,25 +150,55 @@ impl Running {
 }
 
 /// Makes a cluster beside its place and moves it there when complete, so that half a cluster is never used.
-pub fn make_cluster(binaries: &Binaries, account: &Account, cluster: &Path, durable: bool) -> Result<(), Fault> {
+pub fn make_cluster(
+    binaries: &Binaries,
+    account: &Account,
+    cluster: &Path,
+    durable: bool,
+) -> Result<(), Fault> {
     let unfinished = cluster.with_extension("new");
-    let cannot = |what: &str, error: std::io::Error| fault(format!("the cluster {} cannot be {what}: {error}", cluster.display()));
+    let cannot = |what: &str, error: std::io::Error| {
+        fault(format!(
+            "the cluster {} cannot be {what}: {error}",
+            cluster.display()
+        ))
+    };
     if unfinished.exists() {
         std::fs::remove_dir_all(&unfinished).map_err(|error| cannot("made anew", error))?;
     }
     let mut command = account.command(&binaries.initdb());
-    command.args(["--encoding=UTF8", "--locale=C", "--data-checksums", "-A", "trust", "--no-instructions", "-U", super::USER]);
+    command.args([
+        "--encoding=UTF8",
+        "--locale=C",
+        "--data-checksums",
+        "-A",
+        "trust",
+        "--no-instructions",
+        "-U",
+        super::USER,
+    ]);
     if !durable {
         command.arg("--no-sync");
     }
-    let output = command.arg("-D").arg(&unfinished).stdin(Stdio::null()).output().map_err(|error| cannot("made", error))?;
+    let output = command
+        .arg("-D")
+        .arg(&unfinished)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| cannot("made", error))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(fault(format!("the cluster {} cannot be made: initdb says: {}", cluster.display(), said.trim().replace('\n', "; "))));
+        return Err(fault(format!(
+            "the cluster {} cannot be made: initdb says: {}",
+            cluster.display(),
+            said.trim().replace('\n', "; ")
+        )));
     }
     std::fs::rename(&unfinished, cluster).map_err(|error| cannot("put in its place", error))?;
     match cluster.parent().map(File::open) {
-        Some(Ok(dir)) if durable => dir.sync_all().map_err(|error| cannot("written to disk", error)),
+        Some(Ok(dir)) if durable => dir
+            .sync_all()
+            .map_err(|error| cannot("written to disk", error)),
         _ => Ok(()),
     }
 }
@@ -152,10 +220,17 @@ pub fn wait_for_predecessor(cluster: &Path) -> Result<(), Fault> {
         wait(Duration::from_millis(20));
     }
     let socket = cluster.with_file_name("run").join(super::SOCKET_NAME);
-    for left in [cluster.join("postmaster.pid"), socket.with_extension("5432.lock"), socket] {
+    for left in [
+        cluster.join("postmaster.pid"),
+        socket.with_extension("5432.lock"),
+        socket,
+    ] {
         match std::fs::remove_file(&left) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(fault(format!("{} is left from an earlier run and cannot be removed: {error}", left.display())));
+                return Err(fault(format!(
+                    "{} is left from an earlier run and cannot be removed: {error}",
+                    left.display()
+                )));
             }
             _ => {}
         }
@@ -168,10 +243,17 @@ pub fn end_at_once(cluster: &Path) -> Result<(), Fault> {
     let deadline = Instant::now() + PATIENCE;
     while let Some(pid) = process_in(cluster) {
         // The postmaster first: it takes its children along. Only a process that works in this very folder is meant.
-        let named = std::fs::read_to_string(cluster.join("postmaster.pid")).ok().and_then(|text| text.lines().next()?.trim().parse::<u32>().ok());
-        let target = named.filter(|named| works_in(*named, cluster)).unwrap_or(pid);
+        let named = std::fs::read_to_string(cluster.join("postmaster.pid"))
+            .ok()
+            .and_then(|text| text.lines().next()?.trim().parse::<u32>().ok());
+        let target = named
+            .filter(|named| works_in(*named, cluster))
+            .unwrap_or(pid);
         if Instant::now() > deadline {
-            return Err(fault(format!("process {target} still works in {}: end it (kill -QUIT {target})", cluster.display())));
+            return Err(fault(format!(
+                "process {target} still works in {}: end it (kill -QUIT {target})",
+                cluster.display()
+            )));
         }
         if let Ok(target) = i32::try_from(target) {
             kill(Pid::from_raw(target), Signal::SIGQUIT).ok();
@@ -196,9 +278,16 @@ fn process_in(cluster: &Path) -> Option<u32> {
 
 /// `postmaster.pid` names the process in line 1 and its state in line 8.
 fn is_ready(cluster: &Path, pid: u32) -> bool {
-    let Ok(text) = std::fs::read_to_string(cluster.join("postmaster.pid")) else { return false };
+    let Ok(text) = std::fs::read_to_string(cluster.join("postmaster.pid")) else {
+        return false;
+    };
     let mut lines = text.lines();
-    lines.next().is_some_and(|line| line.trim() == pid.to_string()) && lines.nth(6).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
+    lines
+        .next()
+        .is_some_and(|line| line.trim() == pid.to_string())
+        && lines
+            .nth(6)
+            .is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
 }
 
 /// Has the kernel stop the child (fast shutdown) when the thread that starts it ends, however it ends.
@@ -208,7 +297,11 @@ fn end_with_parent(command: &mut Command) {
     let hook = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGINT)?;
         // The parent may have died before the line above: then nobody would send the signal.
-        if getppid() == parent { Ok(()) } else { Err(nix::errno::Errno::ESRCH.into()) }
+        if getppid() == parent {
+            Ok(())
+        } else {
+            Err(nix::errno::Errno::ESRCH.into())
+        }
     };
     // SAFETY: the hook runs between fork and exec of a process with threads, so it may only make
     // async-signal-safe calls: it makes the system calls prctl and getppid, allocates nothing and

@@ -29,17 +29,46 @@ async fn committed_data_survive_a_restart_and_a_killed_server() {
     let options = Options::durable(dir.path().join("pg"));
     let server = Embedded::start(&options).unwrap();
     let config = server.database("ltcgw").await.unwrap();
-    client(&config).await.batch_execute("CREATE TABLE t (x int); INSERT INTO t VALUES (42)").await.unwrap();
-    assert_eq!(client(&config).await.query_one("SHOW fsync", &[]).await.unwrap().get::<_, &str>(0), "on");
+    client(&config)
+        .await
+        .batch_execute("CREATE TABLE t (x int); INSERT INTO t VALUES (42)")
+        .await
+        .unwrap();
+    assert_eq!(
+        client(&config)
+            .await
+            .query_one("SHOW fsync", &[])
+            .await
+            .unwrap()
+            .get::<_, &str>(0),
+        "on"
+    );
     server.stop();
-    assert!(!options.dir.join("cluster/postmaster.pid").exists(), "a clean stop leaves no lock file");
+    assert!(
+        !options.dir.join("cluster/postmaster.pid").exists(),
+        "a clean stop leaves no lock file"
+    );
 
     let server = Embedded::start(&options).unwrap();
     let config = server.database("ltcgw").await.unwrap();
-    assert_eq!(client(&config).await.query_one("SELECT x FROM t", &[]).await.unwrap().get::<_, i32>(0), 42);
+    assert_eq!(
+        client(&config)
+            .await
+            .query_one("SELECT x FROM t", &[])
+            .await
+            .unwrap()
+            .get::<_, i32>(0),
+        42
+    );
 
     let old = postmaster(&options.dir);
-    assert!(Command::new("kill").args(["-KILL", &old]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &old])
+            .status()
+            .unwrap()
+            .success()
+    );
     let deadline = Instant::now() + Duration::from_secs(30);
     let x = loop {
         if let Ok((client, connection)) = config.connect(tokio_postgres::NoTls).await {
@@ -48,7 +77,10 @@ async fn committed_data_survive_a_restart_and_a_killed_server() {
                 break row.get::<_, i32>(0);
             }
         }
-        assert!(Instant::now() < deadline, "the server was not started again");
+        assert!(
+            Instant::now() < deadline,
+            "the server was not started again"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(x, 42);
@@ -61,7 +93,11 @@ fn a_stale_lock_that_names_a_living_process_is_seen_through() {
     let options = Options::throwaway(dir.path().join("pg"));
     Embedded::start(&options).unwrap().stop();
     // As after a container's restart: the number now belongs to somebody else, here to this test.
-    let stale = format!("{}\n{}\n1\n5432\n\n*\n\nready\n", std::process::id(), options.dir.join("cluster").display());
+    let stale = format!(
+        "{}\n{}\n1\n5432\n\n*\n\nready\n",
+        std::process::id(),
+        options.dir.join("cluster").display()
+    );
     std::fs::write(options.dir.join("cluster/postmaster.pid"), stale).unwrap();
     Embedded::start(&options).unwrap().stop();
 }
@@ -90,7 +126,10 @@ fn a_folder_is_free_again_even_while_a_forked_child_still_holds_a_copy_of_its_lo
 fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
     let dir = folder();
     let fault = Embedded::start(&Options::throwaway(dir.path().join("x".repeat(100)))).unwrap_err();
-    assert!(fault.text.contains("Unix allows 107") && fault.text.contains("shorter data_dir"), "{fault}");
+    assert!(
+        fault.text.contains("Unix allows 107") && fault.text.contains("shorter data_dir"),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -105,7 +144,9 @@ fn a_file_in_the_folders_place_is_refused() {
 fn a_wrong_setting_is_reported_in_the_servers_words() {
     let dir = folder();
     let mut options = Options::throwaway(dir.path().join("pg"));
-    options.settings.push(("shared_bufers".into(), "1GB".into()));
+    options
+        .settings
+        .push(("shared_bufers".into(), "1GB".into()));
     let fault = Embedded::start(&options).unwrap_err();
     assert!(fault.text.contains("shared_bufers"), "{fault}");
 }
@@ -118,7 +159,9 @@ fn a_prospect_makes_nothing_and_sees_the_cluster_once_there_is_one() {
     assert!(!dir.path().join("deep").exists());
     Embedded::start(&options).unwrap().stop();
     let prospect = Embedded::prospect(&options.dir).unwrap();
-    assert!(prospect.has_cluster && prospect.major >= 15 && prospect.binaries.join("initdb").is_file());
+    assert!(
+        prospect.has_cluster && prospect.major >= 15 && prospect.binaries.join("initdb").is_file()
+    );
 }
 
 #[test]
@@ -127,7 +170,10 @@ fn half_a_cluster_left_by_a_killed_initdb_is_made_anew() {
     let options = Options::throwaway(dir.path().join("pg"));
     std::fs::create_dir_all(options.dir.join("cluster.new/base")).unwrap();
     Embedded::start(&options).unwrap().stop();
-    assert!(options.dir.join("cluster/PG_VERSION").exists() && !options.dir.join("cluster.new").exists());
+    assert!(
+        options.dir.join("cluster/PG_VERSION").exists()
+            && !options.dir.join("cluster.new").exists()
+    );
 }
 
 #[test]
@@ -138,13 +184,21 @@ fn as_root_a_folder_under_a_closed_home_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let fault = Embedded::start(&Options::throwaway(home.path().join("pg"))).unwrap_err();
-    assert!(fault.text.contains(&format!("because {} is closed to it", home.path().display())), "{fault}");
+    assert!(
+        fault.text.contains(&format!(
+            "because {} is closed to it",
+            home.path().display()
+        )),
+        "{fault}"
+    );
 }
 
 /// The other process's half of the next two tests; does nothing when run by itself.
 #[test]
 fn start_where_told() {
-    let Some(dir) = std::env::var_os("LTCGW_TEST_EMBEDDED_DIR") else { return };
+    let Some(dir) = std::env::var_os("LTCGW_TEST_EMBEDDED_DIR") else {
+        return;
+    };
     let server = Embedded::start(&Options::throwaway(Path::new(&dir))).unwrap();
     if std::env::var_os("LTCGW_TEST_EMBEDDED_STAY").is_some() {
         loop {
@@ -169,7 +223,10 @@ fn a_killed_gateway_takes_its_server_with_it_and_the_next_one_starts() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let pid_file = options.dir.join("cluster/postmaster.pid");
     while !std::fs::read_to_string(&pid_file).is_ok_and(|text| text.contains("ready")) {
-        assert!(Instant::now() < deadline, "the other process's server did not start");
+        assert!(
+            Instant::now() < deadline,
+            "the other process's server did not start"
+        );
         std::thread::yield_now();
     }
     let orphan = postmaster(&options.dir);
@@ -177,7 +234,10 @@ fn a_killed_gateway_takes_its_server_with_it_and_the_next_one_starts() {
     gateway.wait().unwrap();
     let server = Embedded::start(&options).unwrap();
     assert_ne!(postmaster(&options.dir), orphan);
-    assert!(!Path::new("/proc").join(&orphan).join("cwd").exists(), "the old server has ended");
+    assert!(
+        !Path::new("/proc").join(&orphan).join("cwd").exists(),
+        "the old server has ended"
+    );
     server.stop();
 }
 
@@ -194,11 +254,24 @@ fn an_ordinary_user_runs_the_server_as_himself() {
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&binary)
-        .args(["--exact", "store::embedded::tests::start_where_told", "--nocapture"])
+        .args([
+            "--exact",
+            "store::embedded::tests::start_where_told",
+            "--nocapture",
+        ])
         .env("LTCGW_TEST_EMBEDDED_DIR", dir.path().join("pg"))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(dir.path().join("pg/cluster/PG_VERSION").exists());
-    assert_eq!(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path().join("pg/cluster")).unwrap()), 65534);
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::uid(
+            &std::fs::metadata(dir.path().join("pg/cluster")).unwrap()
+        ),
+        65534
+    );
 }

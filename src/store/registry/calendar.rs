@@ -37,9 +37,16 @@ impl Registry {
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn turn_due(&self, today: Date, limit: i64, turn: impl Fn(&Due) -> Turn) -> Result<usize, Fault> {
+    pub async fn turn_due(
+        &self,
+        today: Date,
+        limit: i64,
+        turn: impl Fn(&Due) -> Turn,
+    ) -> Result<usize, Fault> {
         for _ in 0..TRIES {
-            let tx = Tx::begin(self.store.client().await?).await.map_err(cannot)?;
+            let tx = Tx::begin(self.store.client().await?)
+                .await
+                .map_err(cannot)?;
             match self.try_to_turn(&tx, (today, limit), &turn).await {
                 Ok(turned) => {
                     tx.commit().await.map_err(cannot)?;
@@ -49,10 +56,18 @@ impl Registry {
                 Err(Stop::Failed(fault)) => return Err(fault),
             }
         }
-        Err(Fault::later(Stage::Store, "others are changing the caregivers of an institution whose day has come; they are looked at again"))
+        Err(Fault::later(
+            Stage::Store,
+            "others are changing the caregivers of an institution whose day has come; they are looked at again",
+        ))
     }
 
-    async fn try_to_turn(&self, tx: &Tx, (today, limit): (Date, i64), turn: impl Fn(&Due) -> Turn) -> Result<usize, Stop> {
+    async fn try_to_turn(
+        &self,
+        tx: &Tx,
+        (today, limit): (Date, i64),
+        turn: impl Fn(&Due) -> Turn,
+    ) -> Result<usize, Stop> {
         let sql = format!(
             "SELECT {COLUMNS}, e.next_on, e.kind = 'caregiver' AND (e.institution_kind, e.city) IS DISTINCT FROM (i.institution_kind, i.city)
              FROM registry_entity e JOIN registry_change c USING (sequence)
@@ -61,16 +76,26 @@ impl Registry {
              ORDER BY e.kind, e.entity_id FOR UPDATE OF e"
         );
         let rows = tx.query(&sql, &[&today, &limit]).await?;
-        let mut due: Vec<Due> =
-            rows.iter().map(|row| Due { current: Change::from_row(row), on: row.get(Change::WIDTH), left_behind: row.get(Change::WIDTH + 1) }).collect();
+        let mut due: Vec<Due> = rows
+            .iter()
+            .map(|row| Due {
+                current: Change::from_row(row),
+                on: row.get(Change::WIDTH),
+                left_behind: row.get(Change::WIDTH + 1),
+            })
+            .collect();
         due.sort_by_key(|due| due.on);
         let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
-        let (changed, moved): (Vec<_>, Vec<_>) = turns.iter().partition(|(_, turn)| turn.standing.is_some());
+        let (changed, moved): (Vec<_>, Vec<_>) =
+            turns.iter().partition(|(_, turn)| turn.standing.is_some());
         // Rows are written only when nothing is waited for any more: whoever holds the head may wait
         // for a row that is being updated (ON CONFLICT does), though not for one that is locked.
         if !changed.is_empty() {
             let mut written = change(tx, &changed).await?;
-            let institutions = changed.iter().filter(|(due, _)| due.current.kind == Kind::Institution).map(|(due, _)| due.current.entity_id.as_str());
+            let institutions = changed
+                .iter()
+                .filter(|(due, _)| due.current.kind == Kind::Institution)
+                .map(|(due, _)| due.current.entity_id.as_str());
             written.last += follow::follow(tx, &institutions.collect::<Vec<_>>()).await?;
             self.queue.queue(tx, written).await.map_err(Stop::Failed)?;
         }
@@ -80,20 +105,38 @@ impl Registry {
 }
 
 async fn move_on(client: &Session, moved: &[&(&Due, Turn)]) -> Result<(), tokio_postgres::Error> {
-    let kinds: Vec<&str> = moved.iter().map(|(due, _)| due.current.kind.word()).collect();
-    let ids: Vec<&str> = moved.iter().map(|(due, _)| due.current.entity_id.as_str()).collect();
+    let kinds: Vec<&str> = moved
+        .iter()
+        .map(|(due, _)| due.current.kind.word())
+        .collect();
+    let ids: Vec<&str> = moved
+        .iter()
+        .map(|(due, _)| due.current.entity_id.as_str())
+        .collect();
     let next: Vec<Option<Date>> = moved.iter().map(|(_, turn)| turn.next_on).collect();
     let sql = "UPDATE registry_entity e SET next_on = t.next_on FROM unnest($1::text[], $2::text[], $3::date[]) AS t(kind, entity_id, next_on)
         WHERE e.kind = t.kind AND e.entity_id = t.entity_id";
     client.execute(sql, &[&kinds, &ids, &next]).await.map(drop)
 }
 
-async fn change(client: &Session, changed: &[&(&Due, Turn)]) -> Result<Written, tokio_postgres::Error> {
+async fn change(
+    client: &Session,
+    changed: &[&(&Due, Turn)],
+) -> Result<Written, tokio_postgres::Error> {
     let count = changed.len() as i64;
-    let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await?.get(0);
+    let last: i64 = client
+        .query_one(
+            "UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence",
+            &[&count],
+        )
+        .await?
+        .get(0);
     let first = last - count + 1;
     let sequences: Vec<i64> = (first..=last).collect();
-    let before: Vec<i64> = changed.iter().map(|(due, _)| due.current.sequence).collect();
+    let before: Vec<i64> = changed
+        .iter()
+        .map(|(due, _)| due.current.sequence)
+        .collect();
     let on: Vec<Date> = changed.iter().map(|(due, _)| due.on).collect();
     let standing = |(_, turn): &&(&Due, Turn)| turn.standing.unwrap_or((None, false));
     let statuses: Vec<Option<&str>> = changed.iter().map(|changed| standing(changed).0).collect();
@@ -116,6 +159,11 @@ async fn change(client: &Session, changed: &[&(&Due, Turn)]) -> Result<Written, 
         UPDATE registry_entity e SET sequence = t.sequence, status = t.status, designated = t.designated, next_on = t.next_on,
             institution_kind = t.institution_kind, city = t.city
         FROM turned t WHERE e.kind = t.kind AND e.entity_id = t.entity_id";
-    client.execute(sql, &[&sequences, &before, &on, &statuses, &designated, &next]).await?;
+    client
+        .execute(
+            sql,
+            &[&sequences, &before, &on, &statuses, &designated, &next],
+        )
+        .await?;
     Ok(Written { first, last })
 }

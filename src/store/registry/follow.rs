@@ -46,7 +46,13 @@ pub(super) async fn follow(client: &Session, institutions: &[&str]) -> Result<i6
     if client.query(LOCK, &[&ids]).await?.len() < ids.len() {
         return Err(Stop::Again);
     }
-    let last: i64 = client.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&count]).await?.get(0);
+    let last: i64 = client
+        .query_one(
+            "UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence",
+            &[&count],
+        )
+        .await?
+        .get(0);
     if client.execute(PUBLISH, &[&ids, &(last - count)]).await? < ids.len() as u64 {
         return Err(Stop::Again);
     }

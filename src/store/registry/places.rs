@@ -30,7 +30,13 @@ impl Registry {
     ///
     /// # Errors
     /// This and the others: faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn changes_after_in(&self, cities: &[i32], kind: Kind, sequence: i64, limit: i64) -> Result<Vec<Change>, Fault> {
+    pub async fn changes_after_in(
+        &self,
+        cities: &[i32],
+        kind: Kind,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<Change>, Fault> {
         let from = |city: &str, only: &str| {
             format!(
                 "(SELECT h.sequence FROM registry_change h
@@ -38,12 +44,26 @@ impl Registry {
                   ORDER BY h.{city}, h.kind, h.sequence LIMIT $4)"
             )
         };
-        let sql = near(&format!("{} UNION ALL {}", from("city", "h.city IS NOT NULL"), from("city_before", LEFT)), "");
-        self.changes(&sql, &[&cities, &kind.word(), &sequence, &limit]).await
+        let sql = near(
+            &format!(
+                "{} UNION ALL {}",
+                from("city", "h.city IS NOT NULL"),
+                from("city_before", LEFT)
+            ),
+            "",
+        );
+        self.changes(&sql, &[&cities, &kind.word(), &sequence, &limit])
+            .await
     }
 
     /// As [`Registry::changes_before`], of changes that concern one of the cities.
-    pub async fn changes_before_in(&self, cities: &[i32], kind: Kind, (before, since): (i64, Option<Timestamp>), limit: i64) -> Result<Vec<Change>, Fault> {
+    pub async fn changes_before_in(
+        &self,
+        cities: &[i32],
+        kind: Kind,
+        (before, since): (i64, Option<Timestamp>),
+        limit: i64,
+    ) -> Result<Vec<Change>, Fault> {
         let until = |city: &str, only: &str| {
             format!(
                 "(SELECT h.sequence FROM registry_change h
@@ -58,16 +78,27 @@ impl Registry {
              {}",
             near(&format!("{} UNION ALL {}", until("city", "h.city IS NOT NULL"), until("city_before", LEFT)), "DESC")
         );
-        self.changes(&sql, &[&cities, &kind.word(), &before, &limit, &since]).await
+        self.changes(&sql, &[&cities, &kind.word(), &before, &limit, &since])
+            .await
     }
 
     /// The last change of an entry that concerns one of the cities.
-    pub async fn entity_in(&self, cities: &[i32], kind: Kind, id: &str) -> Result<Option<Change>, Fault> {
+    pub async fn entity_in(
+        &self,
+        cities: &[i32],
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Change>, Fault> {
         Ok(self.history_in(cities, kind, id).await?.pop())
     }
 
     /// All changes of an entry that concern one of the cities, oldest first.
-    pub async fn history_in(&self, cities: &[i32], kind: Kind, id: &str) -> Result<Vec<Change>, Fault> {
+    pub async fn history_in(
+        &self,
+        cities: &[i32],
+        kind: Kind,
+        id: &str,
+    ) -> Result<Vec<Change>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM (SELECT * FROM registry_change h WHERE h.kind = $2 AND h.entity_id = $3 AND {CONCERNS}) c
              ORDER BY c.kind, c.entity_id, c.sequence"
@@ -77,7 +108,13 @@ impl Registry {
 
     /// A page of what concerned one of the cities right after change `at`, by kind and id: of each entry the last
     /// change that did. Fewer than `limit` may come although there are more.
-    pub async fn as_of_in(&self, (cities, at): (&[i32], i64), kinds: &[Kind], after: Option<(Kind, &str)>, limit: i64) -> Result<EntryPage, Fault> {
+    pub async fn as_of_in(
+        &self,
+        (cities, at): (&[i32], i64),
+        kinds: &[Kind],
+        after: Option<(Kind, &str)>,
+        limit: i64,
+    ) -> Result<EntryPage, Fault> {
         let (kind, id) = after.map_or(("", ""), |(kind, id)| (kind.word(), id));
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
         let sql = format!(
@@ -95,12 +132,25 @@ impl Registry {
         );
         let client = self.store.client().await?;
         let statement = client.prepare_cached(&sql).await.map_err(cannot)?;
-        let rows = client.query(&statement, &[&cities, &at, &kinds, &kind, &id, &limit]).await.map_err(cannot)?;
+        let rows = client
+            .query(&statement, &[&cities, &at, &kinds, &kind, &id, &limit])
+            .await
+            .map_err(cannot)?;
         let last = rows.last().filter(|_| rows.len() as i64 == limit);
-        let last = last.map(|row| (Kind::of_word(row.get(Change::WIDTH)).expect("the table checks the word"), row.get(Change::WIDTH + 1)));
+        let last = last.map(|row| {
+            (
+                Kind::of_word(row.get(Change::WIDTH)).expect("the table checks the word"),
+                row.get(Change::WIDTH + 1),
+            )
+        });
         // An entry that came to these cities later has no change yet.
-        let shown = rows.iter().filter(|row| row.get::<_, Option<i64>>(0).is_some());
-        Ok(EntryPage { changes: shown.map(Change::from_row).collect(), last })
+        let shown = rows
+            .iter()
+            .filter(|row| row.get::<_, Option<i64>>(0).is_some());
+        Ok(EntryPage {
+            changes: shown.map(Change::from_row).collect(),
+            last,
+        })
     }
 }
 

@@ -26,74 +26,114 @@ impl Registry {
     /// This and the other reads: faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn head(&self) -> Result<i64, Fault> {
         let client = self.store.client().await?;
-        let statement = client.prepare_cached("SELECT sequence FROM registry_head").await.map_err(cannot)?;
-        Ok(client.query_one(&statement, &[]).await.map_err(cannot)?.get(0))
+        let statement = client
+            .prepare_cached("SELECT sequence FROM registry_head")
+            .await
+            .map_err(cannot)?;
+        Ok(client
+            .query_one(&statement, &[])
+            .await
+            .map_err(cannot)?
+            .get(0))
     }
 
     /// The next changes of these kinds after a number, in order. Whoever goes on from the last
     /// number got sees every change exactly once.
-    pub async fn changes_after(&self, sequence: i64, kinds: &[Kind], limit: i64) -> Result<Vec<Change>, Fault> {
+    pub async fn changes_after(
+        &self,
+        sequence: i64,
+        kinds: &[Kind],
+        limit: i64,
+    ) -> Result<Vec<Change>, Fault> {
         let sql = match kinds {
-            [_] => format!("SELECT {COLUMNS} FROM registry_change c WHERE c.sequence > $1 AND c.kind = ($2::text[])[1] ORDER BY c.sequence LIMIT $3"),
-            _ => format!("SELECT {COLUMNS} FROM registry_change c WHERE c.sequence > $1 AND c.kind = ANY($2::text[]) ORDER BY c.sequence LIMIT $3"),
+            [_] => format!(
+                "SELECT {COLUMNS} FROM registry_change c WHERE c.sequence > $1 AND c.kind = ($2::text[])[1] ORDER BY c.sequence LIMIT $3"
+            ),
+            _ => format!(
+                "SELECT {COLUMNS} FROM registry_change c WHERE c.sequence > $1 AND c.kind = ANY($2::text[]) ORDER BY c.sequence LIMIT $3"
+            ),
         };
-        self.changes(&sql, &[&sequence, &words(kinds), &limit]).await
+        self.changes(&sql, &[&sequence, &words(kinds), &limit])
+            .await
     }
 
     /// The present state of an entry: its last change.
     pub async fn entity(&self, kind: Kind, id: &str) -> Result<Option<Change>, Fault> {
-        let sql = format!("SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = $1 AND e.entity_id = $2");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = $1 AND e.entity_id = $2"
+        );
         Ok(self.changes(&sql, &[&kind.word(), &id]).await?.pop())
     }
 
     /// The present states of entries, in no order; unknown ids are left out.
     pub async fn entities(&self, kind: Kind, ids: &[&str]) -> Result<Vec<Change>, Fault> {
-        let sql = format!("SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = $1 AND e.entity_id = ANY($2)");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = $1 AND e.entity_id = ANY($2)"
+        );
         self.changes(&sql, &[&kind.word(), &ids]).await
     }
 
     /// All changes of an entry, oldest first.
     pub async fn history(&self, kind: Kind, id: &str) -> Result<Vec<Change>, Fault> {
-        let sql = format!("SELECT {COLUMNS} FROM registry_change c WHERE c.kind = $1 AND c.entity_id = $2 ORDER BY c.sequence");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM registry_change c WHERE c.kind = $1 AND c.entity_id = $2 ORDER BY c.sequence"
+        );
         self.changes(&sql, &[&kind.word(), &id]).await
     }
 
     /// A page of the registry as it was right after change `at`, by kind and id, tombstones
     /// included; go on after the last one got.
-    pub async fn as_of(&self, at: i64, kinds: &[Kind], after: Option<(Kind, &str)>, limit: i64) -> Result<Vec<Change>, Fault> {
+    pub async fn as_of(
+        &self,
+        at: i64,
+        kinds: &[Kind],
+        after: Option<(Kind, &str)>,
+        limit: i64,
+    ) -> Result<Vec<Change>, Fault> {
         let (kind, id) = after.map_or(("", ""), |(kind, id)| (kind.word(), id));
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e CROSS JOIN LATERAL (
                  SELECT * FROM registry_change h WHERE h.kind = e.kind AND h.entity_id = e.entity_id AND h.sequence <= $1 ORDER BY h.sequence DESC LIMIT 1
              ) c WHERE (e.kind, e.entity_id) > ($2, $3) AND e.kind = ANY($4::text[]) ORDER BY e.kind, e.entity_id LIMIT $5"
         );
-        self.changes(&sql, &[&at, &kind, &id, &words(kinds), &limit]).await
+        self.changes(&sql, &[&at, &kind, &id, &words(kinds), &limit])
+            .await
     }
 
     /// How many entries there are that have not ended.
     pub async fn count(&self, kind: Kind) -> Result<i64, Fault> {
         let client = self.store.client().await?;
-        let row = client.query_one("SELECT count(*) FROM registry_entity WHERE kind = $1 AND NOT ended", &[&kind.word()]).await.map_err(cannot)?;
+        let row = client
+            .query_one(
+                "SELECT count(*) FROM registry_entity WHERE kind = $1 AND NOT ended",
+                &[&kind.word()],
+            )
+            .await
+            .map_err(cannot)?;
         Ok(row.get(0))
     }
 
     /// Entries with this blind index; whoever asks opens them and compares, because an index may meet another's.
     pub async fn by_certificate(&self, indexes: &[i64]) -> Result<Vec<Change>, Fault> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.certificate_index = ANY($1) AND NOT e.ended");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.certificate_index = ANY($1) AND NOT e.ended"
+        );
         self.changes(&sql, &[&indexes]).await
     }
 
     /// As [`Registry::by_certificate`], by phone.
     pub async fn by_phone(&self, indexes: &[i64]) -> Result<Vec<Change>, Fault> {
-        let sql = format!("SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.phone_index = ANY($1) AND NOT e.ended");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.phone_index = ANY($1) AND NOT e.ended"
+        );
         self.changes(&sql, &[&indexes]).await
     }
 
     /// Institutions with this credit code.
     pub async fn by_uscc(&self, uscc: &str) -> Result<Vec<Change>, Fault> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.uscc = $1 AND NOT e.ended ORDER BY e.entity_id");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.uscc = $1 AND NOT e.ended ORDER BY e.entity_id"
+        );
         self.changes(&sql, &[&uscc]).await
     }
 
@@ -106,10 +146,22 @@ impl Registry {
             FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = 'institution' AND e.entity_id = ANY($1)";
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, &[&ids]).await.map_err(cannot)?;
-        Ok(rows.iter().map(|row| Designation { institution_id: row.get(0), designated: row.get(1), registered: row.get(2), division: row.get(3) }).collect())
+        Ok(rows
+            .iter()
+            .map(|row| Designation {
+                institution_id: row.get(0),
+                designated: row.get(1),
+                registered: row.get(2),
+                division: row.get(3),
+            })
+            .collect())
     }
 
-    pub(super) async fn changes(&self, sql: &str, values: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<Vec<Change>, Fault> {
+    pub(super) async fn changes(
+        &self,
+        sql: &str,
+        values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<Change>, Fault> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, values).await.map_err(cannot)?;

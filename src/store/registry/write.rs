@@ -129,14 +129,25 @@ struct Known {
 impl Known {
     /// As [`KNOWN`] has it.
     fn from_row(row: &Row) -> Known {
-        Known { version: row.get(1), same_content: row.get(2), published: row.get(3), ended: row.get(4), city: row.get(5) }
+        Known {
+            version: row.get(1),
+            same_content: row.get(2),
+            published: row.get(3),
+            ended: row.get(4),
+            city: row.get(5),
+        }
     }
 }
 
 impl From<tokio_postgres::Error> for Stop {
     fn from(error: tokio_postgres::Error) -> Stop {
         match error.code() {
-            Some(code) if *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE => Stop::Again,
+            Some(code)
+                if *code == SqlState::T_R_DEADLOCK_DETECTED
+                    || *code == SqlState::T_R_SERIALIZATION_FAILURE =>
+            {
+                Stop::Again
+            }
             _ => Stop::Failed(cannot(error)),
         }
     }
@@ -146,17 +157,26 @@ impl From<CopyError> for Stop {
     fn from(error: CopyError) -> Stop {
         match error {
             CopyError::Database(error) => error.into(),
-            CopyError::File(error) => {
-                Stop::Failed(Fault::later(Stage::Store, format!("a temporary file cannot be used: {error}; check the free space of the temporary folder")))
-            }
+            CopyError::File(error) => Stop::Failed(Fault::later(
+                Stage::Store,
+                format!(
+                    "a temporary file cannot be used: {error}; check the free space of the temporary folder"
+                ),
+            )),
         }
     }
 }
 
 /// Writes entries that are all different.
-pub(super) async fn put(registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Fault> {
+pub(super) async fn put(
+    registry: &Registry,
+    sender: &str,
+    puts: &[Put],
+) -> Result<Vec<Taken>, Fault> {
     for _ in 0..TRIES {
-        let tx = Tx::begin(registry.store.client().await?).await.map_err(cannot)?;
+        let tx = Tx::begin(registry.store.client().await?)
+            .await
+            .map_err(cannot)?;
         match attempt(&tx, registry, sender, puts).await {
             Ok(taken) => match tx.commit().await.map_err(Stop::from) {
                 Ok(()) => return Ok(taken),
@@ -167,51 +187,107 @@ pub(super) async fn put(registry: &Registry, sender: &str, puts: &[Put]) -> Resu
             Err(Stop::Failed(fault)) => return Err(fault),
         }
     }
-    Err(Fault::later(Stage::Store, "others are changing the same registry entries at this instant; send again"))
+    Err(Fault::later(
+        Stage::Store,
+        "others are changing the same registry entries at this instant; send again",
+    ))
 }
 
-async fn attempt(tx: &Tx, registry: &Registry, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Stop> {
+async fn attempt(
+    tx: &Tx,
+    registry: &Registry,
+    sender: &str,
+    puts: &[Put],
+) -> Result<Vec<Taken>, Stop> {
     tx.batch_execute(STAGING).await?;
-    rows(puts).map_err(CopyError::File)?.copy_into(tx, COPY).await?;
+    rows(puts)
+        .map_err(CopyError::File)?
+        .copy_into(tx, COPY)
+        .await?;
     if puts.iter().any(|put| put.kind == Kind::Institution) {
         let statement = tx.prepare_cached(MEMBERS).await?;
         tx.query(&statement, &[]).await?;
     }
     let statement = tx.prepare_cached(KNOWN).await?;
     let rows = tx.query(&statement, &[]).await?;
-    let known: HashMap<i32, Known> = rows.iter().map(|row| (row.get(0), Known::from_row(row))).collect();
-    let mut taken: Vec<Taken> = (0_i32..).zip(puts).map(|(ordinal, put)| verdict(put, known.get(&ordinal).copied())).collect();
-    let stored = taken.iter().filter(|taken| matches!(taken, Taken::Stored { .. })).count() as i64;
+    let known: HashMap<i32, Known> = rows
+        .iter()
+        .map(|row| (row.get(0), Known::from_row(row)))
+        .collect();
+    let mut taken: Vec<Taken> = (0_i32..)
+        .zip(puts)
+        .map(|(ordinal, put)| verdict(put, known.get(&ordinal).copied()))
+        .collect();
+    let stored = taken
+        .iter()
+        .filter(|taken| matches!(taken, Taken::Stored { .. }))
+        .count() as i64;
     if stored < puts.len() as i64 {
         leave_out(tx, sender, puts, &taken).await?;
     }
     if taken.contains(&Taken::NeverSent) {
-        tx.execute("UPDATE registry_head SET sequence = sequence", &[]).await?;
+        tx.execute("UPDATE registry_head SET sequence = sequence", &[])
+            .await?;
         keep_out(tx, puts, &taken, &known).await?;
     }
     if stored > 0 {
-        let last: i64 = tx.query_one("UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence", &[&stored]).await?.get(0);
+        let last: i64 = tx
+            .query_one(
+                "UPDATE registry_head SET sequence = sequence + $1 RETURNING sequence",
+                &[&stored],
+            )
+            .await?
+            .get(0);
         let before = last - stored;
         let institutions = write(tx, (before, stored), puts, (&taken, &known)).await?;
         let last = last + follow(tx, &institutions).await?;
-        registry.queue.queue(tx, Written { first: before + 1, last }).await.map_err(Stop::Failed)?;
+        registry
+            .queue
+            .queue(
+                tx,
+                Written {
+                    first: before + 1,
+                    last,
+                },
+            )
+            .await
+            .map_err(Stop::Failed)?;
         number(&mut taken, before);
     }
     Ok(taken)
 }
 
 /// Writes what is taken, under the head's lock; returns the institutions among it.
-async fn write<'a>(tx: &Tx, (before, stored): (i64, i64), puts: &'a [Put], (taken, known): (&[Taken], &HashMap<i32, Known>)) -> Result<Vec<&'a str>, Stop> {
+async fn write<'a>(
+    tx: &Tx,
+    (before, stored): (i64, i64),
+    puts: &'a [Put],
+    (taken, known): (&[Taken], &HashMap<i32, Known>),
+) -> Result<Vec<&'a str>, Stop> {
     let (mut institutions, mut kinds, mut cities) = (Vec::new(), Vec::new(), Vec::new());
-    for ((ordinal, put), _) in (0_i32..).zip(puts).zip(taken).filter(|((_, put), taken)| put.kind == Kind::Institution && matches!(taken, Taken::Stored { .. }))
-    {
+    for ((ordinal, put), _) in (0_i32..).zip(puts).zip(taken).filter(|((_, put), taken)| {
+        put.kind == Kind::Institution && matches!(taken, Taken::Stored { .. })
+    }) {
         institutions.push(put.entity_id.as_str());
         kinds.push(put.institution_kind);
         // People of a deleted institution are of the place it was in.
-        cities.push(if put.content.is_some() { put.city } else { known.get(&ordinal).and_then(|known| known.city) });
+        cities.push(if put.content.is_some() {
+            put.city
+        } else {
+            known.get(&ordinal).and_then(|known| known.city)
+        });
     }
-    let lay = |ordinal: i32| known.get(&ordinal).filter(|known| !known.ended).and_then(|known| known.city).unwrap_or(0);
-    let lay: Vec<i32> = (0_i32..).zip(puts).map(|(ordinal, _)| lay(ordinal)).collect();
+    let lay = |ordinal: i32| {
+        known
+            .get(&ordinal)
+            .filter(|known| !known.ended)
+            .and_then(|known| known.city)
+            .unwrap_or(0)
+    };
+    let lay: Vec<i32> = (0_i32..)
+        .zip(puts)
+        .map(|(ordinal, _)| lay(ordinal))
+        .collect();
     let known: Vec<i32> = known.keys().copied().collect();
     let values: [&(dyn ToSql + Sync); 6] = [&before, &institutions, &kinds, &cities, &lay, &known];
     let statement = tx.prepare_cached(&changes()).await?;
@@ -227,7 +303,11 @@ async fn write<'a>(tx: &Tx, (before, stored): (i64, i64), puts: &'a [Put], (take
         written += tx.execute(&statement, &values).await?;
         tx.batch_execute(AS_PLANNED).await?;
     }
-    if written == stored.cast_unsigned() { Ok(institutions) } else { Err(Stop::Again) }
+    if written == stored.cast_unsigned() {
+        Ok(institutions)
+    } else {
+        Err(Stop::Again)
+    }
 }
 
 /// What becomes of a version, given what is stored of its entry.
@@ -235,26 +315,49 @@ fn verdict(put: &Put, known: Option<Known>) -> Taken {
     let never_sent = known.is_none_or(|known| !known.published);
     match known {
         _ if never_sent && put.content.is_none() => Taken::NeverSent,
-        None => Taken::Stored { sequence: 0, new: true },
-        Some(known) if put.version > known.version => Taken::Stored { sequence: 0, new: never_sent },
-        Some(known) if put.version < known.version => Taken::Older { known: known.version },
+        None => Taken::Stored {
+            sequence: 0,
+            new: true,
+        },
+        Some(known) if put.version > known.version => Taken::Stored {
+            sequence: 0,
+            new: never_sent,
+        },
+        Some(known) if put.version < known.version => Taken::Older {
+            known: known.version,
+        },
         Some(known) if known.same_content => Taken::Unchanged,
         Some(_) => Taken::OtherContent,
     }
 }
 
 /// Keeps versions below the end of an entry nobody had sent out, for when they come after all.
-async fn keep_out(client: &Session, puts: &[Put], taken: &[Taken], known: &HashMap<i32, Known>) -> Result<(), Stop> {
+async fn keep_out(
+    client: &Session,
+    puts: &[Put],
+    taken: &[Taken],
+    known: &HashMap<i32, Known>,
+) -> Result<(), Stop> {
     let never_sent = |new: bool| {
-        let ends = (0_i32..).zip(puts).zip(taken).filter(move |((ordinal, _), taken)| **taken == Taken::NeverSent && known.contains_key(ordinal) != new);
+        let ends = (0_i32..)
+            .zip(puts)
+            .zip(taken)
+            .filter(move |((ordinal, _), taken)| {
+                **taken == Taken::NeverSent && known.contains_key(ordinal) != new
+            });
         ends.map(|((_, put), _)| put).collect::<Vec<_>>()
     };
-    for (ends, sql) in [(never_sent(true), NEVER_SENT), (never_sent(false), NEVER_SENT_AGAIN)] {
+    for (ends, sql) in [
+        (never_sent(true), NEVER_SENT),
+        (never_sent(false), NEVER_SENT_AGAIN),
+    ] {
         let kinds: Vec<&str> = ends.iter().map(|put| put.kind.word()).collect();
         let ids: Vec<&str> = ends.iter().map(|put| put.entity_id.as_str()).collect();
         let versions: Vec<i64> = ends.iter().map(|put| put.version).collect();
         let digests: Vec<&[u8]> = ends.iter().map(|put| &put.digests[..32]).collect();
-        let written = client.execute(sql, &[&kinds, &ids, &versions, &digests]).await?;
+        let written = client
+            .execute(sql, &[&kinds, &ids, &versions, &digests])
+            .await?;
         if sql == NEVER_SENT && written < ends.len() as u64 {
             return Err(Stop::Again);
         }
@@ -263,9 +366,15 @@ async fn keep_out(client: &Session, puts: &[Put], taken: &[Taken], known: &HashM
 }
 
 /// Notes what is not taken and removes it from the staging table.
-async fn leave_out(client: &Session, sender: &str, puts: &[Put], taken: &[Taken]) -> Result<(), tokio_postgres::Error> {
+async fn leave_out(
+    client: &Session,
+    sender: &str,
+    puts: &[Put],
+    taken: &[Taken],
+) -> Result<(), tokio_postgres::Error> {
     let mut ordinals: Vec<i32> = Vec::new();
-    let (mut kinds, mut ids, mut versions, mut known, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut kinds, mut ids, mut versions, mut known, mut events) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((ordinal, put), taken) in (0_i32..).zip(puts).zip(taken) {
         let (known_version, event) = match *taken {
             Taken::Stored { .. } => continue,
@@ -285,9 +394,17 @@ async fn leave_out(client: &Session, sender: &str, puts: &[Put], taken: &[Taken]
         events.push(event);
     }
     if !kinds.is_empty() {
-        client.execute(EVENTS, &[&kinds, &ids, &versions, &known, &events, &sender]).await?;
+        client
+            .execute(EVENTS, &[&kinds, &ids, &versions, &known, &events, &sender])
+            .await?;
     }
-    client.execute("DELETE FROM registry_incoming WHERE ordinal = ANY($1)", &[&ordinals]).await.map(drop)
+    client
+        .execute(
+            "DELETE FROM registry_incoming WHERE ordinal = ANY($1)",
+            &[&ordinals],
+        )
+        .await
+        .map(drop)
 }
 
 /// Gives the stored ones their numbers: those of the rows, in the order of the batch.

@@ -6,15 +6,31 @@ use crate::store::delivery::testing::Database;
 /// A database with the tables asked about, and a cycle of so many people; never analysed.
 async fn database(people: i32) -> Database {
     let db = Database::new().await;
-    if db.value::<bool>("SELECT to_regclass('employer_line') IS NULL").await {
-        db.run(&include_str!("../../../schemas/postgres/0001_collect.sql").replace("CREATE SEQUENCE id_block MINVALUE 1;", "")).await;
+    if db
+        .value::<bool>("SELECT to_regclass('employer_line') IS NULL")
+        .await
+    {
+        db.run(
+            &include_str!("../../../schemas/postgres/0001_collect.sql")
+                .replace("CREATE SEQUENCE id_block MINVALUE 1;", ""),
+        )
+        .await;
     }
-    if db.value::<bool>("SELECT to_regclass('roster_entry') IS NULL").await {
-        db.run(include_str!("../../../schemas/postgres/0006_deduction.sql")).await;
+    if db
+        .value::<bool>("SELECT to_regclass('roster_entry') IS NULL")
+        .await
+    {
+        db.run(include_str!("../../../schemas/postgres/0006_deduction.sql"))
+            .await;
     }
-    if db.value::<bool>("SELECT to_regclass('employer_rate') IS NULL").await {
-        db.run(include_str!("../../../schemas/postgres/0005_row_types.sql")).await;
-        db.run(include_str!("../../../schemas/postgres/0016_history.sql")).await;
+    if db
+        .value::<bool>("SELECT to_regclass('employer_rate') IS NULL")
+        .await
+    {
+        db.run(include_str!("../../../schemas/postgres/0005_row_types.sql"))
+            .await;
+        db.run(include_str!("../../../schemas/postgres/0016_history.sql"))
+            .await;
     }
     let rows = format!("FROM generate_series(1, {people}) n");
     db.run(&format!(
@@ -44,19 +60,37 @@ async fn database(people: i32) -> Database {
 /// The plan of a statement as it is run, once for all values, and the buffers it touched.
 async fn explain(db: &Database, sql: &str, values: &str) -> (String, i64) {
     let client = db.pool.get().await.unwrap();
-    client.batch_execute(&format!("{}; PREPARE question AS {sql}", crate::store::settings::sets(crate::store::settings::QUESTIONS))).await.unwrap();
-    let row = client.query_one(&format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE question ({values})"), &[]).await.unwrap();
+    client
+        .batch_execute(&format!(
+            "{}; PREPARE question AS {sql}",
+            crate::store::settings::sets(crate::store::settings::QUESTIONS)
+        ))
+        .await
+        .unwrap();
+    let row = client
+        .query_one(
+            &format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE question ({values})"),
+            &[],
+        )
+        .await
+        .unwrap();
     client.batch_execute("DEALLOCATE question").await.unwrap();
     let explained = row.get::<_, serde_json::Value>(0);
     let plan = &explained[0]["Plan"];
-    (plan.to_string(), plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap())
+    (
+        plan.to_string(),
+        plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap(),
+    )
 }
 
 #[tokio::test]
 async fn a_question_is_a_few_look_ups_even_where_no_table_was_ever_analysed() {
     let histories = crate::store::history::by_keys();
     let statements = [
-        (histories.as_str(), "ARRAY[history_key('E7', 202110, 450103), 1]"),
+        (
+            histories.as_str(),
+            "ARRAY[history_key('E7', 202110, 450103), 1]",
+        ),
         (ENTRIES, "'{450100,460000}', 'P7'"),
         (SHORTFALLS, "'{450100,460000}', 'P7'"),
         (CYCLES, "'{450100,460000}', 'P7', NULL"),
@@ -70,7 +104,12 @@ async fn a_question_is_a_few_look_ups_even_where_no_table_was_ever_analysed() {
     let large = database(20_000).await;
     for (sql, values) in statements {
         let (plan, buffers) = explain(&large, sql, values).await;
-        assert!(!plan.contains("Seq Scan") && !plan.contains("Hash Join") && !plan.contains("Merge Join"), "{sql}: {plan}");
+        assert!(
+            !plan.contains("Seq Scan")
+                && !plan.contains("Hash Join")
+                && !plan.contains("Merge Join"),
+            "{sql}: {plan}"
+        );
         assert!(buffers < 40, "{buffers} buffers for {sql}: {plan}");
     }
 }

@@ -44,11 +44,17 @@ impl Store {
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached: nothing was written.
-    pub async fn settle_cycle(&self, cycle_id: i64, told: &[(String, String)]) -> Result<bool, Fault> {
-        self.settle(cycle_id, told).await.map_err(|error| match error {
-            Stop::Fault(fault) => fault,
-            Stop::Database(error) => fault(&error),
-        })
+    pub async fn settle_cycle(
+        &self,
+        cycle_id: i64,
+        told: &[(String, String)],
+    ) -> Result<bool, Fault> {
+        self.settle(cycle_id, told)
+            .await
+            .map_err(|error| match error {
+                Stop::Fault(fault) => fault,
+                Stop::Database(error) => fault(&error),
+            })
     }
 
     async fn settle(&self, cycle_id: i64, told: &[(String, String)]) -> Result<bool, Stop> {
@@ -59,17 +65,25 @@ impl Store {
             return Ok(false);
         }
         let tx = Tx::begin_long(client).await?;
-        let running = "SELECT 1 FROM deduction_cycle WHERE cycle_id = $1 AND state = 'running' FOR UPDATE";
-        if tx.query_opt(running, &[&cycle_id]).await?.is_none() || tx.query_one(&open, &[&cycle_id]).await?.get(0) {
+        let running =
+            "SELECT 1 FROM deduction_cycle WHERE cycle_id = $1 AND state = 'running' FOR UPDATE";
+        if tx.query_opt(running, &[&cycle_id]).await?.is_none()
+            || tx.query_one(&open, &[&cycle_id]).await?.get(0)
+        {
             tx.rollback().await;
             return Ok(false);
         }
         tx.execute(SHORTFALLS, &[&cycle_id]).await?;
         tx.execute(RELEASED, &[&cycle_id]).await?;
         for (destination, message) in told {
-            tx.execute(DELIVERIES, &[&cycle_id, destination, message]).await?;
+            tx.execute(DELIVERIES, &[&cycle_id, destination, message])
+                .await?;
         }
-        tx.execute("UPDATE deduction_cycle SET state = 'settled', settled_at = now() WHERE cycle_id = $1", &[&cycle_id]).await?;
+        tx.execute(
+            "UPDATE deduction_cycle SET state = 'settled', settled_at = now() WHERE cycle_id = $1",
+            &[&cycle_id],
+        )
+        .await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -82,7 +96,12 @@ impl Store {
         const SQL: &str = "SELECT c.cycle_id, c.pooling_area FROM deduction_cycle c WHERE c.state = 'running'
             AND EXISTS (SELECT 1 FROM deduction_batch b WHERE b.cycle_id = c.cycle_id)
             AND NOT EXISTS (SELECT 1 FROM deduction_batch b WHERE b.cycle_id = c.cycle_id AND b.answered_at IS NULL)";
-        let rows = self.client().await?.query(SQL, &[]).await.map_err(|error| fault(&error))?;
+        let rows = self
+            .client()
+            .await?
+            .query(SQL, &[])
+            .await
+            .map_err(|error| fault(&error))?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
@@ -93,7 +112,10 @@ impl Store {
     /// Faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn ask_again(&self, message: &str, after: Duration) -> Result<u64, Fault> {
         let client = self.client().await?;
-        client.execute(ASK_AGAIN, &[&message, &after.as_secs_f64()]).await.map_err(|error| fault(&error))
+        client
+            .execute(ASK_AGAIN, &[&message, &after.as_secs_f64()])
+            .await
+            .map_err(|error| fault(&error))
     }
 }
 

@@ -74,13 +74,18 @@ impl Store {
         decide: impl FnOnce(&BatchHead, &[Asked], &[Known]) -> Writes<'a>,
     ) -> Result<Option<Taken>, Fault> {
         let entry_id = self.ids(1).await?[0];
-        let tx = Tx::begin(self.client().await?).await.map_err(|error| fault(&error))?;
-        let Some((head, asked, known)) = read(&tx, batch).await.map_err(|error| fault(&error))? else {
+        let tx = Tx::begin(self.client().await?)
+            .await
+            .map_err(|error| fault(&error))?;
+        let Some((head, asked, known)) = read(&tx, batch).await.map_err(|error| fault(&error))?
+        else {
             tx.rollback().await;
             return Ok(None);
         };
         let writes = decide(&head, &asked, &known);
-        let whole = write(&tx, (&head, entry_id), origin, &writes).await.map_err(|error| fault(&error))?;
+        let whole = write(&tx, (&head, entry_id), origin, &writes)
+            .await
+            .map_err(|error| fault(&error))?;
         tx.commit().await.map_err(|error| fault(&error))?;
         Ok(Some(Taken { whole }))
     }
@@ -89,9 +94,18 @@ impl Store {
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn note_odd(&self, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), Fault> {
-        let tx = Tx::begin(self.client().await?).await.map_err(|error| fault(&error))?;
-        note(&tx, batch, origin, odd).await.map_err(|error| fault(&error))?;
+    pub async fn note_odd(
+        &self,
+        batch: Option<Batch>,
+        origin: Origin<'_>,
+        odd: &[Odd],
+    ) -> Result<(), Fault> {
+        let tx = Tx::begin(self.client().await?)
+            .await
+            .map_err(|error| fault(&error))?;
+        note(&tx, batch, origin, odd)
+            .await
+            .map_err(|error| fault(&error))?;
         tx.commit().await.map_err(|error| fault(&error))
     }
 }
@@ -99,22 +113,46 @@ impl Store {
 type Read = Option<(BatchHead, Vec<Asked>, Vec<Known>)>;
 
 async fn read(tx: &Tx, batch: Batch) -> Result<Read, tokio_postgres::Error> {
-    let statement = tx.prepare_cached(&format!("{HEAD} AND c.state IN ('running', 'settled') FOR UPDATE OF b")).await?;
-    let Some(row) = tx.query_opt(&statement, &[&batch.cycle_id, &batch.batch_no]).await? else { return Ok(None) };
+    let statement = tx
+        .prepare_cached(&format!(
+            "{HEAD} AND c.state IN ('running', 'settled') FOR UPDATE OF b"
+        ))
+        .await?;
+    let Some(row) = tx
+        .query_opt(&statement, &[&batch.cycle_id, &batch.batch_no])
+        .await?
+    else {
+        return Ok(None);
+    };
     let head = head(batch, &row);
     let asked = asked_of(tx, &head).await?;
     let known = if head.answered == 0 {
         Vec::new()
     } else {
         let statement = tx.prepare_cached(KNOWN).await?;
-        let rows = tx.query(&statement, &[&batch.cycle_id, &head.first_person, &head.last_person, &head.round]).await?;
+        let rows = tx
+            .query(
+                &statement,
+                &[
+                    &batch.cycle_id,
+                    &head.first_person,
+                    &head.last_person,
+                    &head.round,
+                ],
+            )
+            .await?;
         rows.iter().map(known).collect()
     };
     Ok(Some((head, asked, known)))
 }
 
 /// Writes everything; says whether the batch is answered whole by it or was before.
-async fn write(tx: &Tx, (head, entry_id): (&BatchHead, i64), origin: Origin<'_>, writes: &Writes<'_>) -> Result<bool, tokio_postgres::Error> {
+async fn write(
+    tx: &Tx,
+    (head, entry_id): (&BatchHead, i64),
+    origin: Origin<'_>,
+    writes: &Writes<'_>,
+) -> Result<bool, tokio_postgres::Error> {
     let Batch { cycle_id, batch_no } = head.batch;
     note(tx, Some(head.batch), origin, &writes.odd).await?;
     if writes.results.is_empty() {
@@ -127,31 +165,74 @@ async fn write(tx: &Tx, (head, entry_id): (&BatchHead, i64), origin: Origin<'_>,
     let count = i32::try_from(writes.results.len()).unwrap_or(i32::MAX);
     tx.execute(
         &results,
-        &[&cycle_id, &head.round, &batch_no, &columns.person_no, &columns.outcome, &columns.fen, this_year, last_year, earlier, &columns.balance],
+        &[
+            &cycle_id,
+            &head.round,
+            &batch_no,
+            &columns.person_no,
+            &columns.outcome,
+            &columns.fen,
+            this_year,
+            last_year,
+            earlier,
+            &columns.balance,
+        ],
     )
     .await?;
     if !writes.money.is_empty() {
         let postings = tx.prepare_cached(POSTINGS).await?;
-        let (districts, months): (Vec<i32>, Vec<i32>) = writes.money.keys().map(|(district, month)| (*district, month.number())).unzip();
+        let (districts, months): (Vec<i32>, Vec<i32>) = writes
+            .money
+            .keys()
+            .map(|(district, month)| (*district, month.number()))
+            .unzip();
         let fen: Vec<i64> = writes.money.values().map(|fen| fen.0).collect();
-        tx.execute(&postings, &[&entry_id, &cycle_id, &batch_no, &districts, &months, &fen]).await?;
+        tx.execute(
+            &postings,
+            &[&entry_id, &cycle_id, &batch_no, &districts, &months, &fen],
+        )
+        .await?;
     }
-    let row = tx.query_one(&answered, &[&cycle_id, &batch_no, &count]).await?;
+    let row = tx
+        .query_one(&answered, &[&cycle_id, &batch_no, &count])
+        .await?;
     Ok(row.get(0))
 }
 
-async fn note(tx: &Tx, batch: Option<Batch>, origin: Origin<'_>, odd: &[Odd]) -> Result<(), tokio_postgres::Error> {
+async fn note(
+    tx: &Tx,
+    batch: Option<Batch>,
+    origin: Origin<'_>,
+    odd: &[Odd],
+) -> Result<(), tokio_postgres::Error> {
     if odd.is_empty() {
         return Ok(());
     }
     let statement = tx.prepare_cached(ODD).await?;
-    let (cycle_id, batch_no) = (batch.map(|batch| batch.cycle_id), batch.map(|batch| batch.batch_no));
+    let (cycle_id, batch_no) = (
+        batch.map(|batch| batch.cycle_id),
+        batch.map(|batch| batch.batch_no),
+    );
     let person_no: Vec<Option<&str>> = odd.iter().map(|odd| odd.person_no.as_deref()).collect();
     let kind: Vec<&str> = odd.iter().map(|odd| odd.kind.word()).collect();
     let asked: Vec<Option<i64>> = odd.iter().map(|odd| odd.asked.map(|fen| fen.0)).collect();
     let told: Vec<Option<i64>> = odd.iter().map(|odd| odd.told.map(|fen| fen.0)).collect();
     let words: Vec<_> = odd.iter().map(|odd| mask::text(&odd.words)).collect();
     let digest = origin.digest.as_slice();
-    tx.execute(&statement, &[&cycle_id, &batch_no, &origin.sender, &digest, &person_no, &kind, &asked, &told, &words]).await?;
+    tx.execute(
+        &statement,
+        &[
+            &cycle_id,
+            &batch_no,
+            &origin.sender,
+            &digest,
+            &person_no,
+            &kind,
+            &asked,
+            &told,
+            &words,
+        ],
+    )
+    .await?;
     Ok(())
 }

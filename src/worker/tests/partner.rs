@@ -63,7 +63,12 @@ pub struct Partner {
 
 impl Partner {
     pub fn new() -> Partner {
-        Partner { state: Arc::default(), answers: Arc::default(), idempotent: true, has_inquiry: true }
+        Partner {
+            state: Arc::default(),
+            answers: Arc::default(),
+            idempotent: true,
+            has_inquiry: true,
+        }
     }
 
     pub fn will(self, script: &[Does]) -> Partner {
@@ -89,11 +94,18 @@ impl Partner {
     pub fn destination(&self, concurrent: usize, per_second: u32) -> Destination {
         Destination {
             name: "core".into(),
-            limits: Limits { concurrent, ..Limits::per_second(per_second) },
+            limits: Limits {
+                concurrent,
+                ..Limits::per_second(per_second)
+            },
             clock: Arc::new(SystemClock),
             deadline: Duration::from_millis(500),
             wire: Arc::new(Paced(self.clone(), NonZeroU32::new(per_second).unwrap())),
-            speakers: [("contributions".to_owned(), Arc::new(self.clone()) as Arc<dyn Speaker>)].into(),
+            speakers: [(
+                "contributions".to_owned(),
+                Arc::new(self.clone()) as Arc<dyn Speaker>,
+            )]
+            .into(),
             content: Arc::new(Numbers),
         }
     }
@@ -101,18 +113,34 @@ impl Partner {
     fn take_next(&self, request: &Request) -> (Does, u16) {
         let mut state = self.state.lock().unwrap();
         let body: Value = serde_json::from_slice(&request.body).unwrap();
-        let (reference, delivery) = (request.headers[0].1.clone(), body["delivery"].as_i64().unwrap());
+        let (reference, delivery) = (
+            request.headers[0].1.clone(),
+            body["delivery"].as_i64().unwrap(),
+        );
         let otherwise = state.otherwise.unwrap_or(Does::Take);
         let deaf = state.deaf_to == Some(delivery);
-        let does = if deaf { Does::KeepSilent } else { state.script.pop_front().unwrap_or(otherwise) };
+        let does = if deaf {
+            Does::KeepSilent
+        } else {
+            state.script.pop_front().unwrap_or(otherwise)
+        };
         if does == Does::Unreachable {
             return (does, 0);
         }
-        state.sends.push((reference.clone(), delivery, Instant::now()));
+        state
+            .sends
+            .push((reference.clone(), delivery, Instant::now()));
         state.under_way += 1;
         state.under_way_most = state.under_way_most.max(state.under_way);
-        let takes = matches!(does, Does::Take | Does::TakeAndKeepSilent | Does::TakeAndBreakOff | Does::TakeAndHang);
-        let status = if takes && state.taken.insert(reference, delivery).is_some() { 409 } else { 200 };
+        let takes = matches!(
+            does,
+            Does::Take | Does::TakeAndKeepSilent | Does::TakeAndBreakOff | Does::TakeAndHang
+        );
+        let status = if takes && state.taken.insert(reference, delivery).is_some() {
+            409
+        } else {
+            200
+        };
         (does, status)
     }
 
@@ -129,21 +157,40 @@ impl Partner {
             let mut state = self.state.lock().unwrap();
             if let Some(status) = state.before {
                 state.turned_away.push(Instant::now());
-                return Ok(Answer { status, headers: Vec::new(), body: Vec::new() });
+                return Ok(Answer {
+                    status,
+                    headers: Vec::new(),
+                    body: Vec::new(),
+                });
             }
         }
         if request.path == "/inquiry" {
             let mut state = self.state.lock().unwrap();
             let reference = request.headers[0].1.clone();
-            let status = if state.taken.contains_key(&reference) { 200 } else { 404 };
+            let status = if state.taken.contains_key(&reference) {
+                200
+            } else {
+                404
+            };
             state.inquiries.push(Instant::now());
-            return Ok(Answer { status, headers: Vec::new(), body: Vec::new() });
+            return Ok(Answer {
+                status,
+                headers: Vec::new(),
+                body: Vec::new(),
+            });
         }
         let (does, status) = self.take_next(request);
         tokio::time::sleep(Duration::from_millis(5)).await;
         let answer = |status, wait: Option<u64>| {
-            let headers = wait.map(|wait| ("retry-after-milliseconds".to_owned(), wait.to_string())).into_iter().collect();
-            Ok(Answer { status, headers, body: Vec::new() })
+            let headers = wait
+                .map(|wait| ("retry-after-milliseconds".to_owned(), wait.to_string()))
+                .into_iter()
+                .collect();
+            Ok(Answer {
+                status,
+                headers,
+                body: Vec::new(),
+            })
         };
         let result = match does {
             Does::Unreachable => return Err(Failure::NotSent("connection refused".into())),
@@ -169,7 +216,11 @@ impl Partner {
 struct Paced(Partner, NonZeroU32);
 
 impl Wire for Paced {
-    fn send<'a>(&'a self, request: &'a Request, deadline: Duration) -> BoxFuture<'a, Result<Answer, Failure>> {
+    fn send<'a>(
+        &'a self,
+        request: &'a Request,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.0.answer(request, deadline))
     }
 
@@ -202,7 +253,13 @@ impl Speaker for Partner {
     fn render(&self, body: &Value, reference: &str, _: jiff::Timestamp) -> Result<Request, Fault> {
         assert_ne!(body["delivery"], json!(-1), "this one cannot be rendered");
         let headers = vec![("reference".to_owned(), reference.to_owned())];
-        Ok(Request { method: "POST".into(), path: "/contributions".into(), headers, body: body.to_string().into_bytes(), reuse: false })
+        Ok(Request {
+            method: "POST".into(),
+            path: "/contributions".into(),
+            headers,
+            body: body.to_string().into_bytes(),
+            reuse: false,
+        })
     }
 
     fn judge(&self, answer: &Answer, _: &str) -> Verdict {
@@ -214,17 +271,36 @@ impl Speaker for Partner {
             429 | 503 => Outcome::RetryLater,
             _ => Outcome::Unknown,
         };
-        let retry_after = answer.headers.first().map(|(_, wait)| Duration::from_millis(wait.parse().unwrap()));
-        Verdict { outcome, text: format!("status {}", answer.status), retry_after, own: answer.status < 500 }
+        let retry_after = answer
+            .headers
+            .first()
+            .map(|(_, wait)| Duration::from_millis(wait.parse().unwrap()));
+        Verdict {
+            outcome,
+            text: format!("status {}", answer.status),
+            retry_after,
+            own: answer.status < 500,
+        }
     }
 
     fn idempotent(&self) -> bool {
         self.idempotent
     }
 
-    fn inquiry(&self, reference: &str, _: jiff::Timestamp, _: u64) -> Option<Result<(String, Request), Fault>> {
+    fn inquiry(
+        &self,
+        reference: &str,
+        _: jiff::Timestamp,
+        _: u64,
+    ) -> Option<Result<(String, Request), Fault>> {
         let headers = vec![("reference".to_owned(), reference.to_owned())];
-        let request = Request { method: "POST".into(), path: "/inquiry".into(), headers, body: Vec::new(), reuse: false };
+        let request = Request {
+            method: "POST".into(),
+            path: "/inquiry".into(),
+            headers,
+            body: Vec::new(),
+            reuse: false,
+        };
         self.has_inquiry.then(|| Ok(("own".to_owned(), request)))
     }
 
@@ -235,7 +311,12 @@ impl Speaker for Partner {
             401 => Outcome::NotReached,
             _ => Outcome::Unknown,
         };
-        Verdict { outcome, text: format!("status {}", answer.status), retry_after: None, own: answer.status < 500 }
+        Verdict {
+            outcome,
+            text: format!("status {}", answer.status),
+            retry_after: None,
+            own: answer.status < 500,
+        }
     }
 }
 
@@ -247,7 +328,10 @@ impl Content for Numbers {
         Box::pin(async move {
             match delivery.of.records().map_or(0, |records| records.packet_id) {
                 13 => Ok(json!({"delivery": -1})),
-                14 => Err(Fault::operator(Stage::Store, "the packet has no such records")),
+                14 => Err(Fault::operator(
+                    Stage::Store,
+                    "the packet has no such records",
+                )),
                 _ => Ok(json!({"delivery": delivery.delivery_id})),
             }
         })

@@ -15,7 +15,15 @@ async fn on(ltc: &Ltc, day: Date, changes: usize) -> Vec<String> {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         let log = ltc.log().await;
-        if log.len() >= changes && ltc.gateway.value(&format!("SELECT count(*) FROM registry_entity WHERE next_on <= '{day}'")).await == "0" {
+        if log.len() >= changes
+            && ltc
+                .gateway
+                .value(&format!(
+                    "SELECT count(*) FROM registry_entity WHERE next_on <= '{day}'"
+                ))
+                .await
+                == "0"
+        {
             return log;
         }
         assert!(tokio::time::Instant::now() < deadline, "{log:?}");
@@ -30,22 +38,40 @@ fn suspended() -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspension_is_published_on_the_day_it_begins_and_on_the_day_after_its_last() {
     let ltc = Ltc::start().await;
-    ltc.take(&with(institution("I1", 1), &[("/statuses", suspended())])).await;
+    ltc.take(&with(institution("I1", 1), &[("/statuses", suspended())]))
+        .await;
     assert_eq!(on(&ltc, date(2026, 6, 30), 1).await.len(), 1);
     let log = on(&ltc, date(2026, 7, 1), 2).await;
-    assert_eq!(log[1..], ["2 institution I1 1 status 2026-07-01 suspended_new_clients"]);
+    assert_eq!(
+        log[1..],
+        ["2 institution I1 1 status 2026-07-01 suspended_new_clients"]
+    );
     let log = on(&ltc, date(2026, 10, 1), 3).await;
-    assert_eq!(log[2..], ["3 institution I1 1 status 2026-10-01 agreement_in_force"]);
+    assert_eq!(
+        log[2..],
+        ["3 institution I1 1 status 2026-10-01 agreement_in_force"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn days_that_were_missed_are_caught_up_each_with_its_own_date() {
     let ltc = Ltc::start().await;
-    ltc.take(&with(institution("I1", 1), &[("/statuses", suspended()), ("/personal/phone", json!("0771-5550001"))])).await;
+    ltc.take(&with(
+        institution("I1", 1),
+        &[
+            ("/statuses", suspended()),
+            ("/personal/phone", json!("0771-5550001")),
+        ],
+    ))
+    .await;
     let settlement = json!([{ "status": "active", "from": "2026-01-01" }, { "status": "settlement_suspended", "from": "2026-08-01", "to": "2026-10-31" }]);
-    ltc.take(&with(caregiver("C1", 1), &[("/statuses", settlement)])).await;
+    ltc.take(&with(caregiver("C1", 1), &[("/statuses", settlement)]))
+        .await;
     let log = on(&ltc, date(2027, 2, 1), 7).await;
-    let mut turned = log[2..].iter().map(|line| line.split_once(' ').expect("a number").1.to_string()).collect::<Vec<_>>();
+    let mut turned = log[2..]
+        .iter()
+        .map(|line| line.split_once(' ').expect("a number").1.to_string())
+        .collect::<Vec<_>>();
     turned.sort();
     let expected = [
         "caregiver C1 1 status 2026-08-01 settlement_suspended",
@@ -56,10 +82,27 @@ async fn days_that_were_missed_are_caught_up_each_with_its_own_date() {
     ];
     assert_eq!(turned, expected);
     let designated = "SELECT string_agg(designated::text, ' ' ORDER BY sequence) FROM registry_change WHERE entity_id = 'I1'";
-    assert_eq!(ltc.gateway.value(designated).await, "true true true false", "the agreement ended with the year");
-    let current = ltc.registrar().registry.entity(Kind::Institution, "I1").await.expect("a read").expect("the entry");
-    let Some(Entry::Institution(opened)) = open(&ltc.registrar().keys, &current).expect("it opens") else { panic!("an institution") };
-    assert_eq!(opened.personal.expect("the personal part").phone.as_deref(), Some("0771-5550001"), "a status change keeps the sealed part");
+    assert_eq!(
+        ltc.gateway.value(designated).await,
+        "true true true false",
+        "the agreement ended with the year"
+    );
+    let current = ltc
+        .registrar()
+        .registry
+        .entity(Kind::Institution, "I1")
+        .await
+        .expect("a read")
+        .expect("the entry");
+    let Some(Entry::Institution(opened)) = open(&ltc.registrar().keys, &current).expect("it opens")
+    else {
+        panic!("an institution")
+    };
+    assert_eq!(
+        opened.personal.expect("the personal part").phone.as_deref(),
+        Some("0771-5550001"),
+        "a status change keeps the sealed part"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,9 +110,18 @@ async fn two_instances_publish_a_date_once() {
     let ltc = Ltc::start().await;
     let clock = Clock::default();
     clock.set_day(TODAY);
-    let second = ltc.gateway.stage.start_at(Connection::local(ltc.gateway.database.clone()), clock).await.expect("a second instance");
+    let second = ltc
+        .gateway
+        .stage
+        .start_at(Connection::local(ltc.gateway.database.clone()), clock)
+        .await
+        .expect("a second instance");
     for number in 0..20 {
-        ltc.take(&with(institution(&format!("I{number}"), 1), &[("/statuses", suspended())])).await;
+        ltc.take(&with(
+            institution(&format!("I{number}"), 1),
+            &[("/statuses", suspended())],
+        ))
+        .await;
     }
     second.gateway.registrar.clock.set_day(date(2026, 7, 1));
     let turning = ltcgw::flow::publish::calendar::turn(&second.gateway);
@@ -83,9 +135,17 @@ async fn two_instances_publish_a_date_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_entry_has_no_dates_left_and_a_new_version_brings_its_own() {
     let ltc = Ltc::start().await;
-    ltc.take(&with(institution("I1", 1), &[("/statuses", suspended())])).await;
-    ltc.take(&with(institution("I2", 1), &[("/statuses", suspended())])).await;
-    let (status, _) = ltc.call("DELETE", "/ltc/v1/institutions/I1?version=2&reason=ended&on=2026-06-15", "").await;
+    ltc.take(&with(institution("I1", 1), &[("/statuses", suspended())]))
+        .await;
+    ltc.take(&with(institution("I2", 1), &[("/statuses", suspended())]))
+        .await;
+    let (status, _) = ltc
+        .call(
+            "DELETE",
+            "/ltc/v1/institutions/I1?version=2&reason=ended&on=2026-06-15",
+            "",
+        )
+        .await;
     assert_eq!(status, 200);
     ltc.take(&institution("I2", 2)).await;
     let log = on(&ltc, date(2026, 12, 31), 4).await;

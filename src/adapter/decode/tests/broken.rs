@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn two() -> String {
-    packet(&[record(1, "<AAE082>77.00</AAE082>"), record(2, "<AAE082>88.00</AAE082>")])
+    packet(&[
+        record(1, "<AAE082>77.00</AAE082>"),
+        record(2, "<AAE082>88.00</AAE082>"),
+    ])
 }
 
 #[test]
@@ -13,7 +16,10 @@ fn a_packet_cut_anywhere_is_refused_whole() {
     let body = gbk(&two());
     assert!(lines(tax(), Cursor::new(&body), 8192, 10).is_ok());
     for end in 0..body.len() {
-        assert!(lines(tax(), Cursor::new(&body[..end]), 8192, 10).is_err(), "cut after {end} bytes");
+        assert!(
+            lines(tax(), Cursor::new(&body[..end]), 8192, 10).is_err(),
+            "cut after {end} bytes"
+        );
     }
 }
 
@@ -21,12 +27,22 @@ fn a_packet_cut_anywhere_is_refused_whole() {
 fn the_offset_of_a_byte_of_another_encoding_is_exact() {
     let body = gbk(&two());
     let at = body.len() - 100;
-    for (bytes, chunk) in [(vec![0xFF], 8192), (vec![0x81, b'<'], 64), (vec![0xFF, 0xFF], 1)] {
+    for (bytes, chunk) in [
+        (vec![0xFF], 8192),
+        (vec![0x81, b'<'], 64),
+        (vec![0xFF, 0xFF], 1),
+    ] {
         let mut body = body.clone();
         body.splice(at..at, bytes);
         let refusal = lines(tax(), Cursor::new(body), chunk, 10).unwrap_err();
         assert_eq!(refusal.kind, Kind::Encoding, "{}", refusal.reason);
-        assert!(refusal.reason.starts_with(&format!("byte {at} is not valid GBK")), "{} {at}", refusal.reason);
+        assert!(
+            refusal
+                .reason
+                .starts_with(&format!("byte {at} is not valid GBK")),
+            "{} {at}",
+            refusal.reason
+        );
     }
 }
 
@@ -35,22 +51,55 @@ fn chinese_that_happens_to_be_valid_in_both_encodings_is_taken_as_declared() {
     // The GBK bytes of 联通 are valid UTF-8 too.
     let text = one("<AAZ288>联通</AAZ288>").replace("南宁市税务局", "联通");
     let reader = tax().open(Box::new(Cursor::new(gbk(&text))), 10).unwrap();
-    assert_eq!(reader.head().values.get("DWMC").map(String::as_str), Some("联通"));
+    assert_eq!(
+        reader.head().values.get("DWMC").map(String::as_str),
+        Some("联通")
+    );
 }
 
 #[test]
 fn only_the_predefined_entities_and_allowed_characters_are_taken() {
     let with = |text: &str| decode(&one(&format!("<AAZ288>{text}</AAZ288>")));
-    for taken in ["&lt;&gt;&amp;&quot;&apos;", "&#65;&#x4E2D;", "&#00000000065;"] {
+    for taken in [
+        "&lt;&gt;&amp;&quot;&apos;",
+        "&#65;&#x4E2D;",
+        "&#00000000065;",
+    ] {
         assert!(with(taken).unwrap()[0].is_ok(), "{taken}");
     }
-    for refused in
-        ["&nbsp;", "&a;", "&#0;", "&#x1F;", "&#xD800;", "&#xFFFE;", "&#x110000;", "&#;", "&#x;", "&;", "&", "& ", "&#-1;", "&#+65;", "&#000000000065;"]
-    {
+    for refused in [
+        "&nbsp;",
+        "&a;",
+        "&#0;",
+        "&#x1F;",
+        "&#xD800;",
+        "&#xFFFE;",
+        "&#x110000;",
+        "&#;",
+        "&#x;",
+        "&;",
+        "&",
+        "& ",
+        "&#-1;",
+        "&#+65;",
+        "&#000000000065;",
+    ] {
         let refusal = with(refused).expect_err(refused);
         assert_eq!(refusal.kind, Kind::Malformed, "{refused}");
     }
-    for refused in ["<a b='&x;'/>", "<a b='<'/>", "<a b='1' b='2'/>", "<a b=1/>", "<a b/>", "<1/>", "<a$/>", "</a>", "<![CDATA[x", "<!x>", "<?x?>"] {
+    for refused in [
+        "<a b='&x;'/>",
+        "<a b='<'/>",
+        "<a b='1' b='2'/>",
+        "<a b=1/>",
+        "<a b/>",
+        "<1/>",
+        "<a$/>",
+        "</a>",
+        "<![CDATA[x",
+        "<!x>",
+        "<?x?>",
+    ] {
         assert!(decode(&one(refused)).is_err(), "{refused}");
     }
 }
@@ -58,7 +107,11 @@ fn only_the_predefined_entities_and_allowed_characters_are_taken() {
 /// Where the employer's amounts stand, so that changes can leave them alone.
 fn amounts(body: &[u8]) -> Vec<std::ops::Range<usize>> {
     let is_amount = |window: &[u8]| window == b"169.50" || window == b"269.50";
-    body.windows(6).enumerate().filter(|(_, window)| is_amount(window)).map(|(at, _)| at..at + 6).collect()
+    body.windows(6)
+        .enumerate()
+        .filter(|(_, window)| is_amount(window))
+        .map(|(at, _)| at..at + 6)
+        .collect()
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +152,11 @@ fn change() -> impl Strategy<Value = Change> {
 /// Applies a change that touches no digit of an amount.
 fn apply(body: &mut Vec<u8>, at: usize, change: &Change) {
     let at = at % body.len();
-    let free = |range: std::ops::Range<usize>| !amounts(body).iter().any(|amount| range.start < amount.end && amount.start < range.end);
+    let free = |range: std::ops::Range<usize>| {
+        !amounts(body)
+            .iter()
+            .any(|amount| range.start < amount.end && amount.start < range.end)
+    };
     match change {
         Change::Replace(byte) if free(at..at + 1) => body[at] = *byte,
         Change::Insert(bytes) if free(at.saturating_sub(1)..at + 1) => {

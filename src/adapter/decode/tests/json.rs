@@ -9,7 +9,10 @@ const MANIFEST: &str = include_str!("../../scaffold/adapter.toml");
 /// The scaffold's endpoint, its manifest altered.
 fn endpoint(alter: impl Fn(&str) -> String) -> Endpoint {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/adapter/scaffold");
-    let source = Source { file: "adapter.toml".into(), text: alter(MANIFEST) };
+    let source = Source {
+        file: "adapter.toml".into(),
+        text: alter(MANIFEST),
+    };
     let mut findings = Vec::new();
     let manifest = Manifest::read(&source, &mut findings).unwrap();
     let mut compiler = Compiler::new(&source, &folder);
@@ -23,7 +26,12 @@ fn tree() -> Endpoint {
 }
 
 fn stream() -> Endpoint {
-    endpoint(|text| text.replace("format = \"json\"\nrecord = \"body/details\"", "format = \"ndjson\""))
+    endpoint(|text| {
+        text.replace(
+            "format = \"json\"\nrecord = \"body/details\"",
+            "format = \"ndjson\"",
+        )
+    })
 }
 
 fn detail(paid: &str) -> String {
@@ -33,7 +41,9 @@ fn detail(paid: &str) -> String {
 }
 
 fn document(details: &str) -> String {
-    format!(r#"{{"head": {{"packet_no": "P", "lines": 1}}, "body": {{"details": [{details}]}}, "more": [null, true]}}"#)
+    format!(
+        r#"{{"head": {{"packet_no": "P", "lines": 1}}, "body": {{"details": [{details}]}}, "more": [null, true]}}"#
+    )
 }
 
 fn decode(endpoint: &Endpoint, text: &str) -> Result<Lines, PacketRefusal> {
@@ -46,15 +56,29 @@ fn numbers_are_taken_as_they_are_written() {
     assert_eq!(taken("6.95"), Ok(Fen(695)));
     assert_eq!(taken("999999999999.99"), Ok(Fen(99_999_999_999_999)));
     assert_eq!(taken("\"-6.95\""), Ok(Fen(-695)));
-    for (exponent, fen) in [("1.035E+1", 1_035), ("1e3", 100_000), ("1E-2", 1), ("-0E-8", 0)] {
+    for (exponent, fen) in [
+        ("1.035E+1", 1_035),
+        ("1e3", 100_000),
+        ("1E-2", 1),
+        ("-0E-8", 0),
+    ] {
         assert_eq!(taken(exponent), Ok(Fen(fen)), "{exponent}");
     }
     for refused in ["6.955", "1E-3", "1e99", "true", "\"1,000\""] {
         assert_eq!(taken(refused).unwrap_err().element, "paid", "{refused}");
     }
-    assert_eq!(taken("null").unwrap_err().reason, "is missing or empty; it is required");
-    assert_eq!(taken("[1]").unwrap_err().reason, "contains something other than text; expected text only");
-    assert_eq!(taken("1, \"paid\": 2").unwrap_err().reason, "occurs more than once in the record; expected once");
+    assert_eq!(
+        taken("null").unwrap_err().reason,
+        "is missing or empty; it is required"
+    );
+    assert_eq!(
+        taken("[1]").unwrap_err().reason,
+        "contains something other than text; expected text only"
+    );
+    assert_eq!(
+        taken("1, \"paid\": 2").unwrap_err().reason,
+        "occurs more than once in the record; expected once"
+    );
 }
 
 #[test]
@@ -62,11 +86,19 @@ fn a_broken_document_is_refused_whole_without_quoting_it() {
     let good = document(&detail("1"));
     assert!(decode(&tree(), &good).is_ok());
     for end in 0..good.len() {
-        assert!(decode(&tree(), &good[..end]).is_err(), "cut after {end} bytes");
+        assert!(
+            decode(&tree(), &good[..end]).is_err(),
+            "cut after {end} bytes"
+        );
     }
-    for broken in
-        [good.clone() + "x", good.clone() + "{}", document("1"), document("\"secret\""), document("[]"), good.replace("[{", "{\"a\":{").replace("}], ", "}}, ")]
-    {
+    for broken in [
+        good.clone() + "x",
+        good.clone() + "{}",
+        document("1"),
+        document("\"secret\""),
+        document("[]"),
+        good.replace("[{", "{\"a\":{").replace("}], ", "}}, "),
+    ] {
         let refusal = decode(&tree(), &broken).unwrap_err();
         assert_eq!(refusal.kind, Kind::Malformed, "{broken}");
         assert!(!refusal.reason.contains("secret"), "{}", refusal.reason);
@@ -75,8 +107,15 @@ fn a_broken_document_is_refused_whole_without_quoting_it() {
 
 #[test]
 fn a_head_value_that_occurs_twice_is_refused() {
-    let refusal = decode(&tree(), &document(&detail("1")).replace("\"lines\": 1", "\"lines\": 1, \"lines\": 1")).unwrap_err();
-    assert_eq!((refusal.kind, refusal.element.as_deref()), (Kind::Malformed, Some("head/lines")));
+    let refusal = decode(
+        &tree(),
+        &document(&detail("1")).replace("\"lines\": 1", "\"lines\": 1, \"lines\": 1"),
+    )
+    .unwrap_err();
+    assert_eq!(
+        (refusal.kind, refusal.element.as_deref()),
+        (Kind::Malformed, Some("head/lines"))
+    );
 }
 
 #[test]
@@ -92,20 +131,46 @@ fn a_key_that_occurs_twice_is_refused_wherever_it_stands() {
         let text = good.replace(place, twice);
         assert_ne!(text, good);
         let refusal = decode(&tree(), &text).unwrap_err();
-        assert!(refusal.reason.contains("an object has a key twice"), "{text}: {}", refusal.reason);
+        assert!(
+            refusal.reason.contains("an object has a key twice"),
+            "{text}: {}",
+            refusal.reason
+        );
     }
     // One line of many is none the worse for another.
     let line = |more: &str| format!("{}\n", detail("1").replace("{\"paid\": [1]}", more));
     let head = r#"{"head": {"packet_no": "P", "lines": 2}}"#;
-    let found = decode(&stream(), &format!("{head}\n{}{}", line("{\"a\": 1, \"a\": 2}"), line("1"))).unwrap();
-    assert!(found[0].as_ref().unwrap_err().reason.contains("a key twice") && found[1].is_ok(), "{found:?}");
+    let found = decode(
+        &stream(),
+        &format!("{head}\n{}{}", line("{\"a\": 1, \"a\": 2}"), line("1")),
+    )
+    .unwrap();
+    assert!(
+        found[0]
+            .as_ref()
+            .unwrap_err()
+            .reason
+            .contains("a key twice")
+            && found[1].is_ok(),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn json_nests_at_most_sixteen_deep() {
-    let nested = |depth: usize| document(&detail("1")).replace("[null, true]", &format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1)));
+    let nested = |depth: usize| {
+        document(&detail("1")).replace(
+            "[null, true]",
+            &format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1)),
+        )
+    };
     assert!(decode(&tree(), &nested(DEPTH_MAX)).is_ok());
-    assert!(decode(&tree(), &nested(DEPTH_MAX + 1)).unwrap_err().reason.contains("nested deeper than 16"));
+    assert!(
+        decode(&tree(), &nested(DEPTH_MAX + 1))
+            .unwrap_err()
+            .reason
+            .contains("nested deeper than 16")
+    );
 }
 
 #[test]
@@ -116,34 +181,74 @@ fn a_json_document_has_at_most_sixteen_mebibytes() {
         text + &spaces
     };
     assert!(decode(&tree(), &sized(JSON_BYTES_MAX)).is_ok());
-    assert!(decode(&tree(), &sized(JSON_BYTES_MAX + 1)).unwrap_err().reason.contains("longer than 16777216 bytes"));
+    assert!(
+        decode(&tree(), &sized(JSON_BYTES_MAX + 1))
+            .unwrap_err()
+            .reason
+            .contains("longer than 16777216 bytes")
+    );
 }
 
 #[test]
 fn ndjson_has_its_head_in_the_first_line_and_a_record_in_every_other() {
     let head = r#"{"head": {"packet_no": "P", "lines": 2, "sender": "S"}}"#;
     let text = format!("{head}\n{}\r\n\n{}\n", detail("1.00"), detail("2.00"));
-    assert_eq!(decode(&stream(), &text).unwrap(), [Ok(Fen(100)), Ok(Fen(200))]);
+    assert_eq!(
+        decode(&stream(), &text).unwrap(),
+        [Ok(Fen(100)), Ok(Fen(200))]
+    );
     let kind = |text: &str| decode(&stream(), text).unwrap_err().kind;
-    assert_eq!(kind(&text.replace("\"lines\": 2", "\"lines\": 3")), Kind::ControlTotal);
+    assert_eq!(
+        kind(&text.replace("\"lines\": 2", "\"lines\": 3")),
+        Kind::ControlTotal
+    );
     assert_eq!(kind(&detail("1.00")), Kind::MissingHead);
     assert_eq!(kind(&head.replace('2', "0")), Kind::Empty);
     assert_eq!(kind(""), Kind::Empty);
     let refusal = decode(&stream(), &text[..text.len() - 10]).unwrap_err();
-    assert!(refusal.kind == Kind::Malformed && refusal.reason.starts_with("line 4: "), "{}", refusal.reason);
+    assert!(
+        refusal.kind == Kind::Malformed && refusal.reason.starts_with("line 4: "),
+        "{}",
+        refusal.reason
+    );
 }
 
 #[test]
 fn a_line_of_ndjson_that_is_no_json_is_refused_by_itself_unless_it_was_cut_off() {
     let head = r#"{"head": {"packet_no": "P", "lines": 3, "sender": "S"}}"#;
-    let text = format!("{head}\n{}\n{{\"detail_no\": \"secret\n{}\n", detail("1.00"), detail("2.00"));
+    let text = format!(
+        "{head}\n{}\n{{\"detail_no\": \"secret\n{}\n",
+        detail("1.00"),
+        detail("2.00")
+    );
     let lines = decode(&stream(), &text).unwrap();
     let refusal = lines[1].as_ref().unwrap_err();
-    assert_eq!((lines[0].as_ref().unwrap(), lines[2].as_ref().unwrap()), (&Fen(100), &Fen(200)));
-    assert_eq!((refusal.index, refusal.element.as_str(), refusal.content.as_deref()), (2, "line", None));
-    assert!(refusal.reason.contains("is not valid JSON at line 1 column") && !refusal.reason.contains("secret"), "{}", refusal.reason);
+    assert_eq!(
+        (lines[0].as_ref().unwrap(), lines[2].as_ref().unwrap()),
+        (&Fen(100), &Fen(200))
+    );
+    assert_eq!(
+        (
+            refusal.index,
+            refusal.element.as_str(),
+            refusal.content.as_deref()
+        ),
+        (2, "line", None)
+    );
+    assert!(
+        refusal
+            .reason
+            .contains("is not valid JSON at line 1 column")
+            && !refusal.reason.contains("secret"),
+        "{}",
+        refusal.reason
+    );
     let cut = decode(&stream(), text.trim_end().trim_end_matches('}')).unwrap_err();
-    assert!(cut.kind == Kind::Malformed && cut.reason.starts_with("line 4: "), "{}", cut.reason);
+    assert!(
+        cut.kind == Kind::Malformed && cut.reason.starts_with("line 4: "),
+        "{}",
+        cut.reason
+    );
 }
 
 #[test]
@@ -157,14 +262,41 @@ fn a_line_of_ndjson_has_at_most_256_kibibytes() {
     let max = RECORD_BYTES_MAX as usize;
     assert!(decode(&stream(), &sized(max)).is_ok());
     assert!(decode(&stream(), &sized(max + 1)).is_err());
-    assert!(decode(&stream(), &sized(max * 4)).unwrap_err().reason.contains("a single text, tag or line is longer than 262144 bytes"));
+    assert!(
+        decode(&stream(), &sized(max * 4))
+            .unwrap_err()
+            .reason
+            .contains("a single text, tag or line is longer than 262144 bytes")
+    );
 }
 
 #[test]
 fn an_element_that_is_private_for_one_field_is_private_for_all() {
-    let endpoint = endpoint(|text| text.replace("receipt_no = { from = \"receipt_no\" }", "receipt_no = { from = \"detail_no\", max = 2, private = true }"));
-    let refusal = decode(&endpoint, &document(&detail("1"))).unwrap().remove(0).unwrap_err();
-    assert_eq!((refusal.element.as_str(), refusal.content, refusal.reason.as_str()), ("detail_no", None, "has 3 characters; at most 2 are taken"));
+    let endpoint = endpoint(|text| {
+        text.replace(
+            "receipt_no = { from = \"receipt_no\" }",
+            "receipt_no = { from = \"detail_no\", max = 2, private = true }",
+        )
+    });
+    let refusal = decode(&endpoint, &document(&detail("1")))
+        .unwrap()
+        .remove(0)
+        .unwrap_err();
+    assert_eq!(
+        (
+            refusal.element.as_str(),
+            refusal.content,
+            refusal.reason.as_str()
+        ),
+        ("detail_no", None, "has 3 characters; at most 2 are taken")
+    );
     let long = document(&detail("1").replace("D-1", &"D".repeat(41)));
-    assert_eq!(decode(&endpoint, &long).unwrap().remove(0).unwrap_err().content, None);
+    assert_eq!(
+        decode(&endpoint, &long)
+            .unwrap()
+            .remove(0)
+            .unwrap_err()
+            .content,
+        None
+    );
 }

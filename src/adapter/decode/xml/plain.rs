@@ -17,18 +17,32 @@ pub(super) struct Plain<'t> {
 
 /// The plain element at the beginning of `text`, if one stands there whole.
 pub(super) fn plain(text: &[u8]) -> Option<Plain<'_>> {
-    let blank = text.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))?;
+    let blank = text
+        .iter()
+        .position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))?;
     let tag = text[blank..].strip_prefix(b"<")?;
-    let name_bytes = tag.iter().take(NAME_BYTES_MAX + 1).position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;
+    let name_bytes = tag
+        .iter()
+        .take(NAME_BYTES_MAX + 1)
+        .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')?;
     let (name, rest) = tag.split_at(name_bytes);
     if name.first().is_none_or(u8::is_ascii_digit) {
         return None;
     }
     let content = rest.strip_prefix(b">")?;
-    let value_bytes = content.iter().position(|byte| matches!(byte, b'<' | b'&' | b'>'))?; // `>` may end a `]]>`
+    let value_bytes = content
+        .iter()
+        .position(|byte| matches!(byte, b'<' | b'&' | b'>'))?; // `>` may end a `]]>`
     let (value, end) = content.split_at(value_bytes);
-    let after = end.strip_prefix(b"</")?.strip_prefix(name)?.strip_prefix(b">")?;
-    Some(Plain { name: std::str::from_utf8(name).ok()?, value: std::str::from_utf8(value).ok()?, length: text.len() - after.len() })
+    let after = end
+        .strip_prefix(b"</")?
+        .strip_prefix(name)?
+        .strip_prefix(b">")?;
+    Some(Plain {
+        name: std::str::from_utf8(name).ok()?,
+        value: std::str::from_utf8(value).ok()?,
+        length: text.len() - after.len(),
+    })
 }
 
 #[cfg(test)]
@@ -38,7 +52,14 @@ mod tests {
     #[test]
     fn only_whole_elements_without_anything_special_are_plain() {
         let found = plain(b" \r\n\t<AAE080>8340.00</AAE080><x/>").unwrap();
-        assert_eq!(found, Plain { name: "AAE080", value: "8340.00", length: 28 });
+        assert_eq!(
+            found,
+            Plain {
+                name: "AAE080",
+                value: "8340.00",
+                length: 28
+            }
+        );
         assert_eq!(plain("<名>1</名>".as_bytes()), None);
         assert_eq!(plain("<a>南宁</a>".as_bytes()).unwrap().value, "南宁");
         assert_eq!(plain(b"<a></a>").unwrap().value, "");

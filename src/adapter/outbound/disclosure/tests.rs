@@ -7,8 +7,18 @@ use crate::model::registry::{Caregiver, Institution};
 
 /// Every field of a full record, `personal.` before those of its personal part.
 fn names(record: &Value) -> BTreeSet<String> {
-    let of = |value: &Value, prefix: &str| value.as_object().unwrap().keys().map(|key| format!("{prefix}{key}")).collect::<Vec<_>>();
-    let mut names: BTreeSet<String> = of(record, "").into_iter().chain(of(&record["personal"], "personal.")).collect();
+    let of = |value: &Value, prefix: &str| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|key| format!("{prefix}{key}"))
+            .collect::<Vec<_>>()
+    };
+    let mut names: BTreeSet<String> = of(record, "")
+        .into_iter()
+        .chain(of(&record["personal"], "personal."))
+        .collect();
     names.remove("personal");
     names.remove("version");
     names
@@ -40,15 +50,31 @@ fn every_field_of_the_canonical_records_can_be_named_and_no_other() {
         let mut expected = names(&full);
         expected.remove(id);
         expected.extend(derived.iter().map(|name| (*name).to_owned()));
-        assert_eq!(known.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), expected);
+        assert_eq!(
+            known
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<_>>(),
+            expected
+        );
     };
     // Reading them as records proves that the fields above are those of the records, all of them.
     let whole: Institution = serde_json::from_value(institution()).unwrap();
     assert_eq!(serde_json::to_value(&whole).unwrap(), institution());
     let whole: Caregiver = serde_json::from_value(caregiver()).unwrap();
     assert_eq!(serde_json::to_value(&whole).unwrap(), caregiver());
-    check(institution(), "institution_id", &known(Kind::Institution), &["status", "designated", "reason", EFFECTIVE_ON]);
-    check(caregiver(), "caregiver_id", &known(Kind::Caregiver), &["status", "working", "reason", EFFECTIVE_ON]);
+    check(
+        institution(),
+        "institution_id",
+        &known(Kind::Institution),
+        &["status", "designated", "reason", EFFECTIVE_ON],
+    );
+    check(
+        caregiver(),
+        "caregiver_id",
+        &known(Kind::Caregiver),
+        &["status", "working", "reason", EFFECTIVE_ON],
+    );
 }
 
 #[derive(serde::Deserialize)]
@@ -61,10 +87,27 @@ struct File {
 }
 
 fn compile(source: &str) -> Result<Option<Disclosure>, Vec<String>> {
-    let File { entities, only, purpose, fields } = toml::from_str(source).unwrap();
+    let File {
+        entities,
+        only,
+        purpose,
+        fields,
+    } = toml::from_str(source).unwrap();
     let mut problems = Vec::new();
-    let disclosure = Disclosure::compile(Written { entities, only, purpose, fields }, &mut problems);
-    if problems.is_empty() { Ok(disclosure) } else { Err(problems.into_iter().map(|(_, text)| text).collect()) }
+    let disclosure = Disclosure::compile(
+        Written {
+            entities,
+            only,
+            purpose,
+            fields,
+        },
+        &mut problems,
+    );
+    if problems.is_empty() {
+        Ok(disclosure)
+    } else {
+        Err(problems.into_iter().map(|(_, text)| text).collect())
+    }
 }
 
 const PURPOSE: &str = "purpose = \"supervision of elderly care\"";
@@ -72,26 +115,67 @@ const PURPOSE: &str = "purpose = \"supervision of elderly care\"";
 #[test]
 fn mistakes_get_a_place_and_a_suggestion() {
     for (source, expected) in [
-        ("fields = [\"name\"]".to_owned(), "`fields` speaks of registry entries"),
-        ("entities = \"institutions\"\nfields = []".to_owned(), "did you mean `institution`?"),
-        ("entities = \"caregiver\"\nfields = [\"sex\"]".to_owned(), "told for a stated purpose"),
-        (format!("entities = \"caregiver\"\n{PURPOSE}"), "which fields are told must be said"),
-        (format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"name\"]"), "`name` is no field of an entry of kind caregiver"),
-        (format!("entities = \"institution\"\n{PURPOSE}\nfields = [\"divison\"]"), "did you mean `division`?"),
-        (format!("entities = \"institution\"\n{PURPOSE}\nfields = [\"name\", \"name\"]"), "named twice"),
-        (format!("entities = \"institution\"\n{PURPOSE}\nfields = []\nonly = {{ status = [\"ended\"] }}"), "`only` cannot ask for `status`"),
-        (format!("entities = \"institution\"\n{PURPOSE}\nfields = []\nonly = {{ kind = [\"elderly-care\"] }}"), "did you mean `elderly_care`?"),
-        (format!("entities = \"institution\"\n{PURPOSE}\nfields = []\nonly = {{ kind = [] }}"), "lets nothing through"),
+        (
+            "fields = [\"name\"]".to_owned(),
+            "`fields` speaks of registry entries",
+        ),
+        (
+            "entities = \"institutions\"\nfields = []".to_owned(),
+            "did you mean `institution`?",
+        ),
+        (
+            "entities = \"caregiver\"\nfields = [\"sex\"]".to_owned(),
+            "told for a stated purpose",
+        ),
+        (
+            format!("entities = \"caregiver\"\n{PURPOSE}"),
+            "which fields are told must be said",
+        ),
+        (
+            format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"name\"]"),
+            "`name` is no field of an entry of kind caregiver",
+        ),
+        (
+            format!("entities = \"institution\"\n{PURPOSE}\nfields = [\"divison\"]"),
+            "did you mean `division`?",
+        ),
+        (
+            format!("entities = \"institution\"\n{PURPOSE}\nfields = [\"name\", \"name\"]"),
+            "named twice",
+        ),
+        (
+            format!(
+                "entities = \"institution\"\n{PURPOSE}\nfields = []\nonly = {{ status = [\"ended\"] }}"
+            ),
+            "`only` cannot ask for `status`",
+        ),
+        (
+            format!(
+                "entities = \"institution\"\n{PURPOSE}\nfields = []\nonly = {{ kind = [\"elderly-care\"] }}"
+            ),
+            "did you mean `elderly_care`?",
+        ),
+        (
+            format!("entities = \"institution\"\n{PURPOSE}\nfields = []\nonly = {{ kind = [] }}"),
+            "lets nothing through",
+        ),
     ] {
         let problems = compile(&source).unwrap_err();
-        assert!(problems.iter().any(|problem| problem.contains(expected)), "{source}\n{problems:?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{source}\n{problems:?}"
+        );
     }
     assert_eq!(compile("").unwrap(), None);
 }
 
 #[test]
 fn only_the_fields_named_reach_the_template_and_of_a_removed_entry_none() {
-    let disclosure = compile(&format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\", \"contract\", \"personal.name\"]")).unwrap().unwrap();
+    let disclosure = compile(&format!(
+        "entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\", \"contract\", \"personal.name\"]"
+    ))
+    .unwrap()
+    .unwrap();
     let mut full = caregiver();
     (full["id"], full["revision"], full["contract"]) = (json!("C1"), json!(77), Value::Null);
     let told = disclosure.record(&full);
@@ -100,13 +184,28 @@ fn only_the_fields_named_reach_the_template_and_of_a_removed_entry_none() {
         "job": "nurse", "contract": null, "personal": { "name": "王五" },
     });
     assert_eq!(told, expected);
-    (full["removed"], full["reason"], full["removed_on"]) = (json!(true), json!("left"), json!("2026-05-01"));
+    (full["removed"], full["reason"], full["removed_on"]) =
+        (json!(true), json!("left"), json!("2026-05-01"));
     let told = disclosure.record(&full);
-    assert_eq!((&told["reason"], &told["job"], &told["personal"]["name"]), (&json!(ENDED), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&told["reason"], &told["job"], &told["personal"]["name"]),
+        (&json!(ENDED), &Value::Null, &Value::Null)
+    );
     // Why, in the source's own words, is told where it is named.
-    let disclosure = compile(&format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\", \"reason\"]")).unwrap().unwrap();
+    let disclosure = compile(&format!(
+        "entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\", \"reason\"]"
+    ))
+    .unwrap()
+    .unwrap();
     assert_eq!(disclosure.record(&full)["reason"], json!("left"));
     full["removed"] = json!(false);
     assert_eq!(disclosure.record(&full)["reason"], Value::Null);
-    assert!(!compile(&format!("entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\"]")).unwrap().unwrap().needs_personal());
+    assert!(
+        !compile(&format!(
+            "entities = \"caregiver\"\n{PURPOSE}\nfields = [\"job\"]"
+        ))
+        .unwrap()
+        .unwrap()
+        .needs_personal()
+    );
 }

@@ -10,7 +10,10 @@ fn found(source: &str) -> Vec<String> {
         json!({ "delivery": { "id": 2, "month": 202_110 }, "lines": [{ "no": "2", "employer": { "name": "x" } }] }),
     ];
     let given = Given::of("contributions", samples, &["settings", "at"]);
-    check(source, &given).into_iter().map(|(at, text)| format!("{at}: {text}")).collect()
+    check(source, &given)
+        .into_iter()
+        .map(|(at, text)| format!("{at}: {text}"))
+        .collect()
 }
 
 #[test]
@@ -34,19 +37,38 @@ fn a_name_that_is_nowhere_is_found_with_its_place_and_the_nearest_there_is() {
             "{{ dlivery.id }}",
             "3: `dlivery` is in no sample of `contributions`; the template has at, counts, delivery, lines, settings (did you mean `delivery`?)",
         ),
-        ("{{ delivery.idd }}", "3: `delivery.idd` is in no sample of `contributions`; `delivery` has id, month, reverses (did you mean `id`?)"),
+        (
+            "{{ delivery.idd }}",
+            "3: `delivery.idd` is in no sample of `contributions`; `delivery` has id, month, reverses (did you mean `id`?)",
+        ),
         (
             "{% for line in lines %}{{ line.employer.nam|text }}{% endfor %}",
             "26: `line.employer.nam` is in no sample of `contributions`; `line.employer` has name (did you mean `name`?)",
         ),
-        ("{% for line in linez %}{{ line.x }}{% endfor %}", "15: `linez` is in no sample"),
-        ("{{ delivery.id|yuan_nummber }}", "15: there is no filter `yuan_nummber`; there are yuan, yuan_number,"),
-        ("{{ 1 if delivery.id is undefned else 2 }}", "23: there is no test `undefned`; there are defined, none"),
+        (
+            "{% for line in linez %}{{ line.x }}{% endfor %}",
+            "15: `linez` is in no sample",
+        ),
+        (
+            "{{ delivery.id|yuan_nummber }}",
+            "15: there is no filter `yuan_nummber`; there are yuan, yuan_number,",
+        ),
+        (
+            "{{ 1 if delivery.id is undefned else 2 }}",
+            "23: there is no test `undefned`; there are defined, none",
+        ),
     ] {
         let found = found(source);
-        assert!(found.len() == 1 && found[0].starts_with(expected), "{source}: {found:?}");
+        assert!(
+            found.len() == 1 && found[0].starts_with(expected),
+            "{source}: {found:?}"
+        );
     }
-    assert_eq!(found("{{ line.no }}").len(), 1, "the variable of a loop ends with it");
+    assert_eq!(
+        found("{{ line.no }}").len(),
+        1,
+        "the variable of a loop ends with it"
+    );
 }
 
 #[test]

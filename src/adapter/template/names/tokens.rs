@@ -31,11 +31,18 @@ pub(super) fn tags(source: &str) -> Vec<Tag<'_>> {
             }
         };
         let inside = begin + 2;
-        let length = if statement.is_some() { end_of(&source[inside..], end) } else { source[inside..].find(end) };
+        let length = if statement.is_some() {
+            end_of(&source[inside..], end)
+        } else {
+            source[inside..].find(end)
+        };
         // One that is not closed is the compiler's to report.
         let Some(length) = length else { break };
         if let Some(statement) = statement {
-            found.push(Tag { statement, tokens: tokens(source, inside, inside + length) });
+            found.push(Tag {
+                statement,
+                tokens: tokens(source, inside, inside + length),
+            });
         }
         at = inside + length + 2;
     }
@@ -67,14 +74,22 @@ fn tokens(source: &str, from: usize, to: usize) -> Vec<Token<'_>> {
         let name = first.is_alphabetic() || first == '_';
         let length = match first {
             '"' | '\'' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
-            _ if name => rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()),
-            '0'..='9' => rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len()),
+            _ if name => rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len()),
+            '0'..='9' => rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.')
+                .unwrap_or(rest.len()),
             _ => first.len_utf8(),
         };
         // Minus signs at the edges only trim blanks.
         let trims = first == '-' && (at == from || at + 1 == to);
         if !first.is_whitespace() && !trims {
-            tokens.push(Token { at, text: &rest[..length], name });
+            tokens.push(Token {
+                at,
+                text: &rest[..length],
+                name,
+            });
         }
         at += length;
     }

@@ -30,13 +30,22 @@ pub struct Pages {
 /// A sheet of rows under headings in its first row, with columns of these widths (characters).
 pub fn rows(sheet: &mut Worksheet, widths: &[f64]) -> Result<Pages, XlsxError> {
     paper(sheet);
-    sheet.set_default_row_height(ROW_HEIGHT).set_repeat_rows(0, 0)?;
-    let pixels: f64 = widths.iter().map(|width| width * CHARACTER_PIXELS + FRAME_PIXELS).sum();
+    sheet
+        .set_default_row_height(ROW_HEIGHT)
+        .set_repeat_rows(0, 0)?;
+    let pixels: f64 = widths
+        .iter()
+        .map(|width| width * CHARACTER_PIXELS + FRAME_PIXELS)
+        .sum();
     // A little less than fits, as printers and fonts differ.
-    let scale = (PAGE_PIXELS / pixels.max(1.0) * 95.0).floor().clamp(20.0, 100.0);
+    let scale = (PAGE_PIXELS / pixels.max(1.0) * 95.0)
+        .floor()
+        .clamp(20.0, 100.0);
     sheet.set_print_scale(scale as u16);
     let rows = ((PAGE_POINTS * 100.0 / scale - HEADING_HEIGHT) / ROW_HEIGHT).floor() - 2.0;
-    Ok(Pages { rows: (rows as u32).max(LAST_PAGE_MIN * 2) })
+    Ok(Pages {
+        rows: (rows as u32).max(LAST_PAGE_MIN * 2),
+    })
 }
 
 /// A sheet that is one page.
@@ -47,19 +56,28 @@ pub fn one_page(sheet: &mut Worksheet) {
 
 fn paper(sheet: &mut Worksheet) {
     sheet.set_landscape().set_paper_size(9);
-    sheet.set_footer("&C&P / &N").set_margins(0.5, 0.5, 0.6, 0.6, 0.3, 0.3);
+    sheet
+        .set_footer("&C&P / &N")
+        .set_margins(0.5, 0.5, 0.6, 0.6, 0.3, 0.3);
 }
 
 impl Pages {
     /// Breaks the rows into pages, the last of which has more than a line or two.
     pub fn end(self, sheet: &mut Worksheet, rows: u32) -> Result<(), XlsxError> {
         let breaks = self.breaks(rows);
-        if breaks.is_empty() { Ok(()) } else { sheet.set_page_breaks(&breaks).map(drop) }
+        if breaks.is_empty() {
+            Ok(())
+        } else {
+            sheet.set_page_breaks(&breaks).map(drop)
+        }
     }
 
     /// The first row of every page but the first.
     fn breaks(self, rows: u32) -> Vec<u32> {
-        let mut breaks: Vec<u32> = (1..).map(|page| 1 + page * self.rows).take_while(|first| *first <= rows).collect();
+        let mut breaks: Vec<u32> = (1..)
+            .map(|page| 1 + page * self.rows)
+            .take_while(|first| *first <= rows)
+            .collect();
         if let Some(last) = breaks.last_mut() {
             *last -= LAST_PAGE_MIN.saturating_sub(1 + rows - *last);
         }
@@ -81,7 +99,10 @@ mod tests {
             let sizes: Vec<u32> = firsts.windows(2).map(|pair| pair[1] - pair[0]).collect();
             assert_eq!(sizes.iter().sum::<u32>(), rows);
             assert!(sizes.iter().all(|size| *size <= 30), "{rows}: {sizes:?}");
-            assert!(sizes.len() == 1 || sizes.iter().all(|size| *size >= LAST_PAGE_MIN), "{rows}: {sizes:?}");
+            assert!(
+                sizes.len() == 1 || sizes.iter().all(|size| *size >= LAST_PAGE_MIN),
+                "{rows}: {sizes:?}"
+            );
         }
     }
 }

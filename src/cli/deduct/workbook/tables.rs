@@ -11,9 +11,21 @@ use crate::model::{Fen, Month};
 
 /// What went from personal accounts to the fund, under the district and contribution month it is of: what made up for
 /// earlier months stands under theirs.
-pub fn posted(sheet: &mut Worksheet, styles: &Styles, (posted, of): (&[(i32, Month, Fen)], Month), districts: &Districts) -> Result<(), XlsxError> {
-    sheet.set_name("入账 Posted")?.set_tab_color(Color::RGB(0x0070_AD47)).set_freeze_panes(1, 0)?;
-    let heads = [("区县\ndistrict", 34.0), ("费款所属期\ncontribution month", 18.0), ("入长护险基金（元）\nto the LTC fund, yuan", 24.0)];
+pub fn posted(
+    sheet: &mut Worksheet,
+    styles: &Styles,
+    (posted, of): (&[(i32, Month, Fen)], Month),
+    districts: &Districts,
+) -> Result<(), XlsxError> {
+    sheet
+        .set_name("入账 Posted")?
+        .set_tab_color(Color::RGB(0x0070_AD47))
+        .set_freeze_panes(1, 0)?;
+    let heads = [
+        ("区县\ndistrict", 34.0),
+        ("费款所属期\ncontribution month", 18.0),
+        ("入长护险基金（元）\nto the LTC fund, yuan", 24.0),
+    ];
     let pages = print::rows(sheet, &widths(&heads))?;
     headings(sheet, styles, 0, &heads)?;
     let mut row = 0;
@@ -26,11 +38,25 @@ pub fn posted(sheet: &mut Worksheet, styles: &Styles, (posted, of): (&[(i32, Mon
     codes(sheet, row.max(1), 1)?;
     sheet.write_string_with_format(row + 1, 0, "合计 all", &styles.sum_text)?;
     sheet.write_blank(row + 1, 1, &styles.sum_text)?;
-    sheet.write_number_with_format(row + 1, 2, yuan(posted.iter().map(|(_, _, fen)| fen.0).sum()), &styles.sum_yuan)?;
-    let earlier: i64 = posted.iter().filter(|(_, month, _)| *month < of).map(|(_, _, fen)| fen.0).sum();
+    sheet.write_number_with_format(
+        row + 1,
+        2,
+        yuan(posted.iter().map(|(_, _, fen)| fen.0).sum()),
+        &styles.sum_yuan,
+    )?;
+    let earlier: i64 = posted
+        .iter()
+        .filter(|(_, month, _)| *month < of)
+        .map(|(_, _, fen)| fen.0)
+        .sum();
     if earlier != 0 {
         row += 1;
-        sheet.write_string_with_format(row + 1, 0, "其中以前月份 of it of earlier months", &styles.text)?;
+        sheet.write_string_with_format(
+            row + 1,
+            0,
+            "其中以前月份 of it of earlier months",
+            &styles.text,
+        )?;
         sheet.write_blank(row + 1, 1, &styles.text)?;
         sheet.write_number_with_format(row + 1, 2, yuan(earlier), &styles.yuan)?;
     }
@@ -38,9 +64,19 @@ pub fn posted(sheet: &mut Worksheet, styles: &Styles, (posted, of): (&[(i32, Mon
 }
 
 /// Every district and category beside the month before.
-pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &Districts) -> Result<(), XlsxError> {
-    sheet.set_name("与上月差异 Changes")?.set_tab_color(Color::RGB(0x00F7_9646));
-    let before = seen.before.as_ref().map_or_else(|| "上月 before".to_owned(), |(cycle, _)| cycle.month.to_string());
+pub fn changes(
+    sheet: &mut Worksheet,
+    styles: &Styles,
+    seen: &Seen,
+    districts: &Districts,
+) -> Result<(), XlsxError> {
+    sheet
+        .set_name("与上月差异 Changes")?
+        .set_tab_color(Color::RGB(0x00F7_9646));
+    let before = seen.before.as_ref().map_or_else(
+        || "上月 before".to_owned(),
+        |(cycle, _)| cycle.month.to_string(),
+    );
     let now = seen.cycle.month.to_string();
     let named = |what: &str, month: &str, english: &str| format!("{what} {month}\n{english}");
     let heads = [
@@ -53,7 +89,10 @@ pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &
         (named("应扣", &now, "yuan"), 19.0),
         ("金额差异（元）\nchange, yuan".to_owned(), 17.0),
     ];
-    let heads: Vec<(&str, f64)> = heads.iter().map(|(heading, width)| (heading.as_str(), *width)).collect();
+    let heads: Vec<(&str, f64)> = heads
+        .iter()
+        .map(|(heading, width)| (heading.as_str(), *width))
+        .collect();
     let pages = print::rows(sheet, &widths(&heads))?;
     headings(sheet, styles, 0, &heads)?;
     sheet.set_freeze_panes(1, 0)?;
@@ -63,14 +102,35 @@ pub fn changes(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, districts: &
         row += 1;
         sheet.write_string_with_format(row, 0, districts.shown(change.district), &styles.text)?;
         sheet.write_string_with_format(row, 1, show::category(change.category), &styles.text)?;
-        let figures = [&styles.count, &styles.count_change, &styles.yuan, &styles.change];
+        let figures = [
+            &styles.count,
+            &styles.count_change,
+            &styles.yuan,
+            &styles.change,
+        ];
         both_months(sheet, row, figures, (change.people, change.fen))?;
     }
-    let sum =
-        changes.iter().fold(((0, 0), (0, 0)), |((a, b), (c, d)), change| ((a + change.people.0, b + change.people.1), (c + change.fen.0, d + change.fen.1)));
+    let sum = changes
+        .iter()
+        .fold(((0, 0), (0, 0)), |((a, b), (c, d)), change| {
+            (
+                (a + change.people.0, b + change.people.1),
+                (c + change.fen.0, d + change.fen.1),
+            )
+        });
     sheet.write_string_with_format(row + 1, 0, "合计 all", &styles.sum_text)?;
     sheet.write_blank(row + 1, 1, &styles.sum_text)?;
-    both_months(sheet, row + 1, [&styles.sum_count, &styles.sum_count_change, &styles.sum_yuan, &styles.sum_change], sum)?;
+    both_months(
+        sheet,
+        row + 1,
+        [
+            &styles.sum_count,
+            &styles.sum_count_change,
+            &styles.sum_yuan,
+            &styles.sum_change,
+        ],
+        sum,
+    )?;
     codes(sheet, row.max(1), 0)?;
     pages.end(sheet, row + 1)
 }

@@ -10,11 +10,19 @@ pub struct Parameter {
 }
 
 const fn free(name: &'static str, kind: &'static str) -> Parameter {
-    Parameter { name, kind, field: None }
+    Parameter {
+        name,
+        kind,
+        field: None,
+    }
 }
 
 const fn by(name: &'static str, kind: &'static str, field: &'static str) -> Parameter {
-    Parameter { name, kind, field: Some(field) }
+    Parameter {
+        name,
+        kind,
+        field: Some(field),
+    }
 }
 
 const ID: Parameter = free("_id", "token");
@@ -27,11 +35,35 @@ const ORGANIZATION: Parameter = free("organization", "reference");
 const PART_OF: Parameter = free("partof", "reference");
 
 static OF_ORGANIZATION: [Parameter; 7] = [ID, UPDATED, IDENTIFIER, ACTIVE, NAME, TYPE, PART_OF];
-static OF_LOCATION: [Parameter; 8] = [ID, UPDATED, IDENTIFIER, NAME, ORGANIZATION, by("status", "token", "status"), TYPE, PART_OF];
-static OF_SERVICE: [Parameter; 8] =
-    [ID, UPDATED, IDENTIFIER, by("active", "token", "designated"), free("location", "reference"), NAME, ORGANIZATION, by("service-type", "token", "modes")];
-static OF_PRACTITIONER: [Parameter; 7] =
-    [ID, UPDATED, IDENTIFIER, ACTIVE, by("name", "string", "personal.name"), by("given", "string", "personal.name"), by("family", "string", "personal.name")];
+static OF_LOCATION: [Parameter; 8] = [
+    ID,
+    UPDATED,
+    IDENTIFIER,
+    NAME,
+    ORGANIZATION,
+    by("status", "token", "status"),
+    TYPE,
+    PART_OF,
+];
+static OF_SERVICE: [Parameter; 8] = [
+    ID,
+    UPDATED,
+    IDENTIFIER,
+    by("active", "token", "designated"),
+    free("location", "reference"),
+    NAME,
+    ORGANIZATION,
+    by("service-type", "token", "modes"),
+];
+static OF_PRACTITIONER: [Parameter; 7] = [
+    ID,
+    UPDATED,
+    IDENTIFIER,
+    ACTIVE,
+    by("name", "string", "personal.name"),
+    by("given", "string", "personal.name"),
+    by("family", "string", "personal.name"),
+];
 static OF_ROLE: [Parameter; 10] = [
     ID,
     UPDATED,

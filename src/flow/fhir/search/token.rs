@@ -5,13 +5,27 @@ use super::super::{Asker, Type};
 use crate::flow::pull::FieldSet;
 use crate::store::registry::Has;
 
-const INSTITUTION_GOING: [&str; 6] = ["applied", "accepted", "passed", "agreement_in_force", "suspended_new_clients", "suspended"];
+const INSTITUTION_GOING: [&str; 6] = [
+    "applied",
+    "accepted",
+    "passed",
+    "agreement_in_force",
+    "suspended_new_clients",
+    "suspended",
+];
 
 /// What an entry must have one of.
-pub fn any_of(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), parameter: &str, value: &str) -> Vec<Has> {
+pub fn any_of(
+    asker: &Asker<'_>,
+    (of, fields): (Type, &FieldSet),
+    parameter: &str,
+    value: &str,
+) -> Vec<Has> {
     let mut any = Vec::new();
     for token in value.split(',') {
-        let (system, code) = token.split_once('|').map_or((None, token), |(system, code)| (Some(system), code));
+        let (system, code) = token
+            .split_once('|')
+            .map_or((None, token), |(system, code)| (Some(system), code));
         let means = |word: &str| system.is_none_or(|system| asker.terms.word(system) == Some(word));
         match parameter {
             "active" => any.extend(active(of, code)),
@@ -30,7 +44,10 @@ pub fn any_of(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), parameter: &st
             }
             "role" => {
                 any.extend(means("job").then(|| Has::Field("job", code.to_owned())));
-                any.extend((means("caregiver-kind") && fields.has("kind")).then(|| Has::Field("kind", code.to_owned())));
+                any.extend(
+                    (means("caregiver-kind") && fields.has("kind"))
+                        .then(|| Has::Field("kind", code.to_owned())),
+                );
             }
             _ => {}
         }
@@ -39,7 +56,9 @@ pub fn any_of(asker: &Asker<'_>, (of, fields): (Type, &FieldSet), parameter: &st
 }
 
 fn statuses(words: &[&str]) -> Option<Has> {
-    Some(Has::Status(words.iter().map(|word| (*word).to_owned()).collect()))
+    Some(Has::Status(
+        words.iter().map(|word| (*word).to_owned()).collect(),
+    ))
 }
 
 fn active(of: Type, code: &str) -> Option<Has> {

@@ -10,9 +10,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::model::Fen;
 
 /// Words of `rslt` 0 to 4.
-const OUTCOMES: [&str; 5] = ["deducted", "insufficient_balance", "account_frozen", "person_unknown", "deceased"];
+const OUTCOMES: [&str; 5] = [
+    "deducted",
+    "insufficient_balance",
+    "account_frozen",
+    "person_unknown",
+    "deceased",
+];
 /// Of a thousand people, how many are of each kind that cannot pay: poor, frozen, unknown, dead.
-const MIX: [(u64, Kind); 4] = [(20, Kind::Poor), (25, Kind::Frozen), (28, Kind::Unknown), (30, Kind::Dead)];
+const MIX: [(u64, Kind); 4] = [
+    (20, Kind::Poor),
+    (25, Kind::Frozen),
+    (28, Kind::Unknown),
+    (30, Kind::Dead),
+];
 
 /// What was taken from personal accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,15 +111,25 @@ impl Accounts {
     }
 
     /// Processes a batch under its msgid, once; `people` are numbers and amounts.
-    pub fn process(&mut self, (msgid, content): (&str, &str), (batch_no, month): (&str, i32), people: &[(&str, Fen)]) -> Result<(), NotNew> {
+    pub fn process(
+        &mut self,
+        (msgid, content): (&str, &str),
+        (batch_no, month): (&str, i32),
+        people: &[(&str, Fen)],
+    ) -> Result<(), NotNew> {
         let content = hash(content);
         if let Some(done) = self.done.get(msgid) {
-            return Err(if done.content == content { NotNew::Known } else { NotNew::Conflict });
+            return Err(if done.content == content {
+                NotNew::Known
+            } else {
+                NotNew::Conflict
+            });
         }
         if !self.batches.insert(batch_no.to_owned()) {
             return Err(NotNew::Known);
         }
-        let mut numbers = String::with_capacity(people.iter().map(|(number, _)| number.len() + 1).sum());
+        let mut numbers =
+            String::with_capacity(people.iter().map(|(number, _)| number.len() + 1).sum());
         let mut answered = Vec::with_capacity(people.len());
         for (number, fen) in people {
             numbers.push_str(number);
@@ -116,7 +137,13 @@ impl Accounts {
             answered.push(self.deduct(number, *fen, month));
         }
         self.totals.batches += 1;
-        let done = Done { content, batch_no: batch_no.to_owned(), people: numbers.into(), answered: answered.into(), held: self.queueing };
+        let done = Done {
+            content,
+            batch_no: batch_no.to_owned(),
+            people: numbers.into(),
+            answered: answered.into(),
+            held: self.queueing,
+        };
         self.done.insert(msgid.to_owned(), done);
         Ok(())
     }
@@ -124,13 +151,20 @@ impl Accounts {
     fn deduct(&mut self, number: &str, fen: Fen, month: i32) -> Answered {
         let key = hash(number);
         let everyone_pays = self.everyone_pays;
-        let account = self.accounts.entry(key).or_insert_with(|| opened(key, everyone_pays));
+        let account = self
+            .accounts
+            .entry(key)
+            .or_insert_with(|| opened(key, everyone_pays));
         let bit = 1_u64 << ((month / 100 * 12 + month % 100) % 64);
         let amount = u32::try_from(fen.0).unwrap_or(u32::MAX);
         let outcome = match account.kind {
             _ if account.months & bit != 0 => {
                 self.totals.twice += 1;
-                return Answered { outcome: 0, fen: amount, balance: account.balance };
+                return Answered {
+                    outcome: 0,
+                    fen: amount,
+                    balance: account.balance,
+                };
             }
             Kind::Unknown => 3,
             Kind::Dead => 4,
@@ -139,22 +173,41 @@ impl Accounts {
             Kind::Rich | Kind::Poor => 0,
         };
         if outcome != 0 {
-            *self.totals.refused.entry(OUTCOMES[usize::from(outcome)]).or_default() += 1;
-            return Answered { outcome, fen: 0, balance: account.balance };
+            *self
+                .totals
+                .refused
+                .entry(OUTCOMES[usize::from(outcome)])
+                .or_default() += 1;
+            return Answered {
+                outcome,
+                fen: 0,
+                balance: account.balance,
+            };
         }
         account.balance -= amount;
         account.months |= bit;
         self.totals.people += 1;
         self.totals.fen = Fen(self.totals.fen.0 + i64::from(amount));
-        Answered { outcome: 0, fen: amount, balance: account.balance }
+        Answered {
+            outcome: 0,
+            fen: amount,
+            balance: account.balance,
+        }
     }
 
     /// The state and results of the batch under that msgid, as JSON for `output`; `None` when it is unknown.
     pub fn output(&self, msgid: &str, (done_word, held_word): (&str, &str)) -> Option<String> {
         let done = self.done.get(msgid)?;
         let state = if done.held { held_word } else { done_word };
-        let mut text = format!("{{\"batch_no\":{},\"state\":\"{state}\",\"results\":", serde_json::Value::from(done.batch_no.as_str()));
-        text.push_str(&if done.held { "[]".to_owned() } else { done.results() });
+        let mut text = format!(
+            "{{\"batch_no\":{},\"state\":\"{state}\",\"results\":",
+            serde_json::Value::from(done.batch_no.as_str())
+        );
+        text.push_str(&if done.held {
+            "[]".to_owned()
+        } else {
+            done.results()
+        });
         text.push('}');
         Some(text)
     }
@@ -165,7 +218,11 @@ impl Accounts {
         held.sort_by(|a, b| a.batch_no.cmp(&b.batch_no));
         let body = |done: &mut Done| {
             done.held = false;
-            format!("{{\"batch_no\":{},\"results\":{}}}", serde_json::Value::from(done.batch_no.as_str()), done.results())
+            format!(
+                "{{\"batch_no\":{},\"results\":{}}}",
+                serde_json::Value::from(done.batch_no.as_str()),
+                done.results()
+            )
         };
         held.into_iter().map(body).collect()
     }
@@ -182,7 +239,12 @@ impl Done {
             let fen = |fen: u32| Fen(i64::from(fen));
             let last_year = answered.fen / 4;
             // Writing to a String cannot fail.
-            let _ = write!(text, "{{\"psn_no\":{},\"rslt\":\"{}\"", serde_json::Value::from(number), answered.outcome);
+            let _ = write!(
+                text,
+                "{{\"psn_no\":{},\"rslt\":\"{}\"",
+                serde_json::Value::from(number),
+                answered.outcome
+            );
             if answered.outcome == 0 {
                 let _ = write!(
                     text,
@@ -205,10 +267,21 @@ impl Done {
 /// The account of a person, from the number alone.
 fn opened(key: u64, everyone_pays: bool) -> Account {
     let share = key % 1_000;
-    let kind = MIX.iter().find(|(below, _)| share < *below && !everyone_pays).map_or(Kind::Rich, |(_, kind)| *kind);
+    let kind = MIX
+        .iter()
+        .find(|(below, _)| share < *below && !everyone_pays)
+        .map_or(Kind::Rich, |(_, kind)| *kind);
     let spread = u32::try_from((key >> 20) % 200_000).unwrap_or(0);
-    let balance = if kind == Kind::Poor { spread % 100 } else { 500_000 + spread };
-    Account { kind, balance, months: 0 }
+    let balance = if kind == Kind::Poor {
+        spread % 100
+    } else {
+        500_000 + spread
+    };
+    Account {
+        kind,
+        balance,
+        months: 0,
+    }
 }
 
 fn hash(text: &str) -> u64 {
@@ -224,15 +297,26 @@ mod tests {
     #[test]
     fn a_city_mostly_pays_and_the_same_people_always_do() {
         let people: Vec<String> = (0..20_000).map(|n| format!("P{n:08}")).collect();
-        let batch: Vec<(&str, Fen)> = people.iter().map(|number| (number.as_str(), Fen(900))).collect();
+        let batch: Vec<(&str, Fen)> = people
+            .iter()
+            .map(|number| (number.as_str(), Fen(900)))
+            .collect();
         let mut accounts = Accounts::default();
-        assert_eq!(accounts.process(("m1", "x"), ("1-1", 202_110), &batch), Ok(()));
+        assert_eq!(
+            accounts.process(("m1", "x"), ("1-1", 202_110), &batch),
+            Ok(())
+        );
         let totals = accounts.totals().clone();
         assert_eq!(totals.people + totals.refused.values().sum::<u64>(), 20_000);
         assert_eq!(totals.fen, Fen(i64::try_from(totals.people).unwrap() * 900));
-        assert!(totals.people > 19_000 && totals.refused.len() == 4, "{totals:?}");
+        assert!(
+            totals.people > 19_000 && totals.refused.len() == 4,
+            "{totals:?}"
+        );
         let mut again = Accounts::default();
-        again.process(("m1", "x"), ("1-1", 202_110), &batch).unwrap();
+        again
+            .process(("m1", "x"), ("1-1", 202_110), &batch)
+            .unwrap();
         assert_eq!(again.totals(), &totals);
     }
 
@@ -240,13 +324,38 @@ mod tests {
     fn a_month_is_taken_once_and_every_further_attempt_is_counted() {
         let mut accounts = Accounts::default();
         accounts.everyone_pays(true);
-        accounts.process(("m1", "x"), ("1-1", 202_110), &[("P1", Fen(900))]).unwrap();
-        assert_eq!(accounts.process(("m1", "x"), ("1-1", 202_110), &[("P1", Fen(900))]), Err(NotNew::Known));
-        assert_eq!(accounts.process(("m1", "y"), ("1-2", 202_110), &[("P1", Fen(900))]), Err(NotNew::Conflict));
-        assert_eq!(accounts.process(("m2", "y"), ("1-1", 202_110), &[("P1", Fen(900))]), Err(NotNew::Known));
-        assert_eq!((accounts.totals().twice, accounts.totals().fen), (0, Fen(900)));
-        accounts.process(("m3", "z"), ("1-3", 202_110), &[("P1", Fen(900))]).unwrap();
-        accounts.process(("m4", "z"), ("2-1", 202_111), &[("P1", Fen(900))]).unwrap();
-        assert_eq!((accounts.totals().twice, accounts.totals().fen, accounts.totals().people), (1, Fen(1_800), 2));
+        accounts
+            .process(("m1", "x"), ("1-1", 202_110), &[("P1", Fen(900))])
+            .unwrap();
+        assert_eq!(
+            accounts.process(("m1", "x"), ("1-1", 202_110), &[("P1", Fen(900))]),
+            Err(NotNew::Known)
+        );
+        assert_eq!(
+            accounts.process(("m1", "y"), ("1-2", 202_110), &[("P1", Fen(900))]),
+            Err(NotNew::Conflict)
+        );
+        assert_eq!(
+            accounts.process(("m2", "y"), ("1-1", 202_110), &[("P1", Fen(900))]),
+            Err(NotNew::Known)
+        );
+        assert_eq!(
+            (accounts.totals().twice, accounts.totals().fen),
+            (0, Fen(900))
+        );
+        accounts
+            .process(("m3", "z"), ("1-3", 202_110), &[("P1", Fen(900))])
+            .unwrap();
+        accounts
+            .process(("m4", "z"), ("2-1", 202_111), &[("P1", Fen(900))])
+            .unwrap();
+        assert_eq!(
+            (
+                accounts.totals().twice,
+                accounts.totals().fen,
+                accounts.totals().people
+            ),
+            (1, Fen(1_800), 2)
+        );
     }
 }

@@ -40,7 +40,14 @@ struct Person<'a> {
 type People<'a> = Vec<(&'a str, Fen)>;
 
 pub(super) async fn deductions(body: Bytes, desk: Data<Desk>) -> HttpResponse {
-    deliver(&desk, &Transaction { body, attempt: take_deductions }).await
+    deliver(
+        &desk,
+        &Transaction {
+            body,
+            attempt: take_deductions,
+        },
+    )
+    .await
 }
 
 pub(super) async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
@@ -51,7 +58,12 @@ pub(super) async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
     match asked {
         Ok((msgid, omsgid)) => {
             let output = desk.state().accounts.output(&omsgid, ("taken", "taken"));
-            answer(&desk, &msgid, (0, ""), &output.unwrap_or_else(|| "{\"state\":\"not_known\"}".into()))
+            answer(
+                &desk,
+                &msgid,
+                (0, ""),
+                &output.unwrap_or_else(|| "{\"state\":\"not_known\"}".into()),
+            )
         }
         Err((code, text)) => answer(&desk, &claimed_msgid(&body), (code, &text), "null"),
     }
@@ -59,18 +71,31 @@ pub(super) async fn inquiry(body: Bytes, desk: Data<Desk>) -> HttpResponse {
 
 fn take_deductions(body: &[u8], desk: &Desk) -> Result<(String, String), Refusal> {
     let envelope = open(body, "L103", desk)?;
-    let input: Input<'_> = serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
-    if desk.options.most.records_per_request.is_some_and(|most| input.psns.len() > most) {
+    let input: Input<'_> =
+        serde_json::from_str(envelope.input).map_err(|error| (-2, format!("input: {error}")))?;
+    if desk
+        .options
+        .most
+        .records_per_request
+        .is_some_and(|most| input.psns.len() > most)
+    {
         return Err((-3, "more people than taken in one batch".into()));
     }
     let (people, month) = input.check().map_err(|text| (-1, text))?;
     let mut state = desk.state();
-    match state.accounts.process((&envelope.msgid, envelope.input), (&input.batch_no, month), &people) {
+    match state.accounts.process(
+        (&envelope.msgid, envelope.input),
+        (&input.batch_no, month),
+        &people,
+    ) {
         Ok(()) => {}
         Err(NotNew::Known) => return Err((DUPLICATE, "该批次已接收".into())),
         Err(NotNew::Conflict) => return Err((-12, "msgid was used for other content".into())),
     }
-    let output = state.accounts.output(&envelope.msgid, ("done", "queued")).unwrap_or_default();
+    let output = state
+        .accounts
+        .output(&envelope.msgid, ("done", "queued"))
+        .unwrap_or_default();
     Ok((envelope.msgid, output))
 }
 
@@ -82,7 +107,11 @@ impl Input<'_> {
         }
         let month = Month::parse(&self.cashym).ok_or("cashym: expected a month such as 202110")?;
         if self.psn_count != self.psns.len() || self.psns.is_empty() {
-            return Err(format!("psn_count is {}; there are {} people", self.psn_count, self.psns.len()));
+            return Err(format!(
+                "psn_count is {}; there are {} people",
+                self.psn_count,
+                self.psns.len()
+            ));
         }
         let mut sum = Fen::ZERO;
         let mut people: People<'_> = Vec::with_capacity(self.psns.len());
@@ -92,8 +121,13 @@ impl Input<'_> {
             if fen <= Fen::ZERO || person.psn_no.is_empty() || person.psn_no.contains('\n') {
                 return Err(at("psn_no is empty or amt is not more than nothing"));
             }
-            sum = sum.checked_add(fen).ok_or_else(|| at("the sum no longer fits"))?;
-            if people.last().is_some_and(|(last, _)| *last >= person.psn_no.as_ref()) {
+            sum = sum
+                .checked_add(fen)
+                .ok_or_else(|| at("the sum no longer fits"))?;
+            if people
+                .last()
+                .is_some_and(|(last, _)| *last >= person.psn_no.as_ref())
+            {
                 return Err(at("comes twice, or people are not in order"));
             }
             people.push((person.psn_no.as_ref(), fen));

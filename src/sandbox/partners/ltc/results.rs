@@ -74,7 +74,8 @@ pub(super) async fn results(request: HttpRequest, body: Bytes, desk: Data<Desk>)
 
 fn take_results(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refusal> {
     let key = delivery.key()?;
-    let document: Document = serde_json::from_slice(&delivery.body).map_err(|error| (400, "malformed", error.to_string()))?;
+    let document: Document = serde_json::from_slice(&delivery.body)
+        .map_err(|error| (400, "malformed", error.to_string()))?;
     let outcomes = document.check().map_err(|text| (422, "content", text))?;
     let mut hasher = DefaultHasher::new();
     delivery.body.hash(&mut hasher);
@@ -85,8 +86,20 @@ fn take_results(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refus
             state.tally.repeats += 1;
             return Ok((200, document.batch));
         }
-        Some(_) => return Err(refusal(409, "conflict", "this key was used for other content")),
-        None if state.told.batches.contains_key(&document.batch) => return Err((409, "duplicate", format!("batch {} is known", document.batch))),
+        Some(_) => {
+            return Err(refusal(
+                409,
+                "conflict",
+                "this key was used for other content",
+            ));
+        }
+        None if state.told.batches.contains_key(&document.batch) => {
+            return Err((
+                409,
+                "duplicate",
+                format!("batch {} is known", document.batch),
+            ));
+        }
         None => {}
     }
     let told = &mut state.told;
@@ -95,7 +108,11 @@ fn take_results(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refus
     told.totals.batches += 1;
     told.totals.people += document.persons.len() as u64;
     told.totals.fen = Fen(told.totals.fen.0 + document.deducted_fen);
-    told.totals.made_up += document.persons.iter().map(|person| person.made_up.len() as u64).sum::<u64>();
+    told.totals.made_up += document
+        .persons
+        .iter()
+        .map(|person| person.made_up.len() as u64)
+        .sum::<u64>();
     for (outcome, count) in outcomes {
         *told.totals.outcomes.entry(outcome).or_default() += count;
     }
@@ -111,33 +128,69 @@ impl Told {
 impl Document {
     /// People by outcome, once everything adds up.
     fn check(&self) -> Result<BTreeMap<String, u64>, String> {
-        if self.batch.is_empty() || self.round < 1 || self.pooling_area.len() != 6 || Month::parse_dashed(&self.month).is_none() {
+        if self.batch.is_empty()
+            || self.round < 1
+            || self.pooling_area.len() != 6
+            || Month::parse_dashed(&self.month).is_none()
+        {
             return Err("batch, round, pooling_area or month is not as it should be".into());
         }
         if self.person_count != self.persons.len() || self.persons.is_empty() {
-            return Err(format!("person_count is {}; there are {} persons", self.person_count, self.persons.len()));
+            return Err(format!(
+                "person_count is {}; there are {} persons",
+                self.person_count,
+                self.persons.len()
+            ));
         }
         let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
         let mut sum = 0_i64;
         for (index, person) in self.persons.iter().enumerate() {
             let paid = person.outcome == "deducted";
-            let known = paid || matches!(person.outcome.as_str(), "insufficient_balance" | "account_frozen" | "person_unknown" | "deceased");
-            if !known || person.psn_no.is_empty() || person.month != self.month || paid != (person.amount_fen > 0) || person.amount_fen < 0 {
-                return Err(format!("person {}: number, month, outcome and amount do not go together", index + 1));
+            let known = paid
+                || matches!(
+                    person.outcome.as_str(),
+                    "insufficient_balance" | "account_frozen" | "person_unknown" | "deceased"
+                );
+            if !known
+                || person.psn_no.is_empty()
+                || person.month != self.month
+                || paid != (person.amount_fen > 0)
+                || person.amount_fen < 0
+            {
+                return Err(format!(
+                    "person {}: number, month, outcome and amount do not go together",
+                    index + 1
+                ));
             }
-            let earlier = |made_up: &MadeUp| made_up.amount_fen > 0 && Month::parse_dashed(&made_up.month).is_some() && made_up.month < self.month;
-            let made_up: i64 = person.made_up.iter().map(|made_up| made_up.amount_fen).sum();
+            let earlier = |made_up: &MadeUp| {
+                made_up.amount_fen > 0
+                    && Month::parse_dashed(&made_up.month).is_some()
+                    && made_up.month < self.month
+            };
+            let made_up: i64 = person
+                .made_up
+                .iter()
+                .map(|made_up| made_up.amount_fen)
+                .sum();
             if !person.made_up.iter().all(earlier) || made_up > person.amount_fen {
-                return Err(format!("person {}: made_up names months that are not earlier, or more than was taken", index + 1));
+                return Err(format!(
+                    "person {}: made_up names months that are not earlier, or more than was taken",
+                    index + 1
+                ));
             }
-            sum = sum.checked_add(person.amount_fen).ok_or("the sum no longer fits")?;
+            sum = sum
+                .checked_add(person.amount_fen)
+                .ok_or("the sum no longer fits")?;
             match outcomes.get_mut(&person.outcome) {
                 Some(count) => *count += 1,
                 None => drop(outcomes.insert(person.outcome.clone(), 1)),
             }
         }
         if sum != self.deducted_fen {
-            return Err(format!("deducted_fen is {}; the persons' sum is {sum}", self.deducted_fen));
+            return Err(format!(
+                "deducted_fen is {}; the persons' sum is {sum}",
+                self.deducted_fen
+            ));
         }
         Ok(outcomes)
     }

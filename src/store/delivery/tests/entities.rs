@@ -9,15 +9,33 @@ use crate::model::Outcome;
 use crate::store::registry::Written;
 
 fn routes() -> Vec<Route> {
-    let only = |field: &str, word: &str| vec![Only { field: field.into(), words: vec![word.into()] }];
-    let route = |kind: &str, only| Route { destination: "core".into(), message: format!("{kind}s"), kind: kind.into(), only, cities: Vec::new() };
-    vec![route("institution", only("kind", "home_care")), route("caregiver", only("institution.kind", "home_care"))]
+    let only = |field: &str, word: &str| {
+        vec![Only {
+            field: field.into(),
+            words: vec![word.into()],
+        }]
+    };
+    let route = |kind: &str, only| Route {
+        destination: "core".into(),
+        message: format!("{kind}s"),
+        kind: kind.into(),
+        only,
+        cities: Vec::new(),
+    };
+    vec![
+        route("institution", only("kind", "home_care")),
+        route("caregiver", only("institution.kind", "home_care")),
+    ]
 }
 
 /// One change of an entry, written and queued as the registry does; `content` of a delete is null.
 async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, status: &str) {
     let quoted = content.map_or("NULL".to_owned(), |content| format!("'{content}'"));
-    let (word, reason) = if content.is_some() { ("put", "NULL") } else { ("delete", "'left'") };
+    let (word, reason) = if content.is_some() {
+        ("put", "NULL")
+    } else {
+        ("delete", "'left'")
+    };
     let client = db.pool.get().await.unwrap();
     let sql = "UPDATE registry_head SET sequence = sequence + 1 RETURNING sequence";
     let sequence: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
@@ -37,7 +55,16 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
         .await
         .unwrap();
     for route in routes() {
-        queue_entities(&client, &route, Written { first: sequence, last: sequence }).await.unwrap();
+        queue_entities(
+            &client,
+            &route,
+            Written {
+                first: sequence,
+                last: sequence,
+            },
+        )
+        .await
+        .unwrap();
     }
 }
 
@@ -51,13 +78,23 @@ const HOME: Option<&str> = Some("{\"kind\": \"home_care\"}");
 const MEDICAL: Option<&str> = Some("{\"kind\": \"medical\"}");
 
 async fn lease(db: &Database) -> Lease {
-    acquire(&db.pool, "core", "one", TERM).await.unwrap().expect("nobody else holds it").0
+    acquire(&db.pool, "core", "one", TERM)
+        .await
+        .unwrap()
+        .expect("nobody else holds it")
+        .0
 }
 
 async fn deliver_all(db: &Database, lease: &Lease) {
     for id in claimed(db, lease, 99).await {
         let attempt = begin(&db.pool, lease, id, HOLD).await.unwrap();
-        settle(&db.pool, lease, &[ended(id, attempt, Next::Delivered, Outcome::Accepted)]).await.unwrap();
+        settle(
+            &db.pool,
+            lease,
+            &[ended(id, attempt, Next::Delivered, Outcome::Accepted)],
+        )
+        .await
+        .unwrap();
     }
 }
 
@@ -66,10 +103,27 @@ async fn only_entries_that_concern_a_destination_are_queued_and_the_newest_chang
     let db = Database::new().await;
     change(&db, "institution", "M", MEDICAL, "x").await;
     change(&db, "institution", "H", HOME, "x").await;
-    change(&db, "caregiver", "C1", Some("{\"institution_id\": \"H\"}"), "active").await;
-    change(&db, "caregiver", "C2", Some("{\"institution_id\": \"M\"}"), "active").await;
+    change(
+        &db,
+        "caregiver",
+        "C1",
+        Some("{\"institution_id\": \"H\"}"),
+        "active",
+    )
+    .await;
+    change(
+        &db,
+        "caregiver",
+        "C2",
+        Some("{\"institution_id\": \"M\"}"),
+        "active",
+    )
+    .await;
     change(&db, "institution", "H", HOME, "x").await;
-    assert_eq!(shown(&db).await, "H 2 superseded 20, C1 3 ready 20, H 5 ready 20");
+    assert_eq!(
+        shown(&db).await,
+        "H 2 superseded 20, C1 3 ready 20, H 5 ready 20"
+    );
 }
 
 #[tokio::test]
@@ -78,20 +132,53 @@ async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
     for (id, division) in [("N", "450103"), ("C", "500230")] {
         let content = format!("{{\"kind\": \"medical\", \"division\": \"{division}\"}}");
         change(&db, "institution", id, Some(&content), "x").await;
-        change(&db, "caregiver", &format!("of{id}"), Some(&format!("{{\"institution_id\": \"{id}\"}}")), "active").await;
+        change(
+            &db,
+            "caregiver",
+            &format!("of{id}"),
+            Some(&format!("{{\"institution_id\": \"{id}\"}}")),
+            "active",
+        )
+        .await;
     }
     let client = db.pool.get().await.unwrap();
     for kind in ["institution", "caregiver"] {
-        let route = Route { destination: "city".into(), message: kind.into(), kind: kind.into(), only: Vec::new(), cities: vec![4501] };
-        queue_entities(&client, &route, Written { first: 1, last: 4 }).await.unwrap();
+        let route = Route {
+            destination: "city".into(),
+            message: kind.into(),
+            kind: kind.into(),
+            only: Vec::new(),
+            cities: vec![4501],
+        };
+        queue_entities(&client, &route, Written { first: 1, last: 4 })
+            .await
+            .unwrap();
     }
     assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 ready 20");
     // The people of an institution that was deleted are still of its place.
     change(&db, "institution", "N", None, "x").await;
-    change(&db, "caregiver", "ofN", Some("{\"institution_id\": \"N\"}"), "active").await;
-    let route = Route { destination: "city".into(), message: "caregiver".into(), kind: "caregiver".into(), only: Vec::new(), cities: vec![4501] };
-    queue_entities(&client, &route, Written { first: 6, last: 6 }).await.unwrap();
-    assert_eq!(shown(&db).await, "N 1 ready 20, ofN 2 superseded 20, ofN 6 ready 20");
+    change(
+        &db,
+        "caregiver",
+        "ofN",
+        Some("{\"institution_id\": \"N\"}"),
+        "active",
+    )
+    .await;
+    let route = Route {
+        destination: "city".into(),
+        message: "caregiver".into(),
+        kind: "caregiver".into(),
+        only: Vec::new(),
+        cities: vec![4501],
+    };
+    queue_entities(&client, &route, Written { first: 6, last: 6 })
+        .await
+        .unwrap();
+    assert_eq!(
+        shown(&db).await,
+        "N 1 ready 20, ofN 2 superseded 20, ofN 6 ready 20"
+    );
 }
 
 #[tokio::test]
@@ -105,9 +192,18 @@ async fn an_ending_or_suspension_is_urgent_and_what_replaces_it_before_it_left_t
     change(&db, "institution", "B", HOME, "suspended").await;
     change(&db, "institution", "B", HOME, "suspended").await;
     let tail = shown(&db).await;
-    assert!(tail.ends_with("A 3 ready 20, B 4 superseded 10, B 5 ready 10"), "{tail}");
+    assert!(
+        tail.ends_with("A 3 ready 20, B 4 superseded 10, B 5 ready 10"),
+        "{tail}"
+    );
     let first = claim(&db.pool, &lease, 1, HOLD).await.unwrap();
-    assert_eq!(first[0].of.entity().map(|entity| (entity.id.as_str(), entity.revision)), Some(("B", 5)));
+    assert_eq!(
+        first[0]
+            .of
+            .entity()
+            .map(|entity| (entity.id.as_str(), entity.revision)),
+        Some(("B", 5))
+    );
 }
 
 #[tokio::test]
@@ -116,15 +212,25 @@ async fn an_end_is_told_only_where_the_entry_was_told_and_once() {
     let lease = lease(&db).await;
     change(&db, "institution", "A", HOME, "x").await;
     change(&db, "institution", "A", None, "x").await;
-    assert_eq!(shown(&db).await, "A 1 superseded 20", "nothing had left, so there is nothing to take back");
+    assert_eq!(
+        shown(&db).await,
+        "A 1 superseded 20",
+        "nothing had left, so there is nothing to take back"
+    );
     change(&db, "institution", "B", HOME, "x").await;
     deliver_all(&db, &lease).await;
     change(&db, "institution", "B", MEDICAL, "x").await;
     deliver_all(&db, &lease).await;
     change(&db, "institution", "B", None, "x").await;
-    assert_eq!(shown(&db).await, "A 1 superseded 20, B 3 delivered 20, B 4 delivered 10 removal");
+    assert_eq!(
+        shown(&db).await,
+        "A 1 superseded 20, B 3 delivered 20, B 4 delivered 10 removal"
+    );
     change(&db, "institution", "B", HOME, "x").await;
-    assert!(shown(&db).await.ends_with("B 6 ready 20"), "registered again, told again");
+    assert!(
+        shown(&db).await.ends_with("B 6 ready 20"),
+        "registered again, told again"
+    );
 }
 
 #[tokio::test]
@@ -138,13 +244,24 @@ async fn a_refused_change_does_not_keep_a_newer_one_back() {
     for id in ["A", "B"] {
         change(&db, "institution", id, HOME, "x").await;
     }
-    assert!(claimed(&db, &lease, 9).await.is_empty(), "the newer ones wait for the older under way");
-    let ends = [(ids[0], Next::Dead, Outcome::Rejected), (ids[1], Next::Ready(NOW), Outcome::RetryLater)];
+    assert!(
+        claimed(&db, &lease, 9).await.is_empty(),
+        "the newer ones wait for the older under way"
+    );
+    let ends = [
+        (ids[0], Next::Dead, Outcome::Rejected),
+        (ids[1], Next::Ready(NOW), Outcome::RetryLater),
+    ];
     for (id, next, outcome) in ends {
         let attempt = begin(&db.pool, &lease, id, HOLD).await.unwrap();
-        settle(&db.pool, &lease, &[ended(id, attempt, next, outcome)]).await.unwrap();
+        settle(&db.pool, &lease, &[ended(id, attempt, next, outcome)])
+            .await
+            .unwrap();
     }
-    assert_eq!(shown(&db).await, "A 1 superseded 20, B 2 superseded 20, A 3 ready 20, B 4 ready 20");
+    assert_eq!(
+        shown(&db).await,
+        "A 1 superseded 20, B 2 superseded 20, A 3 ready 20, B 4 ready 20"
+    );
     assert_eq!(claimed(&db, &lease, 9).await.len(), 2);
 }
 
@@ -154,16 +271,42 @@ async fn several_deliveries_begin_together_or_not_at_all() {
     let lease = lease(&db).await;
     let ids = db.queue("core", 3).await;
     claimed(&db, &lease, 2).await;
-    let start = |delivery_ids| Start { delivery_ids, ..super::START };
-    assert_eq!(super::super::begin(&db.pool, &lease, &start(&ids), HOLD).await.unwrap(), None, "one of them is not claimed");
+    let start = |delivery_ids| Start {
+        delivery_ids,
+        ..super::START
+    };
+    assert_eq!(
+        super::super::begin(&db.pool, &lease, &start(&ids), HOLD)
+            .await
+            .unwrap(),
+        None,
+        "one of them is not claimed"
+    );
     assert_eq!(db.value::<i64>("SELECT count(*) FROM attempt").await, 0);
-    assert_eq!(super::super::begin(&db.pool, &lease, &start(&ids[..2]), HOLD).await.unwrap(), Some(vec![1, 1]));
+    assert_eq!(
+        super::super::begin(&db.pool, &lease, &start(&ids[..2]), HOLD)
+            .await
+            .unwrap(),
+        Some(vec![1, 1])
+    );
     release(&db.pool, &lease).await.unwrap();
-    let (next, _) = acquire(&db.pool, "core", "two", TERM).await.unwrap().unwrap();
-    assert_eq!(left_under_way(&db.pool, &next, HOLD).await.unwrap(), 1, "one request, however many it carries");
+    let (next, _) = acquire(&db.pool, "core", "two", TERM)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        left_under_way(&db.pool, &next, HOLD).await.unwrap(),
+        1,
+        "one request, however many it carries"
+    );
     assert_eq!(left_under_way(&db.pool, &lease, HOLD).await.unwrap(), 0);
-    db.run("UPDATE attempt SET started_at = started_at - interval '1 minute'").await;
-    assert_eq!(left_under_way(&db.pool, &next, HOLD).await.unwrap(), 0, "it cannot be waited for any longer");
+    db.run("UPDATE attempt SET started_at = started_at - interval '1 minute'")
+        .await;
+    assert_eq!(
+        left_under_way(&db.pool, &next, HOLD).await.unwrap(),
+        0,
+        "it cannot be waited for any longer"
+    );
 }
 
 #[tokio::test]
@@ -179,38 +322,88 @@ async fn of_a_day_never_more_is_reserved_than_its_limit_and_only_under_the_lease
     assert_eq!(granted, 50);
     unreserve(&db.pool, &lease, day, 5).await.unwrap();
     assert_eq!(reserve(&db.pool, &lease, (day, 50), 7).await.unwrap(), 5);
-    assert_eq!(reserve(&db.pool, &lease, (day, 40), 7).await.unwrap(), 0, "a limit that was lowered");
-    assert_eq!(reserve(&db.pool, &lease, (date(2026, 3, 2), 50), 7).await.unwrap(), 7);
+    assert_eq!(
+        reserve(&db.pool, &lease, (day, 40), 7).await.unwrap(),
+        0,
+        "a limit that was lowered"
+    );
+    assert_eq!(
+        reserve(&db.pool, &lease, (date(2026, 3, 2), 50), 7)
+            .await
+            .unwrap(),
+        7
+    );
     release(&db.pool, &lease).await.unwrap();
-    assert_eq!(reserve(&db.pool, &lease, (date(2026, 3, 2), 50), 7).await.unwrap(), 0, "not without the lease");
+    assert_eq!(
+        reserve(&db.pool, &lease, (date(2026, 3, 2), 50), 7)
+            .await
+            .unwrap(),
+        0,
+        "not without the lease"
+    );
 }
 
 #[tokio::test]
 async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
     let db = Database::new().await;
     for n in 0..10 {
-        change(&db, "institution", &format!("H{n}"), if n == 3 { MEDICAL } else { HOME }, "x").await;
+        change(
+            &db,
+            "institution",
+            &format!("H{n}"),
+            if n == 3 { MEDICAL } else { HOME },
+            "x",
+        )
+        .await;
     }
     db.run("DELETE FROM delivery WHERE entity_id <> 'H7'").await;
     Backfill::start(&db.pool, "core", None).await.unwrap();
-    let first = Backfill::step(&db.pool, "core", &routes(), 4).await.unwrap();
+    let first = Backfill::step(&db.pool, "core", &routes(), 4)
+        .await
+        .unwrap();
     assert_eq!((first.looked_at, first.queued), (4, 3));
-    let again = Backfill::start(&db.pool, "core", Some(date(2030, 1, 1))).await.unwrap();
-    assert_eq!((again.looked_at, again.since), (4, None), "it goes on as it was started");
+    let again = Backfill::start(&db.pool, "core", Some(date(2030, 1, 1)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.looked_at, again.since),
+        (4, None),
+        "it goes on as it was started"
+    );
     let mut now = again;
     while now.finished_at.is_none() {
-        now = Backfill::step(&db.pool, "core", &routes(), 4).await.unwrap();
+        now = Backfill::step(&db.pool, "core", &routes(), 4)
+            .await
+            .unwrap();
     }
-    assert_eq!((now.looked_at, now.queued), (10, 8), "one does not concern it, one is on its way already");
-    assert_eq!(now.progress(&db.pool).await.unwrap(), Progress { waiting: 8, dead: 0 });
-    assert!(shown(&db).await.starts_with("H7 8 ready 20, H0 1 ready 90"), "live changes go first");
+    assert_eq!(
+        (now.looked_at, now.queued),
+        (10, 8),
+        "one does not concern it, one is on its way already"
+    );
+    assert_eq!(
+        now.progress(&db.pool).await.unwrap(),
+        Progress {
+            waiting: 8,
+            dead: 0
+        }
+    );
+    assert!(
+        shown(&db).await.starts_with("H7 8 ready 20, H0 1 ready 90"),
+        "live changes go first"
+    );
     for since in [None, Some(date(2030, 1, 1))] {
         let mut again = Backfill::start(&db.pool, "core", since).await.unwrap();
         while again.finished_at.is_none() {
-            again = Backfill::step(&db.pool, "core", &routes(), 100).await.unwrap();
+            again = Backfill::step(&db.pool, "core", &routes(), 100)
+                .await
+                .unwrap();
         }
         assert_eq!(again.queued, 0);
     }
     change(&db, "institution", "H0", HOME, "x").await;
-    assert!(shown(&db).await.contains("H0 1 superseded 90") && shown(&db).await.ends_with("H0 11 ready 20"));
+    assert!(
+        shown(&db).await.contains("H0 1 superseded 90")
+            && shown(&db).await.ends_with("H0 11 ready 20")
+    );
 }
