@@ -265,6 +265,10 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
             "V37__approval",
             include_str!("../schemas/postgres/0037_approval.sql"),
         ),
+        (
+            "V38__backfill_again",
+            include_str!("../schemas/postgres/0038_backfill_again.sql"),
+        ),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

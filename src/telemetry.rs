@@ -185,7 +185,7 @@ pub struct Metrics {
     pub spool_writable: Gauge,
     /// Days until a certificate or the revocation list expires; negative afterwards.
     pub certificate_days: Family<Named, Gauge>,
-    /// 1 when the database answered just now.
+    /// 1 when the database took a write just now.
     pub database_up: Gauge,
     /// Memory in RAM.
     pub resident_bytes: Gauge,
@@ -359,7 +359,7 @@ impl Metrics {
         );
         registry.register(
             "database_up",
-            "1 when the database answered just now",
+            "1 when the database took a write just now",
             self.database_up.clone(),
         );
         registry.register_with_unit(

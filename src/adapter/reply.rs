@@ -87,7 +87,16 @@ impl Reply {
             .iter()
             .find(|rule| rule.matches(answer.status, &body))
         {
-            Some(rule) => verdict(rule.outcome, self.text(rule.text_at.as_deref(), &body)),
+            Some(rule) => {
+                let said = self.text(rule.text_at.as_deref(), &body);
+                // Of somebody before the partner who says nothing its status is all there is to go by.
+                let text = if said.is_empty() && rule.outcome == Outcome::NotReached {
+                    format!("status {}", answer.status)
+                } else {
+                    said
+                };
+                verdict(rule.outcome, text)
+            }
             None => verdict(Outcome::Unknown, self.unexplained(answer, &body)),
         }
     }

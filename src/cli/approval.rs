@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use super::fold::folded;
 use super::login::Who;
-use super::{Done, dead};
+use super::table::{thousands, yuan};
+use super::{Done, Failure, dead};
 use crate::config::Config;
+use crate::error::Fault;
 use crate::flow::approval::{self as flow, Asked, DIGEST_MIN, Which, hex};
 use crate::flow::clock::in_city;
-use crate::store::approval::{Action, Approval};
+use crate::store::Store;
+use crate::store::approval::{Action, Approval, DeliveryContent};
 
 /// Deliveries named in full at most.
 const NAMED_MAX: usize = 20;
@@ -110,20 +113,30 @@ pub(super) async fn mark_delivered(options: &MarkDelivered) -> Done {
         reason: &options.asks.reason,
     };
     let approval = flow::ask_delivered(&store, which, options.reference.as_deref(), who).await?;
-    print!("{}", asked(&approval));
+    print!("{}", asked(&approval, &contents(&store, &approval).await?));
     Ok(())
+}
+
+/// What the deliveries of a request tell of.
+async fn contents(store: &Store, approval: &Approval) -> Result<Vec<DeliveryContent>, Fault> {
+    let ids: Vec<i64> = approval.wanted.deliveries.iter().map(|one| one.0).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.contents_of(&ids).await
 }
 
 pub(super) async fn run(command: &Command) -> Done {
     match command {
         Command::List { all, config } => {
-            let approvals = dead::store(config).await?.approvals(*all).await?;
+            let store = dead::store(config).await?;
+            let approvals = store.approvals(*all).await?;
             if approvals.is_empty() {
                 println!("nothing waits for a second person");
             }
-            approvals
-                .iter()
-                .for_each(|approval| print!("{}", text(approval)));
+            for approval in &approvals {
+                print!("{}", text(approval, &contents(&store, approval).await?));
+            }
         }
         Command::Approve {
             id,
@@ -141,12 +154,16 @@ pub(super) async fn run(command: &Command) -> Done {
             )
             .await?;
             print!("{}", done(&approval, &left));
+            if approval.done.unwrap_or(0) == 0 {
+                return Err(Failure::Said);
+            }
         }
         Command::Reject { id, who, config } => {
             let approval = flow::reject(&dead::store(config).await?, *id, &who.signer()?).await?;
             println!(
-                "request {} is rejected by {}; nothing was done",
+                "request {} ({}) is rejected by {}; nothing was done",
                 approval.approval_id,
+                what(&approval),
                 approval.decided_by.as_deref().unwrap_or_default()
             );
         }
@@ -155,18 +172,19 @@ pub(super) async fn run(command: &Command) -> Done {
 }
 
 /// What was just asked for, and how it goes on.
-pub fn asked(approval: &Approval) -> String {
+pub fn asked(approval: &Approval, contents: &[DeliveryContent]) -> String {
     let digits = &hex(&approval.digest)[..DIGEST_MIN];
     let id = approval.approval_id;
     format!(
         "{}nothing is done yet; somebody else looks at it and runs\n  ltcgw approval approve {id} --digest {digits} --by NAME\n",
-        text(approval)
+        text(approval, contents)
     )
 }
 
-fn text(approval: &Approval) -> String {
+/// What is asked for, in a few words.
+fn what(approval: &Approval) -> String {
     let wanted = &approval.wanted;
-    let what = match wanted.action {
+    match wanted.action {
         Action::ResumeDestination => format!("lift the pause of {}", wanted.destination),
         Action::MarkDelivered => {
             let count = wanted.deliveries.len();
@@ -176,7 +194,11 @@ fn text(approval: &Approval) -> String {
                 wanted.destination
             )
         }
-    };
+    }
+}
+
+fn text(approval: &Approval, contents: &[DeliveryContent]) -> String {
+    let (wanted, what) = (&approval.wanted, what(approval));
     let digest = &hex(&approval.digest)[..DIGEST_MIN];
     let mut text = format!(
         "\n{}",
@@ -188,20 +210,32 @@ fn text(approval: &Approval) -> String {
             ""
         )
     );
-    if !wanted.deliveries.is_empty() {
-        let ids: Vec<String> = wanted
-            .deliveries
-            .iter()
-            .take(NAMED_MAX)
-            .map(|(id, _)| id.to_string())
-            .collect();
-        let more = wanted.deliveries.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
+    for content in contents.iter().take(NAMED_MAX) {
+        let packet = content
+            .packet_no
+            .as_ref()
+            .map_or_else(String::new, |number| format!("packet {number}, "));
+        let line = format!(
+            "delivery {}: {packet}lines {}, {} yuan",
+            content.delivery_id,
+            content.lines,
+            yuan(content.fen.0)
+        );
+        text += &folded(&line, "  ");
+    }
+    if contents.len() > 1 {
+        let lines: i64 = contents.iter().map(|one| i64::from(one.lines)).sum();
+        let fen: i64 = contents.iter().map(|one| one.fen.0).sum();
+        let more = match contents.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!("and {more} more; "),
         };
-        text += &folded(&format!("deliveries {}{more}", ids.join(" ")), "  ");
+        let line = format!(
+            "{more}together lines {}, {} yuan",
+            thousands(lines),
+            yuan(fen)
+        );
+        text += &folded(&line, "  ");
     }
     if let Some(reference) = &wanted.reference {
         text += &folded(&format!("the partner has it under {reference}"), "  ");
@@ -245,7 +279,10 @@ fn done(approval: &Approval, left: &[i64]) -> String {
             if !left.is_empty() {
                 let ids: Vec<String> = left.iter().map(i64::to_string).collect();
                 text += &folded(
-                    &format!("left alone, because they changed since: {}", ids.join(" ")),
+                    &format!(
+                        "left alone, because the partner answered since, or somebody decided: {}; `ltcgw trace ID` shows what happened",
+                        ids.join(" ")
+                    ),
                     "  ",
                 );
             }

@@ -13,7 +13,7 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::flow::backfill::{Filling, Target};
 use crate::flow::clock::shanghai;
-use crate::store::delivery::Progress;
+use crate::store::delivery::{BackfillScope, Progress};
 
 /// How often the display looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -27,6 +27,9 @@ pub struct Options {
     /// Only entries changed since then (Asia/Shanghai), such as 2026-01-31.
     #[arg(long, value_name = "DATE")]
     since: Option<Date>,
+    /// Also entries it took already at their present version: it lost them.
+    #[arg(long)]
+    again: bool,
     /// Queue everything and leave, without watching it being sent.
     #[arg(long)]
     no_wait: bool,
@@ -44,7 +47,11 @@ pub(super) async fn run(options: &Options) -> Done {
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
     let target = Target::of(&config.partners, &catalog, &options.to)?;
     let store = store(&options.config).await?;
-    let mut filling = Filling::start(store.pool(), target, options.since).await?;
+    let scope = BackfillScope {
+        since: options.since,
+        again: options.again,
+    };
+    let mut filling = Filling::start(store.pool(), target, scope).await?;
     if filling.backfill.looked_at > 0 {
         println!(
             "going on with the backfill of {}: {} of {} entries were looked at",
@@ -57,6 +64,19 @@ pub(super) async fn run(options: &Options) -> Done {
         "queued {} deliveries to {}, at the lowest priority",
         filling.backfill.queued, options.to
     );
+    let passed = filling.backfill.looked_at - filling.backfill.queued;
+    if passed > 0 {
+        let why = if filling.backfill.again {
+            "do not concern it, are on their way already, or did not change since the day given"
+        } else {
+            "do not concern it, were told to it already (those are told once more with --again), or did not change since the day given"
+        };
+        let text = format!(
+            "{passed} of {} entries were passed over: they {why}",
+            filling.backfill.looked_at
+        );
+        print!("{}", prose("", &text, "", terminal::columns()));
+    }
     if !options.no_wait && first.waiting > 0 {
         let text = format!(
             "at its limits the last one leaves {} (Asia/Shanghai) at the earliest; this display may be left with Ctrl-C",

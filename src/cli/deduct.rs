@@ -16,7 +16,7 @@ use crate::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
 use crate::ledger::RateBook;
 use crate::model::signer::Signer;
 use crate::model::{Month, mask};
-use crate::store::deduction::Resolved;
+use crate::store::deduction::{Resolved, State};
 use crate::store::relation::Choice;
 
 pub(super) mod show; // plans and results as tables
@@ -229,6 +229,9 @@ pub(super) async fn run(command: &Command) -> Done {
             let seen = desk.see(on.of()).await?;
             let rows = workbook::write(&desk, &seen, &districts(on)?, out).await?;
             let report = desk.report(&seen.cycle).await?;
+            if seen.cycle.state != State::Settled {
+                println!("not settled: people who have no answer yet are not in it");
+            }
             println!(
                 "{}: {} people short, {} left out",
                 out.display(),

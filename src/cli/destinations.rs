@@ -100,6 +100,6 @@ async fn resume(config: &Path, destination: &str, asks: &approval::Asks) -> Done
         },
     )
     .await?;
-    print!("{}", approval::asked(&asked));
+    print!("{}", approval::asked(&asked, &[]));
     Ok(())
 }

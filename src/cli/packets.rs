@@ -58,7 +58,15 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
             false => format!("no packet was received {when}\n"),
         };
     }
-    let mut table = Table::new(&["received", "packet", "from", "lines>", "refused>", "yuan>"]);
+    // Where all are one sender's, that is said once.
+    let first = &came.shown[0].sender;
+    let one_sender = came.shown.iter().all(|packet| packet.sender == *first);
+    let headings = ["received", "packet", "from", "lines>", "refused>", "yuan>"];
+    let headings: Vec<&str> = headings
+        .into_iter()
+        .filter(|heading| !(one_sender && *heading == "from"))
+        .collect();
+    let mut table = Table::new(&headings);
     let mut reasons = String::new();
     let year = in_city(Timestamp::now())[..4].to_owned();
     for packet in &came.shown {
@@ -104,13 +112,26 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
                 ]
             }
         };
-        table.row(cells);
+        table.row(cells.into_iter().enumerate().filter_map(|(at, cell)| {
+            let from = at == 2;
+            (!(one_sender && from)).then_some(cell)
+        }));
     }
     let sums = &came.sums;
-    let mut text = format!("\n{}\n", table.render());
+    let of = if one_sender {
+        format!("  from {first}\n")
+    } else {
+        String::new()
+    };
+    let mut text = format!("\n{of}{}\n", table.render());
+    let which = if refused {
+        ", of packets with refusals"
+    } else {
+        ""
+    };
     text += &folded(
         &format!(
-            "{when}: {} packets taken with {} lines: {} posted, {} refused, {} duplicate; {} packets refused whole",
+            "{when}{which}: {} packets taken with {} lines: {} posted, {} refused, {} duplicate; {} packets refused whole",
             thousands(sums.taken),
             thousands(sums.lines),
             thousands(sums.posted),

@@ -50,8 +50,10 @@ pub(super) async fn run(dir: &Path) -> Done {
     let done = match started {
         Some(Ok(running)) => {
             tracing::info!(partners = %running.server.partner, operator = %running.server.operator, "serving");
-            signals.next().await;
+            let signal = nix::sys::signal::Signal::try_from(signals.next().await)
+                .map_or("unknown", nix::sys::signal::Signal::as_str);
             tracing::info!(
+                signal,
                 "stopping: no new packets, finishing what is under way; a second signal ends at once"
             );
             tokio::spawn(end_at_once(signals));

@@ -17,6 +17,8 @@ pub use wrap::{prose, wrap};
 const GAP: usize = 2;
 /// Columns a text keeps at least, where it has so many.
 const TEXT_MIN: usize = 12;
+/// Columns of the longest number or id that is never broken, since people copy it: a UUID's.
+const NUMBER_MAX: usize = 36;
 
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +165,7 @@ impl Table {
                         .map(wrap::longest_word)
                         .max()
                         .unwrap_or(0)
-                        .min(TEXT_MIN * 2),
+                        .min(NUMBER_MAX),
                 ),
             ),
         }

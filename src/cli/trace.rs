@@ -55,8 +55,13 @@ pub(super) async fn run(options: &Options) -> Done {
 /// A packet that was refused whole, as text.
 pub fn refusal(packet_no: &str, one: &TracedRefusal) -> String {
     let received = in_city(one.received_at);
+    let number = if one.status == 409 {
+        "its number belongs to the packet that was taken under it"
+    } else {
+        "its number is free"
+    };
     format!(
-        "\npacket {packet_no} from {}\n  received {received} (Asia/Shanghai)\n  refused whole with status {} · digest {}…\n{}  nothing of it was kept; its number is free\n",
+        "\npacket {packet_no} from {}\n  received {received} (Asia/Shanghai)\n  refused whole with status {} · digest {}…\n{}  nothing of it was kept; {number}\n",
         one.sender,
         one.status,
         one.digest,
@@ -194,8 +199,8 @@ pub fn page(one: &Traced) -> String {
             "  ",
         );
     }
-    text += &postings(one);
     text += &deliveries(one);
+    text += &postings(one);
     text
 }
 
@@ -319,7 +324,11 @@ fn deliveries(one: &Traced) -> String {
                 .answer
                 .as_deref()
                 .filter(|answer| !answer.is_empty())
-                .map_or_else(String::new, |answer| format!(" · answered: {answer}"));
+                .map_or_else(String::new, |answer| {
+                    // Without an outcome nobody answered: it is what the last attempt met with.
+                    let met = delivery.outcome.as_ref().map_or("met with", |_| "answered");
+                    format!(" · {met}: {answer}")
+                });
             text += &folded(&format!("under {reference}{answer}"), "    ");
         }
     }

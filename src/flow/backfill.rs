@@ -6,14 +6,12 @@
 
 use std::time::Duration;
 
-use jiff::civil::Date;
-
 use super::entities_for;
 use crate::adapter::{Catalog, Outbound};
 use crate::config::{Limits, Partner};
 use crate::error::{Fault, Stage, did_you_mean};
 use crate::store::Pool;
-use crate::store::delivery::{Backfill, Progress, Route};
+use crate::store::delivery::{Backfill, BackfillScope, Progress, Route};
 
 /// Entries looked at in one transaction; the registry takes no changes meanwhile.
 const STEP: i64 = 500;
@@ -95,8 +93,12 @@ impl Filling {
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn start(pool: &Pool, target: Target, since: Option<Date>) -> Result<Filling, Fault> {
-        let backfill = Backfill::start(pool, &target.destination, since).await?;
+    pub async fn start(
+        pool: &Pool,
+        target: Target,
+        scope: BackfillScope,
+    ) -> Result<Filling, Fault> {
+        let backfill = Backfill::start(pool, &target.destination, scope).await?;
         let entries = Backfill::entries(pool).await?;
         Ok(Filling {
             pool: pool.clone(),

@@ -42,10 +42,16 @@ pub async fn decide(pool: &Pool, delivery_id: i64, decision: Decision) -> Result
     }
     let delivery = show(pool, delivery_id).await?.delivery;
     let text = match delivery.state.as_str() {
-        "dead" => format!(
-            "delivery {delivery_id} was not taken by the partner ({}); only one whose outcome is unknown can be declared delivered. Retry it instead",
-            last(&delivery)
-        ),
+        "dead" => {
+            let what = match decision {
+                Decision::SendAgain => "sent again under its old reference",
+                Decision::Delivered | Decision::Retry => "declared delivered",
+            };
+            format!(
+                "delivery {delivery_id} was not taken by the partner ({}); only one whose outcome is unknown can be {what}. Retry it instead",
+                last(&delivery)
+            )
+        }
         state => format!("delivery {delivery_id} is {state}, not dead; there is nothing to decide"),
     };
     Err(Fault::operator(Stage::Send, text))
@@ -147,14 +153,18 @@ pub fn subject(letter: &Letter) -> String {
 
 /// Everything known of one delivery, for people.
 pub fn page(detail: &Detail) -> String {
-    let Detail { delivery, attempts } = detail;
+    let Detail {
+        delivery,
+        packet_no,
+        attempts,
+    } = detail;
     let of = &delivery.of;
     let told = match &of.subject {
         Subject::Records(records) => format!(
             "{}{}, packet {}, records {} to {}: {} lines, {} yuan",
             if records.reversal { "reversal of " } else { "" },
             of.message,
-            records.packet_id,
+            packet_no.as_deref().unwrap_or_default(),
             records.first_record,
             records.last_record,
             of.lines,
@@ -185,7 +195,17 @@ pub fn page(detail: &Detail) -> String {
     if let Some(settled_at) = delivery.settled_at {
         writeln!(text, "  {} {}", delivery.state, in_city(settled_at)).ok();
     }
-    writeln!(text, "  last answer: {}", last(delivery)).ok();
+    let answer = last(delivery);
+    writeln!(
+        text,
+        "  last answer: {}",
+        if answer.is_empty() {
+            "without words"
+        } else {
+            answer
+        }
+    )
+    .ok();
     text += &tried(attempts);
     text
 }
@@ -286,6 +306,15 @@ mod tests {
             fault
                 .text
                 .contains("was not taken by the partner (no such employer)"),
+            "{fault}"
+        );
+        let fault = decide(&db.pool, ids[0], Decision::SendAgain)
+            .await
+            .unwrap_err();
+        assert!(
+            fault.text.contains(
+                "only one whose outcome is unknown can be sent again under its old reference"
+            ),
             "{fault}"
         );
         assert!(

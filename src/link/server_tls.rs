@@ -15,6 +15,7 @@
 //!
 //! Says who the partner is, not what it may call.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ const VERDICT_HOLDS: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct TrustState {
     loaded: ArcSwap<Loaded>,
+    /// When the certificates end that partners called with.
+    callers: Mutex<BTreeMap<Arc<str>, jiff::Timestamp>>,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl TrustState {
         let taken = revocation::kept(tls.lists_taken.as_deref());
         Ok(Arc::new(TrustState {
             loaded: ArcSwap::from_pointee(Loaded::read(tls, partners, &taken)?),
+            callers: Mutex::default(),
         }))
     }
 
@@ -172,6 +176,12 @@ impl TrustState {
             }
             _ => {
                 let caller = loaded.judge(&peer.chain);
+                if let (Ok(Caller::Partner(name)), Some(own)) = (&caller, peer.chain.first())
+                    && let Ok(facts) = Facts::of(own)
+                {
+                    let mut ends = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+                    ends.insert(name.clone(), facts.not_after);
+                }
                 *last = Some(Verdict {
                     by: loaded,
                     at: Instant::now(),
@@ -180,6 +190,14 @@ impl TrustState {
                 caller
             }
         }
+    }
+
+    /// When the certificates end that partners called with since the start, each the one seen last.
+    pub fn callers_end(&self) -> Vec<(Arc<str>, jiff::Timestamp)> {
+        let ends = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.iter()
+            .map(|(name, end)| (name.clone(), *end))
+            .collect()
     }
 
     /// When the first revocation list goes stale and clients are refused; none without a list.

@@ -27,7 +27,7 @@ pub(super) struct Ending {
 }
 
 /// Everything that ends: our server certificate, the authorities' (the first to end), the revocation
-/// list, and the certificates we call partners with.
+/// list, the certificates we call partners with, and those they called with since the start.
 pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
     let ending = |name: &str, what: String, until, todo| Ending {
         name: name.into(),
@@ -74,6 +74,14 @@ pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
                 "get a new one from the partner's authority",
             ));
         }
+    }
+    for (partner, until) in trust.callers_end() {
+        endings.push(ending(
+            &format!("from_{partner}"),
+            format!("the certificate {partner} calls with"),
+            Some(until),
+            "have the partner get a new one from its authority: it will be refused",
+        ));
     }
     endings
 }

@@ -1,12 +1,13 @@
 //! What one person asks for and another decides, with what is done once it is approved.
 //!
-//! What was asked for is a frozen list: a delivery that changed since is left alone.
+//! What was asked for is a frozen list: a delivery that was answered otherwise since is left alone.
 
 use tokio_postgres::Row;
 
 use super::tx::Tx;
 use super::{Store, fault, login};
 use crate::error::Fault;
+use crate::model::Fen;
 use crate::model::signer::{Login, Signer};
 
 /// What is asked for.
@@ -67,6 +68,16 @@ pub struct Approval {
     pub done: Option<i32>,
 }
 
+/// What a delivery tells of, as people know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryContent {
+    pub delivery_id: i64,
+    /// `None`: it is not of a packet.
+    pub packet_no: Option<String>,
+    pub lines: i32,
+    pub fen: Fen,
+}
+
 /// A delivery that could be marked as delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -116,6 +127,28 @@ impl Store {
             attempt_no: row.get(3),
         };
         Ok(rows.iter().map(candidate).collect())
+    }
+
+    /// What these deliveries tell of, in order of id.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn contents_of(&self, ids: &[i64]) -> Result<Vec<DeliveryContent>, Fault> {
+        let sql = "SELECT d.delivery_id, p.packet_no, d.lines, d.fen FROM delivery d LEFT JOIN packet p USING (packet_id)
+            WHERE d.delivery_id = ANY($1) ORDER BY 1";
+        let rows = self
+            .client()
+            .await?
+            .query(sql, &[&ids])
+            .await
+            .map_err(|error| fault(&error))?;
+        let content = |row: &Row| DeliveryContent {
+            delivery_id: row.get(0),
+            packet_no: row.get(1),
+            lines: row.get(2),
+            fen: Fen(row.get(3)),
+        };
+        Ok(rows.iter().map(content).collect())
     }
 
     /// Keeps a request for so many hours; returns its id.
@@ -228,12 +261,15 @@ impl Store {
         const DECIDE: &str = "UPDATE approval SET decision = 'approved', decided_by = $2, decided_at = now(),
                 decided_login = $3, decided_uid = $4, decided_host = $5, decided_proof = $6, same_login = $7
             WHERE approval_id = $1 AND decision IS NULL AND expires_at >= now() RETURNING action";
-        // One that was never sent has no reference of ours: the approval stands in its place.
+        // One that was never sent has no reference of ours: the approval stands in its place. Attempts since that did not
+        // reach the partner, or that it put off, change nothing: where it is down they come every few seconds.
         const MARK: &str = "UPDATE delivery d SET state = 'delivered', settled_at = now(), outcome = 'accepted',
                 reference = coalesce(a.reference, d.reference, 'approval ' || a.approval_id),
                 answer = 'marked as delivered by ' || a.requested_by || ' and ' || a.decided_by || ': ' || a.reason
             FROM (SELECT a.*, unnest(a.deliveries) AS delivery_id, unnest(a.attempts) AS attempt_no FROM approval a WHERE approval_id = $1) a
-            WHERE d.delivery_id = a.delivery_id AND d.destination = a.destination AND d.state = 'ready' AND d.attempt_no = a.attempt_no
+            WHERE d.delivery_id = a.delivery_id AND d.destination = a.destination AND d.state = 'ready'
+              AND NOT EXISTS (SELECT FROM attempt t WHERE t.delivery_id = d.delivery_id AND t.attempt_no > a.attempt_no
+                AND (t.outcome IS NULL OR t.outcome NOT IN ('not_sent', 'not_reached', 'retry_later')))
             RETURNING d.delivery_id";
         const RESUME: &str = "SELECT destination FROM approval WHERE approval_id = $1";
         const DONE: &str = "UPDATE approval SET done = $2 WHERE approval_id = $1";

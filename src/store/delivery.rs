@@ -16,7 +16,7 @@ mod settle; // what became of claimed rows, many at a time
 mod view; // lists and counts for people and metrics
 mod waiting; // what waits, by destination and message
 
-pub use backfill::{Backfill, Progress};
+pub use backfill::{Backfill, BackfillScope, Progress};
 pub use claim::{Start, begin, claim, claim_in_doubt, recover};
 pub use day::{left_under_way, reserve, unreserve};
 pub use dead::{Decision, Letter, dead_letters, decide, retry_all};

@@ -101,6 +101,7 @@ async fn metrics_can_be_read_tell_what_happened_and_hold_no_private_data() {
         "crl",
         "to_medical-core",
         "to_ltc-system",
+        "from_nanning-tax",
     ] {
         let days = samples.iter().find(|(series, labels, _)| {
             *series == "ltcgw_certificate_expiry_days" && labels == &[("name", name)]
@@ -118,7 +119,7 @@ async fn metrics_can_be_read_tell_what_happened_and_hold_no_private_data() {
     assert!(resident > 1e6, "{resident}");
 
     // Names of the configuration and words of the code; nothing a partner sent.
-    let known = "nanning-tax nanning-tax-native medical-core ltc-system civil-affairs health-commission to_civil-affairs to_health-commission server client_ca crl to_medical-core to_ltc-system posted refused duplicate \
+    let known = "nanning-tax nanning-tax-native from_nanning-tax from_nanning-tax-native medical-core ltc-system civil-affairs health-commission to_civil-affairs to_health-commission server client_ca crl to_medical-core to_ltc-system posted refused duplicate \
                  unknown other amount_unreadable accepted rejected retry_later not_reached unclear down later unknown not_sent inquired lost delivered dead ready leased in_doubt displaced refused_all_taken requests_of_partner requests spool_of_partner spool spool_disk";
     let known: BTreeSet<&str> = known
         .split_whitespace()
@@ -376,6 +377,19 @@ async fn the_alerts_are_ones_prometheus_takes_and_name_only_metrics_there_are() 
             Vec::<&String>::new(),
             "{runbook} names what is not measured"
         );
+    }
+    // The name is what somebody on duty is told.
+    for name in alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+    {
+        for runbook in ["deploy/runbook.md", "deploy/runbook.zh-CN.md"] {
+            let page = std::fs::read_to_string(project().join(runbook)).unwrap();
+            assert!(
+                page.contains(&format!("`{name}`")),
+                "{runbook} does not say what {name} means"
+            );
+        }
     }
     for arguments in [
         ["check", "rules", "deploy/alerts.yml"],

@@ -140,9 +140,10 @@ async fn the_packets_of_a_day_are_listed_with_what_became_of_them() {
     has(
         &today,
         &[
-            "450100202111080001 nanning-tax 3 2 10,740.00",
-            "450100202111080002 nanning-tax · whole ·",
-            "450100202111080003 nanning-tax 1 0 10,740.00",
+            "from nanning-tax",
+            "450100202111080001 3 2 10,740.00",
+            "450100202111080002 · whole ·",
+            "450100202111080003 1 0 10,740.00",
             "2 packets taken with 4 lines: 2 posted, 2 refused, 0 duplicate; 1 packets refused whole",
             "21,480.00 yuan posted, 10,740.00 yuan refused",
             "报文头声明3条记录，实际2条",
@@ -307,11 +308,18 @@ async fn paused_in(
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_told_with_its_end_under_the_limits() {
     let (place, _serving, _ids, _partners) = paused().await;
-    let until = place
-        .value("SELECT to_char(paused_until AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI') FROM dispatcher_lease WHERE destination = 'ltc-system'")
+    // At two requests the last leaves within some seconds of the pause's end, perhaps in the next minute.
+    let ends = place
+        .value("SELECT string_agg(to_char((paused_until + s * interval '1 second') AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI'), ';')
+            FROM dispatcher_lease, (VALUES (0), (5)) AS seconds (s) WHERE destination = 'ltc-system'")
         .await;
     let said = plain(&place.run(&["waiting", "--to", "ltc-system"]).await);
-    let end = format!("2 requests; at its limits the last one leaves at {until}");
+    assert!(
+        ends.split(';').any(|end| said.contains(&format!(
+            "2 requests; at its limits the last one leaves at {end}"
+        ))),
+        "{ends}: {said}"
+    );
     has(
         &said,
         &[
@@ -319,7 +327,6 @@ async fn what_waits_is_told_with_its_end_under_the_limits() {
             "contributions 2 0 0 540.00",
             "paused until",
             "it says later",
-            &end,
             "(Asia/Shanghai) at the earliest",
         ],
     );
@@ -536,7 +543,7 @@ async fn a_waiting_delivery_that_the_partner_has_is_marked_by_two_people_and_nev
         &one,
         &[
             "mark 1 delivery to ltc-system as delivered",
-            &format!("deliveries {}", ids[0]),
+            &format!("delivery {}: packet P1, lines ", ids[0]),
         ],
     );
     let (first, digest) = request(&one);
@@ -554,6 +561,14 @@ async fn a_waiting_delivery_that_the_partner_has_is_marked_by_two_people_and_nev
             .await,
     );
     let (second, other) = request(&both);
+    // The partner is down: it is tried again and again, and nothing of that arrives.
+    let tried = format!(
+        "WITH tried AS (UPDATE delivery SET attempt_no = 7 WHERE delivery_id = {} RETURNING delivery_id)
+            INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest, ended_at, outcome, answer)
+            SELECT delivery_id, 7, 'send', 'r7', sha256('a'), sha256('r'), now(), 'not_sent', 'connection refused' FROM tried RETURNING attempt_no",
+        ids[0]
+    );
+    assert_eq!(place.value(&tried).await, "7");
     let done = place
         .run(&[
             "approval", "approve", &first, "--by", "Wang Wei", "--digest", &digest,
@@ -585,7 +600,10 @@ async fn a_waiting_delivery_that_the_partner_has_is_marked_by_two_people_and_nev
         &rest,
         &[
             "1 of 2 to ltc-system count as delivered",
-            &format!("left alone, because they changed since: {}", ids[0]),
+            &format!(
+                "left alone, because the partner answered since, or somebody decided: {}",
+                ids[0]
+            ),
         ],
     );
     assert_eq!(partners[1].totals().lines, 0, "nothing of it was sent");

@@ -13,7 +13,7 @@ use ltcgw::flow::roster::{self, RosterArrival};
 use ltcgw::flow::shares::Shares;
 use ltcgw::model::Month;
 use ltcgw::model::registry::Kind;
-use ltcgw::store::delivery::{Backfill, Batch};
+use ltcgw::store::delivery::{Backfill, BackfillScope, Batch};
 use ltcgw::store::registry::{Put, Turn};
 use ltcgw::store::transfer::{Origin, Writes};
 use ltcgw::store::{Connection, Store};
@@ -447,7 +447,7 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
         head().await
     );
     let pool = flow.store.pool();
-    Backfill::start(pool, "ltc-system", None)
+    Backfill::start(pool, "ltc-system", BackfillScope::default())
         .await
         .expect("started");
     cut_everywhere(&flow.store, "a backfill", |_| async {

@@ -10,6 +10,7 @@ use ltcgw::sandbox::partners::Behaviour::Unavailable;
 use ltcgw::sandbox::partners::{Held, Most, Options, Simulated, Tls};
 use ltcgw::sandbox::stage::Scene;
 use ltcgw::store::Connection;
+use ltcgw::store::delivery::BackfillScope;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -602,7 +603,7 @@ async fn a_backfill_tells_a_new_destination_of_everything_once_however_often_it_
         let mut filling = Filling::start(
             &pool,
             target("civil-affairs").expect("it receives entries"),
-            None,
+            BackfillScope::default(),
         )
         .await
         .expect("a backfill");

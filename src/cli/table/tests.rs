@@ -104,6 +104,20 @@ fn paragraphs_are_broken_between_words_under_their_beginning() {
 }
 
 #[test]
+fn a_term_in_a_heading_is_not_torn_and_no_line_begins_with_a_mark() {
+    assert_eq!(wrap("together 合计", 12), ["together", "合计"]);
+    assert_eq!(wrap("LTC fund 长护险基金", 14), ["LTC fund", "长护险基金"]);
+    assert_eq!(
+        wrap("civil affairs 民政: pushed", 18),
+        ["civil affairs", "民政: pushed"]
+    );
+    assert_eq!(
+        wrap("一段比一行更长的中文说明: 请更换", 24),
+        ["一段比一行更长的中文说", "明: 请更换"]
+    );
+}
+
+#[test]
 fn amounts_are_grouped_by_thousands_and_keep_their_sign() {
     assert_eq!(yuan(-123_456_789), "-1,234,567.89");
     assert_eq!(yuan(5), "0.05");

@@ -5,7 +5,10 @@ use super::{char_width, width};
 use crate::model::printable::escaped_lines;
 
 /// Marks that do not begin a line.
-const CLOSING: &str = "，。；：、）》」』！？”’";
+const CLOSING: &str = "，。；：、）》」』！？”’,.;:!?)";
+
+/// Columns of a word that is never broken: five Chinese characters, as terms in headings have.
+const TERM_COLUMNS: usize = 10;
 
 /// A text in lines of up to `columns`; at least one. A word longer than a line is broken.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
@@ -71,11 +74,13 @@ pub(super) fn longest_word(text: &str) -> usize {
 /// What is not broken, and whether a blank stands before it.
 fn pieces(text: &str) -> impl Iterator<Item = (bool, &str)> {
     text.split_whitespace().flat_map(|word| {
+        let is_term = width(word) <= TERM_COLUMNS;
         let mut cuts = vec![0];
         let mut wide_before = false;
         for (at, character) in word.char_indices() {
             let wide = char_width(character) > 1;
-            if at > 0 && (wide || wide_before) && !CLOSING.contains(character) {
+            let between = wide || wide_before;
+            if at > 0 && between && !is_term && !CLOSING.contains(character) {
                 cuts.push(at);
             }
             wide_before = wide;

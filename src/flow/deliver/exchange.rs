@@ -200,13 +200,13 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
                     tracing::error!(
                         destination,
                         seconds,
-                        "paused: what stands before the partner lets nothing through, see `ltcgw destinations`: {text}"
+                        "paused: what stands before the partner lets nothing through, see `ltcgw destinations list`: {text}"
                     );
                 }
                 Reason::Unclear => tracing::error!(
                     destination,
                     seconds,
-                    "paused: gives no answer of the partner's own, see `ltcgw destinations`: {text}"
+                    "paused: gives no answer of the partner's own, see `ltcgw destinations list`: {text}"
                 ),
                 Reason::Down => tracing::warn!(
                     destination,

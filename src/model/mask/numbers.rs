@@ -7,6 +7,8 @@ use super::Span;
 use super::words::NUMBER_LABELS;
 use crate::model::identity;
 
+/// Characters of an id; the last may be X.
+const ID_CHARS: usize = 18;
 const ID: &str = "[id]";
 const PHONE: &str = "[phone]";
 const PASSPORT: &str = "[passport]";
@@ -67,26 +69,52 @@ pub(super) fn find(chars: &[char]) -> Vec<Span> {
 /// Digits within a longer number are never one: of random numbers with 20 digits, one in some thousands has such a window,
 /// and a line of money or a person of a roster would be refused for it.
 pub fn is_certain(value: &str) -> bool {
-    let plain: String = value
-        .chars()
-        .filter(|c| !is_between(*c))
-        .map(|c| digit(c).map_or(if is_x(c) { 'X' } else { c }, char::from))
-        .collect();
-    let whole = |number: &[u8]| number.len() == 18 && is_strict(number);
-    if plain.is_ascii() && whole(plain.to_ascii_uppercase().as_bytes()) {
-        return true;
+    // Asked of every text of every line: nearly all are too short or digits only, and none is copied.
+    let bytes = value.as_bytes();
+    if bytes.len() < ID_CHARS {
+        return false;
     }
-    let bytes = value.to_ascii_uppercase().into_bytes();
+    if bytes.iter().all(u8::is_ascii_digit) {
+        return bytes.len() == ID_CHARS && is_strict(bytes);
+    }
+    is_id_as_a_whole(value) || has_id_by_itself(bytes)
+}
+
+/// Whether a value is an id once what stands between its characters is left out.
+fn is_id_as_a_whole(value: &str) -> bool {
+    let (mut number, mut length) = ([0; ID_CHARS], 0);
+    for c in value.chars() {
+        let byte = match digit(c) {
+            Some(digit) => digit,
+            None if is_between(c) => continue,
+            None if is_x(c) => b'X',
+            None => return false,
+        };
+        if length == ID_CHARS {
+            return false;
+        }
+        number[length] = byte;
+        length += 1;
+    }
+    length == ID_CHARS && is_strict(&number)
+}
+
+/// Whether a run of digits, with the X that may end an id, is one.
+fn has_id_by_itself(bytes: &[u8]) -> bool {
     let mut from = 0;
     while from < bytes.len() {
         let digits = bytes[from..]
             .iter()
             .take_while(|byte| byte.is_ascii_digit())
             .count();
-        let end =
-            from + digits + usize::from(digits == 17 && bytes.get(from + digits) == Some(&b'X'));
-        if whole(&bytes[from..end]) {
-            return true;
+        let with_x =
+            digits == ID_CHARS - 1 && matches!(bytes.get(from + digits), Some(b'x' | b'X'));
+        let end = from + digits + usize::from(with_x);
+        if let Ok(mut number) = <[u8; ID_CHARS]>::try_from(&bytes[from..end]) {
+            number.make_ascii_uppercase();
+            if is_strict(&number) {
+                return true;
+            }
         }
         from = end.max(from + 1);
     }

@@ -23,6 +23,8 @@ pub struct Backfill {
     /// Deliveries queued.
     pub queued: i64,
     /// Everything is queued since then.
+    /// Also what the destination took at its present version.
+    pub again: bool,
     pub finished_at: Option<Timestamp>,
 }
 
@@ -35,7 +37,16 @@ pub struct Progress {
     pub dead: i64,
 }
 
-const COLUMNS: &str = "destination, since, started_at, looked_at, queued, finished_at";
+const COLUMNS: &str = "destination, since, started_at, looked_at, queued, finished_at, again";
+
+/// Which entries a backfill tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BackfillScope {
+    /// Only those changed since the begin of that day in China.
+    pub since: Option<Date>,
+    /// Also those the destination took at their present version: it may have lost them.
+    pub again: bool,
+}
 
 impl Backfill {
     fn from_row(row: &tokio_postgres::Row) -> Backfill {
@@ -46,22 +57,24 @@ impl Backfill {
             looked_at: row.get(3),
             queued: row.get(4),
             finished_at: row.get(5),
+            again: row.get(6),
         }
     }
 
-    /// Starts one, or goes on with one that is not finished; then `since` is that of the start.
+    /// Starts one, or goes on with one that is not finished; then the scope is that of the start.
     ///
     /// # Errors
     /// This and the others: faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn start(
         pool: &Pool,
         destination: &str,
-        since: Option<Date>,
+        BackfillScope { since, again }: BackfillScope,
     ) -> Result<Backfill, Fault> {
         let sql = format!(
-            "INSERT INTO backfill AS b (destination, since) VALUES ($1, $2)
+            "INSERT INTO backfill AS b (destination, since, again) VALUES ($1, $2, $3)
              ON CONFLICT (destination) DO UPDATE SET
                 since = CASE WHEN b.finished_at IS NULL THEN b.since ELSE excluded.since END,
+                again = CASE WHEN b.finished_at IS NULL THEN b.again ELSE excluded.again END,
                 started_at = CASE WHEN b.finished_at IS NULL THEN b.started_at ELSE now() END,
                 after_kind = CASE WHEN b.finished_at IS NULL THEN b.after_kind ELSE '' END,
                 after_id = CASE WHEN b.finished_at IS NULL THEN b.after_id ELSE '' END,
@@ -72,7 +85,7 @@ impl Backfill {
         );
         let client = connection(pool).await?;
         let row = client
-            .query_one(&sql, &[&destination, &since])
+            .query_one(&sql, &[&destination, &since, &again])
             .await
             .map_err(|error| fault("start a backfill", &error))?;
         Ok(Backfill::from_row(&row))
@@ -95,9 +108,9 @@ impl Backfill {
         tx.execute("SELECT 1 FROM registry_head FOR UPDATE", &[])
             .await
             .map_err(failed)?;
-        let row = tx.query_one("SELECT after_kind, after_id, since FROM backfill WHERE destination = $1 FOR UPDATE", &[&destination]).await.map_err(failed)?;
-        let (after_kind, after_id, since): (String, String, Option<Date>) =
-            (row.get(0), row.get(1), row.get(2));
+        let row = tx.query_one("SELECT after_kind, after_id, since, again FROM backfill WHERE destination = $1 FOR UPDATE", &[&destination]).await.map_err(failed)?;
+        let (after_kind, after_id, since, again): (String, String, Option<Date>, bool) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
         let page = "SELECT kind, entity_id FROM registry_entity WHERE (kind, entity_id) > ($1, $2) ORDER BY kind, entity_id LIMIT $3";
         let entries = tx
             .query(page, &[&after_kind, &after_id, &limit])
@@ -110,7 +123,7 @@ impl Backfill {
                 .iter()
                 .filter(|route| route.destination == destination)
             {
-                let sql = insert(route);
+                let sql = insert(route, again);
                 let after = [
                     &after_kind as &(dyn tokio_postgres::types::ToSql + Sync),
                     &after_id,
@@ -190,16 +203,22 @@ impl Backfill {
     }
 }
 
-fn insert(route: &Route) -> String {
+fn insert(route: &Route, again: bool) -> String {
+    // What waits goes out anyway; what was taken or refused is told only where that is asked for.
+    let known = if again {
+        "d.state IN ('ready', 'leased', 'in_doubt')"
+    } else {
+        "d.state <> 'superseded'"
+    };
     format!(
         "INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, lines, fen, priority)
          SELECT $6, $7, e.kind || '/' || e.entity_id, e.kind, e.entity_id, e.version, e.sequence, 1, 0, 90
          FROM registry_entity e JOIN registry_change c USING (sequence)
          WHERE (e.kind, e.entity_id) > ($1, $2) AND (e.kind, e.entity_id) <= ($3, $4) AND e.kind = $5
-           AND ($8::date IS NULL OR c.changed_at >= $8::date AT TIME ZONE 'Asia/Shanghai') AND {}
+           AND ($8::date IS NULL OR c.changed_at >= $8::date AT TIME ZONE 'Asia/Shanghai') AND {condition}
            AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.ordering_key = e.kind || '/' || e.entity_id AND d.destination = $6
-                             AND d.revision = e.sequence AND d.entity_kind IS NOT NULL AND d.state <> 'superseded')
+                             AND d.revision = e.sequence AND d.entity_kind IS NOT NULL AND {known})
          ORDER BY e.entity_id",
-        route.condition()
+        condition = route.condition()
     )
 }

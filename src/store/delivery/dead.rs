@@ -88,7 +88,7 @@ pub async fn retry_all(pool: &Pool, destination: Option<&str>) -> Result<u64, Fa
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn decide(pool: &Pool, delivery_id: i64, decision: Decision) -> Result<bool, Fault> {
     const SEND_AGAIN: &str = "UPDATE delivery SET attempts = 0, due_at = now(), tried_at = NULL, settled_at = NULL, state = 'ready'
-        WHERE delivery_id = $1 AND state = 'dead'";
+        WHERE delivery_id = $1 AND state = 'dead' AND outcome = 'unknown'";
     const DELIVERED: &str = "UPDATE delivery SET state = 'delivered', settled_at = now(), outcome = 'accepted', answer = 'confirmed by a person'
         WHERE delivery_id = $1 AND state = 'dead' AND outcome = 'unknown'";
     let sql = match decision {

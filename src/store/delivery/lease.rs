@@ -121,7 +121,8 @@ pub async fn pause(
 ) -> Result<(), Fault> {
     const SQL: &str = "UPDATE dispatcher_lease
         SET paused_until = greatest(paused_until, clock_timestamp() + $2 * interval '1 millisecond'),
-            pause_reason = $3, pause_answer = $4, paused_at = coalesce(paused_at, clock_timestamp()) WHERE destination = $1";
+            paused_at = CASE WHEN pause_reason = $3 THEN coalesce(paused_at, clock_timestamp()) ELSE clock_timestamp() END,
+            pause_reason = $3, pause_answer = $4 WHERE destination = $1";
     let client = connection(pool).await?;
     client
         .execute(

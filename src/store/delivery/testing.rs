@@ -56,6 +56,7 @@ impl Database {
             include_str!("../../../schemas/postgres/0025_arrears.sql"),
             include_str!("../../../schemas/postgres/0026_bases.sql"),
             include_str!("../../../schemas/postgres/0029_registry_members.sql"),
+            include_str!("../../../schemas/postgres/0038_backfill_again.sql"),
             include_str!("../../../schemas/postgres/0030_registry_places.sql"),
         ] {
             client.batch_execute(sql).await.unwrap();

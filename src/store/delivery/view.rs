@@ -27,6 +27,8 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detail {
     pub delivery: Delivery,
+    /// The number of the packet it is of, if it is of one.
+    pub packet_no: Option<String>,
     pub attempts: Vec<Attempt>,
 }
 
@@ -38,6 +40,7 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
     const ATTEMPTS: &str =
         "SELECT attempt_no, kind, reference, started_at, ended_at, status, outcome, answer
         FROM attempt WHERE delivery_id = $1 ORDER BY attempt_no";
+    const PACKET_NO: &str = "SELECT p.packet_no FROM packet p JOIN delivery d USING (packet_id) WHERE d.delivery_id = $1";
     let client = connection(pool).await?;
     let sql = format!("SELECT {COLUMNS} FROM delivery d WHERE d.delivery_id = $1");
     let Some(row) = client
@@ -47,6 +50,11 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
     else {
         return Ok(None);
     };
+    let packet_no = client
+        .query_opt(PACKET_NO, &[&delivery_id])
+        .await
+        .map_err(|error| fault("show a delivery", &error))?
+        .map(|row| row.get(0));
     let rows = client
         .query(ATTEMPTS, &[&delivery_id])
         .await
@@ -63,6 +71,7 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
     });
     Ok(Some(Detail {
         delivery: Delivery::from_row(&row),
+        packet_no,
         attempts: attempts.collect(),
     }))
 }

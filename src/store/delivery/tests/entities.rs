@@ -98,6 +98,13 @@ async fn deliver_all(db: &Database, lease: &Lease) {
     }
 }
 
+fn from(since: Option<jiff::civil::Date>) -> BackfillScope {
+    BackfillScope {
+        since,
+        ..BackfillScope::default()
+    }
+}
+
 #[tokio::test]
 async fn only_entries_that_concern_a_destination_are_queued_and_the_newest_change_only() {
     let db = Database::new().await;
@@ -357,12 +364,14 @@ async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
         .await;
     }
     db.run("DELETE FROM delivery WHERE entity_id <> 'H7'").await;
-    Backfill::start(&db.pool, "core", None).await.unwrap();
+    Backfill::start(&db.pool, "core", BackfillScope::default())
+        .await
+        .unwrap();
     let first = Backfill::step(&db.pool, "core", &routes(), 4)
         .await
         .unwrap();
     assert_eq!((first.looked_at, first.queued), (4, 3));
-    let again = Backfill::start(&db.pool, "core", Some(date(2030, 1, 1)))
+    let again = Backfill::start(&db.pool, "core", from(Some(date(2030, 1, 1))))
         .await
         .unwrap();
     assert_eq!(
@@ -393,7 +402,9 @@ async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
         "live changes go first"
     );
     for since in [None, Some(date(2030, 1, 1))] {
-        let mut again = Backfill::start(&db.pool, "core", since).await.unwrap();
+        let mut again = Backfill::start(&db.pool, "core", from(since))
+            .await
+            .unwrap();
         while again.finished_at.is_none() {
             again = Backfill::step(&db.pool, "core", &routes(), 100)
                 .await
@@ -401,6 +412,22 @@ async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
         }
         assert_eq!(again.queued, 0);
     }
+    db.run("UPDATE delivery SET state = 'delivered', outcome = 'accepted', reference = 'r', settled_at = now() WHERE ordering_key <> 'institution/H0'").await;
+    let lost = BackfillScope {
+        again: true,
+        ..BackfillScope::default()
+    };
+    let mut told = Backfill::start(&db.pool, "core", lost).await.unwrap();
+    while told.finished_at.is_none() {
+        told = Backfill::step(&db.pool, "core", &routes(), 4)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        (told.again, told.queued),
+        (true, 8),
+        "what it took is told once more, what is on its way is not"
+    );
     change(&db, "institution", "H0", HOME, "x").await;
     assert!(
         shown(&db).await.contains("H0 1 superseded 90")
