@@ -690,7 +690,7 @@ async fn old_log(source: &Source, log: &[(&str, &str, Option<&str>)]) {
             DROP COLUMN planned_proof, DROP COLUMN approved_login, DROP COLUMN approved_uid, DROP COLUMN approved_host, DROP COLUMN approved_proof,
             DROP COLUMN same_login, DROP COLUMN replaces; -- of later migrations, which run again as well
         DROP TABLE approval; DROP VIEW report.refused_line; ALTER TABLE line_refusal DROP COLUMN fen; ALTER TYPE line_refusal_row DROP ATTRIBUTE fen;
-        DROP INDEX packet_received, packet_refusal_received, packet_with_refused;
+        DROP INDEX packet_received, packet_refusal_received, packet_with_refused; ALTER TABLE backfill DROP COLUMN again;
         DELETE FROM refinery_schema_history WHERE version >= 30; UPDATE registry_head SET sequence = ";
     source.gateway.value(&format!("{back}{}", log.len())).await;
     for (sequence, (kind, id, place)) in (1..).zip(log) {
