@@ -135,27 +135,12 @@ impl fmt::Display for Finding {
 pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> String {
     allowed
         .into_iter()
-        .map(|word| (edit_distance(found, word), word))
+        .map(|word| (strsim::osa_distance(found, word), word))
         .filter(|(distance, word)| *distance <= 1 + word.chars().count() / 4)
         .min()
         .map_or_else(String::new, |(_, word)| {
             format!(" (did you mean `{word}`?)")
         })
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = corner + usize::from(from != *to);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -175,5 +160,10 @@ mod tests {
             " (did you mean `employer_paid`?)"
         );
         assert_eq!(did_you_mean("zebra", ["employer_paid", "headcount"]), "");
+        assert_eq!(
+            did_you_mean("form", ["format", "from"]),
+            " (did you mean `from`?)",
+            "two letters in the wrong order are one mistake"
+        );
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use data_encoding::HEXLOWER;
 use refinery::{Migration, Runner};
 
 use crate::error::{Fault, Stage};
@@ -282,11 +283,7 @@ pub fn schema_digest() -> String {
     for migration in migrations().unwrap_or_default() {
         hash.update(migration.sql().unwrap_or_default());
     }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    HEXLOWER.encode(&hash.finalize()[..8])
 }
 
 async fn migrate(connection: &Connection) -> Result<(), Fault> {

@@ -125,33 +125,6 @@ fn wrong_length(setting: &Setting, value: &str) -> Option<String> {
     ))
 }
 
-/// Lower-case hexadecimal.
-pub fn hex_lower(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(
-                    char::from_digit(u32::from(nibble), 16)
-                        .expect("a nibble is a hexadecimal digit"),
-                );
-            }
-            text
-        })
-}
-
-/// Bytes of hexadecimal digits of either case, or `None`.
-pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,14 +159,5 @@ mod tests {
             find("nhsa", Kind::Signature).is_err(),
             "an envelope is not a signature"
         );
-    }
-
-    #[test]
-    fn hexadecimal_is_read_back() {
-        assert_eq!(hex_lower(&[0, 0x9a, 0xff]), "009aff");
-        assert_eq!(unhex("009AfF"), Some(vec![0, 0x9a, 0xff]));
-        assert_eq!(unhex("0"), None);
-        assert_eq!(unhex("0g"), None);
-        assert_eq!(unhex("é"), None);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
+
 use super::fold::folded;
 use super::login::Who;
 use super::table::{thousands, yuan};
 use super::{Done, Failure, dead};
 use crate::config::Config;
 use crate::error::Fault;
-use crate::flow::approval::{self as flow, Asked, DIGEST_MIN, Which, hex};
+use crate::flow::approval::{self as flow, Asked, DIGEST_MIN, Which};
 use crate::flow::clock::in_city;
 use crate::store::Store;
 use crate::store::approval::{Action, Approval, DeliveryContent};
@@ -173,7 +175,7 @@ pub(super) async fn run(command: &Command) -> Done {
 
 /// What was just asked for, and how it goes on.
 pub fn asked(approval: &Approval, contents: &[DeliveryContent]) -> String {
-    let digits = &hex(&approval.digest)[..DIGEST_MIN];
+    let digits = &HEXLOWER.encode(&approval.digest)[..DIGEST_MIN];
     let id = approval.approval_id;
     format!(
         "{}nothing is done yet; somebody else looks at it and runs\n  ltcgw approval approve {id} --digest {digits} --by NAME\n",
@@ -199,7 +201,7 @@ fn what(approval: &Approval) -> String {
 
 fn text(approval: &Approval, contents: &[DeliveryContent]) -> String {
     let (wanted, what) = (&approval.wanted, what(approval));
-    let digest = &hex(&approval.digest)[..DIGEST_MIN];
+    let digest = &HEXLOWER.encode(&approval.digest)[..DIGEST_MIN];
     let mut text = format!(
         "\n{}",
         folded(

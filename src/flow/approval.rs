@@ -4,6 +4,7 @@
 //! One person asks and says why; that freezes what is to be done under a digest. Another, who was told the digest, decides
 //! within a day. Of deliveries that changed meanwhile nothing is done.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Fault, Stage};
@@ -201,7 +202,7 @@ pub async fn approve(
         ));
     }
     let given = digest.trim().to_lowercase();
-    if given.len() < DIGEST_MIN || !hex(&approval.digest).starts_with(&given) {
+    if given.len() < DIGEST_MIN || !HEXLOWER.encode(&approval.digest).starts_with(&given) {
         return refuse(format!(
             "the digest is not that of request {approval_id}; look at it (`ltcgw approval list`) and give its first {DIGEST_MIN} digits or more"
         ));
@@ -279,11 +280,6 @@ pub fn plan(wanted: &Wanted) -> String {
 
 fn digest(wanted: &Wanted) -> Vec<u8> {
     Sha256::digest(plan(wanted)).to_vec()
-}
-
-/// Hexadecimal digits of a digest.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn no_second_person(approval_id: i64, why: &NoProof<'_>) -> String {

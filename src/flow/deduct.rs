@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
+
 use super::Gateway;
 use super::clock::Clock;
 use crate::config::Partner;
@@ -139,8 +141,11 @@ impl Desk {
         .await?;
         work.commit().await?;
         if let Some(cycle) = earlier {
-            let (area, month, digest) =
-                (of.area, of.month, &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]);
+            let (area, month, digest) = (
+                of.area,
+                of.month,
+                &HEXLOWER.encode(&cycle.digest)[..DIGEST_DIGITS_MIN],
+            );
             tracing::warn!(area, %month, digest, by = %by.name, approved = cycle.approved_by.is_some(), "a plan was put in the place of another");
         }
         let gone = || {
@@ -372,13 +377,8 @@ fn speaks(partner: &Partner, area: i32) -> Result<(), Refusal> {
     }
 }
 
-/// A digest as people write it.
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Whether those are the first digits of a plan's digest, and enough of them.
 fn starts(cycle: &Cycle, digest: &str) -> bool {
     let said = digest.trim().trim_end_matches('…').to_ascii_lowercase();
-    said.len() >= DIGEST_DIGITS_MIN && hex(&cycle.digest).starts_with(&said)
+    said.len() >= DIGEST_DIGITS_MIN && HEXLOWER.encode(&cycle.digest).starts_with(&said)
 }

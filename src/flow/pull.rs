@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 
 use crate::config::{Config, Fields};
 use crate::error::Fault;
@@ -221,7 +222,7 @@ impl Pulls {
             }
         }
         let cursor = self.signer.sign(puller.bearer(), ask.kind, &at);
-        let digest = hex(&at.digest);
+        let digest = HEXLOWER.encode(&at.digest);
         let end = format!("\"cursor\":\"{cursor}\",\"more\":{more},\"digest\":\"{digest}\"}}");
         match ask.format {
             Format::Json => body.extend_from_slice(format!("],{end}").as_bytes()),
@@ -233,7 +234,7 @@ impl Pulls {
         let areas = puller
             .areas
             .as_ref()
-            .map(|areas| format!("-{}", hex(&areas.tag())))
+            .map(|areas| format!("-{}", HEXLOWER.encode(&areas.tag())))
             .unwrap_or_default();
         let form = u8::from(ask.format == Format::NdJson);
         let etag = format!(
@@ -318,15 +319,4 @@ impl Puller {
             ))
         })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
@@ -69,7 +70,7 @@ impl Facts {
             sans: names(&parsed)?,
             not_before: time(parsed.validity().not_before)?,
             not_after: time(parsed.validity().not_after)?,
-            spki_sha256: hex(&Sha256::digest(parsed.public_key().raw)),
+            spki_sha256: HEXLOWER.encode(&Sha256::digest(parsed.public_key().raw)),
             unfit: unfit(&parsed),
         })
     }
@@ -214,15 +215,4 @@ fn unfit(parsed: &X509Certificate<'_>) -> Option<Reason> {
         return Some(Reason::OldVersion);
     }
     super::authority::unsupported(parsed.public_key()).map(|_| Reason::UnsupportedKey)
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a String does not fail");
-            text
-        })
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevocationReason,
@@ -113,7 +114,7 @@ impl Authority {
             KeyPair::from_pem(&read(&key)?)
                 .map_err(|_| unusable(&key, "is no private key in PEM"))?,
         );
-        if hex(&Sha256::digest(
+        if HEXLOWER.encode(&Sha256::digest(
             rcgen::PublicKeyData::subject_public_key_info(&pair),
         )) != facts.spki_sha256
         {
@@ -453,10 +454,6 @@ fn authority_params(name: &str) -> CertificateParams {
 
 fn unusable(path: &Path, text: &str) -> Fault {
     Fault::operator(Stage::Config, format!("{} {text}", path.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -388,7 +389,7 @@ fn chained(digest: [u8; 32], item: &[u8]) -> [u8; 32] {
 }
 
 fn agree(kind: Kind, told: &str, own: &[u8; 32]) -> Result<(), Fault> {
-    let own: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
+    let own: String = HEXLOWER.encode(own);
     if told == own {
         return Ok(());
     }

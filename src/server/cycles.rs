@@ -5,6 +5,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::Fault;
 use crate::flow::collect::Body;
-use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, hex, plan_for, see_for};
+use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, plan_for, see_for};
 use crate::flow::publish::without_mark;
 use crate::model::{self, Month};
 
@@ -51,7 +52,7 @@ pub async fn plan(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> H
         let mut document = document(&desk.seen(cycle).await?);
         document["replaces"] = earlier.map_or(
             Value::Null,
-            |earlier| json!({ "cycle_id": earlier.cycle_id, "digest": hex(&earlier.digest) }),
+            |earlier| json!({ "cycle_id": earlier.cycle_id, "digest": HEXLOWER.encode(&earlier.digest) }),
         );
         Ok(document)
     };
@@ -137,7 +138,7 @@ fn document(seen: &Seen) -> Value {
         .map(|left| json!({ "reason": left.reason, "people": left.people, "due_fen": left.due.0 }));
     json!({
         "cycle_id": cycle.cycle_id, "area": format!("{:06}", cycle.pooling_area), "month": cycle.month.to_string(), "state": cycle.state.word(),
-        "digest": hex(&cycle.digest), "people": cycle.people, "fen": cycle.fen.0, "round": cycle.rounds,
+        "digest": HEXLOWER.encode(&cycle.digest), "people": cycle.people, "fen": cycle.fen.0, "round": cycle.rounds,
         "totals": totals.collect::<Value>(), "left_out": left_out.collect::<Value>(),
     })
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
@@ -70,7 +71,10 @@ impl Keys {
             .filter(|(_, line)| !line.trim().is_empty());
         let keys: Vec<Key> = lines
             .map(|(at, line)| {
-                unhex(line.trim())
+                HEXLOWER_PERMISSIVE
+                    .decode(line.trim().as_bytes())
+                    .ok()
+                    .and_then(|key| <[u8; 32]>::try_from(key).ok())
                     .map(|secret| Key::of(&secret))
                     .ok_or_else(|| bad(format!("line {} is no key", at + 1)))
             })
@@ -92,7 +96,7 @@ impl Keys {
     /// A new key as a line of a key file.
     pub fn generate_line() -> String {
         let secret = <[u8; 32]>::generate();
-        hex(&secret) + "\n"
+        HEXLOWER.encode(&secret) + "\n"
     }
 
     /// Seals under the newest key.
@@ -141,7 +145,7 @@ impl Keys {
             .keys
             .iter()
             .find(|key| key.id == *id)
-            .ok_or_else(|| failed(&format!("was sealed under key {}, which is not in [privacy] key_file; add the line that was removed", hex(id))))?;
+            .ok_or_else(|| failed(&format!("was sealed under key {}, which is not in [privacy] key_file; add the line that was removed", HEXLOWER.encode(id))))?;
         let aad = associated(label, key.id);
         key.cipher
             .decrypt(&Nonce::from(*nonce), Payload { msg: cipher, aad: &aad })
@@ -216,21 +220,6 @@ fn associated(label: Label<'_>, key: [u8; KEY_ID]) -> Vec<u8> {
     aad.extend_from_slice(&label.version.to_be_bytes());
     aad.extend_from_slice(&key);
     aad
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

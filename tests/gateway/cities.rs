@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
-use ltcgw::flow::deduct::{Desk, Of, hex};
+use ltcgw::flow::deduct::{Desk, Of};
 use ltcgw::model::Month;
 use ltcgw::sandbox::partners::{Options, Simulated, Tls};
 use ltcgw::sandbox::stage::Scene;
@@ -229,7 +230,7 @@ impl Cities {
             .approve(january(area), &by("Wang"), &digest[..8])
             .await
             .expect("an approval");
-        assert_eq!(hex(&approved.digest), digest);
+        assert_eq!(HEXLOWER.encode(&approved.digest), digest);
         desk.run(january(area), &by("Wang")).await.expect("a run");
         plan["cycle_id"].clone()
     }

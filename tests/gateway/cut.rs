@@ -5,10 +5,11 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
+use data_encoding::HEXLOWER;
 use ltcgw::config::Receive;
 use ltcgw::error::{Fault, Stage};
 use ltcgw::flow::collect::{self, Arrival, Spool, SpoolLimits};
-use ltcgw::flow::deduct::{Desk, Of, hex};
+use ltcgw::flow::deduct::{Desk, Of};
 use ltcgw::flow::roster::{self, RosterArrival};
 use ltcgw::flow::shares::Shares;
 use ltcgw::model::Month;
@@ -313,7 +314,7 @@ async fn a_roster_and_a_month_s_deductions_can_be_cut_off_anywhere() {
         // One that was cut off behind its commit stands.
         desk.approve(of, &by("Wang"), &digest[..8])
             .await
-            .map(|cycle| hex(&cycle.digest))
+            .map(|cycle| HEXLOWER.encode(&cycle.digest))
             .unwrap_or_default()
     })
     .await;

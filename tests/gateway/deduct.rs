@@ -1,6 +1,7 @@
 //! A month's deductions: planned, approved by a second person, run once, whatever happens.
 
-use ltcgw::flow::deduct::{Of, Refusal, hex};
+use data_encoding::HEXLOWER;
+use ltcgw::flow::deduct::{Of, Refusal};
 use ltcgw::store::deduction::{Cycle, State};
 use sha2::{Digest, Sha256};
 
@@ -41,7 +42,7 @@ async fn a_month_is_planned_approved_and_run_in_batches() {
     assert!(text(office.run(october()).await).contains("is not approved"));
     let approved = office
         .desk
-        .approve(october(), &by("Wang"), &hex(&plan.digest)[..8])
+        .approve(october(), &by("Wang"), &HEXLOWER.encode(&plan.digest)[..8])
         .await
         .expect("an approval");
     assert_eq!(
@@ -96,7 +97,10 @@ async fn an_auditor_makes_the_same_digest_with_copy_and_sha256() {
     assert_eq!(rows.len(), 6);
     let mut hash = Sha256::new_with_prefix("450100\t202110\n");
     rows.iter().for_each(|row| hash.update(row));
-    assert_eq!(hex(&hash.finalize()), hex(&cycle.digest));
+    assert_eq!(
+        HEXLOWER.encode(&hash.finalize()),
+        HEXLOWER.encode(&cycle.digest)
+    );
 }
 
 #[tokio::test]
@@ -175,7 +179,7 @@ async fn nobody_approves_their_own_plan_or_another_digest() {
         .plan(october(), &by("Li"))
         .await
         .expect("a plan");
-    let digest = hex(&first.digest);
+    let digest = HEXLOWER.encode(&first.digest);
     for (name, said, expected) in [
         ("li ", &*digest, "Li made the plan"),
         ("Wang", &digest[..7], "7 digits were given"),
@@ -273,7 +277,7 @@ async fn what_was_left_open_is_carried_into_the_next_month_once() {
 
     office
         .desk
-        .approve(november(), &by("Wang"), &hex(&plan.digest))
+        .approve(november(), &by("Wang"), &HEXLOWER.encode(&plan.digest))
         .await
         .expect("an approval");
     let second = office.run(november()).await.expect("a run");

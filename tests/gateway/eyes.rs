@@ -1,6 +1,8 @@
 //! Four eyes on a month's deductions: the approver is provably not the planner, and no plan takes another's place unsaid.
 
-use ltcgw::flow::deduct::{Desk, Refusal, hex};
+use data_encoding::HEXLOWER;
+
+use ltcgw::flow::deduct::{Desk, Refusal};
 use ltcgw::model::signer::{Login, Proof, Signer};
 use ltcgw::store::deduction::{Cycle, State};
 
@@ -40,7 +42,7 @@ async fn whoever_planned_approves_under_no_name_and_no_other_account_of_theirs()
         .plan(october(), &signer("Li", login("li", 1000, "gw1")))
         .await
         .expect("a plan");
-    let digest = hex(&plan.digest);
+    let digest = HEXLOWER.encode(&plan.digest);
     for (name, login, expected) in [
         (
             "Wang",
@@ -90,7 +92,11 @@ async fn one_login_for_both_is_recorded_and_runs_only_where_the_configuration_al
         .expect("a plan");
     let approved = office
         .desk
-        .approve(october(), &signer("Wang", None), &hex(&plan.digest))
+        .approve(
+            october(),
+            &signer("Wang", None),
+            &HEXLOWER.encode(&plan.digest),
+        )
         .await
         .expect("an approval");
     assert!(approved.same_login);
@@ -121,7 +127,7 @@ async fn a_plan_made_under_no_login_is_approved_by_nobody_until_it_is_planned_ag
         .plan(october(), &signer("Li", None))
         .await
         .expect("a plan");
-    let digest = hex(&plan.digest);
+    let digest = HEXLOWER.encode(&plan.digest);
     let wang = signer("Wang", login("wang", 1001, "gw1"));
     let refused = text(desk.approve(october(), &wang, &digest).await);
     assert!(
@@ -151,7 +157,7 @@ async fn a_plan_takes_anothers_place_and_says_so() {
     let desk = &office.desk;
     let (li, wang) = (signer("Li", None), signer("Wang", None));
     let first = desk.plan(october(), &li).await.expect("a plan");
-    desk.approve(october(), &wang, &hex(&first.digest))
+    desk.approve(october(), &wang, &HEXLOWER.encode(&first.digest))
         .await
         .expect("an approval");
     // The same content: it stays as it was, with its approval.
@@ -200,7 +206,10 @@ async fn a_plan_takes_anothers_place_and_says_so() {
         "replaced Li; planned Wang"
     );
     // Who looked at the first one approves nothing.
-    let refused = text(desk.approve(october(), &li, &hex(&first.digest)).await);
+    let refused = text(
+        desk.approve(october(), &li, &HEXLOWER.encode(&first.digest))
+            .await,
+    );
     assert!(
         refused.contains("counts no more: Wang put another in its place"),
         "{refused}"

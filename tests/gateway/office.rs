@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use ltcgw::adapter::Catalog;
 use ltcgw::config::Config;
 use ltcgw::flow::clock::Clock;
-use ltcgw::flow::deduct::{DeductionPartners, Desk, Of, Refusal, hex};
+use ltcgw::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
 use ltcgw::ledger::RateBook;
 use ltcgw::model::Month;
 use ltcgw::model::signer::Signer;
@@ -41,7 +42,10 @@ pub fn by(name: &str) -> Signer {
 
 /// Plans, in the place of an earlier plan if there is one.
 pub async fn plan_anew(desk: &Desk, of: Of, name: &str) -> Cycle {
-    let earlier = desk.see(of).await.map(|seen| hex(&seen.cycle.digest));
+    let earlier = desk
+        .see(of)
+        .await
+        .map(|seen| HEXLOWER.encode(&seen.cycle.digest));
     match earlier {
         Ok(digest) => desk
             .plan_in_place(of, &by(name), &digest)
@@ -143,7 +147,7 @@ impl Office {
     pub async fn approved(&self, of: Of) -> Cycle {
         let plan = plan_anew(&self.desk, of, "Li").await;
         self.desk
-            .approve(of, &by("Wang"), &hex(&plan.digest)[..8])
+            .approve(of, &by("Wang"), &HEXLOWER.encode(&plan.digest)[..8])
             .await
             .expect("an approval")
     }

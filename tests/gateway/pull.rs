@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use data_encoding::HEXLOWER;
 use ltcgw::model::registry::Kind;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -90,7 +91,7 @@ impl<'a> Puller<'a> {
         page.items.iter().for_each(|item| held.take(item.get()));
         assert_eq!(
             page.digest,
-            hex(&held.digest),
+            HEXLOWER.encode(&held.digest),
             "the gateway's digest is the puller's"
         );
         held.cursor = Some(page.cursor);
@@ -102,10 +103,6 @@ impl<'a> Puller<'a> {
         while self.follow(route, &mut held, limit).await {}
         held
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Ten institutions and twenty caregivers, some changed, some ended.
@@ -277,7 +274,7 @@ async fn lines_end_with_a_trailer_and_have_the_same_digest_as_json() {
         (lines.len(), &trailer["trailer"]["more"]),
         (6, &true.into())
     );
-    assert_eq!(trailer["trailer"]["digest"], hex(&held.digest));
+    assert_eq!(trailer["trailer"]["digest"], HEXLOWER.encode(&held.digest));
     let mut json = Held::default();
     puller.follow("caregivers", &mut json, 5).await;
     held.cursor = Some(
@@ -668,7 +665,10 @@ async fn a_snapshot_shows_one_instant_and_its_cursors_go_on_from_there() {
         .iter()
         .filter(|line| line.contains("\"kind\":\"caregiver\",\"id\""))
         .for_each(|line| held.take(line));
-    assert_eq!(trailer["caregivers"]["digest"], hex(&held.digest));
+    assert_eq!(
+        trailer["caregivers"]["digest"],
+        HEXLOWER.encode(&held.digest)
+    );
     held.sequences.clear();
     held.cursor = Some(
         trailer["caregivers"]["cursor"]

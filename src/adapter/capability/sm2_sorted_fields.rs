@@ -7,12 +7,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sm2::dsa::signature::{Signer, Verifier};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::elliptic_curve::Generate;
 use sm2::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 
-use super::{Capability, Kind, SecretFile, Setting, hex_lower, unhex};
+use super::{Capability, Kind, SecretFile, Setting};
 
 pub const CAPABILITY: Capability = Capability {
     name: "sm2_sorted_fields",
@@ -50,7 +51,11 @@ impl PrivateKey {
         let secret = if text.starts_with("-----BEGIN") {
             sm2::SecretKey::from_pkcs8_pem(text).map_err(|_| wrong)?
         } else {
-            let bytes = unhex(text).filter(|bytes| bytes.len() == 32).ok_or(wrong)?;
+            let bytes = HEXLOWER_PERMISSIVE
+                .decode(text.as_bytes())
+                .ok()
+                .filter(|bytes| bytes.len() == 32)
+                .ok_or(wrong)?;
             sm2::SecretKey::from_slice(&bytes).map_err(|_| wrong)?
         };
         SigningKey::new(USER_ID, &secret)
@@ -60,7 +65,9 @@ impl PrivateKey {
 
     /// The public key the partner needs: uncompressed point, 130 upper-case hexadecimal digits from `04`.
     pub fn public_hex(&self) -> String {
-        hex_lower(&self.0.verifying_key().to_sec1_bytes()).to_uppercase()
+        HEXLOWER
+            .encode(&self.0.verifying_key().to_sec1_bytes())
+            .to_uppercase()
     }
 
     /// Signs envelope fields; `cainfo` and `input` among them are left out.
@@ -72,7 +79,7 @@ impl PrivateKey {
         let signature: Signature = self.0.sign(signed_text(fields).as_bytes());
         let bytes = signature.to_bytes();
         match encoding {
-            Encoding::Hex => hex_lower(&bytes).to_uppercase(),
+            Encoding::Hex => HEXLOWER.encode(&bytes).to_uppercase(),
             Encoding::Base64 => BASE64.encode(bytes),
         }
     }
@@ -127,14 +134,18 @@ pub fn verify(
     public_hex: &str,
     envelope: &serde_json::Map<String, serde_json::Value>,
 ) -> Result<(), String> {
-    let point = unhex(public_hex).ok_or("the public key is not hexadecimal")?;
+    let point = HEXLOWER_PERMISSIVE
+        .decode(public_hex.as_bytes())
+        .map_err(|_| "the public key is not hexadecimal")?;
     let key = VerifyingKey::from_sec1_bytes(USER_ID, &point)
         .map_err(|_| "the public key is not a point of the SM2 curve")?;
     let cainfo = envelope
         .get("cainfo")
         .and_then(serde_json::Value::as_str)
         .ok_or("the envelope has no cainfo")?;
-    let bytes = unhex(cainfo)
+    let bytes = HEXLOWER_PERMISSIVE
+        .decode(cainfo.as_bytes())
+        .ok()
         .or_else(|| BASE64.decode(cainfo).ok())
         .ok_or("cainfo is neither hexadecimal nor Base64")?;
     let signature = Signature::from_slice(&bytes).map_err(|_| "cainfo is not 64 bytes r||s")?;
@@ -176,15 +187,26 @@ mod tests {
     #[test]
     fn sm3_and_sm2_give_the_answers_of_the_standard() {
         assert_eq!(
-            hex_lower(&Sm3::digest(b"abc")),
+            HEXLOWER.encode(&Sm3::digest(b"abc")),
             "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
         );
         assert_eq!(
             PrivateKey::parse(STANDARD_PRIVATE).unwrap().public_hex(),
             STANDARD_PUBLIC
         );
-        let key = VerifyingKey::from_sec1_bytes(USER_ID, &unhex(STANDARD_PUBLIC).unwrap()).unwrap();
-        let signature = Signature::from_slice(&unhex(STANDARD_SIGNATURE).unwrap()).unwrap();
+        let key = VerifyingKey::from_sec1_bytes(
+            USER_ID,
+            &HEXLOWER_PERMISSIVE
+                .decode(STANDARD_PUBLIC.as_bytes())
+                .unwrap(),
+        )
+        .unwrap();
+        let signature = Signature::from_slice(
+            &HEXLOWER_PERMISSIVE
+                .decode(STANDARD_SIGNATURE.as_bytes())
+                .unwrap(),
+        )
+        .unwrap();
         assert!(key.verify(b"message digest", &signature).is_ok());
         assert!(key.verify(b"message digesT", &signature).is_err());
     }

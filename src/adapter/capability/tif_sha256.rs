@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Capability, Kind, SecretFile, Secrets, Setting, hex_lower};
+use super::{Capability, Kind, SecretFile, Secrets, Setting};
 
 pub const CAPABILITY: Capability = Capability {
     name: "tif_sha256",
@@ -55,7 +56,7 @@ pub fn signature(timestamp: &str, token: &str, nonce: &str) -> String {
     for part in [timestamp, token, nonce, timestamp] {
         hash.update(part.as_bytes());
     }
-    hex_lower(&hash.finalize())
+    HEXLOWER.encode(&hash.finalize())
 }
 
 #[cfg(test)]

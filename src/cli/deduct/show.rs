@@ -2,9 +2,11 @@
 //!
 //! Says what the flow found; decides nothing.
 
+use data_encoding::HEXLOWER;
+
 use super::super::table::{Table, paragraph, thousands, yuan};
 use crate::flow::clock::shanghai;
-use crate::flow::deduct::{Change, Report, Seen, hex};
+use crate::flow::deduct::{Change, Report, Seen};
 use crate::model::deduction::{Category, DeductionOutcome};
 use crate::model::signer::Login;
 use crate::store::deduction::{Cycle, Discrepancy, State};
@@ -19,7 +21,7 @@ pub fn plan(seen: &Seen, next: &str) -> String {
     let mut text = head(cycle);
     text += &totals(seen);
     text += &left_out(seen);
-    text += &format!("\n  digest  {}\n", hex(&cycle.digest));
+    text += &format!("\n  digest  {}\n", HEXLOWER.encode(&cycle.digest));
     text + &what_next(cycle, next)
 }
 
@@ -85,7 +87,7 @@ pub fn replaced(earlier: &Cycle) -> String {
     paragraph(&format!(
         "! it takes the place of the plan by {by}, {at}{approved}: {people} people, {} yuan, digest {}…",
         earlier.fen,
-        &hex(&earlier.digest)[..12]
+        &HEXLOWER.encode(&earlier.digest)[..12]
     ))
 }
 
@@ -249,7 +251,7 @@ fn what_next(cycle: &Cycle, next: &str) -> String {
         State::Planned => format!(
             "\n  next, by somebody other than {}, under a login of their own:\n    ltcgw deduct approve {next} --digest {} --by NAME\n",
             cycle.planned_by,
-            &hex(&cycle.digest)[..DIGEST_SHOWN]
+            &HEXLOWER.encode(&cycle.digest)[..DIGEST_SHOWN]
         ),
         State::Approved => format!("\n  next:\n    ltcgw deduct run {next}\n"),
         State::Running | State::Settled | State::Replaced => String::new(),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
+
 use super::super::deduct::show;
 use super::super::table::{Table, paragraph, thousands, yuan};
 use super::deductions::Shown;
 use super::tables::{count, district, listed, title, verdict};
-use crate::flow::deduct::hex;
 use crate::model::deduction::DeductionOutcome;
 
 /// Differences shown at most.
@@ -24,7 +25,7 @@ pub(super) fn render(shown: &Shown) -> String {
         cycle.state.word(),
         cycle.planned_by,
         by(cycle.approved_by.as_ref()),
-        &hex(&cycle.digest)[..8],
+        &HEXLOWER.encode(&cycle.digest)[..8],
     );
     text += &format!("{}\n", paragraph(&how));
     text += &format!(

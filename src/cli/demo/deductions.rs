@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use super::figures::rounded;
 use super::progress::{self, Answered};
 use super::theatre::{MEDICAL_CORE, Theatre};
 use crate::error::{Fault, Stage};
-use crate::flow::deduct::{Core, Desk, Of, Report, Seen, hex};
+use crate::flow::deduct::{Core, Desk, Of, Report, Seen};
 use crate::ledger::deduction::by_account;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::signer::Signer;
@@ -101,7 +102,7 @@ pub(super) async fn play(
         login: None,
     };
     let plan = desk.plan(of, &by(CLERK)).await?;
-    let digest = hex(&plan.digest);
+    let digest = HEXLOWER.encode(&plan.digest);
     let short = &digest[..16];
     done(
         doing,

@@ -3,8 +3,10 @@
 //! Texts are for operators and the core's people; they name areas, months, people who operate and
 //! states, and nothing of any insured person but a number.
 
+use data_encoding::HEXLOWER;
+
 use super::compute::Computed;
-use super::{DIGEST_DIGITS_MIN, Of, hex};
+use super::{DIGEST_DIGITS_MIN, Of};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::flow::transfer::DEDUCTION_RESULTS;
@@ -201,7 +203,7 @@ pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<R
         NoProof::FirstUnknown => format!(
             "under which login the plan for {of} was made is not known, so nobody can be shown to be another person; plan it again, in its place \
              (`ltcgw deduct plan --replace {}`), under a login of this system. {allow}",
-            &hex(&cycle.digest)[..DIGEST_DIGITS_MIN]
+            &HEXLOWER.encode(&cycle.digest)[..DIGEST_DIGITS_MIN]
         ),
         NoProof::SecondUnknown => format!(
             "no login shows who approves the plan for {of}: no audit uid, no sudo from an account of one's own, no account of this process; approve it from a \
@@ -239,8 +241,8 @@ pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refus
         cycle.fen,
         whole.people,
         whole.fen(),
-        &hex(&now.digest)[..12],
-        &hex(&cycle.digest)[..12]
+        &HEXLOWER.encode(&now.digest)[..12],
+        &HEXLOWER.encode(&cycle.digest)[..12]
     );
     refuse(Why::State, text)
 }

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 
 use super::cursor::Position;
-use super::{Encoder, Encoding, Puller, Pulls, Refusal, hex};
+use super::{Encoder, Encoding, Puller, Pulls, Refusal};
 use crate::error::Fault;
 use crate::model::registry::Kind;
 
@@ -113,7 +114,7 @@ impl Snapshot {
             text += &format!(
                 ",\"{}\":{{\"items\":{count},\"cursor\":\"{cursor}\",\"digest\":\"{}\"}}",
                 kind.plural(),
-                hex(digest)
+                HEXLOWER.encode(digest)
             );
         }
         text + "}}\n"

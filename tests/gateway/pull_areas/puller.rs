@@ -149,7 +149,7 @@ impl Puller {
                 lines.push(line.to_owned());
             }
             if let Some(chain) = chain {
-                let hex: String = chain.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hex: String = data_encoding::HEXLOWER.encode(&chain);
                 assert_eq!(trailer["trailer"]["digest"], hex);
             }
             let next = trailer["trailer"]["cursor"]

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use rust_xlsxwriter::{Chart, ChartLegendPosition, ChartType, Color, Format, Worksheet, XlsxError};
 
 use super::{Districts, HEADING_HEIGHT, Styles, both, codes, headings, print, yuan};
 use crate::cli::deduct::show;
-use crate::flow::deduct::{Report, Seen, hex};
+use crate::flow::deduct::{Report, Seen};
 use crate::model::Fen;
 use crate::model::deduction::Category;
 
@@ -95,7 +96,7 @@ fn title(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<(), Xlsx
             cycle.planned_by,
             moment(cycle.planned_at)
         ),
-        format!("SHA-256 {}", hex(&cycle.digest)),
+        format!("SHA-256 {}", HEXLOWER.encode(&cycle.digest)),
     ]) {
         sheet.write_string_with_format(row, 0, text, &styles.note)?;
     }
