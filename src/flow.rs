@@ -27,6 +27,7 @@ pub mod destinations; // where deliveries go, and pauses
 pub mod entities; // what destinations are told of registry entries
 pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
+pub mod intake; // the one entrance: a message comes in, is done, is answered
 pub mod packets; // packets of a day, taken and refused
 pub mod publish; // institutions and caregivers: checked, sealed, stored, queued
 pub mod pull; // the registries, pulled by the province

@@ -1,7 +1,7 @@
 //! ltcgw: the integration gateway for China's long-term care insurance (LTC, 长期护理保险).
 //!
 //! ```text
-//!  partner ─mTLS─► server ─► flow::collect ─► PostgreSQL: lines, postings, deliveries
+//!  partner ─mTLS─► server ─► flow::intake ─► PostgreSQL: lines, postings, deliveries
 //!                              │ adapter.decode · ledger.apportion     │
 //!                              ▼                                       ▼
 //!                            receipt              worker ─► flow::deliver ─► adapter.render ─► link ─mTLS─► partner

@@ -22,6 +22,7 @@ pub mod records; // the closed list of canonical records
 pub mod registry; // institutions and caregivers
 pub mod relation; // which of a person's insurance relations counts
 pub mod signer; // who decides, and under which login
+pub mod story; // what is to be done with a message
 pub mod told; // what the medical core says of a batch
 
 pub use exchange::{Answer, Outcome, Request, Verdict};
@@ -29,3 +30,4 @@ pub use fen::Fen;
 pub use history_id::HistoryId;
 pub use month::Month;
 pub use record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};
+pub use story::Story;

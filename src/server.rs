@@ -28,8 +28,6 @@ mod partner; // what partners may call
 mod place; // a request's place until its answer is taken
 mod province; // what pullers of the registries get
 mod registry; // institutions and caregivers in
-mod results; // results of deductions that come later
-mod roster; // who is insured
 mod standing; // who paid what
 
 pub use operator::Refresh;

@@ -24,7 +24,7 @@ pub struct Adapter {
     name: String,
     folder: PathBuf,
     digest: [u8; 32],
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
     outgoing: Outgoing,
     places: Vec<Place>,
 }
@@ -87,7 +87,8 @@ impl Adapter {
                 ),
             );
         }
-        self.endpoints = compiler.endpoints(&manifest.inbound);
+        let endpoints = compiler.endpoints(&manifest.inbound);
+        self.endpoints = endpoints.into_iter().map(Arc::new).collect();
         compiler.other_tables();
         findings.append(&mut compiler.findings);
         match outbound::load(&self.folder, &source.text) {
@@ -243,14 +244,14 @@ impl Adapter {
     }
 
     /// The endpoint of that name (a route's last path segment).
-    pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+    pub fn endpoint(&self, name: &str) -> Option<&Arc<Endpoint>> {
         self.endpoints
             .iter()
             .find(|endpoint| endpoint.name() == name)
     }
 
     /// Every endpoint.
-    pub fn endpoints(&self) -> &[Endpoint] {
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
     }
 

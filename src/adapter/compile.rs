@@ -144,6 +144,7 @@ impl<'s> Compiler<'s> {
                 None => {
                     endpoints.push(Endpoint {
                         name: name.clone(),
+                        story: frame.message.story,
                         format: frame.format,
                         encoding: frame.encoding,
                         receipt: manifest.receipt.get_ref().clone(),
@@ -212,9 +213,19 @@ impl<'s> Compiler<'s> {
         })
     }
 
-    /// One endpoint has one format, encoding and receipt.
+    /// One endpoint has one story, format, encoding and receipt.
     fn same_frame(&mut self, endpoint: &Endpoint, manifest: &InboundManifest, frame: &Frame) {
         let name = &endpoint.name;
+        if endpoint.story != frame.message.story {
+            self.find(
+                &manifest.message,
+                format!(
+                    "endpoint `{name}` takes {} already, and {} would be read there, too; each has an endpoint of its own",
+                    endpoint.story.messages(),
+                    frame.message.story.messages()
+                ),
+            );
+        }
         if endpoint.format != frame.format {
             self.find(
                 &manifest.format,

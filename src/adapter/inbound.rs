@@ -10,7 +10,7 @@ use super::decode::EncodingRule;
 use super::decode::rows::Rows;
 use super::decode::tree::PathTree;
 use crate::model::relation::Criterion;
-use crate::model::{FieldId, RecordSpec};
+use crate::model::{FieldId, RecordSpec, Story};
 
 /// Form of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Format {
 #[derive(Debug)]
 pub struct Endpoint {
     pub(super) name: String,
+    pub(super) story: Story,
     pub(super) format: Format,
     pub(super) encoding: EncodingRule,
     pub(super) receipt: String,
@@ -84,6 +85,11 @@ impl Endpoint {
     /// The last path segment.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What becomes of the messages taken here.
+    pub fn story(&self) -> Story {
+        self.story
     }
 
     pub fn format(&self) -> Format {

@@ -116,7 +116,7 @@ impl Outbound {
 
     pub(in crate::adapter) fn bind_results(
         &mut self,
-        endpoints: &[crate::adapter::inbound::Endpoint],
+        endpoints: &[Arc<crate::adapter::inbound::Endpoint>],
     ) -> Result<(), (usize, String)> {
         self.results
             .as_mut()

@@ -152,7 +152,7 @@ fn messages(adapter: &Adapter) -> impl Iterator<Item = (&Endpoint, &'static str)
     adapter.endpoints().iter().flat_map(|endpoint| {
         endpoint
             .inbounds()
-            .map(move |inbound| (endpoint, inbound.message().name))
+            .map(move |inbound| (endpoint.as_ref(), inbound.message().name))
     })
 }
 

@@ -12,7 +12,7 @@ pub enum Api {
     Province,
     /// The same as FHIR resources.
     Fhir,
-    /// Rosters, deductions and contributions, for the medical insurance core.
+    /// Deductions and contributions, for the medical insurance core.
     Core,
     /// Whether a person has paid, for the LTC system.
     Standing,
@@ -31,13 +31,17 @@ pub const BUILT_IN: &[(Api, &str)] = &[
     (Api::Province, "GET /province/v1/caregivers"),
     (Api::Province, "GET /province/v1/snapshot"),
     (Api::Fhir, "GET /fhir/**"),
-    (Api::Core, "POST /core/v1/roster"),
     (Api::Core, "POST /core/v1/deduction-cycles"),
     (Api::Core, "GET /core/v1/deduction-cycles/*"),
-    (Api::Core, "POST /core/v1/deduction-results"),
     (Api::Core, "GET /core/v1/persons/*/contributions"),
     (Api::Core, "GET /core/v1/employers/*/contributions"),
     (Api::Standing, "GET /ltc/v1/persons/*/standing"),
+];
+
+/// Routes under the gateway's own paths that are endpoints of adapters all the same: what is sent there is theirs to read.
+const ENDPOINTS: &[(Api, &str)] = &[
+    (Api::Core, "POST /core/v1/roster"),
+    (Api::Core, "POST /core/v1/deduction-results"),
 ];
 
 /// Where the gateway's own paths begin; the first that fits counts.
@@ -57,6 +61,7 @@ pub fn built_in(route: &str) -> Option<Result<Api, Vec<&'static str>>> {
     let own = || {
         BUILT_IN
             .iter()
+            .chain(ENDPOINTS)
             .filter(|(of, _)| *of == api)
             .map(|(_, known)| *known)
     };
@@ -79,6 +84,14 @@ pub fn asked(method: &str, path: &str) -> String {
 
 /// The interface of the gateway itself that a path belongs to.
 pub fn api_of(path: &str) -> Option<Api> {
+    let is_path = |(_, route): &(Api, &str)| {
+        route
+            .split_once(' ')
+            .is_some_and(|(_, known)| known == path)
+    };
+    if ENDPOINTS.iter().any(is_path) {
+        return None;
+    }
     PREFIXES
         .iter()
         .find(|(_, prefix)| path.starts_with(prefix) || prefix.strip_suffix('/') == Some(path))

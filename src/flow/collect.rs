@@ -9,23 +9,18 @@
 //! out to be taken, or a line takes another back, the packet is staged, compared with what is
 //! stored and read once more with the findings at hand.
 
-use std::sync::Arc;
-
-use crate::adapter::{
-    Adapter, Endpoint, HeadSeen, PacketHead, PacketReader, PacketRefusal, RefusalKind,
-};
-use crate::config::Partner;
-use crate::error::{Fault, Stage};
-use crate::model::records::{employee_collection, employer_collection};
-use crate::model::{Month, mask};
+use crate::adapter::{HeadSeen, PacketHead, PacketReader};
+use crate::model::records::employer_collection;
+use crate::model::{Fen, Month, RecordSpec};
 use crate::store::collect::{
-    DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, RefusalNote, StoredPacket,
+    Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket,
 };
 use crate::store::lines::LineTable;
 use crate::store::replace::{Replaced, Replacement};
 use crate::store::verdicts::Revoked;
 
 use super::Gateway;
+use super::intake::{Arrival, Ending, Reply};
 
 mod destinations;
 mod group;
@@ -35,23 +30,16 @@ mod money;
 mod open;
 mod pass;
 mod read;
-mod reason;
-pub(super) mod receipt;
-mod spool;
 mod verdict;
 
 pub use destinations::{Destination, concerns, share};
 use group::Committed;
 pub use group::Group;
 use history::Histories;
-pub use read::ListedRefusal;
-pub use spool::{Body, Spool, SpoolError, SpoolLimits};
 
 use line::Rules;
 use pass::Pass;
-use read::{Purpose, Reading, Sink, Stop, Tally, read_content, read_packet};
-pub use receipt::Reply;
-pub(super) use receipt::{ListedNote, Replier};
+use read::{Purpose, Reading, Sink, Tally, read_packet};
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
 const TRIES: usize = 12;
@@ -60,110 +48,23 @@ const GROUP_TRIES: usize = 6;
 /// Packets read and posted on their own at once, and never more than half the database connections.
 pub const ALONE_MAX: usize = 8;
 
-/// A packet as it arrived.
-#[derive(Clone)]
-pub struct Arrival {
-    pub partner: Arc<Partner>,
-    pub adapter: Arc<Adapter>,
-    /// The endpoint's name in the adapter.
-    pub endpoint: String,
-    pub body: Body,
-    pub received_at: jiff::Timestamp,
-}
-
-/// Why a packet was not taken.
-enum Refused {
-    /// The sender must mend it: status and reason.
-    Whole {
-        status: u16,
-        reason: String,
-        head: HeadSeen,
-    },
-    /// We could not; the sender may send it again.
-    Failed(Fault),
-}
-
-/// Takes a packet; a fault means that nothing was kept and the sender should send it again.
-pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Fault> {
-    match take(gateway, arrival).await {
-        Ok(reply) => Ok(reply),
-        Err(Refused::Failed(fault)) => Err(fault),
-        Err(Refused::Whole {
-            status,
-            reason,
-            head,
-        }) => {
-            let (packet_no, reason) = (
-                head.packet_no.as_deref().map(mask::content),
-                mask::text(&reason),
-            );
-            let packet_no = packet_no.as_deref();
-            tracing::info!(partner = %arrival.partner.name, packet_no, status, %reason, "packet refused whole");
-            let reason = reason::of_packet(status, &reason);
-            let note = RefusalNote {
-                sender: &arrival.partner.name,
-                packet_no,
-                digest: arrival.body.digest,
-                status,
-                reason: &reason,
-            };
-            gateway.store.note_refusal(&note).await?;
-            let untaken = head.untaken.clone();
-            Ok(Reply {
-                untaken,
-                ..replier(arrival, Some(head))?.refused(status, &reason)?
-            })
-        }
-    }
-}
-
-/// Whether packets of collected money are read at an adapter's endpoint; others have flows of their own.
-pub fn takes_packets(endpoint: &Endpoint) -> bool {
-    endpoint
-        .inbounds()
-        .all(|inbound| table_of(inbound.message().name).is_some())
-}
-
 /// Where the lines of a message are kept.
-fn table_of(message: &str) -> Option<LineTable> {
-    match message {
-        name if name == employer_collection::SPEC.name => Some(LineTable::Employer),
-        name if name == employee_collection::SPEC.name => Some(LineTable::Employee),
-        _ => None,
+fn table_of(message: &RecordSpec) -> LineTable {
+    if message.name == employer_collection::SPEC.name {
+        LineTable::Employer
+    } else {
+        LineTable::Employee
     }
 }
 
-/// The receipt for a body that never became a packet (too large, not gzip, cut off).
-pub fn refuse_body(
-    adapter: &Adapter,
-    endpoint: &str,
-    status: u16,
-    reason: &str,
-) -> Result<Reply, Fault> {
-    let endpoint = adapter
-        .endpoint(endpoint)
-        .ok_or_else(|| no_endpoint(adapter, endpoint))?;
-    Replier {
-        adapter,
-        endpoint,
-        head: None,
-        received_at: jiff::Timestamp::now(),
-    }
-    .refused(status, &reason::of_packet(status, reason))
-}
-
-async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Refused> {
+/// Takes a packet.
+pub(super) async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Ending> {
     let (packet, reader) = Packet::open(gateway, arrival).await?;
-    let mut content = None;
-    let at_once = match reader {
-        Some(reader) if !packet.head.replaces => packet.post_in_group(reader, &mut content).await?,
-        _ => None,
-    };
-    let reply = match at_once {
-        Some(reply) => reply,
-        None => packet.post_alone(content).await?,
-    };
-    receipt::log(&arrival.partner.name, &packet.head, &reply);
+    let reply = packet
+        .take(reader)
+        .await
+        .map_err(|ending| ending.of(|| seen(&packet.head)))?;
+    log(&arrival.partner.name, &packet.head, &reply);
     Ok(reply)
 }
 
@@ -178,21 +79,39 @@ struct Packet<'a> {
     latest: Month,
 }
 
+/// What a reading on the quick way found out for the exact one.
+#[derive(Default)]
+struct Learnt {
+    /// Digest of what the packet says.
+    content: Option<[u8; 32]>,
+    /// Whether its lines must be compared with what is stored.
+    compare: bool,
+}
+
 impl Packet<'_> {
+    async fn take(&self, reader: Option<PacketReader<'_>>) -> Result<Reply, Ending> {
+        let mut learnt = Learnt::default();
+        let at_once = match reader {
+            Some(reader) if !self.head.replaces => self.post_in_group(reader, &mut learnt).await?,
+            _ => None,
+        };
+        match at_once {
+            Some(reply) => Ok(reply),
+            None => self.post_alone(learnt).await,
+        }
+    }
+
     /// The quick way, in one reading where no history of the packet is stored; `None` when the packet must go the other.
     /// What it says is noted once it is known.
     async fn post_in_group(
         &self,
         reader: PacketReader<'_>,
-        content: &mut Option<[u8; 32]>,
-    ) -> Result<Option<Reply>, Refused> {
+        learnt: &mut Learnt,
+    ) -> Result<Option<Reply>, Ending> {
         let packet_id = self.new_id().await?;
         let (mut reader, mut histories) = (Some(reader), Histories::numbered());
         for _ in 0..GROUP_TRIES {
-            let reader = reader
-                .take()
-                .map_or_else(|| self.reopen(), Ok)
-                .map_err(|stop| refused(stop, &self.head))?;
+            let reader = reader.take().map_or_else(|| self.reopen(), Ok)?;
             let mut sink = Sink::Memory(Default::default());
             let mut tally = match self.read(
                 reader,
@@ -201,10 +120,13 @@ impl Packet<'_> {
                 &mut sink,
             ) {
                 Ok(tally) => tally,
-                Err(Stop::NeedsComparison) => return Ok(None),
-                Err(stop) => return Err(refused(stop, &self.head)),
+                Err(Ending::NeedsComparison) => {
+                    learnt.compare = true;
+                    return Ok(None);
+                }
+                Err(ending) => return Err(ending),
             };
-            *content = Some(tally.content);
+            learnt.content = Some(tally.content);
             let keys = std::mem::take(&mut tally.histories);
             let mut rows = PacketRows::default();
             if let Sink::Memory(lines) = sink {
@@ -220,7 +142,7 @@ impl Packet<'_> {
                     return Ok(Some(reply));
                 }
                 Ok(Committed::Histories(stored)) => histories = self.on_top(&stored).await?,
-                Err(PostError::Failed(fault)) => return Err(Refused::Failed(fault)),
+                Err(PostError::Failed(fault)) => return Err(Ending::Failed(fault)),
                 Err(_) => return Ok(None),
             }
         }
@@ -228,9 +150,12 @@ impl Packet<'_> {
     }
 
     /// The exact way: repeats, replacements, revocations, large packets.
-    async fn post_alone(&self, mut content: Option<[u8; 32]>) -> Result<Reply, Refused> {
+    async fn post_alone(&self, learnt: Learnt) -> Result<Reply, Ending> {
+        let Learnt {
+            mut content,
+            mut compare,
+        } = learnt;
         let mut turn = None;
-        let mut compare = false;
         for _ in 0..TRIES {
             let stored = self
                 .gateway
@@ -240,8 +165,7 @@ impl Packet<'_> {
                     &self.head.packet_no,
                     &self.arrival.body.digest,
                 )
-                .await
-                .map_err(Refused::Failed)?;
+                .await?;
             let replaces = match stored {
                 Some(stored) if stored.digest == self.arrival.body.digest => {
                     return Ok(saved(stored));
@@ -249,7 +173,11 @@ impl Packet<'_> {
                 Some(stored) => {
                     // Only now is it worth reading: bytes that differ may say the same.
                     if content.is_none() && stored.has_content && turn.is_some() {
-                        content = Some(self.read_content().await?);
+                        content = Some(
+                            self.arrival
+                                .content(self.lines_max(), String::new())
+                                .await?,
+                        );
                     }
                     if let Some(reply) = self.repeat(content).await? {
                         return Ok(reply);
@@ -271,19 +199,16 @@ impl Packet<'_> {
                     (self.gateway.wake)(&self.gateway.audience.lines);
                     return Ok(reply);
                 }
-                Err(Again::Compare) => compare = true,
-                Err(Again::Number) => {}
-                Err(Again::Never(refused)) => return Err(refused),
+                Err(Ending::NeedsComparison) => compare = true,
+                Err(Ending::NumberTaken) => {}
+                Err(ending) => return Err(ending),
             }
         }
-        Err(Refused::Failed(Fault::later(
-            Stage::Store,
-            "other packets with the same numbers are being posted at this instant; send again",
-        )))
+        Err(Ending::NumberTaken)
     }
 
     /// The reply to the packet of this number that says the same. One that is to replace another is no repeat of what was replaced before.
-    async fn repeat(&self, content: Option<[u8; 32]>) -> Result<Option<Reply>, Refused> {
+    async fn repeat(&self, content: Option<[u8; 32]>) -> Result<Option<Reply>, Ending> {
         let Some(content) = content else {
             return Ok(None);
         };
@@ -295,36 +220,12 @@ impl Packet<'_> {
             .gateway
             .store
             .find_packet_saying(number, &content, self.head.replaces)
-            .await
-            .map_err(Refused::Failed)?;
+            .await?;
         Ok(found.map(saved))
     }
 
-    /// Reads the packet on a thread of its own, only to know what it says.
-    async fn read_content(&self) -> Result<[u8; 32], Refused> {
-        let (gateway, arrival) = (self.gateway.clone(), self.arrival.clone());
-        let reading = tokio::task::spawn_blocking(move || {
-            let endpoint = arrival
-                .adapter
-                .endpoint(&arrival.endpoint)
-                .ok_or_else(|| Stop::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
-            read_content(
-                &mut endpoint
-                    .open(
-                        arrival.body.reader(),
-                        gateway.config.gateway.receive.lines_max,
-                    )
-                    .map_err(Stop::Refused)?,
-            )
-        });
-        reading
-            .await
-            .map_err(|error| ended(&error))?
-            .map_err(|stop| refused(stop, &self.head))
-    }
-
-    async fn post(&self, replaces: Option<i64>, compare: bool) -> Result<Reply, Again> {
-        let ids = self.gateway.store.ids(2).await.map_err(Refused::Failed)?;
+    async fn post(&self, replaces: Option<i64>, compare: bool) -> Result<Reply, Ending> {
+        let ids = self.gateway.store.ids(2).await?;
         let (packet_id, reversal_id) = (ids[0], ids[1]);
         let posting = Posting::begin(&self.gateway.store).await?;
         let staged = if compare {
@@ -344,11 +245,7 @@ impl Packet<'_> {
                     "packet {} cannot be replaced: packet {other} has revoked lines of it; revoke and send single lines instead",
                     self.head.packet_no
                 );
-                return Err(Again::Never(Refused::Whole {
-                    status: 409,
-                    reason,
-                    head: seen(&self.head),
-                }));
+                return Err(Ending::refused(409, reason));
             }
         }
         let pass = match staged {
@@ -400,20 +297,12 @@ impl Packet<'_> {
     }
 
     /// Opens the packet again.
-    fn reopen(&self) -> Result<PacketReader<'_>, Stop> {
-        let endpoint = self
-            .arrival
-            .adapter
-            .endpoint(&self.arrival.endpoint)
-            .ok_or_else(|| {
-                Stop::Failed(no_endpoint(&self.arrival.adapter, &self.arrival.endpoint))
-            })?;
-        endpoint
-            .open(
-                self.arrival.body.reader(),
-                self.gateway.config.gateway.receive.lines_max,
-            )
-            .map_err(Stop::Refused)
+    fn reopen(&self) -> Result<PacketReader<'_>, Ending> {
+        Ok(self.arrival.open(self.lines_max())?)
+    }
+
+    fn lines_max(&self) -> u64 {
+        self.gateway.config.gateway.receive.lines_max
     }
 
     fn read(
@@ -422,7 +311,7 @@ impl Packet<'_> {
         (packet_id, purpose): (i64, Purpose<'_>),
         histories: Histories,
         sink: &mut Sink,
-    ) -> Result<Tally, Stop> {
+    ) -> Result<Tally, Ending> {
         let (book, destinations) = (&*self.gateway.book, &*self.gateway.destinations);
         let reading = Reading {
             rules: Rules {
@@ -449,16 +338,16 @@ impl Packet<'_> {
         replaces: Option<i64>,
         tally: Tally,
         rows: &mut PacketRows,
-    ) -> Result<Reply, Refused> {
-        let reply = replier(self.arrival, Some(seen(&self.head)))
-            .and_then(|replier| replier.taken(tally.counts, &tally.listed))
-            .map_err(Refused::Failed)?;
+    ) -> Result<Reply, Ending> {
+        let reply = self
+            .arrival
+            .replier(Some(seen(&self.head)))
+            .taken(tally.counts, &tally.listed)?;
         let mut ids = self
             .gateway
             .store
             .ids(1 + tally.ranges.len())
-            .await
-            .map_err(Refused::Failed)?
+            .await?
             .into_iter();
         let entry_id = ids.next().unwrap_or(packet_id);
         let postings: Vec<PostingRow<'_>> = tally
@@ -501,14 +390,13 @@ impl Packet<'_> {
                 lines: range.lines,
                 fen: range.fen,
             });
-        fill(rows, &packet, entry_id, &postings, deliveries)
-            .map_err(|error| failed(error.into()))?;
+        fill(rows, &packet, entry_id, &postings, deliveries).map_err(PostError::from)?;
         rows.refusals = tally.refusals;
         rows.runs = tally.runs;
         Ok(reply)
     }
 
-    fn conflict(&self) -> Refused {
+    fn conflict(&self) -> Ending {
         let mut reason = format!(
             "packet number {} was used for other content; a new packet needs a new number",
             self.head.packet_no
@@ -516,15 +404,11 @@ impl Packet<'_> {
         if let Some(word) = &self.head.replacing_word {
             reason += &format!(", a corrected one must say that it replaces ({word})");
         }
-        Refused::Whole {
-            status: 409,
-            reason,
-            head: seen(&self.head),
-        }
+        Ending::refused(409, reason)
     }
 
-    async fn new_id(&self) -> Result<i64, Refused> {
-        Ok(self.gateway.store.ids(1).await.map_err(Refused::Failed)?[0])
+    async fn new_id(&self) -> Result<i64, Ending> {
+        Ok(self.gateway.store.ids(1).await?[0])
     }
 }
 
@@ -543,94 +427,6 @@ fn fill<'a>(
         rows.add_delivery(&delivery)?;
     }
     Ok(())
-}
-
-/// Whether and how a packet is tried again.
-enum Again {
-    /// A detail number or a place in a history is taken: compare with what is stored.
-    Compare,
-    /// The packet number was taken meanwhile: look again.
-    Number,
-    Never(Refused),
-}
-
-impl From<PostError> for Again {
-    fn from(error: PostError) -> Again {
-        match error {
-            PostError::NumberTaken => Again::Number,
-            PostError::DetailTaken | PostError::HistoryTaken => Again::Compare,
-            PostError::Failed(fault) => Again::Never(Refused::Failed(fault)),
-        }
-    }
-}
-
-impl From<Refused> for Again {
-    fn from(refused: Refused) -> Again {
-        Again::Never(refused)
-    }
-}
-
-fn ended(error: &tokio::task::JoinError) -> Refused {
-    Refused::Failed(Fault::later(
-        Stage::Decode,
-        format!("reading a packet ended unexpectedly: {error}; send again"),
-    ))
-}
-
-fn failed(error: PostError) -> Refused {
-    match error {
-        PostError::Failed(fault) => Refused::Failed(fault),
-        PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => {
-            Refused::Failed(Fault::later(
-                Stage::Store,
-                "a number was taken at this instant; send again",
-            ))
-        }
-    }
-}
-
-fn refused(stop: Stop, head: &PacketHead) -> Refused {
-    match stop {
-        Stop::Refused(refusal) => whole(refusal),
-        Stop::Failed(fault) if fault.origin == crate::error::Origin::Partner => Refused::Whole {
-            status: 400,
-            reason: fault.text,
-            head: seen(head),
-        },
-        Stop::Failed(fault) => Refused::Failed(fault),
-        Stop::NeedsComparison | Stop::SinkClosed => Refused::Failed(Fault::later(
-            Stage::Store,
-            "the database took no more rows; send again",
-        )),
-    }
-}
-
-fn whole(refusal: PacketRefusal) -> Refused {
-    match refused_whole(&refusal) {
-        Ok((status, reason)) => Refused::Whole {
-            status,
-            reason,
-            head: refusal.head,
-        },
-        Err(fault) => Refused::Failed(fault),
-    }
-}
-
-/// HTTP status and reason of a document that is refused whole.
-///
-/// # Errors
-/// The body was complete and digested before: what cannot be read now is our own disk.
-pub(super) fn refused_whole(refusal: &PacketRefusal) -> Result<(u16, String), Fault> {
-    let status = match refusal.kind {
-        RefusalKind::TooManyLines => 413,
-        RefusalKind::Unreadable => return Err(Fault::later(Stage::Decode, refusal.reason.clone())),
-        _ => 400,
-    };
-    let element = refusal
-        .element
-        .as_deref()
-        .map_or_else(String::new, |element| format!("{element}: "));
-    Ok((status, format!("{element}{}", refusal.reason)))
 }
 
 fn saved(stored: StoredPacket) -> Reply {
@@ -654,36 +450,24 @@ fn seen(head: &PacketHead) -> HeadSeen {
     }
 }
 
-fn replier(arrival: &Arrival, head: Option<HeadSeen>) -> Result<Replier<'_>, Fault> {
-    let adapter: &Adapter = &arrival.adapter;
-    let endpoint = adapter
-        .endpoint(&arrival.endpoint)
-        .ok_or_else(|| no_endpoint(adapter, &arrival.endpoint))?;
-    Ok(Replier {
-        adapter,
-        endpoint,
-        head,
-        received_at: arrival.received_at,
-    })
-}
-
-fn no_packets(endpoint: &str, message: &str) -> Fault {
-    Fault::operator(
-        Stage::Config,
-        format!(
-            "endpoint `{endpoint}` reads {message}, which are no packets of collected money; mend the partner's routes"
-        ),
-    )
-}
-
-fn no_endpoint(adapter: &Adapter, endpoint: &str) -> Fault {
-    Fault::operator(
-        Stage::Config,
-        format!(
-            "adapter {} has no endpoint `{endpoint}`; its [[inbound]] or the partner's routes must be mended",
-            adapter.name()
-        ),
-    )
+/// One line in the log for every packet that is taken, and for every repeat.
+fn log(partner: &str, head: &PacketHead, reply: &Reply) {
+    let (packet_no, message) = (&head.packet_no, head.message.name);
+    match reply.counts {
+        Some(Counts {
+            received,
+            posted,
+            refused,
+            duplicate,
+            posted_fen,
+            ..
+        }) => {
+            tracing::info!(partner, %packet_no, message, received, posted, refused, duplicate, yuan = %Fen(posted_fen), "packet taken");
+        }
+        None => {
+            tracing::info!(partner, %packet_no, message, "packet taken before; its receipt was given again")
+        }
+    }
 }
 
 /// The day it is then, in China.

@@ -10,21 +10,19 @@
 //! is ended, since nobody knows whom it meant. Of a person with several insurance relations one counts that
 //! the adapter's rule or a person has decided for, never the first line.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::Gateway;
-use super::collect::receipt::{Listed, Replier};
-use super::collect::{Body, ListedRefusal, Reply, refused_whole};
-use crate::adapter::{Adapter, HeadSeen, Inbound};
-use crate::config::Partner;
+use super::intake::{
+    Arrival, Ending, Listed, ListedRefusal, Replier, Reply, WholeRefusal, alongside,
+};
+use crate::adapter::{HeadSeen, Inbound};
 use crate::error::{Fault, Stage};
 use crate::model::records::roster_person;
 use crate::model::relation::Criterion;
-use crate::model::{Month, mask};
-use crate::store::collect::{PostError, Posting, RefusalNote};
+use crate::model::{Month, Story};
+use crate::store::collect::Posting;
 use crate::store::relation::{Passed, Why};
 use crate::store::roster::{RosterCounts, RosterRow, StoredRoster};
 
@@ -35,95 +33,49 @@ mod read;
 
 use head::RosterHead;
 use past::Past;
-use read::{Reading, Stop, Tally};
+use read::{Reading, Tally};
 
-/// The adapter's endpoint for rosters.
-const ENDPOINT: &str = "roster";
 /// How often a roster is looked up and tried when others interfere at the same instant.
 const TRIES: usize = 4;
-/// Chunks of rows between the reading thread and the database.
-const CHUNKS_AHEAD: usize = 4;
-
-/// A roster as it arrived.
-pub struct RosterArrival {
-    pub partner: Arc<Partner>,
-    pub adapter: Arc<Adapter>,
-    /// The query's parameters, in their order.
-    pub query: Vec<(String, String)>,
-    pub body: Body,
-    pub received_at: jiff::Timestamp,
-}
-
-/// Why a roster was not taken.
-enum Refused {
-    /// The sender must mend it: status and reason.
-    Whole(u16, String),
-    /// The number was taken meanwhile: look again.
-    Again,
-    /// We could not; the sender may send it again.
-    Failed(Fault),
-}
-
-/// Takes a roster; a fault means that nothing was kept and the sender should send it again.
-pub async fn receive(gateway: &Gateway, arrival: &RosterArrival) -> Result<Reply, Fault> {
-    let head = RosterHead::of_query(&arrival.query);
-    let number = head.as_ref().ok().map(|head| head.roster_no.as_str());
-    let taken = match &head {
-        Ok(head) => {
-            Roster {
-                gateway,
-                arrival,
-                head,
-            }
-            .take()
-            .await
-        }
-        Err(reason) => Err(Refused::Whole(400, reason.clone())),
+/// Takes a roster.
+pub(super) async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Ending> {
+    let head =
+        RosterHead::of_query(&arrival.parameters).map_err(|reason| Ending::refused(400, reason))?;
+    let roster = Roster {
+        gateway,
+        arrival,
+        head: &head,
     };
-    match taken {
-        Ok(reply) => Ok(reply),
-        Err(Refused::Failed(fault)) => Err(fault),
-        Err(Refused::Again) => Err(Fault::later(
-            Stage::Store,
-            "rosters of the same number are being stored at this instant; send again",
-        )),
-        Err(Refused::Whole(status, reason)) => {
-            let number = number.map(mask::content);
-            let (number, reason) = (number.as_deref(), mask::text(&reason));
-            tracing::info!(partner = %arrival.partner.name, roster_no = number, status, %reason, "roster refused whole");
-            let note = RefusalNote {
-                sender: &arrival.partner.name,
-                packet_no: number,
-                digest: arrival.body.digest,
-                status,
-                reason: &reason,
-            };
-            gateway.store.note_refusal(&note).await?;
-            replier(arrival, head.ok().as_ref())?.refused(status, &reason)
-        }
-    }
+    roster.take().await.map_err(|ending| match ending {
+        // Of the body's head, which is the query's, the sender needs to hear nothing.
+        Ending::Refused(refusal) => Ending::Refused(WholeRefusal {
+            head: Some(roster.seen()),
+            ..refusal
+        }),
+        other => other,
+    })
 }
 
 /// A roster whose head has been read.
 struct Roster<'a> {
     gateway: &'a Gateway,
-    arrival: &'a RosterArrival,
+    arrival: &'a Arrival,
     head: &'a RosterHead,
 }
 
 impl Roster<'_> {
-    async fn take(&self) -> Result<Reply, Refused> {
+    async fn take(&self) -> Result<Reply, Ending> {
         let this = self.month_now()?;
         let head = self.head;
         if !self.arrival.partner.speaks_for(head.area_number) {
-            return Err(Refused::Whole(
+            return Err(Ending::refused(
                 403,
                 self.arrival.partner.not_its_own(head.area_number),
             ));
         }
         if !self.gateway.book.areas().any(|area| area == head.area) {
             let known = self.gateway.book.areas().collect::<Vec<_>>().join(", ");
-            return Err(Refused::Whole(
+            return Err(Ending::refused(
                 400,
                 format!(
                     "area is `{}`, of which this gateway has no rates; expected one of {known}",
@@ -132,7 +84,7 @@ impl Roster<'_> {
             ));
         }
         if head.month > this {
-            return Err(Refused::Whole(
+            return Err(Ending::refused(
                 400,
                 format!(
                     "month is {}, which has not come; expected {this} or an earlier one",
@@ -147,8 +99,7 @@ impl Roster<'_> {
                 .gateway
                 .store
                 .find_roster(sender, &head.roster_no)
-                .await
-                .map_err(Refused::Failed)?
+                .await?
             {
                 // Whoever has a turn keeps it: waiting for a second one could wait for ever.
                 let reads = turn.is_none() && stored.digest != self.arrival.body.digest;
@@ -157,7 +108,7 @@ impl Roster<'_> {
                 } else {
                     None
                 };
-                return self.again(stored, this).await;
+                return self.again(stored).await;
             }
             // Waits without a connection, so that large bodies never take them all; repeats need no turn.
             if turn.is_none() {
@@ -165,22 +116,21 @@ impl Roster<'_> {
                 continue;
             }
             match self.store(this).await {
-                Err(Refused::Again) => {}
+                Err(Ending::NumberTaken | Ending::NeedsComparison) => {}
                 other => return other,
             }
         }
-        Err(Refused::Again)
+        Err(Ending::NumberTaken)
     }
 
     /// The reply of a roster that was sent before; the same number with anything else is a conflict.
-    async fn again(&self, stored: StoredRoster, this: Month) -> Result<Reply, Refused> {
+    async fn again(&self, stored: StoredRoster) -> Result<Reply, Ending> {
         let head = self.head;
         let same = (stored.pooling_area, stored.month, stored.kind.as_str())
             == (head.area_number, head.month.number(), head.kind.word())
-            && (stored.digest == self.arrival.body.digest
-                || self.says(stored.content, this).await?);
+            && (stored.digest == self.arrival.body.digest || self.says(stored.content).await?);
         if !same {
-            return Err(Refused::Whole(
+            return Err(Ending::refused(
                 409,
                 format!(
                     "roster number {} was used for other content; a new roster needs a new number",
@@ -188,26 +138,22 @@ impl Roster<'_> {
                 ),
             ));
         }
-        replier(self.arrival, Some(head))
-            .and_then(|replier| replier.again(stored.reply))
-            .map_err(Refused::Failed)
+        Ok(self.replier().again(stored.reply)?)
     }
 
     /// Whether its lines say the same as a stored one's: it may have been generated anew.
-    async fn says(&self, content: Option<Vec<u8>>, this: Month) -> Result<bool, Refused> {
+    async fn says(&self, content: Option<Vec<u8>>) -> Result<bool, Ending> {
         let Some(content) = content else {
             return Ok(false);
         };
-        let reading = self.reading(0, this);
-        let read = tokio::task::spawn_blocking(move || reading.content())
-            .await
-            .map_err(|error| ended(&error))?;
-        Ok(read.map_err(refused)?.as_slice() == content)
+        let lines_max = self.gateway.config.gateway.receive.lines_max;
+        let says = self.arrival.content(lines_max, self.head.line()).await?;
+        Ok(says.as_slice() == content)
     }
 
-    async fn store(&self, this: Month) -> Result<Reply, Refused> {
+    async fn store(&self, this: Month) -> Result<Reply, Ending> {
         let (gateway, arrival, head) = (self.gateway, self.arrival, self.head);
-        let roster_id = gateway.store.ids(1).await.map_err(Refused::Failed)?[0];
+        let roster_id = gateway.store.ids(1).await?[0];
         let row = RosterRow {
             roster_id,
             sender: &arrival.partner.name,
@@ -226,12 +172,11 @@ impl Roster<'_> {
         if gateway
             .store
             .find_roster(row.sender, row.roster_no)
-            .await
-            .map_err(Refused::Failed)?
+            .await?
             .is_some()
         {
             posting.rollback().await;
-            return Err(Refused::Again);
+            return Err(Ending::NumberTaken);
         }
         let ends = head.kind.is_full() && tally.unnamed == 0;
         let left = if ends {
@@ -288,33 +233,23 @@ impl Roster<'_> {
         posting: &Posting,
         roster_id: i64,
         latest: Month,
-    ) -> Result<Tally, Refused> {
-        let (chunks, mut rows) = mpsc::channel::<Bytes>(CHUNKS_AHEAD);
+    ) -> Result<Tally, Ending> {
         let reading = self.reading(roster_id, latest);
-        let reading = tokio::task::spawn_blocking(move || reading.read(chunks));
-        let copied = async {
+        let copy = async |mut rows: mpsc::Receiver<Bytes>| {
             let mut copy = posting.copy_people().await?;
             while let Some(rows) = rows.recv().await {
                 copy.send(rows).await?;
             }
-            Ok::<(), PostError>(copy.finish().await?)
+            Ok(copy.finish().await?)
         };
-        let copied = copied.await;
-        drop(rows);
-        let read = reading.await.map_err(|error| ended(&error))?;
-        match (read, copied) {
-            (Ok(tally), Ok(())) => Ok(tally),
-            (Ok(_) | Err(Stop::SinkClosed), Err(error)) => Err(error.into()),
-            (Err(stop), _) => Err(refused(stop)),
-        }
+        alongside(Story::Roster, move |chunks| reading.read(chunks), copy).await
     }
 
     fn reading(&self, roster_id: i64, latest: Month) -> Reading {
         let (gateway, arrival, head) = (self.gateway, self.arrival, self.head.clone());
         let receive = &gateway.config.gateway.receive;
         Reading {
-            adapter: arrival.adapter.clone(),
-            body: arrival.body.clone(),
+            arrival: arrival.clone(),
             keys: gateway.registrar.keys.clone(),
             with_birth: gateway.book.depends_on_age(&head.area),
             head,
@@ -331,7 +266,7 @@ impl Roster<'_> {
         tally: Tally,
         passed: Vec<Passed>,
         (counts, past): (RosterCounts, &Past),
-    ) -> Result<Reply, Refused> {
+    ) -> Result<Reply, Ending> {
         let limit = self.gateway.config.gateway.receive.refusals_listed_max;
         let element = self.element_of_person();
         let (mut listed, mut relations) = (tally.listed, Vec::new());
@@ -367,19 +302,12 @@ impl Roster<'_> {
             );
         }
         notice += &past.notice(counts.left);
-        replier(self.arrival, Some(self.head))
-            .and_then(|replier| {
-                replier.roster(
-                    counts,
-                    notice,
-                    Listed {
-                        refused: &listed,
-                        notes: &past.notes,
-                        relations: &relations,
-                    },
-                )
-            })
-            .map_err(Refused::Failed)
+        let listed = Listed {
+            refused: &listed,
+            notes: &past.notes,
+            relations: &relations,
+        };
+        Ok(self.replier().roster(counts, notice, listed)?)
     }
 
     /// Why a line of a person who stands more than once does not count.
@@ -411,21 +339,13 @@ impl Roster<'_> {
 
     /// The adapter's rule about people with several insurance relations.
     fn relation_rule(&self) -> &[Criterion] {
-        let inbound = self
-            .arrival
-            .adapter
-            .endpoint(ENDPOINT)
-            .and_then(|endpoint| endpoint.inbounds().next());
+        let inbound = self.arrival.endpoint.inbounds().next();
         inbound.map(Inbound::one_relation_by).unwrap_or_default()
     }
 
     /// The sender's name of the person's number.
     fn element_of_person(&self) -> String {
-        let inbound = self
-            .arrival
-            .adapter
-            .endpoint(ENDPOINT)
-            .and_then(|endpoint| endpoint.inbounds().next());
+        let inbound = self.arrival.endpoint.inbounds().next();
         inbound
             .map_or("person_no", |inbound| {
                 inbound.element_of(roster_person::PERSON_NO)
@@ -433,77 +353,29 @@ impl Roster<'_> {
             .to_string()
     }
 
+    /// What its sender is told of its head.
+    fn seen(&self) -> HeadSeen {
+        HeadSeen {
+            packet_no: Some(self.head.roster_no.clone()),
+            packet_type: None,
+            untaken: None,
+            encoding: self.arrival.endpoint.default_encoding(),
+            values: self.head.values(),
+        }
+    }
+
+    fn replier(&self) -> Replier<'_> {
+        self.arrival.replier(Some(self.seen()))
+    }
+
     /// The month it is in Asia/Shanghai.
-    fn month_now(&self) -> Result<Month, Refused> {
+    fn month_now(&self) -> Result<Month, Ending> {
         let now = Month::of(self.gateway.registrar.clock.today());
         now.ok_or_else(|| {
-            Refused::Failed(Fault::operator(
+            Ending::Failed(Fault::operator(
                 Stage::Config,
                 "the clock is not between 1990 and 2199; set it",
             ))
         })
     }
-}
-
-fn ended(error: &tokio::task::JoinError) -> Refused {
-    Refused::Failed(Fault::later(
-        Stage::Decode,
-        format!("reading a roster ended unexpectedly: {error}; send again"),
-    ))
-}
-
-fn refused(stop: Stop) -> Refused {
-    match stop {
-        Stop::Refused(refusal) => match refused_whole(&refusal) {
-            Ok((status, reason)) => Refused::Whole(status, reason),
-            Err(fault) => Refused::Failed(fault),
-        },
-        Stop::Failed(fault) => Refused::Failed(fault),
-        Stop::SinkClosed => Refused::Failed(Fault::later(
-            Stage::Store,
-            "the database took no more rows; send again",
-        )),
-    }
-}
-
-impl From<PostError> for Refused {
-    fn from(error: PostError) -> Refused {
-        match error {
-            PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken => {
-                Refused::Again
-            }
-            PostError::Failed(fault) => Refused::Failed(fault),
-        }
-    }
-}
-
-fn replier<'a>(
-    arrival: &'a RosterArrival,
-    head: Option<&RosterHead>,
-) -> Result<Replier<'a>, Fault> {
-    let adapter: &Adapter = &arrival.adapter;
-    let endpoint = adapter
-        .endpoint(ENDPOINT)
-        .ok_or_else(|| no_endpoint(adapter))?;
-    let seen = head.map(|head| HeadSeen {
-        packet_no: Some(head.roster_no.clone()),
-        packet_type: None,
-        untaken: None,
-        encoding: endpoint.default_encoding(),
-        values: head.values(),
-    });
-    Ok(Replier {
-        adapter,
-        endpoint,
-        head: seen,
-        received_at: arrival.received_at,
-    })
-}
-
-fn no_endpoint(adapter: &Adapter) -> Fault {
-    let text = format!(
-        "adapter {} has no endpoint `{ENDPOINT}`; its [[inbound]] roster_person or the partner's routes must be mended",
-        adapter.name()
-    );
-    Fault::operator(Stage::Config, text)
 }

@@ -23,7 +23,7 @@ mod compare; // what is said, held against what was asked
 mod late; // results the core sends by itself
 mod told; // canonical records -> what is said
 
-pub use late::receive;
+pub(super) use late::take_results;
 pub use told::read;
 
 /// The outbound message that carries instructions to the medical core.

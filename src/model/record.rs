@@ -4,7 +4,7 @@
 //! slots, so that a million lines are decoded without allocating for each. Decoders fill records
 //! by [`FieldId`]; flows read them by the constants beside each spec in [`super::records`].
 
-use super::{Fen, Month};
+use super::{Fen, Month, Story};
 
 /// What a canonical field holds, whatever its form on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct RecordSpec {
     /// The message name adapters use, e.g. `employer_collection`.
     pub name: &'static str,
     pub doc: &'static str,
+    /// What becomes of messages whose lines are such records.
+    pub story: Story,
     pub fields: &'static [Field],
 }
 

@@ -3,11 +3,12 @@
 //! Adding a field here is how the gateway learns a new fact; adapters then map it by name. No
 //! partner's element names or codes may appear here.
 
+use super::Story;
 use super::record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};
 
 /// Declares a record: its spec and one `FieldId` constant per field, in the order written.
 macro_rules! record {
-    ($module:ident, $about:literal { $( $konst:ident = $name:literal, $need:ident $($mark:ident)?, $holds:expr, $doc:literal; )+ }) => {
+    ($module:ident, $story:ident, $about:literal { $( $konst:ident = $name:literal, $need:ident $($mark:ident)?, $holds:expr, $doc:literal; )+ }) => {
         #[doc = $about]
         pub mod $module {
             use super::{Field, FieldId, FieldType::{self, *}, RecordSpec};
@@ -26,6 +27,7 @@ macro_rules! record {
             pub static SPEC: RecordSpec = RecordSpec {
                 name: stringify!($module),
                 doc: $about,
+                story: super::Story::$story,
                 fields: &[ $( Field {
                     name: $name,
                     holds: $holds,
@@ -54,7 +56,7 @@ pub const PAYMENT_KINDS: &[&str] = &[
     "rate_adjustment",
 ];
 
-record! { employer_collection, "One employer's payment for one contribution month, as the tax bureau collected it." {
+record! { employer_collection, Collect, "One employer's payment for one contribution month, as the tax bureau collected it." {
     DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
     TRANSFER_TYPE = "transfer_type", OPTIONAL, Code(super::TRANSFER_TYPES), "new, or revoke: takes the line of the same detail number back; new when absent.";
     POOLING_AREA = "pooling_area", REQUIRED, OpenCode, "Pooling area (统筹区), six digits of GB/T 2260.";
@@ -84,7 +86,7 @@ record! { employer_collection, "One employer's payment for one contribution mont
     RECORD_ID = "record_id", OPTIONAL, Text(64), "The record's own id at the sender, such as a UUID: two records of a packet with one id are one.";
 } }
 
-record! { employee_collection, "One insured person's part in an employer's payment: detail, not money of its own." {
+record! { employee_collection, Collect, "One insured person's part in an employer's payment: detail, not money of its own." {
     DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
     TRANSFER_TYPE = "transfer_type", OPTIONAL, Code(super::TRANSFER_TYPES), "new, or revoke: takes the line of the same detail number back; new when absent.";
     POOLING_AREA = "pooling_area", REQUIRED, OpenCode, "Pooling area (统筹区), six digits of GB/T 2260.";
@@ -127,7 +129,7 @@ pub const CERTIFICATE_TYPES: &[&str] = &[
 /// Whether a person has a personal account.
 pub const ACCOUNTS: &[&str] = &["account", "no_account"];
 
-record! { roster_person, "One insured person in a roster of the medical insurance core: what holds from a month on." {
+record! { roster_person, Roster, "One insured person in a roster of the medical insurance core: what holds from a month on." {
     PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The person's number in medical insurance.";
     CERTIFICATE_TYPE = "certificate_type", REQUIRED, Code(super::CERTIFICATE_TYPES), "Type of the certificate.";
     CERTIFICATE_NO = "certificate_no", REQUIRED PRIVATE, Text(40), "Number of the certificate; of a resident id the check character must be right.";
@@ -153,7 +155,7 @@ pub const DEDUCTION_OUTCOMES: &[&str] = &[
     "deceased",
 ];
 
-record! { deduction_result, "What the medical insurance core did with the instruction about one person's account." {
+record! { deduction_result, DeductionResults, "What the medical insurance core did with the instruction about one person's account." {
     PERSON_NO = "person_no", REQUIRED PRIVATE, Text(40), "The insured person's number in medical insurance.";
     OUTCOME = "outcome", REQUIRED, Code(super::DEDUCTION_OUTCOMES), "What was done.";
     DEDUCTED = "deducted", OPTIONAL, Money, "Taken from the account; nothing when absent.";

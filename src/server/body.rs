@@ -8,7 +8,7 @@ use actix_web::web::Payload;
 use futures_util::StreamExt;
 
 use crate::config::Receive;
-use crate::flow::collect::{Body, Spool, SpoolError, SpoolLimits};
+use crate::flow::intake::{Body, Spool, SpoolError, SpoolLimits};
 use crate::flow::shares::{NoRoom, Share};
 
 /// Why a body was not taken, with the HTTP status that says so.

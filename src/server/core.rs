@@ -6,7 +6,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 
 use super::partner::{Call, problem};
-use super::{PartnerApi, cycles, results, roster, standing};
+use super::{PartnerApi, cycles, standing};
 
 /// A request the partner's entry allows.
 pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
@@ -17,10 +17,8 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
         .unwrap_or_default();
     let segments: Vec<&str> = path.split('/').collect();
     match (call.request.method(), segments.as_slice()) {
-        (&Method::POST, ["roster"]) => roster::handle(call, payload, api).await,
         (&Method::POST, ["deduction-cycles"]) => cycles::plan(call, payload, api).await,
         (&Method::GET, ["deduction-cycles", cycle]) => cycles::show(call, cycle, api).await,
-        (&Method::POST, ["deduction-results"]) => results::handle(call, payload, api).await,
         (&Method::GET, ["persons" | "employers", _, "contributions"]) => {
             standing::handle(call, api).await
         }

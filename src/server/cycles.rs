@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::Fault;
-use crate::flow::collect::Body;
 use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, plan_for, see_for};
+use crate::flow::intake::Body;
 use crate::flow::publish::without_mark;
 use crate::model::{self, Month};
 

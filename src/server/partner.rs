@@ -13,10 +13,10 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::place::Place;
 use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Endpoint};
 use crate::config::{Api, Inbound, api_of, asked, route_matches};
 use crate::error::Fault;
-use crate::flow::collect::{self, Arrival, Body, Reply};
+use crate::flow::intake::{self, Arrival, Body, Reply};
 use crate::flow::shares::{Exhausted, Share};
 use crate::link::{
     CallerRefusal, Connection, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast,
@@ -361,40 +361,29 @@ fn refusal(path: &str, status: StatusCode, title: &str, detail: &str) -> HttpRes
     }
 }
 
-/// An adapter's endpoint gets a packet.
+/// An adapter's endpoint gets a message.
 async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> HttpResponse {
     let (entry, path) = (call.entry, call.request.path());
-    // Rosters and results of deductions have paths of their own; under any other they are nothing.
-    let takes_packets = |adapter: &&Arc<Adapter>| {
-        adapter
-            .endpoint(endpoint_of(path))
-            .is_none_or(collect::takes_packets)
-    };
-    let Some(adapter) = entry.adapter.as_ref().filter(takes_packets) else {
-        let detail = format!(
-            "no packets are taken at {path}; rosters and results of deductions go to POST /core/v1/{}",
-            endpoint_of(path)
-        );
-        let detail = if entry.adapter.is_some() {
-            detail
-        } else {
-            format!("there is nothing at {path}")
-        };
+    let Some((adapter, endpoint)) = endpoint_of(entry, path) else {
+        let detail = format!("there is nothing at {path}");
         return problem(StatusCode::NOT_FOUND, "Not found", &detail);
     };
+    let query = web::Query::<Vec<(String, String)>>::from_query(call.request.query_string());
     let body = match call.body(payload, api).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
-    let endpoint = endpoint_of(path).to_string();
+    let story = endpoint.story();
     let arrival = Arrival {
         partner: entry.partner.clone(),
         adapter: adapter.clone(),
-        endpoint,
+        endpoint: endpoint.clone(),
+        // A query that is none has no parameter; whoever needs one says which is missing.
+        parameters: query.map(web::Query::into_inner).unwrap_or_default(),
         body,
         received_at: jiff::Timestamp::now(),
     };
-    match collect::receive(&api.gateway, &arrival).await {
+    match intake::receive(&api.gateway, &arrival).await {
         Ok(reply) => {
             count_lines(api, &entry.partner.name, &reply);
             if let Some(packet_type) = &reply.untaken {
@@ -403,8 +392,9 @@ async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> Ht
             answer(reply)
         }
         Err(fault) => {
-            tracing::error!(partner = %entry.partner.name, %fault, "packet not taken");
-            call.later("the gateway cannot take the packet now; send it again later")
+            let what = story.message();
+            tracing::error!(partner = %entry.partner.name, %fault, "{what} not taken");
+            call.later(story.not_now())
         }
     }
 }
@@ -515,7 +505,7 @@ impl Call<'_> {
     }
 }
 
-pub(super) fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
+fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
     if let Some(counts) = reply.counts {
         for (outcome, count) in [
             ("posted", counts.posted),
@@ -543,18 +533,18 @@ pub(super) fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
     }
 }
 
-/// The adapter's endpoint: the last segment of the path.
-fn endpoint_of(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
+/// The adapter's endpoint a path leads to, by its last segment.
+fn endpoint_of<'a>(entry: &'a Entry, path: &str) -> Option<(&'a Arc<Adapter>, &'a Arc<Endpoint>)> {
+    let adapter = entry.adapter.as_ref()?;
+    let endpoint = adapter.endpoint(path.rsplit('/').next()?)?;
+    Some((adapter, endpoint))
 }
 
 /// A refusal in the partner's own format where its adapter has one, else a problem document.
 fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse {
-    match entry
-        .adapter
-        .as_ref()
-        .map(|adapter| collect::refuse_body(adapter, endpoint_of(path), status, reason))
-    {
+    let own = endpoint_of(entry, path)
+        .map(|(adapter, endpoint)| intake::refuse_body(adapter, endpoint, status, reason));
+    match own {
         Some(Ok(reply)) => answer(reply),
         _ => refusal(
             path,
@@ -566,7 +556,7 @@ fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse 
 }
 
 /// What a flow replies, as a response.
-pub(super) fn answer(reply: Reply) -> HttpResponse {
+fn answer(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     HttpResponseBuilder::new(status)
         .insert_header((CONTENT_TYPE, reply.content_type))

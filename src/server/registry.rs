@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::PartnerApi;
 use super::partner::{Call, problem};
-use crate::flow::collect::Body;
+use crate::flow::intake::Body;
 use crate::flow::publish::{self, Answer, Outcome, Problem, parse};
 use crate::model::registry::{Deletion, Kind, Submission};
 use crate::registry::id_is_formed;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::adapter::{self, Adapter, Catalog, Secrets};
+use crate::adapter::{self, Adapter, Catalog, Endpoint, Secrets};
 use crate::config::{Api, Config, Outbound, Partner, built_in, of_partner_in};
 use crate::error::{Finding, did_you_mean};
 use crate::flow::transfer;
@@ -53,9 +53,7 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
                 );
                 problems.push(Problem::new(route, text));
             }
-            // What a roster's lines look like is the adapter's to say.
-            Some(Ok(Api::Core)) if route.ends_with("/roster") => others.push(route),
-            Some(Ok(_)) => {}
+            Some(Ok(_)) => problems.extend(hidden(route, partner, catalog)),
             Some(Err(known)) => {
                 let near = did_you_mean(route, known.iter().copied());
                 problems.push(Problem::new(
@@ -86,7 +84,9 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
     };
     for route in others {
         let endpoint = route.rsplit('/').next().unwrap_or_default();
-        if adapter.endpoint(endpoint).is_none() {
+        if let Some(endpoint) = adapter.endpoint(endpoint) {
+            problems.extend(unservable(route, endpoint));
+        } else {
             let known: Vec<&str> = adapter
                 .endpoints()
                 .iter()
@@ -105,6 +105,33 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
         problems.extend(outbound_problems(partner, outbound, adapter));
     }
     problems
+}
+
+/// Why an adapter's endpoint is never reached by a route of its name: the path is one of the gateway's own.
+fn hidden(route: &str, partner: &Partner, catalog: &Catalog) -> Option<Problem> {
+    let name = route.rsplit('/').next()?;
+    let endpoint = catalog.get(&partner.adapter)?.endpoint(name)?;
+    let text = format!(
+        "route `{route}` is one of the gateway's own, which cannot take {}: endpoint `{name}` of adapter {} is never reached by it; give the route another path, such as `POST /{}/v1/{name}`",
+        endpoint.story().messages(),
+        partner.adapter,
+        partner.name
+    );
+    Some(Problem::new(route, text))
+}
+
+/// Why a route brings nothing to an adapter's endpoint.
+fn unservable(route: &str, endpoint: &Endpoint) -> Option<Problem> {
+    let (method, path) = route.split_once(' ')?;
+    if matches!(method, "POST" | "PUT") {
+        return None;
+    }
+    let text = format!(
+        "route `{route}`: endpoint `{}` takes {}, and a {method} request brings none; expected `POST {path}`",
+        endpoint.name(),
+        endpoint.story().messages()
+    );
+    Some(Problem::new(route, text))
 }
 
 fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) -> Vec<Problem> {
@@ -306,5 +333,81 @@ mod tests {
             |manifest| manifest,
         );
         assert!(found[0].contains("did you mean `ltc-system`?"), "{found:?}");
+    }
+
+    /// What is wrong with a route of a partner whose adapter reads packets.
+    fn problems_of_route(adapter: &str, route: &str) -> Vec<String> {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters");
+        let catalog = Catalog::load(&shipped).expect("the shipped adapters");
+        let entry = format!(
+            "name = \"p\"\nadapter = \"{adapter}\"\n[inbound]\nsan = \"x\"\nroutes = [\"{route}\"]"
+        );
+        let partner: Partner = toml::from_str(&entry).expect("an entry");
+        problems(&partner, &catalog)
+            .into_iter()
+            .map(|problem| problem.text)
+            .collect()
+    }
+
+    #[test]
+    fn any_path_may_lead_to_an_endpoint_and_its_story_is_done_there() {
+        for route in [
+            "POST /core/v1/roster",
+            "POST /nanning/roster",
+            "POST /core/v1/deduction-results",
+            "PUT /nanning/deduction-results",
+        ] {
+            assert_eq!(
+                problems_of_route("medical-core", route),
+                Vec::<String>::new(),
+                "{route}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_route_that_brings_no_body_to_an_endpoint_is_a_mistake() {
+        for (adapter, route, takes) in [
+            (
+                "tax-bureau",
+                "GET /tax/v1/packets",
+                "packets of collected money",
+            ),
+            ("medical-core", "DELETE /core/v1/roster", "rosters"),
+        ] {
+            let found = problems_of_route(adapter, route);
+            let path = route.split_once(' ').expect("a path").1;
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].contains(takes) && found[0].ends_with(&format!("expected `POST {path}`")),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_hidden_behind_a_route_of_the_gateway_itself_is_a_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters/tax-bureau");
+        let folder = dir.path().join("tax-bureau");
+        copy(&shipped, &folder);
+        let manifest = std::fs::read_to_string(shipped.join("adapter.toml")).unwrap();
+        let manifest = manifest.replace("endpoint = \"packets\"", "endpoint = \"registry\"");
+        std::fs::write(folder.join("adapter.toml"), manifest).unwrap();
+        let catalog = Catalog::load(dir.path()).expect("an adapter that works");
+        let entry = "name = \"bureau\"\nadapter = \"tax-bureau\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /ltc/v1/registry\"]";
+        let partner: Partner = toml::from_str(entry).expect("an entry");
+        let found = problems(&partner, &catalog);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0]
+                .text
+                .contains("cannot take packets of collected money")
+                && found[0]
+                    .text
+                    .ends_with("such as `POST /bureau/v1/registry`"),
+            "{}",
+            found[0].text
+        );
     }
 }

@@ -8,9 +8,8 @@ use std::task::Poll;
 use data_encoding::HEXLOWER;
 use ltcgw::config::Receive;
 use ltcgw::error::{Fault, Stage};
-use ltcgw::flow::collect::{self, Arrival, Spool, SpoolLimits};
 use ltcgw::flow::deduct::{Desk, Of};
-use ltcgw::flow::roster::{self, RosterArrival};
+use ltcgw::flow::intake::{self, Arrival, Spool, SpoolLimits};
 use ltcgw::flow::shares::Shares;
 use ltcgw::model::Month;
 use ltcgw::model::registry::Kind;
@@ -98,7 +97,7 @@ async fn cut_everywhere<T, F: Future<Output = T>>(
     }
 }
 
-fn body(bytes: &[u8], memory_bytes: u64) -> collect::Body {
+fn body(bytes: &[u8], memory_bytes: u64) -> intake::Body {
     let limits = SpoolLimits {
         memory_bytes,
         body_bytes: 1 << 30,
@@ -130,8 +129,9 @@ fn arrival(gateway: &Gateway, packet: Packet, memory_bytes: u64) -> Arrival {
     let received_at = jiff::Timestamp::now();
     Arrival {
         partner: partner.into(),
+        endpoint: adapter.endpoint("packets").expect("its endpoint").clone(),
         adapter,
-        endpoint: "packets".into(),
+        parameters: Vec::new(),
         body: body(&bytes, memory_bytes),
         received_at,
     }
@@ -167,7 +167,7 @@ async fn a_packet_cut_off_anywhere_leaves_no_transaction_and_is_posted_once_when
         let cuts = cut_everywhere(&flow.store, kind, |polls| {
             let arrival = arrival(&gateway, fresh(&format!("{kind}{polls}")), memory_bytes);
             async move {
-                collect::receive(flow, &arrival)
+                intake::receive(flow, &arrival)
                     .await
                     .expect("posted")
                     .status
@@ -205,7 +205,7 @@ async fn a_packet_that_is_compared_replaces_or_is_refused_can_be_cut_off_anywher
             Packet::employers(&format!("C{polls}"), lines),
             1 << 20,
         );
-        async move { collect::receive(flow, &arrival).await.expect("posted") }
+        async move { intake::receive(flow, &arrival).await.expect("posted") }
     })
     .await;
     let cuts = cut_everywhere(store, "a replacement", |polls| {
@@ -214,7 +214,7 @@ async fn a_packet_that_is_compared_replaces_or_is_refused_can_be_cut_off_anywher
             Packet::employers("R", [Line::employer(&format!("r-{polls}"))]).replacing(),
             1 << 20,
         );
-        async move { collect::receive(flow, &arrival).await.expect("posted") }
+        async move { intake::receive(flow, &arrival).await.expect("posted") }
     })
     .await;
     assert!(cuts > 8, "a replacement is a dozen statements");
@@ -237,7 +237,7 @@ async fn a_packet_that_is_compared_replaces_or_is_refused_can_be_cut_off_anywher
             1 << 20,
         );
         async move {
-            collect::receive(flow, &arrival)
+            intake::receive(flow, &arrival)
                 .await
                 .expect("answered")
                 .status
@@ -282,14 +282,15 @@ async fn a_roster_and_a_month_s_deductions_can_be_cut_off_anywhere() {
             .map(|(name, value)| (name.to_string(), value))
             .to_vec();
         let lines: String = (1..9).map(person).collect();
-        let arrival = RosterArrival {
+        let arrival = Arrival {
             partner: partner.into(),
+            endpoint: adapter.endpoint("roster").expect("its endpoint").clone(),
             adapter,
-            query,
+            parameters: query,
             body: body(lines.as_bytes(), 1 << 20),
             received_at: jiff::Timestamp::now(),
         };
-        async move { roster::receive(flow, &arrival).await.expect("taken").status }
+        async move { intake::receive(flow, &arrival).await.expect("taken").status }
     })
     .await;
     assert_eq!(

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::client::TlsStream;
 
 use crate::packet::{Line, Packet, element};
-use crate::support::{Gateway, receipt};
+use crate::support::{Gateway, project, receipt};
 
 const SAN: &str = "tax.nanning.example";
 
@@ -155,7 +155,7 @@ async fn a_partner_may_call_only_its_own_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_a_path_of_its_own_is_nothing_under_another() {
+async fn an_endpoint_does_its_story_on_whatever_path_leads_to_it() {
     let gateway = Gateway::with(|scene| {
         scene.edit(
             "  \"POST /core/v1/deduction-results\",\n",
@@ -164,23 +164,35 @@ async fn what_has_a_path_of_its_own_is_nothing_under_another() {
     })
     .await;
     let client = gateway.stage.client("medical-core").expect("a client");
-    let results = r#"{"batch_no":"900-1","results":[{"psn_no":"P1","rslt":"0","amt":9.01}]}"#;
-    for path in ["/core/v2/deduction-results", "/core/v3/roster"] {
+    let sent = async |path: &str, body: String| {
         let answer = client
             .post(gateway.url(path))
-            .body(results)
+            .body(body)
             .send()
             .await
             .expect("an answer");
-        let (status, text) = (
+        (
             answer.status().as_u16(),
             answer.text().await.expect("a body"),
-        );
-        assert!(
-            status == 404 && text.contains("go to POST /core/v1/"),
-            "{path}: {status} {text}"
-        );
-    }
+        )
+    };
+    let results = r#"{"batch_no":"900-1","results":[{"psn_no":"P1","rslt":"0","amt":9.01}]}"#;
+    let (status, text) = sent("/core/v2/deduction-results", results.to_owned()).await;
+    assert!(
+        status == 422 && text.contains("batch 900-1: no batch of this number was sent"),
+        "{status} {text}"
+    );
+    let sample = project().join("adapters/medical-core/samples/roster_person/ordinary.ndjson");
+    let lines = std::fs::read_to_string(sample).expect("the sample");
+    let (_, people) = lines
+        .split_once('\n')
+        .expect("its head stands in the query");
+    let query = "/core/v3/roster?roster_no=R1&kind=full&area=450100&month=202110";
+    let (status, text) = sent(query, people.to_owned()).await;
+    assert!(
+        status == 200 && text.contains("\"taken\": 4"),
+        "{status} {text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

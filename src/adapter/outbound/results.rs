@@ -70,7 +70,7 @@ impl Results {
     /// Finds the field table among the adapter's inbound messages, or says `(offset, text)` what is missing.
     pub(in crate::adapter) fn bind(
         &mut self,
-        endpoints: &[Endpoint],
+        endpoints: &[Arc<Endpoint>],
     ) -> Result<(), (usize, String)> {
         let json = endpoints
             .iter()
@@ -83,7 +83,7 @@ impl Results {
             return Ok(());
         }
         let names: Vec<&str> = json
-            .flat_map(Endpoint::inbounds)
+            .flat_map(|endpoint| endpoint.inbounds())
             .map(|inbound| inbound.message().name)
             .collect();
         let have = if names.is_empty() {

@@ -2,20 +2,22 @@
 //!
 //! Settles what the packet is; none of its lines is read here.
 
-use super::{Arrival, Packet, Refused, ended, months, no_endpoint, no_packets, table_of, whole};
+use super::{Packet, months, table_of};
 use crate::adapter::{PacketHead, PacketReader};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
+use crate::flow::intake::{Arrival, Ending};
+use crate::model::Story;
 
 impl<'a> Packet<'a> {
     /// The packet, and who goes on to read it where the body is in memory.
     pub(super) async fn open(
         gateway: &'a Gateway,
         arrival: &'a Arrival,
-    ) -> Result<(Packet<'a>, Option<PacketReader<'a>>), Refused> {
+    ) -> Result<(Packet<'a>, Option<PacketReader<'a>>), Ending> {
         let lines_max = gateway.config.gateway.receive.lines_max;
         if arrival.body.in_memory() {
-            let reader = reader(arrival, lines_max)?;
+            let reader = arrival.open(lines_max)?;
             return Ok((
                 Packet::of(gateway, arrival, reader.head().clone())?,
                 Some(reader),
@@ -24,33 +26,27 @@ impl<'a> Packet<'a> {
         // The disk may be slow, and some documents are read to their end for their head.
         let aside = arrival.clone();
         let head = tokio::task::spawn_blocking(move || {
-            reader(&aside, lines_max).map(|reader| reader.head().clone())
+            aside.open(lines_max).map(|reader| reader.head().clone())
         });
-        Ok((
-            Packet::of(
-                gateway,
-                arrival,
-                head.await.map_err(|error| ended(&error))??,
-            )?,
-            None,
-        ))
+        let head = head
+            .await
+            .map_err(|error| Ending::thread(Story::Collect, &error))??;
+        Ok((Packet::of(gateway, arrival, head)?, None))
     }
 
     fn of(
         gateway: &'a Gateway,
         arrival: &'a Arrival,
         head: PacketHead,
-    ) -> Result<Packet<'a>, Refused> {
-        let table = table_of(head.message.name)
-            .ok_or_else(|| Refused::Failed(no_packets(&arrival.endpoint, head.message.name)))?;
+    ) -> Result<Packet<'a>, Ending> {
         let unknown = || {
-            Refused::Failed(Fault::operator(
+            Fault::operator(
                 Stage::Config,
                 format!(
                     "partner {} was added after the start; restart the gateway",
                     arrival.partner.name
                 ),
-            ))
+            )
         };
         let sender_id = gateway
             .store
@@ -60,21 +56,11 @@ impl<'a> Packet<'a> {
         Ok(Packet {
             gateway,
             arrival,
+            table: table_of(head.message),
             head,
-            table,
             sender_id,
             earliest,
             latest,
         })
     }
-}
-
-fn reader(arrival: &Arrival, lines_max: u64) -> Result<PacketReader<'_>, Refused> {
-    let endpoint = arrival
-        .adapter
-        .endpoint(&arrival.endpoint)
-        .ok_or_else(|| Refused::Failed(no_endpoint(&arrival.adapter, &arrival.endpoint)))?;
-    endpoint
-        .open(arrival.body.reader(), lines_max)
-        .map_err(whole)
 }

@@ -2,16 +2,15 @@
 //!
 //! Knows the order of things, not what a line means.
 
+use super::Packet;
 use super::history::{Histories, month_rate};
-use super::read::{Purpose, Sink, Stop, Tally};
-use super::{Again, Packet, Refused, ended, refused};
+use super::read::{Purpose, Sink, Tally};
+use crate::flow::intake::{Ending, alongside};
+use crate::model::Story;
 use crate::store::collect::Posting;
 use crate::store::history::StoredHistory;
 use crate::store::lines::LineTable;
 use crate::store::verdicts::Finding;
-
-/// Chunks of rows between the reading thread and the database.
-const CHUNKS_AHEAD: usize = 4;
 
 /// Why a packet is read.
 pub(super) enum Pass {
@@ -23,17 +22,14 @@ pub(super) enum Pass {
 
 impl Packet<'_> {
     /// The histories to split a small packet by when these are stored.
-    pub(super) async fn on_top(&self, stored: &[StoredHistory]) -> Result<Histories, Refused> {
+    pub(super) async fn on_top(&self, stored: &[StoredHistory]) -> Result<Histories, Ending> {
         let (book, rates) = (&self.gateway.book, &self.gateway.rates);
         if stored
             .iter()
             .filter_map(|history| history.rate_id.as_deref())
             .any(|id| rates.get(id).is_none())
         {
-            rates
-                .refresh(&self.gateway.store)
-                .await
-                .map_err(Refused::Failed)?;
+            rates.refresh(&self.gateway.store).await?;
         }
         let mut histories = Histories::numbered();
         for history in stored {
@@ -49,7 +45,7 @@ impl Packet<'_> {
         &self,
         posting: &Posting,
         packet_id: i64,
-    ) -> Result<Vec<&'static str>, Again> {
+    ) -> Result<Vec<&'static str>, Ending> {
         posting.make_staging(self.table).await?;
         let tally = self.stream(posting, packet_id, Pass::Stage).await?;
         if self.table == LineTable::Employer {
@@ -63,15 +59,12 @@ impl Packet<'_> {
         &self,
         posting: &Posting,
         transfer_fields: &[&str],
-    ) -> Result<Pass, Again> {
+    ) -> Result<Pass, Ending> {
         let findings = posting.findings(self.table, transfer_fields).await?;
         let mut histories = Histories::numbered();
         if self.table == LineTable::Employer {
             let (book, rates) = (&self.gateway.book, &self.gateway.rates);
-            rates
-                .refresh(&self.gateway.store)
-                .await
-                .map_err(Refused::Failed)?;
+            rates.refresh(&self.gateway.store).await?;
             posting
                 .staged_histories(|history| {
                     histories.add_stored(history, month_rate(book, history), rates)
@@ -87,8 +80,7 @@ impl Packet<'_> {
         posting: &Posting,
         packet_id: i64,
         pass: Pass,
-    ) -> Result<Tally, Again> {
-        let (chunks, rows) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
+    ) -> Result<Tally, Ending> {
         let stage = matches!(pass, Pass::Stage);
         let (gateway, arrival, head) = (
             self.gateway.clone(),
@@ -97,7 +89,7 @@ impl Packet<'_> {
         );
         let (table, sender_id, earliest, latest) =
             (self.table, self.sender_id, self.earliest, self.latest);
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = move |chunks| {
             let packet = Packet {
                 gateway: &gateway,
                 arrival: &arrival,
@@ -122,14 +114,10 @@ impl Packet<'_> {
                     &mut Sink::stream(chunks),
                 ),
             }
-        });
-        let copied = posting.copy_lines(self.table, stage, rows).await;
-        let read = reading.await.map_err(|error| ended(&error))?;
-        match (read, copied) {
-            (Ok(tally), Ok(())) => Ok(tally),
-            (Ok(_) | Err(Stop::SinkClosed), Err(error)) => Err(error.into()),
-            (Err(Stop::NeedsComparison), _) => Err(Again::Compare),
-            (Err(stop), _) => Err(Again::Never(refused(stop, &self.head))),
-        }
+        };
+        alongside(Story::Collect, reading, |rows| {
+            posting.copy_lines(self.table, stage, rows)
+        })
+        .await
     }
 }

@@ -12,10 +12,10 @@ use super::destinations::{Destination, Range, Ranges};
 use super::history::Histories;
 use super::line::{self, LineFault, Rules};
 use super::money;
-use super::reason;
 use super::verdict::{Verdict, Verdicts, takes_back};
-use crate::adapter::{Line, PacketReader, PacketRefusal};
+use crate::adapter::{Line, PacketReader};
 use crate::error::{Fault, Stage};
+use crate::flow::intake::{Ending, ListedRefusal, reason};
 use crate::ledger::{District, EmployerRate, Fund, Source, SplitRule, Totals};
 use crate::model::detail_key::detail_key;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
@@ -46,18 +46,6 @@ pub enum Purpose<'a> {
     Post(Option<&'a [Finding]>),
 }
 
-/// Why reading ended early.
-#[derive(Debug)]
-pub enum Stop {
-    /// The packet is refused whole.
-    Refused(PacketRefusal),
-    /// A line takes an earlier one back, or two may be one: the packet must be compared first.
-    NeedsComparison,
-    /// Nobody takes the rows any more; the other side knows why.
-    SinkClosed,
-    Failed(Fault),
-}
-
 /// What reading found.
 #[derive(Default)]
 pub struct Tally {
@@ -75,15 +63,6 @@ pub struct Tally {
     pub content: [u8; 32],
     /// Fields that only say how a record was transferred.
     pub transfer_fields: Vec<&'static str>,
-}
-
-/// A refused line as a receipt shows it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct ListedRefusal {
-    pub index: u64,
-    pub element: String,
-    pub content: String,
-    pub reason: String,
 }
 
 /// Where rows go.
@@ -105,7 +84,7 @@ impl Sink {
         }
     }
 
-    fn row(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Stop> {
+    fn row(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Ending> {
         match self {
             Sink::Memory(rows) => rows.add_written(write).map_err(disk),
             Sink::Stream { chunks, buffer } => {
@@ -116,26 +95,19 @@ impl Sink {
                 let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK + 1024));
                 chunks
                     .blocking_send(full.into())
-                    .map_err(|_| Stop::SinkClosed)
+                    .map_err(|_| Ending::RowsNotTaken)
             }
         }
     }
 
-    fn finish(&mut self) -> Result<(), Stop> {
+    fn finish(&mut self) -> Result<(), Ending> {
         match self {
             Sink::Stream { chunks, buffer } if !buffer.is_empty() => chunks
                 .blocking_send(std::mem::take(buffer).into())
-                .map_err(|_| Stop::SinkClosed),
+                .map_err(|_| Ending::RowsNotTaken),
             _ => Ok(()),
         }
     }
-}
-
-/// Reads the whole packet for nothing but the digest of what it says.
-pub fn read_content(reader: &mut PacketReader<'_>) -> Result<[u8; 32], Stop> {
-    let mut record = reader.new_record();
-    while reader.next(&mut record).map_err(Stop::Refused)?.is_some() {}
-    Ok(reader.content())
 }
 
 /// Reads the whole packet into the sink, its lines on top of these histories.
@@ -144,7 +116,7 @@ pub fn read_packet(
     reading: &Reading<'_>,
     histories: Histories,
     sink: &mut Sink,
-) -> Result<Tally, Stop> {
+) -> Result<Tally, Ending> {
     let mut record = reader.new_record();
     let mut state = State {
         reading,
@@ -156,7 +128,7 @@ pub fn read_packet(
         run: None,
     };
     let mut position = 0_i32;
-    while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
+    while let Some(line) = reader.next(&mut record)? {
         position += 1;
         match line {
             Line::Refused(refusal) => {
@@ -178,7 +150,7 @@ pub fn read_packet(
         }
     }
     if occurs_twice(&mut state.ids) {
-        return Err(Stop::NeedsComparison);
+        return Err(Ending::NeedsComparison);
     }
     sink.finish()?;
     state.end_run()?;
@@ -245,7 +217,7 @@ impl State<'_> {
         record: &Record,
         position: i32,
         sink: &mut Sink,
-    ) -> Result<Result<(), LineFault>, Stop> {
+    ) -> Result<Result<(), LineFault>, Ending> {
         match self.reading.table {
             LineTable::Employer => {
                 match line::employer_line(record, position, self.reading.rules) {
@@ -266,7 +238,7 @@ impl State<'_> {
         &mut self,
         (line, rate): (EmployerLine<'_>, &EmployerRate),
         sink: &mut Sink,
-    ) -> Result<Result<(), LineFault>, Stop> {
+    ) -> Result<Result<(), LineFault>, Ending> {
         let total = match LineFault::total(&line.paid) {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
@@ -344,7 +316,7 @@ impl State<'_> {
         &mut self,
         line: EmployeeLine<'_>,
         sink: &mut Sink,
-    ) -> Result<Result<(), LineFault>, Stop> {
+    ) -> Result<Result<(), LineFault>, Ending> {
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         let id = self.reading.packet_id;
         if self.reading.purpose == Purpose::Stage {
@@ -402,7 +374,7 @@ impl State<'_> {
         });
     }
 
-    fn post(&mut self, line: &EmployerLine<'_>, rule: &SplitRule) -> Result<(), Stop> {
+    fn post(&mut self, line: &EmployerLine<'_>, rule: &SplitRule) -> Result<(), Ending> {
         let paid = &line.paid;
         let total = paid.total().ok_or_else(too_much)?;
         self.tally.counts.received += 1;
@@ -436,7 +408,7 @@ impl State<'_> {
             .ok_or_else(too_much)
     }
 
-    fn duplicate(&mut self, total: Fen) -> Result<(), Stop> {
+    fn duplicate(&mut self, total: Fen) -> Result<(), Ending> {
         self.tally.counts.received += 1;
         self.tally.counts.duplicate += 1;
         add(&mut self.tally.counts.duplicate_fen, total)?;
@@ -449,7 +421,7 @@ impl State<'_> {
         position: i32,
         mut refusal: ListedRefusal,
         stated: Option<Fen>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Ending> {
         if self.reading.purpose == Purpose::Stage {
             return Ok(());
         }
@@ -473,7 +445,7 @@ impl State<'_> {
         write.map_err(disk)
     }
 
-    fn extend_run(&mut self, line: &EmployeeLine<'_>) -> Result<(), Stop> {
+    fn extend_run(&mut self, line: &EmployeeLine<'_>) -> Result<(), Ending> {
         let month = line.head.contribution_month.number();
         let sign = if line.head.revoke { -1 } else { 1 };
         match &mut self.run {
@@ -504,7 +476,7 @@ impl State<'_> {
         }
     }
 
-    fn end_run(&mut self) -> Result<(), Stop> {
+    fn end_run(&mut self) -> Result<(), Ending> {
         let Some(run) = self.run.take() else {
             return Ok(());
         };
@@ -533,20 +505,20 @@ fn storable(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-fn add(sum: &mut i64, amount: Fen) -> Result<(), Stop> {
+fn add(sum: &mut i64, amount: Fen) -> Result<(), Ending> {
     *sum = sum.checked_add(amount.0).ok_or_else(too_much)?;
     Ok(())
 }
 
-fn too_much() -> Stop {
-    Stop::Failed(Fault::partner(
-        Stage::Apportion,
+fn too_much() -> Ending {
+    Ending::refused(
+        400,
         "the packet's amounts add up to more than can be accounted for; send it in several packets",
-    ))
+    )
 }
 
-fn disk(error: std::io::Error) -> Stop {
-    Stop::Failed(Fault::later(
+fn disk(error: std::io::Error) -> Ending {
+    Ending::Failed(Fault::later(
         Stage::Store,
         format!(
             "a temporary file cannot be written: {error}; check the free space of the temporary folder"

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::line::LineFault;
-use super::read::Stop;
 use crate::adapter::PacketReader;
+use crate::flow::intake::Ending;
 use crate::model::FieldId;
 use crate::model::lines::Paid;
 use crate::model::records::{employee_collection, employer_collection};
@@ -70,13 +70,13 @@ impl<'a> Verdicts<'a> {
     }
 
     /// What is to be done with the record at this position.
-    pub fn of(&mut self, position: i32, revoke: bool) -> Result<Verdict, Stop> {
+    pub fn of(&mut self, position: i32, revoke: bool) -> Result<Verdict, Ending> {
         let fact = match self.findings.split_first() {
             Some((finding, rest)) if finding.record_index == position => {
                 self.findings = rest;
                 &finding.fact
             }
-            _ if revoke && !self.compared => return Err(Stop::NeedsComparison),
+            _ if revoke && !self.compared => return Err(Ending::NeedsComparison),
             _ => return Ok(Verdict::Post(None)),
         };
         let words = &self.words;

@@ -18,7 +18,7 @@ use super::prepare::prepare;
 use super::{Answer, Outcome, Problem, Registrar, parse, remember, without_mark};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::flow::collect::Body;
+use crate::flow::intake::Body;
 use crate::model::registry::Submission;
 use crate::registry::{KnownInstitution, Lookup};
 

@@ -4,7 +4,7 @@
 //! Its sender is told, since it may have meant otherwise.
 
 use super::head::RosterHead;
-use crate::flow::collect::ListedNote;
+use crate::flow::intake::ListedNote;
 use crate::model::Month;
 use crate::store::collect::{PostError, Posting};
 

@@ -2,7 +2,6 @@
 //!
 //! Runs on a thread of its own, in constant memory. The database is not known here.
 
-use std::io::{BufRead, Cursor, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,10 +9,8 @@ use tokio::sync::mpsc;
 
 use super::head::RosterHead;
 use super::line::{self, Person, Rules};
-use super::{ENDPOINT, no_endpoint};
-use crate::adapter::{Adapter, Line, PacketReader, PacketRefusal};
-use crate::error::{Fault, Stage};
-use crate::flow::collect::{Body, ListedRefusal};
+use crate::adapter::Line;
+use crate::flow::intake::{Arrival, Ending, ListedRefusal};
 use crate::model::records::roster_person;
 use crate::model::{Month, Record};
 use crate::store::copy::CHUNK;
@@ -25,8 +22,7 @@ const SEALED_KIND: &str = "insured_person";
 
 /// Everything a reading needs; owned, so that it can move to its thread.
 pub struct Reading {
-    pub adapter: Arc<Adapter>,
-    pub body: Body,
+    pub arrival: Arrival,
     pub head: RosterHead,
     pub keys: Arc<Keys>,
     pub roster_id: i64,
@@ -51,28 +47,10 @@ pub struct Tally {
     pub content: [u8; 32],
 }
 
-/// Why reading ended early.
-#[derive(Debug)]
-pub enum Stop {
-    /// The roster is refused whole.
-    Refused(PacketRefusal),
-    /// Nobody takes the rows any more; the other side knows why.
-    SinkClosed,
-    Failed(Fault),
-}
-
 impl Reading {
     /// Reads every line; rows go to `chunks` in COPY's form.
-    pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Stop> {
-        let mut reader = self.open()?;
-        if reader.head().message.name != roster_person::SPEC.name {
-            let text = format!(
-                "adapter {}: endpoint `{ENDPOINT}` decodes {}; expected roster_person",
-                self.adapter.name(),
-                reader.head().message.name
-            );
-            return Err(Stop::Failed(Fault::operator(Stage::Config, text)));
-        }
+    pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Ending> {
+        let mut reader = self.arrival.open_after(self.lines_max, self.head.line())?;
         let rules = Rules {
             area: &self.head.area,
             earliest: self.head.kind.is_full().then_some(self.head.month),
@@ -80,7 +58,7 @@ impl Reading {
         };
         let (mut record, mut tally) = (reader.new_record(), Tally::default());
         let (mut rows, mut plain) = (Vec::with_capacity(CHUNK + 1024), Vec::new());
-        while let Some(line) = reader.next(&mut record).map_err(Stop::Refused)? {
+        while let Some(line) = reader.next(&mut record)? {
             tally.received += 1;
             let refusal = match line {
                 Line::Refused(refusal) => Some((refusal.element, refusal.content, refusal.reason)),
@@ -103,36 +81,16 @@ impl Reading {
                 let full = std::mem::replace(&mut rows, Vec::with_capacity(CHUNK + 1024));
                 chunks
                     .blocking_send(full.into())
-                    .map_err(|_| Stop::SinkClosed)?;
+                    .map_err(|_| Ending::RowsNotTaken)?;
             }
         }
         if !rows.is_empty() {
             chunks
                 .blocking_send(rows.into())
-                .map_err(|_| Stop::SinkClosed)?;
+                .map_err(|_| Ending::RowsNotTaken)?;
         }
         tally.content = reader.content();
         Ok(tally)
-    }
-
-    /// Reads every line for nothing but the digest of what they say.
-    pub fn content(&self) -> Result<[u8; 32], Stop> {
-        let mut reader = self.open()?;
-        let mut record = reader.new_record();
-        while reader.next(&mut record).map_err(Stop::Refused)?.is_some() {}
-        Ok(reader.content())
-    }
-
-    fn open(&self) -> Result<PacketReader<'_>, Stop> {
-        let endpoint = self
-            .adapter
-            .endpoint(ENDPOINT)
-            .ok_or_else(|| Stop::Failed(no_endpoint(&self.adapter)))?;
-        let document: Box<dyn BufRead + Send> =
-            Box::new(Cursor::new(self.head.line()).chain(self.body.reader()));
-        endpoint
-            .open(document, self.lines_max)
-            .map_err(Stop::Refused)
     }
 
     /// Seals the certificate and adds the person's row; `plain` is memory to be used again.

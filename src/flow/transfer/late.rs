@@ -4,11 +4,11 @@
 //! after the commit and says what was posted, what was known, and what does not fit and why; the
 //! same message again changes nothing and is answered in the same words.
 
-use crate::adapter::{HeadSeen, PacketRefusal};
-use crate::error::{Fault, Stage};
+use crate::adapter::HeadSeen;
+use crate::error::Fault;
 use crate::flow::Gateway;
-use crate::flow::collect::{Arrival, ListedRefusal, Replier, Reply, refused_whole};
-use crate::model::records::deduction_result;
+use crate::flow::intake::{Arrival, Ending, ListedRefusal, Reply};
+use crate::model::Story;
 use crate::model::told::Results;
 use crate::store::collect::Counts;
 use crate::store::delivery::Batch;
@@ -19,23 +19,27 @@ use super::{DEDUCTIONS, Summary, of_name, told};
 /// Results one message has at most: they are held in memory, and no batch has nearly as many people.
 const RESULTS_MAX: u64 = 50_000;
 
-/// Takes a message; a fault means that nothing was kept and the sender should send it again.
-///
-/// # Errors
-/// The database cannot be reached, or the partner's adapter has no such results.
-pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Fault> {
+/// Takes a message.
+pub(in crate::flow) async fn take_results(
+    gateway: &Gateway,
+    arrival: &Arrival,
+) -> Result<Reply, Ending> {
     let reading = arrival.clone();
     let lines_max = gateway.config.gateway.receive.lines_max.min(RESULTS_MAX);
     let read = tokio::task::spawn_blocking(move || read_all(&reading, lines_max)).await;
-    let (head, results) = match read
-        .map_err(|_| Fault::later(Stage::Decode, "reading results failed; see the log"))??
-    {
-        Ok(read) => read,
-        Err(refusal) => {
-            let (status, reason) = refused_whole(&refusal)?;
-            return replier(arrival, refusal.head)?.refused(status, &reason);
-        }
-    };
+    let (head, results) =
+        read.map_err(|error| Ending::thread(Story::DeductionResults, &error))??;
+    post(gateway, arrival, (&head, &results))
+        .await
+        .map_err(|ending| ending.of(|| head))
+}
+
+/// Posts what fits the batch it names.
+async fn post(
+    gateway: &Gateway,
+    arrival: &Arrival,
+    (head, results): (&HeadSeen, &Results),
+) -> Result<Reply, Ending> {
     let name = head.packet_no.clone().unwrap_or_default();
     let sender = &arrival.partner.name;
     let batch = of_name(&name);
@@ -53,18 +57,18 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
             area,
             "results of an area that is not the sender's; refused, nothing was kept"
         );
-        return replier(arrival, head)?.refused(
+        return Err(Ending::refused(
             403,
-            &format!(
+            format!(
                 "batch {name}: {}; nothing was posted",
                 arrival.partner.not_its_own(area)
             ),
-        );
+        ));
     }
     let summary = match known_batch(gateway, batch).await? {
         Ok(batch) => gateway
             .transfer
-            .take_in(batch, sender, &results)
+            .take_in(batch, sender, results)
             .await?
             .ok_or("its cycle does not run"),
         Err(reason) => Err(reason),
@@ -72,12 +76,13 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     match summary {
         Ok(summary) => {
             (gateway.wake)(&gateway.audience.results);
-            taken(
+            let listed_max = gateway.config.gateway.receive.refusals_listed_max;
+            Ok(taken(
                 arrival,
-                head,
-                gateway.config.gateway.receive.refusals_listed_max,
-                (&results, &summary),
-            )
+                head.clone(),
+                listed_max,
+                (results, &summary),
+            )?)
         }
         Err(reason) => {
             let words = format!(
@@ -103,27 +108,20 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
                     &[odd],
                 )
                 .await?;
-            replier(arrival, head)?.refused(422, &format!("batch {name}: {reason}; nothing was posted, expected a batch_no as it was sent to you"))
+            Err(Ending::refused(
+                422,
+                format!(
+                    "batch {name}: {reason}; nothing was posted, expected a batch_no as it was sent to you"
+                ),
+            ))
         }
     }
 }
 
-type Read = Result<(HeadSeen, Results), PacketRefusal>;
-
 /// Reads the whole message.
-fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
-    let endpoint = arrival
-        .adapter
-        .endpoint(&arrival.endpoint)
-        .ok_or_else(|| not_set_up(arrival))?;
-    let mut reader = match endpoint.open(arrival.body.reader(), lines_max) {
-        Ok(reader) => reader,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
+fn read_all(arrival: &Arrival, lines_max: u64) -> Result<(HeadSeen, Results), Ending> {
+    let mut reader = arrival.open(lines_max)?;
     let head = reader.head();
-    if head.message.name != deduction_result::SPEC.name {
-        return Err(not_set_up(arrival));
-    }
     let head = HeadSeen {
         packet_no: Some(head.packet_no.clone()),
         packet_type: None,
@@ -136,13 +134,10 @@ fn read_all(arrival: &Arrival, lines_max: u64) -> Result<Read, Fault> {
         ..Results::default()
     };
     let mut record = reader.new_record();
-    loop {
-        match reader.next(&mut record) {
-            Ok(Some(line)) => told::add(&mut results, &line, &record),
-            Ok(None) => return Ok(Ok((head, results))),
-            Err(refusal) => return Ok(Err(refusal)),
-        }
+    while let Some(line) = reader.next(&mut record)? {
+        told::add(&mut results, &line, &record);
     }
+    Ok((head, results))
 }
 
 /// The batch of that number, if it was ever sent.
@@ -189,28 +184,12 @@ fn taken(
                 odd.words
             ),
         });
-    replier(arrival, head)?.taken(counts, &listed.collect::<Vec<_>>())
-}
-
-fn replier(arrival: &Arrival, head: HeadSeen) -> Result<Replier<'_>, Fault> {
-    let endpoint = arrival
-        .adapter
-        .endpoint(&arrival.endpoint)
-        .ok_or_else(|| not_set_up(arrival))?;
-    Ok(Replier {
-        adapter: &arrival.adapter,
-        endpoint,
-        head: Some(head),
-        received_at: arrival.received_at,
+    let reply = arrival
+        .replier(Some(head))
+        .taken(counts, &listed.collect::<Vec<_>>())?;
+    // Results are no lines of money, and are counted as results.
+    Ok(Reply {
+        counts: None,
+        ..reply
     })
-}
-
-fn not_set_up(arrival: &Arrival) -> Fault {
-    let text = format!(
-        "adapter {} has no [[inbound]] `{}` at endpoint `{}`, which reads results of deductions; add it to its adapter.toml",
-        arrival.adapter.name(),
-        deduction_result::SPEC.name,
-        arrival.endpoint
-    );
-    Fault::operator(Stage::Config, text)
 }

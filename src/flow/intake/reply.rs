@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use encoding_rs::Encoding;
 use serde::Serialize;
 
-use super::read::ListedRefusal;
-use crate::adapter::{Adapter, Document, Endpoint, HeadSeen, PacketHead};
+use crate::adapter::{Adapter, Document, Endpoint, HeadSeen};
 use crate::error::Fault;
-use crate::model::{Fen, mask};
+use crate::model::mask;
 use crate::store::collect::Counts;
 use crate::store::roster::RosterCounts;
 
@@ -56,6 +55,17 @@ pub struct Listed<'a> {
     pub relations: &'a [ListedRefusal],
 }
 
+/// A refused line as a receipt shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedRefusal {
+    /// Position in the message, from 1.
+    pub index: u64,
+    /// The sender's name of the element at fault.
+    pub element: String,
+    pub content: String,
+    pub reason: String,
+}
+
 /// A line that was taken, with what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedNote {
@@ -76,26 +86,6 @@ pub struct ReceiptCounts {
     pub deducted: i32,
     /// People with several insurance relations of which nobody has decided which counts.
     pub undecided: i32,
-}
-
-/// One line in the log for every packet that is taken, and for every repeat.
-pub fn log(partner: &str, head: &PacketHead, reply: &Reply) {
-    let (packet_no, message) = (&head.packet_no, head.message.name);
-    match reply.counts {
-        Some(Counts {
-            received,
-            posted,
-            refused,
-            duplicate,
-            posted_fen,
-            ..
-        }) => {
-            tracing::info!(partner, %packet_no, message, received, posted, refused, duplicate, yuan = %Fen(posted_fen), "packet taken");
-        }
-        None => {
-            tracing::info!(partner, %packet_no, message, "packet taken before; its receipt was given again")
-        }
-    }
 }
 
 /// Where the reply goes and how it is written.
