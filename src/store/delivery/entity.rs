@@ -78,6 +78,7 @@ pub async fn queue_entities(
     route: &Route,
     written: Written,
 ) -> Result<u64, Fault> {
+    // What this statement saw `ready` and could not supersede was taken up in the same instant: it is on its way.
     // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end. OFFSET 0: what an
     // entry has waiting is looked up by its key; joined, for want of statistics every delivery is held against every change.
     let sql = format!(
@@ -88,7 +89,7 @@ pub async fn queue_entities(
             UPDATE delivery d SET state = 'superseded', settled_at = now() FROM changed CROSS JOIN LATERAL (
                 SELECT w.delivery_id FROM delivery w WHERE w.ordering_key = changed.key AND w.destination = $4 AND w.entity_kind IS NOT NULL OFFSET 0) w
             WHERE d.delivery_id = w.delivery_id AND d.state IN ('ready', 'dead')
-            RETURNING d.ordering_key, d.priority)
+            RETURNING d.delivery_id, d.ordering_key, d.priority)
         INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, removal, lines, fen, priority)
         SELECT $4, $5, c.key, c.kind, c.entity_id, c.version, c.sequence, NOT c.concerns, 1, 0,
             least(s.priority, CASE
@@ -102,7 +103,8 @@ pub async fn queue_entities(
             WHERE b.kind = c.kind AND b.entity_id = c.entity_id AND b.sequence < c.sequence ORDER BY b.sequence + 0 DESC LIMIT 1) before ON true
         WHERE c.concerns OR (
             SELECT NOT d.removal FROM delivery d
-            WHERE d.ordering_key = c.key AND d.destination = $4 AND d.entity_kind IS NOT NULL AND (d.attempt_no > 0 OR d.state = 'leased')
+            WHERE d.ordering_key = c.key AND d.destination = $4 AND d.entity_kind IS NOT NULL AND (d.attempt_no > 0 OR d.state = 'leased'
+                OR d.state = 'ready' AND d.delivery_id NOT IN (SELECT delivery_id FROM superseded))
             ORDER BY d.revision DESC LIMIT 1)
         ORDER BY c.sequence",
         route.condition()

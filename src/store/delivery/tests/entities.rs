@@ -7,6 +7,7 @@ use super::super::*;
 use super::{HOLD, NOW, TERM, begin, claimed, ended};
 use crate::model::Outcome;
 use crate::store::registry::Written;
+use crate::store::tx::Tx;
 
 fn routes() -> Vec<Route> {
     let only = |field: &str, word: &str| {
@@ -237,6 +238,28 @@ async fn an_end_is_told_only_where_the_entry_was_told_and_once() {
     assert!(
         shown(&db).await.ends_with("B 6 ready 20"),
         "registered again, told again"
+    );
+}
+
+#[tokio::test]
+async fn what_is_taken_up_in_the_instant_of_a_change_counts_as_told() {
+    let db = Database::new().await;
+    change(&db, "institution", "A", HOME, "x").await;
+    let claim = Tx::begin(db.pool.get().await.unwrap()).await.unwrap();
+    let sql = "UPDATE delivery SET state = 'leased', attempts = 1, lease_token = 1, leased_until = now() + interval '1 minute'";
+    assert_eq!(claim.execute(sql, &[]).await.unwrap(), 1);
+    let committed = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while db.value::<i64>(waits).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        claim.commit().await.unwrap();
+    };
+    tokio::join!(change(&db, "institution", "A", None, "x"), committed);
+    assert_eq!(
+        shown(&db).await,
+        "A 1 leased 20, A 2 ready 10 removal",
+        "it is on its way, so it has to be taken back"
     );
 }
 
