@@ -5,7 +5,7 @@
 use tokio_postgres::Row;
 
 use super::tx::Tx;
-use super::{Store, fault, login};
+use super::{Store, login};
 use crate::error::Fault;
 use crate::model::Fen;
 use crate::model::signer::{Login, Signer};
@@ -119,7 +119,7 @@ impl Store {
                 client.query(&sql, &[&packet_no, &destination]).await
             }
         };
-        let rows = rows.map_err(|error| fault(&error))?;
+        let rows = rows?;
         let candidate = |row: &Row| Candidate {
             delivery_id: row.get(0),
             destination: row.get(1),
@@ -136,12 +136,7 @@ impl Store {
     pub async fn contents_of(&self, ids: &[i64]) -> Result<Vec<DeliveryContent>, Fault> {
         let sql = "SELECT d.delivery_id, p.packet_no, d.lines, d.fen FROM delivery d LEFT JOIN packet p USING (packet_id)
             WHERE d.delivery_id = ANY($1) ORDER BY 1";
-        let rows = self
-            .client()
-            .await?
-            .query(sql, &[&ids])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(sql, &[&ids]).await?;
         let content = |row: &Row| DeliveryContent {
             delivery_id: row.get(0),
             packet_no: row.get(1),
@@ -188,8 +183,7 @@ impl Store {
                     &hours,
                 ],
             )
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(row.get(0))
     }
 
@@ -206,12 +200,7 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM approval WHERE {which} ORDER BY approval_id DESC LIMIT 100"
         );
-        let rows = self
-            .client()
-            .await?
-            .query(&sql, &[])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(&sql, &[]).await?;
         Ok(rows.iter().rev().map(approval).collect())
     }
 
@@ -225,8 +214,7 @@ impl Store {
             .client()
             .await?
             .query_opt(&sql, &[&approval_id])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(row.as_ref().map(approval))
     }
 
@@ -242,8 +230,7 @@ impl Store {
             .client()
             .await?
             .execute(sql, &[&approval_id, &by.name, &login, &uid, &host, &proof])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(done == 1)
     }
 
@@ -273,9 +260,8 @@ impl Store {
             RETURNING d.delivery_id";
         const RESUME: &str = "SELECT destination FROM approval WHERE approval_id = $1";
         const DONE: &str = "UPDATE approval SET done = $2 WHERE approval_id = $1";
-        let failed = |error: tokio_postgres::Error| fault(&error);
         let (login, uid, host, proof) = login::columns(by.login.as_ref());
-        let tx = Tx::begin(self.client().await?).await.map_err(failed)?;
+        let tx = Tx::begin(self.client().await?).await?;
         let Some(decided) = tx
             .query_opt(
                 DECIDE,
@@ -289,32 +275,26 @@ impl Store {
                     &same_login,
                 ],
             )
-            .await
-            .map_err(failed)?
+            .await?
         else {
             tx.rollback().await;
             return Ok(None);
         };
         let (ids, done) = match Action::of_word(decided.get(0)) {
             Action::MarkDelivered => {
-                let rows = tx.query(MARK, &[&approval_id]).await.map_err(failed)?;
+                let rows = tx.query(MARK, &[&approval_id]).await?;
                 let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
                 let done = i32::try_from(ids.len()).unwrap_or(i32::MAX);
                 (ids, done)
             }
             Action::ResumeDestination => {
-                let row = tx
-                    .query_one(RESUME, &[&approval_id])
-                    .await
-                    .map_err(failed)?;
+                let row = tx.query_one(RESUME, &[&approval_id]).await?;
                 let lifted = super::delivery::resume_on(&tx, row.get(0)).await?;
                 (Vec::new(), i32::from(lifted == Some(true)))
             }
         };
-        tx.execute(DONE, &[&approval_id, &done])
-            .await
-            .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
+        tx.execute(DONE, &[&approval_id, &done]).await?;
+        tx.commit().await?;
         Ok(Some(ids))
     }
 }

@@ -4,7 +4,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Store, fault};
+use super::Store;
 use crate::error::Fault;
 use crate::model::lines::Paid;
 use crate::model::{Fen, Month};
@@ -66,12 +66,8 @@ impl Store {
         let client = self.client().await?;
         let statement = client
             .prepare_cached("SELECT sender, packet_no FROM packet WHERE packet_id = $1")
-            .await
-            .map_err(|error| fault(&error))?;
-        let row = client
-            .query_opt(&statement, &[&packet_id])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
+        let row = client.query_opt(&statement, &[&packet_id]).await?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
@@ -86,14 +82,10 @@ impl Store {
             WHERE d.packet_id = split_part($3, '/', 1)::bigint AND d.first_record = split_part($3, '/', 2)::int
               AND d.destination = $1 AND d.message = $2 AND NOT d.reversal ORDER BY d.delivery_id LIMIT 1";
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(SQL)
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(SQL).await?;
         let row = client
             .query_opt(&statement, &[&destination, &message, &ordering_key])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
@@ -105,14 +97,10 @@ impl Store {
         last_record: i32,
     ) -> Result<Vec<Contribution>, Fault> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(LINES)
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(LINES).await?;
         let rows = client
             .query(&statement, &[&packet_id, &first_record, &last_record])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(rows.iter().map(contribution).collect())
     }
 }

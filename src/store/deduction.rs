@@ -155,23 +155,17 @@ impl Work {
         area: i32,
         month: Month,
     ) -> Result<(Work, Option<Cycle>), Fault> {
-        let tx = Tx::begin_long(store.client().await?)
-            .await
-            .map_err(|error| fault(&error))?;
+        let tx = Tx::begin_long(store.client().await?).await?;
         tx.execute(
             "SELECT pg_advisory_xact_lock($1, $2)",
             &[&area, &month.number()],
         )
-        .await
-        .map_err(|error| fault(&error))?;
+        .await?;
         let sql = format!(
             "SELECT {} FROM deduction_cycle WHERE pooling_area = $1 AND month = $2 AND state <> 'replaced' FOR UPDATE",
             Cycle::COLUMNS
         );
-        let row = tx
-            .query_opt(&sql, &[&area, &month.number()])
-            .await
-            .map_err(|error| fault(&error))?;
+        let row = tx.query_opt(&sql, &[&area, &month.number()]).await?;
         let work = Work { tx, area, month };
         Ok((work, row.as_ref().map(Cycle::of)))
     }
@@ -225,7 +219,7 @@ impl Work {
                 ],
             )
             .await;
-        done.map_err(|error| fault(&error))?;
+        done?;
         rows::write_totals(self.client(), plan.cycle_id, plan.cells).await
     }
 
@@ -309,11 +303,7 @@ impl Work {
 
     async fn open_batches(&self, cycle: &Cycle, receiver: &Receiver) -> Result<Batches, Fault> {
         let sql = "SELECT coalesce(max(batch_no), 0) FROM deduction_batch WHERE cycle_id = $1";
-        let row = self
-            .client()
-            .query_one(sql, &[&cycle.cycle_id])
-            .await
-            .map_err(|error| fault(&error))?;
+        let row = self.client().query_one(sql, &[&cycle.cycle_id]).await?;
         Ok(Batches::new(cycle.cycle_id, receiver.clone()).round(cycle.rounds + 1, row.get(0)))
     }
 
@@ -322,19 +312,9 @@ impl Work {
         let sql = "SELECT person_no, fen FROM deduction_again WHERE cycle_id = $1 AND round = $2::smallint + 1 ORDER BY person_no";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
             [&cycle.cycle_id, &cycle.rounds];
-        let stream = self
-            .client()
-            .query_raw(sql, parameters)
-            .await
-            .map_err(|error| fault(&error))?;
+        let stream = self.client().query_raw(sql, parameters).await?;
         let mut stream = std::pin::pin!(stream);
-        while let Some(row) = self
-            .client()
-            .vigil()
-            .within(stream.try_next())
-            .await
-            .map_err(|error| fault(&error))?
-        {
+        while let Some(row) = self.client().vigil().within(stream.try_next()).await? {
             batches.add(row.get(0), Fen(row.get(1)))?;
         }
         Ok(())

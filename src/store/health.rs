@@ -97,15 +97,10 @@ impl Store {
 
     async fn beat(&self) -> Result<(), Fault> {
         let session = self.ping_pool.get().await?;
-        session
-            .execute(BEAT, &[])
-            .await
-            .map_err(|error| fault(&error))?;
+        session.execute(BEAT, &[]).await?;
         if self.health.full.load(Ordering::Relaxed) {
-            let tx = Tx::begin(session).await.map_err(|error| fault(&error))?;
-            tx.batch_execute(ROOM)
-                .await
-                .map_err(|error| fault(&error))?;
+            let tx = Tx::begin(session).await?;
+            tx.batch_execute(ROOM).await?;
             tx.rollback().await;
             self.health.full.store(false, Ordering::Relaxed);
             tracing::info!("the database has room again");

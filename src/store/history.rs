@@ -6,8 +6,8 @@ use futures_util::TryStreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::Store;
 use super::collect::{PostError, Posting};
-use super::{Store, fault};
 use crate::error::Fault;
 use crate::model::lines::Paid;
 use crate::model::{Fen, HistoryId, Month};
@@ -56,14 +56,8 @@ impl Store {
     /// The histories of these keys, as they are now.
     pub async fn histories(&self, keys: &[i64]) -> Result<Vec<StoredHistory>, Fault> {
         let client = self.question_client().await?;
-        let statement = client
-            .prepare_cached(&by_keys())
-            .await
-            .map_err(|error| fault(&error))?;
-        let rows = client
-            .query(&statement, &[&keys])
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(&by_keys()).await?;
+        let rows = client.query(&statement, &[&keys]).await?;
         Ok(rows.iter().map(history).collect())
     }
 }

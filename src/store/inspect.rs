@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use super::delivery::{Standing, standings};
 use super::dial::{Connection, Dialled, Door};
 use super::health::Health;
-use super::words::{fault, words};
+use super::words::words;
 use super::{Pool, migrations, settings, tx};
 use crate::error::{Fault, Stage};
 use crate::model::Month;
@@ -79,7 +79,7 @@ pub async fn left_out_without_base(connection: &Connection) -> Result<Vec<Withou
     let asked = tokio::time::timeout(LOOK, session.client.query(sql, &[]))
         .await
         .map_err(|_| silent("a look at the last plans"))?;
-    let rows = asked.map_err(|error| fault(&error))?;
+    let rows = asked?;
     let one = |row: &tokio_postgres::Row| {
         Some(WithoutBase {
             area: row.get(0),
@@ -170,10 +170,7 @@ pub async fn inspect(connection: &Connection) -> Result<Inspected, Fault> {
 }
 
 async fn look(client: &Client, connections: usize) -> Result<Inspected, Fault> {
-    let row = client
-        .query_one(FACTS, &[])
-        .await
-        .map_err(|error| fault(&error))?;
+    let row = client.query_one(FACTS, &[]).await?;
     let (major, migrated): (i32, bool) = (row.get(0), row.get(1));
     let mut applied: Vec<(i32, String)> = Vec::new();
     if migrated {
@@ -182,8 +179,7 @@ async fn look(client: &Client, connections: usize) -> Result<Inspected, Fault> {
                 "SELECT version, checksum FROM refinery_schema_history ORDER BY version",
                 &[],
             )
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         applied = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     }
     let known = migrations().map_err(|error| {
@@ -199,18 +195,10 @@ async fn look(client: &Client, connections: usize) -> Result<Inspected, Fault> {
     let schema = compare(&applied, &known);
     let mut troubles = rights(&row, schema, connections);
     if migrated {
-        let closed: i64 = client
-            .query_one(CLOSED, &[])
-            .await
-            .map_err(|error| fault(&error))?
-            .get(0);
+        let closed: i64 = client.query_one(CLOSED, &[]).await?.get(0);
         troubles.extend((closed > 0).then(|| tables_closed(&row, closed)));
     }
-    let timeouts: Option<String> = client
-        .query_one(TIMEOUTS, &[])
-        .await
-        .map_err(|error| fault(&error))?
-        .get(0);
+    let timeouts: Option<String> = client.query_one(TIMEOUTS, &[]).await?.get(0);
     if let Some(timeouts) = timeouts {
         let advice = format!(
             "the gateway sets its own; for whoever else uses the role: ALTER ROLE {} RESET ALL",

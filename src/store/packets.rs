@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::{Store, fault};
+use super::Store;
 use crate::error::Fault;
 use crate::model::Fen;
 
@@ -77,15 +77,11 @@ impl Store {
         );
         let taken = client
             .query(&taken, &[&from, &to, &which.refused, &which.limit])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         let whole = format!(
             "SELECT received_at, sender, packet_no, status, reason {WHOLE} ORDER BY refusal_id DESC LIMIT $3"
         );
-        let whole = client
-            .query(&whole, &[&from, &to, &which.limit])
-            .await
-            .map_err(|error| fault(&error))?;
+        let whole = client.query(&whole, &[&from, &to, &which.limit]).await?;
         let mut came: Vec<CamePacket> = taken
             .iter()
             .map(of_taken)
@@ -109,12 +105,10 @@ impl Store {
         );
         let taken = client
             .query_one(&taken, &[&from, &to, &which.refused])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         let whole = client
             .query_one(&format!("SELECT count(*) {WHOLE}"), &[&from, &to])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(PacketSums {
             taken: taken.get(0),
             refused_whole: whole.get(0),

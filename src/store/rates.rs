@@ -26,12 +26,7 @@ const KEEP: &str = "INSERT INTO employer_rate (rate_id, whole, medical, long_ter
 impl Store {
     /// Every rule that was ever kept, by its id.
     pub async fn employer_rates(&self) -> Result<HashMap<String, KeptRate>, Fault> {
-        let rows = self
-            .client()
-            .await?
-            .query(READ, &[])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(READ, &[]).await?;
         let rate = |row: &tokio_postgres::Row| KeptRate {
             whole: row.get(1),
             medical: row.get(2),

@@ -4,8 +4,8 @@
 
 use tokio_postgres::Row;
 
+use super::Store;
 use super::collect::{PostError, Posting};
-use super::{Store, fault};
 use crate::error::Fault;
 use crate::model::relation::Criterion;
 use crate::model::{Fen, Month};
@@ -205,12 +205,7 @@ fn order(criterion: Criterion) -> &'static str {
 impl Store {
     /// Relations to be decided about, of each person those of the latest roster.
     pub async fn open_relations(&self, pooling_area: i32) -> Result<Vec<OpenRelation>, Fault> {
-        let rows = self
-            .client()
-            .await?
-            .query(OPEN, &[&pooling_area])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(OPEN, &[&pooling_area]).await?;
         let open = |row: &Row| OpenRelation {
             relation_id: row.get(0),
             person_no: row.get(1),

@@ -5,10 +5,10 @@
 
 use jiff::civil::Date;
 
+use super::Store;
 use super::collect::{PostError, Posting};
 use super::copy::{Copy, RowWriter};
 use super::table::Table;
-use super::{Store, fault};
 use crate::error::Fault;
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
@@ -274,14 +274,8 @@ impl Store {
     ) -> Result<Option<StoredRoster>, Fault> {
         let client = self.client().await?;
         let sql = "SELECT digest, content_digest, pooling_area, kind, month, reply FROM roster WHERE sender = $1 AND roster_no = $2";
-        let statement = client
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| fault(&error))?;
-        let row = client
-            .query_opt(&statement, &[&sender, &roster_no])
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(sql).await?;
+        let row = client.query_opt(&statement, &[&sender, &roster_no]).await?;
         Ok(row.map(|row| StoredRoster {
             digest: row.get(0),
             content: row.get(1),

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::Store;
 use super::tx::Tx;
-use super::{Store, fault};
 use crate::error::Fault;
 use crate::model::{Fen, Month};
 
@@ -235,8 +235,7 @@ impl Store {
             client.prepare_cached(PAYMENTS),
             client.prepare_cached(DETAILS),
         );
-        let (entries, shortfalls, cycles, deductions, left_out, payments, details) =
-            statements.map_err(|error| fault(&error))?;
+        let (entries, shortfalls, cycles, deductions, left_out, payments, details) = statements?;
         let tx = Tx::guarding(client);
         // In this order on the wire.
         let (begun, entries, shortfalls, cycles, deductions, left_out, payments, details, ended) = tokio::join!(
@@ -251,7 +250,7 @@ impl Store {
             async { if detail { tx.query(&details, &of_payments).await } else { Ok(Vec::new()) } },
             tx.send_commit(),
         );
-        begun.map_err(|error| fault(&error))?;
+        begun?;
         let facts = PersonFacts {
             entries: rows(entries, entry)?,
             shortfalls: rows(shortfalls, shortfall)?,
@@ -261,7 +260,7 @@ impl Store {
             payments: rows(payments, payment)?,
             details: rows(details, detail_of)?,
         };
-        ended.map_err(|error| fault(&error))?;
+        ended?;
         tx.ended();
         Ok((!facts.entries.is_empty()).then_some(facts))
     }
@@ -277,15 +276,12 @@ impl Store {
             client.prepare_cached(EMPLOYER_PAYMENTS),
             client.prepare_cached(KNOWN_EMPLOYER)
         );
-        let (payments, known) = statements.map_err(|error| fault(&error))?;
+        let (payments, known) = statements?;
         let (from, to) = (from.number(), to.number());
         let values: [&(dyn ToSql + Sync); 3] = [&employer_no, &from, &to];
         // What is known is asked last: a line that comes in between makes an employer known, never unknown.
         let (payments, known) = tokio::join!(biased; client.query(&payments, &values), client.query_opt(&known, &values[..1]));
-        let (payments, known) = (
-            rows(payments, payment)?,
-            known.map_err(|error| fault(&error))?.is_some(),
-        );
+        let (payments, known) = (rows(payments, payment)?, known?.is_some());
         Ok(known.then_some(payments))
     }
 }
@@ -294,11 +290,7 @@ fn rows<T>(
     found: Result<Vec<Row>, tokio_postgres::Error>,
     read: fn(&Row) -> T,
 ) -> Result<Vec<T>, Fault> {
-    Ok(found
-        .map_err(|error| fault(&error))?
-        .iter()
-        .map(read)
-        .collect())
+    Ok(found?.iter().map(read).collect())
 }
 
 fn entry(row: &Row) -> Entry {

@@ -1,7 +1,7 @@
 //! Sums that must agree, through the views of the schema `report`, at one moment. Reads only.
 
+use super::Store;
 use super::tx::Tx;
-use super::{Store, fault};
 use crate::error::Fault;
 use crate::model::Fen;
 
@@ -51,15 +51,11 @@ impl Store {
             self.client().await?,
             "ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         )
-        .await
-        .map_err(|error| fault(&error))?;
-        let three = tx
-            .query_one(THREE, &[])
-            .await
-            .map_err(|error| fault(&error))?;
-        let funds = tx.query(FUNDS, &[]).await.map_err(|error| fault(&error))?;
-        let told = tx.query(TOLD, &[]).await.map_err(|error| fault(&error))?;
-        tx.commit().await.map_err(|error| fault(&error))?;
+        .await?;
+        let three = tx.query_one(THREE, &[]).await?;
+        let funds = tx.query(FUNDS, &[]).await?;
+        let told = tx.query(TOLD, &[]).await?;
+        tx.commit().await?;
         let row = |row: &tokio_postgres::Row| Told {
             destination: row.get(0),
             message: row.get(1),

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Store, fault};
+use super::Store;
 use crate::error::Fault;
 use crate::model::detail_key::detail_key;
 use crate::model::lines::Paid;
@@ -162,12 +162,7 @@ pub const LINES_MAX: i64 = 50;
 impl Store {
     /// Refusals of packets of that number, the newest last.
     pub async fn trace_refusals(&self, packet_no: &str) -> Result<Vec<TracedRefusal>, Fault> {
-        let rows = self
-            .client()
-            .await?
-            .query(REFUSALS, &[&packet_no])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(REFUSALS, &[&packet_no]).await?;
         let refusal = |row: &Row| TracedRefusal {
             sender: row.get(0),
             received_at: row.get(1),
@@ -188,8 +183,7 @@ impl Store {
             .client()
             .await?
             .query(sql, &[&packet_id, &LINES_MAX])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         let line = |row: &Row| TracedRefusedLine {
             record_index: row.get(0),
             element: row.get(1),
@@ -210,20 +204,14 @@ impl Store {
             "SELECT count(*), coalesce(sum(l.medical_fen) FILTER (WHERE {counts}), 0)::bigint,
                 coalesce(sum(l.long_term_care_fen) FILTER (WHERE {counts}), 0)::bigint FROM {OF}"
         );
-        let sums = client
-            .query_one(&sums, &[&employer_no])
-            .await
-            .map_err(|error| fault(&error))?;
+        let sums = client.query_one(&sums, &[&employer_no]).await?;
         let newest = format!(
             "SELECT l.contribution_month, l.detail_no, p.packet_no, l.payment_kind::text, l.treasury_on, l.medical_fen + l.long_term_care_fen,
                 CASE WHEN l.superseded THEN 'replaced' WHEN l.revoke THEN 'revokes' WHEN l.revoked_by IS NOT NULL THEN 'revoked' ELSE 'posted' END
              FROM (SELECT l.* FROM {OF} ORDER BY l.packet_id DESC, l.record_index DESC LIMIT $2) l JOIN packet p USING (packet_id)
              ORDER BY l.packet_id DESC, l.record_index DESC"
         );
-        let rows = client
-            .query(&newest, &[&employer_no, &LINES_MAX])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(&newest, &[&employer_no, &LINES_MAX]).await?;
         let line = |row: &Row| TracedEmployerLine {
             contribution_month: Month::from_number(row.get(0)).expect("only months are stored"),
             detail_no: row.get(1),
@@ -259,10 +247,7 @@ impl Store {
         let live = format!(
             "{LINE} WHERE l.receipt_no = $1 OR (l.detail_key = ANY($2) AND NOT l.revoke AND NOT l.superseded) ORDER BY 1, 2 LIMIT $3"
         );
-        let rows = client
-            .query(&live, &[&number, &keys, &LINES_MAX])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(&live, &[&number, &keys, &LINES_MAX]).await?;
         Ok(rows.iter().map(line).collect())
     }
 
@@ -271,10 +256,7 @@ impl Store {
         let client = self.client().await?;
         let senders: Vec<&String> = self.senders.keys().collect();
         let sql = format!("{PACKET} WHERE sender = ANY($1) AND packet_no = $2 ORDER BY packet_id");
-        let rows = client
-            .query(&sql, &[&senders, &packet_no])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(&sql, &[&senders, &packet_no]).await?;
         Ok(rows.iter().map(packet).collect())
     }
 
@@ -283,8 +265,7 @@ impl Store {
         let client = self.client().await?;
         let row = client
             .query_opt(&format!("{PACKET} WHERE packet_id = $1"), &[&packet_id])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(row.as_ref().map(packet))
     }
 
@@ -293,10 +274,7 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT e.entry_id, e.kind, p.account, p.district, p.contribution_month, p.fund, p.fen FROM entry e JOIN posting p USING (entry_id)
             WHERE e.packet_id = $1 ORDER BY e.entry_id, p.district, p.contribution_month, p.fund, p.account DESC";
-        let rows = client
-            .query(sql, &[&packet_id])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(sql, &[&packet_id]).await?;
         let posting = |row: &Row| TracedPosting {
             entry_id: row.get(0),
             kind: row.get(1),
@@ -314,10 +292,7 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT p.packet_no, sum(r.lines)::int, sum(r.employer_paid_fen)::bigint, sum(r.employee_paid_fen)::bigint
             FROM employee_run r JOIN packet p USING (packet_id) WHERE r.receipt_no = $1 AND p.replaced_by IS NULL GROUP BY 1 ORDER BY 1";
-        let rows = client
-            .query(sql, &[&receipt_no])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(sql, &[&receipt_no]).await?;
         Ok(rows
             .iter()
             .map(|row| TracedRun {
@@ -334,10 +309,7 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT p.district, p.fund, -sum(p.fen)::bigint FROM posting p JOIN entry e USING (entry_id)
             WHERE p.account = 'fund' AND e.kind <> 'deduction' GROUP BY 1, 2 ORDER BY 1, 2";
-        let rows = client
-            .query(sql, &[])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(sql, &[]).await?;
         Ok(rows
             .iter()
             .map(|row| (row.get(0), row.get(1), Fen(row.get(2))))
@@ -349,10 +321,7 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT p.district, -sum(p.fen)::bigint FROM posting p JOIN entry e USING (entry_id)
             WHERE p.account = 'fund' AND e.kind = 'deduction' AND p.contribution_month = $1 GROUP BY 1 ORDER BY 1";
-        let rows = client
-            .query(sql, &[&month.number()])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(sql, &[&month.number()]).await?;
         Ok(rows
             .iter()
             .map(|row| (row.get(0), Fen(row.get(1))))

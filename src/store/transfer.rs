@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::delivery::Batch;
-use super::{Session, Store, fault};
+use super::{Session, Store};
 use crate::error::Fault;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::told::Told;
@@ -132,21 +132,15 @@ impl Store {
         batch: Batch,
     ) -> Result<Option<(BatchHead, Vec<Asked>)>, Fault> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(HEAD)
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(HEAD).await?;
         let Some(row) = client
             .query_opt(&statement, &[&batch.cycle_id, &batch.batch_no])
-            .await
-            .map_err(|error| fault(&error))?
+            .await?
         else {
             return Ok(None);
         };
         let head = head(batch, &row);
-        let asked = asked_of(&client, &head)
-            .await
-            .map_err(|error| fault(&error))?;
+        let asked = asked_of(&client, &head).await?;
         Ok(Some((head, asked)))
     }
 
@@ -159,24 +153,17 @@ impl Store {
         batch: Batch,
     ) -> Result<Option<(BatchHead, Vec<Known>)>, Fault> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(HEAD)
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(HEAD).await?;
         let Some(row) = client
             .query_opt(&statement, &[&batch.cycle_id, &batch.batch_no])
-            .await
-            .map_err(|error| fault(&error))?
+            .await?
         else {
             return Ok(None);
         };
         let head = head(batch, &row);
         let sql = "SELECT person_no, outcome::text, fen FROM deduction_result
             WHERE cycle_id = $1 AND person_no BETWEEN $2 AND $3 AND round = $4 AND batch_no = $5 ORDER BY person_no";
-        let statement = client
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(sql).await?;
         let rows = client
             .query(
                 &statement,
@@ -189,14 +176,8 @@ impl Store {
                 ],
             )
             .await;
-        let mut known: Vec<Known> = rows
-            .map_err(|error| fault(&error))?
-            .iter()
-            .map(known)
-            .collect();
-        let mut carried = carried_of(&client, &head)
-            .await
-            .map_err(|error| fault(&error))?;
+        let mut known: Vec<Known> = rows?.iter().map(known).collect();
+        let mut carried = carried_of(&client, &head).await?;
         for person in known
             .iter_mut()
             .filter(|known| known.outcome == DeductionOutcome::Deducted)
@@ -214,14 +195,10 @@ impl Store {
         let client = self.client().await?;
         let sql = "SELECT EXISTS (SELECT 1 FROM delivery d JOIN attempt a USING (delivery_id)
             WHERE d.cycle_id = $1 AND d.batch_no = $2 AND d.message = $3 AND a.kind = 'send' AND a.outcome IS DISTINCT FROM 'not_sent')";
-        let statement = client
-            .prepare_cached(sql)
-            .await
-            .map_err(|error| fault(&error))?;
+        let statement = client.prepare_cached(sql).await?;
         let row = client
             .query_one(&statement, &[&batch.cycle_id, &batch.batch_no, &message])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
         Ok(row.get(0))
     }
 }

@@ -41,6 +41,13 @@ fn of_server(db: &DbError) -> String {
     format!("{} ({}){hint}", db.message(), db.code().code())
 }
 
+/// The words of [`fault`], so that `?` is enough where nothing is to be added.
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Fault {
+        fault(&error)
+    }
+}
+
 /// A database error as a fault; shows the server's message, never values.
 pub fn fault(error: &tokio_postgres::Error) -> Fault {
     let text = match error.as_db_error() {

@@ -5,7 +5,7 @@
 //! instruction asks for besides its own month is kept month by month, for postings and for whom it
 //! concerns. Decides no amounts.
 
-use super::super::{Session, fault};
+use super::super::Session;
 use super::Cycle;
 use crate::error::Fault;
 use crate::model::Fen;
@@ -57,10 +57,7 @@ pub(super) async fn carry(
     cycle_id: i64,
     (area, from): (i32, &[i64]),
 ) -> Result<Fen, Fault> {
-    let row = client
-        .query_one(CARRY, &[&cycle_id, &area, &from])
-        .await
-        .map_err(|error| fault(&error))?;
+    let row = client.query_one(CARRY, &[&cycle_id, &area, &from]).await?;
     Ok(Fen(row.get(0)))
 }
 
@@ -69,8 +66,7 @@ pub(super) async fn ask_again(client: &Session, cycle: &Cycle) -> Result<(), Fau
     for sql in [OWN_AGAIN, CARRIED_AGAIN, AMOUNTS] {
         client
             .execute(sql, &[&cycle.cycle_id, &cycle.pooling_area, &cycle.rounds])
-            .await
-            .map_err(|error| fault(&error))?;
+            .await?;
     }
     Ok(())
 }

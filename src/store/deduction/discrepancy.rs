@@ -41,10 +41,7 @@ impl Store {
             FROM deduction_discrepancy x LEFT JOIN deduction_cycle c USING (cycle_id)
             WHERE (c.cycle_id IS NULL OR c.pooling_area = $1 AND c.month = $2) AND ($3 OR x.resolved_at IS NULL) ORDER BY x.discrepancy_id";
         let client = self.client().await?;
-        let rows = client
-            .query(sql, &[&area, &month.number(), &all])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = client.query(sql, &[&area, &month.number(), &all]).await?;
         let one = |row: &tokio_postgres::Row| Discrepancy {
             discrepancy_id: row.get(0),
             cycle_id: row.get(1),
@@ -84,19 +81,11 @@ impl Store {
         let sql =
             "UPDATE deduction_discrepancy SET resolved_at = now(), resolved_by = $2, note = $3
             WHERE discrepancy_id = $1 AND resolved_at IS NULL";
-        if client
-            .execute(sql, &[&id, &by, &note])
-            .await
-            .map_err(|error| fault(&error))?
-            > 0
-        {
+        if client.execute(sql, &[&id, &by, &note]).await? > 0 {
             return Ok(Resolved::Now);
         }
         let sql = "SELECT resolved_by FROM deduction_discrepancy WHERE discrepancy_id = $1";
-        let row = client
-            .query_opt(sql, &[&id])
-            .await
-            .map_err(|error| fault(&error))?;
+        let row = client.query_opt(sql, &[&id]).await?;
         Ok(row.map_or(Resolved::Unknown, |row| {
             Resolved::Before(row.get::<_, Option<String>>(0).unwrap_or_default())
         }))

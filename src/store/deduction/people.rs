@@ -72,21 +72,14 @@ impl People {
     /// The database refuses or cannot be reached.
     pub async fn open(store: &Store, area: i32, month: Month) -> Result<People, Fault> {
         let client = store.client().await?;
-        let failed = |error: tokio_postgres::Error| fault(&error);
         // The key's order is the order wanted; sorting a city would spill to disk. These settings end with the transaction.
         let snapshot = "ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; \
             SET LOCAL enable_nestloop = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashagg = off; SET LOCAL jit = off";
-        let tx = Tx::begin_long_as(client, snapshot).await.map_err(failed)?;
+        let tx = Tx::begin_long_as(client, snapshot).await?;
         let earlier = "SELECT cycle_id FROM deduction_cycle WHERE pooling_area = $1 AND month < $2 AND state = 'settled' ORDER BY cycle_id";
-        let rows = tx
-            .query(earlier, &[&area, &month.number()])
-            .await
-            .map_err(failed)?;
+        let rows = tx.query(earlier, &[&area, &month.number()]).await?;
         let carrying: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
-        let stream = tx
-            .copy_out(&statement(area, month, &carrying))
-            .await
-            .map_err(failed)?;
+        let stream = tx.copy_out(&statement(area, month, &carrying)).await?;
         Ok(People {
             stream: Box::pin(stream),
             tx,
@@ -136,13 +129,7 @@ impl People {
     /// Reads one row into `row`; `false` at the end.
     async fn read(&mut self) -> Result<bool, Fault> {
         while self.rest.is_empty() && !self.ended {
-            match self
-                .tx
-                .vigil()
-                .within(self.stream.try_next())
-                .await
-                .map_err(|error| fault(&error))?
-            {
+            match self.tx.vigil().within(self.stream.try_next()).await? {
                 Some(chunk) => self.rest = chunk,
                 None => self.ended = true,
             }
@@ -163,8 +150,7 @@ impl People {
                     .tx
                     .vigil()
                     .within(self.stream.try_next())
-                    .await
-                    .map_err(|error| fault(&error))?
+                    .await?
                     .is_some()
                 {}
                 Ok(false)

@@ -321,13 +321,8 @@ impl Store {
         read: F,
     ) -> Result<impl Stream<Item = Result<T, Fault>> + use<T, F>, Fault> {
         // Whoever reads may be slow, or stop: a session with rows still to come goes back to no pool.
-        let tx = Tx::begin_long_as(self.client().await?, "READ ONLY")
-            .await
-            .map_err(|error| fault(&error))?;
-        let rows = tx
-            .query_raw(sql, parameters.iter().copied())
-            .await
-            .map_err(|error| fault(&error))?;
+        let tx = Tx::begin_long_as(self.client().await?, "READ ONLY").await?;
+        let rows = tx.query_raw(sql, parameters.iter().copied()).await?;
         Ok(rows.map(move |row| {
             let _kept = &tx;
             row.map(|row| read(&row)).map_err(|error| fault(&error))

@@ -96,12 +96,7 @@ impl Store {
         const SQL: &str = "SELECT c.cycle_id, c.pooling_area FROM deduction_cycle c WHERE c.state = 'running'
             AND EXISTS (SELECT 1 FROM deduction_batch b WHERE b.cycle_id = c.cycle_id)
             AND NOT EXISTS (SELECT 1 FROM deduction_batch b WHERE b.cycle_id = c.cycle_id AND b.answered_at IS NULL)";
-        let rows = self
-            .client()
-            .await?
-            .query(SQL, &[])
-            .await
-            .map_err(|error| fault(&error))?;
+        let rows = self.client().await?.query(SQL, &[]).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 

@@ -74,19 +74,14 @@ impl Store {
         decide: impl FnOnce(&BatchHead, &[Asked], &[Known]) -> Writes<'a>,
     ) -> Result<Option<Taken>, Fault> {
         let entry_id = self.ids(1).await?[0];
-        let tx = Tx::begin(self.client().await?)
-            .await
-            .map_err(|error| fault(&error))?;
-        let Some((head, asked, known)) = read(&tx, batch).await.map_err(|error| fault(&error))?
-        else {
+        let tx = Tx::begin(self.client().await?).await?;
+        let Some((head, asked, known)) = read(&tx, batch).await? else {
             tx.rollback().await;
             return Ok(None);
         };
         let writes = decide(&head, &asked, &known);
-        let whole = write(&tx, (&head, entry_id), origin, &writes)
-            .await
-            .map_err(|error| fault(&error))?;
-        tx.commit().await.map_err(|error| fault(&error))?;
+        let whole = write(&tx, (&head, entry_id), origin, &writes).await?;
+        tx.commit().await?;
         Ok(Some(Taken { whole }))
     }
 
@@ -100,12 +95,8 @@ impl Store {
         origin: Origin<'_>,
         odd: &[Odd],
     ) -> Result<(), Fault> {
-        let tx = Tx::begin(self.client().await?)
-            .await
-            .map_err(|error| fault(&error))?;
-        note(&tx, batch, origin, odd)
-            .await
-            .map_err(|error| fault(&error))?;
+        let tx = Tx::begin(self.client().await?).await?;
+        note(&tx, batch, origin, odd).await?;
         tx.commit().await.map_err(|error| fault(&error))
     }
 }
