@@ -2,7 +2,7 @@
 # Installs a built gateway for systemd: the program, the adapters, the unit, and the configuration below /etc/ltcgw,
 # of which nothing that is there already is ever touched. Again after `cargo build` it is the update.
 #
-#   sudo deploy/install.sh                           # what deploy/runbook.md#install goes on from
+#   sudo deploy/install.sh                           # what docs/administrator.md#install goes on from
 #   DESTDIR=/tmp/root deploy/install.sh              # into another root: for packages and for looking
 #   LTCGW_BINARY=target/debug/ltcgw deploy/install.sh
 #

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::packet::{Line, Packet, gbk};
 use crate::support::{Place, Serving, until};
 
-/// Where the numbers of insured people rest in the clear until the tables are rebuilt: README.md, "What is kept where", lists the same.
+/// Where the numbers of insured people rest in the clear until the tables are rebuilt: docs/administrator.md, "What is kept where", lists the same.
 const IN_THE_CLEAR: [&str; 15] = [
     "employee_line.person_no",
     "roster_entry.person_no",

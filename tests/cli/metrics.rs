@@ -362,7 +362,7 @@ async fn the_alerts_are_ones_prometheus_takes_and_name_only_metrics_there_are() 
             "a dead gateway says nothing: only {needed} sees it"
         );
     }
-    for runbook in ["deploy/runbook.md", "deploy/runbook.zh-CN.md"] {
+    for runbook in ["docs/operator.md", "docs/operator.zh-CN.md"] {
         let Ok(page) = std::fs::read_to_string(project().join(runbook)) else {
             continue;
         };
@@ -383,7 +383,7 @@ async fn the_alerts_are_ones_prometheus_takes_and_name_only_metrics_there_are() 
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
     {
-        for runbook in ["deploy/runbook.md", "deploy/runbook.zh-CN.md"] {
+        for runbook in ["docs/operator.md", "docs/operator.zh-CN.md"] {
             let page = std::fs::read_to_string(project().join(runbook)).unwrap();
             assert!(
                 page.contains(&format!("`{name}`")),

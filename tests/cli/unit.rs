@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{project, until};
 
-/// A root into which the gateway is installed, as the runbook says.
+/// A root into which the gateway is installed, as the administrator's page says.
 struct Root(TempDir);
 
 impl Root {
@@ -186,15 +186,18 @@ fn an_update_takes_the_new_program_and_leaves_the_configuration_and_keys_as_they
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn installed_as_the_runbook_says_it_serves_and_drains_when_it_is_to_quit() {
-    let runbook = std::fs::read_to_string(project().join("deploy/runbook.md")).unwrap();
+async fn installed_as_the_page_says_it_serves_and_drains_when_it_is_to_quit() {
+    let page = std::fs::read_to_string(project().join("docs/administrator.md")).unwrap();
     for step in [
         "sudo deploy/install.sh",
         "ltcgw pki init --config /etc/ltcgw",
         "ltcgw doctor --config /etc/ltcgw",
         "systemctl enable --now ltcgw",
     ] {
-        assert!(runbook.contains(step), "the runbook has no `{step}`");
+        assert!(
+            page.contains(step),
+            "the administrator's page has no `{step}`"
+        );
     }
     let root = Root::new();
     root.mapped();
