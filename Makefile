@@ -26,5 +26,6 @@ bench: setup ## the yardsticks, as ratios from one run
 check: setup ## formatting, lints, adapters and their samples
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features -- -D warnings
 	cargo run --locked --quiet -- adapter check
 	cargo run --locked --quiet -- adapter test

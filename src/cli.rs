@@ -26,6 +26,7 @@ mod backfill; // ltcgw backfill
 mod cores; // no core dumps
 mod dead; // ltcgw dead list|show|retry
 mod deduct; // ltcgw deduct plan|approve|run|retry|status|discrepancies|resolve|report
+#[cfg(feature = "sandbox")]
 mod demo; // ltcgw demo
 mod destinations; // ltcgw destinations list|resume
 mod doctor; // ltcgw doctor
@@ -33,6 +34,7 @@ mod fold; // long sentences for the terminal
 mod lang; // English or Chinese
 mod login; // under which login of this system somebody works
 mod packets; // ltcgw packets
+#[cfg(feature = "sandbox")]
 mod pki; // ltcgw pki init
 mod serve; // ltcgw serve, ltcgw migrate
 mod sums; // ltcgw sums
@@ -75,6 +77,7 @@ enum Command {
     /// Bring the database to this version's schema, then end; serve does it by itself.
     Migrate(ConfigDir),
     /// Show the main job on a generated city: PostgreSQL, PKI and counterparts included.
+    #[cfg(feature = "sandbox")]
     Demo(demo::Options),
     /// Check, test, list and scaffold adapters.
     #[command(subcommand)]
@@ -106,6 +109,7 @@ enum Command {
     /// Check everything that can be checked before serving.
     Doctor(ConfigDir),
     /// Certificates for trials.
+    #[cfg(feature = "sandbox")]
     #[command(subcommand)]
     Pki(pki::Command),
 }
@@ -157,6 +161,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Serve(dir) => wait(serve::run(&dir.config)),
         Command::Migrate(dir) => wait(serve::migrate(&dir.config)),
+        #[cfg(feature = "sandbox")]
         Command::Demo(options) => wait(demo::run(&options)),
         Command::Adapter(command) => adapter::run(&command),
         Command::Trace(options) => wait(trace::run(&options)),
@@ -170,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Dead(command) => wait(dead::run(&command)),
         Command::Destinations(command) => wait(destinations::run(&command)),
         Command::Doctor(dir) => wait(doctor::run(&dir.config)),
+        #[cfg(feature = "sandbox")]
         Command::Pki(command) => pki::run(&command),
     };
     match done {

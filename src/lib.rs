@@ -26,6 +26,7 @@ pub mod ledger; // rates, apportionment, journal
 pub mod link; // mutual TLS in both directions
 pub mod model; // what flows through: fen, months, canonical records
 pub mod registry; // what is asked of institutions and caregivers
+#[cfg(feature = "sandbox")]
 pub mod sandbox; // simulated counterparts, throwaway PKI, generated city, embedded PostgreSQL
 pub mod server; // the partner and the operator listener
 pub mod service; // everything put together and running

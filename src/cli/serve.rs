@@ -175,6 +175,7 @@ async fn note(name: nix::sys::signal::Signal, mut signal: Signal) {
 }
 
 /// Waits for SIGTERM, SIGINT or SIGQUIT.
+#[cfg(feature = "sandbox")]
 pub(super) async fn stop_signal() {
     if let Ok(mut signals) = Signals::new() {
         signals.next().await;

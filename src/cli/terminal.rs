@@ -48,6 +48,7 @@ pub fn spinner(template: &str, what: String) -> ProgressBar {
 }
 
 /// Whether what moves is seen; where it is not, a line now and then says how far things are.
+#[cfg(feature = "sandbox")]
 pub fn moves() -> bool {
     !telemetry::bars().is_hidden()
 }
