@@ -15,6 +15,7 @@ pub mod json; // JSON without a key twice
 pub mod lines; // collection lines, checked and apportioned
 pub mod mask; // persons, kept out of texts
 pub mod month; // contribution months
+pub mod payment_kind; // what a collection line was paid as
 pub mod phrase; // sentences in two languages
 pub mod printable; // text from outside, cut and escaped
 pub mod record; // canonical records: specs and slots
@@ -25,9 +26,11 @@ pub mod signer; // who decides, and under which login
 pub mod story; // what is to be done with a message
 pub mod told; // what the medical core says of a batch
 
+pub use division::Division;
 pub use exchange::{Answer, Outcome, Request, Verdict};
 pub use fen::Fen;
 pub use history_id::HistoryId;
 pub use month::Month;
+pub use payment_kind::PaymentKind;
 pub use record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};
 pub use story::Story;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Finding, did_you_mean};
-use crate::model::FieldType;
+use crate::model::{Division, FieldType};
 
 /// Codes a refusal lists at most.
 const LISTED_MAX: usize = 15;
@@ -54,8 +54,8 @@ pub(super) struct FieldCodes {
 pub(super) enum Taken {
     /// Index into the field's closed list.
     Word(u16),
-    /// A code of an open list.
-    Open(String),
+    /// A division, as the table names it; and as one, unless it is not of six digits.
+    Division(String, Option<Division>),
     /// Known, not taken: the reason.
     Refused(String),
 }
@@ -77,10 +77,10 @@ impl FieldCodes {
         }
     }
 
-    /// The codes of ours in a table of an open list.
-    pub(super) fn open(&self) -> impl Iterator<Item = &str> {
+    /// The divisions a table names.
+    pub(super) fn divisions(&self) -> impl Iterator<Item = &str> {
         self.single.iter().filter_map(|(_, taken)| {
-            if let Taken::Open(ours) = taken {
+            if let Taken::Division(ours, _) = taken {
                 Some(ours.as_str())
             } else {
                 None
@@ -218,7 +218,7 @@ impl CodeTable {
                         continue;
                     }
                 },
-                _ => Taken::Open(row.ours.clone()),
+                _ => Taken::Division(row.ours.clone(), Division::parse(&row.ours)),
             };
             match row.theirs.strip_suffix('*') {
                 Some(begin) => families.push((begin.to_string(), taken)),
@@ -408,10 +408,11 @@ mod tests {
             "Qingxiu",
             "the district has its name from its own row"
         );
-        let codes = table.for_field(FieldType::OpenCode).unwrap();
+        let codes = table.for_field(FieldType::Division).unwrap();
         for (theirs, ours) in [("4501034000", "450103"), ("450127", "450181")] {
             assert!(
-                matches!(codes.find(theirs), Ok(Taken::Open(district)) if district == ours),
+                matches!(codes.find(theirs), Ok(Taken::Division(text, Some(district)))
+                    if text == ours && district.to_string() == ours),
                 "{theirs}"
             );
         }

@@ -177,7 +177,7 @@ impl Inbound {
     /// The codes of ours that a field's table leads to; none of a field without an open table.
     pub fn codes_of(&self, field: FieldId) -> impl Iterator<Item = &str> {
         let rule = self.rows.rules.iter().find(move |rule| rule.field == field);
-        rule.into_iter().flat_map(|rule| rule.read.open_codes())
+        rule.into_iter().flat_map(|rule| rule.read.divisions())
     }
 
     pub(super) fn lines_path(&self) -> &str {

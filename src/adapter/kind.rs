@@ -94,7 +94,7 @@ impl Kind {
             FieldType::Date => &["date"],
             FieldType::DateTime => &["datetime"],
             FieldType::Month => &["month", "month_of_date"],
-            FieldType::Code(_) | FieldType::OpenCode => &["code"],
+            FieldType::Code(_) | FieldType::Division => &["code"],
             FieldType::Flag => &["flag"],
         }
     }
@@ -266,7 +266,7 @@ mod tests {
             FieldType::Money,
             FieldType::Date,
             FieldType::Month,
-            FieldType::OpenCode,
+            FieldType::Division,
         ] {
             assert!(
                 Kind::fitting(holds)

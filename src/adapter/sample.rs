@@ -365,6 +365,7 @@ pub(in crate::adapter) fn canonical(index: u64, record: &Record) -> Value {
             Slot::DateTime(time) => json!(time.to_string()),
             Slot::Month(month) => json!(month.to_string()),
             Slot::Flag(flag) => json!(flag),
+            Slot::Division(division) => json!(division.to_string()),
         };
         object.insert(field.name.into(), value);
     }

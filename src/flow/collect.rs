@@ -357,7 +357,7 @@ impl Packet<'_> {
             .map(|posting| PostingRow {
                 entry_id,
                 account: posting.account,
-                district: posting.district.number().cast_signed(),
+                district: posting.district.number(),
                 contribution_month: posting.month.number(),
                 fund: posting.fund.word(),
                 fen: posting.amount.0,

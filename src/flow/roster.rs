@@ -251,7 +251,7 @@ impl Roster<'_> {
         Reading {
             arrival: arrival.clone(),
             keys: gateway.registrar.keys.clone(),
-            with_birth: gateway.book.depends_on_age(&head.area),
+            with_birth: gateway.book.depends_on_age(head.division),
             head,
             roster_id,
             latest,

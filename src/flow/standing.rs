@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Gateway;
 use crate::error::Fault;
 use crate::ledger::RateBook;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 use crate::store::standing::Payment;
 
 mod employer;
@@ -200,7 +200,7 @@ fn employer_month(book: &RateBook, payments: &[Payment]) -> EmployerMonth {
         .map(|payment| payment.pooling_area)
         .collect();
     let reckoned = areas.iter().filter_map(|area| {
-        let rate = book.employer(&format!("{area:06}"), month?)?;
+        let rate = book.employer(Division::from_number(*area)?, month?)?;
         Some(reckon(
             payments
                 .iter()

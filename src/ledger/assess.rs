@@ -14,51 +14,14 @@
 
 use super::rate::EmployerRate;
 use super::terms::{due, percent};
-use crate::model::{Fen, Month};
+use crate::model::{Fen, Month, PaymentKind};
 
-/// Kinds of payment, as in the canonical record `employer_collection`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PaymentKind {
-    Normal,
-    Refund,
-    BackPayment,
-    BaseAdjustment,
-    RateAdjustment,
-}
-
-impl PaymentKind {
-    const ALL: [PaymentKind; 5] = [
-        PaymentKind::Normal,
-        PaymentKind::Refund,
-        PaymentKind::BackPayment,
-        PaymentKind::BaseAdjustment,
-        PaymentKind::RateAdjustment,
-    ];
-
-    /// The word of the canonical record's `payment_kind`.
-    pub fn word(self) -> &'static str {
-        match self {
-            PaymentKind::Normal => "normal",
-            PaymentKind::Refund => "refund",
-            PaymentKind::BackPayment => "back_payment",
-            PaymentKind::BaseAdjustment => "base_adjustment",
-            PaymentKind::RateAdjustment => "rate_adjustment",
-        }
-    }
-
-    /// The kind of that word.
-    pub fn of_word(word: &str) -> Option<PaymentKind> {
-        PaymentKind::ALL
-            .into_iter()
-            .find(|kind| kind.word() == word)
-    }
-
-    fn states_the_rate(self) -> bool {
-        matches!(
-            self,
-            PaymentKind::Normal | PaymentKind::Refund | PaymentKind::BackPayment
-        )
-    }
+/// Whether a line of that kind must state the rate in force.
+fn states_the_rate(kind: PaymentKind) -> bool {
+    matches!(
+        kind,
+        PaymentKind::Normal | PaymentKind::Refund | PaymentKind::BackPayment
+    )
 }
 
 /// What a line states about the employer's payment.
@@ -94,7 +57,7 @@ pub struct Refusal {
 pub fn assess(rate: &EmployerRate, line: &StatedLine) -> Result<Flags, Refusal> {
     let refuse = |field, text| Err(Refusal { field, text });
     let kind = line.kind.word();
-    if line.kind.states_the_rate() && line.rate != rate.whole() {
+    if states_the_rate(line.kind) && line.rate != rate.whole() {
         let (stated, month, whole, id) = (
             percent(line.rate),
             line.month,

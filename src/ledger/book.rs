@@ -11,7 +11,7 @@ use super::rate_check::{self, Report};
 use super::rate_file;
 use super::terms::{Bases, Basis, Mode, Segment};
 use crate::error::Finding;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 
 /// The rates of every pooling area.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ pub struct RateBook {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Area {
     pub code: String,
+    /// The same; none of a code that is reported.
+    pub division: Option<Division>,
     /// Sorted by first month; no two overlap.
     pub employer: Vec<EmployerRate>,
     pub individual: Vec<IndividualRate>,
@@ -32,6 +34,16 @@ pub(super) struct Area {
     pub city_average_base: BTreeMap<i16, Fen>,
     /// By year, fen a month.
     pub average_wage: BTreeMap<i16, Fen>,
+}
+
+impl Area {
+    fn bases(&self, month: Month) -> Bases {
+        Bases {
+            city_average: self.city_average_base.get(&month.year()).copied(),
+            average_wage_last_year: self.average_wage.get(&(month.year() - 1)).copied(),
+            ..Bases::default()
+        }
+    }
 }
 
 impl RateBook {
@@ -104,7 +116,7 @@ impl RateBook {
     }
 
     /// The employer's combined rate of an area in a contribution month.
-    pub fn employer(&self, area: &str, month: Month) -> Option<&EmployerRate> {
+    pub fn employer(&self, area: Division, month: Month) -> Option<&EmployerRate> {
         let rates = &self.area(area)?.employer;
         let after = rates.partition_point(|rate| rate.terms().period.from <= month);
         rates[..after]
@@ -120,7 +132,7 @@ impl RateBook {
     /// The share of an individual; where it depends on age, nothing without one.
     pub fn individual(
         &self,
-        area: &str,
+        area: Division,
         month: Month,
         segment: Segment,
         age: Option<u8>,
@@ -134,7 +146,7 @@ impl RateBook {
     }
 
     /// Whether what an individual of the area owes ever depends on age: only then is a birth date needed.
-    pub fn depends_on_age(&self, area: &str) -> bool {
+    pub fn depends_on_age(&self, area: Division) -> bool {
         self.area(area).is_some_and(|area| {
             area.individual
                 .iter()
@@ -143,7 +155,11 @@ impl RateBook {
     }
 
     /// Every individual's rate of an area in a contribution month, of any segment and age.
-    pub fn individuals(&self, area: &str, month: Month) -> impl Iterator<Item = &IndividualRate> {
+    pub fn individuals(
+        &self,
+        area: Division,
+        month: Month,
+    ) -> impl Iterator<Item = &IndividualRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.individual);
         rates
             .iter()
@@ -151,13 +167,10 @@ impl RateBook {
     }
 
     /// The bases that are the same for everybody of an area in a month; those of a person are the caller's to add.
-    pub fn bases(&self, area: &str, month: Month) -> Bases {
-        let of = |area: &Area| Bases {
-            city_average: area.city_average_base.get(&month.year()).copied(),
-            average_wage_last_year: area.average_wage.get(&(month.year() - 1)).copied(),
-            ..Bases::default()
-        };
-        self.area(area).map(of).unwrap_or_default()
+    pub fn bases(&self, area: Division, month: Month) -> Bases {
+        self.area(area)
+            .map(|area| area.bases(month))
+            .unwrap_or_default()
     }
 
     /// Individuals' rules in force in a month whose average the rate file lacks, each with what is missing.
@@ -170,7 +183,7 @@ impl RateBook {
             let Mode::Rate { basis, .. } = rate.terms().mode else {
                 return None;
             };
-            let bases = self.bases(&area.code, month);
+            let bases = area.bases(month);
             match basis {
                 Basis::CityAverageBase if bases.city_average.is_none() => {
                     Some(("city_average_base", month.year()))
@@ -192,7 +205,7 @@ impl RateBook {
     /// What pooled fund and government pay for a segment.
     pub fn funds(
         &self,
-        area: &str,
+        area: Division,
         month: Month,
         segment: Segment,
     ) -> impl Iterator<Item = &FundRate> {
@@ -222,10 +235,10 @@ impl RateBook {
             .collect()
     }
 
-    fn area(&self, code: &str) -> Option<&Area> {
+    fn area(&self, division: Division) -> Option<&Area> {
         let found = self
             .areas
-            .binary_search_by(|area| area.code.as_str().cmp(code))
+            .binary_search_by_key(&Some(division), |area| area.division)
             .ok()?;
         Some(&self.areas[found])
     }

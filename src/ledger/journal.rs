@@ -7,39 +7,9 @@
 //! `i64` is an error and leaves the totals as they were; nothing ever wraps.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::fund::Fund;
-use crate::model::{Fen, Month};
-
-/// A district the fund is accounted under: six digits of GB/T 2260, held as a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct District(u32);
-
-impl District {
-    /// Reads exactly six digits.
-    pub fn parse(text: &str) -> Option<District> {
-        let six_digits = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
-        six_digits.then(|| {
-            District(
-                text.bytes()
-                    .fold(0, |number, digit| number * 10 + u32::from(digit - b'0')),
-            )
-        })
-    }
-
-    /// The code as a number below 1 000 000.
-    pub fn number(self) -> u32 {
-        self.0
-    }
-}
-
-/// Six digits.
-impl fmt::Display for District {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06}", self.0)
-    }
-}
+use crate::model::{Division, Fen, Month};
 
 /// What an amount was paid as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,7 +90,7 @@ pub const FUND: &str = "fund";
 pub struct Posting {
     /// [`TREASURY`] or [`FUND`].
     pub account: &'static str,
-    pub district: District,
+    pub district: Division,
     pub month: Month,
     pub fund: Fund,
     pub amount: Fen,
@@ -129,7 +99,7 @@ pub struct Posting {
 /// One amount of the totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cell {
-    pub district: District,
+    pub district: Division,
     pub month: Month,
     pub fund: Fund,
     pub source: Source,
@@ -143,7 +113,7 @@ pub enum JournalError {
         "the sum of {fund} for district {district} in {month} leaves the range of whole fen in 64 bits; split the packet"
     )]
     Overflow {
-        district: District,
+        district: Division,
         month: Month,
         fund: &'static str,
     },
@@ -156,7 +126,7 @@ type Sums = [i64; Source::COUNT];
 /// Running totals per district, contribution month, fund and source.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Totals {
-    sums: BTreeMap<(District, Month), [Sums; Fund::COUNT]>,
+    sums: BTreeMap<(Division, Month), [Sums; Fund::COUNT]>,
 }
 
 impl Totals {
@@ -167,7 +137,7 @@ impl Totals {
     /// Adds one amount; on overflow nothing is added.
     pub fn add(
         &mut self,
-        district: District,
+        district: Division,
         month: Month,
         fund: Fund,
         (source, amount): (Source, Fen),
@@ -187,7 +157,7 @@ impl Totals {
 
     fn add_change(
         &mut self,
-        district: District,
+        district: Division,
         month: Month,
         change: &[Sums; Fund::COUNT],
     ) -> Result<(), JournalError> {
@@ -300,9 +270,9 @@ impl Totals {
 mod tests {
     use super::*;
 
-    fn place() -> (District, Month) {
+    fn place() -> (Division, Month) {
         (
-            District::parse("450102").unwrap(),
+            Division::parse("450102").unwrap(),
             Month::parse("202110").unwrap(),
         )
     }
@@ -402,16 +372,5 @@ mod tests {
                 (Source::EmployerPaid, Fen(1)),
             )
             .unwrap();
-    }
-
-    #[test]
-    fn only_six_digits_are_a_district() {
-        assert_eq!(
-            District::parse("010203").map(|district| district.to_string()),
-            Some("010203".into())
-        );
-        for text in ["", "45010", "4501022", "45010a", "４５", "+45010"] {
-            assert_eq!(District::parse(text), None, "{text}");
-        }
     }
 }

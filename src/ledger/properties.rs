@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::book::RateBook;
 use super::fund::{Fund, Parts, Recipient};
-use super::journal::{Collected, District, Source, Totals};
+use super::journal::{Collected, Source, Totals};
 use super::split::{History, SplitRule};
 use super::terms::due;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 
 /// A rule of the given parts.
 fn rule(parts: [i64; Fund::COUNT], remainder: Fund) -> SplitRule {
@@ -49,9 +49,9 @@ fn any_amount() -> impl Strategy<Value = Fen> {
 }
 
 /// A line with ordinary money: (district number, month number, money).
-fn any_line() -> impl Strategy<Value = (District, Month, Collected)> {
+fn any_line() -> impl Strategy<Value = (Division, Month, Collected)> {
     let districts = prop_oneof![Just("450102"), Just("450103"), Just("450199")]
-        .prop_map(|code| District::parse(code).unwrap());
+        .prop_map(|code| Division::parse(code).unwrap());
     let months = (202_101..=202_112).prop_map(|number| Month::from_number(number).unwrap());
     let fen = || (-10_000_000_000..=10_000_000_000_i64).prop_map(Fen);
     let money = (fen(), fen(), fen(), fen(), fen()).prop_map(
@@ -67,7 +67,7 @@ fn any_line() -> impl Strategy<Value = (District, Month, Collected)> {
 }
 
 /// Every line in a history of its own.
-fn totals_of(lines: &[(District, Month, Collected)], rule: &SplitRule) -> Totals {
+fn totals_of(lines: &[(Division, Month, Collected)], rule: &SplitRule) -> Totals {
     let mut totals = Totals::new();
     for (district, month, money) in lines {
         for (fund, part) in History::default().add(rule, money).unwrap().iter() {

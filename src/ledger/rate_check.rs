@@ -15,7 +15,7 @@ use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
 use super::split::SplitRule;
 use super::terms::{Ages, Basis, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
 use crate::error::{Finding, did_you_mean};
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 
 /// What may be missing of an employer's month for each head where a rule does not say.
 const TOLERANCE_PER_HEAD: Fen = Fen(1);
@@ -41,7 +41,8 @@ impl Report<'_> {
 /// Checks every rule; the area is only to be used when nothing was reported.
 pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
     let code = file.area.get_ref();
-    if code.len() != 6 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+    let division = Division::parse(code);
+    if division.is_none() {
         report.add(
             &file.area.span(),
             format!("area is `{code}`; expected the six digits of a pooling area such as `450100`"),
@@ -63,6 +64,7 @@ pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
     }
     let mut area = Area {
         code: code.clone(),
+        division,
         ..Area::default()
     };
     area.city_average_base = averages("city_average_base", &file.city_average_base, report);

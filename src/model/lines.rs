@@ -5,7 +5,7 @@
 
 use jiff::civil::{Date, DateTime};
 
-use super::{Fen, HistoryId, Month};
+use super::{Division, Fen, HistoryId, Month, PaymentKind};
 
 /// What every collection line has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,16 +15,15 @@ pub struct LineHead<'a> {
     pub detail_no: &'a str,
     /// Takes the line of the same detail number back.
     pub revoke: bool,
-    /// GB/T 2260.
-    pub pooling_area: i32,
-    /// GB/T 2260.
-    pub district: i32,
+    pub pooling_area: Division,
+    /// Where the fund is accounted under.
+    pub district: Division,
     pub levy_no: Option<&'a str>,
     pub receipt_no: &'a str,
     pub insurance: &'static str,
     pub employer_no: &'a str,
     pub contribution_month: Month,
-    pub payment_kind: &'static str,
+    pub payment_kind: PaymentKind,
     pub remitted_on: Option<Date>,
     pub treasury_on: Date,
     pub tax_office: Option<&'a str>,

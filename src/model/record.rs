@@ -4,7 +4,7 @@
 //! slots, so that a million lines are decoded without allocating for each. Decoders fill records
 //! by [`FieldId`]; flows read them by the constants beside each spec in [`super::records`].
 
-use super::{Fen, Month, Story};
+use super::{Division, Fen, Month, PaymentKind, Story};
 
 /// What a canonical field holds, whatever its form on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub enum FieldType {
     Month,
     /// One of a closed list of words.
     Code(&'static [&'static str]),
-    /// A code of an open list (districts, pooling areas): the adapter's code table is the list.
-    OpenCode,
+    /// A district or pooling area of GB/T 2260: the adapter's code table is the list.
+    Division,
     Flag,
 }
 
@@ -72,7 +72,7 @@ impl RecordSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     Empty,
-    /// Byte range in the record's text buffer (`Text` and `OpenCode`).
+    /// Byte range in the record's text buffer: of a `Text`, or what a code table names for a division that is none.
     Text(u32, u32),
     Integer(i64),
     /// Millionths.
@@ -84,6 +84,7 @@ pub enum Slot {
     /// Index into the closed list of the field.
     Code(u16),
     Flag(bool),
+    Division(Division),
 }
 
 /// One row of a canonical record; cleared and filled again for the next row.
@@ -113,7 +114,7 @@ impl Record {
         self.slots.fill(Slot::Empty);
     }
 
-    /// Puts text (or an open code) into a field.
+    /// Puts text into a field.
     pub fn set_text(&mut self, field: FieldId, text: &str) {
         let start = self.text.len() as u32;
         self.text.push_str(text);
@@ -179,6 +180,22 @@ impl Record {
     pub fn month(&self, field: FieldId) -> Option<Month> {
         match self.slots[field.0] {
             Slot::Month(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The division, where the field has one; a text where the code table names none of six digits.
+    pub fn division(&self, field: FieldId) -> Option<Division> {
+        match self.slots[field.0] {
+            Slot::Division(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The kind of payment a field says, whose closed list is that of [`PaymentKind::ALL`].
+    pub fn payment_kind(&self, field: FieldId) -> Option<PaymentKind> {
+        match self.slots[field.0] {
+            Slot::Code(index) => PaymentKind::ALL.get(usize::from(index)).copied(),
             _ => None,
         }
     }

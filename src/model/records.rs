@@ -3,8 +3,8 @@
 //! Adding a field here is how the gateway learns a new fact; adapters then map it by name. No
 //! partner's element names or codes may appear here.
 
-use super::Story;
 use super::record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};
+use super::{PaymentKind, Story};
 
 /// Declares a record: its spec and one `FieldId` constant per field, in the order written.
 macro_rules! record {
@@ -47,20 +47,22 @@ macro_rules! record {
 pub const TRANSFER_TYPES: &[&str] = &["new", "revoke"];
 /// Insurance types a collection line may carry.
 pub const INSURANCE_TYPES: &[&str] = &["employee_medical"];
-/// Kinds of payment.
-pub const PAYMENT_KINDS: &[&str] = &[
-    "normal",
-    "refund",
-    "back_payment",
-    "base_adjustment",
-    "rate_adjustment",
-];
+/// The words of [`PaymentKind`], in its order.
+pub const PAYMENT_KINDS: &[&str] = &{
+    let mut words = [""; PaymentKind::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = PaymentKind::ALL[at].word();
+        at += 1;
+    }
+    words
+};
 
 record! { employer_collection, Collect, "One employer's payment for one contribution month, as the tax bureau collected it." {
     DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
     TRANSFER_TYPE = "transfer_type", OPTIONAL, Code(super::TRANSFER_TYPES), "new, or revoke: takes the line of the same detail number back; new when absent.";
-    POOLING_AREA = "pooling_area", REQUIRED, OpenCode, "Pooling area (统筹区), six digits of GB/T 2260.";
-    DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260.";
+    POOLING_AREA = "pooling_area", REQUIRED, Division, "Pooling area (统筹区), six digits of GB/T 2260.";
+    DISTRICT = "district", REQUIRED, Division, "District the fund is accounted under, six digits of GB/T 2260.";
     LEVY_NO = "levy_no", OPTIONAL, Text(40), "Levy notice.";
     RECEIPT_NO = "receipt_no", REQUIRED, Text(40), "Electronic tax receipt (电子税票号码).";
     INSURANCE = "insurance", REQUIRED, Code(super::INSURANCE_TYPES), "Insurance type.";
@@ -89,8 +91,8 @@ record! { employer_collection, Collect, "One employer's payment for one contribu
 record! { employee_collection, Collect, "One insured person's part in an employer's payment: detail, not money of its own." {
     DETAIL_NO = "detail_no", REQUIRED, Text(40), "The line's own number at the sender; unique per sender.";
     TRANSFER_TYPE = "transfer_type", OPTIONAL, Code(super::TRANSFER_TYPES), "new, or revoke: takes the line of the same detail number back; new when absent.";
-    POOLING_AREA = "pooling_area", REQUIRED, OpenCode, "Pooling area (统筹区), six digits of GB/T 2260.";
-    DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260.";
+    POOLING_AREA = "pooling_area", REQUIRED, Division, "Pooling area (统筹区), six digits of GB/T 2260.";
+    DISTRICT = "district", REQUIRED, Division, "District the fund is accounted under, six digits of GB/T 2260.";
     LEVY_NO = "levy_no", OPTIONAL, Text(40), "Levy notice.";
     RECEIPT_NO = "receipt_no", REQUIRED, Text(40), "Electronic tax receipt of the employer's payment this belongs to.";
     INSURANCE = "insurance", REQUIRED, Code(super::INSURANCE_TYPES), "Insurance type.";
@@ -136,7 +138,7 @@ record! { roster_person, Roster, "One insured person in a roster of the medical 
     CATEGORY = "category", REQUIRED, Code(super::CATEGORIES), "Kind of insured person.";
     ACCOUNT = "account", REQUIRED, Code(super::ACCOUNTS), "Whether there is a personal account.";
     EMPLOYER_NO = "employer_no", OPTIONAL, Text(20), "The employer's number in medical insurance; active people need one.";
-    DISTRICT = "district", REQUIRED, OpenCode, "District the fund is accounted under, six digits of GB/T 2260; one of the roster's pooling area.";
+    DISTRICT = "district", REQUIRED, Division, "District the fund is accounted under, six digits of GB/T 2260; one of the roster's pooling area.";
     BASE = "base", REQUIRED, Money, "Own base a month; of retired people last year's own pension a month. Zero or more.";
     FROM_MONTH = "from_month", REQUIRED, Month, "First month this holds for; not after the present one.";
     ACCOUNT_CREDIT_BASE = "account_credit_base", OPTIONAL, Money, "Base a month by which the personal account is credited, where rates are about it. Zero or more.";
@@ -194,8 +196,8 @@ pub fn turn_refund(record: &mut Record) {
     let kind = record
         .spec()
         .field("payment_kind")
-        .and_then(|field| record.code(field));
-    if kind != Some("refund") {
+        .and_then(|field| record.payment_kind(field));
+    if kind != Some(PaymentKind::Refund) {
         return;
     }
     for field in paid_fields(record.spec()) {

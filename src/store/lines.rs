@@ -186,14 +186,14 @@ fn head(row: &mut RowWriter<'_>, packet_id: i64, key: Uuid, line: &LineHead<'_>)
     row.uuid(key);
     row.bool(line.revoke);
     row.text(line.detail_no);
-    row.int(line.pooling_area);
-    row.int(line.district);
+    row.int(line.pooling_area.number());
+    row.int(line.district.number());
     row.text_or_null(line.levy_no);
     row.text(line.receipt_no);
     row.text(line.insurance);
     row.text(line.employer_no);
     row.month(line.contribution_month);
-    row.text(line.payment_kind);
+    row.text(line.payment_kind.word());
     row.date_or_null(line.remitted_on);
     row.date(line.treasury_on);
     row.text_or_null(line.tax_office);

@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use super::Store;
 use super::tx::Tx;
 use crate::error::Fault;
-use crate::model::{Fen, Month};
+use crate::model::{Fen, Month, PaymentKind};
 
 /// What a roster says of a person from a month on.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ pub struct Payment {
     pub contribution_month: i32,
     pub detail_no: String,
     pub receipt_no: String,
-    pub payment_kind: String,
+    pub payment_kind: PaymentKind,
     pub district: i32,
     pub headcount: Option<i32>,
     pub employer_base: Fen,
@@ -368,7 +368,8 @@ fn payment(row: &Row) -> Payment {
         contribution_month: row.get(1),
         detail_no: row.get(2),
         receipt_no: row.get(3),
-        payment_kind: row.get(4),
+        payment_kind: PaymentKind::of_word(row.get(4))
+            .expect("the column's type lists the kinds of payment"),
         district: row.get(5),
         headcount: row.get(6),
         employer_paid: Fen(row.get(7)),

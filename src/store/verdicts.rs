@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use super::collect::{PostError, Posting};
 use super::lines::LineTable;
 use crate::model::lines::Paid;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 
 /// The staging table; lives until the transaction ends.
 pub const STAGED: &str = "staged_line";
@@ -52,8 +52,8 @@ pub struct Original {
     pub packet_id: i64,
     pub record_index: i32,
     pub employer_no: String,
-    pub pooling_area: i32,
-    pub district: i32,
+    pub pooling_area: Division,
+    pub district: Division,
     pub contribution_month: Month,
     pub paid: Paid,
     pub rate_id: String,
@@ -260,6 +260,8 @@ fn fact(row: &tokio_postgres::Row) -> Option<Fact> {
 
 fn original(row: &tokio_postgres::Row, packet_id: i64) -> Original {
     let fen = |at: usize| Fen(row.get::<_, Option<i64>>(at).unwrap_or_default());
+    let division =
+        |at: usize| Division::from_number(row.get(at)).expect("only divisions are stored");
     let paid = Paid {
         employer: fen(16),
         employees: fen(17),
@@ -273,10 +275,10 @@ fn original(row: &tokio_postgres::Row, packet_id: i64) -> Original {
         packet_id,
         record_index: row.get(11),
         employer_no: row.get(24),
-        district: row.get(14),
+        district: division(14),
         contribution_month: Month::from_number(row.get(15)).expect("only months are stored"),
         paid,
         rate_id: row.get::<_, Option<String>>(23).unwrap_or_default(),
-        pooling_area: row.get(25),
+        pooling_area: division(25),
     }
 }

@@ -141,6 +141,7 @@ fn value<'a>(bytes: &mut Vec<u8>, slot: Slot, of_text: impl FnOnce() -> &'a str)
         Slot::Month(month) => number(bytes, i64::from(month.number())),
         Slot::Code(index) => number(bytes, i64::from(index)),
         Slot::Flag(flag) => bytes.push(u8::from(flag)),
+        Slot::Division(division) => text(bytes, &division.digits()),
     }
 }
 
@@ -148,9 +149,9 @@ fn day(date: jiff::civil::Date) -> i64 {
     (i64::from(date.year()) * 16 + i64::from(date.month())) * 32 + i64::from(date.day())
 }
 
-fn text(bytes: &mut Vec<u8>, text: &str) {
-    number(bytes, text.len() as i64);
-    bytes.extend_from_slice(text.as_bytes());
+fn text(bytes: &mut Vec<u8>, text: impl AsRef<[u8]>) {
+    number(bytes, text.as_ref().len() as i64);
+    bytes.extend_from_slice(text.as_ref());
 }
 
 /// Seven bits a byte, the lowest first, the sign in the first bit.
@@ -166,6 +167,8 @@ fn number(bytes: &mut Vec<u8>, value: i64) {
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
+
+    use crate::model::{Division, Slot};
 
     use super::super::tests::{gbk, packet, record, tax};
 
@@ -203,6 +206,15 @@ mod tests {
         ] {
             assert_eq!(digest(&again), digest(&first), "{again}");
         }
+    }
+
+    #[test]
+    fn a_division_counts_as_its_six_digits_as_packets_were_digested_before_it_was_a_number() {
+        let (mut number, mut digits) = (Vec::new(), Vec::new());
+        let division = Division::parse("010203").expect("six digits");
+        super::value(&mut number, Slot::Division(division), || "");
+        super::value(&mut digits, Slot::Text(0, 6), || "010203");
+        assert_eq!(number, digits);
     }
 
     #[test]

@@ -211,20 +211,21 @@ impl Read {
             Read::Slot(kind, form) => kind.read(text, *form).map(Value::Slot),
             Read::Codes(codes) => match codes.find(text)? {
                 Taken::Word(index) => Ok(Value::Slot(Slot::Code(*index))),
-                Taken::Open(ours) => Ok(Value::Text(ours)),
+                Taken::Division(_, Some(division)) => Ok(Value::Slot(Slot::Division(*division))),
+                Taken::Division(ours, None) => Ok(Value::Text(ours)),
                 Taken::Refused(reason) => Err(reason.clone()),
             },
         }
     }
 
-    /// The codes of ours in a table of an open list.
-    pub(crate) fn open_codes(&self) -> impl Iterator<Item = &str> {
+    /// The divisions a field's table names.
+    pub(crate) fn divisions(&self) -> impl Iterator<Item = &str> {
         let codes = if let Read::Codes(codes) = self {
             Some(codes)
         } else {
             None
         };
-        codes.into_iter().flat_map(FieldCodes::open)
+        codes.into_iter().flat_map(FieldCodes::divisions)
     }
 
     /// Whether `text` could be a value; for defaults in manifests.

@@ -23,7 +23,7 @@ use crate::flow::deduct::{Core, Desk, Of, Report, Seen};
 use crate::ledger::deduction::by_account;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::signer::Signer;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 use crate::sandbox::city::City;
 use crate::sandbox::partners::{Behaviour, Deductions, ToldOfDeductions};
 use crate::store::delivery;
@@ -68,9 +68,12 @@ pub(super) struct Shown {
 pub(super) fn month(theatre: &Theatre, wanted: Month) -> Result<Month, Fault> {
     let gateway = &theatre.running()?.gateway;
     let now = Month::of(gateway.registrar.clock.today()).unwrap_or(wanted);
-    let area = format!("{AREA:06}");
+    let asked = |month| {
+        Division::from_number(AREA)
+            .is_some_and(|area| gateway.book.individuals(area, month).any(by_account))
+    };
     let mut month = wanted.min(now);
-    while month < now && !gateway.book.individuals(&area, month).any(by_account) {
+    while month < now && !asked(month) {
         month = month.next();
     }
     Ok(month)

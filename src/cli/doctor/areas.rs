@@ -11,8 +11,8 @@ use crate::flow::deduct::{Core, DeductionPartners};
 use crate::flow::transfer::{DEDUCTION_RESULTS, DEDUCTIONS};
 use crate::ledger::deduction::by_account;
 use crate::ledger::{Fund, RateBook};
-use crate::model::Month;
 use crate::model::records::employer_collection;
+use crate::model::{Division, Month};
 
 pub(super) fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog, book: &RateBook) {
     let mut sound = Vec::new();
@@ -94,10 +94,9 @@ pub(super) fn deductions(sheet: &mut Sheet, config: &Config, catalog: &Catalog, 
             .any(|entry| entry.areas.iter().any(|known| known == area))
     };
     let (mut sound, mut elsewhere) = (Vec::new(), Vec::new());
-    for area in book
-        .areas()
-        .filter(|area| book.individuals(area, now).any(by_account))
-    {
+    for area in book.areas().filter(|area| {
+        Division::parse(area).is_some_and(|area| book.individuals(area, now).any(by_account))
+    }) {
         let number = area.parse().unwrap_or_default();
         let core = partners
             .core_of(number)
@@ -180,7 +179,7 @@ fn expected(config: &Config, catalog: &Catalog) -> BTreeMap<String, BTreeSet<Str
 /// The funds an employer's payment for this month goes to; `None` where the area has no rate of employers.
 fn funds(book: &RateBook, area: &str) -> Option<Vec<Fund>> {
     let this = Month::of(jiff::Zoned::now().date())?;
-    let rate = book.employer(area, this)?;
+    let rate = book.employer(Division::parse(area)?, this)?;
     Some(
         rate.parts()
             .filter(|(_, part)| *part > 0)

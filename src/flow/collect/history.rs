@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::line::{LineFault, collected};
 use crate::flow::rates::Rates;
 use crate::ledger::{EmployerRate, Fund, History, Parts, RateBook, SplitRule};
-use crate::model::HistoryId;
 use crate::model::lines::{EmployerLine, Paid};
+use crate::model::{Division, HistoryId};
 use crate::store::history::StoredHistory;
 
 /// The histories a packet's lines belong to.
@@ -171,7 +171,7 @@ fn place(state: &mut State, by_key: Option<&mut HashMap<i64, Numbers>>, id: Hist
 
 /// The rate in force of a stored history.
 pub fn month_rate<'b>(book: &'b RateBook, stored: &StoredHistory) -> Option<&'b EmployerRate> {
-    book.employer(&format!("{:06}", stored.pooling_area), stored.month)
+    book.employer(Division::from_number(stored.pooling_area)?, stored.month)
 }
 
 fn too_much() -> LineFault {

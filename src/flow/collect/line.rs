@@ -5,12 +5,10 @@
 use jiff::civil::Date;
 
 use super::destinations::Destination;
-use crate::ledger::{
-    Collected, EmployerRate, Flags, Fund, PaymentKind, RateBook, StatedLine, assess,
-};
+use crate::ledger::{Collected, EmployerRate, Flags, Fund, RateBook, StatedLine, assess};
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::records::{employee_collection as person, employer_collection as employer};
-use crate::model::{Fen, FieldId, HistoryId, Month, Record, division};
+use crate::model::{Division, Fen, FieldId, HistoryId, Month, PaymentKind, Record, division};
 
 /// What lines are checked against.
 #[derive(Clone, Copy)]
@@ -87,7 +85,7 @@ pub fn employer_line<'r>(
     rules: Rules<'r>,
 ) -> Checked<(EmployerLine<'r>, &'r EmployerRate)> {
     let head = head(record, index, rules, &EMPLOYER)?;
-    let rate = rate_in_force(record, &head, rules)?;
+    let rate = rate_in_force(&head, rules)?;
     let stated = integer(
         record.decimal(employer::EMPLOYER_RATE),
         employer::EMPLOYER_RATE,
@@ -127,14 +125,18 @@ pub fn employer_line<'r>(
                 .remitted_on
                 .is_some_and(|remitted| head.treasury_on < remitted),
         without_base: false,
-        history: HistoryId::of(head.employer_no, head.district, head.contribution_month),
+        history: HistoryId::of(
+            head.employer_no,
+            head.district.number(),
+            head.contribution_month,
+        ),
         history_no: 0,
     };
     if !line.head.revoke {
         place(&line.head, &EMPLOYER)?;
         let told = |fund| {
             rules.destinations.iter().any(|destination| {
-                destination.fund == fund && destination.takes(line.head.pooling_area)
+                destination.fund == fund && destination.takes(line.head.pooling_area.number())
             })
         };
         if let Some((fund, _)) = rate.parts().find(|(fund, part)| *part > 0 && !told(*fund)) {
@@ -160,9 +162,9 @@ fn headcount(count: i64) -> Checked<i32> {
 }
 
 /// Nobody is told of what the fund gets in that area: to post it would be to lose sight of it.
-fn untold(area: i32, fund: Fund) -> LineFault {
+fn untold(area: Division, fund: Fund) -> LineFault {
     let reason = format!(
-        "nobody is told of the {} fund of pooling area {area:06}: this gateway delivers to no system there; its operator must add the area to a partner's `areas`",
+        "nobody is told of the {} fund of pooling area {area}: this gateway delivers to no system there; its operator must add the area to a partner's `areas`",
         fund.word()
     );
     LineFault {
@@ -177,7 +179,7 @@ fn place(head: &LineHead<'_>, fields: &HeadFields) -> Checked<()> {
         return Ok(());
     }
     let reason = format!(
-        "district {:06} does not lie in pooling area {:06}",
+        "district {} does not lie in pooling area {}",
         head.district, head.pooling_area
     );
     Err(LineFault {
@@ -220,12 +222,12 @@ fn person_signs(line: &EmployeeLine<'_>) -> Checked<()> {
 
 /// Payments and back payments have no negative amount, refunds pay nothing in; adjustments may have either sign.
 fn right_signs(
-    kind: &str,
+    kind: PaymentKind,
     stated: &[(FieldId, Option<Fen>)],
     paid: &[(FieldId, Fen)],
 ) -> Checked<()> {
     match kind {
-        "normal" | "back_payment" => {
+        PaymentKind::Normal | PaymentKind::BackPayment => {
             let mut amounts = stated
                 .iter()
                 .filter_map(|(field, amount)| Some((*field, (*amount)?)))
@@ -238,7 +240,7 @@ fn right_signs(
                 ))
             })
         }
-        "refund" => {
+        PaymentKind::Refund => {
             let positive = paid.iter().find(|(_, amount)| *amount > Fen::ZERO);
             positive.map_or(Ok(()), |(field, _)| {
                 Err(fault(
@@ -247,19 +249,13 @@ fn right_signs(
                 ))
             })
         }
-        _ => Ok(()),
+        PaymentKind::BaseAdjustment | PaymentKind::RateAdjustment => Ok(()),
     }
 }
 
 fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<Flags> {
-    let kind = PaymentKind::of_word(line.head.payment_kind).ok_or_else(|| {
-        fault(
-            employer::PAYMENT_KIND,
-            "is a kind of payment the ledger does not know",
-        )
-    })?;
     let stated = StatedLine {
-        kind,
+        kind: line.head.payment_kind,
         month: line.head.contribution_month,
         rate: i64::from(line.employer_rate),
         base: line.employer_base,
@@ -287,12 +283,8 @@ pub fn collected(paid: &Paid) -> Collected {
     }
 }
 
-fn rate_in_force<'r>(
-    record: &Record,
-    head: &LineHead<'_>,
-    rules: Rules<'r>,
-) -> Checked<&'r EmployerRate> {
-    let area = need(record.text(employer::POOLING_AREA), employer::POOLING_AREA)?;
+fn rate_in_force<'r>(head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r EmployerRate> {
+    let area = head.pooling_area;
     rules.book.employer(area, head.contribution_month).ok_or_else(|| {
         let reason =
             format!("no employer rate of pooling area {area} is in force in {}; the rate files of this gateway must name one", head.contribution_month);
@@ -373,7 +365,10 @@ fn head<'r>(
         insurance: need(record.code(fields.insurance), fields.insurance)?,
         employer_no: need(record.text(fields.employer_no), fields.employer_no)?,
         contribution_month,
-        payment_kind: need(record.code(fields.payment_kind), fields.payment_kind)?,
+        payment_kind: need(
+            record.payment_kind(fields.payment_kind),
+            fields.payment_kind,
+        )?,
         remitted_on: record.date(fields.remitted_on),
         treasury_on,
         tax_office: record.text(fields.tax_office),
@@ -383,19 +378,16 @@ fn head<'r>(
     })
 }
 
-/// A six-digit division code of GB/T 2260.
-fn division(record: &Record, field: FieldId) -> Checked<i32> {
-    let text = need(record.text(field), field)?;
-    let mistake = || {
-        fault(
-            field,
-            "is not mapped to a six-digit division code; the adapter's code table must",
-        )
-    };
-    text.parse()
-        .ok()
-        .filter(|_| division::is_code(text))
-        .ok_or_else(mistake)
+/// A division, as the decoder read it.
+fn division(record: &Record, field: FieldId) -> Checked<Division> {
+    if let Some(division) = record.division(field) {
+        return Ok(division);
+    }
+    need(record.text(field), field)?;
+    Err(fault(
+        field,
+        "is not mapped to a six-digit division code; the adapter's code table must",
+    ))
 }
 
 fn need<T>(value: Option<T>, field: FieldId) -> Checked<T> {

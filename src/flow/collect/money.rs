@@ -1,7 +1,7 @@
 //! The money of lines that are not posted: a packet's sum says what became of every fen it states.
 
 use crate::model::records::{employer_collection as employer, paid_fields};
-use crate::model::{Fen, FieldId, Record};
+use crate::model::{Fen, FieldId, PaymentKind, Record};
 
 /// What a refused record states it paid, in the gateway's signs; `None` when an amount cannot be read.
 /// Detail states no money of its own.
@@ -20,7 +20,7 @@ pub fn stated(record: &Record, unreadable: &[FieldId]) -> Option<Fen> {
     })?;
     let revokes = record.code(employer::TRANSFER_TYPE) == Some("revoke");
     Some(if revokes {
-        taken_back(total, record.code(employer::PAYMENT_KIND))
+        taken_back(total, record.payment_kind(employer::PAYMENT_KIND))
     } else {
         total
     })
@@ -28,10 +28,10 @@ pub fn stated(record: &Record, unreadable: &[FieldId]) -> Option<Fen> {
 
 /// What a revocation takes away, of which senders write the amounts in either sign: a payment's are
 /// taken out, a refund's come back, an adjustment's are those of the line it takes back.
-pub fn taken_back(total: Fen, kind: Option<&str>) -> Fen {
+pub fn taken_back(total: Fen, kind: Option<PaymentKind>) -> Fen {
     match kind {
-        Some("normal" | "back_payment") => Fen(-total.0.abs()),
-        Some("refund") => Fen(total.0.abs()),
+        Some(PaymentKind::Normal | PaymentKind::BackPayment) => Fen(-total.0.abs()),
+        Some(PaymentKind::Refund) => Fen(total.0.abs()),
         _ => total.negated(),
     }
 }

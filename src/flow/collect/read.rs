@@ -16,7 +16,7 @@ use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader};
 use crate::error::{Fault, Stage};
 use crate::flow::intake::{Ending, ListedRefusal, reason};
-use crate::ledger::{District, EmployerRate, Fund, Source, SplitRule, Totals};
+use crate::ledger::{EmployerRate, Fund, Source, SplitRule, Totals};
 use crate::model::detail_key::detail_key;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::{Fen, HistoryId, Record, mask};
@@ -296,16 +296,15 @@ impl State<'_> {
         line.head.contribution_month = original.contribution_month;
         line.history = HistoryId::of(
             line.head.employer_no,
-            line.head.district,
+            line.head.district.number(),
             line.head.contribution_month,
         );
         line.rate_id = &original.rate_id;
-        let area = format!("{:06}", line.head.pooling_area);
         let rate = self
             .reading
             .rules
             .book
-            .employer(&area, original.contribution_month)
+            .employer(original.pooling_area, original.contribution_month)
             .unwrap_or(rate);
         self.histories.take_back(line, rate)?;
         self.take_back(line.head.record_index, original, line.paid);
@@ -384,8 +383,6 @@ impl State<'_> {
         self.tally.counts.without_base += i32::from(line.without_base);
         add(&mut self.tally.counts.received_fen, total)?;
         add(&mut self.tally.counts.posted_fen, total)?;
-        let district =
-            District::parse(&format!("{:06}", line.head.district)).ok_or_else(too_much)?;
         for (fund, amount) in [
             (Fund::Medical, paid.medical),
             (Fund::LongTermCare, paid.long_term_care),
@@ -393,7 +390,7 @@ impl State<'_> {
             self.tally
                 .totals
                 .add(
-                    district,
+                    line.head.district,
                     line.head.contribution_month,
                     fund,
                     (Source::EmployerPaid, amount),
@@ -404,7 +401,11 @@ impl State<'_> {
             return Ok(()); // told behind its original, not with this packet's other lines
         }
         self.ranges
-            .add((line.head.record_index, line.head.pooling_area), paid, rule)
+            .add(
+                (line.head.record_index, line.head.pooling_area.number()),
+                paid,
+                rule,
+            )
             .ok_or_else(too_much)
     }
 

@@ -12,7 +12,7 @@ use crate::ledger::deduction::{
 };
 use crate::ledger::{Bases, IndividualRate, Segment};
 use crate::model::deduction::Category;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 use crate::store::deduction::{
     Batches, Cell, InstructionRow, LeftOutRow, People, Person, RateRow, Receiver, Sheet,
 };
@@ -97,7 +97,7 @@ pub async fn everybody<'a>(desk: &'a Desk, of: Of, mut out: Out) -> Result<Compu
 
 struct Sum<'a> {
     desk: &'a Desk,
-    area: String,
+    area: Option<Division>,
     month: Month,
     /// The bases that are the same for everybody.
     bases: Bases,
@@ -113,13 +113,13 @@ impl<'a> Sum<'a> {
     fn new(desk: &'a Desk, of: Of) -> Sum<'a> {
         let running = Running::new(of.area, of.month);
         let (totals, rates, numbers) = (Totals::default(), Vec::new(), BTreeMap::new());
-        let area = format!("{:06}", of.area);
-        let bases = desk.book.bases(&area, of.month);
+        let area = Division::from_number(of.area);
+        let bases = area.map(|area| desk.book.bases(area, of.month));
         Sum {
             desk,
             area,
             month: of.month,
-            bases,
+            bases: bases.unwrap_or_default(),
             running,
             totals,
             anybody: false,
@@ -132,10 +132,10 @@ impl<'a> Sum<'a> {
         self.anybody = true;
         let category = person.category();
         let age = person.born_on.and_then(|born_on| age(born_on, self.month));
-        let rate = self
-            .desk
-            .book
-            .individual(&self.area, self.month, segment(category), age);
+        let rate = self.area.and_then(|area| {
+            let book = &self.desk.book;
+            book.individual(area, self.month, segment(category), age)
+        });
         let insured = Insured {
             person_no: &person.person_no,
             category,
@@ -235,8 +235,8 @@ impl<'a> Sum<'a> {
             Fault::operator(
                 Stage::Config,
                 format!(
-                    "area {} has more rates than can be numbered; expected fewer than 32,768",
-                    self.area
+                    "area {:06} has more rates than can be numbered; expected fewer than 32,768",
+                    self.area.map_or(0, Division::number)
                 ),
             )
         };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::did_you_mean;
-use crate::model::{Month, mask};
+use crate::model::{Division, Month, mask};
 
 /// Characters of a roster's number.
 const NUMBER_CHARS_MAX: usize = 64;
@@ -43,6 +43,8 @@ pub struct RosterHead {
     pub area: String,
     /// The same as stored.
     pub area_number: i32,
+    /// The same.
+    pub division: Division,
     pub month: Month,
 }
 
@@ -80,9 +82,7 @@ impl RosterHead {
             }
         };
         let area = one(query, "area", "a pooling area, six digits of GB/T 2260")?;
-        let six_digits = area.len() == 6 && area.bytes().all(|byte| byte.is_ascii_digit());
-        let area_number = area.parse().ok().filter(|_| six_digits);
-        let area_number = area_number.ok_or_else(|| {
+        let division = Division::parse(area).ok_or_else(|| {
             format!(
                 "area is `{}`; expected a pooling area, six digits of GB/T 2260",
                 mask::word(area, [])
@@ -100,7 +100,8 @@ impl RosterHead {
             roster_no: roster_no.to_string(),
             kind,
             area: area.to_string(),
-            area_number,
+            area_number: division.number(),
+            division,
             month,
         })
     }

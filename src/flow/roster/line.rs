@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 
 use crate::model::deduction::Category;
-use crate::model::division::{is_code, scope};
+use crate::model::division::belongs;
 use crate::model::identity::{Holder, holder_of, kept_form};
 use crate::model::records::roster_person as person;
-use crate::model::{Fen, FieldId, Month, Record};
+use crate::model::{Division, Fen, FieldId, Month, Record};
 
 /// Our words for the type of a certificate that its number decides: a foreigner's card is no resident id.
 const RESIDENT_ID: &str = "resident_id";
@@ -18,9 +18,9 @@ const FOREIGNER_CARD: &str = "foreigner_residence";
 
 /// What lines are checked against.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules<'a> {
+pub struct Rules {
     /// Pooling area of the roster.
-    pub area: &'a str,
+    pub area: Division,
     /// The roster's month, where nothing may count from an earlier one.
     pub earliest: Option<Month>,
     /// The present month.
@@ -54,7 +54,7 @@ pub struct LineFault {
 }
 
 /// Checks a person's line.
-pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, LineFault> {
+pub fn person<'r>(record: &'r Record, rules: Rules) -> Result<Person<'r>, LineFault> {
     let category = need(
         record.code(person::CATEGORY).and_then(Category::of_word),
         person::CATEGORY,
@@ -125,18 +125,20 @@ pub fn person<'r>(record: &'r Record, rules: Rules<'_>) -> Result<Person<'r>, Li
     })
 }
 
-fn district(record: &Record, area: &str) -> Result<i32, LineFault> {
-    let district = need(record.text(person::DISTRICT), person::DISTRICT)?;
-    if !is_code(district) || !district.starts_with(scope(area)) {
-        let reason = format!("is {district}, which is no district of pooling area {area}");
-        return Err(LineFault {
-            field: person::DISTRICT,
-            reason,
-        });
+fn district(record: &Record, area: Division) -> Result<i32, LineFault> {
+    let field = person::DISTRICT;
+    let district = record.division(field);
+    if let Some(district) = district.filter(|district| belongs(*district, area)) {
+        return Ok(district.number());
     }
-    district
-        .parse()
-        .map_err(|_| fault(person::DISTRICT, "is no six-digit division code"))
+    let stated = match district {
+        Some(district) => district.to_string(),
+        None => need(record.text(field), field)?.to_string(),
+    };
+    Err(LineFault {
+        field,
+        reason: format!("is {stated}, which is no district of pooling area {area}"),
+    })
 }
 
 fn need<T>(value: Option<T>, field: FieldId) -> Result<T, LineFault> {
@@ -155,9 +157,9 @@ mod tests {
     use super::*;
     use crate::model::Slot;
 
-    fn rules() -> Rules<'static> {
+    fn rules() -> Rules {
         Rules {
-            area: "450100",
+            area: Division::from_number(450_100).expect("six digits"),
             earliest: None,
             latest: month(2021, 10),
         }
@@ -175,7 +177,10 @@ mod tests {
         record.set(person::CATEGORY, Slot::Code(0));
         record.set(person::ACCOUNT, Slot::Code(0));
         record.set_text(person::EMPLOYER_NO, "E1");
-        record.set_text(person::DISTRICT, "450103");
+        record.set(
+            person::DISTRICT,
+            Slot::Division(Division::from_number(450103).expect("six digits")),
+        );
         record.set(person::BASE, Slot::Money(Fen(500_000)));
         record.set(person::FROM_MONTH, Slot::Month(month(2021, 3)));
         change(&mut record);
@@ -227,7 +232,10 @@ mod tests {
                 record.set(person::FROM_MONTH, Slot::Month(month(2021, 11)))
             }),
             (person::DISTRICT, |record| {
-                record.set_text(person::DISTRICT, "450203")
+                record.set(
+                    person::DISTRICT,
+                    Slot::Division(Division::from_number(450203).expect("six digits")),
+                )
             }),
         ];
         for (field, change) in mistakes {

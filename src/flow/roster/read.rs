@@ -52,7 +52,7 @@ impl Reading {
     pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Ending> {
         let mut reader = self.arrival.open_after(self.lines_max, self.head.line())?;
         let rules = Rules {
-            area: &self.head.area,
+            area: self.head.division,
             earliest: self.head.kind.is_full().then_some(self.head.month),
             latest: self.latest,
         };

@@ -7,8 +7,8 @@
 
 use jiff::civil::Date;
 
-use crate::ledger::{EmployerRate, PaymentKind, due};
-use crate::model::Fen;
+use crate::ledger::{EmployerRate, due};
+use crate::model::{Fen, PaymentKind};
 use crate::store::standing::Payment;
 
 /// How an employer's month stands.
@@ -91,15 +91,13 @@ pub fn reckon<'a>(payments: impl Iterator<Item = &'a Payment>, rate: &EmployerRa
 impl Sums {
     fn add(&mut self, payment: &Payment) {
         self.paid = self.paid.saturating_add(payment.employer_paid.0);
-        match PaymentKind::of_word(&payment.payment_kind) {
+        match payment.payment_kind {
             // A line of nothing states no base: many bureaus leave it out of instalments.
-            Some(PaymentKind::Normal | PaymentKind::BackPayment)
-                if payment.employer_base > Fen::ZERO =>
-            {
+            PaymentKind::Normal | PaymentKind::BackPayment if payment.employer_base > Fen::ZERO => {
                 self.stated = Some(payment.employer_base);
                 self.heads = payment.headcount.map_or(1, i64::from).max(1);
             }
-            Some(PaymentKind::BaseAdjustment) => {
+            PaymentKind::BaseAdjustment => {
                 self.adjusted = self.adjusted.saturating_add(payment.employer_base.0)
             }
             _ => {}
@@ -124,7 +122,7 @@ impl Sums {
 mod tests {
     use super::*;
     use crate::ledger::RateBook;
-    use crate::model::Month;
+    use crate::model::{Division, Month};
 
     /// Kind, base stated, paid and day of November; twelve people.
     fn payment((kind, base, paid, day): (&str, i64, i64, i8)) -> Payment {
@@ -134,7 +132,7 @@ mod tests {
             contribution_month: 202_110,
             detail_no: "1".into(),
             receipt_no: "1".into(),
-            payment_kind: kind.into(),
+            payment_kind: PaymentKind::of_word(kind).unwrap(),
             district: 450_103,
             headcount: Some(12),
             employer_base: Fen(base),
@@ -154,7 +152,10 @@ mod tests {
         )))
         .unwrap();
         let rate = book
-            .employer("450100", Month::parse("202110").unwrap())
+            .employer(
+                Division::parse("450100").unwrap(),
+                Month::parse("202110").unwrap(),
+            )
             .unwrap();
         let payments: Vec<Payment> = payments.iter().copied().map(payment).collect();
         let found = reckon(payments.iter(), rate);

@@ -11,7 +11,7 @@ use crate::flow::deduct::compute::{bases_of, segment};
 use crate::ledger::deduction::{Insured, due};
 use crate::ledger::{Fund, MissingBase, RateBook};
 use crate::model::deduction::Category;
-use crate::model::{Fen, Month};
+use crate::model::{Division, Fen, Month};
 use crate::store::standing::{Deduction, Detail, Entry, LeftOut, Payment, PersonFacts};
 
 /// What the roster in force says.
@@ -201,9 +201,9 @@ impl Facts<'_> {
         entry: &Entry,
         category: Category,
     ) -> Option<Result<Fen, MissingBase>> {
-        let area = format!("{:06}", entry.pooling_area);
+        let area = Division::from_number(entry.pooling_area)?;
         let rate = self.book.individual(
-            &area,
+            area,
             month,
             segment(category),
             entry.born_on.map(|born| age(born, month)),
@@ -215,7 +215,7 @@ impl Facts<'_> {
             district: entry.district,
             account: entry.account,
             bases: bases_of(
-                self.book.bases(&area, month),
+                self.book.bases(area, month),
                 category,
                 (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base),
             ),
@@ -342,9 +342,8 @@ impl Facts<'_> {
         let Some((entry, Category::Active)) = insured else {
             return nothing;
         };
-        let rate = self
-            .book
-            .employer(&format!("{:06}", entry.pooling_area), month);
+        let rate = Division::from_number(entry.pooling_area)
+            .and_then(|area| self.book.employer(area, month));
         let Some(rate) = rate.filter(|rate| {
             rate.parts()
                 .any(|(fund, part)| fund == Fund::LongTermCare && part > 0)
@@ -395,7 +394,7 @@ impl Paid {
         Paid {
             detail_no: payment.detail_no.clone(),
             receipt_no: payment.receipt_no.clone(),
-            payment_kind: payment.payment_kind.clone(),
+            payment_kind: payment.payment_kind.word().to_string(),
             district: payment.district,
             headcount: payment.headcount,
             employer_paid_fen: payment.employer_paid.0,

@@ -334,7 +334,10 @@ fn late_fees_and_interest_can_be_split_like_the_payment() {
     std::fs::write(dir.path().join("450100-nanning.toml"), text).unwrap();
     let book = RateBook::load(dir.path()).unwrap();
     let rate = book
-        .employer("450100", Month::parse("202110").unwrap())
+        .employer(
+            Division::parse("450100").unwrap(),
+            Month::parse("202110").unwrap(),
+        )
         .unwrap();
     assert_eq!(
         (rate.split().late_fee_to, rate.split().interest_to),
@@ -398,7 +401,8 @@ fn every_problem_is_found_at_once() {
 fn only_an_area_with_age_bands_depends_on_age() {
     let book = RateBook::load(Path::new("config/rates")).expect("the shipped rates");
     assert_eq!(
-        ["450100", "510100", "990000"].map(|area| book.depends_on_age(area)),
+        ["450100", "510100", "990000"]
+            .map(|area| book.depends_on_age(Division::parse(area).unwrap())),
         [false, true, false]
     );
 }
