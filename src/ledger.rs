@@ -20,10 +20,10 @@ mod city_facts; // the shipped rate files say what their cities decided
 #[cfg(test)]
 mod properties; // what holds for any amount, rate and order of lines
 
-pub use assess::{Flags, Refusal, StatedLine, assess};
+pub use assess::{Flags, StatedLine, assess};
 pub use book::RateBook;
 pub use fund::{Fund, Parts, Recipient};
-pub use journal::{Cell, Collected, JournalError, Posting, Source, Totals};
-pub use rate::{EmployerRate, FundRate, IndividualRate};
+pub use journal::{Collected, Totals};
+pub use rate::{EmployerRate, IndividualRate};
 pub use split::{History, SplitRule};
-pub use terms::{Bases, Basis, MissingBase, Mode, NoAccount, Segment, Terms, due, percent};
+pub use terms::{Bases, MissingBase, NoAccount, Segment, due, percent};

@@ -60,11 +60,11 @@ impl Rates {
                 format!("{}~{edit}", rate.id())
             };
             if self.get(&id).is_none() {
-                store.keep_employer_rate(&id, &kept(rate.split())).await?;
+                store.keep_employer_rate(&id, &kept(rate.rule())).await?;
                 // Another instance may have been faster, with a rule of its own.
                 self.refresh(store).await?;
             }
-            if self.get(&id) == Some(*rate.split()) {
+            if self.get(&id) == Some(*rate.rule()) {
                 return Ok(id);
             }
         }

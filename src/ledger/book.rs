@@ -202,19 +202,6 @@ impl RateBook {
             .collect()
     }
 
-    /// What pooled fund and government pay for a segment.
-    pub fn funds(
-        &self,
-        area: Division,
-        month: Month,
-        segment: Segment,
-    ) -> impl Iterator<Item = &FundRate> {
-        let rates = self.area(area).map_or(&[][..], |area| &area.funds);
-        rates
-            .iter()
-            .filter(move |rate| rate.segment() == segment && rate.terms().period.contains(month))
-    }
-
     /// The codes of the areas with rates, in order.
     pub fn areas(&self) -> impl Iterator<Item = &str> {
         self.areas.iter().map(|area| area.code.as_str())

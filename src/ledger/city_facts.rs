@@ -4,7 +4,7 @@ use super::assess::{Flags, StatedLine, assess};
 use super::book::RateBook;
 use super::fund::Fund;
 use super::properties::shipped;
-use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode, Payer, Segment};
+use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode, Segment};
 use crate::model::{Division, Fen, Month, PaymentKind};
 
 fn month(text: &str) -> Month {
@@ -81,7 +81,7 @@ fn nannings_employers_paid_7_30_percent_all_medical_until_ltc_started_in_march_2
     assert_eq!(
         book.employer(area("450100"), month("2021-03"))
             .unwrap()
-            .split()
+            .rule()
             .remainder,
         Fund::Medical
     );
@@ -314,40 +314,6 @@ fn every_choice_no_source_confirms_is_marked_open() {
     assert!(!open.iter().any(
         |(id, keys)| *id == "450100/employer/2021-03" && keys.iter().any(|open| open == "rate")
     ));
-}
-
-#[test]
-fn the_rate_format_expresses_a_fixed_yearly_amount_by_government_and_pool() {
-    // Suzhou's first phase: 50 yuan from the government and 70 yuan from the pooled fund a year.
-    let dir = tempfile::tempdir().unwrap();
-    let rule = |payer: &str, amount: &str, channel: &str| {
-        format!(
-            "[[rule]]\npayer = \"{payer}\"\nsegments = [\"resident\"]\nfrom = \"2017-07\"\nmode = \"fixed\"\namount = \"{amount}\"\nchannel = \"{channel}\"\nfrequency = \"yearly\"\nrounding = \"fen_half_away\"\n"
-        )
-    };
-    let text = format!(
-        "area = \"320500\"\nname = \"Suzhou\"\nsource = \"phase 1\"\n{}{}",
-        rule("fiscal", "50.00", "budget"),
-        rule("pooled_fund", "70.00", "fund_transfer")
-    );
-    std::fs::write(dir.path().join("320500-suzhou.toml"), text).unwrap();
-    let book = RateBook::load(dir.path()).unwrap();
-    let due: Vec<_> = book
-        .funds(area("320500"), month("2018-01"), Segment::Resident)
-        .map(|rate| (rate.payer(), rate.terms().due(&Bases::default())))
-        .collect();
-    assert_eq!(
-        due,
-        [
-            (Payer::Fiscal, Ok(Fen(5_000))),
-            (Payer::PooledFund, Ok(Fen(7_000)))
-        ]
-    );
-    assert_eq!(
-        book.funds(area("320500"), month("2017-06"), Segment::Resident)
-            .count(),
-        0
-    );
 }
 
 fn line(kind: PaymentKind, rate: i64, paid: i64) -> StatedLine {

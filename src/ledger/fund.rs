@@ -116,17 +116,6 @@ impl Parts {
         }
         Some(Parts(sums))
     }
-
-    /// The same amounts in the other direction.
-    #[must_use]
-    pub fn negated(&self) -> Parts {
-        Parts(self.0.map(Fen::negated))
-    }
-
-    /// The sum of the parts (fen), wide enough for any parts.
-    pub fn total(&self) -> i128 {
-        self.0.iter().map(|part| i128::from(part.0)).sum()
-    }
 }
 
 #[cfg(test)]

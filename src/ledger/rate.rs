@@ -4,9 +4,10 @@
 //! in `i128`, so nothing here can overflow or lose a fen. It must not choose which rate applies
 //! ([`super::book`] does) nor split what was paid ([`super::split`] does).
 
-use super::fund::Fund;
-use super::split::SplitRule;
-use super::terms::{Ages, NoAccount, Payer, Segment, Shortfall, Terms};
+use super::fund::{Fund, Parts};
+use super::journal::Collected;
+use super::split::{History, SplitRule};
+use super::terms::{Ages, NoAccount, Segment, Shortfall, Terms};
 use crate::model::Fen;
 
 /// The employer's combined rate of one area and period, with its parts by fund.
@@ -14,7 +15,7 @@ use crate::model::Fen;
 pub struct EmployerRate {
     pub(super) id: String,
     pub(super) terms: Terms,
-    pub(super) split: SplitRule,
+    pub(super) rule: SplitRule,
     pub(super) tolerance_per_head: Fen,
 }
 
@@ -36,19 +37,25 @@ impl EmployerRate {
 
     /// The combined rate in millionths.
     pub fn whole(&self) -> i64 {
-        self.split.whole
+        self.rule.whole
     }
 
     /// Each fund with its part of the whole in millionths, also those of nothing.
     pub fn parts(&self) -> impl Iterator<Item = (Fund, i64)> + '_ {
         Fund::ALL
             .into_iter()
-            .map(|fund| (fund, self.split.parts[fund.index()]))
+            .map(|fund| (fund, self.rule.parts[fund.index()]))
     }
 
-    /// How the employer's money is split, and where the rest goes.
-    pub fn split(&self) -> &SplitRule {
-        &self.split
+    /// What decides the split of the employer's money.
+    pub fn rule(&self) -> &SplitRule {
+        &self.rule
+    }
+
+    /// What each fund gets of a line, all it was paid; `before` is what its history had by this rate. `None` when a
+    /// sum leaves `i64`.
+    pub fn split(&self, before: &History, line: &Collected) -> Option<Parts> {
+        self.rule.split(before, line)
     }
 
     /// What may be missing of a month's payment for each head, since the tax bureau rounds per person.
@@ -97,13 +104,11 @@ impl IndividualRate {
     }
 }
 
-/// What the pooled fund or the government pays for a segment.
+/// What the pooled fund or the government pays for a segment: read, checked and named; nothing is computed by it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FundRate {
     pub(super) id: String,
-    pub(super) payer: Payer,
     pub(super) terms: Terms,
-    pub(super) segment: Segment,
 }
 
 impl FundRate {
@@ -112,15 +117,7 @@ impl FundRate {
         &self.id
     }
 
-    pub fn payer(&self) -> Payer {
-        self.payer
-    }
-
     pub fn terms(&self) -> &Terms {
         &self.terms
-    }
-
-    pub fn segment(&self) -> Segment {
-        self.segment
     }
 }

@@ -423,7 +423,7 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     if report.findings.len() > before {
         return None;
     }
-    let split = SplitRule {
+    let rule = SplitRule {
         whole,
         parts: parts?,
         remainder: remainder?,
@@ -433,7 +433,7 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     };
     Some(EmployerRate {
         id: scope.id(),
-        split,
+        rule,
         tolerance_per_head,
         terms: scope.terms,
     })
@@ -574,9 +574,7 @@ fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
     );
     let build = |segment: &Segment| FundRate {
         id: format!("{}/{}", scope.id(), segment.word()),
-        payer: scope.rule.payer,
         terms: scope.terms.clone(),
-        segment: *segment,
     };
     scope.segments().iter().map(build).collect()
 }

@@ -29,9 +29,23 @@ pub struct SplitRule {
 }
 
 impl SplitRule {
+    /// What each fund gets of a line; together they get all its money. The split of the history's sum with the line,
+    /// less what was posted before. `None` when a sum leaves `i64`.
+    pub fn split(&self, before: &History, money: &Collected) -> Option<Parts> {
+        let amount = self.shared(money)?;
+        let fund = self.beside();
+        let part = self
+            .apportion(before.shared.checked_add(amount)?)
+            .get(fund)
+            .checked_sub(before.posted(self)?)?;
+        Parts::whole_to(fund, part)
+            .checked_add(&Parts::whole_to(self.remainder, amount.checked_sub(part)?))?
+            .checked_add(&self.assigned(money)?)
+    }
+
     /// Splits one amount: each part is `amount x part / whole`, rounded half away from zero to the
     /// fen; the remainder's fund takes the rest, so the parts always add up.
-    pub fn apportion(&self, amount: Fen) -> Parts {
+    fn apportion(&self, amount: Fen) -> Parts {
         let mut amounts = [Fen::ZERO; Fund::COUNT];
         let mut rest = i128::from(amount.0);
         for fund in Fund::ALL.into_iter().filter(|fund| *fund != self.remainder) {
@@ -47,7 +61,7 @@ impl SplitRule {
     }
 
     /// What of a line's money is split by parts; `None` when that leaves `i64`.
-    pub fn shared(&self, money: &Collected) -> Option<Fen> {
+    fn shared(&self, money: &Collected) -> Option<Fen> {
         let others = self
             .others(money)
             .into_iter()
@@ -71,6 +85,15 @@ impl SplitRule {
             }
         }
         Some(amounts)
+    }
+
+    /// The fund that does not take the remainder.
+    fn beside(&self) -> Fund {
+        if self.remainder == Fund::Medical {
+            Fund::LongTermCare
+        } else {
+            Fund::Medical
+        }
     }
 
     fn others(&self, money: &Collected) -> [(Recipient, Fen); 3] {
@@ -104,21 +127,12 @@ impl History {
         Some(history)
     }
 
-    /// Adds a line and says what each fund gets of it; together they get all its money. `None`,
-    /// and nothing is added, when a sum leaves `i64`.
-    pub fn add(&mut self, rule: &SplitRule, money: &Collected) -> Option<Parts> {
-        let amount = rule.shared(money)?;
-        let shared = self.shared.checked_add(amount)?;
-        let fund = self.beside(rule);
-        let part = rule
-            .apportion(shared)
-            .get(fund)
-            .checked_sub(self.posted(rule)?)?;
-        let parts = Parts::whole_to(fund, part)
-            .checked_add(&Parts::whole_to(rule.remainder, amount.checked_sub(part)?))?;
-        let all = parts.checked_add(&rule.assigned(money)?)?;
+    /// Adds a line that was split on top of it ([`SplitRule::split`]): its funds now have the split of the sum. `None`,
+    /// and nothing is added, when the sum leaves `i64`.
+    pub fn add(&mut self, rule: &SplitRule, money: &Collected) -> Option<()> {
+        let shared = self.shared.checked_add(rule.shared(money)?)?;
         *self = History { shared, ahead: 0 };
-        Some(all)
+        Some(())
     }
 
     /// Adds a line whose funds are known, such as one that takes another back; `None`, and nothing
@@ -129,7 +143,7 @@ impl History {
         money: &Collected,
         funds: &Parts,
     ) -> Option<()> {
-        let fund = self.beside(rule);
+        let fund = rule.beside();
         let shared = self.shared.checked_add(rule.shared(money)?)?;
         let part = funds
             .get(fund)
@@ -143,16 +157,8 @@ impl History {
     /// What of the shared money the fund beside the remainder's has.
     fn posted(&self, rule: &SplitRule) -> Option<Fen> {
         rule.apportion(self.shared)
-            .get(self.beside(rule))
+            .get(rule.beside())
             .checked_add(Fen(self.ahead.into()))
-    }
-
-    fn beside(&self, rule: &SplitRule) -> Fund {
-        if rule.remainder == Fund::Medical {
-            Fund::LongTermCare
-        } else {
-            Fund::Medical
-        }
     }
 }
 
@@ -184,6 +190,13 @@ mod tests {
         }
     }
 
+    /// Splits a line and adds it, as a flow does.
+    fn add(history: &mut History, rule: &SplitRule, money: &Collected) -> Option<Parts> {
+        let parts = rule.split(history, money)?;
+        history.add(rule, money)?;
+        Some(parts)
+    }
+
     fn care(parts: &Parts) -> i64 {
         parts.get(Fund::LongTermCare).0
     }
@@ -193,7 +206,7 @@ mod tests {
         let mut history = History::default();
         amounts
             .iter()
-            .map(|fen| care(&history.add(&NANNING, &paid(*fen)).unwrap()))
+            .map(|fen| care(&add(&mut history, &NANNING, &paid(*fen)).unwrap()))
             .collect()
     }
 
@@ -221,14 +234,14 @@ mod tests {
         let mut history = History::default();
         let parts: Vec<Parts> = [23, 23, 23]
             .iter()
-            .map(|fen| history.add(&NANNING, &paid(*fen)).unwrap())
+            .map(|fen| add(&mut history, &NANNING, &paid(*fen)).unwrap())
             .collect();
         assert_eq!(parts.iter().map(care).collect::<Vec<_>>(), [0, 1, 0]);
         history
             .add_as_posted(&NANNING, &paid(-23), &parts[1].negated())
             .unwrap();
         // 0.46 are left and long-term care has nothing of them, a fen too little; 0.69 brings it one.
-        assert_eq!(care(&history.add(&NANNING, &paid(23)).unwrap()), 1);
+        assert_eq!(care(&add(&mut history, &NANNING, &paid(23)).unwrap()), 1);
         assert_eq!(
             history,
             History {
@@ -252,7 +265,7 @@ mod tests {
             interest: Fen(600),
             other_interest: Fen(95),
         };
-        let parts = History::default().add(&rule, &money).unwrap();
+        let parts = rule.split(&History::default(), &money).unwrap();
         // 695.00 + 69.50 + 6.00 + 0.95 = 771.45, of which 0.15 / 6.95 are 16.65; the employees' money is medical.
         assert_eq!(
             (parts.get(Fund::Medical).0, care(&parts)),
@@ -262,7 +275,7 @@ mod tests {
             interest_to: Recipient::LongTermCare,
             ..rule
         };
-        let parts = History::default().add(&only_late_fee, &money).unwrap();
+        let parts = only_late_fee.split(&History::default(), &money).unwrap();
         assert_eq!(
             care(&parts),
             1_650 + 695,
@@ -305,11 +318,12 @@ mod tests {
     #[test]
     fn a_sum_that_leaves_the_range_changes_nothing() {
         let mut history = History::default();
-        history.add(&NANNING, &paid(i64::MAX)).unwrap();
+        add(&mut history, &NANNING, &paid(i64::MAX)).unwrap();
         let before = history;
-        assert_eq!(history.add(&NANNING, &paid(1)), None);
+        assert_eq!(add(&mut history, &NANNING, &paid(1)), None);
         assert_eq!(
-            history.add(
+            add(
+                &mut history,
                 &NANNING,
                 &Collected {
                     employee_paid: Fen(i64::MAX),
@@ -350,16 +364,6 @@ mod tests {
         )
     }
 
-    fn negated(money: &Collected) -> Collected {
-        Collected {
-            employer_paid: money.employer_paid.negated(),
-            employee_paid: money.employee_paid.negated(),
-            late_fee: money.late_fee.negated(),
-            interest: money.interest.negated(),
-            other_interest: money.other_interest.negated(),
-        }
-    }
-
     /// What the funds have of the shared money of these lines, and its sum.
     fn sums(rule: &SplitRule, lines: &[(Collected, Parts)]) -> ([i64; Fund::COUNT], Fen) {
         let mut funds = [0; Fund::COUNT];
@@ -379,7 +383,7 @@ mod tests {
         fn however_a_sum_is_cut_its_funds_have_the_split_of_the_sum(rule in any_rule(), amounts in prop::collection::vec(any_money(), 1..60)) {
             let (mut history, mut lines) = (History::default(), Vec::new());
             for money in amounts {
-                let parts = history.add(&rule, &money).unwrap();
+                let parts = add(&mut history, &rule, &money).unwrap();
                 prop_assert_eq!(parts.total(), money.total(), "the parts of a line add up to it");
                 lines.push((money, parts));
                 let (funds, shared) = sums(&rule, &lines);
@@ -399,11 +403,11 @@ mod tests {
                 match back {
                     Some(at) if !lines.is_empty() => {
                         let (money, parts): (Collected, Parts) = lines.swap_remove(at.index(lines.len()));
-                        history.add_as_posted(&rule, &negated(&money), &parts.negated()).unwrap();
+                        history.add_as_posted(&rule, &money.negated(), &parts.negated()).unwrap();
                         taken_back += 1;
                     }
                     _ => {
-                        let parts = history.add(&rule, &money).unwrap();
+                        let parts = add(&mut history, &rule, &money).unwrap();
                         lines.push((money, parts));
                     }
                 }
@@ -413,7 +417,7 @@ mod tests {
                     prop_assert!(off <= taken_back && (off == 0 || back.is_some()), "{} fen off after {} takings back", off, taken_back);
                 }
                 let (money, parts) = lines.iter().fold((Collected::default(), Parts::default()), |(sum, funds), (money, parts)| {
-                    (sum.checked_add(money).unwrap(), funds.checked_add(parts).unwrap())
+                    (sum.plus(money), funds.checked_add(parts).unwrap())
                 });
                 prop_assert_eq!(History::of(&rule, &money, &parts), Some(history), "the sums of its lines say all about a history");
             }

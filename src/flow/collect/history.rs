@@ -86,7 +86,7 @@ impl Histories {
         let Some(rule) = own
             .as_ref()
             .map(|own| own.rule)
-            .or(month_rate.map(|rate| *rate.split()))
+            .or(month_rate.map(|rate| *rate.rule()))
         else {
             return;
         };
@@ -114,15 +114,18 @@ impl Histories {
         rate: &EmployerRate,
     ) -> Result<Option<Arc<NamedRule>>, LineFault> {
         let own = self.rules.get(&line.history).cloned();
-        let rule = own.as_ref().map_or(rate.split(), |own| &own.rule);
+        let rule = own.as_ref().map_or(rate.rule(), |own| &own.rule);
         if self.beyond.contains(&line.history) {
             return Err(too_much());
         }
         let state = self.states.entry(line.history).or_default();
-        let parts = state
-            .history
-            .add(rule, &collected(&line.paid))
-            .ok_or_else(too_much)?;
+        let money = collected(&line.paid);
+        let parts = own.as_ref().map_or_else(
+            || rate.split(&state.history, &money),
+            |own| own.rule.split(&state.history, &money),
+        );
+        let parts = parts.ok_or_else(too_much)?;
+        state.history.add(rule, &money).ok_or_else(too_much)?;
         (line.paid.medical, line.paid.long_term_care) =
             (parts.get(Fund::Medical), parts.get(Fund::LongTermCare));
         line.history_no = place(state, self.by_key.as_mut(), line.history);
@@ -138,7 +141,7 @@ impl Histories {
         let rule = self
             .rules
             .get(&line.history)
-            .map_or(*rate.split(), |own| own.rule);
+            .map_or(*rate.rule(), |own| own.rule);
         let state = self.states.entry(line.history).or_default();
         if !self.beyond.contains(&line.history) {
             state
@@ -181,6 +184,7 @@ fn too_much() -> LineFault {
     )
 }
 
-fn parts(paid: &Paid) -> Parts {
+/// What the funds get of a line.
+pub(super) fn parts(paid: &Paid) -> Parts {
     Parts::of([paid.medical, paid.long_term_care])
 }

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::destinations::{Destination, Range, Ranges};
-use super::history::Histories;
+use super::history::{Histories, parts};
 use super::line::{self, LineFault, Rules};
 use super::money;
 use super::verdict::{Verdict, Verdicts, takes_back};
 use crate::adapter::{Line, PacketReader};
 use crate::error::{Fault, Stage};
 use crate::flow::intake::{Ending, ListedRefusal, reason};
-use crate::ledger::{EmployerRate, Fund, Source, SplitRule, Totals};
+use crate::ledger::{EmployerRate, SplitRule, Totals};
 use crate::model::detail_key::detail_key;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
 use crate::model::{Fen, HistoryId, Record, mask};
@@ -278,7 +278,7 @@ impl State<'_> {
         let id = self.reading.packet_id;
         sink.row(|buffer| employer_row(buffer, (id, false), key, &line))?;
         self.note(&line.head, line.paid, line.rate_id);
-        self.post(&line, own.as_ref().map_or(rate.split(), |own| &own.rule))?;
+        self.post(&line, own.as_ref().map_or(rate.rule(), |own| &own.rule))?;
         Ok(Ok(()))
     }
 
@@ -383,20 +383,11 @@ impl State<'_> {
         self.tally.counts.without_base += i32::from(line.without_base);
         add(&mut self.tally.counts.received_fen, total)?;
         add(&mut self.tally.counts.posted_fen, total)?;
-        for (fund, amount) in [
-            (Fund::Medical, paid.medical),
-            (Fund::LongTermCare, paid.long_term_care),
-        ] {
-            self.tally
-                .totals
-                .add(
-                    line.head.district,
-                    line.head.contribution_month,
-                    fund,
-                    (Source::EmployerPaid, amount),
-                )
-                .map_err(|_| too_much())?;
-        }
+        let (district, month) = (line.head.district, line.head.contribution_month);
+        self.tally
+            .totals
+            .add(district, month, &parts(paid))
+            .ok_or_else(too_much)?;
         if line.head.revoke {
             return Ok(()); // told behind its original, not with this packet's other lines
         }

@@ -340,7 +340,7 @@ fn late_fees_and_interest_can_be_split_like_the_payment() {
         )
         .unwrap();
     assert_eq!(
-        (rate.split().late_fee_to, rate.split().interest_to),
+        (rate.rule().late_fee_to, rate.rule().interest_to),
         (Recipient::ProRata, Recipient::ProRata)
     );
 }
@@ -404,5 +404,35 @@ fn only_an_area_with_age_bands_depends_on_age() {
         ["450100", "510100", "990000"]
             .map(|area| book.depends_on_age(Division::parse(area).unwrap())),
         [false, true, false]
+    );
+}
+
+#[test]
+fn the_rate_format_expresses_a_fixed_yearly_amount_by_government_and_pool() {
+    // Suzhou's first phase: 50 yuan from the government and 70 yuan from the pooled fund a year.
+    let dir = tempfile::tempdir().unwrap();
+    let rule = |payer: &str, amount: &str, channel: &str| {
+        format!(
+            "[[rule]]\npayer = \"{payer}\"\nsegments = [\"resident\"]\nfrom = \"2017-07\"\nmode = \"fixed\"\namount = \"{amount}\"\nchannel = \"{channel}\"\nfrequency = \"yearly\"\nrounding = \"fen_half_away\"\n"
+        )
+    };
+    let text = format!(
+        "area = \"320500\"\nname = \"Suzhou\"\nsource = \"phase 1\"\n{}{}",
+        rule("fiscal", "50.00", "budget"),
+        rule("pooled_fund", "70.00", "fund_transfer")
+    );
+    std::fs::write(dir.path().join("320500-suzhou.toml"), text).unwrap();
+    let book = RateBook::load(dir.path()).unwrap();
+    let due: Vec<_> = book.areas[0]
+        .funds
+        .iter()
+        .map(|rate| (rate.id(), rate.terms().due(&Bases::default())))
+        .collect();
+    assert_eq!(
+        due,
+        [
+            ("320500/fiscal/2017-07/resident", Ok(Fen(5_000))),
+            ("320500/pooled_fund/2017-07/resident", Ok(Fen(7_000)))
+        ]
     );
 }
