@@ -26,4 +26,4 @@ pub use fund::{Fund, Parts, Recipient};
 pub use journal::{Collected, Totals};
 pub use rate::{EmployerRate, IndividualRate};
 pub use split::{History, SplitRule};
-pub use terms::{Bases, MissingBase, NoAccount, Segment, due, percent};
+pub use terms::{Bases, due, percent};

@@ -14,7 +14,6 @@ use super::clock::Clock;
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::ledger::RateBook;
-use crate::ledger::deduction::by_account;
 use crate::model::signer::{Login, Signer, same_name};
 use crate::model::{Division, Month};
 use crate::store::Store;
@@ -310,8 +309,8 @@ impl Desk {
         if Month::of(self.clock.today()).is_some_and(|now| of.month > now) {
             return Err(refusal::future_month(of, self.clock.today()));
         }
-        let asked = Division::from_number(of.area)
-            .is_some_and(|area| self.book.individuals(area, of.month).any(by_account));
+        let asked =
+            Division::from_number(of.area).is_some_and(|area| self.book.deducts(area, of.month));
         if !asked {
             return Err(refusal::no_rates(of));
         }

@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
+
 use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_check::{self, Report};
 use super::rate_file;
-use super::terms::{Bases, Basis, Mode, Segment};
+use super::terms::{Ages, Bases, Basis, Mode};
 use crate::error::Finding;
+use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
 
 /// The rates of every pooling area.
@@ -129,17 +132,18 @@ impl RateBook {
         self.areas.iter_mut().flat_map(|area| &mut area.employer)
     }
 
-    /// The share of an individual; where it depends on age, nothing without one.
+    /// The share of an individual born on a day; where it depends on age, nothing without one.
     pub fn individual(
         &self,
         area: Division,
         month: Month,
-        segment: Segment,
-        age: Option<u8>,
+        category: Category,
+        born_on: Option<Date>,
     ) -> Option<&IndividualRate> {
+        let age = born_on.and_then(|born_on| Ages::at(born_on, month));
         let rates = &self.area(area)?.individual;
         rates.iter().find(|rate| {
-            rate.segment() == segment
+            rate.category() == category
                 && rate.terms().period.contains(month)
                 && rate.ages().contains(age)
         })
@@ -147,19 +151,18 @@ impl RateBook {
 
     /// Whether what an individual of the area owes ever depends on age: only then is a birth date needed.
     pub fn depends_on_age(&self, area: Division) -> bool {
-        self.area(area).is_some_and(|area| {
-            area.individual
-                .iter()
-                .any(|rate| rate.ages() != super::terms::Ages::ANY)
-        })
+        self.area(area)
+            .is_some_and(|area| area.individual.iter().any(|rate| rate.ages() != Ages::ANY))
     }
 
-    /// Every individual's rate of an area in a contribution month, of any segment and age.
-    pub fn individuals(
-        &self,
-        area: Division,
-        month: Month,
-    ) -> impl Iterator<Item = &IndividualRate> {
+    /// Whether anything is taken from personal accounts in an area and month.
+    pub fn deducts(&self, area: Division, month: Month) -> bool {
+        self.individuals(area, month)
+            .any(IndividualRate::by_account)
+    }
+
+    /// Every individual's rate of an area in a contribution month, of any category and age.
+    fn individuals(&self, area: Division, month: Month) -> impl Iterator<Item = &IndividualRate> {
         let rates = self.area(area).map_or(&[][..], |area| &area.individual);
         rates
             .iter()

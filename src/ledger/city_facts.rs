@@ -4,7 +4,8 @@ use super::assess::{Flags, StatedLine, assess};
 use super::book::RateBook;
 use super::fund::Fund;
 use super::properties::shipped;
-use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode, Segment};
+use super::terms::{Bases, Basis, Channel, Frequency, MissingBase, Mode};
+use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month, PaymentKind};
 
 fn month(text: &str) -> Month {
@@ -33,15 +34,26 @@ fn employer(book: &RateBook, area: &str, at: &str) -> Option<(i64, i64, i64)> {
     ))
 }
 
+/// The birth of who has completed so many years on the first of the month.
+fn born(years: i16, at: &str) -> Option<jiff::civil::Date> {
+    let month = month(at);
+    Some(jiff::civil::date(month.year() - years, month.month(), 1))
+}
+
 /// Millionths and basis of an individual's share.
 fn individual(
     book: &RateBook,
     area: &str,
     at: &str,
-    who: (Segment, Option<u8>),
+    who: (Category, Option<i16>),
 ) -> Option<(i64, Basis)> {
     match book
-        .individual(self::area(area), month(at), who.0, who.1)?
+        .individual(
+            self::area(area),
+            month(at),
+            who.0,
+            who.1.and_then(|years| born(years, at)),
+        )?
         .terms()
         .mode
     {
@@ -92,25 +104,30 @@ fn nannings_individuals_pay_from_the_personal_account_since_march_2021() {
     let book = shipped();
     let at = |at: &str, segment| individual(&book, "450100", at, (segment, None));
     assert_eq!(
-        at("2021-03", Segment::Active),
+        at("2021-03", Category::Active),
         Some((1_500, Basis::OwnBase))
     );
     assert_eq!(
-        at("2021-03", Segment::Retired),
+        at("2021-03", Category::Retired),
         Some((1_500, Basis::OwnPensionLastYear))
     );
     assert_eq!(
-        at("2021-03", Segment::Flexible),
+        at("2021-03", Category::Flexible),
         Some((3_000, Basis::OwnBase))
     );
     assert_eq!(
-        at("2021-03", Segment::Unemployed),
+        at("2021-03", Category::Unemployed),
         Some((3_000, Basis::OwnBase))
     );
-    assert_eq!(at("2021-03", Segment::Resident), None);
-    assert_eq!(at("2021-02", Segment::Active), None);
+    assert_eq!(at("2021-03", Category::Resident), None);
+    assert_eq!(at("2021-02", Category::Active), None);
     let active = book
-        .individual(area("450100"), month("2021-10"), Segment::Active, Some(30))
+        .individual(
+            area("450100"),
+            month("2021-10"),
+            Category::Active,
+            born(30, "2021-10"),
+        )
         .unwrap();
     assert_eq!(active.id(), "450100/individual/2021-03/active");
     assert_eq!(
@@ -121,7 +138,7 @@ fn nannings_individuals_pay_from_the_personal_account_since_march_2021() {
     assert_eq!(active.terms().due(&own(432_100)), Ok(Fen(648)));
     // 0.15 % of a pension of 3,333.33 is 4.999995; what they may have had as a base counts for nothing.
     let retired = book
-        .individual(area("450100"), month("2021-10"), Segment::Retired, None)
+        .individual(area("450100"), month("2021-10"), Category::Retired, None)
         .unwrap();
     assert_eq!(
         retired.terms().due(&Bases {
@@ -146,11 +163,11 @@ fn chongqing_takes_a_tenth_of_a_percent_from_each_side() {
     );
     assert_eq!(rate.terms().carved_out_of, Some(Fund::Medical));
     assert_eq!(
-        individual(&book, "500100", "2025-01", (Segment::Active, None)),
+        individual(&book, "500100", "2025-01", (Category::Active, None)),
         Some((1_000, Basis::OwnBase))
     );
     let flexible = book
-        .individual(area("500100"), month("2025-01"), Segment::Flexible, None)
+        .individual(area("500100"), month("2025-01"), Category::Flexible, None)
         .unwrap();
     assert_eq!(
         flexible.terms().mode,
@@ -162,7 +179,7 @@ fn chongqing_takes_a_tenth_of_a_percent_from_each_side() {
     assert_eq!(flexible.terms().frequency, Frequency::YearlyOrMonthly);
     // 0.1 % of 6,543.21 is 6.54321.
     let active = book
-        .individual(area("500100"), month("2025-01"), Segment::Active, None)
+        .individual(area("500100"), month("2025-01"), Category::Active, None)
         .unwrap();
     assert_eq!(active.terms().due(&own(654_321)), Ok(Fen(654)));
 }
@@ -183,7 +200,7 @@ fn chongqings_flexible_employment_pays_by_the_citys_average_base_of_the_year_onc
     .unwrap();
     let book = RateBook::load(dir.path()).unwrap();
     let flexible = book
-        .individual(area("500100"), month("2025-01"), Segment::Flexible, None)
+        .individual(area("500100"), month("2025-01"), Category::Flexible, None)
         .unwrap();
     let bases = |at: &str| Bases {
         own: Some(Fen(300_000)),
@@ -223,19 +240,24 @@ fn chongqings_flexible_employment_pays_by_the_citys_average_base_of_the_year_onc
 fn chengdus_active_pay_twice_as_much_once_they_are_over_forty() {
     let book = shipped();
     let active =
-        |age| individual(&book, "510100", "2025-01", (Segment::Active, age)).map(|(rate, _)| rate);
+        |age| individual(&book, "510100", "2025-01", (Category::Active, age)).map(|(rate, _)| rate);
     assert_eq!(
         (active(Some(40)), active(Some(41))),
         (Some(1_000), Some(2_000))
     );
     assert_eq!(active(None), None, "without an age nobody knows the rate");
     assert_eq!(
-        individual(&book, "510100", "2025-01", (Segment::Retired, Some(70))),
+        individual(&book, "510100", "2025-01", (Category::Retired, Some(70))),
         Some((3_000, Basis::AccountCreditBase))
     );
     // 0.3 % of 3,456.78 is 10.37034, whatever the pension; 0.1 % and 0.2 % of 7,777.77 are 7.77777 and 15.55554.
     let retired = book
-        .individual(area("510100"), month("2025-01"), Segment::Retired, Some(70))
+        .individual(
+            area("510100"),
+            month("2025-01"),
+            Category::Retired,
+            born(70, "2025-01"),
+        )
         .unwrap();
     let bases = Bases {
         account_credit: Some(Fen(345_678)),
@@ -251,10 +273,15 @@ fn chengdus_active_pay_twice_as_much_once_they_are_over_forty() {
         Err(MissingBase(Basis::AccountCreditBase))
     );
     let due = |age| {
-        book.individual(area("510100"), month("2025-01"), Segment::Active, Some(age))
-            .unwrap()
-            .terms()
-            .due(&own(777_777))
+        book.individual(
+            area("510100"),
+            month("2025-01"),
+            Category::Active,
+            born(age, "2025-01"),
+        )
+        .unwrap()
+        .terms()
+        .due(&own(777_777))
     };
     assert_eq!((due(40), due(41)), (Ok(Fen(778)), Ok(Fen(1_556))));
     let rate = book.employer(area("510100"), month("2025-01")).unwrap();
@@ -281,11 +308,11 @@ fn hainan_carves_ltc_out_of_the_medical_rate_from_january_2026() {
         Some(Fund::Medical)
     );
     assert_eq!(
-        individual(&book, "460000", "2025-12", (Segment::Active, None)),
+        individual(&book, "460000", "2025-12", (Category::Active, None)),
         None
     );
     assert_eq!(
-        individual(&book, "460000", "2026-01", (Segment::Active, None)).map(|(rate, _)| rate),
+        individual(&book, "460000", "2026-01", (Category::Active, None)).map(|(rate, _)| rate),
         Some(1_500)
     );
 }

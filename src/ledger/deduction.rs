@@ -1,6 +1,6 @@
 //! What a month asks of one insured person, the digest over everybody, and the totals.
 //!
-//! Pure: people come one at a time in order of their number, with the rate of their segment and
+//! Pure: people come one at a time in order of their number, with the rate of their category and
 //! what earlier months left open. It must not know where they are stored or who is told.
 //!
 //! The digest is SHA-256 over text, so that an auditor can make it again with no tool of ours. The
@@ -23,9 +23,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::rate::IndividualRate;
-use super::terms::{
-    Bases, Basis, Channel, Frequency, MissingBase, Mode, NoAccount, Shortfall, Terms,
-};
+use super::terms::{Bases, Basis, Frequency, MissingBase, Mode, NoAccount, Shortfall, Terms};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 
@@ -121,7 +119,7 @@ pub fn assess(
     person: &Insured<'_>,
     rate: Option<&IndividualRate>,
 ) -> Result<Assessment, TooMuch> {
-    let Some(rate) = rate.filter(|rate| by_account(rate)) else {
+    let Some(rate) = rate.filter(|rate| rate.by_account()) else {
         return Ok(Assessment::LeftOut {
             reason: Reason::NoRate,
             due: Fen::ZERO,
@@ -167,7 +165,7 @@ pub fn assess(
 ///
 /// # Errors
 /// The base the rule is about is not known.
-pub fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
+fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
     match person
         .yearly_since
         .filter(|_| terms.frequency == Frequency::YearlyOrMonthly)
@@ -188,11 +186,6 @@ fn base(person: &Insured<'_>, terms: &Terms) -> Fen {
         Mode::Fixed(_) | Mode::Waived => own(),
     };
     of.unwrap_or(Fen::ZERO)
-}
-
-/// Whether a rate is taken from the personal account every month.
-pub fn by_account(rate: &IndividualRate) -> bool {
-    rate.terms().channel == Channel::PersonalAccount && rate.terms().frequency != Frequency::Yearly
 }
 
 /// The word of a rate's handling of shortfalls; a rate that names none is carried over.

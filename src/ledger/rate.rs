@@ -7,8 +7,9 @@
 use super::fund::{Fund, Parts};
 use super::journal::Collected;
 use super::split::{History, SplitRule};
-use super::terms::{Ages, NoAccount, Segment, Shortfall, Terms};
+use super::terms::{Ages, Channel, Frequency, NoAccount, Shortfall, Terms};
 use crate::model::Fen;
+use crate::model::deduction::Category;
 
 /// The employer's combined rate of one area and period, with its parts by fund.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl EmployerRate {
 pub struct IndividualRate {
     pub(super) id: String,
     pub(super) terms: Terms,
-    pub(super) segment: Segment,
+    pub(super) category: Category,
     pub(super) ages: Ages,
     pub(super) no_account: Option<NoAccount>,
     pub(super) shortfall: Option<Shortfall>,
@@ -85,12 +86,17 @@ impl IndividualRate {
         &self.terms
     }
 
-    pub fn segment(&self) -> Segment {
-        self.segment
+    pub fn category(&self) -> Category {
+        self.category
     }
 
     pub fn ages(&self) -> Ages {
         self.ages
+    }
+
+    /// Whether it is taken from the personal account every month.
+    pub fn by_account(&self) -> bool {
+        self.terms.channel == Channel::PersonalAccount && self.terms.frequency != Frequency::Yearly
     }
 
     /// Set when the channel is the personal account.

@@ -13,8 +13,9 @@ use super::fund::{Fund, Recipient};
 use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
 use super::split::SplitRule;
-use super::terms::{Ages, Basis, Channel, Mode, Payer, Period, Rounding, Segment, Terms, percent};
+use super::terms::{Ages, Basis, Channel, Mode, Payer, Period, Rounding, Terms, percent};
 use crate::error::{Finding, did_you_mean};
+use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
 
 /// What may be missing of an employer's month for each head where a rule does not say.
@@ -138,7 +139,7 @@ impl Scope<'_> {
         )
     }
 
-    fn segments(&self) -> &[Segment] {
+    fn segments(&self) -> &[Category] {
         self.rule
             .segments
             .as_ref()
@@ -302,7 +303,7 @@ fn yuan(key: &str, text: Option<&Spanned<String>>, report: &mut Report<'_>) -> O
 /// Who an earlier rule is for, and where it stands.
 struct Seen {
     payer: Payer,
-    segments: Vec<Segment>,
+    segments: Vec<Category>,
     ages: Ages,
     period: Period,
     line: usize,
@@ -365,7 +366,7 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     if let Some(segments) = rule
         .segments
         .as_ref()
-        .filter(|segments| segments.get_ref().as_slice() != [Segment::Active])
+        .filter(|segments| segments.get_ref().as_slice() != [Category::Active])
     {
         report.add(
             &segments.span(),
@@ -522,10 +523,10 @@ fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate
     } else {
         format!("/{}-{}", ages.from, ages.to)
     };
-    let build = |segment: &Segment| IndividualRate {
+    let build = |segment: &Category| IndividualRate {
         id: format!("{}/{}{band}", scope.id(), segment.word()),
         terms: scope.terms.clone(),
-        segment: *segment,
+        category: *segment,
         ages,
         no_account: rule.no_account.as_ref().map(|word| *word.get_ref()),
         shortfall: rule.shortfall.as_ref().map(|word| *word.get_ref()),
@@ -538,7 +539,7 @@ fn own_of_the_retired(rule: &Rule, report: &mut Report<'_>) {
     let (Some(basis), Some(segments)) = (&rule.basis, &rule.segments) else {
         return;
     };
-    let retired = |segment: &Segment| *segment == Segment::Retired;
+    let retired = |segment: &Category| *segment == Category::Retired;
     let (text, wrong) = match basis.get_ref() {
         Basis::OwnBase => (
             "own_base: retired people have none; expected own_pension_last_year",
@@ -572,7 +573,7 @@ fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
         &["age_from", "age_to", "no_account", "shortfall"],
         report,
     );
-    let build = |segment: &Segment| FundRate {
+    let build = |segment: &Category| FundRate {
         id: format!("{}/{}", scope.id(), segment.word()),
         terms: scope.terms.clone(),
     };

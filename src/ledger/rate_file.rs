@@ -36,8 +36,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::fund::{Fund, Recipient};
-use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Segment, Shortfall};
+use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Shortfall};
 use crate::error::{Finding, unreadable};
+use crate::model::deduction::Category;
 
 /// A rate file as parsed.
 #[derive(Debug, Deserialize)]
@@ -70,7 +71,7 @@ pub(super) enum ModeWord {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub payer: Payer,
-    pub segments: Option<Spanned<Vec<Segment>>>,
+    pub segments: Option<Spanned<Vec<Category>>>,
     pub age_from: Option<Spanned<u8>>,
     pub age_to: Option<Spanned<u8>>,
     pub from: Spanned<String>,

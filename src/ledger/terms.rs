@@ -3,6 +3,7 @@
 //! The closed vocabulary of rate files and the amount due by a rule. It must not know who is
 //! insured or what was paid.
 
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::fund::Fund;
@@ -10,30 +11,6 @@ use crate::model::{Fen, Month};
 
 /// A rate of 100 %.
 pub const WHOLE_MILLIONTHS: i64 = 1_000_000;
-
-/// What kind of insured person a rule is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Segment {
-    Active,
-    Retired,
-    Flexible,
-    Unemployed,
-    Resident,
-}
-
-impl Segment {
-    /// The word used in rate files and rate ids.
-    pub fn word(self) -> &'static str {
-        match self {
-            Segment::Active => "active",
-            Segment::Retired => "retired",
-            Segment::Flexible => "flexible",
-            Segment::Unemployed => "unemployed",
-            Segment::Resident => "resident",
-        }
-    }
-}
 
 /// Who pays by a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -228,6 +205,13 @@ impl Ages {
         from: 0,
         to: u8::MAX,
     };
+
+    /// Completed years on the first day of a month; none of who is not born yet.
+    pub fn at(born_on: Date, month: Month) -> Option<u8> {
+        let had_birthday = (born_on.month(), born_on.day()) <= (month.month(), 1);
+        let years = month.year() - born_on.year() - i16::from(!had_birthday);
+        u8::try_from(years).ok()
+    }
 
     pub(super) fn overlaps(&self, other: &Ages) -> bool {
         self.from <= other.to && other.from <= self.to
@@ -525,5 +509,22 @@ mod tests {
             [true, true, false, false]
         );
         assert!(Ages::ANY.contains(None) && Ages::ANY.contains(Some(120)));
+    }
+
+    #[test]
+    fn an_age_is_in_completed_years_on_the_first_of_the_month() {
+        let october = Month::parse("202110").unwrap();
+        for (born_on, expected) in [
+            ((1981, 10, 1), Some(40)),
+            ((1981, 10, 2), Some(39)),
+            ((1981, 9, 30), Some(40)),
+            ((1981, 11, 1), Some(39)),
+            ((2021, 10, 2), None),
+            ((2022, 1, 1), None),
+        ] {
+            let (year, month, day) = born_on;
+            let found = Ages::at(jiff::civil::date(year, month, day), october);
+            assert_eq!(found, expected, "{born_on:?}");
+        }
     }
 }

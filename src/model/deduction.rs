@@ -1,10 +1,13 @@
 //! Insured people and what is taken from their personal accounts: the words, and no rules.
 
+use serde::Deserialize;
+
 /// The outbound message that carries instructions; whoever receives it is asked to deduct.
 pub const MESSAGE: &str = "deductions";
 
 /// What kind of insured person somebody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Category {
     Active,
     Retired,
@@ -12,30 +15,33 @@ pub enum Category {
     Flexible,
     /// Unemployed and on benefit (领取失业金).
     Unemployed,
+    /// In residents' medical insurance (城乡居民): rate files name them, rosters do not.
+    Resident,
 }
 
 impl Category {
-    /// Every category, in the order of tables.
-    pub const ALL: [Category; 4] = [
+    /// Those a roster can name, in the order of tables: who is in employees' medical insurance.
+    pub const IN_ROSTERS: [Category; 4] = [
         Category::Active,
         Category::Retired,
         Category::Flexible,
         Category::Unemployed,
     ];
 
-    /// The word used in canonical records, the database and reports.
-    pub fn word(self) -> &'static str {
+    /// The word used in canonical records, rate files, the database and reports.
+    pub const fn word(self) -> &'static str {
         match self {
             Category::Active => "active",
             Category::Retired => "retired",
             Category::Flexible => "flexible",
             Category::Unemployed => "unemployed",
+            Category::Resident => "resident",
         }
     }
 
-    /// The category of that word.
+    /// The category a roster names by that word.
     pub fn of_word(word: &str) -> Option<Category> {
-        Category::ALL
+        Category::IN_ROSTERS
             .into_iter()
             .find(|category| category.word() == word)
     }
@@ -97,7 +103,7 @@ mod tests {
     #[test]
     fn every_word_names_what_it_came_from() {
         assert!(
-            Category::ALL
+            Category::IN_ROSTERS
                 .iter()
                 .all(|category| Category::of_word(category.word()) == Some(*category))
         );

@@ -3,6 +3,7 @@
 //! Adding a field here is how the gateway learns a new fact; adapters then map it by name. No
 //! partner's element names or codes may appear here.
 
+use super::deduction::Category;
 use super::record::{Field, FieldId, FieldType, Record, RecordSpec, Slot};
 use super::{PaymentKind, Story};
 
@@ -117,8 +118,16 @@ record! { employee_collection, Collect, "One insured person's part in an employe
     RECORD_ID = "record_id", OPTIONAL, Text(64), "The record's own id at the sender, such as a UUID: two records of a packet with one id are one.";
 } }
 
-/// What kind of insured person somebody is: the words of [`super::deduction::Category`].
-pub const CATEGORIES: &[&str] = &["active", "retired", "flexible", "unemployed"];
+/// The words of [`Category::IN_ROSTERS`], in its order.
+pub const CATEGORIES: &[&str] = &{
+    let mut words = [""; Category::IN_ROSTERS.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = Category::IN_ROSTERS[at].word();
+        at += 1;
+    }
+    words
+};
 /// Kinds of certificates; only the first has a check.
 pub const CERTIFICATE_TYPES: &[&str] = &[
     "resident_id",
@@ -239,10 +248,7 @@ mod tests {
             roster_person::SPEC.field("from_month"),
             Some(roster_person::FROM_MONTH)
         );
-        assert_eq!(
-            CATEGORIES,
-            crate::model::deduction::Category::ALL.map(|category| category.word())
-        );
+        assert_eq!(CATEGORIES, ["active", "retired", "flexible", "unemployed"]);
         assert!(matches!(
             employer_collection::SPEC.fields[0].holds,
             FieldType::Text(40)

@@ -429,6 +429,7 @@ pub fn category_zh(category: Category) -> &'static str {
         Category::Retired => "退休",
         Category::Flexible => "灵活就业",
         Category::Unemployed => "失业",
+        Category::Resident => "居民",
     }
 }
 

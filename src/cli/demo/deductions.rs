@@ -20,7 +20,6 @@ use super::progress::{self, Answered};
 use super::theatre::{MEDICAL_CORE, Theatre};
 use crate::error::{Fault, Stage};
 use crate::flow::deduct::{Core, Desk, Of, Report, Seen};
-use crate::ledger::deduction::by_account;
 use crate::model::deduction::DeductionOutcome;
 use crate::model::signer::Signer;
 use crate::model::{Division, Fen, Month};
@@ -68,10 +67,8 @@ pub(super) struct Shown {
 pub(super) fn month(theatre: &Theatre, wanted: Month) -> Result<Month, Fault> {
     let gateway = &theatre.running()?.gateway;
     let now = Month::of(gateway.registrar.clock.today()).unwrap_or(wanted);
-    let asked = |month| {
-        Division::from_number(AREA)
-            .is_some_and(|area| gateway.book.individuals(area, month).any(by_account))
-    };
+    let asked =
+        |month| Division::from_number(AREA).is_some_and(|area| gateway.book.deducts(area, month));
     let mut month = wanted.min(now);
     while month < now && !asked(month) {
         month = month.next();

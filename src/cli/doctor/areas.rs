@@ -9,7 +9,6 @@ use crate::config::Config;
 use crate::flow::clock::Clock;
 use crate::flow::deduct::{Core, DeductionPartners};
 use crate::flow::transfer::{DEDUCTION_RESULTS, DEDUCTIONS};
-use crate::ledger::deduction::by_account;
 use crate::ledger::{Fund, RateBook};
 use crate::model::records::employer_collection;
 use crate::model::{Division, Month};
@@ -94,9 +93,10 @@ pub(super) fn deductions(sheet: &mut Sheet, config: &Config, catalog: &Catalog, 
             .any(|entry| entry.areas.iter().any(|known| known == area))
     };
     let (mut sound, mut elsewhere) = (Vec::new(), Vec::new());
-    for area in book.areas().filter(|area| {
-        Division::parse(area).is_some_and(|area| book.individuals(area, now).any(by_account))
-    }) {
+    for area in book
+        .areas()
+        .filter(|area| Division::parse(area).is_some_and(|area| book.deducts(area, now)))
+    {
         let number = area.parse().unwrap_or_default();
         let core = partners
             .core_of(number)

@@ -10,7 +10,7 @@ use crate::error::{Fault, Stage};
 use crate::ledger::deduction::{
     Assessment, Instruction, Insured, Reason, Running, Totals, assess, shortfall_word,
 };
-use crate::ledger::{Bases, IndividualRate, Segment};
+use crate::ledger::{Bases, IndividualRate};
 use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
 use crate::store::deduction::{
@@ -131,10 +131,9 @@ impl<'a> Sum<'a> {
     fn add(&mut self, person: &Person, out: &mut Out) -> Result<(), Refusal> {
         self.anybody = true;
         let category = person.category();
-        let age = person.born_on.and_then(|born_on| age(born_on, self.month));
         let rate = self.area.and_then(|area| {
             let book = &self.desk.book;
-            book.individual(area, self.month, segment(category), age)
+            book.individual(area, self.month, category, person.born_on)
         });
         let insured = Insured {
             person_no: &person.person_no,
@@ -259,42 +258,5 @@ pub(in crate::flow) fn bases_of(
         own_pension_last_year: Some(base).filter(|_| retired),
         account_credit,
         ..everybody
-    }
-}
-
-/// The rates' word for a category.
-pub(in crate::flow) fn segment(category: Category) -> Segment {
-    match category {
-        Category::Active => Segment::Active,
-        Category::Retired => Segment::Retired,
-        Category::Flexible => Segment::Flexible,
-        Category::Unemployed => Segment::Unemployed,
-    }
-}
-
-/// Completed years on the first day of the month.
-fn age(born_on: jiff::civil::Date, month: Month) -> Option<u8> {
-    let had_birthday = (born_on.month(), born_on.day()) <= (month.month(), 1);
-    let years = month.year() - born_on.year() - i16::from(!had_birthday);
-    u8::try_from(years).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jiff::civil::date;
-
-    #[test]
-    fn an_age_is_in_completed_years_on_the_first_of_the_month() {
-        let october = Month::parse("202110").unwrap();
-        for (born_on, expected) in [
-            (date(1981, 10, 1), Some(40)),
-            (date(1981, 10, 2), Some(39)),
-            (date(1981, 9, 30), Some(40)),
-            (date(1981, 11, 1), Some(39)),
-            (date(2022, 1, 1), None),
-        ] {
-            assert_eq!(age(born_on, october), expected, "{born_on}");
-        }
     }
 }

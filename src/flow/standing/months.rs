@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::employer::{EmployerState, Reckoning, reckon};
 use crate::flow::clock::day_of;
-use crate::flow::deduct::compute::{bases_of, segment};
-use crate::ledger::deduction::{Insured, due};
-use crate::ledger::{Fund, MissingBase, RateBook};
+use crate::flow::deduct::compute::bases_of;
+use crate::ledger::deduction::{Assessment, Insured, Reason, assess};
+use crate::ledger::{Fund, RateBook};
 use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
 use crate::store::standing::{Deduction, Detail, Entry, LeftOut, Payment, PersonFacts};
@@ -178,15 +178,18 @@ impl Facts<'_> {
                 ..OwnPart::new("apart")
             };
         }
-        let due = insured
-            .and_then(|(entry, category)| self.due(month, entry, category))
-            .unwrap_or(Ok(Fen::ZERO));
-        let account = insured.is_some_and(|(entry, _)| entry.account);
-        let (state, due) = match (due, account) {
-            (Err(_), _) => ("no_base", Fen::ZERO),
-            (Ok(Fen::ZERO), _) => ("none_due", Fen::ZERO),
-            (Ok(due), true) => ("not_asked", due),
-            (Ok(due), false) => ("apart", due),
+        let asked = insured.and_then(|(entry, category)| self.asked(month, entry, category));
+        let (state, due) = match asked {
+            Some(Assessment::Deduct(instruction)) => ("not_asked", instruction.due),
+            Some(Assessment::LeftOut {
+                reason: Reason::NoAccount,
+                due,
+            }) if due != Fen::ZERO => ("apart", due),
+            Some(Assessment::LeftOut {
+                reason: Reason::NoBase(_),
+                ..
+            }) => ("no_base", Fen::ZERO),
+            Some(Assessment::LeftOut { .. }) | None => ("none_due", Fen::ZERO),
         };
         OwnPart {
             due_fen: due.0,
@@ -194,21 +197,10 @@ impl Facts<'_> {
         }
     }
 
-    /// What the rates ask where no cycle has asked yet; nothing where they waive it.
-    fn due(
-        &self,
-        month: Month,
-        entry: &Entry,
-        category: Category,
-    ) -> Option<Result<Fen, MissingBase>> {
+    /// What a plan would ask by the rates where no cycle has asked yet.
+    fn asked(&self, month: Month, entry: &Entry, category: Category) -> Option<Assessment> {
         let area = Division::from_number(entry.pooling_area)?;
-        let rate = self.book.individual(
-            area,
-            month,
-            segment(category),
-            entry.born_on.map(|born| age(born, month)),
-        )?;
-        let waived = !entry.account && rate.no_account() == Some(crate::ledger::NoAccount::Waive);
+        let rate = self.book.individual(area, month, category, entry.born_on);
         let person = Insured {
             person_no: "",
             category,
@@ -222,7 +214,7 @@ impl Facts<'_> {
             yearly_since: entry.yearly.then(|| self.yearly_since(entry)),
             carried: Fen::ZERO,
         };
-        (!waived).then(|| due(month, &person, rate.terms()))
+        assess(month, &person, rate).ok()
     }
 
     /// Since which month the person has paid once a year, as entries without a break say.
@@ -447,14 +439,6 @@ fn apart(left_out: &LeftOut) -> OwnPart {
     }
 }
 
-/// Full years at the beginning of a month.
-fn age(born: Date, month: Month) -> u8 {
-    let years = i32::from(month.year())
-        - i32::from(born.year())
-        - i32::from((born.month(), born.day()) > (month.month(), 1));
-    u8::try_from(years.max(0)).unwrap_or(u8::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,20 +457,54 @@ mod tests {
         }
     }
 
+    /// Own state and due of a retired person with an account, by one rule with these keys.
+    fn own(rule: &str) -> (&'static str, i64) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "area = \"450100\"\nname = \"Nanning\"\nsource = \"a test\"\n[[rule]]\npayer = \"individual\"\nsegments = [\"retired\"]\nfrom = \"2021-03\"\nmode = \"fixed\"\namount = \"30.00\"\nrounding = \"fen_half_away\"\n{rule}"
+        );
+        std::fs::write(dir.path().join("450100-nanning.toml"), text).expect("a file");
+        let book = RateBook::load(dir.path()).expect("rates");
+        let entry = Entry {
+            pooling_area: 450_100,
+            from_month: 202_103,
+            roster_id: 1,
+            category: Some("retired".into()),
+            account: true,
+            employer_no: None,
+            district: 450_103,
+            base: Some(Fen(300_000)),
+            born_on: None,
+            account_credit_base: None,
+            yearly: false,
+            undecided: false,
+        };
+        let found = PersonFacts {
+            entries: vec![entry],
+            ..PersonFacts::default()
+        };
+        let facts = Facts {
+            book: &book,
+            found: &found,
+        };
+        let own = facts
+            .month(Month::from_number(202_110).expect("a month"))
+            .own;
+        (own.state, own.due_fen)
+    }
+
     #[test]
-    fn ages_are_full_years_at_the_beginning_of_a_month() {
-        let october = Month::new(2021, 10).expect("a month");
-        for (born, years) in [
-            ((1981, 10, 1), 40),
-            ((1981, 10, 2), 39),
-            ((1981, 9, 30), 40),
-            ((2021, 12, 1), 0),
+    fn only_what_a_plan_would_take_from_the_account_is_due_before_there_is_a_plan() {
+        let account = "channel = \"personal_account\"\nno_account = \"list_apart\"\nshortfall = \"carry_over\"\n";
+        assert_eq!(
+            own(&format!("frequency = \"monthly\"\n{account}")),
+            ("not_asked", 3_000)
+        );
+        for other in [
+            format!("frequency = \"yearly\"\n{account}"),
+            "frequency = \"monthly\"\nchannel = \"tax\"\n".into(),
         ] {
-            assert_eq!(
-                age(jiff::civil::date(born.0, born.1, born.2), october),
-                years,
-                "{born:?}"
-            );
+            assert_eq!(own(&other), ("none_due", 0), "{other}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::terms::{Ages, Basis, Mode, Period, Rounding, Segment, Terms};
+use super::super::terms::{Ages, Basis, Channel, Mode, Period, Rounding, Terms};
 use super::*;
 
 fn rate(shortfall: Shortfall, no_account: NoAccount) -> IndividualRate {
@@ -25,7 +25,7 @@ fn rate(shortfall: Shortfall, no_account: NoAccount) -> IndividualRate {
             rounding: Rounding::FenHalfAway,
             open: Vec::new(),
         },
-        segment: Segment::Active,
+        category: Category::Active,
         ages: Ages::ANY,
         no_account: Some(no_account),
         shortfall: Some(shortfall),
@@ -230,7 +230,7 @@ fn digest_of(area: i32, month: Month, people: &[Someone], rate: &IndividualRate)
         let person_no = format!("{number:08}");
         let person = Insured {
             person_no: &person_no,
-            category: Category::ALL[*category],
+            category: Category::IN_ROSTERS[*category],
             district: *district,
             account: true,
             bases: own(*base),
@@ -296,7 +296,7 @@ proptest! {
             let person_no = number.to_string();
             let person = Insured {
                 person_no: &person_no,
-                category: Category::ALL[*category],
+                category: Category::IN_ROSTERS[*category],
                 district: *district,
                 account: *account,
                 bases: own(*base),

@@ -98,7 +98,8 @@ impl People {
                 *rng.weighted(DISTRICTS),
                 rng.between(380_000, 800_000),
             ),
-            Category::Unemployed => (
+            // The city's roster names no residents.
+            Category::Unemployed | Category::Resident => (
                 None,
                 *rng.weighted(DISTRICTS),
                 rng.between(380_000, 420_000),
@@ -183,6 +184,7 @@ impl Person {
             Category::Retired => "12",
             Category::Flexible => "1103",
             Category::Unemployed => "1170",
+            Category::Resident => "14",
         };
         let account = if self.account { 1 } else { 2 };
         write!(

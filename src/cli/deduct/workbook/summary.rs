@@ -108,7 +108,7 @@ fn title(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<(), Xlsx
 struct Line {
     people: i64,
     /// Of this month, by category.
-    due: [i64; Category::ALL.len()],
+    due: [i64; Category::IN_ROSTERS.len()],
     /// Of earlier months.
     carried: i64,
     deducted: i64,
@@ -138,7 +138,7 @@ fn lines(figures: &Figures<'_>) -> BTreeMap<i32, Line> {
     for cell in &figures.seen.cells {
         let line = lines.entry(cell.district).or_default();
         line.people += i64::from(cell.people);
-        let category = Category::ALL
+        let category = Category::IN_ROSTERS
             .iter()
             .position(|category| *category == cell.category)
             .unwrap_or_default();
@@ -158,7 +158,7 @@ fn totals(sheet: &mut Worksheet, styles: &Styles, figures: &Figures<'_>) -> Resu
         ("区县\ndistrict".to_owned(), 34.0),
         ("人数\npeople".to_owned(), 14.0),
     ];
-    heads.extend(Category::ALL.map(|category| {
+    heads.extend(Category::IN_ROSTERS.map(|category| {
         (
             format!(
                 "其中{}，本月（元）\n{}, yuan",
@@ -226,7 +226,7 @@ fn cells(
 /// What is to be taken by district, stacked by category and what is carried, from the rows of districts.
 fn chart(first: u32, sum: u32) -> Chart {
     let mut chart = Chart::new(ChartType::ColumnStacked);
-    let names = Category::ALL
+    let names = Category::IN_ROSTERS
         .iter()
         .map(|category| show::category(*category))
         .chain(["以前月份结转 carried".to_owned()]);
