@@ -141,7 +141,7 @@ fn value<'a>(bytes: &mut Vec<u8>, slot: Slot, of_text: impl FnOnce() -> &'a str)
         Slot::Month(month) => number(bytes, i64::from(month.number())),
         Slot::Code(index) => number(bytes, i64::from(index)),
         Slot::Flag(flag) => bytes.push(u8::from(flag)),
-        Slot::Division(division) => text(bytes, &division.digits()),
+        Slot::Division(division) => text(bytes, division.digits()),
     }
 }
 

@@ -452,12 +452,14 @@ impl State<'_> {
                 add(&mut run.employee_paid, Fen(line.employee_paid.0 * sign))
             }
             _ => {
-                self.end_run()?;
+                let (mut receipt_no, mut employer_no) = self.end_run()?;
+                line.head.receipt_no.clone_into(&mut receipt_no);
+                line.head.employer_no.clone_into(&mut employer_no);
                 self.run = Some(Run {
                     first: line.head.record_index,
                     last: line.head.record_index,
-                    receipt_no: line.head.receipt_no.to_string(),
-                    employer_no: line.head.employer_no.to_string(),
+                    receipt_no,
+                    employer_no,
                     month,
                     lines: 1,
                     employer_paid: line.employer_paid.0 * sign,
@@ -468,9 +470,10 @@ impl State<'_> {
         }
     }
 
-    fn end_run(&mut self) -> Result<(), Ending> {
+    /// Writes the run down; its texts are the next one's to fill, since each line may be a run of its own.
+    fn end_run(&mut self) -> Result<(String, String), Ending> {
         let Some(run) = self.run.take() else {
-            return Ok(());
+            return Ok(Default::default());
         };
         let packet_id = self.reading.packet_id;
         let write = self.tally.runs.add(9, |row| {
@@ -484,7 +487,8 @@ impl State<'_> {
             row.bigint(run.employer_paid);
             row.bigint(run.employee_paid);
         });
-        write.map_err(disk)
+        write.map_err(disk)?;
+        Ok((run.receipt_no, run.employer_no))
     }
 }
 
