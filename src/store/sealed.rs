@@ -59,7 +59,7 @@ impl Keys {
             Fault::operator(
                 Stage::Config,
                 format!(
-                    "[privacy] key_file {}: {what}; expected 64 hexadecimal digits a line, the newest key first (`ltcgw pki init` makes one)",
+                    "[privacy] key_file {}: {what}; expected 64 hexadecimal digits a line, the newest key first (`openssl rand -hex 32` makes one)",
                     path.display()
                 ),
             )

@@ -115,6 +115,12 @@ fn a_term_in_a_heading_is_not_torn_and_no_line_begins_with_a_mark() {
         wrap("一段比一行更长的中文说明: 请更换", 24),
         ["一段比一行更长的中文说", "明: 请更换"]
     );
+    for rare in ["\u{20000}", "❤\u{fe0f}", "e\u{301}"] {
+        let text = rare.repeat(40);
+        let lines = wrap(&text, 15);
+        assert!(lines.iter().all(|line| width(line) <= 15), "{lines:?}");
+        assert_eq!(lines.concat(), text);
+    }
 }
 
 #[test]

@@ -16,12 +16,14 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for mut line in between_words(text, columns) {
         while width(&line) > columns {
-            let mut used = 0;
-            let end = line.char_indices().find(|(_, character)| {
-                used += char_width(*character);
-                used > columns
-            });
-            let rest = line.split_off(end.map_or(line.len(), |(at, _)| at));
+            // Widths of texts, not of characters: what follows a character may widen it.
+            let fits = line
+                .char_indices()
+                .skip(1)
+                .map(|(at, _)| at)
+                .take_while(|at| width(&line[..*at]) <= columns)
+                .last();
+            let rest = line.split_off(fits.unwrap_or(line.len()));
             lines.push(std::mem::replace(&mut line, rest));
         }
         lines.push(line);
