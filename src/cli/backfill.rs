@@ -52,6 +52,22 @@ pub(super) async fn run(options: &Options) -> Done {
         again: options.again,
     };
     let mut filling = Filling::start(store.pool(), target, scope).await?;
+    if (filling.backfill.since, filling.backfill.again) != (scope.since, scope.again) {
+        let text = format!(
+            "a backfill of {} was not finished; it goes on as it was started ({}{}), and what you asked for is not done: run the command again afterwards",
+            options.to,
+            filling
+                .backfill
+                .since
+                .map_or_else(|| "all entries".to_owned(), |day| format!("since {day}")),
+            if filling.backfill.again {
+                ", also what was told already"
+            } else {
+                ""
+            }
+        );
+        print!("{}", prose("", &text, "", terminal::columns()));
+    }
     if filling.backfill.looked_at > 0 {
         println!(
             "going on with the backfill of {}: {} of {} entries were looked at",

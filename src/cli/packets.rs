@@ -12,6 +12,9 @@ use crate::flow::clock::{day_of, in_city};
 use crate::flow::packets::{Came, came};
 use crate::store::packets::Became;
 
+/// Headings of all a packet is shown with.
+const COLUMNS: [&str; 6] = ["received", "packet", "from", "lines>", "refused>", "yuan>"];
+
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Only those received today (Asia/Shanghai).
@@ -61,8 +64,7 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
     // Where all are one sender's, that is said once.
     let first = &came.shown[0].sender;
     let one_sender = came.shown.iter().all(|packet| packet.sender == *first);
-    let headings = ["received", "packet", "from", "lines>", "refused>", "yuan>"];
-    let headings: Vec<&str> = headings
+    let headings: Vec<&str> = COLUMNS
         .into_iter()
         .filter(|heading| !(one_sender && *heading == "from"))
         .collect();
@@ -112,10 +114,8 @@ fn text(came: &Came, on: Option<Date>, refused: bool) -> String {
                 ]
             }
         };
-        table.row(cells.into_iter().enumerate().filter_map(|(at, cell)| {
-            let from = at == 2;
-            (!(one_sender && from)).then_some(cell)
-        }));
+        let shown = |(heading, cell): (&str, String)| headings.contains(&heading).then_some(cell);
+        table.row(COLUMNS.into_iter().zip(cells).filter_map(shown));
     }
     let sums = &came.sums;
     let of = if one_sender {

@@ -10,7 +10,7 @@
 //! stored and read once more with the findings at hand.
 
 use crate::adapter::{HeadSeen, PacketHead, PacketReader};
-use crate::model::records::employer_collection;
+use crate::model::records::{employee_collection, employer_collection};
 use crate::model::{Fen, Month, RecordSpec};
 use crate::store::collect::{
     Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket,
@@ -48,12 +48,12 @@ const GROUP_TRIES: usize = 6;
 /// Packets read and posted on their own at once, and never more than half the database connections.
 pub const ALONE_MAX: usize = 8;
 
-/// Where the lines of a message are kept.
-fn table_of(message: &RecordSpec) -> LineTable {
-    if message.name == employer_collection::SPEC.name {
-        LineTable::Employer
-    } else {
-        LineTable::Employee
+/// Where the lines of a message are kept; nowhere where they are no collected money.
+fn table_of(message: &RecordSpec) -> Option<LineTable> {
+    match message.name {
+        name if name == employer_collection::SPEC.name => Some(LineTable::Employer),
+        name if name == employee_collection::SPEC.name => Some(LineTable::Employee),
+        _ => None,
     }
 }
 

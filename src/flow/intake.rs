@@ -2,7 +2,7 @@
 //!
 //! Here stands what all stories have in common: who sent what and when and to which endpoint, how a
 //! message is refused whole, what its sender is told. What becomes of its records is the business of
-//! the story's own flow; the match in [`receive`] is the only place that asks which story it is.
+//! the story's own flow; the match in [`receive`] is the only place that decides what is done.
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;

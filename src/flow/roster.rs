@@ -67,10 +67,10 @@ impl Roster<'_> {
     async fn take(&self) -> Result<Reply, Ending> {
         let this = self.month_now()?;
         let head = self.head;
-        if !self.arrival.partner.speaks_for(head.area_number) {
+        if !self.arrival.partner.speaks_for(head.division.number()) {
             return Err(Ending::refused(
                 403,
-                self.arrival.partner.not_its_own(head.area_number),
+                self.arrival.partner.not_its_own(head.division.number()),
             ));
         }
         if !self.gateway.book.areas().any(|area| area == head.area) {
@@ -127,7 +127,11 @@ impl Roster<'_> {
     async fn again(&self, stored: StoredRoster) -> Result<Reply, Ending> {
         let head = self.head;
         let same = (stored.pooling_area, stored.month, stored.kind.as_str())
-            == (head.area_number, head.month.number(), head.kind.word())
+            == (
+                head.division.number(),
+                head.month.number(),
+                head.kind.word(),
+            )
             && (stored.digest == self.arrival.body.digest || self.says(stored.content).await?);
         if !same {
             return Err(Ending::refused(
@@ -158,7 +162,7 @@ impl Roster<'_> {
             roster_id,
             sender: &arrival.partner.name,
             roster_no: &head.roster_no,
-            pooling_area: head.area_number,
+            pooling_area: head.division.number(),
             kind: head.kind.word(),
             month: head.month,
             digest: arrival.body.digest,
@@ -167,7 +171,7 @@ impl Roster<'_> {
         let posting = Posting::begin(&gateway.store).await?;
         posting.stage_roster().await?;
         let tally = self.stream(&posting, roster_id, this).await?;
-        posting.lock_area(head.area_number).await?;
+        posting.lock_area(head.division.number()).await?;
         // Another copy may have been stored while this one waited.
         if gateway
             .store

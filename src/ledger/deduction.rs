@@ -165,7 +165,7 @@ pub fn assess(
 ///
 /// # Errors
 /// The base the rule is about is not known.
-fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
+pub fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
     match person
         .yearly_since
         .filter(|_| terms.frequency == Frequency::YearlyOrMonthly)

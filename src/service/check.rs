@@ -107,10 +107,16 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
     problems
 }
 
-/// Why an adapter's endpoint is never reached by a route of its name: the path is one of the gateway's own.
+/// Why an adapter's endpoint is never reached: the only path of its name is one of the gateway's own.
 fn hidden(route: &str, partner: &Partner, catalog: &Catalog) -> Option<Problem> {
     let name = route.rsplit('/').next()?;
     let endpoint = catalog.get(&partner.adapter)?.endpoint(name)?;
+    let leads_there =
+        |other: &String| other.rsplit('/').next() == Some(name) && built_in(other).is_none();
+    let mut routes = partner.inbound.iter().flat_map(|inbound| &inbound.routes);
+    if routes.any(leads_there) {
+        return None;
+    }
     let text = format!(
         "route `{route}` is one of the gateway's own, which cannot take {}: endpoint `{name}` of adapter {} is never reached by it; give the route another path, such as `POST /{}/v1/{name}`",
         endpoint.story().messages(),
@@ -395,9 +401,16 @@ mod tests {
         let manifest = manifest.replace("endpoint = \"packets\"", "endpoint = \"registry\"");
         std::fs::write(folder.join("adapter.toml"), manifest).unwrap();
         let catalog = Catalog::load(dir.path()).expect("an adapter that works");
-        let entry = "name = \"bureau\"\nadapter = \"tax-bureau\"\n[inbound]\nsan = \"x\"\nroutes = [\"POST /ltc/v1/registry\"]";
-        let partner: Partner = toml::from_str(entry).expect("an entry");
-        let found = problems(&partner, &catalog);
+        let found_of = |routes: &str| {
+            let entry = format!(
+                "name = \"bureau\"\nadapter = \"tax-bureau\"\n[inbound]\nsan = \"x\"\nroutes = [{routes}]"
+            );
+            let partner: Partner = toml::from_str(&entry).expect("an entry");
+            problems(&partner, &catalog)
+        };
+        let both = found_of("\"POST /ltc/v1/registry\", \"POST /bureau/registry\"");
+        assert!(both.is_empty(), "another path leads there");
+        let found = found_of("\"POST /ltc/v1/registry\"");
         assert_eq!(found.len(), 1);
         assert!(
             found[0]

@@ -48,6 +48,15 @@ impl<'a> Packet<'a> {
                 ),
             )
         };
+        let no_table = || {
+            let text = format!(
+                "endpoint `{}` reads {}, whose lines are kept nowhere; its story must be another",
+                arrival.endpoint.name(),
+                head.message.name
+            );
+            Fault::operator(Stage::Config, text)
+        };
+        let table = table_of(head.message).ok_or_else(no_table)?;
         let sender_id = gateway
             .store
             .sender_id(&arrival.partner.name)
@@ -56,8 +65,8 @@ impl<'a> Packet<'a> {
         Ok(Packet {
             gateway,
             arrival,
-            table: table_of(head.message),
             head,
+            table,
             sender_id,
             earliest,
             latest,

@@ -45,7 +45,7 @@ impl Ending {
     /// The thread that read it ended.
     pub fn thread(story: Story, error: &JoinError) -> Ending {
         let text = format!(
-            "reading a {} ended unexpectedly: {error}; send again",
+            "reading the {} ended unexpectedly: {error}; send again",
             story.message()
         );
         Ending::Failed(Fault::later(Stage::Decode, text))
@@ -68,7 +68,7 @@ impl Ending {
             Ending::Failed(fault) => return fault,
             Ending::Refused(refusal) => return Fault::partner(Stage::Decode, refusal.reason),
             Ending::NumberTaken | Ending::NeedsComparison => format!(
-                "others with the same numbers as this {} are being stored at this instant; send again",
+                "others with the same numbers as the {} are being stored at this instant; send again",
                 story.message()
             ),
             Ending::RowsNotTaken => "the database took no more rows; send again".to_string(),

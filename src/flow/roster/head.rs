@@ -42,8 +42,6 @@ pub struct RosterHead {
     /// Pooling area, six digits.
     pub area: String,
     /// The same as stored.
-    pub area_number: i32,
-    /// The same.
     pub division: Division,
     pub month: Month,
 }
@@ -100,7 +98,6 @@ impl RosterHead {
             roster_no: roster_no.to_string(),
             kind,
             area: area.to_string(),
-            area_number: division.number(),
             division,
             month,
         })
@@ -160,7 +157,7 @@ mod tests {
     fn a_query_says_what_a_roster_is() {
         let head = head("roster_no=R202110&kind=full&area=450100&month=2021-10").expect("a head");
         assert_eq!(
-            (head.area_number, head.month.number(), head.kind),
+            (head.division.number(), head.month.number(), head.kind),
             (450_100, 202_110, RosterKind::Full)
         );
         assert_eq!(

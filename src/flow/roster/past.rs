@@ -25,7 +25,7 @@ pub(super) async fn look(
     head: &RosterHead,
     limit: usize,
 ) -> Result<Past, PostError> {
-    let ran = posting.months_deducted(head.area_number).await?;
+    let ran = posting.months_deducted(head.division.number()).await?;
     let Some(latest) = ran.last() else {
         return Ok(Past::default());
     };

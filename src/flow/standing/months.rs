@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::employer::{EmployerState, Reckoning, reckon};
 use crate::flow::clock::day_of;
 use crate::flow::deduct::compute::bases_of;
-use crate::ledger::deduction::{Assessment, Insured, Reason, assess};
+use crate::ledger::deduction::{Assessment, Insured, Reason, assess, due};
 use crate::ledger::{Fund, RateBook};
 use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
@@ -29,7 +29,7 @@ pub struct RosterFacts {
 /// The person's own part.
 #[derive(Debug, Clone, Serialize)]
 pub struct OwnPart {
-    /// `paid`; `short`; `waiting` for an answer; `not_asked` yet; `apart`: without an account, collected elsewhere; `none_due`;
+    /// `paid`; `short`; `waiting` for an answer; `not_asked` yet; `apart`: without an account, or not taken from it, so collected elsewhere; `none_due`;
     /// `person_unknown` and `deceased`: so says the core, and nothing is left short; `no_base`: the base of the rate is not known.
     pub state: &'static str,
     /// Due for the month alone.
@@ -178,43 +178,57 @@ impl Facts<'_> {
                 ..OwnPart::new("apart")
             };
         }
-        let asked = insured.and_then(|(entry, category)| self.asked(month, entry, category));
-        let (state, due) = match asked {
-            Some(Assessment::Deduct(instruction)) => ("not_asked", instruction.due),
-            Some(Assessment::LeftOut {
-                reason: Reason::NoAccount,
-                due,
-            }) if due != Fen::ZERO => ("apart", due),
-            Some(Assessment::LeftOut {
-                reason: Reason::NoBase(_),
-                ..
-            }) => ("no_base", Fen::ZERO),
-            Some(Assessment::LeftOut { .. }) | None => ("none_due", Fen::ZERO),
-        };
+        let (state, due) = insured.map_or(("none_due", Fen::ZERO), |(entry, category)| {
+            self.unplanned(month, entry, category)
+        });
         OwnPart {
             due_fen: due.0,
             ..OwnPart::new(state)
         }
     }
 
-    /// What a plan would ask by the rates where no cycle has asked yet.
-    fn asked(&self, month: Month, entry: &Entry, category: Category) -> Option<Assessment> {
-        let area = Division::from_number(entry.pooling_area)?;
-        let rate = self.book.individual(area, month, category, entry.born_on);
+    /// How it stands by the rates where no cycle has asked yet, and what is due: what a plan would ask, or what is
+    /// collected elsewhere.
+    fn unplanned(&self, month: Month, entry: &Entry, category: Category) -> (&'static str, Fen) {
+        let nothing = ("none_due", Fen::ZERO);
+        let area = Division::from_number(entry.pooling_area);
+        let rate = area.and_then(|area| {
+            let rate = self.book.individual(area, month, category, entry.born_on)?;
+            Some((rate, self.book.bases(area, month)))
+        });
+        let Some((rate, bases)) = rate else {
+            return nothing;
+        };
+        let own = (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base);
         let person = Insured {
             person_no: "",
             category,
             district: entry.district,
             account: entry.account,
-            bases: bases_of(
-                self.book.bases(area, month),
-                category,
-                (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base),
-            ),
+            bases: bases_of(bases, category, own),
             yearly_since: entry.yearly.then(|| self.yearly_since(entry)),
             carried: Fen::ZERO,
         };
-        assess(month, &person, rate).ok()
+        if !rate.by_account() {
+            // Whether it was paid elsewhere, nobody tells us.
+            return match due(month, &person, rate.terms()) {
+                Err(_) => ("no_base", Fen::ZERO),
+                Ok(Fen::ZERO) => nothing,
+                Ok(due) => ("apart", due),
+            };
+        }
+        match assess(month, &person, Some(rate)) {
+            Ok(Assessment::Deduct(instruction)) => ("not_asked", instruction.due),
+            Ok(Assessment::LeftOut {
+                reason: Reason::NoAccount,
+                due,
+            }) if due != Fen::ZERO => ("apart", due),
+            Ok(Assessment::LeftOut {
+                reason: Reason::NoBase(_),
+                ..
+            }) => ("no_base", Fen::ZERO),
+            Ok(Assessment::LeftOut { .. }) | Err(_) => nothing,
+        }
     }
 
     /// Since which month the person has paid once a year, as entries without a break say.
@@ -494,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_plan_would_take_from_the_account_is_due_before_there_is_a_plan() {
+    fn what_the_account_does_not_pay_is_collected_apart_before_there_is_a_plan() {
         let account = "channel = \"personal_account\"\nno_account = \"list_apart\"\nshortfall = \"carry_over\"\n";
         assert_eq!(
             own(&format!("frequency = \"monthly\"\n{account}")),
@@ -504,7 +518,7 @@ mod tests {
             format!("frequency = \"yearly\"\n{account}"),
             "frequency = \"monthly\"\nchannel = \"tax\"\n".into(),
         ] {
-            assert_eq!(own(&other), ("none_due", 0), "{other}");
+            assert_eq!(own(&other), ("apart", 3_000), "{other}");
         }
     }
 }

@@ -50,6 +50,10 @@ fn own(month: &MonthFacts, on: Date) -> (Grade, String) {
         "none_due" | "deceased" => (Grade::NothingDue, String::new()),
         "no_base" => (Grade::CannotTell, "own part: the base of the rate is not known, so nothing was asked".into()),
         "person_unknown" => (Grade::CannotTell, "own part: the medical insurance core does not know the person".into()),
+        "apart" if part.reason.is_none() && month.roster.as_ref().is_some_and(|roster| roster.account) => (
+            Grade::CannotTell,
+            "own part: the rates do not take it from the personal account, so it is collected elsewhere and not known here".into(),
+        ),
         "apart" => (Grade::CannotTell, "own part: there is no personal account, so it is collected elsewhere and not known here".into()),
         "paid" => paid("own part", part.paid_on, (month.due_on, on)),
         "short" => {
