@@ -19,7 +19,7 @@ mod san;
 mod wrong; // what can be read and cannot be meant
 pub use partner::{DayWindow, Fields, Inbound, Limits, Outbound, Partner};
 pub use place::{of_key, of_partner_in};
-pub use route::{Api, BUILT_IN, api_of, asked, built_in, route_matches};
+pub use route::{Api, api_of, asked, built_in, built_in_routes, path_words, route_matches};
 pub use san::San;
 use wrong::Wrong;
 

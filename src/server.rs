@@ -23,6 +23,7 @@ mod core; // the medical insurance core's paths
 mod cycles; // a month's deductions, planned and looked at
 mod fhir; // the registries as FHIR
 pub mod listener; // TCP to TLS to HTTP, for partners
+mod negotiation; // the form a caller likes best
 mod operator; // /healthz, /readyz, /metrics
 mod partner; // what partners may call
 mod place; // a request's place until its answer is taken

@@ -18,40 +18,84 @@ pub enum Api {
     Standing,
 }
 
+/// An interface of the gateway itself: where its paths begin, and every route under them.
+struct Interface {
+    api: Api,
+    /// Of those that fit a path the first one counts.
+    prefix: &'static str,
+    /// As an entry in partners.toml names them.
+    routes: &'static [&'static str],
+    /// Routes that are endpoints of adapters all the same: what is sent there is theirs to read.
+    endpoints: &'static [&'static str],
+}
+
+const INTERFACES: &[Interface] = &[
+    Interface {
+        api: Api::Standing,
+        prefix: "/ltc/v1/persons/",
+        routes: &["GET /ltc/v1/persons/*/standing"],
+        endpoints: &[],
+    },
+    Interface {
+        api: Api::Registry,
+        prefix: "/ltc/v1/",
+        routes: &[
+            "GET /ltc/v1/institutions/*",
+            "PUT /ltc/v1/institutions/*",
+            "DELETE /ltc/v1/institutions/*",
+            "GET /ltc/v1/caregivers/*",
+            "PUT /ltc/v1/caregivers/*",
+            "DELETE /ltc/v1/caregivers/*",
+            "POST /ltc/v1/registry",
+        ],
+        endpoints: &[],
+    },
+    Interface {
+        api: Api::Province,
+        prefix: "/province/v1/",
+        routes: &[
+            "GET /province/v1/institutions",
+            "GET /province/v1/caregivers",
+            "GET /province/v1/snapshot",
+        ],
+        endpoints: &[],
+    },
+    Interface {
+        api: Api::Fhir,
+        prefix: "/fhir/",
+        routes: &["GET /fhir/**"],
+        endpoints: &[],
+    },
+    Interface {
+        api: Api::Core,
+        prefix: "/core/v1/",
+        routes: &[
+            "POST /core/v1/deduction-cycles",
+            "GET /core/v1/deduction-cycles/*",
+            "GET /core/v1/persons/*/contributions",
+            "GET /core/v1/employers/*/contributions",
+        ],
+        endpoints: &["POST /core/v1/roster", "POST /core/v1/deduction-results"],
+    },
+];
+
 /// Every route of the gateway's own, as an entry in partners.toml names it.
-pub const BUILT_IN: &[(Api, &str)] = &[
-    (Api::Registry, "GET /ltc/v1/institutions/*"),
-    (Api::Registry, "PUT /ltc/v1/institutions/*"),
-    (Api::Registry, "DELETE /ltc/v1/institutions/*"),
-    (Api::Registry, "GET /ltc/v1/caregivers/*"),
-    (Api::Registry, "PUT /ltc/v1/caregivers/*"),
-    (Api::Registry, "DELETE /ltc/v1/caregivers/*"),
-    (Api::Registry, "POST /ltc/v1/registry"),
-    (Api::Province, "GET /province/v1/institutions"),
-    (Api::Province, "GET /province/v1/caregivers"),
-    (Api::Province, "GET /province/v1/snapshot"),
-    (Api::Fhir, "GET /fhir/**"),
-    (Api::Core, "POST /core/v1/deduction-cycles"),
-    (Api::Core, "GET /core/v1/deduction-cycles/*"),
-    (Api::Core, "GET /core/v1/persons/*/contributions"),
-    (Api::Core, "GET /core/v1/employers/*/contributions"),
-    (Api::Standing, "GET /ltc/v1/persons/*/standing"),
-];
+pub fn built_in_routes() -> impl Iterator<Item = &'static str> {
+    INTERFACES
+        .iter()
+        .flat_map(|interface| interface.routes)
+        .copied()
+}
 
-/// Routes under the gateway's own paths that are endpoints of adapters all the same: what is sent there is theirs to read.
-const ENDPOINTS: &[(Api, &str)] = &[
-    (Api::Core, "POST /core/v1/roster"),
-    (Api::Core, "POST /core/v1/deduction-results"),
-];
-
-/// Where the gateway's own paths begin; the first that fits counts.
-const PREFIXES: &[(Api, &str)] = &[
-    (Api::Standing, "/ltc/v1/persons/"),
-    (Api::Registry, "/ltc/v1/"),
-    (Api::Province, "/province/v1/"),
-    (Api::Fhir, "/fhir/"),
-    (Api::Core, "/core/v1/"),
-];
+/// Words of the paths of these routes, the gateway's own and its endpoints; a FHIR path goes on with words of FHIR.
+pub fn path_words() -> impl Iterator<Item = &'static str> {
+    INTERFACES
+        .iter()
+        .flat_map(|interface| interface.routes.iter().chain(interface.endpoints))
+        .filter_map(|route| route.split_once(' '))
+        .flat_map(|(_, path)| path.split('/'))
+        .filter(|word| !word.is_empty() && !word.starts_with('*'))
+}
 
 /// Which of the gateway's own interfaces an entry's route or a request (`PUT /ltc/v1/...`) means:
 /// nothing when it is an adapter's, the known ones when it is under their paths but none of them.
@@ -59,11 +103,10 @@ pub fn built_in(route: &str) -> Option<Result<Api, Vec<&'static str>>> {
     let path = route.split_once(' ').map_or(route, |(_, path)| path);
     let api = api_of(path)?;
     let own = || {
-        BUILT_IN
+        INTERFACES
             .iter()
-            .chain(ENDPOINTS)
-            .filter(|(of, _)| *of == api)
-            .map(|(_, known)| *known)
+            .filter(|interface| interface.api == api)
+            .flat_map(|interface| interface.routes.iter().chain(interface.endpoints).copied())
     };
     let known = own().any(|known| known == route || route_matches(known, route));
     Some(if known { Ok(api) } else { Err(own().collect()) })
@@ -84,18 +127,16 @@ pub fn asked(method: &str, path: &str) -> String {
 
 /// The interface of the gateway itself that a path belongs to.
 pub fn api_of(path: &str) -> Option<Api> {
-    let is_path = |(_, route): &(Api, &str)| {
+    let is_path = |route: &&str| {
         route
             .split_once(' ')
             .is_some_and(|(_, known)| known == path)
     };
-    if ENDPOINTS.iter().any(is_path) {
-        return None;
-    }
-    PREFIXES
-        .iter()
-        .find(|(_, prefix)| path.starts_with(prefix) || prefix.strip_suffix('/') == Some(path))
-        .map(|(api, _)| *api)
+    let of_path = |interface: &&Interface| {
+        path.starts_with(interface.prefix) || interface.prefix.strip_suffix('/') == Some(path)
+    };
+    let interface = INTERFACES.iter().find(of_path)?;
+    (!interface.endpoints.iter().any(is_path)).then_some(interface.api)
 }
 
 /// Whether a request, `PUT /ltc/v1/caregivers/C1`, is covered by an entry's route.

@@ -7,14 +7,15 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use actix_web::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, VARY,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::Value;
 
+use super::negotiation::{Offer, already_has, encoding, preferred};
 use super::partner::Call;
-use super::province::{already_has, coded, encoding, query, without_nul};
+use super::province::{coded, query, without_nul};
 use super::{LATER_SECONDS, PartnerApi};
 use crate::flow::fhir::{self, Asker, Terms, Type};
 use crate::flow::pull::Refusal;
@@ -22,13 +23,11 @@ use crate::flow::pull::Refusal;
 const PREFIX: &str = "/fhir/";
 const CONTENT: &str = "application/fhir+json; charset=utf-8";
 /// Media types this is served as.
-const MEDIA: [&str; 6] = [
+const MEDIA: [&str; 4] = [
     "application/fhir+json",
     "application/json+fhir",
     "application/json",
     "text/json",
-    "application/*",
-    "*/*",
 ];
 /// What `_format` may ask for.
 const FORMATS: [&str; 5] = [
@@ -38,6 +37,12 @@ const FORMATS: [&str; 5] = [
     "application/fhir json",
     "text/json",
 ];
+
+/// Words of the paths under [`PREFIX`].
+pub(super) fn path_words() -> impl Iterator<Item = &'static str> {
+    let types = Type::ALL.into_iter().map(Type::word);
+    types.chain(["metadata", "_history", "_search"])
+}
 
 /// Longest parameters of a search that is posted, in bytes.
 const POSTED_MAX: u64 = 64 << 10;
@@ -202,26 +207,13 @@ fn acceptable(request: &HttpRequest, parameters: &[(String, String)]) -> Result<
             .then_some(())
             .ok_or_else(refused);
     }
-    let Some(accept) = request.headers().get(ACCEPT) else {
-        return Ok(());
+    const FORM: Offer<()> = Offer {
+        form: (),
+        media: &MEDIA,
+        parameters: &[("fhirversion", "4.0")],
+        named_only: false,
     };
-    let accept = accept.to_str().unwrap_or_default().to_ascii_lowercase();
-    let takes = |media: &str| {
-        let mut parts = media.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|media| MEDIA.contains(&media));
-        named
-            && parts.all(|part| match part.split_once('=') {
-                Some(("q", weight)) => weight
-                    .trim()
-                    .parse::<f32>()
-                    .is_ok_and(|weight| weight > 0.0),
-                Some(("fhirversion", version)) => version.trim_matches('"') == "4.0",
-                _ => true,
-            })
-    };
-    (accept.trim().is_empty() || accept.split(',').any(takes))
-        .then_some(())
-        .ok_or_else(refused)
+    preferred(request, &[FORM]).ok_or_else(refused)
 }
 
 /// Whether what is not served shall be left out instead of refused (R4 §3.1.1.3.1).

@@ -8,6 +8,7 @@ use actix_web::http::header::{ACCEPT, RETRY_AFTER, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::LATER_SECONDS;
+use super::negotiation::{Offer, accepted};
 use crate::flow::shares::Shares;
 use crate::link::Acceptor;
 use crate::store::{Store, delivery};
@@ -137,14 +138,81 @@ async fn metrics(watch: web::Data<Watch>, request: HttpRequest) -> HttpResponse 
             .set(gauge(count as u64));
     }
     (watch.refresh)(metrics);
-    let accept: Vec<_> = request
-        .headers()
-        .get_all(ACCEPT)
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let format = Exposition::of_accept(&accept.join(","));
+    let format = exposition(&request);
     HttpResponse::Ok()
         .content_type(format.content_type())
         .insert_header((VARY, ACCEPT.as_str()))
         .body(metrics.encode(format))
+}
+
+/// OpenMetrics where it is named and wanted at least as much as text, else text, which everything reads. Nothing is
+/// refused: a monitor that asks for neither still learns how the gateway is.
+fn exposition(request: &HttpRequest) -> Exposition {
+    const OPEN: Offer<Exposition> = Offer {
+        form: Exposition::OpenMetrics,
+        media: &["application/openmetrics-text"],
+        parameters: &[("version", "1.0.0")],
+        named_only: true,
+    };
+    const TEXT: Offer<Exposition> = Offer {
+        form: Exposition::Text,
+        media: &["text/plain"],
+        parameters: &[("version", "0.0.4")],
+        named_only: false,
+    };
+    let open = accepted(request).is_some_and(|accept| {
+        let wanted = OPEN.quality(&accept);
+        wanted.is_some() && wanted >= TEXT.quality(&accept)
+    });
+    if open { OPEN.form } else { TEXT.form }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reader_gets_the_format_it_wants_more_and_text_when_it_wants_neither() {
+        // Prometheus 2.42 and 3.5 as they ask, VictoriaMetrics' vmagent, curl, a browser.
+        let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+                            text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        for (accept, expected) in [
+            (prometheus_2, Exposition::OpenMetrics),
+            (prometheus_3, Exposition::OpenMetrics),
+            ("text/plain;version=0.0.4;q=1,*/*;q=0.1", Exposition::Text),
+            ("text/plain;version=0.0.4", Exposition::Text),
+            ("*/*", Exposition::Text),
+            ("", Exposition::Text),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Exposition::Text,
+            ),
+            ("application/json", Exposition::Text),
+            ("application/openmetrics-text", Exposition::OpenMetrics),
+            (
+                "Application/OpenMetrics-Text; Version=\"1.0.0\" ; q=0.9, text/plain; q=0.4",
+                Exposition::OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text; version=0.0.1",
+                Exposition::Text,
+            ),
+            ("application/openmetrics-text; q=0", Exposition::Text),
+            (
+                "application/openmetrics-text; q=0.3, text/plain; q=0.7",
+                Exposition::Text,
+            ),
+            (
+                "application/openmetrics-text; q=0.25, text/plain; q=0.3",
+                Exposition::Text,
+            ),
+            ("application/openmetrics-text; q=nonsense", Exposition::Text),
+        ] {
+            let request = actix_web::test::TestRequest::default()
+                .insert_header((ACCEPT, accept))
+                .to_http_request();
+            assert_eq!(exposition(&request), expected, "{accept}");
+        }
+    }
 }

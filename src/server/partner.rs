@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use super::place::Place;
 use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
 use crate::adapter::{Adapter, Endpoint};
-use crate::config::{Api, Inbound, api_of, asked, route_matches};
+use crate::config::{Api, Inbound, api_of, asked, path_words, route_matches};
 use crate::error::Fault;
 use crate::flow::intake::{self, Arrival, Body, Reply};
 use crate::flow::shares::{Exhausted, Share};
@@ -30,36 +30,17 @@ const DESCRIPTION: &str = include_str!("../../schemas/openapi.json");
 /// Characters of a path that a log line shows.
 const PATH_SHOWN_MAX: usize = 200;
 
-/// Every word of the paths that are served, as `schemas/openapi.json` lists them (a test compares).
-const PATH_WORDS: &[&str] = &[
-    "tax",
-    "core",
-    "ltc",
-    "province",
-    "fhir",
-    "v1",
-    "packets",
-    "roster",
-    "deduction-cycles",
-    "deduction-results",
-    "employers",
-    "persons",
-    "contributions",
-    "standing",
-    "institutions",
-    "caregivers",
-    "registry",
-    "snapshot",
-    "metadata",
-    "openapi.json",
-    "HealthcareService",
-    "Location",
-    "Organization",
-    "Practitioner",
-    "PractitionerRole",
-    "_history",
-    "_search",
-];
+/// Words of paths that no route of the gateway itself has: the description's, and those of the tax bureau's adapter.
+const OTHER_WORDS: [&str; 3] = ["openapi.json", "tax", "packets"];
+
+/// Whether a segment is a word of a path that is served, as `schemas/openapi.json` lists them (a test compares), and
+/// not something about a person.
+fn is_path_word(segment: &str) -> bool {
+    path_words()
+        .chain(fhir::path_words())
+        .chain(OTHER_WORDS)
+        .any(|word| word == segment)
+}
 
 /// Keeps the client's certificate with its connection, and how to say that a request is under way there.
 pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
@@ -180,7 +161,7 @@ fn loggable(path: &str, routes: &[String]) -> String {
                 .filter_map(|route| route.split_once(' '))
                 .flat_map(|(_, path)| path.split('/'))
         };
-        PATH_WORDS.contains(&segment) || of_routes().any(|word| word == segment)
+        is_path_word(segment) || of_routes().any(|word| word == segment)
     };
     let segments: Vec<&str> = path
         .split('/')
@@ -633,10 +614,14 @@ mod tests {
             .flat_map(|path| path.split('/'))
             .filter(|word| !word.is_empty() && !word.starts_with('{'))
             .collect();
-        let mut known = PATH_WORDS.to_vec();
+        let mut known: Vec<&str> = path_words()
+            .chain(fhir::path_words())
+            .chain(OTHER_WORDS)
+            .collect();
+        known.sort_unstable();
+        known.dedup();
         words.sort_unstable();
         words.dedup();
-        known.sort_unstable();
         assert_eq!(words, known);
     }
 }

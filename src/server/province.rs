@@ -5,12 +5,12 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    RETRY_AFTER, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, RETRY_AFTER, VARY,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 
+use super::negotiation::{Offer, already_has, encoding, preferred};
 use super::partner::problem;
 use super::{LATER_SECONDS, PartnerApi};
 use crate::error::did_you_mean;
@@ -164,82 +164,29 @@ fn limit(value: &str) -> Result<u32, Refusal> {
 }
 
 /// JSON unless lines are asked for before it.
+const FORMS: [Offer<Format>; 2] = [
+    Offer {
+        form: Format::Json,
+        media: &["application/json"],
+        parameters: &[],
+        named_only: false,
+    },
+    Offer {
+        form: Format::NdJson,
+        media: &[
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+        ],
+        parameters: &[],
+        named_only: true,
+    },
+];
+
 fn format(request: &HttpRequest) -> Result<Format, Refusal> {
-    let Some(accept) = request.headers().get(ACCEPT) else {
-        return Ok(Format::Json);
-    };
-    let preferred = preferred(accept.to_str().unwrap_or_default());
-    for media in &preferred {
-        match media.as_str() {
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-                return Ok(Format::NdJson);
-            }
-            "application/json" | "application/*" | "*/*" => return Ok(Format::Json),
-            _ => {}
-        }
-    }
-    if preferred.is_empty() {
-        return Ok(Format::Json);
-    }
-    Err(Refusal::NotAcceptable(
-        "this is served as application/json or application/x-ndjson".into(),
-    ))
-}
-
-/// The coding a client likes best of those we have; of equals Zstandard.
-pub fn encoding(request: &HttpRequest) -> Encoding {
-    let Some(accepted) = request.headers().get(ACCEPT_ENCODING) else {
-        return Encoding::Identity;
-    };
-    let accepted = weighted(accepted.to_str().unwrap_or_default());
-    let best = accepted
-        .iter()
-        .map(|(_, weight)| *weight)
-        .max()
-        .unwrap_or(0);
-    let likes = |encoding: Encoding| {
-        accepted
-            .iter()
-            .any(|(word, weight)| *weight == best && *weight > 0 && word == encoding.word())
-    };
-    [Encoding::Zstd, Encoding::Gzip]
-        .into_iter()
-        .find(|encoding| likes(*encoding))
-        .unwrap_or(Encoding::Identity)
-}
-
-fn preferred(header: &str) -> Vec<String> {
-    let mut items = weighted(header);
-    items.retain(|(_, weight)| *weight > 0);
-    items.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    items.into_iter().map(|(item, _)| item).collect()
-}
-
-/// The items of a header with their weights in thousandths (RFC 9110 §12.4.2).
-fn weighted(header: &str) -> Vec<(String, u16)> {
-    let item = |item: &str| {
-        let mut parts = item.split(';').map(str::trim);
-        let word = parts
-            .next()
-            .filter(|word| !word.is_empty())?
-            .to_ascii_lowercase();
-        let weight = parts
-            .find_map(|part| part.strip_prefix("q="))
-            .map_or(1.0, |weight| weight.parse().unwrap_or(0.0_f32));
-        Some((word, (weight.clamp(0.0, 1.0) * 1000.0) as u16))
-    };
-    header.split(',').filter_map(item).collect()
-}
-
-/// Whether the client says it holds this already (RFC 9110 §13.1.2).
-pub fn already_has(request: &HttpRequest, etag: &str) -> bool {
-    let held = request
-        .headers()
-        .get_all(IF_NONE_MATCH)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    held.map(str::trim)
-        .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
+    preferred(request, &FORMS).ok_or_else(|| {
+        Refusal::NotAcceptable("this is served as application/json or application/x-ndjson".into())
+    })
 }
 
 pub fn coded(answer: &mut HttpResponseBuilder, encoding: Encoding) {
@@ -273,6 +220,7 @@ fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::ACCEPT;
     use actix_web::test::TestRequest;
 
     use super::*;
@@ -281,25 +229,6 @@ mod tests {
         TestRequest::default()
             .insert_header((name, value))
             .to_http_request()
-    }
-
-    #[test]
-    fn the_coding_a_client_likes_best_is_used() {
-        for (accepted, expected) in [
-            ("gzip", Encoding::Gzip),
-            ("gzip, deflate, br, zstd", Encoding::Zstd),
-            ("gzip;q=1.0, zstd;q=0.5", Encoding::Gzip),
-            ("zstd;q=0, gzip;q=0", Encoding::Identity),
-            ("identity", Encoding::Identity),
-            ("br", Encoding::Identity),
-            ("", Encoding::Identity),
-        ] {
-            assert_eq!(
-                encoding(&request(ACCEPT_ENCODING, accepted)),
-                expected,
-                "{accepted}"
-            );
-        }
     }
 
     #[test]
@@ -313,6 +242,15 @@ mod tests {
             ("application/x-ndjson;q=0.1, */*", Some(Format::Json)),
             ("*/*", Some(Format::Json)),
             ("text/html", None),
+            (
+                "application/x-ndjson, application/json",
+                Some(Format::NdJson),
+            ),
+            ("application/json, application/x-ndjson", Some(Format::Json)),
+            ("application/x-ndjson, */*", Some(Format::NdJson)),
+            ("*/*, application/x-ndjson", Some(Format::Json)),
+            ("application/json;q=0, */*", None),
+            ("", Some(Format::Json)),
         ] {
             assert_eq!(
                 format(&request(ACCEPT, accepted)).ok(),
