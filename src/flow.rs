@@ -19,12 +19,10 @@ pub mod approval; // what one person asks for and another decides
 pub mod backfill; // the whole registry for a new destination
 pub mod clock; // what day it is
 pub mod collect; // a partner's packet becomes posted money
-pub mod contributions; // what destinations are told of posted lines
 pub mod dead; // dead letters, and the person who decides about them
 pub mod deduct; // a month's deductions: planned, approved, run
 pub mod deliver; // one delivery: render, send, judge
 pub mod destinations; // where deliveries go, and pauses
-pub mod entities; // what destinations are told of registry entries
 pub mod fhir; // the registries as FHIR resources
 pub mod inquire; // one delivery in doubt: ask before anything is sent again
 pub mod intake; // the one entrance: a message comes in, is done, is answered
@@ -36,6 +34,7 @@ pub mod roster; // who is insured, from the medical core
 pub mod shares; // what one partner can take of an instance at once
 pub mod speak; // adapter and link, joined for the dispatcher
 pub mod standing; // who paid what, and whether a person has paid
+pub mod tell; // what destinations are told, a file for each subject
 pub mod trace; // where a line, packet or receipt went
 pub mod transfer; // a month's deductions: batches out, results in
 pub mod waiting; // what waits, and when it will have gone
@@ -94,12 +93,12 @@ impl Gateway {
         let registrar = registrar.queueing(EntityQueue {
             routes: told.routes.clone(),
         });
-        let contributions = contributions::Contributions {
+        let contributions = tell::Contributions {
             store: store.clone(),
             rates: rates.clone(),
             destinations: destinations.clone(),
         };
-        let entities = entities::Entities {
+        let entities = tell::Entities {
             pool: store.dispatch_pool().clone(),
             keys: registrar.keys.clone(),
             told,
@@ -109,9 +108,13 @@ impl Gateway {
             partners: deduct::DeductionPartners::of(&config.partners, &catalog).into(),
         };
         let results = names(transfer.partners.everybody_told());
-        let content = Arc::new(entities::Contents {
+        let content = Arc::new(tell::Contents {
             contributions,
             entities,
+            batches: tell::Batches {
+                store: store.clone(),
+                partners: transfer.partners.clone(),
+            },
             transfer: transfer.clone(),
         });
         let mut reached = Vec::new();
@@ -191,9 +194,9 @@ fn contributions_for(
         .iter()
         .map(|message| speak::named(adapter, message))
         .collect::<Result<Vec<_>, _>>()?;
-    let lines = outbounds.into_iter().filter(|outbound| {
-        outbound.disclosure().is_none() && !transfer::MESSAGES.contains(&outbound.message())
-    });
+    let lines = outbounds
+        .into_iter()
+        .filter(|outbound| tell::SubjectKind::of(outbound) == tell::SubjectKind::Records);
     let told = lines.map(|outbound| {
         let message = outbound.message();
         let records_max = entry.limits.records_per_request.unwrap_or(u32::MAX).min(outbound.records_max());
@@ -210,8 +213,8 @@ fn contributions_for(
 }
 
 /// Who is told of which registry entries.
-pub fn entities_for(partners: &[Partner], catalog: &Catalog) -> Result<entities::Told, Fault> {
-    let mut told = entities::Told::default();
+pub fn entities_for(partners: &[Partner], catalog: &Catalog) -> Result<tell::EntityRoutes, Fault> {
+    let mut told = tell::EntityRoutes::default();
     for partner in partners.iter().filter(|partner| partner.outbound.is_some()) {
         told.add(partner, loaded(partner, catalog)?)?;
     }
@@ -222,7 +225,7 @@ fn reach(
     partner: &Partner,
     entry: &Outbound,
     catalog: &Catalog,
-    content: Arc<entities::Contents>,
+    content: Arc<tell::Contents>,
 ) -> Result<deliver::Destination, Fault> {
     let adapter = loaded(partner, catalog)?;
     let secrets = Secrets::load(&partner.secrets).map_err(|findings| {

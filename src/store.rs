@@ -270,6 +270,14 @@ fn migrations() -> Result<Vec<Migration>, refinery::Error> {
             "V38__backfill_again",
             include_str!("../schemas/postgres/0038_backfill_again.sql"),
         ),
+        (
+            "V39__subject",
+            include_str!("../schemas/postgres/0039_subject.sql"),
+        ),
+        (
+            "V40__subject_only",
+            include_str!("../schemas/postgres/0040_subject_only.sql"),
+        ),
     ]
     .iter()
     .map(|(name, sql)| Migration::unapplied(name, sql))

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::{Fault, Stage};
 use crate::flow::clock::in_city;
 use crate::flow::dead::{self as flow, Cause, Decision};
+use crate::flow::tell;
 use crate::service;
 use crate::store::Store;
 use crate::store::inspect::{Schema, inspect};
@@ -172,7 +173,7 @@ fn text(causes: Vec<Cause>, limit: usize) -> String {
                 .map_or_else(String::new, |at| in_city(at)[..16].to_owned());
             table.row([
                 delivery.delivery_id.to_string(),
-                lang::said(&flow::subject(letter)),
+                lang::said(&tell::name(&delivery.of, letter.packet_no.as_deref())),
                 yuan(delivery.of.fen.0),
                 delivery.attempts.to_string(),
                 since,

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::clock::in_city;
+use super::tell;
 use crate::error::{Fault, Stage};
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Attempt, Delivery, Detail, Letter, Subject};
+use crate::store::delivery::{self as store, Attempt, Delivery, Detail, Letter};
 
 pub use crate::store::delivery::Decision;
 
@@ -131,26 +132,6 @@ fn without_numbers(text: &str) -> String {
     out + rest
 }
 
-/// What a letter tells of, for people.
-pub fn subject(letter: &Letter) -> String {
-    match (&letter.delivery.of.subject, &letter.packet_no) {
-        (Subject::Records(records), Some(packet_no)) => {
-            let what = if records.reversal {
-                "reversal of packet"
-            } else {
-                "packet"
-            };
-            format!(
-                "{what} {packet_no} records {} to {}",
-                records.first_record, records.last_record
-            )
-        }
-        (Subject::Records(records), None) => format!("packet {}", records.packet_id),
-        (Subject::Entity(entity), _) => format!("{} {}", entity.kind, entity.id),
-        (Subject::Batch(batch), _) => format!("batch {}", super::transfer::name_of(*batch)),
-    }
-}
-
 /// Everything known of one delivery, for people.
 pub fn page(detail: &Detail) -> String {
     let Detail {
@@ -159,31 +140,7 @@ pub fn page(detail: &Detail) -> String {
         attempts,
     } = detail;
     let of = &delivery.of;
-    let told = match &of.subject {
-        Subject::Records(records) => format!(
-            "{}{}, packet {}, records {} to {}: {} lines, {} yuan",
-            if records.reversal { "reversal of " } else { "" },
-            of.message,
-            packet_no.as_deref().unwrap_or_default(),
-            records.first_record,
-            records.last_record,
-            of.lines,
-            of.fen
-        ),
-        Subject::Entity(entity) => {
-            let what = if entity.removal { "removal of " } else { "" };
-            format!(
-                "{}, {what}{} {} version {}, change {}",
-                of.message, entity.kind, entity.id, entity.version, entity.revision
-            )
-        }
-        Subject::Batch(batch) => {
-            format!(
-                "{}, deduction cycle {}, batch {}: {} people, {} yuan",
-                of.message, batch.cycle_id, batch.batch_no, of.lines, of.fen
-            )
-        }
-    };
+    let told = tell::describe(of, packet_no.as_deref());
     let mut text = format!(
         "delivery {} to {}: {}\n  {told}\n  reference {}\n  queued {}\n",
         delivery.delivery_id,
@@ -346,8 +303,8 @@ mod tests {
     async fn a_batch_of_deductions_is_shown_by_its_number_and_people() {
         let db = Database::new().await;
         db.run(
-            "INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen, state, answer, settled_at)
-             VALUES ('core', 'deductions', 1049600, 12, 2000, 1800000, 'dead', 'no such area', now())",
+            "INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen, state, answer, settled_at)
+             VALUES ('core', 'deductions', 'batch', '1049600', 12, 12, 2000, 1800000, 'dead', 'no such area', now())",
         )
         .await;
         let letters = list(&db.pool, None, 10).await.unwrap();
@@ -358,7 +315,10 @@ mod tests {
                 batch_no: 12
             })
         );
-        assert_eq!(subject(&letters[0]), "batch 1049600-12");
+        assert_eq!(
+            tell::name(&letters[0].delivery.of, None),
+            "batch 1049600-12"
+        );
         let page = page(
             &show(&db.pool, letters[0].delivery.delivery_id)
                 .await
@@ -409,7 +369,7 @@ mod tests {
     async fn letters_of_one_cause_are_one_group_whatever_numbers_are_in_its_words() {
         let db = Database::new().await;
         db.queue("core", 3).await;
-        db.run("UPDATE delivery SET state = 'dead', answer = 'no employer ' || 45010000 + first_record || ', code 312', settled_at = now()").await;
+        db.run("UPDATE delivery SET state = 'dead', answer = 'no employer ' || 45010000 + part || ', code 312', settled_at = now()").await;
         db.queue("core", 1).await;
         kill(&db, "'rejected'").await;
         let causes = by_cause(list(&db.pool, None, 10).await.unwrap());

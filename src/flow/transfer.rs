@@ -9,15 +9,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use super::contributions::unseen;
 use super::deduct::DeductionPartners;
 use crate::error::{Fault, Stage};
 use crate::model::told::Results;
 use crate::store::Store;
 use crate::store::delivery::{Batch, Delivery};
-use crate::store::transfer::{Asked, BatchHead, Known, Odd, Origin, Taken, Writes};
+use crate::store::transfer::{Odd, Origin, Taken, Writes};
 
 mod compare; // what is said, held against what was asked
 mod late; // results the core sends by itself
@@ -30,8 +27,6 @@ pub use told::read;
 pub use crate::model::deduction::MESSAGE as DEDUCTIONS;
 /// The outbound message that carries what became of them to the LTC system.
 pub const DEDUCTION_RESULTS: &str = "deduction_results";
-/// Messages about batches of deductions; all others are about collected lines or registry entries.
-pub const MESSAGES: [&str; 2] = [DEDUCTIONS, DEDUCTION_RESULTS];
 
 /// What batches are read from and results taken into; cheap to clone.
 #[derive(Clone)]
@@ -70,63 +65,6 @@ pub fn of_name(name: &str) -> Option<Batch> {
 }
 
 impl Transfer {
-    /// What a delivery of a batch tells its destination, read when it is sent.
-    ///
-    /// # Errors
-    /// The batch is not there or not what the delivery says, or the database cannot be reached.
-    pub async fn body(&self, delivery: &Delivery, batch: Batch) -> Result<Value, Fault> {
-        let (message, to) = (
-            delivery.of.message.as_str(),
-            delivery.of.destination.as_str(),
-        );
-        let gone = |what: &str| {
-            Fault::operator(
-                Stage::Render,
-                format!(
-                    "delivery {}: {what}; this is a mistake in the gateway",
-                    delivery.delivery_id
-                ),
-            )
-        };
-        let missing = || unseen(delivery, "its batch is not in the database");
-        let (head, people) = match message {
-            DEDUCTIONS => {
-                let (head, asked) = self.store.batch_asked(batch).await?.ok_or_else(missing)?;
-                let person = |asked: &Asked| {
-                    object([
-                        ("person_no", json!(asked.person_no)),
-                        ("fen", json!(asked.fen.0)),
-                    ])
-                };
-                (head, asked.iter().map(person).collect::<Vec<Value>>())
-            }
-            DEDUCTION_RESULTS => {
-                let (head, known) = self.store.batch_results(batch).await?.ok_or_else(missing)?;
-                let month = head.month.number().to_string();
-                let person = |known: &Known| {
-                    let made_up = known.made_up.iter().map(|carried| json!({ "month": carried.month.number().to_string(), "fen": carried.fen.0 }));
-                    object([
-                        ("person_no", json!(known.person_no)),
-                        ("month", json!(month)),
-                        ("outcome", json!(known.outcome.word())),
-                        ("fen", json!(known.fen.0)),
-                        ("made_up", made_up.collect()),
-                    ])
-                };
-                let people = known.iter().map(person).collect();
-                (head, people)
-            }
-            _ => return Err(gone("its message is not about batches")),
-        };
-        if !self.partners.takes(to, message, head.pooling_area) {
-            return Err(elsewhere(delivery, head.pooling_area));
-        }
-        if people.len() != usize::try_from(delivery.of.lines).unwrap_or_default() {
-            return Err(unseen(delivery, "its batch has other people than it says"));
-        }
-        Ok(json!({ "delivery": described(delivery, &head), "people": people }))
-    }
-
     /// Takes in what the answer to a delivery, or to the inquiry about it, says.
     ///
     /// # Errors
@@ -245,34 +183,6 @@ impl Transfer {
         }
         Ok(true)
     }
-}
-
-/// What was queued for a partner whose entry has lost the area since: it must not be told of it any more.
-fn elsewhere(delivery: &Delivery, area: i32) -> Fault {
-    let (id, to, message) = (
-        delivery.delivery_id,
-        &delivery.of.destination,
-        &delivery.of.message,
-    );
-    let text = format!(
-        "delivery {id}: partner {to} no longer receives \"{message}\" of pooling area {area:06}; put the area back into its `areas` in partners.toml until the cycle is \
-         settled, restart the gateway, then `ltcgw dead retry {id}`"
-    );
-    Fault::operator(Stage::Render, text)
-}
-
-fn described(delivery: &Delivery, head: &BatchHead) -> Value {
-    let batch = head.batch;
-    json!({
-        "id": delivery.delivery_id, "cycle_id": batch.cycle_id, "batch_no": batch.batch_no, "name": name_of(batch), "round": head.round,
-        "pooling_area": head.pooling_area.to_string(), "month": head.month.number().to_string(), "people": delivery.of.lines, "fen": delivery.of.fen.0,
-    })
-}
-
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let mut object = Map::with_capacity(N);
-    object.extend(fields.map(|(name, value)| (name.to_owned(), value)));
-    Value::Object(object)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::adapter::{self, Adapter, Catalog, Endpoint, Secrets};
 use crate::config::{Api, Config, Outbound, Partner, built_in, of_partner_in};
 use crate::error::{Finding, did_you_mean};
+use crate::flow::tell::SubjectKind;
 use crate::flow::transfer;
 use crate::ledger::Fund;
 use crate::link::Client;
@@ -197,10 +198,8 @@ fn message_problems(
         )];
     };
     let mut problems = Vec::new();
-    let of_batches = transfer::MESSAGES.contains(&message);
     problems.extend(without_results(outbound, adapter));
-    if !of_batches
-        && outbound.disclosure().is_none()
+    if SubjectKind::of(outbound) == SubjectKind::Records
         && outbound.fund().and_then(Fund::of_word).is_none()
     {
         let funds: Vec<&str> = Fund::ALL.into_iter().map(Fund::word).collect();

@@ -113,7 +113,7 @@ impl Store {
             }
             Some((packet_no, destination)) => {
                 let sql = format!(
-                    "{columns} JOIN packet p USING (packet_id) WHERE p.packet_no = $1 AND p.sender IN (SELECT name FROM sender)
+                    "{columns} JOIN packet p ON d.subject_kind = 'records' AND d.subject_id = p.packet_id::text WHERE p.packet_no = $1 AND p.sender IN (SELECT name FROM sender)
                         AND d.destination = $2 AND d.state = 'ready' ORDER BY 1"
                 );
                 client.query(&sql, &[&packet_no, &destination]).await
@@ -134,7 +134,7 @@ impl Store {
     /// # Errors
     /// The database refuses or cannot be reached.
     pub async fn contents_of(&self, ids: &[i64]) -> Result<Vec<DeliveryContent>, Fault> {
-        let sql = "SELECT d.delivery_id, p.packet_no, d.lines, d.fen FROM delivery d LEFT JOIN packet p USING (packet_id)
+        let sql = "SELECT d.delivery_id, p.packet_no, d.lines, d.fen FROM delivery d LEFT JOIN packet p ON p.packet_id = CASE d.subject_kind WHEN 'records' THEN d.subject_id::bigint END
             WHERE d.delivery_id = ANY($1) ORDER BY 1";
         let rows = self.client().await?.query(sql, &[&ids]).await?;
         let content = |row: &Row| DeliveryContent {

@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 
 use super::Store;
 use super::copy::{Copy, CopyError, Rows};
+use super::delivery::RECORDS;
 use super::lines::LineTable;
 use super::table::{RowArray, Table, insert_statement};
 use super::tx::Tx;
@@ -52,8 +53,8 @@ const POSTING: Table = Table {
 const DELIVERY: Table = Table {
     name: "delivery",
     columns: &[
-        "delivery_id bigint, destination text, message text, ordering_key text, packet_id bigint, first_record int, \
-        last_record int, reversal boolean, lines int, fen bigint",
+        "delivery_id bigint, destination text, message text, ordering_key text, subject_kind text, subject_id text, \
+        part bigint, part_end bigint, reversal boolean, lines int, fen bigint",
     ],
 };
 
@@ -206,7 +207,7 @@ pub struct PacketRows {
 
 impl PacketRows {
     pub fn add_packet(&mut self, packet: &PacketRow<'_>) -> std::io::Result<()> {
-        self.packets.add(21, |row| {
+        self.packets.add(|row| {
             row.bigint(packet.packet_id);
             row.text(packet.sender);
             row.text(packet.packet_no);
@@ -243,14 +244,14 @@ impl PacketRows {
         at: jiff::Timestamp,
         postings: &[PostingRow<'_>],
     ) -> std::io::Result<()> {
-        self.entries.add(4, |row| {
+        self.entries.add(|row| {
             row.bigint(entry_id);
             row.bigint(packet_id);
             row.text("collection");
             row.timestamp(at);
         })?;
         for posting in postings {
-            self.postings.add(6, |row| {
+            self.postings.add(|row| {
                 row.bigint(posting.entry_id);
                 row.text(posting.account);
                 row.int(posting.district);
@@ -263,14 +264,15 @@ impl PacketRows {
     }
 
     pub fn add_delivery(&mut self, delivery: &DeliveryRow<'_>) -> std::io::Result<()> {
-        self.deliveries.add(10, |row| {
+        self.deliveries.add(|row| {
             row.bigint(delivery.delivery_id);
             row.text(delivery.destination);
             row.text(delivery.message);
             row.text(&ordering_key(delivery.packet_id, delivery.first_record));
-            row.bigint(delivery.packet_id);
-            row.int(delivery.first_record);
-            row.int(delivery.last_record);
+            row.text(RECORDS);
+            row.text(&delivery.packet_id.to_string());
+            row.bigint(delivery.first_record.into());
+            row.bigint(delivery.last_record.into());
             row.bool(false);
             row.int(delivery.lines);
             row.bigint(delivery.fen);

@@ -78,8 +78,8 @@ impl Store {
         (destination, message): (&str, &str),
         ordering_key: &str,
     ) -> Result<Option<(i64, String)>, Fault> {
-        const SQL: &str = "SELECT d.delivery_id, p.packet_no FROM delivery d JOIN packet p USING (packet_id)
-            WHERE d.packet_id = split_part($3, '/', 1)::bigint AND d.first_record = split_part($3, '/', 2)::int
+        const SQL: &str = "SELECT d.delivery_id, p.packet_no FROM delivery d JOIN packet p ON p.packet_id = d.subject_id::bigint
+            WHERE d.subject_id = split_part($3, '/', 1) AND d.subject_kind = 'records' AND d.part = split_part($3, '/', 2)::bigint
               AND d.destination = $1 AND d.message = $2 AND NOT d.reversal ORDER BY d.delivery_id LIMIT 1";
         let client = self.client().await?;
         let statement = client.prepare_cached(SQL).await?;

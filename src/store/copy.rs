@@ -23,23 +23,43 @@ pub const CHUNK: usize = 128 * 1024;
 const MEMORY_MAX: usize = 1 << 20;
 const EPOCH: Date = jiff::civil::date(2000, 1, 1);
 
-/// Appends rows to a buffer, one value after the other.
-pub struct RowWriter<'a>(pub &'a mut Vec<u8>);
+/// Appends one row to a buffer, value after value; when it goes the row has as many columns as it was given values.
+pub struct RowWriter<'a> {
+    out: &'a mut Vec<u8>,
+    /// Where the row begins: with the count of its columns.
+    start: usize,
+    columns: i16,
+}
 
-impl RowWriter<'_> {
-    /// Starts a row of so many columns.
-    pub fn row(&mut self, columns: i16) {
-        self.0.extend_from_slice(&columns.to_be_bytes());
+impl Drop for RowWriter<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.out[self.start..].first_chunk_mut() {
+            *count = self.columns.to_be_bytes();
+        }
+    }
+}
+
+impl<'a> RowWriter<'a> {
+    pub fn new(out: &'a mut Vec<u8>) -> RowWriter<'a> {
+        let start = out.len();
+        out.extend_from_slice(&0_i16.to_be_bytes());
+        RowWriter {
+            out,
+            start,
+            columns: 0,
+        }
     }
 
     pub fn null(&mut self) {
-        self.0.extend_from_slice(&(-1_i32).to_be_bytes());
+        self.columns += 1;
+        self.out.extend_from_slice(&(-1_i32).to_be_bytes());
     }
 
     pub fn bytes(&mut self, value: &[u8]) {
-        self.0
+        self.columns += 1;
+        self.out
             .extend_from_slice(&(value.len() as i32).to_be_bytes());
-        self.0.extend_from_slice(value);
+        self.out.extend_from_slice(value);
     }
 
     pub fn text(&mut self, value: &str) {
@@ -164,14 +184,8 @@ impl Default for Rows {
 
 impl Rows {
     /// Adds one row; an error means that the temporary file could not be written.
-    pub fn add(
-        &mut self,
-        columns: i16,
-        fill: impl FnOnce(&mut RowWriter<'_>),
-    ) -> std::io::Result<()> {
-        let mut writer = RowWriter(&mut self.buffer);
-        writer.row(columns);
-        fill(&mut writer);
+    pub fn add(&mut self, fill: impl FnOnce(&mut RowWriter<'_>)) -> std::io::Result<()> {
+        fill(&mut RowWriter::new(&mut self.buffer));
         if self.buffer.len() >= CHUNK {
             self.spill()
         } else {
@@ -312,7 +326,7 @@ mod tests {
     fn rows_beyond_the_memory_limit_are_all_kept_in_order() {
         let mut rows = Rows::default();
         for number in 0..200_000 {
-            rows.add(1, |row| row.int(number)).expect("temporary file");
+            rows.add(|row| row.int(number)).expect("temporary file");
         }
         rows.spill().expect("temporary file");
         rows.file.seek(SeekFrom::Start(0)).expect("seek");

@@ -97,6 +97,42 @@ pub struct Entity {
     pub removal: bool,
 }
 
+/// `subject_kind` of records of a packet.
+pub(super) const RECORDS: &str = "records";
+/// `subject_kind` of a batch of deductions.
+pub(super) const BATCH: &str = "batch";
+
+impl Subject {
+    /// Of the columns of [`COLUMNS`].
+    fn from_row(row: &Row) -> Subject {
+        let (kind, id): (&str, &str) = (row.get(4), row.get(5));
+        let (part, part_end): (i64, i64) = (row.get(6), row.get(7));
+        let number = || id.parse().expect("the id of such a subject is a number");
+        let record =
+            |part| i32::try_from(part).expect("such a part is a number of a record or batch");
+        match kind {
+            RECORDS => Subject::Records(Records {
+                packet_id: number(),
+                first_record: record(part),
+                last_record: record(part_end),
+                reversal: row.get(8),
+            }),
+            BATCH => Subject::Batch(Batch {
+                cycle_id: number(),
+                batch_no: record(part),
+            }),
+            // The schema lets no other kind in.
+            _ => Subject::Entity(Entity {
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                version: row.get(9),
+                revision: part,
+                removal: row.get(10),
+            }),
+        }
+    }
+}
+
 impl NewDelivery {
     /// The packet's records it tells of.
     pub fn records(&self) -> Option<&Records> {
@@ -147,54 +183,31 @@ pub struct Delivery {
 }
 
 /// Columns of a [`Delivery`], in the order [`Delivery::from_row`] reads them.
-const COLUMNS: &str = "d.delivery_id, d.destination, d.message, d.ordering_key, d.packet_id, d.first_record, d.last_record, d.reversal, \
-                       d.lines, d.fen, d.state, d.attempts, d.reference, d.outcome, d.answer, d.created_at, d.settled_at, \
-                       d.entity_kind, d.entity_id, d.version, d.revision, d.removal, d.priority, d.cycle_id, d.batch_no, \
-                       coalesce(extract(epoch FROM now() - d.tried_at), 0)::float8";
+const COLUMNS: &str = "d.delivery_id, d.destination, d.message, d.ordering_key, d.subject_kind, d.subject_id, d.part, d.part_end, \
+                       d.reversal, d.version, d.removal, d.lines, d.fen, d.state, d.attempts, d.reference, d.outcome, d.answer, \
+                       d.created_at, d.settled_at, d.priority, coalesce(extract(epoch FROM now() - d.tried_at), 0)::float8";
 
 impl Delivery {
     fn from_row(row: &Row) -> Delivery {
-        let subject = match (
-            row.get::<_, Option<String>>(17),
-            row.get::<_, Option<i64>>(23),
-        ) {
-            (Some(kind), _) => Subject::Entity(Entity {
-                kind,
-                id: row.get(18),
-                version: row.get(19),
-                revision: row.get(20),
-                removal: row.get(21),
-            }),
-            (None, Some(cycle_id)) => Subject::Batch(Batch {
-                cycle_id,
-                batch_no: row.get(24),
-            }),
-            (None, None) => Subject::Records(Records {
-                packet_id: row.get(4),
-                first_record: row.get(5),
-                last_record: row.get(6),
-                reversal: row.get(7),
-            }),
-        };
         Delivery {
             delivery_id: row.get(0),
             of: NewDelivery {
                 destination: row.get(1),
                 message: row.get(2),
                 ordering_key: row.get(3),
-                subject,
-                lines: row.get(8),
-                fen: Fen(row.get(9)),
+                subject: Subject::from_row(row),
+                lines: row.get(11),
+                fen: Fen(row.get(12)),
             },
-            state: row.get(10),
-            attempts: row.get(11),
-            reference: row.get(12),
-            outcome: row.get(13),
-            answer: row.get(14),
-            created_at: row.get(15),
-            settled_at: row.get(16),
-            priority: row.get(22),
-            tried_for: std::time::Duration::from_secs_f64(row.get::<_, f64>(25).max(0.0)),
+            state: row.get(13),
+            attempts: row.get(14),
+            reference: row.get(15),
+            outcome: row.get(16),
+            answer: row.get(17),
+            created_at: row.get(18),
+            settled_at: row.get(19),
+            priority: row.get(20),
+            tried_for: std::time::Duration::from_secs_f64(row.get::<_, f64>(21).max(0.0)),
         }
     }
 }

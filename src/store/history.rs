@@ -115,9 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_stored_before_there_were_histories_get_their_places() {
-        let db = Database::new().await;
-        db.run(include_str!("../../schemas/postgres/0005_row_types.sql"))
-            .await;
+        let db = Database::before(16).await;
         let line = |packet: i32, record: i32, employer: &str, month: i32| {
             format!(
                 "INSERT INTO employer_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, receipt_no, insurance, employer_no,

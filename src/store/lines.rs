@@ -19,15 +19,12 @@ pub enum LineTable {
 const HEAD: &str = "packet_id bigint, record_index int, detail_key uuid, revoke boolean, detail_no text, pooling_area int, district int, \
     levy_no text, receipt_no text, insurance insurance_type, employer_no text, contribution_month int, payment_kind payment_kind, \
     remitted_on date, treasury_on date, tax_office text, transfer_batch text, transferred_at timestamp";
-const HEAD_COLUMNS: i16 = 18;
 const EMPLOYER: &str = "headcount int, wages_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint, \
     other_interest_fen bigint, rate_id text, medical_fen bigint, long_term_care_fen bigint, underpaid boolean, history_key bigint, \
     history_no int, before_remittance boolean, without_base boolean";
-const EMPLOYER_COLUMNS: i16 = 19;
 const EMPLOYEE: &str = "person_no text, wage_fen bigint, employer_base_fen bigint, employee_base_fen bigint, employer_rate int, \
     employer_paid_fen bigint, employee_rate int, employee_paid_fen bigint, late_fee_fen bigint, interest_fen bigint";
-const EMPLOYEE_COLUMNS: i16 = 10;
 
 /// A staged line has besides what tells it from others of its packet.
 const STAGED_ONLY: &str = "record_id text";
@@ -128,8 +125,7 @@ pub fn employer_row(
     key: Uuid,
     line: &EmployerLine<'_>,
 ) {
-    let mut row = RowWriter(buffer);
-    row.row(HEAD_COLUMNS + EMPLOYER_COLUMNS + i16::from(staged));
+    let mut row = RowWriter::new(buffer);
     head(&mut row, packet_id, key, &line.head);
     row.int_or_null(line.headcount);
     row.fen_or_null(line.wages);
@@ -162,8 +158,7 @@ pub fn employee_row(
     key: Uuid,
     line: &EmployeeLine<'_>,
 ) {
-    let mut row = RowWriter(buffer);
-    row.row(HEAD_COLUMNS + EMPLOYEE_COLUMNS + i16::from(staged));
+    let mut row = RowWriter::new(buffer);
     head(&mut row, packet_id, key, &line.head);
     row.text(line.person_no);
     row.fen_or_null(line.wage);

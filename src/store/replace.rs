@@ -43,13 +43,13 @@ const REVERSE_POSTINGS: &str = "
 
 const SUPERSEDE_DELIVERIES: &str = "
     UPDATE delivery SET state = 'superseded', settled_at = now()
-    WHERE packet_id = $1 AND NOT reversal
+    WHERE subject_id = $1::bigint::text AND subject_kind = 'records' AND NOT reversal
       AND (state = 'ready' AND attempt_no = 0 OR state = 'dead' AND outcome = 'rejected')";
 
 const REVERSE_DELIVERIES: &str = "
-    INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
-    SELECT destination, message, ordering_key, packet_id, first_record, last_record, true, lines, -fen
-    FROM delivery WHERE packet_id = $1 AND NOT reversal AND state <> 'superseded' ORDER BY delivery_id";
+    INSERT INTO delivery (destination, message, ordering_key, subject_kind, subject_id, part, part_end, reversal, lines, fen)
+    SELECT destination, message, ordering_key, subject_kind, subject_id, part, part_end, true, lines, -fen
+    FROM delivery WHERE subject_id = $1::bigint::text AND subject_kind = 'records' AND NOT reversal AND state <> 'superseded' ORDER BY delivery_id";
 
 impl Posting {
     /// Reverses everything the earlier packet did, inside this transaction.
@@ -92,7 +92,7 @@ impl Posting {
         client.execute(REVERSE_POSTINGS, &[&entry, &old]).await?;
         client
             .query(
-                "SELECT 1 FROM delivery WHERE packet_id = $1 FOR UPDATE",
+                "SELECT 1 FROM delivery WHERE subject_id = $1::bigint::text AND subject_kind = 'records' FOR UPDATE",
                 &[&old],
             )
             .await?;

@@ -20,7 +20,6 @@ const STAGED: Table = Table {
         base_fen bigint, born_on date, sealed bytea, account_credit_fen bigint, yearly boolean",
     ],
 };
-const STAGED_COLUMNS: i16 = 12;
 
 const STAGE: &str = "CREATE TEMPORARY TABLE staged_person (record_index int NOT NULL, person_no text COLLATE \"C\" NOT NULL, from_month int,
     category insured_category, account boolean, employer_no text, district int, base_fen bigint, born_on date, sealed bytea,
@@ -71,8 +70,7 @@ pub struct StagedPerson<'a> {
 
 /// Adds a person to a buffer.
 pub fn staged_row(buffer: &mut Vec<u8>, person: &StagedPerson<'_>) {
-    let mut row = RowWriter(buffer);
-    row.row(STAGED_COLUMNS);
+    let mut row = RowWriter::new(buffer);
     row.int(person.record_index);
     row.text(person.person_no);
     row.month(person.from_month);
@@ -89,11 +87,12 @@ pub fn staged_row(buffer: &mut Vec<u8>, person: &StagedPerson<'_>) {
 
 /// Adds a person whose line is refused: named, so has not left, and not taken.
 pub fn named_row(buffer: &mut Vec<u8>, record_index: i32, person_no: &str) {
-    let mut row = RowWriter(buffer);
-    row.row(STAGED_COLUMNS);
+    let mut row = RowWriter::new(buffer);
     row.int(record_index);
     row.text(person_no);
-    (2..STAGED_COLUMNS).for_each(|_| row.null());
+    for _ in 2..STAGED.width() {
+        row.null();
+    }
 }
 
 /// A roster's own row, but for what is counted when it is stored.

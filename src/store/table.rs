@@ -24,6 +24,11 @@ impl Table {
         all.map(|column| column.split_once(' ').unwrap_or((column, "text")))
     }
 
+    /// How many columns a row has.
+    pub fn width(&self) -> usize {
+        self.columns().count()
+    }
+
     fn names(&self) -> String {
         self.columns()
             .map(|(name, _)| name)
@@ -167,8 +172,7 @@ mod tests {
     fn rows_become_an_array_with_their_nulls() {
         let mut rows = Vec::new();
         for (number, text) in [(7, Some("x")), (8, None)] {
-            let mut row = RowWriter(&mut rows);
-            row.row(2);
+            let mut row = RowWriter::new(&mut rows);
             row.int(number);
             row.text_or_null(text);
         }
@@ -205,9 +209,7 @@ mod tests {
     #[test]
     fn rows_of_another_width_or_cut_short_are_not_taken() {
         let mut rows = Vec::new();
-        let mut row = RowWriter(&mut rows);
-        row.row(1);
-        row.int(1);
+        RowWriter::new(&mut rows).int(1);
         assert!(
             RowArray(&rows)
                 .to_sql(&row_type(), &mut BytesMut::new())

@@ -194,7 +194,7 @@ impl Store {
     pub async fn batch_was_sent(&self, batch: Batch, message: &str) -> Result<bool, Fault> {
         let client = self.client().await?;
         let sql = "SELECT EXISTS (SELECT 1 FROM delivery d JOIN attempt a USING (delivery_id)
-            WHERE d.cycle_id = $1 AND d.batch_no = $2 AND d.message = $3 AND a.kind = 'send' AND a.outcome IS DISTINCT FROM 'not_sent')";
+            WHERE d.subject_id = $1::bigint::text AND d.subject_kind = 'batch' AND d.part = $2::int AND d.message = $3 AND a.kind = 'send' AND a.outcome IS DISTINCT FROM 'not_sent')";
         let statement = client.prepare_cached(sql).await?;
         let row = client
             .query_one(&statement, &[&batch.cycle_id, &batch.batch_no, &message])

@@ -142,10 +142,10 @@ impl Posting {
             .map(|(line, _)| (line.packet_id, line.record_index))
             .unzip();
         // The default id is above any given out before, so within the key it comes after the original.
-        let sql = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, lines, fen)
-            SELECT d.destination, d.message, d.ordering_key, $1, gone.record, gone.record, 1, gone.fen
+        let sql = "INSERT INTO delivery (destination, message, ordering_key, subject_kind, subject_id, part, part_end, lines, fen)
+            SELECT d.destination, d.message, d.ordering_key, 'records', $1::bigint::text, gone.record, gone.record, 1, gone.fen
             FROM unnest($3::int[], $4::bigint[], $5::int[], $6::bigint[]) AS gone (record, packet_id, original, fen)
-            JOIN delivery d ON d.packet_id = gone.packet_id AND gone.original BETWEEN d.first_record AND d.last_record
+            JOIN delivery d ON d.subject_id = gone.packet_id::text AND d.subject_kind = 'records' AND gone.original BETWEEN d.part AND d.part_end
                 AND d.destination = $2 AND d.message = $7 AND NOT d.reversal
             ORDER BY gone.record";
         self.client()

@@ -304,7 +304,7 @@ async fn a_panic_or_fault_in_one_delivery_does_not_stop_the_others() {
         )
     );
     assert_eq!(
-        db.value::<String>("SELECT answer FROM delivery WHERE packet_id = 14")
+        db.value::<String>("SELECT answer FROM delivery WHERE subject_id = '14'")
             .await,
         "the packet has no such records"
     );

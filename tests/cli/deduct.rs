@@ -129,7 +129,7 @@ async fn a_month_goes_from_plan_to_workbook_by_two_people() {
         "a person is deducted from once a month",
     );
 
-    place.value("UPDATE delivery SET state = 'dead', lease_token = NULL, leased_until = NULL, under_way = false, answer = 'refused', outcome = 'rejected', settled_at = now() WHERE cycle_id IS NOT NULL").await;
+    place.value("UPDATE delivery SET state = 'dead', lease_token = NULL, leased_until = NULL, under_way = false, answer = 'refused', outcome = 'rejected', settled_at = now() WHERE subject_kind = 'batch'").await;
     done(
         &deduct(&place, "status", &[]).await,
         &[

@@ -165,7 +165,7 @@ async fn until_told(place: &Place) {
         if found == "settled 0 0" {
             return;
         }
-        let rows = "SELECT destination, batch_no, state, attempts, outcome, answer, due_at, leased_until FROM delivery WHERE state <> 'delivered' LIMIT 20";
+        let rows = "SELECT destination, part, state, attempts, outcome, answer, due_at, leased_until FROM delivery WHERE state <> 'delivered' LIMIT 20";
         assert!(
             Instant::now() < deadline,
             "state, open batches and deliveries are still {found}: {}",

@@ -273,7 +273,7 @@ async fn each_core_is_asked_for_its_own_people_and_each_ltc_system_hears_of_them
             "0",
         )
         .await;
-    let told = "SELECT pooling_area, destination, message, lines, d.fen FROM delivery d JOIN deduction_cycle USING (cycle_id) ORDER BY 1, 3";
+    let told = "SELECT pooling_area, destination, message, lines, d.fen FROM delivery d JOIN deduction_cycle c ON c.cycle_id::text = d.subject_id ORDER BY 1, 3";
     let expected = "450100 ltc-system deduction_results 3 1800; 450100 medical-core deductions 3 1800; \
         500100 chongqing-ltc deduction_results 2 800; 500100 chongqing-core deductions 2 800";
     assert_eq!(cities.value(told).await, expected);
@@ -501,7 +501,7 @@ async fn what_was_queued_for_a_core_that_has_lost_the_area_is_not_sent() {
     cities
         .value(&running_cycle(CHONGQING, "answered = 0"))
         .await;
-    let delivery = "INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen) VALUES ('medical-core', 'deductions', 900, 1, 1, 400)";
+    let delivery = "INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen) VALUES ('medical-core', 'deductions', 'batch', '900', 1, 1, 1, 400)";
     cities.value(delivery).await;
     cities
         .gateway

@@ -60,7 +60,7 @@ async fn a_month_is_planned_approved_and_run_in_batches() {
         office.sql(batches).await,
         "1 1 P1 P4 3 1680 0; 2 1 P7 P7 1 300 0"
     );
-    let deliveries = "SELECT destination, message, batch_no, lines, fen, priority, state, ordering_key FROM delivery WHERE cycle_id IS NOT NULL ORDER BY 3";
+    let deliveries = "SELECT destination, message, part, lines, fen, priority, state, ordering_key FROM delivery WHERE subject_kind = 'batch' ORDER BY 3";
     assert_eq!(
         office.sql(deliveries).await,
         "medical-core deductions 1 3 1680 20 ready -; medical-core deductions 2 1 300 20 ready -"
@@ -371,7 +371,7 @@ async fn people_left_short_are_tried_again_where_the_rates_say_so() {
     assert_eq!(office.sql("SELECT batch_no, first_person, last_person, people, fen FROM deduction_batch WHERE round = 2").await, "3 P1 P7 2 900");
     assert_eq!(
         office
-            .sql("SELECT batch_no, lines, fen FROM delivery WHERE state = 'ready'")
+            .sql("SELECT part, lines, fen FROM delivery WHERE state = 'ready'")
             .await,
         "3 2 900"
     );

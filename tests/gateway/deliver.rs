@@ -45,10 +45,10 @@ async fn a_delivery_whose_packet_cannot_be_seen_waits_for_it_and_is_no_dead_lett
     all.gateway.send(one()).await;
     all.settled().await;
     // As read through a snapshot of before the packet: its delivery is there, the packet is not.
-    let queued = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
-        SELECT destination, message, '2/1', 2, first_record, last_record, false, lines, fen FROM delivery WHERE destination = 'medical-core'";
+    let queued = "INSERT INTO delivery (destination, message, ordering_key, subject_kind, subject_id, part, part_end, reversal, lines, fen)
+        SELECT destination, message, '2/1', 'records', '2', part, part_end, false, lines, fen FROM delivery WHERE destination = 'medical-core'";
     all.gateway.value(queued).await;
-    all.until("SELECT state, attempts, answer LIKE '%its packet is not in the database%' FROM delivery WHERE packet_id = 2", "ready 0 t").await;
+    all.until("SELECT state, attempts, answer LIKE '%its packet is not in the database%' FROM delivery WHERE subject_id = '2'", "ready 0 t").await;
     let seen = "BEGIN;
         CREATE TEMP TABLE same ON COMMIT DROP AS SELECT * FROM packet;
         UPDATE same SET packet_id = 2, packet_no = 'P2'; INSERT INTO packet SELECT * FROM same;
@@ -57,7 +57,7 @@ async fn a_delivery_whose_packet_cannot_be_seen_waits_for_it_and_is_no_dead_lett
         COMMIT";
     all.gateway.value(seen).await;
     all.until(
-        "SELECT state, attempt_no FROM delivery WHERE packet_id = 2",
+        "SELECT state, attempt_no FROM delivery WHERE subject_id = '2'",
         "delivered 1",
     )
     .await;

@@ -172,7 +172,7 @@ impl Office {
              INSERT INTO shortfall (pooling_area, person_no, cycle_id, fen, handling)
                 SELECT 450100, person_no, cycle_id, due_fen, '{handling}' FROM deduction WHERE cycle_id = {id} AND person_no IN ('{short}')
                 ON CONFLICT (pooling_area, person_no, cycle_id) DO UPDATE SET carried_into = NULL;
-             UPDATE delivery SET state = 'delivered', reference = 'R', outcome = 'accepted', settled_at = now() WHERE cycle_id = {id};
+             UPDATE delivery SET state = 'delivered', reference = 'R', outcome = 'accepted', settled_at = now() WHERE subject_id = ({id})::text;
              UPDATE deduction_cycle SET state = 'settled', settled_at = now() WHERE cycle_id = {id}"
         ))
         .await;

@@ -691,6 +691,9 @@ async fn old_log(source: &Source, log: &[(&str, &str, Option<&str>)]) {
             DROP COLUMN same_login, DROP COLUMN replaces; -- of later migrations, which run again as well
         DROP TABLE approval; DROP VIEW report.refused_line; ALTER TABLE line_refusal DROP COLUMN fen; ALTER TYPE line_refusal_row DROP ATTRIBUTE fen;
         DROP INDEX packet_received, packet_refusal_received, packet_with_refused; ALTER TABLE backfill DROP COLUMN again;
+        DROP VIEW report.delivery; ALTER TABLE delivery DROP COLUMN subject_kind, DROP COLUMN subject_id, DROP COLUMN part, DROP COLUMN part_end,
+            ADD COLUMN packet_id bigint, ADD COLUMN first_record int, ADD COLUMN last_record int, ADD COLUMN entity_kind text COLLATE \"C\",
+            ADD COLUMN entity_id text COLLATE \"C\", ADD COLUMN revision bigint, ADD COLUMN cycle_id bigint, ADD COLUMN batch_no int;
         DELETE FROM refinery_schema_history WHERE version >= 30; UPDATE registry_head SET sequence = ";
     source.gateway.value(&format!("{back}{}", log.len())).await;
     for (sequence, (kind, id, place)) in (1..).zip(log) {

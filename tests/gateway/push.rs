@@ -121,7 +121,7 @@ impl World {
                 return;
             }
             if tokio::time::Instant::now() >= deadline {
-                let open = "SELECT destination, entity_id, revision, state, attempt_no, outcome, answer FROM delivery
+                let open = "SELECT destination, subject_id, part, state, attempt_no, outcome, answer FROM delivery
                     WHERE state NOT IN ('delivered', 'superseded') ORDER BY state LIMIT 9";
                 let leases = self
                     .gateway
@@ -428,14 +428,14 @@ async fn a_suspension_goes_before_everything_that_waits_and_one_bad_record_keeps
     assert_eq!(
         world
             .gateway
-            .value("SELECT entity_id, state FROM delivery WHERE state = 'dead'")
+            .value("SELECT subject_id, state FROM delivery WHERE state = 'dead'")
             .await,
         "E2 dead"
     );
     assert_eq!(
         world
             .gateway
-            .value("SELECT priority FROM delivery WHERE entity_id = 'E5' AND version = 2")
+            .value("SELECT priority FROM delivery WHERE subject_id = 'E5' AND version = 2")
             .await,
         "10"
     );

@@ -27,8 +27,8 @@ fn running_cycle(people: usize, batch: usize) -> String {
          INSERT INTO deduction_batch (cycle_id, batch_no, round, first_person, last_person, people, fen)
              SELECT {CYCLE}, (n - 1) / {batch} + 1, 1, min(person_no), max(person_no), count(*), sum(fen)
              FROM (SELECT *, row_number() OVER (ORDER BY person_no)::int AS n FROM deduction) d GROUP BY 2;
-         INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen)
-             SELECT 'medical-core', 'deductions', cycle_id, batch_no, people, fen FROM deduction_batch ORDER BY batch_no;
+         INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen)
+             SELECT 'medical-core', 'deductions', 'batch', cycle_id, batch_no, batch_no, people, fen FROM deduction_batch ORDER BY batch_no;
          COMMIT"
     )
 }
@@ -587,8 +587,8 @@ async fn a_second_round_asks_only_those_left_short_and_tells_of_them_again() {
              INSERT INTO deduction_batch (cycle_id, batch_no, round, first_person, last_person, people, fen)
                  SELECT cycle_id, 3, 2, min(person_no), max(person_no), count(*), sum(fen) FROM shortfall GROUP BY 1;
              INSERT INTO deduction_again SELECT cycle_id, 2, person_no, fen, 0, fen FROM shortfall;
-             INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen)
-                 SELECT 'medical-core', 'deductions', cycle_id, batch_no, people, fen FROM deduction_batch WHERE round = 2;
+             INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen)
+                 SELECT 'medical-core', 'deductions', 'batch', cycle_id, batch_no, batch_no, people, fen FROM deduction_batch WHERE round = 2;
              COMMIT",
         )
         .await;

@@ -421,7 +421,7 @@ impl State<'_> {
         self.tally.counts.received += 1;
         self.tally.counts.refuse(stated);
         let packet_id = self.reading.packet_id;
-        let write = self.tally.refusals.add(6, |row| {
+        let write = self.tally.refusals.add(|row| {
             row.bigint(packet_id);
             row.int(position);
             row.text(&refusal.element);
@@ -476,7 +476,7 @@ impl State<'_> {
             return Ok(Default::default());
         };
         let packet_id = self.reading.packet_id;
-        let write = self.tally.runs.add(9, |row| {
+        let write = self.tally.runs.add(|row| {
             row.bigint(packet_id);
             row.int(run.first);
             row.int(run.last);

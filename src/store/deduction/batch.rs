@@ -3,6 +3,7 @@
 //! Rows are spilled to disk when there are many. Must not read or change instructions.
 
 use super::super::copy::Rows;
+use super::super::delivery::BATCH as BATCH_SUBJECT;
 use super::super::table::Table;
 use super::super::{Session, Store};
 use super::written;
@@ -18,7 +19,7 @@ const BATCH: Table = Table {
 const DELIVERY: Table = Table {
     name: "delivery",
     columns: &[
-        "delivery_id bigint, destination text, message text, cycle_id bigint, batch_no int, lines int, fen bigint, priority smallint",
+        "delivery_id bigint, destination text, message text, subject_kind text, subject_id text, part bigint, part_end bigint, lines int, fen bigint, priority smallint",
     ],
 };
 /// See 0004: 10 an ending, 20 anything else live, 90 a backfill.
@@ -112,7 +113,7 @@ impl Batches {
         self.last_no += 1;
         let (cycle_id, batch_no, round, open) =
             (self.cycle_id, self.last_no, self.round, &self.open);
-        let added = self.rows.add(7, |row| {
+        let added = self.rows.add(|row| {
             row.bigint(cycle_id);
             row.int(batch_no);
             row.bytes(&round.to_be_bytes());
@@ -136,12 +137,14 @@ impl Batches {
         let first_no = self.last_no - i32::try_from(self.closed.len()).unwrap_or(i32::MAX) + 1;
         for ((delivery_id, (people, fen)), batch_no) in ids.iter().zip(&self.closed).zip(first_no..)
         {
-            let added = deliveries.add(8, |row| {
+            let added = deliveries.add(|row| {
                 row.bigint(*delivery_id);
                 row.text(&self.receiver.destination);
                 row.text(&self.receiver.message);
-                row.bigint(self.cycle_id);
-                row.int(batch_no);
+                row.text(BATCH_SUBJECT);
+                row.text(&self.cycle_id.to_string());
+                row.bigint(batch_no.into());
+                row.bigint(batch_no.into());
                 row.int(*people);
                 row.bigint(*fen);
                 row.bytes(&PRIORITY.to_be_bytes());

@@ -80,8 +80,7 @@ impl Sheet {
 
     /// Adds a row of `Work::left_out`.
     pub fn leave_out(&mut self, row: &LeftOutRow<'_>) {
-        let mut out = RowWriter(&mut self.buffer);
-        out.row(6);
+        let mut out = RowWriter::new(&mut self.buffer);
         out.bigint(self.cycle_id);
         out.text(row.person_no);
         out.int(row.district);
@@ -92,8 +91,7 @@ impl Sheet {
 
     /// Adds a row of `Work::instructions`.
     pub fn instruct(&mut self, row: &InstructionRow<'_>) {
-        let mut out = RowWriter(&mut self.buffer);
-        out.row(9);
+        let mut out = RowWriter::new(&mut self.buffer);
         out.bigint(self.cycle_id);
         out.text(row.person_no);
         out.text(row.category.word());
@@ -136,7 +134,7 @@ pub(super) async fn write_totals(
 ) -> Result<(), Fault> {
     let mut rows = Rows::default();
     for cell in cells {
-        let added = rows.add(7, |row| {
+        let added = rows.add(|row| {
             row.bigint(cycle_id);
             row.int(cell.district);
             row.text(cell.category.word());

@@ -169,7 +169,7 @@ impl Store {
         let sql = "SELECT count(*), count(b.answered_at), coalesce(sum(b.people), 0)::bigint, coalesce(sum(b.answered), 0)::bigint,
                 count(*) FILTER (WHERE d.state = 'dead'), count(*) FILTER (WHERE d.state = 'in_doubt'), count(*) FILTER (WHERE d.state = 'ready')
             FROM deduction_batch b
-                LEFT JOIN delivery d ON d.cycle_id = b.cycle_id AND d.batch_no = b.batch_no AND d.message = $3 AND b.answered_at IS NULL
+                LEFT JOIN delivery d ON d.subject_id = b.cycle_id::text AND d.subject_kind = 'batch' AND d.part = b.batch_no AND d.message = $3 AND b.answered_at IS NULL
             WHERE b.cycle_id = $1 AND b.round = $2";
         let rows = self
             .rows(

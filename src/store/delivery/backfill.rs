@@ -211,13 +211,13 @@ fn insert(route: &Route, again: bool) -> String {
         "d.state <> 'superseded'"
     };
     format!(
-        "INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, lines, fen, priority)
-         SELECT $6, $7, e.kind || '/' || e.entity_id, e.kind, e.entity_id, e.version, e.sequence, 1, 0, 90
+        "INSERT INTO delivery (destination, message, ordering_key, subject_kind, subject_id, version, part, part_end, lines, fen, priority)
+         SELECT $6, $7, e.kind || '/' || e.entity_id, e.kind, e.entity_id, e.version, e.sequence, e.sequence, 1, 0, 90
          FROM registry_entity e JOIN registry_change c USING (sequence)
          WHERE (e.kind, e.entity_id) > ($1, $2) AND (e.kind, e.entity_id) <= ($3, $4) AND e.kind = $5
            AND ($8::date IS NULL OR c.changed_at >= $8::date AT TIME ZONE 'Asia/Shanghai') AND {condition}
-           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.ordering_key = e.kind || '/' || e.entity_id AND d.destination = $6
-                             AND d.revision = e.sequence AND d.entity_kind IS NOT NULL AND {known})
+           AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.subject_id = e.entity_id AND d.subject_kind = e.kind AND d.part = e.sequence
+                             AND d.destination = $6 AND {known})
          ORDER BY e.entity_id",
         condition = route.condition()
     )

@@ -40,7 +40,7 @@ pub(super) fn claiming() -> String {
                 SELECT 1 FROM delivery e
                 WHERE e.destination = w.destination AND e.ordering_key = w.ordering_key
                   AND (e.reversal, e.delivery_id) < (w.reversal, w.delivery_id)
-                  AND e.state IN ('ready', 'leased', 'in_doubt', 'dead') AND (e.state <> 'dead' OR w.entity_kind IS NULL) LIMIT 1) IS NULL)
+                  AND e.state IN ('ready', 'leased', 'in_doubt', 'dead') AND (e.state <> 'dead' OR w.subject_kind NOT IN ('institution', 'caregiver')) LIMIT 1) IS NULL)
             ORDER BY w.priority, w.delivery_id LIMIT $3 FOR UPDATE SKIP LOCKED)
          UPDATE delivery d SET state = 'leased', attempts = d.attempts + 1, lease_token = $2,
                 leased_until = now() + $4 * interval '1 millisecond'

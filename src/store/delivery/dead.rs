@@ -47,7 +47,7 @@ pub async fn dead_letters(
              WHERE a.delivery_id = d.delivery_id AND a.ended_at IS NOT NULL AND a.outcome NOT IN ('accepted', 'duplicate')
                AND a.started_at >= coalesce(d.tried_at, d.created_at)
              ORDER BY a.outcome IN ('not_sent', 'not_reached'), a.attempt_no LIMIT 1),
-             (SELECT p.packet_no FROM packet p WHERE p.packet_id = d.packet_id)
+             (SELECT p.packet_no FROM packet p WHERE p.packet_id = CASE d.subject_kind WHEN 'records' THEN d.subject_id::bigint END)
          FROM delivery d WHERE d.state = 'dead' AND d.destination = coalesce($1, d.destination)
          ORDER BY d.delivery_id LIMIT $2"
     );

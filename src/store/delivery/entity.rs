@@ -83,29 +83,30 @@ pub async fn queue_entities(
     // entry has waiting is looked up by its key; joined, for want of statistics every delivery is held against every change.
     let sql = format!(
         "WITH changed AS (
-            SELECT c.sequence, c.kind, c.entity_id, c.version, c.kind || '/' || c.entity_id AS key, c.status, c.designated, {} AS concerns
+            SELECT c.sequence, c.kind, c.entity_id, c.version, c.status, c.designated, {} AS concerns
             FROM registry_change c WHERE c.sequence BETWEEN $1 AND $2 AND c.kind = $3),
         superseded AS (
             UPDATE delivery d SET state = 'superseded', settled_at = now() FROM changed CROSS JOIN LATERAL (
-                SELECT w.delivery_id FROM delivery w WHERE w.ordering_key = changed.key AND w.destination = $4 AND w.entity_kind IS NOT NULL OFFSET 0) w
+                SELECT w.delivery_id FROM delivery w
+                WHERE w.subject_id = changed.entity_id AND w.subject_kind = changed.kind AND w.destination = $4 OFFSET 0) w
             WHERE d.delivery_id = w.delivery_id AND d.state IN ('ready', 'dead')
-            RETURNING d.delivery_id, d.ordering_key, d.priority)
-        INSERT INTO delivery (destination, message, ordering_key, entity_kind, entity_id, version, revision, removal, lines, fen, priority)
-        SELECT $4, $5, c.key, c.kind, c.entity_id, c.version, c.sequence, NOT c.concerns, 1, 0,
+            RETURNING d.delivery_id, d.subject_id, d.priority)
+        INSERT INTO delivery (destination, message, ordering_key, subject_kind, subject_id, version, part, part_end, removal, lines, fen, priority)
+        SELECT $4, $5, c.kind || '/' || c.entity_id, c.kind, c.entity_id, c.version, c.sequence, c.sequence, NOT c.concerns, 1, 0,
             least(s.priority, CASE
                 WHEN NOT c.concerns OR (before.designated AND NOT c.designated) THEN 10
                 WHEN c.status IN ('ended', 'suspended', 'suspended_new_clients', 'settlement_suspended', 'left') AND c.status IS DISTINCT FROM before.status THEN 10
                 ELSE 20 END)
         FROM changed c
-        LEFT JOIN (SELECT ordering_key, min(priority) AS priority FROM superseded GROUP BY 1) s ON s.ordering_key = c.key
+        LEFT JOIN (SELECT subject_id, min(priority) AS priority FROM superseded GROUP BY 1) s ON s.subject_id = c.entity_id
         LEFT JOIN LATERAL (
             SELECT b.status, b.designated FROM registry_change b
             WHERE b.kind = c.kind AND b.entity_id = c.entity_id AND b.sequence < c.sequence ORDER BY b.sequence + 0 DESC LIMIT 1) before ON true
         WHERE c.concerns OR (
             SELECT NOT d.removal FROM delivery d
-            WHERE d.ordering_key = c.key AND d.destination = $4 AND d.entity_kind IS NOT NULL AND (d.attempt_no > 0 OR d.state = 'leased'
+            WHERE d.subject_id = c.entity_id AND d.subject_kind = c.kind AND d.destination = $4 AND (d.attempt_no > 0 OR d.state = 'leased'
                 OR d.state = 'ready' AND d.delivery_id NOT IN (SELECT delivery_id FROM superseded))
-            ORDER BY d.revision DESC LIMIT 1)
+            ORDER BY d.part DESC LIMIT 1)
         ORDER BY c.sequence",
         route.condition()
     );

@@ -10,8 +10,9 @@ use crate::store::Session;
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn queue(client: &Session, rows: &[NewDelivery]) -> Result<Vec<i64>, Fault> {
-    const SQL: &str = "INSERT INTO delivery (destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::bool[], $8::int[], $9::bigint[])
+    const SQL: &str = "INSERT INTO delivery (destination, message, ordering_key, subject_kind, subject_id, part, part_end, reversal, lines, fen)
+        SELECT destination, message, key, 'records', packet_id::text, first_record, last_record, reversal, lines, fen FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::int[], $7::bool[], $8::int[], $9::bigint[])
+            AS new (destination, message, key, packet_id, first_record, last_record, reversal, lines, fen)
         RETURNING delivery_id";
     let rows: Vec<(&NewDelivery, &Records)> = rows
         .iter()

@@ -77,9 +77,9 @@ pub async fn settle(
         -- Of a registry entry only the newest change is sent again or left to a person.
         outdated AS (
             SELECT d.delivery_id FROM given g JOIN delivery d USING (delivery_id)
-            WHERE g.state IN ('ready', 'dead') AND d.entity_kind IS NOT NULL AND EXISTS (
-                SELECT 1 FROM delivery n WHERE n.ordering_key = d.ordering_key AND n.destination = d.destination AND n.entity_kind IS NOT NULL
-                  AND n.revision > d.revision AND n.state <> 'superseded' AND (g.state = 'dead' OR n.priority <= d.priority))),
+            WHERE g.state IN ('ready', 'dead') AND d.subject_kind IN ('institution', 'caregiver') AND EXISTS (
+                SELECT 1 FROM delivery n WHERE n.subject_id = d.subject_id AND n.subject_kind = d.subject_kind AND n.destination = d.destination
+                  AND n.part > d.part AND n.state <> 'superseded' AND (g.state = 'dead' OR n.priority <= d.priority))),
         told AS (
             SELECT g.*, CASE WHEN o.delivery_id IS NULL THEN g.state ELSE 'superseded' END AS next
             FROM given g LEFT JOIN outdated o USING (delivery_id)),

@@ -33,7 +33,7 @@ fn cluster() -> &'static Embedded {
     })
 }
 
-/// A fresh database with the delivery tables; removed with everything in it when dropped.
+/// A fresh database; removed with everything in it when dropped.
 pub struct Database {
     pub pool: Pool,
     name: String,
@@ -41,25 +41,24 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Database {
+        Database::before(i32::MAX).await
+    }
+
+    /// As the migrations before that version leave it.
+    pub async fn before(version: i32) -> Database {
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let config = cluster().database(&name).await.unwrap();
         let pool = Pool::new(&Connection::local(config).door, &Arc::default(), 8, &[]).unwrap();
         let client = pool.get().await.unwrap();
-        for sql in [
-            include_str!("../../../schemas/postgres/0001_collect.sql"),
-            include_str!("../../../schemas/postgres/0002_delivery.sql"),
-            include_str!("../../../schemas/postgres/0003_registry.sql"),
-            include_str!("../../../schemas/postgres/0004_entity_delivery.sql"),
-            include_str!("../../../schemas/postgres/0006_deduction.sql"),
-            include_str!("../../../schemas/postgres/0013_pause.sql"),
-            include_str!("../../../schemas/postgres/0023_relations.sql"),
-            include_str!("../../../schemas/postgres/0025_arrears.sql"),
-            include_str!("../../../schemas/postgres/0026_bases.sql"),
-            include_str!("../../../schemas/postgres/0029_registry_members.sql"),
-            include_str!("../../../schemas/postgres/0038_backfill_again.sql"),
-            include_str!("../../../schemas/postgres/0030_registry_places.sql"),
-        ] {
-            client.batch_execute(sql).await.unwrap();
+        let migrations = super::super::migrations().unwrap();
+        for migration in migrations
+            .iter()
+            .filter(|migration| migration.version() < version)
+        {
+            client
+                .batch_execute(migration.sql().unwrap())
+                .await
+                .unwrap();
         }
         Database { pool, name }
     }

@@ -534,3 +534,54 @@ async fn counts_tell_what_waits_and_what_went() {
     assert_eq!(of_packet(&db.pool, 1).await.unwrap().len(), 4);
     assert_eq!(show(&db.pool, 999_999).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn deliveries_of_every_kind_stored_before_subjects_were_one_keep_what_they_are_about() {
+    let db = Database::before(39).await;
+    db.run(
+        "INSERT INTO delivery (delivery_id, destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
+             VALUES (1, 'core', 'contributions', '7/3', 7, 3, 12, true, 9, -5);
+         INSERT INTO delivery (delivery_id, destination, message, ordering_key, entity_kind, entity_id, version, revision, removal, lines, fen)
+             VALUES (2, 'health', 'caregivers', 'caregiver/8', 'caregiver', '8', 4, 21, true, 1, 0);
+         INSERT INTO delivery (delivery_id, destination, message, cycle_id, batch_no, lines, fen)
+             VALUES (3, 'core', 'deductions', 1049600, 12, 2000, 1800000);",
+    )
+    .await;
+    let told =
+        "SELECT string_agg(to_jsonb(d)::text, E'\\n' ORDER BY delivery_id) FROM report.delivery d";
+    let before: String = db.value(told).await;
+    db.run(include_str!("../../../schemas/postgres/0039_subject.sql"))
+        .await;
+    db.run(include_str!(
+        "../../../schemas/postgres/0040_subject_only.sql"
+    ))
+    .await;
+    assert_eq!(db.value::<String>(told).await, before);
+    let mut subjects = Vec::new();
+    for id in 1..=3 {
+        let detail = show(&db.pool, id).await.unwrap().expect("it is there");
+        subjects.push(detail.delivery.of.subject);
+    }
+    assert_eq!(
+        subjects,
+        [
+            Subject::Records(Records {
+                packet_id: 7,
+                first_record: 3,
+                last_record: 12,
+                reversal: true,
+            }),
+            Subject::Entity(Entity {
+                kind: "caregiver".into(),
+                id: "8".into(),
+                version: 4,
+                revision: 21,
+                removal: true,
+            }),
+            Subject::Batch(Batch {
+                cycle_id: 1_049_600,
+                batch_no: 12,
+            }),
+        ]
+    );
+}

@@ -40,7 +40,7 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
     const ATTEMPTS: &str =
         "SELECT attempt_no, kind, reference, started_at, ended_at, status, outcome, answer
         FROM attempt WHERE delivery_id = $1 ORDER BY attempt_no";
-    const PACKET_NO: &str = "SELECT p.packet_no FROM packet p JOIN delivery d USING (packet_id) WHERE d.delivery_id = $1";
+    const PACKET_NO: &str = "SELECT p.packet_no FROM delivery d JOIN packet p ON p.packet_id = d.subject_id::bigint WHERE d.delivery_id = $1 AND d.subject_kind = 'records'";
     let client = connection(pool).await?;
     let sql = format!("SELECT {COLUMNS} FROM delivery d WHERE d.delivery_id = $1");
     let Some(row) = client
@@ -82,7 +82,7 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
 /// Faults of stage `Store` when the database refuses or cannot be reached.
 pub async fn of_packet(pool: &Pool, packet_id: i64) -> Result<Vec<Delivery>, Fault> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM delivery d WHERE d.packet_id = $1 ORDER BY d.destination, d.first_record, d.delivery_id"
+        "SELECT {COLUMNS} FROM delivery d WHERE d.subject_id = $1::bigint::text AND d.subject_kind = 'records' ORDER BY d.destination, d.part, d.delivery_id"
     );
     let client = connection(pool).await?;
     let rows = client

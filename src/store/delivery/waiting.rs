@@ -50,13 +50,13 @@ pub async fn waiting(pool: &Pool, destination: Option<&str>) -> Result<Vec<Waiti
     // Only what takes something back waits behind a dead letter.
     const SQL: &str = "SELECT destination, message, entities, sum(ready)::bigint, sum(behind)::bigint, sum(leased)::bigint, sum(in_doubt)::bigint,
             sum(lines)::bigint, sum(fen)::bigint, min(oldest)
-        FROM (SELECT w.destination, w.message, w.entity_kind IS NOT NULL AS entities, count(*) AS ready,
+        FROM (SELECT w.destination, w.message, w.subject_kind IN ('institution', 'caregiver') AS entities, count(*) AS ready,
                   count(*) FILTER (WHERE w.reversal AND (
                       SELECT 1 FROM delivery e WHERE e.destination = w.destination AND e.ordering_key = w.ordering_key AND e.state = 'dead' LIMIT 1) IS NOT NULL) AS behind,
                   0 AS leased, 0 AS in_doubt, sum(w.lines) AS lines, sum(w.fen) AS fen, min(w.created_at) AS oldest
               FROM delivery w WHERE w.state = 'ready' AND w.destination = coalesce($1, w.destination) GROUP BY 1, 2, 3
               UNION ALL
-              SELECT destination, message, entity_kind IS NOT NULL, 0, 0, count(*) FILTER (WHERE state = 'leased'),
+              SELECT destination, message, subject_kind IN ('institution', 'caregiver'), 0, 0, count(*) FILTER (WHERE state = 'leased'),
                   count(*) FILTER (WHERE state = 'in_doubt'), sum(lines), sum(fen), min(created_at)
               FROM delivery WHERE state IN ('leased', 'in_doubt') AND destination = coalesce($1, destination) GROUP BY 1, 2, 3) open
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";

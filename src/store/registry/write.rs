@@ -421,7 +421,7 @@ fn number(taken: &mut [Taken], before: i64) {
 fn rows(puts: &[Put]) -> std::io::Result<Rows> {
     let mut rows = Rows::default();
     for (ordinal, put) in (0_i32..).zip(puts) {
-        rows.add(19, |row| {
+        rows.add(|row| {
             row.int(ordinal);
             row.text(put.kind.word());
             row.text(&put.entity_id);

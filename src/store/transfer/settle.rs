@@ -24,18 +24,18 @@ const RELEASED: &str = "UPDATE shortfall s SET carried_into = NULL FROM deductio
           WHERE r.cycle_id = $1 AND r.person_no = k.person_no AND r.round = k.round AND r.outcome = 'deducted')";
 
 /// Batches the destination was not told of yet: all of them, after a retry those of the new round.
-const DELIVERIES: &str = "INSERT INTO delivery (destination, message, cycle_id, batch_no, lines, fen)
-    SELECT $2, $3, b.cycle_id, b.batch_no, b.people, r.fen
+const DELIVERIES: &str = "INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen)
+    SELECT $2, $3, 'batch', b.cycle_id::text, b.batch_no, b.batch_no, b.people, r.fen
     FROM deduction_batch b JOIN (SELECT batch_no, sum(fen)::bigint AS fen FROM deduction_result WHERE cycle_id = $1 GROUP BY 1) r USING (batch_no)
     WHERE b.cycle_id = $1 AND NOT EXISTS (
-        SELECT 1 FROM delivery o WHERE o.cycle_id = $1 AND o.batch_no = b.batch_no AND o.destination = $2 AND o.message = $3)
+        SELECT 1 FROM delivery o WHERE o.subject_id = b.cycle_id::text AND o.subject_kind = 'batch' AND o.part = b.batch_no AND o.destination = $2 AND o.message = $3)
     ORDER BY b.batch_no";
 
 /// `delivered` only says that the core has the batch; one without results is in doubt after a while.
 const ASK_AGAIN: &str = "UPDATE delivery d SET state = 'in_doubt', outcome = 'unknown', attempts = 0, due_at = now(), settled_at = NULL,
         answer = 'taken, but no results came in time; they are asked for'
     FROM deduction_batch b
-    WHERE b.answered_at IS NULL AND d.cycle_id = b.cycle_id AND d.batch_no = b.batch_no AND d.message = $1 AND d.state = 'delivered'
+    WHERE b.answered_at IS NULL AND d.subject_id = b.cycle_id::text AND d.subject_kind = 'batch' AND d.part = b.batch_no AND d.message = $1 AND d.state = 'delivered'
       AND d.settled_at < now() - $2 * interval '1 second'";
 
 impl Store {

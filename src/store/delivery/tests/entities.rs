@@ -70,7 +70,7 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
 }
 
 async fn shown(db: &Database) -> String {
-    db.value::<Option<String>>("SELECT string_agg(concat_ws(' ', entity_id, revision, state, priority, CASE WHEN removal THEN 'removal' END), ', ' ORDER BY delivery_id) FROM delivery")
+    db.value::<Option<String>>("SELECT string_agg(concat_ws(' ', subject_id, part, state, priority, CASE WHEN removal THEN 'removal' END), ', ' ORDER BY delivery_id) FROM delivery")
         .await
         .unwrap_or_default()
 }
@@ -386,7 +386,8 @@ async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
         )
         .await;
     }
-    db.run("DELETE FROM delivery WHERE entity_id <> 'H7'").await;
+    db.run("DELETE FROM delivery WHERE subject_id <> 'H7'")
+        .await;
     Backfill::start(&db.pool, "core", BackfillScope::default())
         .await
         .unwrap();

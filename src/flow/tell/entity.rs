@@ -7,31 +7,28 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::contributions::{Contributions, unseen};
-use super::deliver::Content;
-use super::speak;
-use super::transfer::Transfer;
+use super::unseen;
 use crate::adapter::{Adapter, Disclosure};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
+use crate::flow::speak;
 use crate::model::division::cities;
-use crate::model::told::Results;
 use crate::store::Pool;
-use crate::store::delivery::{ChangedEntity, Delivery, Only, Route, changed_entities};
+use crate::store::delivery::{
+    ChangedEntity, Delivery, Entity, NewDelivery, Only, Route, changed_entities,
+};
 use crate::store::sealed::{Keys, Label};
 
 /// What is told to whom, by partner and message.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct EntityRoutes {
     pub routes: Vec<Route>,
     disclosures: BTreeMap<(String, String), Disclosure>,
 }
 
-impl Told {
+impl EntityRoutes {
     /// Adds what a partner receives of the registries.
     pub fn add(&mut self, partner: &Partner, adapter: &Adapter) -> Result<(), Fault> {
         for message in partner.outbound.iter().flat_map(|entry| &entry.receives) {
@@ -69,42 +66,28 @@ pub struct Entities {
     pub pool: Pool,
     /// Open personal parts.
     pub keys: Arc<Keys>,
-    pub told: Told,
+    pub told: EntityRoutes,
 }
 
-/// Everything destinations are told: contributions, registry entries and a month's deductions.
-pub struct Contents {
-    pub contributions: Contributions,
-    pub entities: Entities,
-    pub transfer: Transfer,
+/// What a delivery tells of, in a few words.
+pub(super) fn name(entity: &Entity) -> String {
+    format!("{} {}", entity.kind, entity.id)
 }
 
-impl Content for Contents {
-    fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
-        match delivery.of.batch() {
-            Some(batch) => self.transfer.body(delivery, batch).boxed(),
-            None => self.contributions.body(delivery),
-        }
-    }
-
-    fn records<'a>(
-        &'a self,
-        deliveries: &'a [Delivery],
-    ) -> BoxFuture<'a, Result<Vec<Result<Value, Fault>>, Fault>> {
-        self.entities.read(deliveries).boxed()
-    }
-
-    fn take_in<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        results: &'a Results,
-    ) -> BoxFuture<'a, Result<(), Fault>> {
-        self.transfer.answered(delivery, results).boxed()
-    }
+/// What a delivery tells of, in a sentence.
+pub(super) fn describe(of: &NewDelivery, entity: &Entity) -> String {
+    let what = if entity.removal { "removal of " } else { "" };
+    format!(
+        "{}, {what}{} {} version {}, change {}",
+        of.message, entity.kind, entity.id, entity.version, entity.revision
+    )
 }
 
 impl Entities {
-    async fn read(&self, deliveries: &[Delivery]) -> Result<Vec<Result<Value, Fault>>, Fault> {
+    pub(super) async fn read(
+        &self,
+        deliveries: &[Delivery],
+    ) -> Result<Vec<Result<Value, Fault>>, Fault> {
         let revisions: Vec<i64> = deliveries
             .iter()
             .filter_map(|delivery| delivery.of.entity())

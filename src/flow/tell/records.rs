@@ -5,17 +5,15 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::collect::{Destination, concerns};
-use super::deliver::Content;
-use super::rates::Rates;
+use super::unseen;
 use crate::error::{Fault, Stage};
+use crate::flow::collect::{Destination, concerns};
+use crate::flow::rates::Rates;
 use crate::store::Store;
 use crate::store::contributions::Contribution;
-use crate::store::delivery::Delivery;
+use crate::store::delivery::{Delivery, NewDelivery, Records};
 
 /// Reads contributions for every destination.
 pub struct Contributions {
@@ -24,14 +22,44 @@ pub struct Contributions {
     pub destinations: Arc<[Destination]>,
 }
 
-impl Content for Contributions {
-    fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
-        self.read(delivery).boxed()
+/// What a delivery tells of, in a few words.
+pub(super) fn name(records: &Records, packet_no: Option<&str>) -> String {
+    match packet_no {
+        Some(packet_no) => {
+            let what = if records.reversal {
+                "reversal of packet"
+            } else {
+                "packet"
+            };
+            format!(
+                "{what} {packet_no} records {} to {}",
+                records.first_record, records.last_record
+            )
+        }
+        None => format!("packet {}", records.packet_id),
     }
 }
 
+/// What a delivery tells of, in a sentence.
+pub(super) fn describe(of: &NewDelivery, records: &Records, packet_no: Option<&str>) -> String {
+    format!(
+        "{}{}, packet {}, records {} to {}: {} lines, {} yuan",
+        if records.reversal { "reversal of " } else { "" },
+        of.message,
+        packet_no.unwrap_or_default(),
+        records.first_record,
+        records.last_record,
+        of.lines,
+        of.fen
+    )
+}
+
 impl Contributions {
-    async fn read(&self, delivery: &Delivery) -> Result<Value, Fault> {
+    pub(super) async fn read(
+        &self,
+        delivery: &Delivery,
+        records: &Records,
+    ) -> Result<Value, Fault> {
         let of = &delivery.of;
         let gone = |what: &str| {
             Fault::operator(
@@ -39,9 +67,6 @@ impl Contributions {
                 format!("delivery {}: {what}", delivery.delivery_id),
             )
         };
-        let records = of.records().ok_or_else(|| {
-            gone("it names no records of a packet; this is a mistake in the gateway")
-        })?;
         // By message as well: one partner may be told of both funds.
         let destination = self.destinations.iter().find(|destination| {
             destination.partner == of.destination && destination.message == of.message
@@ -125,16 +150,6 @@ impl Contributions {
         })?;
         Ok(json!({ "id": id, "packet_no": packet_no }))
     }
-}
-
-/// What was queued in the transaction that stored its lines does not find them. The fault is ours or the
-/// database's, never the delivery's, so it waits and is tried again: money is not given up for it.
-pub(super) fn unseen(delivery: &Delivery, what: &str) -> Fault {
-    let text = format!(
-        "delivery {}: {what}; it is tried again: see that the database is the one the packet was stored in, and whole",
-        delivery.delivery_id
-    );
-    Fault::later(Stage::Render, text)
 }
 
 /// `reversal`: it takes an earlier line back; `undone`: its packet was replaced, so its amounts turn round.
