@@ -28,10 +28,10 @@ mod scaffold; // `ltcgw adapter new`
 pub use catalog::{Adapter, Catalog};
 pub use check::{check, list, test};
 pub use decode::{
-    EncodingRule, HeadSeen, Kind as RefusalKind, Line, PacketHead, PacketReader, PacketRefusal,
-    Refusal,
+    DecodeErrorKind as RefusalKind, DecodedLine, EncodingRule, HeadSeen, PacketHead, PacketReader,
+    PacketRefusal, RecordRefusal,
 };
-pub use inbound::{Endpoint, Format, Inbound};
-pub use outbound::{Disclosure, Document, Outbound, RenderContext, Secrets};
-pub use sample::{Report, Written};
+pub use inbound::{DocumentFormat, Endpoint, InboundMessage};
+pub use outbound::{Disclosure, Document, OutboundMessage, RenderContext, Secrets};
+pub use sample::{BlessedFile, SampleReport};
 pub use scaffold::scaffold;

@@ -78,40 +78,40 @@ enum Command {
     Migrate(ConfigDir),
     /// Show the main job on a generated city: PostgreSQL, PKI and counterparts included.
     #[cfg(feature = "sandbox")]
-    Demo(demo::Options),
+    Demo(demo::DemoOptions),
     /// Check, test, list and scaffold adapters.
     #[command(subcommand)]
-    Adapter(adapter::Command),
+    Adapter(adapter::AdapterCommand),
     /// Where a receipt, line or packet came from and went to; an employer's lines; a delivery.
-    Trace(trace::Options),
+    Trace(trace::TraceOptions),
     /// The packets of a day, and what became of them.
-    Packets(packets::Options),
+    Packets(packets::PacketsOptions),
     /// What waits for partners, and when the last of it will have gone.
-    Waiting(waiting::Options),
+    Waiting(waiting::WaitingOptions),
     /// The sums that must agree: receipts, journal, lines, and what each partner was told.
-    Sums(sums::Options),
+    Sums(sums::SumsOptions),
     /// Ask that deliveries which wait count as delivered, because the partner has them.
     MarkDelivered(approval::MarkDelivered),
     /// What one person asked for and another decides.
     #[command(subcommand)]
-    Approval(approval::Command),
+    Approval(approval::ApprovalCommand),
     /// Tell a destination of the whole registry, behind live changes and under its limits.
-    Backfill(backfill::Options),
+    Backfill(backfill::BackfillOptions),
     /// A month's deductions from personal accounts: plan, approve, run, look.
     #[command(subcommand)]
-    Deduct(deduct::Command),
+    Deduct(deduct::DeductCommand),
     /// Deliveries that need a person.
     #[command(subcommand)]
-    Dead(dead::Command),
+    Dead(dead::DeadCommand),
     /// Where deliveries go, and what is paused.
     #[command(subcommand)]
-    Destinations(destinations::Command),
+    Destinations(destinations::DestinationsCommand),
     /// Check everything that can be checked before serving.
     Doctor(ConfigDir),
     /// Certificates for trials.
     #[cfg(feature = "sandbox")]
     #[command(subcommand)]
-    Pki(pki::Command),
+    Pki(pki::PkiCommand),
 }
 
 /// Where the configuration is.

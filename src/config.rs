@@ -17,7 +17,9 @@ mod place; // where a key or a value stands in these files
 mod route;
 mod san;
 mod wrong; // what can be read and cannot be meant
-pub use partner::{DayWindow, Fields, Inbound, Limits, Outbound, Partner};
+pub use partner::{
+    DayWindow, DestinationLimits, InboundEntry, OutboundEntry, Partner, PullerFields,
+};
 pub use place::{of_key, of_partner_in};
 pub use route::{Api, api_of, asked, built_in, built_in_routes, path_words, route_matches};
 pub use san::San;
@@ -28,14 +30,14 @@ use wrong::Wrong;
 pub struct Config {
     /// The folder the files were read from.
     pub dir: PathBuf,
-    pub gateway: Gateway,
+    pub gateway: GatewayConfig,
     pub partners: Vec<Partner>,
 }
 
 /// config/gateway.toml; every key with its default and one sentence is in that file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gateway {
+pub struct GatewayConfig {
     /// Where embedded PostgreSQL and temporary files live.
     pub data_dir: PathBuf,
     /// Folder of the adapters.
@@ -47,16 +49,16 @@ pub struct Gateway {
     pub listen: Listen,
     #[serde(default)]
     pub fhir: Fhir,
-    pub tls: Tls,
+    pub tls: TlsFiles,
     pub privacy: Privacy,
     #[serde(default)]
-    pub database: Database,
+    pub database: DatabaseConfig,
     #[serde(default)]
     pub receive: Receive,
     #[serde(default)]
     pub deliver: Deliver,
     #[serde(default)]
-    pub approval: Approval,
+    pub approval: ApprovalConfig,
     #[serde(default)]
     pub log: Log,
 }
@@ -138,7 +140,7 @@ pub struct Fhir {
 /// Our server certificate and the authority that signs partners' client certificates (PEM files).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
     pub client_ca: PathBuf,
@@ -188,7 +190,7 @@ pub struct Privacy {
 /// The PostgreSQL to use; embedded when `url` is absent.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Database {
+pub struct DatabaseConfig {
     /// `postgres://user@host:port/name?sslmode=require`.
     pub url: Option<String>,
     /// File with the password, instead of in the URL.
@@ -322,7 +324,7 @@ impl Default for Deliver {
 /// Who may approve what another person planned.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Approval {
+pub struct ApprovalConfig {
     /// Take an approval under the planner's own login, or under none; by a different name all the same.
     pub same_login: bool,
 }
@@ -339,7 +341,7 @@ impl Config {
     /// Reads `dir/gateway.toml` and `dir/partners.toml`; on failure returns every problem found.
     pub fn load(dir: &Path) -> Result<Config, Vec<Finding>> {
         let mut findings = Vec::new();
-        let gateway: Option<Gateway> = read(&dir.join("gateway.toml"), &mut findings);
+        let gateway: Option<GatewayConfig> = read(&dir.join("gateway.toml"), &mut findings);
         let partners = partner::read(&dir.join("partners.toml"), dir, &mut findings);
         let mut gateway = match gateway {
             Some(gateway) if findings.is_empty() => gateway,
@@ -377,7 +379,7 @@ impl Config {
     }
 }
 
-impl Gateway {
+impl GatewayConfig {
     fn resolve(&mut self, dir: &Path) {
         for path in [
             &mut self.data_dir,

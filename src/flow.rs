@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapter::{Adapter, Catalog, Secrets};
-use crate::config::{Config, Outbound, Partner};
+use crate::config::{Config, OutboundEntry, Partner};
 use crate::error::{Fault, Stage};
 use crate::ledger::{Fund, RateBook};
 use crate::link::SystemClock;
@@ -47,7 +47,7 @@ pub struct Gateway {
     pub book: Arc<RateBook>,
     pub rates: rates::Rates,
     pub store: Store,
-    pub destinations: Arc<[collect::Destination]>,
+    pub destinations: Arc<[collect::FundDestination]>,
     pub registrar: publish::Registrar,
     /// Loads of the registries under way.
     pub loads: publish::Loads,
@@ -87,7 +87,7 @@ impl Gateway {
             told.extend(contributions_for(partner, &catalog)?);
         }
         let lines = names(told.iter().map(|destination| &destination.partner));
-        let destinations: Arc<[collect::Destination]> = told.into();
+        let destinations: Arc<[collect::FundDestination]> = told.into();
         let told = entities_for(&config.partners, &catalog)?;
         let entries = names(told.routes.iter().map(|route| &route.destination));
         let registrar = registrar.queueing(EntityQueue {
@@ -111,7 +111,7 @@ impl Gateway {
         let content = Arc::new(tell::Contents {
             contributions,
             entities,
-            batches: tell::Batches {
+            batches: tell::BatchReader {
                 store: store.clone(),
                 partners: transfer.partners.clone(),
             },
@@ -184,7 +184,7 @@ fn names<'a>(of: impl Iterator<Item = &'a String>) -> Vec<String> {
 fn contributions_for(
     partner: &Partner,
     catalog: &Catalog,
-) -> Result<Vec<collect::Destination>, Fault> {
+) -> Result<Vec<collect::FundDestination>, Fault> {
     let Some(entry) = &partner.outbound else {
         return Ok(Vec::new());
     };
@@ -207,7 +207,7 @@ fn contributions_for(
                 format!("adapter {}: message {message} names fund `{word}`; expected `fund = \"medical\"` or \"long_term_care\"", adapter.name()),
             )
         })?;
-        Ok(collect::Destination { partner: partner.name.clone(), message: message.to_owned(), records_max, areas: entry.area_numbers(), fund })
+        Ok(collect::FundDestination { partner: partner.name.clone(), message: message.to_owned(), records_max, areas: entry.area_numbers(), fund })
     });
     told.collect()
 }
@@ -223,7 +223,7 @@ pub fn entities_for(partners: &[Partner], catalog: &Catalog) -> Result<tell::Ent
 
 fn reach(
     partner: &Partner,
-    entry: &Outbound,
+    entry: &OutboundEntry,
     catalog: &Catalog,
     content: Arc<tell::Contents>,
 ) -> Result<deliver::Destination, Fault> {

@@ -23,7 +23,7 @@ mod properties; // what holds for any amount, rate and order of lines
 pub use assess::{Flags, StatedLine, assess};
 pub use book::RateBook;
 pub use fund::{Fund, Parts, Recipient};
-pub use journal::{Collected, Totals};
+pub use journal::{CollectedMoney, JournalTotals};
 pub use rate::{EmployerRate, IndividualRate};
 pub use split::{History, SplitRule};
 pub use terms::{Bases, due, percent};

@@ -22,14 +22,14 @@ pub mod slots; // places for handshakes under way
 pub mod tlcp; // certificates that a TLCP gateway passes on
 
 pub use acceptor::Acceptor;
-pub use certificate::{Facts, Name, certificate_facts};
+pub use certificate::{AlternativeName, CertificateFacts, certificate_facts};
 pub use client::{Certainty, Client, SendFailure};
-pub use connections::{Connection, Connections, Owner, UnderWay, Use};
+pub use connections::{ClientConnection, Connections, Owner, UnderWay, Use};
 pub use identity::Identities;
-pub use limit::{Headers, Limits, RetryAfter};
+pub use limit::{CallerLimits, Headers, RetryAfter};
 pub use pace::Pacer;
-pub use quota::{Clock, Closed, Quota, SystemClock, Ticket};
-pub use refusal::{Reason, Refused};
+pub use quota::{Clock, Quota, QuotaClosed, SystemClock, Ticket};
+pub use refusal::{HandshakeRefusalReason, RefusedHandshake};
 pub use server_tls::{PeerCertificate, TrustState};
 pub use tlcp::CallerRefusal;
 

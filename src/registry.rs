@@ -13,7 +13,7 @@ mod rules; // all cities' rules, looked up by division and day
 mod tests;
 
 pub use form::id_is_formed;
-pub use rules::Rules;
+pub use rules::RegistryRules;
 
 /// What a failed check means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]

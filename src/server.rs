@@ -15,7 +15,7 @@ use crate::adapter::Adapter;
 use crate::config::{Listen, Partner};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::link::{Acceptor, Limits, Name, TrustState, certificate_facts};
+use crate::link::{Acceptor, AlternativeName, CallerLimits, TrustState, certificate_facts};
 use crate::telemetry::Metrics;
 
 mod body; // a partner's bytes, with time limits
@@ -48,7 +48,7 @@ pub struct PartnerApi {
     gateway: Gateway,
     trust: Arc<TrustState>,
     acceptor: Arc<Acceptor>,
-    limits: Limits,
+    limits: CallerLimits,
     /// Where partners reach us, without a slash at its end.
     public_url: String,
     /// What the URIs of identifiers and codes begin with.
@@ -65,7 +65,7 @@ struct Entry {
 }
 
 /// Both listeners, running.
-pub struct Server {
+pub struct Listeners {
     /// Where partners connect.
     pub partner: SocketAddr,
     /// Where the operator looks.
@@ -76,8 +76,8 @@ pub struct Server {
     ready: Arc<AtomicBool>,
 }
 
-impl Server {
-    /// Binds both addresses and serves until [`Server::stop`].
+impl Listeners {
+    /// Binds both addresses and serves until [`Listeners::stop`].
     ///
     /// `refresh` is called before `/metrics` is answered.
     pub fn start(
@@ -85,7 +85,7 @@ impl Server {
         trust: Arc<TrustState>,
         metrics: Metrics,
         refresh: Refresh,
-    ) -> Result<Server, Fault> {
+    ) -> Result<Listeners, Fault> {
         let listen = &gateway.config.gateway.listen;
         let (partner_socket, partner) = bind(listen.partner)?;
         let (operator_socket, operator) = bind(listen.operator)?;
@@ -108,7 +108,7 @@ impl Server {
             metrics,
             partner,
         )?);
-        let manner = listener::Manner {
+        let manner = listener::ListenerLimits {
             head: HEAD_SECONDS,
             keep_alive: KEEP_ALIVE,
             connections_max,
@@ -144,7 +144,7 @@ impl Server {
         let handles = vec![partners.handle(), operators.handle()];
         tokio::spawn(partners);
         tokio::spawn(operators);
-        Ok(Server {
+        Ok(Listeners {
             partner,
             operator,
             acceptor,
@@ -177,7 +177,7 @@ impl PartnerApi {
             .terms_url
             .clone()
             .unwrap_or_else(|| format!("{public_url}/fhir/terms/"));
-        let limits = Limits::from_config(&gateway.config.partners);
+        let limits = CallerLimits::from_config(&gateway.config.partners);
         let mut entries = HashMap::new();
         for partner in gateway
             .config
@@ -220,7 +220,7 @@ fn public_url(gateway: &Gateway, bound: SocketAddr) -> String {
         .map(|facts| facts.sans)
         .unwrap_or_default();
     let host = names.iter().find_map(|name| {
-        if let Name::Dns(name) = name {
+        if let AlternativeName::Dns(name) = name {
             Some(name.as_str())
         } else {
             None

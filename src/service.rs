@@ -15,16 +15,16 @@ use crate::adapter::Catalog;
 use crate::config::{Config, of_key};
 use crate::error::{Fault, Finding, Stage};
 use crate::flow::Gateway;
-use crate::flow::clock::Clock;
+use crate::flow::clock::CityClock;
 use crate::flow::publish::Registrar;
 use crate::flow::rates::Rates;
 use crate::ledger::RateBook;
 use crate::link::{Acceptor, TrustState};
-use crate::registry::Rules;
-use crate::server::Server;
-use crate::store::embedded::{Embedded, Options};
+use crate::registry::RegistryRules;
+use crate::server::Listeners;
+use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::store::sealed::Keys;
-use crate::store::{Connection, Store};
+use crate::store::{DatabaseUrl, Store};
 use crate::telemetry::Metrics;
 use crate::worker::Worker;
 
@@ -33,7 +33,7 @@ mod endings; // certificates that expire, and warnings before
 mod figures;
 mod files; // how many files may be open // what the dispatchers and certificates add to the metrics
 
-pub use check::{Problem, problems};
+pub use check::{PartnerProblem, problems};
 
 /// How often certificates and the revocation list are looked at for changes.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -45,35 +45,35 @@ const WARN_EVERY: Duration = Duration::from_secs(86_400);
 const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// A running gateway.
-pub struct Running {
+pub struct RunningGateway {
     pub gateway: Gateway,
-    pub server: Server,
+    pub server: Listeners,
     worker: Worker,
     trust: Arc<TrustState>,
     reload: tokio::task::JoinHandle<()>,
 }
 
 /// Everything of a configuration that is not the database: what [`start`] needs.
-pub struct Loaded {
+pub struct LoadedConfig {
     pub config: Config,
     pub catalog: Catalog,
     pub book: RateBook,
-    pub rules: Rules,
+    pub rules: RegistryRules,
     pub keys: Keys,
     pub trust: Arc<TrustState>,
     /// What day it is; may be set before the start.
-    pub clock: Clock,
+    pub clock: CityClock,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// Reads configuration, rates, adapters, certificates and secrets; all problems at once.
-    pub fn read(dir: &Path) -> Result<Loaded, Vec<Finding>> {
+    pub fn read(dir: &Path) -> Result<LoadedConfig, Vec<Finding>> {
         let config = Config::load(dir)?;
         let mut findings = Vec::new();
         let book = RateBook::load(&config.gateway.rates_dir)
             .map_err(|found| findings.extend(found))
             .ok();
-        let rules = Rules::load(&config.gateway.rules_dir)
+        let rules = RegistryRules::load(&config.gateway.rules_dir)
             .map_err(|found| findings.extend(found))
             .ok();
         let keys = Keys::load(&config.gateway.privacy.key_file)
@@ -98,14 +98,14 @@ impl Loaded {
             (Some(book), Some(rules), Some(keys), Some(catalog), Some(trust))
                 if findings.is_empty() =>
             {
-                Ok(Loaded {
+                Ok(LoadedConfig {
                     config,
                     catalog,
                     book,
                     rules,
                     keys,
                     trust,
-                    clock: Clock::default(),
+                    clock: CityClock::default(),
                 })
             }
             _ => Err(findings),
@@ -117,8 +117,8 @@ impl Loaded {
 ///
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
-pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fault> {
-    let Loaded {
+pub async fn start(loaded: LoadedConfig, connection: DatabaseUrl) -> Result<RunningGateway, Fault> {
+    let LoadedConfig {
         config,
         catalog,
         book,
@@ -163,7 +163,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
         gateway.waking(move |destinations| waker.wake(destinations.iter().map(String::as_str)));
     worker.keep_calendar(&gateway);
     let refresh = figures::refresher(worker.watcher(), trust.clone(), gateway.config.clone());
-    let server = match Server::start(gateway.clone(), trust.clone(), metrics, refresh) {
+    let server = match Listeners::start(gateway.clone(), trust.clone(), metrics, refresh) {
         Ok(server) => server,
         Err(fault) => {
             worker.drain(GIVE_UP).await;
@@ -176,7 +176,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
         gateway.config.clone(),
         server.acceptor.clone(),
     ));
-    Ok(Running {
+    Ok(RunningGateway {
         gateway,
         server,
         worker,
@@ -185,7 +185,7 @@ pub async fn start(loaded: Loaded, connection: Connection) -> Result<Running, Fa
     })
 }
 
-impl Running {
+impl RunningGateway {
     /// Turns `/readyz` off, takes no more packets, answers those under way, ends loads of the registries
     /// after the portion each is at, lets the dispatchers finish and release their leases; `false` when something was cut off.
     pub async fn stop(self) -> bool {
@@ -251,12 +251,12 @@ async fn reload(trust: Arc<TrustState>, config: Arc<Config>, acceptor: Arc<Accep
 }
 
 /// The database of a configuration: its own server or an embedded one, which lives as long as the guard.
-pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>), Fault> {
+pub async fn database(config: &Config) -> Result<(DatabaseUrl, Option<EmbeddedPostgres>), Fault> {
     if let Some(connection) = configured(config)? {
         return Ok((connection, None));
     }
-    let options = Options::durable(config.gateway.data_dir.join("postgres"));
-    let embedded = tokio::task::spawn_blocking(move || Embedded::start(&options))
+    let options = EmbeddedOptions::durable(config.gateway.data_dir.join("postgres"));
+    let embedded = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&options))
         .await
         .map_err(|error| {
             Fault::operator(
@@ -265,12 +265,12 @@ pub async fn database(config: &Config) -> Result<(Connection, Option<Embedded>),
             )
         })??;
     let connection = embedded.database("ltcgw").await?;
-    Ok((Connection::local(connection), Some(embedded)))
+    Ok((DatabaseUrl::local(connection), Some(embedded)))
 }
 
 /// The server that `[database]` names; what cannot be used of it is told with file and line.
-fn configured(config: &Config) -> Result<Option<Connection>, Fault> {
-    Connection::configured(&config.gateway.database).map_err(|fault| {
+fn configured(config: &Config) -> Result<Option<DatabaseUrl>, Fault> {
+    DatabaseUrl::configured(&config.gateway.database).map_err(|fault| {
         // The text names the key: `[database] url: ...`.
         let key = fault
             .text
@@ -292,10 +292,10 @@ fn in_gateway(dir: &Path, section: &str, key: &str, text: String) -> Finding {
 }
 
 /// The database of a configuration, for a command beside a running gateway.
-pub fn beside(config: &Config) -> Result<Connection, Fault> {
+pub fn beside(config: &Config) -> Result<DatabaseUrl, Fault> {
     match configured(config)? {
         Some(connection) => Ok(connection),
-        None => Ok(Connection::local(Embedded::running(
+        None => Ok(DatabaseUrl::local(EmbeddedPostgres::running(
             &config.gateway.data_dir.join("postgres"),
             "ltcgw",
         )?)),

@@ -43,9 +43,9 @@ pub mod tx; // the one way to a transaction
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 mod words; // PostgreSQL's errors, in its own words
 
-pub use dial::Connection;
+pub use dial::DatabaseUrl;
 pub use pool::Pool;
-pub use session::{Lent, Session};
+pub use session::{PooledSession, Session};
 pub use words::fault;
 
 use health::Health;
@@ -78,7 +78,7 @@ pub struct Store {
     question_pool: Pool,
     group_pool: Pool,
     ping_pool: Pool,
-    group: Arc<tokio::sync::Mutex<Option<Arc<Lent>>>>,
+    group: Arc<tokio::sync::Mutex<Option<Arc<PooledSession>>>>,
     health: Arc<Health>,
     ids: Arc<Mutex<std::ops::Range<i64>>>,
     senders: Arc<HashMap<String, u16>>,
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be reached, has to be mended first, or refuses this version's schema.
-    pub async fn open(connection: Connection, senders: &[String]) -> Result<Store, Fault> {
+    pub async fn open(connection: DatabaseUrl, senders: &[String]) -> Result<Store, Fault> {
         inspect::inspect(&connection).await?.refuse()?;
         migrate(&connection).await?;
         let (door, health) = (&connection.door, Arc::new(Health::default()));
@@ -111,18 +111,18 @@ impl Store {
     }
 
     /// A connection from the pool; waits for one at most ten seconds.
-    pub async fn client(&self) -> Result<Lent, Fault> {
+    pub async fn client(&self) -> Result<PooledSession, Fault> {
         self.pool.get().await
     }
 
     /// A connection that only reads, for one question; waits for one at most ten seconds.
-    pub async fn question_client(&self) -> Result<Lent, Fault> {
+    pub async fn question_client(&self) -> Result<PooledSession, Fault> {
         self.question_pool.get().await
     }
 
     /// The connection for groups of small packets. It is shared, so that a group is at the server before
     /// the one ahead of it is written; single statements only.
-    async fn group_client(&self) -> Result<Arc<Lent>, Fault> {
+    async fn group_client(&self) -> Result<Arc<PooledSession>, Fault> {
         let mut held = self.group.lock().await;
         if let Some(client) = held.as_ref().filter(|client| client.is_usable()) {
             return Ok(client.clone());
@@ -294,7 +294,7 @@ pub fn schema_digest() -> String {
     HEXLOWER.encode(&hash.finalize()[..8])
 }
 
-async fn migrate(connection: &Connection) -> Result<(), Fault> {
+async fn migrate(connection: &DatabaseUrl) -> Result<(), Fault> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Fault::operator(
             Stage::Store,

@@ -110,7 +110,7 @@ pub struct DestinationReason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Destination {
+pub struct DestinationLabel {
     pub destination: String,
 }
 
@@ -126,12 +126,12 @@ pub struct PartnerReason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Why {
+pub struct ReasonLabel {
     pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Named {
+pub struct NameLabel {
     pub name: String,
 }
 
@@ -158,17 +158,17 @@ pub struct Metrics {
     /// Deliveries not delivered yet by destination and state, counted when read.
     pub deliveries: Family<DestinationState, Gauge>,
     /// Age of the oldest delivery that is neither delivered nor dead.
-    pub oldest_seconds: Family<Destination, Gauge<f64, AtomicU64>>,
+    pub oldest_seconds: Family<DestinationLabel, Gauge<f64, AtomicU64>>,
     /// Requests under way to a destination.
-    pub under_way: Family<Destination, Gauge>,
+    pub under_way: Family<DestinationLabel, Gauge>,
     /// 1 where this instance dispatches to the destination.
-    pub lease_held: Family<Destination, Gauge>,
+    pub lease_held: Family<DestinationLabel, Gauge>,
     /// 1 where the breaker pauses the destination.
-    pub breaker_open: Family<Destination, Gauge>,
+    pub breaker_open: Family<DestinationLabel, Gauge>,
     /// 1 for the reason for which the destination is paused or probed.
     pub destination_paused: Family<DestinationReason, Gauge>,
     /// Handshakes of clients that were refused, by the reason's word.
-    pub handshakes_refused: Family<Why, Counter>,
+    pub handshakes_refused: Family<ReasonLabel, Counter>,
     /// Handshakes of clients under way.
     pub handshakes_under_way: Gauge,
     /// Connections of partners that are open, by whose they are; `unknown` belongs to no partner.
@@ -184,7 +184,7 @@ pub struct Metrics {
     /// 1 when a body can be kept on the disk.
     pub spool_writable: Gauge,
     /// Days until a certificate or the revocation list expires; negative afterwards.
-    pub certificate_days: Family<Named, Gauge>,
+    pub certificate_days: Family<NameLabel, Gauge>,
     /// 1 when the database took a write just now.
     pub database_up: Gauge,
     /// Memory in RAM.
@@ -395,7 +395,7 @@ impl Metrics {
     /// Counts refused handshakes.
     pub fn handshakes_refused_of(&self, reason: &str, count: u64) {
         self.handshakes_refused
-            .get_or_create(&Why {
+            .get_or_create(&ReasonLabel {
                 reason: reason.into(),
             })
             .inc_by(count);

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Deliver;
 use crate::flow::Gateway;
-use crate::flow::deliver::{Destination, Figures, Reason};
+use crate::flow::deliver::{DeliveryFigures, Destination, PauseReason};
 use crate::store::Pool;
 use dispatcher::Dispatcher;
 
@@ -58,9 +58,9 @@ pub struct Status {
     /// The breaker is open or probing.
     pub breaker_open: bool,
     /// Why the destination is paused or being probed.
-    pub paused: Option<Reason>,
+    pub paused: Option<PauseReason>,
     pub under_way: usize,
-    pub figures: Figures,
+    pub figures: DeliveryFigures,
 }
 
 /// Looks at the dispatchers; cheap to clone.

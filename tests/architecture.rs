@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // the project's own files are there
 
+#[path = "architecture/names.rs"]
+mod names;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]
@@ -68,6 +70,11 @@ fn no_file_is_longer_than_a_person_reads_at_once() {
             .iter()
             .filter_map(rules::length),
     );
+}
+
+#[test]
+fn every_public_type_has_a_name_of_its_own_that_says_what_it_is() {
+    hold(names::names(&sources(&["src"])));
 }
 
 #[test]
@@ -256,6 +263,33 @@ mod proof {
                 "#[cfg(test)]\nmod tests { const B: &str = \"BEGIN\"; }"
             ),
             0
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_taken_or_says_nothing_is_found_and_private_ones_and_those_of_tests_are_let_be()
+     {
+        let one = Source::new(
+            "src/a.rs",
+            "//! a\npub struct Refusal;\npub(super) enum Told {}\nstruct Batch;\n",
+        );
+        let other = Source::new(
+            "src/b.rs",
+            "//! b\npub(in crate::b) trait Refusal {}\npub type Settled = u8;\npub struct SettledBatch;\n#[cfg(test)]\nmod tests { pub struct Batch; pub struct Refusal; }\n",
+        );
+        let found = super::names::names(&[one, other]);
+        let places: Vec<&str> = found
+            .iter()
+            .filter_map(|text| text.split(": ").next())
+            .collect();
+        assert_eq!(
+            places,
+            ["src/a.rs:3", "src/b.rs:2", "src/b.rs:3"],
+            "{found:?}"
+        );
+        assert!(
+            found[1].contains("`Refusal` is defined at src/a.rs:2 as well"),
+            "{found:?}"
         );
     }
 

@@ -8,7 +8,7 @@ use std::io::{BufReader, Cursor, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ltcgw::adapter::decode::{Kind, Line, PacketRefusal};
+use ltcgw::adapter::decode::{DecodeErrorKind, DecodedLine, PacketRefusal};
 use ltcgw::adapter::{Adapter, Catalog};
 
 /// Who takes a sample.
@@ -463,7 +463,10 @@ fn samples() -> impl Iterator<Item = (String, Verdict, String)> {
 fn read(bureau: &Adapter, document: &str) -> Result<(), String> {
     let told = |refusal: PacketRefusal| {
         assert!(
-            matches!(refusal.kind, Kind::Malformed | Kind::Encoding),
+            matches!(
+                refusal.kind,
+                DecodeErrorKind::Malformed | DecodeErrorKind::Encoding
+            ),
             "{refusal:?} of {document}"
         );
         refusal.reason
@@ -479,7 +482,7 @@ fn read(bureau: &Adapter, document: &str) -> Result<(), String> {
     let mut good = 0;
     while let Some(line) = reader.next(&mut record).map_err(told)? {
         assert!(
-            matches!(line, Line::Good { index: 1 }),
+            matches!(line, DecodedLine::Good { index: 1 }),
             "{line:?} of {document}"
         );
         good += 1;

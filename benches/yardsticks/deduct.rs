@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
 use ltcgw::model::Month;
 use ltcgw::sandbox::city::City;
-use ltcgw::sandbox::partners::{Options, Simulated, Tls};
+use ltcgw::sandbox::partners::{PartnerBehaviour, PartnerTls, SimulatedPartner};
 
 use crate::stand::Stand;
 use crate::{Done, client};
@@ -59,20 +59,20 @@ pub async fn run(people: u64) -> Done {
     let mut partners = None;
     let stand = Stand::with(|mut scene| {
         let server = scene.authority.server(&["localhost"])?;
-        let tls = Tls {
+        let tls = PartnerTls {
             certificate_pem: server.certificate_pem,
             key_pem: server.key_pem,
             client_ca_pem: scene.authority.certificate_pem(),
         };
         let public = PrivateKey::parse(&scene.sm2_key)?.public_hex();
-        let core = Simulated::core(
+        let core = SimulatedPartner::core(
             &tls,
-            Options {
+            PartnerBehaviour {
                 sm2_public_hex: Some(public),
-                ..Options::default()
+                ..PartnerBehaviour::default()
             },
         )?;
-        let ltc = Simulated::ltc(&tls, Options::default())?;
+        let ltc = SimulatedPartner::ltc(&tls, PartnerBehaviour::default())?;
         (scene.medical_core, scene.ltc_system) = (core.url().to_owned(), ltc.url().to_owned());
         partners = Some((core, ltc));
         Ok(scene
@@ -269,7 +269,7 @@ fn command(stand: &Stand, arguments: &[&str]) -> Done {
 }
 
 /// The ledger has exactly what the core took, from exactly as many people, nobody twice.
-fn agrees(stand: &Stand, core: &Simulated) -> Done {
+fn agrees(stand: &Stand, core: &SimulatedPartner) -> Done {
     let took = core.deductions();
     let sql = "SELECT (SELECT coalesce(sum(fen), 0) FROM posting WHERE account = 'personal_account'), (SELECT count(*) FROM deduction_result WHERE outcome = 'deducted')";
     let ours = stand.psql(&[sql])?;

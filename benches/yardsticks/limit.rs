@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use ltcgw::sandbox::partners::{Most, Options, Simulated, Tls};
+use ltcgw::sandbox::partners::{Most, PartnerBehaviour, PartnerTls, SimulatedPartner};
 use ltcgw::sandbox::stage::Scene;
 use serde_json::json;
 
@@ -64,9 +64,9 @@ pub async fn run(seconds: u64) -> Done {
 }
 
 /// Civil affairs with a limit of its own, and a gateway that is told of it.
-fn platform_of(scene: Scene) -> Done<(Simulated, Scene)> {
+fn platform_of(scene: Scene) -> Done<(SimulatedPartner, Scene)> {
     let server = scene.authority.server(&["localhost"])?;
-    let tls = Tls {
+    let tls = PartnerTls {
         certificate_pem: server.certificate_pem,
         key_pem: server.key_pem,
         client_ca_pem: scene.authority.certificate_pem(),
@@ -75,11 +75,11 @@ fn platform_of(scene: Scene) -> Done<(Simulated, Scene)> {
         requests_per_second: Some(LIMIT),
         ..Most::default()
     };
-    let civil = Simulated::civil(
+    let civil = SimulatedPartner::civil(
         &tls,
-        Options {
+        PartnerBehaviour {
             most,
-            ..Options::default()
+            ..PartnerBehaviour::default()
         },
     )?;
     let scene = Scene {
@@ -103,7 +103,7 @@ async fn kill(instances: &mut Vec<Gateway>) -> Done {
 }
 
 /// How long nothing arrives from now on.
-async fn stands_still(platform: &Simulated) -> Duration {
+async fn stands_still(platform: &SimulatedPartner) -> Duration {
     let (start, before) = (Instant::now(), platform.tally().deliveries);
     while platform.tally().deliveries == before && start.elapsed() < Duration::from_secs(60) {
         tokio::time::sleep(Duration::from_millis(5)).await;

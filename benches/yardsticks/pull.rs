@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use ltcgw::sandbox::registries::Registries;
 
 use crate::stand::{Stand, free_port};
@@ -88,7 +88,7 @@ pub async fn run(stand: &Stand, sizes: &Sizes) -> Done {
 /// Loads the registries of a city.
 async fn fill(stand: &Stand) -> Done {
     let mut body = Vec::new();
-    for submission in Registries::nanning(1, Clock::default().today()).submissions() {
+    for submission in Registries::nanning(1, CityClock::default().today()).submissions() {
         serde_json::to_writer(&mut body, &submission)?;
         body.push(b'\n');
     }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::Instant;
 
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use ltcgw::sandbox::registries::Registries;
 
 use crate::stand::Stand;
@@ -94,7 +94,7 @@ fn name(institutions: u64) -> String {
 fn write(stand: &Stand, institutions: u64) -> Done {
     let city = Registries::of_size(
         1,
-        Clock::default().today(),
+        CityClock::default().today(),
         (institutions, institutions * CAREGIVERS_EACH),
     );
     let mut file = BufWriter::new(File::create(stand.file(&name(institutions)))?);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ltcgw::sandbox::stage::{Scene, Stage};
-use ltcgw::store::embedded::{Embedded, Options};
+use ltcgw::sandbox::stage::{Scene, TrialStage};
+use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use tempfile::TempDir;
 
 use crate::Done;
@@ -17,8 +17,8 @@ const EMPTY: &str = "SET session_replication_role = replica; TRUNCATE packet, pa
 
 /// A running PostgreSQL, durable as in production, and a configuration folder.
 pub struct Stand {
-    server: Embedded,
-    stage: Stage,
+    server: EmbeddedPostgres,
+    stage: TrialStage,
     partner_port: u16,
     operator_port: u16,
     pub dir: TempDir,
@@ -43,7 +43,8 @@ impl Stand {
             dir.path(),
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )?;
-        let server = Embedded::start(&Options::durable(dir.path().join("postgres")))?;
+        let server =
+            EmbeddedPostgres::start(&EmbeddedOptions::durable(dir.path().join("postgres")))?;
         let (partner_port, operator_port) = (free_port()?, free_port()?);
         let url = format!(
             "postgres://postgres@{}/{DATABASE}",

@@ -17,7 +17,7 @@ use crate::error::did_you_mean;
 
 /// Where a capability is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CapabilityKind {
     /// In `envelope`.
     Envelope,
     /// In `sign`.
@@ -45,7 +45,7 @@ pub struct SecretFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capability {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: CapabilityKind,
     /// One sentence for `adapter list`.
     pub doc: &'static str,
     pub settings: &'static [Setting],
@@ -60,7 +60,7 @@ pub static ALL: &[Capability] = &[
 ];
 
 /// The capability of that name and kind; `none` is `Ok(None)`, an unknown word a safe sentence.
-pub fn find(name: &str, kind: Kind) -> Result<Option<&'static Capability>, String> {
+pub fn find(name: &str, kind: CapabilityKind) -> Result<Option<&'static Capability>, String> {
     if name == "none" {
         return Ok(None);
     }
@@ -72,8 +72,8 @@ pub fn find(name: &str, kind: Kind) -> Result<Option<&'static Capability>, Strin
         .chain(of_kind().map(|capability| capability.name))
         .collect();
     let what = match kind {
-        Kind::Envelope => "envelope",
-        Kind::Signature => "signature",
+        CapabilityKind::Envelope => "envelope",
+        CapabilityKind::Signature => "signature",
     };
     Err(format!(
         "unknown {what} `{name}`{}; known are {}",
@@ -147,16 +147,22 @@ mod tests {
 
     #[test]
     fn a_misspelt_capability_gets_a_suggestion() {
-        assert_eq!(find("none", Kind::Envelope), Ok(None));
-        assert_eq!(find("nhsa", Kind::Envelope).unwrap().unwrap().name, "nhsa");
+        assert_eq!(find("none", CapabilityKind::Envelope), Ok(None));
         assert_eq!(
-            find("nsha", Kind::Envelope),
+            find("nhsa", CapabilityKind::Envelope)
+                .unwrap()
+                .unwrap()
+                .name,
+            "nhsa"
+        );
+        assert_eq!(
+            find("nsha", CapabilityKind::Envelope),
             Err("unknown envelope `nsha` (did you mean `nhsa`?); known are none, nhsa".into())
         );
-        let text = find("sm2_sorted_field", Kind::Signature).unwrap_err();
+        let text = find("sm2_sorted_field", CapabilityKind::Signature).unwrap_err();
         assert!(text.starts_with("unknown signature `sm2_sorted_field` (did you mean `sm2_sorted_fields`?); known are none, "), "{text}");
         assert!(
-            find("nhsa", Kind::Signature).is_err(),
+            find("nhsa", CapabilityKind::Signature).is_err(),
             "an envelope is not a signature"
         );
     }

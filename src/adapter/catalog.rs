@@ -13,8 +13,8 @@ use toml::Spanned;
 use super::codes::CodeTable;
 use super::compile::Compiler;
 use super::inbound::Endpoint;
-use super::manifest::{InboundManifest, Manifest, Place, Source};
-use super::outbound::{self, Document, Outbound, Outgoing};
+use super::manifest::{InboundManifest, Manifest, RequestTarget, Source};
+use super::outbound::{self, Document, OutboundMessage, Outgoing};
 use super::sample;
 use crate::error::{Finding, did_you_mean};
 
@@ -26,7 +26,7 @@ pub struct Adapter {
     digest: [u8; 32],
     endpoints: Vec<Arc<Endpoint>>,
     outgoing: Outgoing,
-    places: Vec<Place>,
+    places: Vec<RequestTarget>,
 }
 
 impl Adapter {
@@ -146,7 +146,7 @@ impl Adapter {
     }
 
     /// What became of a request in doubt is asked, and its results must come with the answer to that.
-    fn inquiry_without_results(&self, outbound: &Outbound) -> Option<(usize, String)> {
+    fn inquiry_without_results(&self, outbound: &OutboundMessage) -> Option<(usize, String)> {
         let (results, inquiry) = (outbound.results()?, outbound.inquiry()?);
         let asked = self.outbound(inquiry)?;
         if asked
@@ -256,7 +256,7 @@ impl Adapter {
     }
 
     /// The outbound message of that name.
-    pub fn outbound(&self, message: &str) -> Option<&Outbound> {
+    pub fn outbound(&self, message: &str) -> Option<&OutboundMessage> {
         self.outgoing
             .outbound
             .iter()
@@ -264,12 +264,12 @@ impl Adapter {
     }
 
     /// Every outbound message.
-    pub fn outbounds(&self) -> &[Outbound] {
+    pub fn outbounds(&self) -> &[OutboundMessage] {
         &self.outgoing.outbound
     }
 
     /// Method, path and body form of an outbound message, as the manifest has them.
-    pub(super) fn place(&self, message: &str) -> Option<&Place> {
+    pub(super) fn place(&self, message: &str) -> Option<&RequestTarget> {
         self.places.iter().find(|place| place.message == message)
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::catalog::{Adapter, Catalog, folders, in_order};
 use super::outbound::Disclosure;
-use super::sample::{self, Report};
+use super::sample::{self, SampleReport};
 use crate::error::Finding;
 
 /// Checks the adapters of `dir` (all, or those named) without running a sample.
@@ -23,8 +23,8 @@ pub fn check(dir: &Path, names: &[String]) -> Vec<Finding> {
 
 /// Checks the adapters of `dir` (all, or those named) and runs their samples; `bless` writes
 /// expected files instead of comparing with them.
-pub fn test(dir: &Path, names: &[String], bless: bool) -> Report {
-    let mut report = Report::default();
+pub fn test(dir: &Path, names: &[String], bless: bool) -> SampleReport {
+    let mut report = SampleReport::default();
     match folders(dir, names) {
         Err(finding) => report.findings.push(finding),
         Ok(folders) => {

@@ -42,16 +42,16 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct FieldCodes {
     /// Sorted by their code.
-    single: Vec<(String, Taken)>,
+    single: Vec<(String, CodeMeaning)>,
     /// What all codes with a beginning are; none of them is taken.
-    families: Vec<(String, Taken)>,
+    families: Vec<(String, CodeMeaning)>,
     /// What to say of any other.
     unknown: String,
 }
 
 /// What becomes of a code.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum CodeMeaning {
     /// Index into the field's closed list.
     Word(u16),
     /// A division, as the table names it; and as one, unless it is not of six digits.
@@ -62,7 +62,7 @@ pub(super) enum Taken {
 
 impl FieldCodes {
     /// What becomes of a code; of an unknown one the reason to refuse it.
-    pub(super) fn find(&self, code: &str) -> Result<&Taken, String> {
+    pub(super) fn find(&self, code: &str) -> Result<&CodeMeaning, String> {
         match self
             .single
             .binary_search_by(|(theirs, _)| theirs.as_str().cmp(code))
@@ -80,7 +80,7 @@ impl FieldCodes {
     /// The divisions a table names.
     pub(super) fn divisions(&self) -> impl Iterator<Item = &str> {
         self.single.iter().filter_map(|(_, taken)| {
-            if let Taken::Division(ours, _) = taken {
+            if let CodeMeaning::Division(ours, _) = taken {
                 Some(ours.as_str())
             } else {
                 None
@@ -204,9 +204,9 @@ impl CodeTable {
             (Vec::new(), Vec::with_capacity(self.rows.len()), Vec::new());
         for row in &self.rows {
             let taken = match holds {
-                _ if row.ours.is_empty() => Taken::Refused(self.not_taken(row)),
+                _ if row.ours.is_empty() => CodeMeaning::Refused(self.not_taken(row)),
                 FieldType::Code(words) => match words.iter().position(|word| *word == row.ours) {
-                    Some(index) => Taken::Word(index as u16),
+                    Some(index) => CodeMeaning::Word(index as u16),
                     None => {
                         let near = did_you_mean(&row.ours, words.iter().copied());
                         let text = format!(
@@ -218,7 +218,7 @@ impl CodeTable {
                         continue;
                     }
                 },
-                _ => Taken::Division(row.ours.clone(), Division::parse(&row.ours)),
+                _ => CodeMeaning::Division(row.ours.clone(), Division::parse(&row.ours)),
             };
             match row.theirs.strip_suffix('*') {
                 Some(begin) => families.push((begin.to_string(), taken)),
@@ -366,7 +366,7 @@ mod tests {
             table("theirs,ours,meaning,successor\n1,a,one\n2,,two\n3,,three,1\n14*,,children,\n")
                 .unwrap();
         let codes = table.for_field(FieldType::Code(&["a"])).unwrap();
-        assert!(matches!(codes.find("1"), Ok(Taken::Word(0))));
+        assert!(matches!(codes.find("1"), Ok(CodeMeaning::Word(0))));
         for (code, expected) in [
             (
                 "2",
@@ -382,7 +382,7 @@ mod tests {
             ),
         ] {
             assert!(
-                matches!(codes.find(code), Ok(Taken::Refused(reason)) if reason == expected),
+                matches!(codes.find(code), Ok(CodeMeaning::Refused(reason)) if reason == expected),
                 "{code}: {:?}",
                 codes.find(code)
             );
@@ -411,7 +411,7 @@ mod tests {
         let codes = table.for_field(FieldType::Division).unwrap();
         for (theirs, ours) in [("4501034000", "450103"), ("450127", "450181")] {
             assert!(
-                matches!(codes.find(theirs), Ok(Taken::Division(text, Some(district)))
+                matches!(codes.find(theirs), Ok(CodeMeaning::Division(text, Some(district)))
                     if text == ours && district.to_string() == ours),
                 "{theirs}"
             );

@@ -12,9 +12,9 @@ use toml::Spanned;
 
 use super::codes::CodeTable;
 use super::decode::EncodingRule;
-use super::decode::rows::Rows;
+use super::decode::rows::FieldTable;
 use super::decode::tree::PathTree;
-use super::inbound::{Endpoint, Format, Inbound};
+use super::inbound::{DocumentFormat, Endpoint, InboundMessage};
 use super::manifest::{Condition, InboundManifest, Source};
 use crate::error::{Finding, did_you_mean};
 use crate::model::relation::Criterion;
@@ -175,7 +175,12 @@ impl<'s> Compiler<'s> {
             &names,
             records::spec,
         );
-        let format = self.word(&manifest.format, "a format", Format::WORDS, Format::of_word);
+        let format = self.word(
+            &manifest.format,
+            "a format",
+            DocumentFormat::WORDS,
+            DocumentFormat::of_word,
+        );
         let encoding = match &manifest.encoding {
             Some(word) => self.word(
                 word,
@@ -185,8 +190,11 @@ impl<'s> Compiler<'s> {
             ),
             None => EncodingRule::of_word("utf-8"),
         };
-        if let (Some(Format::Json | Format::Ndjson), Some(EncodingRule::Declared), Some(word)) =
-            (format, encoding, &manifest.encoding)
+        if let (
+            Some(DocumentFormat::Json | DocumentFormat::Ndjson),
+            Some(EncodingRule::Declared),
+            Some(word),
+        ) = (format, encoding, &manifest.encoding)
         {
             self.find(
                 word,
@@ -284,7 +292,7 @@ impl<'s> Compiler<'s> {
         endpoint: &mut Endpoint,
         block: &Spanned<InboundManifest>,
         frame: &Frame,
-    ) -> Option<Inbound> {
+    ) -> Option<InboundMessage> {
         let manifest = block.get_ref();
         let tree = &mut endpoint.tree;
         let (record, record_node) = self.record(tree, block, frame)?;
@@ -300,7 +308,7 @@ impl<'s> Compiler<'s> {
             .iter()
             .map(|(name, path)| (name.clone(), self.head_column(tree, path)))
             .collect();
-        let mut rows = Rows {
+        let mut rows = FieldTable {
             tree: PathTree::new(),
             rules: Vec::new(),
             index: None,
@@ -310,7 +318,7 @@ impl<'s> Compiler<'s> {
         }
         self.rules(&mut rows, block, frame);
         let one_relation_by = self.relation_rule(manifest, frame);
-        Some(Inbound {
+        Some(InboundMessage {
             message: frame.message,
             record,
             record_node,
@@ -355,8 +363,8 @@ impl<'s> Compiler<'s> {
     ) -> Option<(String, u32)> {
         let record = &block.get_ref().record;
         match (record, frame.format) {
-            (None, Format::Ndjson) => Some(("line".to_string(), u32::MAX)),
-            (Some(path), Format::Ndjson) => {
+            (None, DocumentFormat::Ndjson) => Some(("line".to_string(), u32::MAX)),
+            (Some(path), DocumentFormat::Ndjson) => {
                 self.find(
                     path,
                     "in ndjson every line after the first is a record; remove `record`",
@@ -471,7 +479,7 @@ impl<'s> Compiler<'s> {
         &mut self,
         endpoint: &Endpoint,
         block: &Spanned<InboundManifest>,
-        inbound: &Inbound,
+        inbound: &InboundMessage,
     ) {
         let name = &endpoint.name;
         let Some(twin) = endpoint.inbounds.iter().find(|twin| {
@@ -526,6 +534,6 @@ impl<'s> Compiler<'s> {
 /// The parts of a block that decide how bytes are read.
 struct Frame {
     message: &'static RecordSpec,
-    format: Format,
+    format: DocumentFormat,
     encoding: EncodingRule,
 }

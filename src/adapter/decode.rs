@@ -25,9 +25,9 @@ mod xml;
 pub(super) use answer::read_answer;
 pub use charset::EncodingRule;
 
-use super::inbound::{Endpoint, Format, Inbound};
-use charset::Charset;
-use content::Content;
+use super::inbound::{DocumentFormat, Endpoint, InboundMessage};
+use charset::CharsetReader;
+use content::ContentDigest;
 use tree::Capture;
 
 /// Elements (or JSON objects and arrays) open at once.
@@ -85,17 +85,17 @@ pub struct HeadSeen {
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
+pub enum DecodedLine {
     /// The record is filled. `index` is the sender's record number if it gives one, else the position from 1.
     Good {
         index: u64,
     },
-    Refused(Refusal),
+    Refused(RecordRefusal),
 }
 
 /// Why one record is refused, as the receipt says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RecordRefusal {
     /// The sender's record number, else the position from 1.
     pub index: u64,
     /// The element in the sender's words.
@@ -107,7 +107,7 @@ pub struct Refusal {
 
 /// What kind of wrong a packet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DecodeErrorKind {
     /// Not well-formed, beyond a limit, or not of the expected shape.
     Malformed,
     Encoding,
@@ -120,18 +120,18 @@ pub enum Kind {
     Unreadable,
 }
 
-impl Kind {
+impl DecodeErrorKind {
     /// The word used in samples, metrics and the database.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Malformed => "malformed",
-            Kind::Encoding => "encoding",
-            Kind::UnknownType => "unknown_type",
-            Kind::ControlTotal => "control_total",
-            Kind::TooManyLines => "too_many_lines",
-            Kind::Empty => "empty",
-            Kind::MissingHead => "missing_head",
-            Kind::Unreadable => "unreadable",
+            DecodeErrorKind::Malformed => "malformed",
+            DecodeErrorKind::Encoding => "encoding",
+            DecodeErrorKind::UnknownType => "unknown_type",
+            DecodeErrorKind::ControlTotal => "control_total",
+            DecodeErrorKind::TooManyLines => "too_many_lines",
+            DecodeErrorKind::Empty => "empty",
+            DecodeErrorKind::MissingHead => "missing_head",
+            DecodeErrorKind::Unreadable => "unreadable",
         }
     }
 }
@@ -139,7 +139,7 @@ impl Kind {
 /// Why a packet is refused whole.
 #[derive(Debug, Clone)]
 pub struct PacketRefusal {
-    pub kind: Kind,
+    pub kind: DecodeErrorKind,
     /// The element in the sender's words, where one is to blame.
     pub element: Option<Box<str>>,
     pub reason: String,
@@ -148,23 +148,23 @@ pub struct PacketRefusal {
 
 /// A refusal before the head is put to it.
 #[derive(Debug)]
-pub(super) struct Stop {
-    kind: Kind,
+pub(super) struct HeadRefusal {
+    kind: DecodeErrorKind,
     element: Option<String>,
     reason: String,
 }
 
-impl Stop {
-    fn new(kind: Kind, reason: impl Into<String>) -> Stop {
-        Stop {
+impl HeadRefusal {
+    fn new(kind: DecodeErrorKind, reason: impl Into<String>) -> HeadRefusal {
+        HeadRefusal {
             kind,
             element: None,
             reason: reason.into(),
         }
     }
 
-    fn at(kind: Kind, element: &str, reason: impl Into<String>) -> Stop {
-        Stop {
+    fn at(kind: DecodeErrorKind, element: &str, reason: impl Into<String>) -> HeadRefusal {
+        HeadRefusal {
             kind,
             element: Some(element.to_string()),
             reason: reason.into(),
@@ -174,11 +174,11 @@ impl Stop {
 
 /// Reads one packet; `Send`, so that it can run on a blocking thread.
 pub struct PacketReader<'a> {
-    inbound: &'a Inbound,
+    inbound: &'a InboundMessage,
     head: PacketHead,
     source: Source<'a>,
     capture: Capture,
-    content: Content,
+    content: ContentDigest,
     lines_max: u64,
     position: u64,
     ended: bool,
@@ -205,8 +205,8 @@ impl Endpoint {
             .and_then(|(source, inbound)| {
                 let head = self.head(inbound, &values, encoding)?;
                 if let Some(lines) = head.declared_lines.filter(|lines| *lines > lines_max) {
-                    return Err(Stop::at(
-                        Kind::TooManyLines,
+                    return Err(HeadRefusal::at(
+                        DecodeErrorKind::TooManyLines,
                         inbound.lines_path(),
                         format!(
                             "announces {lines} records; at most {lines_max} are taken in one packet"
@@ -219,7 +219,7 @@ impl Endpoint {
                     head,
                     source,
                     capture,
-                    content: Content::of(inbound),
+                    content: ContentDigest::of(inbound),
                     lines_max,
                     position: 0,
                     ended: false,
@@ -234,25 +234,25 @@ impl Endpoint {
         body: Box<dyn BufRead + Send + 'a>,
         values: &mut Capture,
         encoding: &mut &'static Encoding,
-    ) -> Result<(Source<'a>, &'a Inbound), Stop> {
-        let chars = Charset::open(body, self.encoding())?;
+    ) -> Result<(Source<'a>, &'a InboundMessage), HeadRefusal> {
+        let chars = CharsetReader::open(body, self.encoding())?;
         *encoding = chars.encoding();
         match self.format() {
-            Format::Xml => {
+            DocumentFormat::Xml => {
                 let mut source = xml::XmlSource::new(chars, self.tree());
                 let found = source.read_head(values)?;
                 let inbound = self.select(values)?;
                 match found {
                     None => {
-                        return Err(Stop::at(
-                            Kind::Empty,
+                        return Err(HeadRefusal::at(
+                            DecodeErrorKind::Empty,
                             &inbound.record,
                             "the packet has no record; expected at least one",
                         ));
                     }
                     Some(node) if node != inbound.record_node => {
-                        return Err(Stop::at(
-                            Kind::Malformed,
+                        return Err(HeadRefusal::at(
+                            DecodeErrorKind::Malformed,
                             &inbound.record,
                             "records of another type of packet stand here",
                         ));
@@ -261,19 +261,19 @@ impl Endpoint {
                 }
                 Ok((Source::Xml(Box::new(source)), inbound))
             }
-            Format::Json => {
+            DocumentFormat::Json => {
                 let mut source = json::JsonSource::read(chars, self.tree(), values)?;
                 let inbound = self.select(values)?;
                 if !source.take_records(inbound.record_node, &inbound.rows.tree) {
-                    return Err(Stop::at(
-                        Kind::Empty,
+                    return Err(HeadRefusal::at(
+                        DecodeErrorKind::Empty,
                         &inbound.record,
                         "the packet has no record; expected at least one",
                     ));
                 }
                 Ok((Source::Json(source), inbound))
             }
-            Format::Ndjson => {
+            DocumentFormat::Ndjson => {
                 let mut source = json::LineSource::read_head(chars, self.tree(), values)?;
                 let inbound = self.select(values)?;
                 source.take_records(&inbound.rows.tree);
@@ -332,7 +332,7 @@ impl PacketReader<'_> {
     }
 
     /// Reads the next line into `record`; `None` at the end, after the control totals were checked.
-    pub fn next(&mut self, record: &mut Record) -> Result<Option<Line>, PacketRefusal> {
+    pub fn next(&mut self, record: &mut Record) -> Result<Option<DecodedLine>, PacketRefusal> {
         record.clear();
         if self.ended {
             return Ok(None);
@@ -356,7 +356,11 @@ impl PacketReader<'_> {
                 "the packet has more than {} records; send it in several packets",
                 self.lines_max
             );
-            return Err(self.refuse(Stop::at(Kind::TooManyLines, &self.inbound.record, reason)));
+            return Err(self.refuse(HeadRefusal::at(
+                DecodeErrorKind::TooManyLines,
+                &self.inbound.record,
+                reason,
+            )));
         }
         self.spoilt = false;
         if let Source::Lines(source) = &mut self.source
@@ -364,7 +368,7 @@ impl PacketReader<'_> {
         {
             self.spoilt = true;
             self.content.spoilt(source.latest());
-            return Ok(Some(Line::Refused(Refusal {
+            return Ok(Some(DecodedLine::Refused(RecordRefusal {
                 index: self.position,
                 element: self.inbound.record.clone(),
                 content: None,
@@ -373,8 +377,8 @@ impl PacketReader<'_> {
         }
         let line = self.line(record);
         match line {
-            Line::Good { .. } => self.content.good(record),
-            Line::Refused(_) => self.content.refused(&self.inbound.rows, &self.capture),
+            DecodedLine::Good { .. } => self.content.good(record),
+            DecodedLine::Refused(_) => self.content.refused(&self.inbound.rows, &self.capture),
         }
         Ok(Some(line))
     }
@@ -384,7 +388,7 @@ impl PacketReader<'_> {
         self.content.digest()
     }
 
-    fn line(&self, record: &mut Record) -> Line {
+    fn line(&self, record: &mut Record) -> DecodedLine {
         let rows = &self.inbound.rows;
         let filled = rows
             .index(&self.capture, self.position)
@@ -393,16 +397,16 @@ impl PacketReader<'_> {
             turn_refund(record);
         }
         match filled {
-            Ok(index) => Line::Good { index },
-            Err(refusal) => Line::Refused(refusal),
+            Ok(index) => DecodedLine::Good { index },
+            Err(refusal) => DecodedLine::Refused(refusal),
         }
     }
 
-    fn check_totals(&self) -> Result<(), Stop> {
+    fn check_totals(&self) -> Result<(), HeadRefusal> {
         let found = self.position;
         if found == 0 {
-            return Err(Stop::at(
-                Kind::Empty,
+            return Err(HeadRefusal::at(
+                DecodeErrorKind::Empty,
                 &self.inbound.record,
                 "the packet has no record; expected at least one",
             ));
@@ -410,8 +414,8 @@ impl PacketReader<'_> {
         match self.head.declared_lines {
             Some(declared) if declared != found => {
                 let reason = format!("says {declared} records; the packet has {found}");
-                Err(Stop::at(
-                    Kind::ControlTotal,
+                Err(HeadRefusal::at(
+                    DecodeErrorKind::ControlTotal,
                     self.inbound.lines_path(),
                     reason,
                 ))
@@ -420,7 +424,7 @@ impl PacketReader<'_> {
         }
     }
 
-    fn refuse(&self, stop: Stop) -> PacketRefusal {
+    fn refuse(&self, stop: HeadRefusal) -> PacketRefusal {
         let head = HeadSeen {
             packet_no: Some(self.head.packet_no.clone()),
             packet_type: Some(self.head.packet_type.clone()).filter(|word| !word.is_empty()),

@@ -7,29 +7,29 @@ use std::sync::Arc;
 use encoding_rs::Encoding;
 
 use super::decode::EncodingRule;
-use super::decode::rows::Rows;
+use super::decode::rows::FieldTable;
 use super::decode::tree::PathTree;
 use crate::model::relation::Criterion;
 use crate::model::{FieldId, RecordSpec, Story};
 
 /// Form of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum DocumentFormat {
     Xml,
     Json,
     Ndjson,
 }
 
-impl Format {
+impl DocumentFormat {
     /// The words a manifest may use.
     pub const WORDS: &'static [&'static str] = &["xml", "json", "ndjson"];
 
     /// The format of a manifest's word.
-    pub fn of_word(word: &str) -> Option<Format> {
+    pub fn of_word(word: &str) -> Option<DocumentFormat> {
         Some(match word {
-            "xml" => Format::Xml,
-            "json" => Format::Json,
-            "ndjson" => Format::Ndjson,
+            "xml" => DocumentFormat::Xml,
+            "json" => DocumentFormat::Json,
+            "ndjson" => DocumentFormat::Ndjson,
             _ => return None,
         })
     }
@@ -37,9 +37,9 @@ impl Format {
     /// The manifest's word.
     pub fn word(self) -> &'static str {
         match self {
-            Format::Xml => "xml",
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
+            DocumentFormat::Xml => "xml",
+            DocumentFormat::Json => "json",
+            DocumentFormat::Ndjson => "ndjson",
         }
     }
 }
@@ -49,19 +49,19 @@ impl Format {
 pub struct Endpoint {
     pub(super) name: String,
     pub(super) story: Story,
-    pub(super) format: Format,
+    pub(super) format: DocumentFormat,
     pub(super) encoding: EncodingRule,
     pub(super) receipt: String,
     /// Paths of all its messages' head values and records.
     pub(super) tree: PathTree,
-    pub(super) inbounds: Vec<Arc<Inbound>>,
+    pub(super) inbounds: Vec<Arc<InboundMessage>>,
     /// Types of packets that are known and not taken, with their meanings.
     pub(super) other_types: Vec<(String, String)>,
 }
 
 /// One message.
 #[derive(Debug)]
-pub struct Inbound {
+pub struct InboundMessage {
     pub(super) message: &'static RecordSpec,
     /// Path of one record, for refusals.
     pub(super) record: String,
@@ -75,7 +75,7 @@ pub struct Inbound {
     pub(super) lines_path: String,
     /// Head values kept, by name.
     pub(super) head: Vec<(String, u16)>,
-    pub(super) rows: Rows,
+    pub(super) rows: FieldTable,
     /// The sender writes what a refund pays back as positive amounts.
     pub(super) positive_refunds: bool,
     pub(super) one_relation_by: Vec<Criterion>,
@@ -92,7 +92,7 @@ impl Endpoint {
         self.story
     }
 
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> DocumentFormat {
         self.format
     }
 
@@ -120,7 +120,7 @@ impl Endpoint {
     }
 
     /// The messages taken here.
-    pub fn inbounds(&self) -> impl Iterator<Item = &Inbound> {
+    pub fn inbounds(&self) -> impl Iterator<Item = &InboundMessage> {
         self.inbounds.iter().map(AsRef::as_ref)
     }
 
@@ -129,14 +129,14 @@ impl Endpoint {
     }
 
     /// The message taken here whose lines are decoded to that canonical record.
-    pub(super) fn message(&self, record: &str) -> Option<&Arc<Inbound>> {
+    pub(super) fn message(&self, record: &str) -> Option<&Arc<InboundMessage>> {
         self.inbounds
             .iter()
             .find(|inbound| inbound.message.name == record)
     }
 }
 
-impl Inbound {
+impl InboundMessage {
     /// The canonical record its lines are decoded to.
     pub fn message(&self) -> &'static RecordSpec {
         self.message

@@ -10,7 +10,7 @@ use crate::model::{Fen, FieldType, Month, Slot, day};
 
 /// How a text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     Text,
     Integer,
     /// A fraction such as `0.0695`.
@@ -54,25 +54,25 @@ const PERCENT: Unit = Unit {
     range: "has more than 11 digits before the point",
 };
 
-impl Kind {
-    const ALL: &'static [(&'static str, Kind)] = &[
-        ("text", Kind::Text),
-        ("integer", Kind::Integer),
-        ("decimal", Kind::Decimal),
-        ("percent", Kind::Percent),
-        ("money_yuan", Kind::MoneyYuan),
-        ("money_fen", Kind::MoneyFen),
-        ("date", Kind::Date),
-        ("datetime", Kind::DateTime),
-        ("month", Kind::Month),
-        ("month_of_date", Kind::MonthOfDate),
-        ("code", Kind::Code),
-        ("flag", Kind::Flag),
+impl FieldKind {
+    const ALL: &'static [(&'static str, FieldKind)] = &[
+        ("text", FieldKind::Text),
+        ("integer", FieldKind::Integer),
+        ("decimal", FieldKind::Decimal),
+        ("percent", FieldKind::Percent),
+        ("money_yuan", FieldKind::MoneyYuan),
+        ("money_fen", FieldKind::MoneyFen),
+        ("date", FieldKind::Date),
+        ("datetime", FieldKind::DateTime),
+        ("month", FieldKind::Month),
+        ("month_of_date", FieldKind::MonthOfDate),
+        ("code", FieldKind::Code),
+        ("flag", FieldKind::Flag),
     ];
 
     /// The kind of a manifest's word.
-    pub fn of_word(word: &str) -> Option<Kind> {
-        Kind::ALL
+    pub fn of_word(word: &str) -> Option<FieldKind> {
+        FieldKind::ALL
             .iter()
             .find(|(name, _)| *name == word)
             .map(|(_, kind)| *kind)
@@ -80,7 +80,7 @@ impl Kind {
 
     /// Every word.
     pub fn words() -> impl Iterator<Item = &'static str> {
-        Kind::ALL.iter().map(|(name, _)| *name)
+        FieldKind::ALL.iter().map(|(name, _)| *name)
     }
 
     /// The words of the kinds a canonical field can be read with; the first is assumed when a
@@ -102,25 +102,25 @@ impl Kind {
     /// Reads a text of a kind that fills a slot by itself; text and codes are read by their field's rule.
     pub(super) fn read(self, text: &str, form: DateForm) -> Result<Slot, String> {
         match self {
-            Kind::Integer => integer(text).map(Slot::Integer),
-            Kind::Decimal => millionths(text).map(Slot::Decimal),
-            Kind::Percent => percent(text).map(Slot::Decimal),
-            Kind::MoneyYuan => Fen::parse_yuan(text)
+            FieldKind::Integer => integer(text).map(Slot::Integer),
+            FieldKind::Decimal => millionths(text).map(Slot::Decimal),
+            FieldKind::Percent => percent(text).map(Slot::Decimal),
+            FieldKind::MoneyYuan => Fen::parse_yuan(text)
                 .map(Slot::Money)
                 .map_err(|error| error.to_string()),
-            Kind::MoneyFen => Fen::parse_fen(text)
+            FieldKind::MoneyFen => Fen::parse_fen(text)
                 .map(Slot::Money)
                 .map_err(|error| error.to_string()),
-            Kind::Date => date(text, form).map(Slot::Date),
-            Kind::DateTime => day::time(text)
+            FieldKind::Date => date(text, form).map(Slot::Date),
+            FieldKind::DateTime => day::time(text)
                 .map(Slot::DateTime)
                 .map_err(|error| error.to_string()),
-            Kind::Month => month(text).map(Slot::Month),
-            Kind::MonthOfDate => date(text, form)
+            FieldKind::Month => month(text).map(Slot::Month),
+            FieldKind::MonthOfDate => date(text, form)
                 .and_then(|date| Month::of(date).ok_or_else(|| MONTH.into()))
                 .map(Slot::Month),
-            Kind::Flag => flag(text).map(Slot::Flag),
-            Kind::Text | Kind::Code => Err("is read by its field's rule".into()),
+            FieldKind::Flag => flag(text).map(Slot::Flag),
+            FieldKind::Text | FieldKind::Code => Err("is read by its field's rule".into()),
         }
     }
 }
@@ -269,9 +269,9 @@ mod tests {
             FieldType::Division,
         ] {
             assert!(
-                Kind::fitting(holds)
+                FieldKind::fitting(holds)
                     .iter()
-                    .all(|word| Kind::of_word(word).is_some())
+                    .all(|word| FieldKind::of_word(word).is_some())
             );
         }
     }

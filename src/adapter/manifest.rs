@@ -55,12 +55,12 @@ pub(super) struct Manifest {
     pub(super) adapter: Option<Spanned<String>>,
     pub(super) inbound: Vec<Spanned<InboundManifest>>,
     /// Of `[[outbound]]`, what lists show; `outbound` reads and checks the rest.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<RequestTarget>,
 }
 
 /// Where an outbound message goes.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Place {
+pub(super) struct RequestTarget {
     pub(super) message: String,
     #[serde(default)]
     pub(super) template: String,
@@ -165,7 +165,7 @@ impl Manifest {
         let blocks = entries(&mut table, "outbound", source, findings);
         let places = blocks
             .into_iter()
-            .filter_map(|block| Place::deserialize(ValueDeserializer::from(block)).ok())
+            .filter_map(|block| RequestTarget::deserialize(ValueDeserializer::from(block)).ok())
             .collect();
         Some(Manifest {
             adapter,

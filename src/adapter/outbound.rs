@@ -12,7 +12,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::adapter::capability::{self, Capability, nhsa, sm2_sorted_fields, tif_sha256};
-use crate::adapter::reply::{Reply, charset};
+use crate::adapter::reply::{ReplyRules, charset};
 use crate::adapter::template::Templates;
 use crate::error::{Fault, Stage};
 use crate::model::{Answer, Request, Verdict};
@@ -26,19 +26,19 @@ mod samples; // samples/: what an adapter must render and judge
 pub use capability::Secrets;
 pub use disclosure::Disclosure;
 pub use manifest::load;
-pub use results::Results;
+pub use results::ResultsPlace;
 pub use samples::{Bless, run_samples};
 
 /// What one adapter sends: the result of [`load`].
 #[derive(Debug, Clone, Default)]
 pub struct Outgoing {
-    pub outbound: Vec<Outbound>,
+    pub outbound: Vec<OutboundMessage>,
     pub documents: Vec<Document>,
 }
 
 /// A message we send to a partner, compiled.
 #[derive(Debug, Clone)]
-pub struct Outbound {
+pub struct OutboundMessage {
     message: String,
     templates: Arc<Templates>,
     /// Name of the body's template; no body when absent.
@@ -56,8 +56,8 @@ pub struct Outbound {
     inquiry: Option<String>,
     settings_read: Vec<String>,
     disclosure: Option<Disclosure>,
-    reply: Reply,
-    results: Option<Results>,
+    reply: ReplyRules,
+    results: Option<ResultsPlace>,
 }
 
 /// The NHSA envelope with the transaction number it carries.
@@ -89,7 +89,7 @@ pub struct RenderContext<'a> {
     pub at: Timestamp,
 }
 
-impl Outbound {
+impl OutboundMessage {
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -110,7 +110,7 @@ impl Outbound {
     }
 
     /// Where its answers hold results of single records, if they do.
-    pub fn results(&self) -> Option<&Results> {
+    pub fn results(&self) -> Option<&ResultsPlace> {
         self.results.as_ref()
     }
 
@@ -186,7 +186,7 @@ impl Outbound {
         }
         if self.signs_with("sm2_sorted_fields") {
             problems.extend(
-                sm2_sorted_fields::Encoding::of_setting(
+                sm2_sorted_fields::SignatureForm::of_setting(
                     settings.get("cainfo_encoding").map(String::as_str),
                 )
                 .err(),
@@ -320,7 +320,7 @@ impl Outbound {
         )
         .map_err(fault)?;
         if self.signs_with("sm2_sorted_fields") {
-            let encoding = sm2_sorted_fields::Encoding::of_setting(
+            let encoding = sm2_sorted_fields::SignatureForm::of_setting(
                 context.settings.get("cainfo_encoding").map(String::as_str),
             )
             .map_err(fault)?;

@@ -19,14 +19,14 @@ pub mod records; // what an answer says of each record
 pub mod rules; // the TOML of rules and its checks
 pub mod safe; // partner texts fit to be shown
 
-use body::{Body, BodyForm};
+use body::{AnswerBody, BodyForm};
 
 /// Longest pause a `Retry-After` may ask for; what asks for more is a mistake.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The compiled `[outbound.reply]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct ReplyRules {
     form: BodyForm,
     /// Where an answer repeats our reference; a 2xx must.
     echo: Option<String>,
@@ -34,7 +34,7 @@ pub struct Reply {
     code_at: Vec<String>,
     text_at: Vec<String>,
     rules: Vec<Rule>,
-    records: Option<records::Records>,
+    records: Option<records::RecordVerdicts>,
     /// Where results of many records stand, which no rule looks into.
     results_at: Option<String>,
 }
@@ -57,10 +57,10 @@ enum Test {
     Exists(bool),
 }
 
-impl Reply {
+impl ReplyRules {
     /// What an answer means. `reference` is ours, as it was sent with the request.
     pub fn judge(&self, answer: &Answer, reference: &str) -> Verdict {
-        let body = Body::parse_beside(self.form, &answer.body, self.results_at.as_deref());
+        let body = AnswerBody::parse_beside(self.form, &answer.body, self.results_at.as_deref());
         let retry_after = retry_after(answer);
         // A front end may answer with any status of the five hundreds, whatever it found behind itself.
         let own = answer.status < 500 && self.code_at.first().is_some_and(|at| body.exists(at));
@@ -118,15 +118,15 @@ impl Reply {
 
     /// The same rules for answers with results of many records at that place, which are skipped.
     #[must_use]
-    pub fn beside(self, results_at: Option<String>) -> Reply {
-        Reply { results_at, ..self }
+    pub fn beside(self, results_at: Option<String>) -> ReplyRules {
+        ReplyRules { results_at, ..self }
     }
 
     /// What an answer that means `whole` means for each record of the request, by their ids.
     pub fn judge_records(&self, answer: &Answer, whole: &Verdict, ids: &[&str]) -> Vec<Verdict> {
         match &self.records {
             Some(records) if whole.outcome == Outcome::Accepted => {
-                records.judge(answer, &Body::parse(self.form, &answer.body), ids)
+                records.judge(answer, &AnswerBody::parse(self.form, &answer.body), ids)
             }
             _ => vec![whole.clone(); ids.len()],
         }
@@ -134,9 +134,9 @@ impl Reply {
 
     /// Why an answer is not one to our request, where the partner repeats references: one that repeats
     /// another never is, a readable 2xx must repeat ours.
-    fn not_ours(&self, answer: &Answer, body: &Body, reference: &str) -> Option<String> {
+    fn not_ours(&self, answer: &Answer, body: &AnswerBody, reference: &str) -> Option<String> {
         let echo = self.echo.as_deref()?;
-        let must = (200..300).contains(&answer.status) && !matches!(body, Body::Broken);
+        let must = (200..300).contains(&answer.status) && !matches!(body, AnswerBody::Broken);
         match body.text(echo).filter(|found| !found.is_empty()) {
             Some(found) if found == reference => None,
             Some(_) => Some(format!(
@@ -152,7 +152,7 @@ impl Reply {
     }
 
     /// The partner's own code and message, safe to show.
-    fn text(&self, text_at: Option<&str>, body: &Body) -> String {
+    fn text(&self, text_at: Option<&str>, body: &AnswerBody) -> String {
         let first = |places: &[String]| {
             places
                 .iter()
@@ -167,9 +167,9 @@ impl Reply {
         safe::shown(&parts.join(" "))
     }
 
-    fn unexplained(&self, answer: &Answer, body: &Body) -> String {
+    fn unexplained(&self, answer: &Answer, body: &AnswerBody) -> String {
         let what = match body {
-            Body::Broken => {
+            AnswerBody::Broken => {
                 let otherwise = || {
                     format!(
                         "the body of {} bytes is not {}",
@@ -179,7 +179,7 @@ impl Reply {
                 };
                 charset::undecodable(self.form, answer).unwrap_or_else(otherwise)
             }
-            Body::Empty => "the body is empty and no reply rule matches".to_owned(),
+            AnswerBody::Empty => "the body is empty and no reply rule matches".to_owned(),
             _ => match self
                 .rules
                 .iter()
@@ -201,9 +201,9 @@ impl Reply {
 }
 
 impl Rule {
-    fn matches(&self, status: u16, body: &Body) -> bool {
+    fn matches(&self, status: u16, body: &AnswerBody) -> bool {
         // A broken body says nothing about the request; only that it was not taken now may rest on the status alone.
-        let readable = !matches!(body, Body::Broken)
+        let readable = !matches!(body, AnswerBody::Broken)
             || matches!(self.outcome, Outcome::RetryLater | Outcome::NotReached);
         let status_fits = self.status.is_empty() || self.status.contains(&status);
         let body_fits = match &self.at {

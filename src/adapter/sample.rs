@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::catalog::{Adapter, files};
-use super::decode::{Line, PacketHead, PacketReader, PacketRefusal, Refusal};
+use super::decode::{DecodedLine, PacketHead, PacketReader, PacketRefusal, RecordRefusal};
 use super::inbound::Endpoint;
-use super::outbound::{self, Bless, Document, Outbound};
+use super::outbound::{self, Bless, Document, OutboundMessage};
 use crate::error::{Finding, did_you_mean};
 use crate::model::{Record, Slot};
 
@@ -22,25 +22,25 @@ const LINES_MAX: u64 = 1_000;
 
 /// What came of running samples.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct SampleReport {
     /// Samples that came out as expected.
     pub passed: usize,
     /// Expected files written.
-    pub blessed: Vec<Written>,
+    pub blessed: Vec<BlessedFile>,
     pub findings: Vec<Finding>,
 }
 
 /// An expected file that was written because somebody asked for it.
 #[derive(Debug)]
-pub struct Written {
+pub struct BlessedFile {
     pub path: PathBuf,
     /// Of a document that comes in: what it now says, e.g. `2 records taken, 1 refused: ...`; of others empty.
     pub says: String,
 }
 
-impl Report {
+impl SampleReport {
     /// Adds another's results.
-    pub fn add(&mut self, other: Report) {
+    pub fn add(&mut self, other: SampleReport) {
         self.passed += other.passed;
         self.blessed.extend(other.blessed);
         self.findings.extend(other.findings);
@@ -69,7 +69,7 @@ fn orphans(adapter: &Adapter) -> Vec<Finding> {
     let outbound = adapter
         .outbounds()
         .iter()
-        .map(Outbound::message)
+        .map(OutboundMessage::message)
         .chain(adapter.documents().iter().map(Document::name));
     let known: Vec<&str> = inbound.chain(outbound).collect();
     let folders = std::fs::read_dir(adapter.folder().join("samples"))
@@ -94,13 +94,13 @@ fn orphans(adapter: &Adapter) -> Vec<Finding> {
 }
 
 /// Runs the samples of an adapter in both directions.
-pub(super) fn run(adapter: &Adapter, bless: bool) -> Report {
-    let mut report = Report::default();
+pub(super) fn run(adapter: &Adapter, bless: bool) -> SampleReport {
+    let mut report = SampleReport::default();
     for (endpoint, message) in messages(adapter) {
         for path in samples(&adapter.folder().join("samples").join(message), endpoint) {
             match run_one(&path, endpoint, bless) {
                 Ok(None) => report.passed += 1,
-                Ok(Some(path)) => report.blessed.push(Written {
+                Ok(Some(path)) => report.blessed.push(BlessedFile {
                     says: says(&path),
                     path,
                 }),
@@ -112,7 +112,7 @@ pub(super) fn run(adapter: &Adapter, bless: bool) -> Report {
     report
 }
 
-fn run_outgoing(adapter: &Adapter, bless: bool) -> Report {
+fn run_outgoing(adapter: &Adapter, bless: bool) -> SampleReport {
     let before = rendered(adapter);
     let wanted = if bless { Bless::Missing } else { Bless::No };
     let findings = outbound::run_samples(
@@ -123,12 +123,12 @@ fn run_outgoing(adapter: &Adapter, bless: bool) -> Report {
     );
     let blessed = rendered(adapter)
         .difference(&before)
-        .map(|path| Written {
+        .map(|path| BlessedFile {
             path: path.clone(),
             says: String::new(),
         })
         .collect();
-    Report {
+    SampleReport {
         passed: before.len().saturating_sub(findings.len()),
         blessed,
         findings,
@@ -140,7 +140,7 @@ fn rendered(adapter: &Adapter) -> BTreeSet<PathBuf> {
     let names = adapter
         .outbounds()
         .iter()
-        .map(Outbound::message)
+        .map(OutboundMessage::message)
         .chain(adapter.documents().iter().map(Document::name));
     let all = names
         .flat_map(|name| files(&adapter.folder().join("samples").join(name)).unwrap_or_default());
@@ -320,8 +320,8 @@ fn read_all(mut reader: PacketReader<'_>) -> Result<Value, PacketRefusal> {
     let mut record = reader.new_record();
     while let Some(line) = reader.next(&mut record)? {
         match line {
-            Line::Good { index } => records.push(canonical(index, &record)),
-            Line::Refused(Refusal {
+            DecodedLine::Good { index } => records.push(canonical(index, &record)),
+            DecodedLine::Refused(RecordRefusal {
                 index,
                 element,
                 content,

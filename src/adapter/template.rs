@@ -45,7 +45,7 @@ impl Form {
 
 /// A problem in a template's source: line (1-based) where known, and a safe sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct TemplateProblem {
     pub line: Option<usize>,
     pub text: String,
 }
@@ -77,14 +77,14 @@ impl Templates {
     }
 
     /// Compiles a template under a name that ends in `.json`, `.xml` or `.path`.
-    pub fn add(&mut self, name: &str, source: String) -> Result<(), Problem> {
+    pub fn add(&mut self, name: &str, source: String) -> Result<(), TemplateProblem> {
         let Some(form) = Form::of(name) else {
-            return Err(Problem { line: None, text: "the name of a template must end in .json or .xml, which decides how values are escaped".into() });
+            return Err(TemplateProblem { line: None, text: "the name of a template must end in .json or .xml, which decides how values are escaped".into() });
         };
         check::template(form, &source)?;
         self.environment
             .add_template_owned(name.to_owned(), source)
-            .map_err(|error| Problem {
+            .map_err(|error| TemplateProblem {
                 line: error.line(),
                 text: format!("not a template: {error}"),
             })

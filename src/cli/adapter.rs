@@ -9,7 +9,7 @@ use crate::adapter::template::filters::FILTERS;
 
 /// Check, test, list and scaffold adapters.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum AdapterCommand {
     /// Check folders as a compiler would; touches nothing outside.
     Check(Folders),
     /// Check folders and run their samples.
@@ -44,16 +44,16 @@ pub struct Folders {
     dir: PathBuf,
 }
 
-pub(super) fn run(command: &Command) -> Done {
+pub(super) fn run(command: &AdapterCommand) -> Done {
     match command {
-        Command::Check(Folders { names, dir }) => {
+        AdapterCommand::Check(Folders { names, dir }) => {
             let findings = adapter::check(dir, names);
             if !findings.is_empty() {
                 return Err(Failure::Findings(findings));
             }
             println!("no problem found");
         }
-        Command::Test {
+        AdapterCommand::Test {
             folders: Folders { names, dir },
             bless,
         } => {
@@ -76,11 +76,11 @@ pub(super) fn run(command: &Command) -> Done {
                 return Err(Failure::Findings(report.findings));
             }
         }
-        Command::List { dir } => {
+        AdapterCommand::List { dir } => {
             let catalog = adapter::Catalog::load(dir)?;
             print!("{}", listed(&adapter::list(&catalog)));
         }
-        Command::New { name, dir } => {
+        AdapterCommand::New { name, dir } => {
             for path in adapter::scaffold(dir, name).map_err(|finding| vec![finding])? {
                 println!("{}", path.display());
             }

@@ -10,7 +10,7 @@ use super::table::{thousands, yuan};
 use super::{Done, Failure, dead};
 use crate::config::Config;
 use crate::error::Fault;
-use crate::flow::approval::{self as flow, Asked, DIGEST_MIN, Which};
+use crate::flow::approval::{self as flow, ApprovalRequest, DIGEST_MIN, DeliverySelection};
 use crate::flow::clock::in_city;
 use crate::store::Store;
 use crate::store::approval::{Action, Approval, DeliveryContent};
@@ -30,7 +30,7 @@ pub struct Asks {
 
 /// What waits for a second person.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum ApprovalCommand {
     /// List what is asked for, with its digest.
     List {
         /// Also what was decided or has expired: the last hundred.
@@ -104,13 +104,13 @@ pub struct MarkDelivered {
 pub(super) async fn mark_delivered(options: &MarkDelivered) -> Done {
     let store = dead::store(&options.config).await?;
     let which = match (&options.packet, &options.to) {
-        (Some(packet_no), Some(destination)) => Which::Packet {
+        (Some(packet_no), Some(destination)) => DeliverySelection::Packet {
             packet_no,
             destination,
         },
-        _ => Which::Ids(&options.ids),
+        _ => DeliverySelection::Ids(&options.ids),
     };
-    let who = Asked {
+    let who = ApprovalRequest {
         by: &options.asks.who.signer()?,
         reason: &options.asks.reason,
     };
@@ -128,9 +128,9 @@ async fn contents(store: &Store, approval: &Approval) -> Result<Vec<DeliveryCont
     store.contents_of(&ids).await
 }
 
-pub(super) async fn run(command: &Command) -> Done {
+pub(super) async fn run(command: &ApprovalCommand) -> Done {
     match command {
-        Command::List { all, config } => {
+        ApprovalCommand::List { all, config } => {
             let store = dead::store(config).await?;
             let approvals = store.approvals(*all).await?;
             if approvals.is_empty() {
@@ -140,7 +140,7 @@ pub(super) async fn run(command: &Command) -> Done {
                 print!("{}", text(approval, &contents(&store, approval).await?));
             }
         }
-        Command::Approve {
+        ApprovalCommand::Approve {
             id,
             who,
             digest,
@@ -160,7 +160,7 @@ pub(super) async fn run(command: &Command) -> Done {
                 return Err(Failure::Said);
             }
         }
-        Command::Reject { id, who, config } => {
+        ApprovalCommand::Reject { id, who, config } => {
             let approval = flow::reject(&dead::store(config).await?, *id, &who.signer()?).await?;
             println!(
                 "request {} ({}) is rejected by {}; nothing was done",

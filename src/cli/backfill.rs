@@ -11,16 +11,16 @@ use super::table::prose;
 use super::{Done, terminal};
 use crate::adapter::Catalog;
 use crate::config::Config;
-use crate::flow::backfill::{Filling, Target};
+use crate::flow::backfill::{BackfillTarget, Filling};
 use crate::flow::clock::shanghai;
-use crate::store::delivery::{BackfillScope, Progress};
+use crate::store::delivery::{BackfillProgress, BackfillScope};
 
 /// How often the display looks.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Tell a destination of the whole registry.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct BackfillOptions {
     /// The partner to tell, as in partners.toml.
     #[arg(long)]
     to: String,
@@ -42,10 +42,10 @@ pub struct Options {
     config: PathBuf,
 }
 
-pub(super) async fn run(options: &Options) -> Done {
+pub(super) async fn run(options: &BackfillOptions) -> Done {
     let config = Config::load(&options.config)?;
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
-    let target = Target::of(&config.partners, &catalog, &options.to)?;
+    let target = BackfillTarget::of(&config.partners, &catalog, &options.to)?;
     let store = store(&options.config).await?;
     let scope = BackfillScope {
         since: options.since,
@@ -118,7 +118,7 @@ async fn queue(filling: &mut Filling) -> Done {
 }
 
 /// Shows how it goes out until everything is settled.
-async fn watch(filling: &Filling, first: Progress) -> Done {
+async fn watch(filling: &Filling, first: BackfillProgress) -> Done {
     let bar = terminal::bar(
         first.waiting.unsigned_abs(),
         "sending {wide_bar} {pos}/{len}, ends {msg}",
@@ -148,7 +148,7 @@ async fn watch(filling: &Filling, first: Progress) -> Done {
 }
 
 /// When the last record leaves at the destination's limits, in local time.
-fn end(filling: &Filling, now: Progress) -> String {
+fn end(filling: &Filling, now: BackfillProgress) -> String {
     let wait =
         SignedDuration::try_from(filling.remaining(now.waiting)).unwrap_or(SignedDuration::MAX);
     Timestamp::now().checked_add(wait).map_or_else(

@@ -19,7 +19,7 @@ const LETTERS_MAX: i64 = 20_000;
 
 /// Deliveries that need a person.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum DeadCommand {
     /// List dead letters by cause, the oldest of each first.
     List {
         /// Only those to this partner.
@@ -73,17 +73,17 @@ pub enum Command {
     },
 }
 
-pub(super) async fn run(command: &Command) -> Done {
+pub(super) async fn run(command: &DeadCommand) -> Done {
     match command {
-        Command::List { to, limit, config } => list(config, to.as_deref(), *limit).await,
-        Command::Show { id, config } => show(config, *id).await,
-        Command::Retry {
+        DeadCommand::List { to, limit, config } => list(config, to.as_deref(), *limit).await,
+        DeadCommand::Show { id, config } => show(config, *id).await,
+        DeadCommand::Retry {
             id: None,
             to,
             config,
             ..
         } => retry_all(config, to.as_deref()).await,
-        Command::Retry {
+        DeadCommand::Retry {
             id: Some(id),
             send_again,
             delivered,

@@ -11,12 +11,12 @@ use super::{Done, Failure, table};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::{Fault, Stage};
-use crate::flow::clock::Clock;
-use crate::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
+use crate::flow::clock::CityClock;
+use crate::flow::deduct::{DeductionPartners, DeductionRefusal, Desk, Of};
 use crate::ledger::RateBook;
 use crate::model::signer::Signer;
 use crate::model::{Month, mask};
-use crate::store::deduction::{Resolved, State};
+use crate::store::deduction::{CycleState, ResolutionOutcome};
 use crate::store::relation::Choice;
 
 pub(super) mod show; // plans and results as tables
@@ -25,7 +25,7 @@ mod workbook; // a cycle as a workbook
 
 /// A month's deductions from personal accounts.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum DeductCommand {
     /// Compute everybody; nothing is sent.
     Plan {
         #[command(flatten)]
@@ -155,16 +155,18 @@ impl On {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
+impl From<DeductionRefusal> for Failure {
+    fn from(refusal: DeductionRefusal) -> Failure {
         Failure::Fault(refusal.fault)
     }
 }
 
-pub(super) async fn run(command: &Command) -> Done {
+pub(super) async fn run(command: &DeductCommand) -> Done {
     match command {
-        Command::Plan { on, who, replace } => plan(on, &who.signer()?, replace.as_deref()).await?,
-        Command::Approve { on, digest, who } => {
+        DeductCommand::Plan { on, who, replace } => {
+            plan(on, &who.signer()?, replace.as_deref()).await?
+        }
+        DeductCommand::Approve { on, digest, who } => {
             let desk = desk(on).await?;
             let cycle = desk.approve(on.of(), &who.signer()?, digest).await?;
             print!(
@@ -173,14 +175,14 @@ pub(super) async fn run(command: &Command) -> Done {
                 show::eyes(&cycle, desk.same_login)
             );
         }
-        Command::Run { on, who, no_wait } => {
+        DeductCommand::Run { on, who, no_wait } => {
             let desk = desk(on).await?;
             let spinner = watch::computing();
             let cycle = desk.run(on.of(), &who.signer()?).await;
             spinner.finish_and_clear();
             watch::run(&desk, desk.core(on.of())?, cycle?, *no_wait, &next(on)).await?;
         }
-        Command::Retry { on, no_wait } => {
+        DeductCommand::Retry { on, no_wait } => {
             let desk = desk(on).await?;
             let (cycle, people) = desk.retry(on.of()).await?;
             println!(
@@ -190,7 +192,7 @@ pub(super) async fn run(command: &Command) -> Done {
             );
             watch::run(&desk, desk.core(on.of())?, cycle, *no_wait, &next(on)).await?;
         }
-        Command::Status { on } => {
+        DeductCommand::Status { on } => {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
             let report = desk.report(&seen.cycle).await?;
@@ -201,7 +203,7 @@ pub(super) async fn run(command: &Command) -> Done {
                 show::report(&seen.cycle, &report)
             );
         }
-        Command::Discrepancies { on, all } => {
+        DeductCommand::Discrepancies { on, all } => {
             let found = desk(on)
                 .await?
                 .store
@@ -209,27 +211,27 @@ pub(super) async fn run(command: &Command) -> Done {
                 .await?;
             print!("{}", show::discrepancies(&found));
         }
-        Command::Resolve {
+        DeductCommand::Resolve {
             id,
             note,
             who,
             config,
         } => resolve(*id, note, &who.name()?, config).await?,
-        Command::Relations { area, config } => print!(
+        DeductCommand::Relations { area, config } => print!(
             "{}",
             show::relations(&store(config).await?.open_relations(*area).await?)
         ),
-        Command::Choose {
+        DeductCommand::Choose {
             relation,
             who,
             config,
         } => choose(*relation, &who.name()?, config).await?,
-        Command::Report { on, out } => {
+        DeductCommand::Report { on, out } => {
             let desk = desk(on).await?;
             let seen = desk.see(on.of()).await?;
             let rows = workbook::write(&desk, &seen, &districts(on)?, out).await?;
             let report = desk.report(&seen.cycle).await?;
-            if seen.cycle.state != State::Settled {
+            if seen.cycle.state != CycleState::Settled {
                 println!("not settled: people who have no answer yet are not in it");
             }
             println!(
@@ -287,15 +289,15 @@ async fn resolve(id: i64, note: &str, by: &str, config: &std::path::Path) -> Don
         .resolve_discrepancy(id, by, &mask::text(note.trim()))
         .await?
     {
-        Resolved::Now => println!("discrepancy {id}: noted as looked at by {by}"),
-        Resolved::Before(by) => {
+        ResolutionOutcome::Now => println!("discrepancy {id}: noted as looked at by {by}"),
+        ResolutionOutcome::Before(by) => {
             return Err(Fault::operator(
                 Stage::Store,
                 format!("discrepancy {id} was looked at before, by {by}; nothing was changed"),
             )
             .into());
         }
-        Resolved::Unknown => {
+        ResolutionOutcome::Unknown => {
             return Err(Fault::operator(
                 Stage::Store,
                 format!("there is no discrepancy {id}; see `ltcgw deduct discrepancies`"),
@@ -343,7 +345,7 @@ async fn desk(on: &On) -> Result<Desk, Failure> {
     Ok(Desk {
         store: store(&on.config).await?,
         book,
-        clock: Clock::default(),
+        clock: CityClock::default(),
         partners,
         same_login,
     })

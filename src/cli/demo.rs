@@ -12,10 +12,12 @@ use super::serve::stop_signal;
 use super::table::{paragraph, thousands};
 use super::{Done, Failure};
 use crate::error::{Fault, Stage};
-use crate::flow::clock::Clock;
+use crate::flow::clock::CityClock;
 use crate::model::Month;
-use crate::sandbox::city::{Charset, City, EmployeePacket, Expected, GeneratedPacket, PacketKind};
-use crate::sandbox::tax_bureau::{Books, TaxBureau};
+use crate::sandbox::city::{
+    City, EmployeePacket, ExpectedReceipt, GeneratedPacket, PacketCharset, PacketKind,
+};
+use crate::sandbox::tax_bureau::{BureauBooks, TaxBureau};
 use crate::telemetry;
 
 mod around; // how to look around afterwards
@@ -31,9 +33,9 @@ mod tables; // figures for people
 mod theatre; // everything that runs
 mod watch; // waits for deliveries
 
-use figures::Figures;
-use place::Place;
-use progress::Progress;
+use figures::DemoFigures;
+use place::DemoFolder;
+use progress::DemoProgress;
 use theatre::Theatre;
 
 /// Keep-alive connections of the tax bureau.
@@ -51,7 +53,7 @@ const ON_PURPOSE: &str = "On purpose, to show what becomes of it: the tax bureau
 
 /// What to show.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct DemoOptions {
     /// Employers of the city; Nanning has some 60,000.
     #[arg(long, value_name = "N", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     employers: u64,
@@ -96,12 +98,12 @@ impl Seconds {
 /// What was pushed, and what became of it.
 struct Pushed {
     /// The month's JFXX101 packets.
-    month: Books,
+    month: BureauBooks,
     /// The JFXX102 packet.
-    detail: Books,
+    detail: BureauBooks,
     deliveries: watch::Deliveries,
-    registries: registries::Played,
-    deductions: deductions::Shown,
+    registries: registries::PlayedRegistries,
+    deductions: deductions::ShownDeductions,
 }
 
 /// How the play ended when nothing failed.
@@ -112,7 +114,7 @@ enum End {
     Interrupted,
 }
 
-pub(super) async fn run(options: &Options) -> Done {
+pub(super) async fn run(options: &DemoOptions) -> Done {
     // actix-http reports as errors the answers that the simulated partners break off on purpose.
     telemetry::start_logging(false, "warn,actix_http=off");
     let project = place::project(options.project.as_deref())?;
@@ -124,7 +126,7 @@ pub(super) async fn run(options: &Options) -> Done {
             .open(path)
             .map_err(|error| report_fault(path, &error))?;
     }
-    let place = Place::new(options.data_dir.as_deref())?;
+    let place = DemoFolder::new(options.data_dir.as_deref())?;
     for (left, what) in place::sweep(&std::env::temp_dir()) {
         println!(
             "{}",
@@ -168,7 +170,7 @@ fn said(problem: &str) -> Done {
 }
 
 /// Says how to look around and stays until Ctrl-C.
-async fn stay(options: &Options, theatre: &Theatre, place: &Place) -> Done {
+async fn stay(options: &DemoOptions, theatre: &Theatre, place: &DemoFolder) -> Done {
     let month = deductions::month(theatre, options.month)?;
     around::print(theatre, place, month).await?;
     stop_signal().await;
@@ -177,9 +179,9 @@ async fn stay(options: &Options, theatre: &Theatre, place: &Place) -> Done {
 
 /// Builds, pushes, waits and shows the figures.
 async fn play(
-    options: &Options,
+    options: &DemoOptions,
     project: &Path,
-    place: &Place,
+    place: &DemoFolder,
     theatre: &mut Theatre,
 ) -> Result<End, Failure> {
     let mut seconds = Seconds::default();
@@ -201,7 +203,7 @@ async fn play(
     let city = City::new(options.seed, options.employers);
     let pushed = push(options, &city, (place, theatre), &mut seconds).await?;
     seconds.since("total", start);
-    let figures = Figures::gather(theatre, pushed, seconds).await?;
+    let figures = DemoFigures::gather(theatre, pushed, seconds).await?;
     print!(
         "{}{}{}",
         tables::render(&figures),
@@ -228,15 +230,15 @@ fn report_fault(path: &Path, error: &std::io::Error) -> Fault {
 
 /// Pushes the month, the employees' detail and the registries, waits until everything is delivered, then deducts a month.
 async fn push(
-    options: &Options,
+    options: &DemoOptions,
     city: &City,
-    (place, theatre): (&Place, &Theatre),
+    (place, theatre): (&DemoFolder, &Theatre),
     seconds: &mut Seconds,
 ) -> Result<Pushed, Failure> {
     let running = theatre.running()?;
     let packets = city.month_packets(options.month, options.lines_per_packet as usize);
     let detail = employee_packet(options)?;
-    let progress = Progress::start(packets.count_all() + 1, theatre.destinations());
+    let progress = DemoProgress::start(packets.count_all() + 1, theatre.destinations());
     let client = theatre.stage()?.client(theatre::TAX_BUREAU)?;
     let bureau = TaxBureau::new(client, theatre.packets_url()?, CONNECTIONS);
     let pushing = std::cell::Cell::new(true);
@@ -296,7 +298,7 @@ async fn push(
 }
 
 /// JFXX102: detail lines of the first employers' payments.
-fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
+fn employee_packet(options: &DemoOptions) -> Result<GeneratedPacket, Fault> {
     let number = format!("1450100000{}28E0000001", options.month.number());
     let mut packet = EmployeePacket::new(
         number,
@@ -311,7 +313,7 @@ fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
             format!("the employees' packet cannot be written: {error}"),
         )
     })?;
-    let expected = Expected {
+    let expected = ExpectedReceipt {
         status: 200,
         received: packet.lines,
         posted: packet.lines,
@@ -322,7 +324,7 @@ fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
     Ok(GeneratedPacket {
         packet_no: packet.packet_no,
         kind,
-        charset: Charset::Gbk,
+        charset: PacketCharset::Gbk,
         bytes,
         expected,
         net: crate::model::Fen::ZERO,
@@ -333,7 +335,7 @@ fn employee_packet(options: &Options) -> Result<GeneratedPacket, Fault> {
 fn month(text: &str) -> Result<Month, String> {
     let month = Month::parse_dashed(text)
         .ok_or_else(|| format!("`{text}` is no month; expected one such as 2021-10"))?;
-    playable(month, Clock::default().today())
+    playable(month, CityClock::default().today())
 }
 
 /// The month, where the demo can play it on that day: payments may not reach the treasury on a day to come.

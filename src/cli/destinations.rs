@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::table::Table;
 use super::{Done, approval, dead};
-use crate::flow::approval::{Asked, ask_resume};
+use crate::flow::approval::{ApprovalRequest, ask_resume};
 use crate::flow::destinations as flow;
 use crate::store::delivery::Backlog;
 
 /// Destinations of deliveries and their pauses.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum DestinationsCommand {
     /// Show each with what waits for it, whether and why it is paused, and the words met.
     List {
         #[arg(
@@ -37,10 +37,10 @@ pub enum Command {
     },
 }
 
-pub(super) async fn run(command: &Command) -> Done {
+pub(super) async fn run(command: &DestinationsCommand) -> Done {
     match command {
-        Command::List { config } => list(config).await,
-        Command::Resume {
+        DestinationsCommand::List { config } => list(config).await,
+        DestinationsCommand::Resume {
             destination,
             asks,
             config,
@@ -94,7 +94,7 @@ async fn resume(config: &Path, destination: &str, asks: &approval::Asks) -> Done
     let asked = ask_resume(
         &store,
         destination,
-        Asked {
+        ApprovalRequest {
             by: &asks.who.signer()?,
             reason: &asks.reason,
         },

@@ -10,10 +10,10 @@ use super::{Done, Failure};
 use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::error::Finding;
-use crate::flow::clock::Clock;
+use crate::flow::clock::CityClock;
 use crate::ledger::RateBook;
 use crate::model::Month;
-use crate::registry::Rules;
+use crate::registry::RegistryRules;
 use crate::store::sealed::Keys;
 
 mod areas; // pooling areas: rates, and who is told
@@ -23,7 +23,7 @@ mod machine; // addresses, folders, disks
 mod partners; // entries, and who answers at the other end
 mod sheet; // the lines and how they are shown
 
-use sheet::Sheet;
+use sheet::DoctorSheet;
 
 /// Findings of one kind shown at most; the rest is counted.
 const FINDINGS_MAX: usize = 8;
@@ -39,8 +39,8 @@ pub(super) async fn run(dir: &Path) -> Done {
 }
 
 /// Looks at everything a configuration names.
-async fn examine(dir: &Path) -> Sheet {
-    let mut sheet = Sheet::default();
+async fn examine(dir: &Path) -> DoctorSheet {
+    let mut sheet = DoctorSheet::default();
     let config = match Config::load(dir) {
         Ok(config) => config,
         Err(findings) => {
@@ -74,7 +74,7 @@ async fn examine(dir: &Path) -> Sheet {
     sheet
 }
 
-fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
+fn rates(sheet: &mut DoctorSheet, config: &Config) -> Option<RateBook> {
     match RateBook::load(&config.gateway.rates_dir) {
         Err(findings) => {
             report(sheet, "rates", &findings, "");
@@ -88,7 +88,7 @@ fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
                     book.areas().collect::<Vec<_>>().join(", ")
                 ),
             );
-            for (rule, key, year) in Month::of(Clock::default().today())
+            for (rule, key, year) in Month::of(CityClock::default().today())
                 .map(|now| book.without_average(now))
                 .unwrap_or_default()
             {
@@ -126,7 +126,7 @@ fn rates(sheet: &mut Sheet, config: &Config) -> Option<RateBook> {
 }
 
 /// Whether a second person can be shown to have looked at a month's deductions.
-fn approval(sheet: &mut Sheet, config: &Config) {
+fn approval(sheet: &mut DoctorSheet, config: &Config) {
     let login = super::login::of_this_process();
     if config.gateway.approval.same_login {
         let text = "[approval] same_login = true: one person can plan and approve under two names";
@@ -150,8 +150,8 @@ fn approval(sheet: &mut Sheet, config: &Config) {
     }
 }
 
-fn registries(sheet: &mut Sheet, config: &Config) {
-    match Rules::load(&config.gateway.rules_dir) {
+fn registries(sheet: &mut DoctorSheet, config: &Config) {
+    match RegistryRules::load(&config.gateway.rules_dir) {
         Ok(rules) => sheet.good(
             "rules",
             format!(
@@ -178,7 +178,7 @@ fn registries(sheet: &mut Sheet, config: &Config) {
     }
 }
 
-fn adapters(sheet: &mut Sheet, config: &Config) -> Option<Catalog> {
+fn adapters(sheet: &mut DoctorSheet, config: &Config) -> Option<Catalog> {
     match Catalog::load(&config.gateway.adapters_dir) {
         Ok(catalog) => {
             let names: Vec<&str> = catalog.iter().map(|adapter| adapter.name()).collect();
@@ -201,7 +201,7 @@ fn adapters(sheet: &mut Sheet, config: &Config) -> Option<Catalog> {
 }
 
 /// A line for each finding, up to a screenful.
-fn report(sheet: &mut Sheet, what: &str, findings: &[Finding], todo: &str) {
+fn report(sheet: &mut DoctorSheet, what: &str, findings: &[Finding], todo: &str) {
     let more = findings.len().saturating_sub(FINDINGS_MAX);
     for (at, finding) in findings.iter().take(FINDINGS_MAX).enumerate() {
         let last = at + 1 == findings.len().min(FINDINGS_MAX);

@@ -16,7 +16,7 @@ use crate::store::packets::Became;
 const COLUMNS: [&str; 6] = ["received", "packet", "from", "lines>", "refused>", "yuan>"];
 
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct PacketsOptions {
     /// Only those received today (Asia/Shanghai).
     #[arg(long, conflicts_with = "on")]
     today: bool,
@@ -38,7 +38,7 @@ pub struct Options {
     config: PathBuf,
 }
 
-pub(super) async fn run(options: &Options) -> Done {
+pub(super) async fn run(options: &PacketsOptions) -> Done {
     let store = dead::store(&options.config).await?;
     let on = if options.today {
         Some(day_of(Timestamp::now()))

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use super::Done;
 use crate::adapter::capability::sm2_sorted_fields;
 use crate::config::Config;
-use crate::sandbox::pki::{self, Plan};
+use crate::sandbox::pki::{self, PkiPlan};
 
 /// The secret that signs requests in the NHSA envelope.
 const SM2_KEY: &str = "sm2_key";
 
 /// Certificates for trials; a real installation gets them from its partners' authorities.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub enum PkiCommand {
     /// Make a CA, a server certificate, one client certificate for each partner of the configuration, and the SM2 keys it names.
     Init {
         /// Folder to write to, by default `pki` in the configuration's folder, where the shipped gateway.toml looks for
@@ -33,11 +33,11 @@ pub enum Command {
     },
 }
 
-pub(super) fn run(command: &Command) -> Done {
-    let Command::Init { out, config, names } = command;
+pub(super) fn run(command: &PkiCommand) -> Done {
+    let PkiCommand::Init { out, config, names } = command;
     let out = out.clone().unwrap_or_else(|| config.join("pki"));
     let config = Config::load(config)?;
-    let plan = Plan::of(&config.partners, names);
+    let plan = PkiPlan::of(&config.partners, names);
     let made = pki::init(&out, &plan)?;
     for path in &made.written {
         println!("{}", path.display());

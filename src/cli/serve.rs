@@ -16,9 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Done;
 use crate::config::Config;
 use crate::error::{Fault, Stage};
-use crate::service::{self, Loaded};
+use crate::service::{self, LoadedConfig};
 use crate::store::Store;
-use crate::store::embedded::Embedded;
+use crate::store::embedded::EmbeddedPostgres;
 use crate::telemetry;
 
 /// Exit status of a process ended by a signal is 128 and its number (signal(7)).
@@ -32,7 +32,7 @@ const LOGGED: &str = "info,actix_server=warn";
 
 pub(super) async fn run(dir: &Path) -> Done {
     let mut signals = Signals::new()?;
-    let loaded = Loaded::read(dir)?;
+    let loaded = LoadedConfig::read(dir)?;
     telemetry::start_logging(loaded.config.gateway.log.json, LOGGED);
     if loaded.config.gateway.approval.same_login {
         tracing::warn!(
@@ -79,7 +79,7 @@ pub(super) async fn migrate(dir: &Path) -> Done {
     Ok(())
 }
 
-async fn stop(embedded: Option<Embedded>) {
+async fn stop(embedded: Option<EmbeddedPostgres>) {
     if let Some(embedded) = embedded {
         // It waits for the server's last checkpoint; if that task dies, dropping has stopped the server.
         tokio::task::spawn_blocking(move || embedded.stop())

@@ -7,7 +7,7 @@ use super::{Done, Failure, dead};
 use crate::store::sums::Sums;
 
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct SumsOptions {
     #[arg(
         long,
         value_name = "DIR",
@@ -17,7 +17,7 @@ pub struct Options {
     config: PathBuf,
 }
 
-pub(super) async fn run(options: &Options) -> Done {
+pub(super) async fn run(options: &SumsOptions) -> Done {
     let sums = dead::store(&options.config).await?.sums().await?;
     print!("{}", text(&sums));
     if agree(&sums) {

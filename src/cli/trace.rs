@@ -8,14 +8,14 @@ use super::{Done, Failure, dead};
 use crate::error::{Fault, Stage};
 use crate::flow::clock::in_city;
 use crate::flow::dead as letters;
-use crate::flow::trace::{Traced, look_up, searched};
+use crate::flow::trace::{PacketTrace, look_up, searched};
 use crate::ledger::percent;
 use crate::store::trace::{
     LINES_MAX, TracedEmployer, TracedLine, TracedRefusal, TracedRefusedLine,
 };
 
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct TraceOptions {
     /// Packet, receipt, detail or employer number, or the id of a delivery.
     number: String,
     #[arg(
@@ -27,7 +27,7 @@ pub struct Options {
     config: PathBuf,
 }
 
-pub(super) async fn run(options: &Options) -> Done {
+pub(super) async fn run(options: &TraceOptions) -> Done {
     let store = dead::store(&options.config).await?;
     let number = &options.number;
     let found = look_up(&store, number).await?;
@@ -108,7 +108,7 @@ fn of_employer(employer_no: &str, employer: &TracedEmployer) -> String {
 }
 
 /// Refused lines with element, content, money and reason.
-fn refused_lines(one: &Traced) -> String {
+fn refused_lines(one: &PacketTrace) -> String {
     if one.refused.is_empty() {
         return String::new();
     }
@@ -144,7 +144,7 @@ fn refused_lines(one: &Traced) -> String {
 }
 
 /// Everything about one packet, as text.
-pub fn page(one: &Traced) -> String {
+pub fn page(one: &PacketTrace) -> String {
     let packet = &one.packet;
     let received = in_city(packet.received_at);
     let mut text = format!(
@@ -270,7 +270,7 @@ fn line_text(line: &TracedLine) -> String {
     text
 }
 
-fn postings(one: &Traced) -> String {
+fn postings(one: &PacketTrace) -> String {
     let mut table = Table::new(&[
         "entry>", "kind", "account", "district", "month", "fund", "yuan>",
     ]);
@@ -293,7 +293,7 @@ fn postings(one: &Traced) -> String {
     format!("\n  {of}\n{}", table.render())
 }
 
-fn deliveries(one: &Traced) -> String {
+fn deliveries(one: &PacketTrace) -> String {
     if one.deliveries.is_empty() {
         return "\n  nothing of it goes to a partner\n".into();
     }

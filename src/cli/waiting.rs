@@ -12,10 +12,10 @@ use crate::adapter::Catalog;
 use crate::config::Config;
 use crate::flow::clock::in_city;
 use crate::flow::destinations::state;
-use crate::flow::waiting::{End, Queue, waiting};
+use crate::flow::waiting::{DestinationQueue, End, waiting};
 
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct WaitingOptions {
     /// Only what waits for this partner.
     #[arg(long, value_name = "PARTNER")]
     to: Option<String>,
@@ -28,7 +28,7 @@ pub struct Options {
     config: PathBuf,
 }
 
-pub(super) async fn run(options: &Options) -> Done {
+pub(super) async fn run(options: &WaitingOptions) -> Done {
     let config = Config::load(&options.config)?;
     let catalog = Catalog::load(&config.gateway.adapters_dir)?;
     let store = store(&options.config).await?;
@@ -52,7 +52,7 @@ pub(super) async fn run(options: &Options) -> Done {
     Ok(())
 }
 
-fn text(queue: &Queue) -> String {
+fn text(queue: &DestinationQueue) -> String {
     let mut table = Table::new(&[
         "message",
         "ready>",

@@ -12,11 +12,11 @@ use super::San;
 use crate::error::{Finding, did_you_mean};
 use crate::model::deduction;
 use crate::model::division::is_code;
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 
 pub mod limits; // what a partner takes at most
 
-pub use limits::{DayWindow, Limits};
+pub use limits::{DayWindow, DestinationLimits};
 
 /// An organisation with a certificate.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,13 +29,13 @@ pub struct Partner {
     pub adapter: String,
     /// What it may call; absent for partners that only we call.
     #[serde(default)]
-    pub inbound: Option<Inbound>,
+    pub inbound: Option<InboundEntry>,
     /// Where we call it; absent for partners that only call us.
     #[serde(default)]
-    pub outbound: Option<Outbound>,
+    pub outbound: Option<OutboundEntry>,
     /// What it is given of the registries when it pulls them.
     #[serde(default)]
-    pub fields: Option<Fields>,
+    pub fields: Option<PullerFields>,
     /// Values the adapter's templates and envelope use (institution code, system code, ...).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -47,7 +47,7 @@ pub struct Partner {
 /// How a partner is recognised and what it may do.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Inbound {
+pub struct InboundEntry {
     /// SHA-256 of the client certificate's SubjectPublicKeyInfo, hex.
     #[serde(default)]
     pub spki_sha256: Option<String>,
@@ -70,7 +70,7 @@ pub struct Inbound {
 /// What a puller is given of the registries, and what for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fields {
+pub struct PullerFields {
     /// Why it may know them, in a sentence; for the record.
     pub purpose: String,
     /// Of institutions; absent: it may not pull them.
@@ -84,12 +84,12 @@ pub struct Fields {
     pub areas: Option<Vec<String>>,
 }
 
-impl Fields {
+impl PullerFields {
     /// The names listed for a kind.
-    pub fn of(&self, kind: Kind) -> Option<&[String]> {
+    pub fn of(&self, kind: EntityKind) -> Option<&[String]> {
         match kind {
-            Kind::Institution => self.institution.as_deref(),
-            Kind::Caregiver => self.caregiver.as_deref(),
+            EntityKind::Institution => self.institution.as_deref(),
+            EntityKind::Caregiver => self.caregiver.as_deref(),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Fields {
 /// Where and how a partner is called.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outbound {
+pub struct OutboundEntry {
     /// Base URL, https.
     pub url: String,
     /// Our client certificate and key for this partner, and the authority that signed its server certificate (PEM).
@@ -110,7 +110,7 @@ pub struct Outbound {
     #[serde(default)]
     pub areas: Vec<String>,
     /// What it takes at most, over all instances together.
-    pub limits: limits::Limits,
+    pub limits: limits::DestinationLimits,
     /// Seconds from sending to the complete answer; after that the outcome is unknown.
     #[serde(default = "default_deadline")]
     pub deadline_seconds: u64,
@@ -273,7 +273,7 @@ fn check_areas(name: &str, section: &str, areas: &[String], problem: &mut dyn Fn
     }
 }
 
-fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(&str, String)) {
+fn check_inbound(name: &str, inbound: &InboundEntry, problem: &mut dyn FnMut(&str, String)) {
     match (&inbound.spki_sha256, &inbound.san) {
         (None, None) => problem(
             "partner.inbound",
@@ -305,7 +305,7 @@ fn check_inbound(name: &str, inbound: &Inbound, problem: &mut dyn FnMut(&str, St
     }
 }
 
-fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(&str, String)) {
+fn check_fields(name: &str, fields: &PullerFields, problem: &mut dyn FnMut(&str, String)) {
     if fields.purpose.trim().is_empty() {
         problem(
             "purpose",
@@ -336,7 +336,7 @@ fn check_fields(name: &str, fields: &Fields, problem: &mut dyn FnMut(&str, Strin
         fields.areas.as_deref().unwrap_or_default(),
         problem,
     );
-    for kind in Kind::ALL {
+    for kind in EntityKind::ALL {
         let known = kind.fields();
         for field in fields
             .of(kind)
@@ -392,7 +392,7 @@ fn second_cores<'a>(
     })
 }
 
-impl Outbound {
+impl OutboundEntry {
     /// Its pooling areas as numbers.
     pub fn area_numbers(&self) -> Vec<i32> {
         self.areas

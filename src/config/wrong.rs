@@ -2,7 +2,7 @@
 //!
 //! Finds and words it; `Config::load` looks up the lines.
 
-use super::{Gateway, Inbound, Listen, Partner, Receive, Tlcp};
+use super::{GatewayConfig, InboundEntry, Listen, Partner, Receive, Tlcp};
 
 /// One such thing: where, and what goes on from the key's name.
 pub(super) struct Wrong {
@@ -11,7 +11,7 @@ pub(super) struct Wrong {
     pub text: String,
 }
 
-impl Gateway {
+impl GatewayConfig {
     /// What can be read and cannot be meant.
     pub(super) fn wrong(&self, partners: &[Partner]) -> Vec<Wrong> {
         let mut wrong = self.zeros();
@@ -69,7 +69,7 @@ impl Gateway {
 
     /// Limits of nothing: with them no packet would be taken, or nothing ever sent.
     fn zeros(&self) -> Vec<Wrong> {
-        let Gateway {
+        let GatewayConfig {
             receive, deliver, ..
         } = self;
         let counts = [
@@ -230,7 +230,7 @@ impl Tlcp {
             {
                 add("is listed twice; names must be unique");
             }
-            let same = |inbound: &Inbound| {
+            let same = |inbound: &InboundEntry| {
                 let pin = gateway
                     .spki_sha256
                     .as_ref()

@@ -11,7 +11,7 @@ use crate::error::{Fault, Stage};
 use crate::model::mask;
 use crate::model::signer::{NoProof, Signer, no_proof, same_name};
 use crate::store::Store;
-use crate::store::approval::{Action, Approval, Candidate, Wanted};
+use crate::store::approval::{Action, Approval, Candidate, FrozenRequest};
 use crate::store::delivery;
 
 /// Hours in which a request can be approved.
@@ -21,7 +21,7 @@ pub const DIGEST_MIN: usize = 8;
 
 /// Which deliveries are to be marked as delivered.
 #[derive(Debug, Clone, Copy)]
-pub enum Which<'a> {
+pub enum DeliverySelection<'a> {
     Ids(&'a [i64]),
     /// Those of a packet number to a destination that wait.
     Packet {
@@ -32,7 +32,7 @@ pub enum Which<'a> {
 
 /// Who asks, and why.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct ApprovalRequest<'a> {
     pub by: &'a Signer,
     pub reason: &'a str,
 }
@@ -43,12 +43,12 @@ pub struct Asked<'a> {
 /// Name or reason is missing, a delivery is unknown or not `ready`, they go to several partners, or the database cannot be reached.
 pub async fn ask_delivered(
     store: &Store,
-    which: Which<'_>,
+    which: DeliverySelection<'_>,
     reference: Option<&str>,
-    asked: Asked<'_>,
+    asked: ApprovalRequest<'_>,
 ) -> Result<Approval, Fault> {
     let found = match which {
-        Which::Ids(ids) => {
+        DeliverySelection::Ids(ids) => {
             let found = store.candidates(ids, None).await?;
             if let Some(unknown) = ids
                 .iter()
@@ -60,7 +60,7 @@ pub async fn ask_delivered(
             }
             found
         }
-        Which::Packet {
+        DeliverySelection::Packet {
             packet_no,
             destination,
         } => {
@@ -77,7 +77,7 @@ pub async fn ask_delivered(
     let reference = reference.map(str::to_owned);
     ask(
         store,
-        Wanted {
+        FrozenRequest {
             action: Action::MarkDelivered,
             destination,
             deliveries,
@@ -134,7 +134,7 @@ fn right(found: &[Candidate], reference: Option<&str>) -> Result<String, Fault> 
 pub async fn ask_resume(
     store: &Store,
     destination: &str,
-    asked: Asked<'_>,
+    asked: ApprovalRequest<'_>,
 ) -> Result<Approval, Fault> {
     let standings = delivery::standings(store.pool()).await?;
     match standings
@@ -157,7 +157,7 @@ pub async fn ask_resume(
     );
     ask(
         store,
-        Wanted {
+        FrozenRequest {
             action: Action::ResumeDestination,
             destination,
             deliveries: Vec::new(),
@@ -169,7 +169,7 @@ pub async fn ask_resume(
     .await
 }
 
-async fn ask(store: &Store, wanted: Wanted, by: &Signer) -> Result<Approval, Fault> {
+async fn ask(store: &Store, wanted: FrozenRequest, by: &Signer) -> Result<Approval, Fault> {
     if wanted.reason.is_empty() || wanted.reason.chars().any(char::is_control) {
         return refuse(
             "no reason was given, or one with control characters; say why (--reason TEXT)"
@@ -263,7 +263,7 @@ fn decided(approval: &Approval) -> Fault {
 }
 
 /// What the digest is of, line by line: action, destination, reference, reason, then each delivery with its last attempt.
-pub fn plan(wanted: &Wanted) -> String {
+pub fn plan(wanted: &FrozenRequest) -> String {
     let head = [
         wanted.action.word(),
         &wanted.destination,
@@ -278,7 +278,7 @@ pub fn plan(wanted: &Wanted) -> String {
     head.into_iter().chain(deliveries).collect()
 }
 
-fn digest(wanted: &Wanted) -> Vec<u8> {
+fn digest(wanted: &FrozenRequest) -> Vec<u8> {
     Sha256::digest(plan(wanted)).to_vec()
 }
 

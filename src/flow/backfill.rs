@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use super::entities_for;
-use crate::adapter::{Catalog, Outbound};
-use crate::config::{Limits, Partner};
+use crate::adapter::{Catalog, OutboundMessage};
+use crate::config::{DestinationLimits, Partner};
 use crate::error::{Fault, Stage, did_you_mean};
 use crate::store::Pool;
-use crate::store::delivery::{Backfill, BackfillScope, Progress, Route};
+use crate::store::delivery::{Backfill, BackfillProgress, BackfillScope, Route};
 
 /// Entries looked at in one transaction; the registry takes no changes meanwhile.
 const STEP: i64 = 500;
@@ -19,20 +19,24 @@ const DAY_SECONDS: f64 = 86_400.0;
 
 /// A destination of a backfill: what it receives of the registries, and its limits.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct BackfillTarget {
     pub destination: String,
     routes: Vec<Route>,
-    limits: Limits,
+    limits: DestinationLimits,
     /// Records one request carries.
     records_max: usize,
 }
 
-impl Target {
+impl BackfillTarget {
     /// The partner of that name.
     ///
     /// # Errors
     /// There is none, or it receives no registry entries.
-    pub fn of(partners: &[Partner], catalog: &Catalog, name: &str) -> Result<Target, Fault> {
+    pub fn of(
+        partners: &[Partner],
+        catalog: &Catalog,
+        name: &str,
+    ) -> Result<BackfillTarget, Fault> {
         let told = entities_for(partners, catalog)?;
         let mut receivers: Vec<&str> = told
             .routes
@@ -63,14 +67,14 @@ impl Target {
         let most = routes
             .iter()
             .filter_map(|route| adapter.outbound(&route.message))
-            .map(Outbound::records_max)
+            .map(OutboundMessage::records_max)
             .min()
             .unwrap_or(1);
         let records_max = entry
             .limits
             .records_per_request
             .map_or(most, |limit| most.min(limit)) as usize;
-        Ok(Target {
+        Ok(BackfillTarget {
             destination: name.to_owned(),
             routes,
             limits: entry.limits.clone(),
@@ -82,7 +86,7 @@ impl Target {
 /// A backfill under way.
 pub struct Filling {
     pool: Pool,
-    target: Target,
+    target: BackfillTarget,
     pub backfill: Backfill,
     /// Entries in the registry.
     pub entries: i64,
@@ -95,7 +99,7 @@ impl Filling {
     /// The database cannot be reached.
     pub async fn start(
         pool: &Pool,
-        target: Target,
+        target: BackfillTarget,
         scope: BackfillScope,
     ) -> Result<Filling, Fault> {
         let backfill = Backfill::start(pool, &target.destination, scope).await?;
@@ -127,7 +131,7 @@ impl Filling {
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn progress(&self) -> Result<Progress, Fault> {
+    pub async fn progress(&self) -> Result<BackfillProgress, Fault> {
         self.backfill.progress(&self.pool).await
     }
 
@@ -138,7 +142,7 @@ impl Filling {
 }
 
 /// How long so many records take at these limits: requests of a day spread over its open hours.
-pub(super) fn remaining(limits: &Limits, records_max: usize, waiting: i64) -> Duration {
+pub(super) fn remaining(limits: &DestinationLimits, records_max: usize, waiting: i64) -> Duration {
     let requests = (waiting.max(0) as f64 / records_max.max(1) as f64).ceil();
     let rate = f64::from(limits.requests_per_second.max(1));
     let open = limits.window.map_or(DAY_SECONDS, |window| {
@@ -157,11 +161,11 @@ mod tests {
 
     #[test]
     fn the_tightest_limit_decides_how_long_a_backfill_takes() {
-        let plain = Limits::per_second(10);
+        let plain = DestinationLimits::per_second(10);
         assert_eq!(remaining(&plain, 50, 0), Duration::ZERO);
         assert_eq!(remaining(&plain, 50, 5_000), Duration::from_secs(10));
         assert_eq!(remaining(&plain, 50, 5_001), Duration::from_millis(10_100));
-        let daily = Limits {
+        let daily = DestinationLimits {
             requests_per_day: Some(1_000),
             ..plain.clone()
         };
@@ -169,7 +173,7 @@ mod tests {
             remaining(&daily, 1, 2_500),
             Duration::from_secs(2 * 86_400 + 50)
         );
-        let night = Limits {
+        let night = DestinationLimits {
             window: Some(DayWindow::try_from("22:00-02:00".to_owned()).unwrap()),
             ..plain
         };

@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 
 /// A clock; copies show the same time.
 #[derive(Debug, Clone, Default)]
-pub struct Clock {
+pub struct CityClock {
     set: Arc<Mutex<Option<Timestamp>>>,
     changed: Arc<Notify>,
 }
 
-impl Clock {
+impl CityClock {
     pub fn now(&self) -> Timestamp {
         self.set
             .lock()
@@ -51,9 +51,9 @@ impl Clock {
     }
 }
 
-impl crate::link::Clock for Clock {
+impl crate::link::Clock for CityClock {
     fn now(&self) -> Timestamp {
-        Clock::now(self)
+        CityClock::now(self)
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn copies_of_a_clock_show_the_time_it_was_set_to() {
-        let clock = Clock::default();
+        let clock = CityClock::default();
         let copy = clock.clone();
         clock.set_day(jiff::civil::date(2026, 3, 1));
         assert_eq!(copy.today(), jiff::civil::date(2026, 3, 1));

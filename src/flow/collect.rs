@@ -13,14 +13,15 @@ use crate::adapter::{HeadSeen, PacketHead, PacketReader};
 use crate::model::records::{employee_collection, employer_collection};
 use crate::model::{Fen, Month, RecordSpec};
 use crate::store::collect::{
-    Counts, DeliveryRow, PacketRow, PacketRows, PostError, Posting, PostingRow, StoredPacket,
+    DeliveryRow, PacketCounts, PacketRow, PacketRows, PacketTransaction, PostError, PostingRow,
+    StoredPacket,
 };
 use crate::store::lines::LineTable;
-use crate::store::replace::{Replaced, Replacement};
-use crate::store::verdicts::Revoked;
+use crate::store::replace::{Replacement, ReplacementOutcome};
+use crate::store::verdicts::RevokedLine;
 
 use super::Gateway;
-use super::intake::{Arrival, Ending, Reply};
+use super::intake::{Arrival, IntakeEnding, IntakeReply};
 
 mod destinations;
 mod group;
@@ -32,14 +33,14 @@ mod pass;
 mod read;
 mod verdict;
 
-pub use destinations::{Destination, concerns, share};
-use group::Committed;
+pub use destinations::{FundDestination, concerns, share};
 pub use group::Group;
+use group::GroupOutcome;
 use history::Histories;
 
-use line::Rules;
-use pass::Pass;
-use read::{Purpose, Reading, Sink, Tally, read_packet};
+use line::CollectionRules;
+use pass::ReadingPass;
+use read::{PacketReading, PacketTally, Purpose, Sink, read_packet};
 
 /// How often a packet is looked up and tried when others interfere at the same instant; the first look only waits for its turn.
 const TRIES: usize = 12;
@@ -58,7 +59,10 @@ fn table_of(message: &RecordSpec) -> Option<LineTable> {
 }
 
 /// Takes a packet.
-pub(super) async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Ending> {
+pub(super) async fn take(
+    gateway: &Gateway,
+    arrival: &Arrival,
+) -> Result<IntakeReply, IntakeEnding> {
     let (packet, reader) = Packet::open(gateway, arrival).await?;
     let reply = packet
         .take(reader)
@@ -89,7 +93,7 @@ struct Learnt {
 }
 
 impl Packet<'_> {
-    async fn take(&self, reader: Option<PacketReader<'_>>) -> Result<Reply, Ending> {
+    async fn take(&self, reader: Option<PacketReader<'_>>) -> Result<IntakeReply, IntakeEnding> {
         let mut learnt = Learnt::default();
         let at_once = match reader {
             Some(reader) if !self.head.replaces => self.post_in_group(reader, &mut learnt).await?,
@@ -107,7 +111,7 @@ impl Packet<'_> {
         &self,
         reader: PacketReader<'_>,
         learnt: &mut Learnt,
-    ) -> Result<Option<Reply>, Ending> {
+    ) -> Result<Option<IntakeReply>, IntakeEnding> {
         let packet_id = self.new_id().await?;
         let (mut reader, mut histories) = (Some(reader), Histories::numbered());
         for _ in 0..GROUP_TRIES {
@@ -120,7 +124,7 @@ impl Packet<'_> {
                 &mut sink,
             ) {
                 Ok(tally) => tally,
-                Err(Ending::NeedsComparison) => {
+                Err(IntakeEnding::NeedsComparison) => {
                     learnt.compare = true;
                     return Ok(None);
                 }
@@ -137,12 +141,12 @@ impl Packet<'_> {
             }
             let reply = self.finish(packet_id, None, tally, &mut rows).await?;
             match self.gateway.group.commit(rows, keys).await {
-                Ok(Committed::Written) => {
+                Ok(GroupOutcome::Written) => {
                     (self.gateway.wake)(&self.gateway.audience.lines);
                     return Ok(Some(reply));
                 }
-                Ok(Committed::Histories(stored)) => histories = self.on_top(&stored).await?,
-                Err(PostError::Failed(fault)) => return Err(Ending::Failed(fault)),
+                Ok(GroupOutcome::Histories(stored)) => histories = self.on_top(&stored).await?,
+                Err(PostError::Failed(fault)) => return Err(IntakeEnding::Failed(fault)),
                 Err(_) => return Ok(None),
             }
         }
@@ -150,7 +154,7 @@ impl Packet<'_> {
     }
 
     /// The exact way: repeats, replacements, revocations, large packets.
-    async fn post_alone(&self, learnt: Learnt) -> Result<Reply, Ending> {
+    async fn post_alone(&self, learnt: Learnt) -> Result<IntakeReply, IntakeEnding> {
         let Learnt {
             mut content,
             mut compare,
@@ -199,16 +203,16 @@ impl Packet<'_> {
                     (self.gateway.wake)(&self.gateway.audience.lines);
                     return Ok(reply);
                 }
-                Err(Ending::NeedsComparison) => compare = true,
-                Err(Ending::NumberTaken) => {}
+                Err(IntakeEnding::NeedsComparison) => compare = true,
+                Err(IntakeEnding::NumberTaken) => {}
                 Err(ending) => return Err(ending),
             }
         }
-        Err(Ending::NumberTaken)
+        Err(IntakeEnding::NumberTaken)
     }
 
     /// The reply to the packet of this number that says the same. One that is to replace another is no repeat of what was replaced before.
-    async fn repeat(&self, content: Option<[u8; 32]>) -> Result<Option<Reply>, Ending> {
+    async fn repeat(&self, content: Option<[u8; 32]>) -> Result<Option<IntakeReply>, IntakeEnding> {
         let Some(content) = content else {
             return Ok(None);
         };
@@ -224,10 +228,14 @@ impl Packet<'_> {
         Ok(found.map(saved))
     }
 
-    async fn post(&self, replaces: Option<i64>, compare: bool) -> Result<Reply, Ending> {
+    async fn post(
+        &self,
+        replaces: Option<i64>,
+        compare: bool,
+    ) -> Result<IntakeReply, IntakeEnding> {
         let ids = self.gateway.store.ids(2).await?;
         let (packet_id, reversal_id) = (ids[0], ids[1]);
-        let posting = Posting::begin(&self.gateway.store).await?;
+        let posting = PacketTransaction::begin(&self.gateway.store).await?;
         let staged = if compare {
             Some(self.stage(&posting, packet_id).await?)
         } else {
@@ -240,17 +248,17 @@ impl Packet<'_> {
                 entry: reversal_id,
                 at: self.arrival.received_at,
             };
-            if let Replaced::RevokedBy(other) = posting.replace(replacement).await? {
+            if let ReplacementOutcome::RevokedBy(other) = posting.replace(replacement).await? {
                 let reason = format!(
                     "packet {} cannot be replaced: packet {other} has revoked lines of it; revoke and send single lines instead",
                     self.head.packet_no
                 );
-                return Err(Ending::refused(409, reason));
+                return Err(IntakeEnding::refused(409, reason));
             }
         }
         let pass = match staged {
             Some(transfer_fields) => self.compare(&posting, &transfer_fields).await?,
-            None => Pass::Post(None, Histories::at_zero().into()),
+            None => ReadingPass::Post(None, Histories::at_zero().into()),
         };
         let mut tally = self.stream(&posting, packet_id, pass).await?;
         let revoked = std::mem::take(&mut tally.revoked);
@@ -266,9 +274,9 @@ impl Packet<'_> {
     /// Marks the lines taken back and queues that for every destination that was told of them.
     async fn revoke(
         &self,
-        posting: &Posting,
+        posting: &PacketTransaction,
         packet_id: i64,
-        revoked: &[Revoked],
+        revoked: &[RevokedLine],
     ) -> Result<(), PostError> {
         if revoked.is_empty() {
             return Ok(());
@@ -282,7 +290,7 @@ impl Packet<'_> {
                     self.gateway.rates.get(&line.rate_id).as_ref(),
                 )
             });
-            let told: Vec<(&Revoked, i64)> = told
+            let told: Vec<(&RevokedLine, i64)> = told
                 .map(|line| (line, share(destination.fund, &line.paid)))
                 .collect();
             posting
@@ -297,7 +305,7 @@ impl Packet<'_> {
     }
 
     /// Opens the packet again.
-    fn reopen(&self) -> Result<PacketReader<'_>, Ending> {
+    fn reopen(&self) -> Result<PacketReader<'_>, IntakeEnding> {
         Ok(self.arrival.open(self.lines_max())?)
     }
 
@@ -311,10 +319,10 @@ impl Packet<'_> {
         (packet_id, purpose): (i64, Purpose<'_>),
         histories: Histories,
         sink: &mut Sink,
-    ) -> Result<Tally, Ending> {
+    ) -> Result<PacketTally, IntakeEnding> {
         let (book, destinations) = (&*self.gateway.book, &*self.gateway.destinations);
-        let reading = Reading {
-            rules: Rules {
+        let reading = PacketReading {
+            rules: CollectionRules {
                 book,
                 earliest: self.earliest,
                 latest: self.latest,
@@ -336,9 +344,9 @@ impl Packet<'_> {
         &self,
         packet_id: i64,
         replaces: Option<i64>,
-        tally: Tally,
+        tally: PacketTally,
         rows: &mut PacketRows,
-    ) -> Result<Reply, Ending> {
+    ) -> Result<IntakeReply, IntakeEnding> {
         let reply = self
             .arrival
             .replier(Some(seen(&self.head)))
@@ -396,7 +404,7 @@ impl Packet<'_> {
         Ok(reply)
     }
 
-    fn conflict(&self) -> Ending {
+    fn conflict(&self) -> IntakeEnding {
         let mut reason = format!(
             "packet number {} was used for other content; a new packet needs a new number",
             self.head.packet_no
@@ -404,10 +412,10 @@ impl Packet<'_> {
         if let Some(word) = &self.head.replacing_word {
             reason += &format!(", a corrected one must say that it replaces ({word})");
         }
-        Ending::refused(409, reason)
+        IntakeEnding::refused(409, reason)
     }
 
-    async fn new_id(&self) -> Result<i64, Ending> {
+    async fn new_id(&self) -> Result<i64, IntakeEnding> {
         Ok(self.gateway.store.ids(1).await?[0])
     }
 }
@@ -429,8 +437,8 @@ fn fill<'a>(
     Ok(())
 }
 
-fn saved(stored: StoredPacket) -> Reply {
-    Reply {
+fn saved(stored: StoredPacket) -> IntakeReply {
+    IntakeReply {
         status: 200,
         content_type: stored.reply_type,
         body: stored.reply,
@@ -451,10 +459,10 @@ fn seen(head: &PacketHead) -> HeadSeen {
 }
 
 /// One line in the log for every packet that is taken, and for every repeat.
-fn log(partner: &str, head: &PacketHead, reply: &Reply) {
+fn log(partner: &str, head: &PacketHead, reply: &IntakeReply) {
     let (packet_no, message) = (&head.packet_no, head.message.name);
     match reply.counts {
-        Some(Counts {
+        Some(PacketCounts {
             received,
             posted,
             refused,

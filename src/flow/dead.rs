@@ -10,7 +10,7 @@ use super::clock::in_city;
 use super::tell;
 use crate::error::{Fault, Stage};
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Attempt, Delivery, Detail, Letter};
+use crate::store::delivery::{self as store, Attempt, Delivery, DeliveryDetail, Letter};
 
 pub use crate::store::delivery::Decision;
 
@@ -27,7 +27,7 @@ pub async fn list(
 ///
 /// # Errors
 /// There is none of that id, or the database cannot be reached.
-pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Detail, Fault> {
+pub async fn show(pool: &Pool, delivery_id: i64) -> Result<DeliveryDetail, Fault> {
     store::show(pool, delivery_id)
         .await?
         .ok_or_else(|| unknown(delivery_id))
@@ -133,8 +133,8 @@ fn without_numbers(text: &str) -> String {
 }
 
 /// Everything known of one delivery, for people.
-pub fn page(detail: &Detail) -> String {
-    let Detail {
+pub fn page(detail: &DeliveryDetail) -> String {
+    let DeliveryDetail {
         delivery,
         packet_no,
         attempts,
@@ -240,9 +240,9 @@ fn unknown(delivery_id: i64) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::delivery::testing::Database;
+    use crate::store::delivery::testing::TestDatabase;
 
-    async fn kill(db: &Database, outcome: &str) {
+    async fn kill(db: &TestDatabase, outcome: &str) {
         db.run(&format!(
             "UPDATE delivery SET state = 'dead', answer = 'no such employer', reference = 'ref-1', outcome = {outcome}, settled_at = now() WHERE state = 'ready'"
         ))
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_decision_that_does_not_fit_is_refused_with_the_reason() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         let ids = db.queue("core", 1).await;
         let fault = decide(&db.pool, ids[0], Decision::Retry).await.unwrap_err();
         assert!(fault.text.contains("is ready, not dead"), "{fault}");
@@ -287,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn retrying_all_sends_what_was_refused_and_asks_about_what_is_unknown() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         db.queue("core", 2).await;
         kill(&db, "'rejected'").await;
         db.queue("core", 1).await;
@@ -301,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_of_deductions_is_shown_by_its_number_and_people() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         db.run(
             "INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen, state, answer, settled_at)
              VALUES ('core', 'deductions', 'batch', '1049600', 12, 12, 2000, 1800000, 'dead', 'no such area', now())",
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_cause_is_listed_beside_the_last_answer_and_begins_anew_with_a_retry() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         let ids = db.queue("core", 1).await;
         let attempts = |values: &str| {
             format!(
@@ -367,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn letters_of_one_cause_are_one_group_whatever_numbers_are_in_its_words() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         db.queue("core", 3).await;
         db.run("UPDATE delivery SET state = 'dead', answer = 'no employer ' || 45010000 + part || ', code 312', settled_at = now()").await;
         db.queue("core", 1).await;
@@ -388,7 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outage_is_one_line_with_its_count_in_the_city_s_time() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         let ids = db.queue("core", 1).await;
         db.run(&format!(
             "INSERT INTO attempt (delivery_id, attempt_no, kind, reference, adapter_digest, request_digest, started_at, ended_at, outcome, answer)
@@ -413,7 +413,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_shows_what_a_person_needs() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         let ids = db.queue("core", 1).await;
         kill(&db, "'rejected'").await;
         let page = page(&show(&db.pool, ids[0]).await.unwrap());

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 
 use super::Gateway;
-use super::clock::Clock;
+use super::clock::CityClock;
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::ledger::RateBook;
 use crate::model::signer::{Login, Signer, same_name};
 use crate::model::{Division, Month};
 use crate::store::Store;
-use crate::store::deduction::{Cycle, Plan, State, Work};
+use crate::store::deduction::{Cycle, CycleState, DeductionPlan, Work};
 
 pub(in crate::flow) mod compute; // everybody, one after the other
 mod partners; // which core deducts where, and who is told
@@ -27,8 +27,8 @@ mod show; // a cycle as people look at it
 
 pub use partners::{Core, DeductionPartners};
 pub use progress::{Look, remaining};
-pub use refusal::{Refusal, Why};
-pub use show::{Change, Report, Seen};
+pub use refusal::{DeductionRefusal, DeductionRefusalKind};
+pub use show::{ComparedCycle, CycleReport, TotalChange};
 
 /// Hexadecimal digits of a digest that have to be said at least.
 const DIGEST_DIGITS_MIN: usize = 8;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Of {
 pub struct Desk {
     pub store: Store,
     pub book: Arc<RateBook>,
-    pub clock: Clock,
+    pub clock: CityClock,
     /// Who is asked to deduct, and who is told.
     pub partners: Arc<DeductionPartners>,
     /// Whether one login may plan and approve: `[approval] same_login`.
@@ -77,7 +77,7 @@ impl Desk {
     ///
     /// # Errors
     /// No core is configured for the area, or nobody is told of its results.
-    pub fn core(&self, of: Of) -> Result<&Core, Refusal> {
+    pub fn core(&self, of: Of) -> Result<&Core, DeductionRefusal> {
         self.partners.core(of)
     }
 
@@ -86,7 +86,7 @@ impl Desk {
     ///
     /// # Errors
     /// There are no rates, no core or no roster, the month has not begun or runs already, or the database cannot be reached.
-    pub async fn plan(&self, of: Of, by: &Signer) -> Result<Cycle, Refusal> {
+    pub async fn plan(&self, of: Of, by: &Signer) -> Result<Cycle, DeductionRefusal> {
         self.plan_anew(of, by, None).await
     }
 
@@ -94,7 +94,12 @@ impl Desk {
     ///
     /// # Errors
     /// As [`Desk::plan`], or the digest is another one.
-    pub async fn plan_in_place(&self, of: Of, by: &Signer, digest: &str) -> Result<Cycle, Refusal> {
+    pub async fn plan_in_place(
+        &self,
+        of: Of,
+        by: &Signer,
+        digest: &str,
+    ) -> Result<Cycle, DeductionRefusal> {
         self.plan_anew(of, by, Some(digest)).await
     }
 
@@ -103,12 +108,12 @@ impl Desk {
         of: Of,
         by: &Signer,
         instead_of: Option<&str>,
-    ) -> Result<Cycle, Refusal> {
+    ) -> Result<Cycle, DeductionRefusal> {
         self.check(of).await?;
         let (work, earlier) = Work::begin(&self.store, of.area, of.month).await?;
         if let Some(cycle) = &earlier {
             match instead_of {
-                _ if matches!(cycle.state, State::Running | State::Settled) => {
+                _ if matches!(cycle.state, CycleState::Running | CycleState::Settled) => {
                     return Err(refusal::under_way(of, cycle, "planned"));
                 }
                 Some(digest) if starts(cycle, digest) => work.replace(cycle.cycle_id).await?,
@@ -130,7 +135,7 @@ impl Desk {
             _ => {}
         }
         let replaces = earlier.as_ref().map(|cycle| cycle.cycle_id);
-        work.plan(&Plan {
+        work.plan(&DeductionPlan {
             cycle_id,
             digest: computed.digest,
             planned_by: by,
@@ -168,7 +173,12 @@ impl Desk {
     }
 
     /// Why a digest is not that of the plan there is.
-    async fn wrong_digest(&self, of: Of, cycle: &Cycle, digest: &str) -> Result<Refusal, Fault> {
+    async fn wrong_digest(
+        &self,
+        of: Of,
+        cycle: &Cycle,
+        digest: &str,
+    ) -> Result<DeductionRefusal, Fault> {
         let earlier = self
             .replaced_by(cycle)
             .await?
@@ -184,14 +194,19 @@ impl Desk {
     /// # Errors
     /// The digest is another one, the person is who planned it or may be by their login, there is no plan, or the database
     /// cannot be reached.
-    pub async fn approve(&self, of: Of, by: &Signer, digest: &str) -> Result<Cycle, Refusal> {
+    pub async fn approve(
+        &self,
+        of: Of,
+        by: &Signer,
+        digest: &str,
+    ) -> Result<Cycle, DeductionRefusal> {
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(mut cycle) = cycle else {
             return Err(refusal::no_plan(of));
         };
         match cycle.state {
-            State::Planned => {}
-            State::Approved => return Err(refusal::approved_already(of, &cycle)),
+            CycleState::Planned => {}
+            CycleState::Approved => return Err(refusal::approved_already(of, &cycle)),
             _ => return Err(refusal::under_way(of, &cycle, "approved")),
         }
         if !starts(&cycle, digest) {
@@ -213,7 +228,7 @@ impl Desk {
             cycle.approved_login,
             cycle.same_login,
         ) = (
-            State::Approved,
+            CycleState::Approved,
             Some(by.name.clone()),
             by.login.clone(),
             same_login,
@@ -226,15 +241,15 @@ impl Desk {
     /// # Errors
     /// It is not approved, or by nobody who is provably another; runs or ran already, comes to another digest than the plan,
     /// or goes to nobody; or the database cannot be reached.
-    pub async fn run(&self, of: Of, by: &Signer) -> Result<Cycle, Refusal> {
+    pub async fn run(&self, of: Of, by: &Signer) -> Result<Cycle, DeductionRefusal> {
         let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(cycle) = cycle else {
             return Err(refusal::no_plan(of));
         };
         match cycle.state {
-            State::Approved => {}
-            State::Planned => return Err(refusal::not_approved(of, &cycle)),
+            CycleState::Approved => {}
+            CycleState::Planned => return Err(refusal::not_approved(of, &cycle)),
             _ => return Err(refusal::under_way(of, &cycle, "run")),
         }
         if let Some(refusal) = refusal::unproved(of, &cycle, cycle.approved_login.as_ref())
@@ -264,7 +279,7 @@ impl Desk {
             .await?;
         work.commit().await?;
         Ok(Cycle {
-            state: State::Running,
+            state: CycleState::Running,
             rounds: 1,
             run_by: Some(by.name.clone()),
             ..cycle
@@ -275,13 +290,13 @@ impl Desk {
     ///
     /// # Errors
     /// The cycle is not settled, nobody is to be tried again, the area has no core, or the database cannot be reached.
-    pub async fn retry(&self, of: Of) -> Result<(Cycle, i32), Refusal> {
+    pub async fn retry(&self, of: Of) -> Result<(Cycle, i32), DeductionRefusal> {
         let core = self.core(of)?;
         let (work, cycle) = Work::begin(&self.store, of.area, of.month).await?;
         let Some(cycle) = cycle else {
             return Err(refusal::no_plan(of));
         };
-        if cycle.state != State::Settled {
+        if cycle.state != CycleState::Settled {
             return Err(refusal::not_settled(of, &cycle));
         }
         let people = work.retry(&self.store, &cycle, &core.receiver).await?;
@@ -291,7 +306,7 @@ impl Desk {
         work.commit().await?;
         Ok((
             Cycle {
-                state: State::Running,
+                state: CycleState::Running,
                 rounds: cycle.rounds + 1,
                 settled_at: None,
                 ..cycle
@@ -301,7 +316,7 @@ impl Desk {
     }
 
     /// Whether there can be a cycle at all.
-    async fn check(&self, of: Of) -> Result<(), Refusal> {
+    async fn check(&self, of: Of) -> Result<(), DeductionRefusal> {
         let area = format!("{:06}", of.area);
         if !self.book.areas().any(|known| known == area) {
             return Err(refusal::unknown_area(of, self.book.areas()));
@@ -342,7 +357,7 @@ pub async fn plan_for(
     of: Of,
     partner: &Partner,
     replaces: Option<&str>,
-) -> Result<Cycle, Refusal> {
+) -> Result<Cycle, DeductionRefusal> {
     speaks(partner, of.area)?;
     let _turn = gateway.alone.wait(&partner.name).await;
     let by = Signer {
@@ -360,7 +375,7 @@ pub async fn see_for(
     gateway: &Gateway,
     cycle_id: i64,
     partner: &Partner,
-) -> Result<Option<(Seen, Report)>, Refusal> {
+) -> Result<Option<(ComparedCycle, CycleReport)>, DeductionRefusal> {
     let desk = Desk::of(gateway);
     let Some(cycle) = desk.store.cycle(cycle_id).await? else {
         return Ok(None);
@@ -370,7 +385,7 @@ pub async fn see_for(
     Ok(Some((desk.seen(cycle).await?, report)))
 }
 
-fn speaks(partner: &Partner, area: i32) -> Result<(), Refusal> {
+fn speaks(partner: &Partner, area: i32) -> Result<(), DeductionRefusal> {
     if partner.speaks_for(area) {
         Ok(())
     } else {

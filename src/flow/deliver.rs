@@ -14,10 +14,13 @@ mod pause; // how long until the next try
 mod spend; // the day's requests
 mod take_in; // results in an answer, durable before anything is settled
 
-pub use destination::{Content, Counts, Destination, Failure, Figures, Pace, Speaker, Term, Wire};
-pub use exchange::{Exchange, Heard, Kind, Met, exchange};
-pub use gate::{Gate, Held, Pass, Reason};
-pub use outage::{Lasted, Troubles};
+pub use destination::{
+    DeliveryContents, DeliveryCounts, DeliveryFigures, Destination, Failure, Pace, Speaker, Term,
+    Wire,
+};
+pub use exchange::{Exchange, PartnerHeard, RequestKind, RequestOutcome, exchange};
+pub use gate::{Gate, GateClosed, GatePass, PauseReason};
+pub use outage::{OutageLength, Troubles};
 pub use package::together;
 pub use pause::{backoff, pause};
 
@@ -32,7 +35,7 @@ use crate::store::delivery::{self as store, Delivery, Next, Settlement};
 
 /// How one claimed row ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum DeliveryEnd {
     /// To be written, with all the others that are ready.
     Settle(Settlement),
     /// Not begun, for no fault of its own: it is as if never claimed.
@@ -42,7 +45,7 @@ pub enum Ended {
 }
 
 /// Delivers claimed rows of one message in one request: one row, or registry entries.
-pub async fn deliver(term: &Term, deliveries: &[Delivery]) -> Vec<Ended> {
+pub async fn deliver(term: &Term, deliveries: &[Delivery]) -> Vec<DeliveryEnd> {
     match package(term, deliveries).await {
         Ok((package, mut ended)) => {
             package
@@ -54,12 +57,12 @@ pub async fn deliver(term: &Term, deliveries: &[Delivery]) -> Vec<Ended> {
         }
         Err(fault) => deliveries
             .iter()
-            .map(|delivery| Ended::Settle(unsent(term, delivery, &fault)))
+            .map(|delivery| DeliveryEnd::Settle(unsent(term, delivery, &fault)))
             .collect(),
     }
 }
 
-async fn send(term: &Term, package: &Package) -> Vec<Ended> {
+async fn send(term: &Term, package: &Package) -> Vec<DeliveryEnd> {
     let Some(first) = package.deliveries.first() else {
         return Vec::new();
     };
@@ -69,26 +72,27 @@ async fn send(term: &Term, package: &Package) -> Vec<Ended> {
                 term,
                 &package.deliveries,
                 speaker,
-                (Kind::Send, &package.reference),
+                (RequestKind::Send, &package.reference),
                 &package.request,
             )
             .await
         }
         Err(fault) => Err(fault),
     };
-    let each = |ended: &dyn Fn(&Delivery) -> Ended| package.deliveries.iter().map(ended).collect();
+    let each =
+        |ended: &dyn Fn(&Delivery) -> DeliveryEnd| package.deliveries.iter().map(ended).collect();
     match sent {
-        Ok(Exchange::NotBegun) => each(&|delivery| Ended::GiveBack(delivery.delivery_id)),
-        Ok(Exchange::Lost) => each(&|delivery| Ended::Lost(delivery.delivery_id)),
+        Ok(Exchange::NotBegun) => each(&|delivery| DeliveryEnd::GiveBack(delivery.delivery_id)),
+        Ok(Exchange::Lost) => each(&|delivery| DeliveryEnd::Lost(delivery.delivery_id)),
         Ok(Exchange::Begun(attempts, met, heard)) => {
             let met = take_in(term, first, *met).await;
             let rows = package.deliveries.iter().zip(attempts).enumerate();
             rows.map(|(at, (delivery, attempt_no))| {
-                Ended::Settle(settlement(term, delivery, attempt_no, (&met, at, heard)))
+                DeliveryEnd::Settle(settlement(term, delivery, attempt_no, (&met, at, heard)))
             })
             .collect()
         }
-        Err(fault) => each(&|delivery| Ended::Settle(unsent(term, delivery, &fault))),
+        Err(fault) => each(&|delivery| DeliveryEnd::Settle(unsent(term, delivery, &fault))),
     }
 }
 
@@ -114,7 +118,12 @@ pub(super) fn long_enough(term: &Term, delivery: &Delivery) -> bool {
 /// Whether an attempt that met with this counts towards `attempts_max`. It does not when what stands
 /// before the partner let nothing through, when the destination gives no answer of its own to anybody,
 /// and when the partner says "later" before the delivery's minimum time has passed.
-pub(super) fn counts(term: &Term, delivery: &Delivery, verdict: &Verdict, heard: Heard) -> bool {
+pub(super) fn counts(
+    term: &Term,
+    delivery: &Delivery,
+    verdict: &Verdict,
+    heard: PartnerHeard,
+) -> bool {
     match verdict.outcome {
         Outcome::NotReached => false,
         Outcome::RetryLater => long_enough(term, delivery),
@@ -138,11 +147,13 @@ fn settlement(
     term: &Term,
     delivery: &Delivery,
     attempt_no: i32,
-    (met, at, heard): (&Met, usize, Heard),
+    (met, at, heard): (&RequestOutcome, usize, PartnerHeard),
 ) -> Settlement {
     let (status, verdict) = match met {
-        Met::HeldBack => return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO)),
-        Met::NotSent(text) => {
+        RequestOutcome::HeldBack => {
+            return held_back(delivery, attempt_no, Next::Ready(Duration::ZERO));
+        }
+        RequestOutcome::NotSent(text) => {
             return not_sent(
                 delivery,
                 attempt_no,
@@ -150,13 +161,13 @@ fn settlement(
                 text.clone(),
             );
         }
-        Met::Silence(text) => (None, Verdict::unknown(text, false)),
-        Met::Answered(status, whole, each, _)
+        RequestOutcome::Silence(text) => (None, Verdict::unknown(text, false)),
+        RequestOutcome::Answered(status, whole, each, _)
             if each.len() > 1 && whole.outcome == Outcome::Rejected =>
         {
             return refused_together(delivery, attempt_no, (*status, whole));
         }
-        Met::Answered(status, whole, each, _) => {
+        RequestOutcome::Answered(status, whole, each, _) => {
             (Some(*status), each.get(at).unwrap_or(whole).clone())
         }
     };

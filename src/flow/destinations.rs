@@ -6,16 +6,16 @@
 use super::clock::in_city;
 use crate::error::Fault;
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Backlog, Standing};
+use crate::store::delivery::{self as store, Backlog, DestinationStanding};
 
 /// Every destination something was ever sent to, with what waits for it.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn list(pool: &Pool) -> Result<Vec<(Standing, Backlog)>, Fault> {
+pub async fn list(pool: &Pool) -> Result<Vec<(DestinationStanding, Backlog)>, Fault> {
     let backlogs = store::backlog(pool).await?;
     let standings = store::standings(pool).await?;
-    let with = |standing: Standing| {
+    let with = |standing: DestinationStanding| {
         let backlog = backlogs
             .iter()
             .find(|backlog| backlog.destination == standing.destination)
@@ -26,7 +26,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<(Standing, Backlog)>, Fault> {
 }
 
 /// How it is with a destination, in a few words.
-pub fn state(standing: &Standing) -> String {
+pub fn state(standing: &DestinationStanding) -> String {
     let nobody = if standing.held {
         ""
     } else {
@@ -54,13 +54,13 @@ pub fn state(standing: &Standing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::delivery::testing::Database;
+    use crate::store::delivery::testing::TestDatabase;
 
     const TERM: std::time::Duration = std::time::Duration::from_secs(60);
 
     #[tokio::test]
     async fn a_pause_is_shown_with_the_words_met_and_lifted_by_name() {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         assert!(list(&db.pool).await.unwrap().is_empty());
         let shown = async || {
             let listed = list(&db.pool).await.unwrap();

@@ -8,9 +8,9 @@
 use serde_json::{Value, json};
 
 use crate::error::Fault;
-use crate::flow::pull::{FieldSet, Puller, Pulls, Refusal};
-use crate::model::registry::Kind;
-use crate::store::registry::Change;
+use crate::flow::pull::{FieldSet, PullRefusal, Pulls, RegistryPuller};
+use crate::model::registry::EntityKind;
+use crate::store::registry::RegistryChange;
 
 mod bundle; // searchset and history
 mod capability; // what this server can do
@@ -24,9 +24,9 @@ pub use capability::statement;
 /// What the URIs of code systems, identifiers and extensions of this registry begin with: an address that
 /// somebody owns, from the configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'a>(pub &'a str);
+pub struct FhirTerms<'a>(pub &'a str);
 
-impl Terms<'_> {
+impl FhirTerms<'_> {
     fn uri(self, word: &str) -> String {
         format!("{}{word}", self.0)
     }
@@ -80,10 +80,12 @@ impl Type {
     }
 
     /// What it is made from.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> EntityKind {
         match self {
-            Type::Organization | Type::Location | Type::HealthcareService => Kind::Institution,
-            Type::Practitioner | Type::PractitionerRole => Kind::Caregiver,
+            Type::Organization | Type::Location | Type::HealthcareService => {
+                EntityKind::Institution
+            }
+            Type::Practitioner | Type::PractitionerRole => EntityKind::Caregiver,
         }
     }
 }
@@ -92,16 +94,16 @@ impl Type {
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
     pub pulls: &'a Pulls,
-    pub puller: &'a Puller,
+    pub puller: &'a RegistryPuller,
     /// Base URL without a slash at its end.
     pub base: &'a str,
-    pub terms: Terms<'a>,
+    pub terms: FhirTerms<'a>,
     /// What it asks for and is not served is left out instead of refused.
     pub lenient: bool,
 }
 
 /// A resource with what HTTP wants to know of it.
-pub struct Found {
+pub struct FhirResource {
     pub body: Value,
     pub sequence: i64,
     pub changed_at: jiff::Timestamp,
@@ -112,9 +114,9 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// There is none of this id, it has ended, or its kind is not given to the puller.
-    pub async fn read(&self, of: Type, id: &str) -> Result<Found, Refusal> {
+    pub async fn read(&self, of: Type, id: &str) -> Result<FhirResource, PullRefusal> {
         let fields = self.puller.fields(of.kind())?;
-        let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
+        let unknown = || PullRefusal::NotFound(format!("there is no {} of this id", of.word()));
         let own = own_id(id).ok_or_else(unknown)?;
         let change = self
             .pulls
@@ -124,20 +126,20 @@ impl Asker<'_> {
         let body = self
             .resource(of, fields, &change)?
             .ok_or_else(|| self.gone(of))?;
-        Ok(Found {
+        Ok(FhirResource {
             body,
             sequence: change.sequence,
             changed_at: change.changed_at,
         })
     }
 
-    fn gone(&self, of: Type) -> Refusal {
+    fn gone(&self, of: Type) -> PullRefusal {
         let left = if self.puller.areas().is_some() {
             ", or left the pooling areas agreed for this client"
         } else {
             ""
         };
-        Refusal::Gone(format!("this {} has ended{left}", of.word()))
+        PullRefusal::Gone(format!("this {} has ended{left}", of.word()))
     }
 
     /// A page of resources: a Bundle of type `searchset`.
@@ -145,7 +147,7 @@ impl Asker<'_> {
         &self,
         of: Type,
         parameters: &[(String, String)],
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, PullRefusal> {
         bundle::search(self, of, parameters).await
     }
 
@@ -155,7 +157,7 @@ impl Asker<'_> {
         of: Type,
         id: Option<&str>,
         parameters: &[(String, String)],
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Value, PullRefusal> {
         bundle::history(self, (of, id), parameters).await
     }
 
@@ -164,7 +166,7 @@ impl Asker<'_> {
         &self,
         of: Type,
         fields: &FieldSet,
-        change: &Change,
+        change: &RegistryChange,
     ) -> Result<Option<Value>, Fault> {
         let Some(record) = fields.given(change, &self.pulls.keys)? else {
             return Ok(None);

@@ -8,41 +8,42 @@
 use std::time::Duration;
 
 use super::deliver::{
-    Ended, Exchange, Heard, Kind, LET_THROUGH_NOTHING, Met, Speaker, Term, again, backoff, counts,
-    exchange, held_back, long_enough, not_sent, serial, speaker, take_in,
+    DeliveryEnd, Exchange, LET_THROUGH_NOTHING, PartnerHeard, RequestKind, RequestOutcome, Speaker,
+    Term, again, backoff, counts, exchange, held_back, long_enough, not_sent, serial, speaker,
+    take_in,
 };
 use crate::error::{Fault, Retry, Stage};
 use crate::model::{Outcome, Request, Verdict};
 use crate::store::delivery::{Delivery, Next, Settlement};
 
 /// Clears up one claimed row that is in doubt.
-pub async fn inquire(term: &Term, delivery: &Delivery) -> Ended {
+pub async fn inquire(term: &Term, delivery: &Delivery) -> DeliveryEnd {
     let asked = match question(term, delivery).await {
         Ok(Some((speaker, reference, request))) => {
             exchange(
                 term,
                 std::slice::from_ref(delivery),
                 speaker,
-                (Kind::Inquire, &reference),
+                (RequestKind::Inquire, &reference),
                 &request,
             )
             .await
         }
-        Ok(None) => return Ended::Settle(without_inquiry(term, delivery)),
+        Ok(None) => return DeliveryEnd::Settle(without_inquiry(term, delivery)),
         Err(fault) => Err(fault),
     };
     match asked {
-        Ok(Exchange::NotBegun) => Ended::GiveBack(delivery.delivery_id),
-        Ok(Exchange::Lost) => Ended::Lost(delivery.delivery_id),
+        Ok(Exchange::NotBegun) => DeliveryEnd::GiveBack(delivery.delivery_id),
+        Ok(Exchange::Lost) => DeliveryEnd::Lost(delivery.delivery_id),
         Ok(Exchange::Begun(attempts, met, heard)) => {
             let met = take_in(term, delivery, *met).await;
             let attempt_no = attempts
                 .first()
                 .copied()
                 .expect("an inquiry begins one attempt");
-            Ended::Settle(settlement(term, delivery, attempt_no, (met, heard)))
+            DeliveryEnd::Settle(settlement(term, delivery, attempt_no, (met, heard)))
         }
-        Err(fault) => Ended::Settle(unasked(term, delivery, &fault)),
+        Err(fault) => DeliveryEnd::Settle(unasked(term, delivery, &fault)),
     }
 }
 
@@ -79,11 +80,13 @@ fn settlement(
     term: &Term,
     delivery: &Delivery,
     attempt_no: i32,
-    (met, heard): (Met, Heard),
+    (met, heard): (RequestOutcome, PartnerHeard),
 ) -> Settlement {
     let (status, verdict) = match met {
-        Met::HeldBack => return held_back(delivery, attempt_no, Next::InDoubt(Duration::ZERO)),
-        Met::NotSent(text) => {
+        RequestOutcome::HeldBack => {
+            return held_back(delivery, attempt_no, Next::InDoubt(Duration::ZERO));
+        }
+        RequestOutcome::NotSent(text) => {
             return not_sent(
                 delivery,
                 attempt_no,
@@ -91,8 +94,8 @@ fn settlement(
                 text,
             );
         }
-        Met::Silence(text) => (None, Verdict::unknown(text, false)),
-        Met::Answered(status, verdict, ..) => (Some(status), verdict),
+        RequestOutcome::Silence(text) => (None, Verdict::unknown(text, false)),
+        RequestOutcome::Answered(status, verdict, ..) => (Some(status), verdict),
     };
     let counts = counts(term, delivery, &verdict, heard);
     let exhausted =

@@ -22,10 +22,10 @@ mod reply;
 mod spool;
 
 pub(super) use aside::alongside;
-pub(super) use ending::{Ending, WholeRefusal};
-pub use reply::Reply;
-pub(super) use reply::{Listed, ListedNote, ListedRefusal, Replier};
-pub use spool::{Body, Spool, SpoolError, SpoolLimits};
+pub(super) use ending::{IntakeEnding, WholeRefusal};
+pub use reply::IntakeReply;
+pub(super) use reply::{ListedLines, ListedNote, ListedRefusal, Replier};
+pub use spool::{ReceivedBody, Spool, SpoolError, SpoolLimits};
 
 /// A message as it arrived.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub struct Arrival {
     pub endpoint: Arc<Endpoint>,
     /// What was said beside the body, name and value, in order: the query of a request.
     pub parameters: Vec<(String, String)>,
-    pub body: Body,
+    pub body: ReceivedBody,
     pub received_at: jiff::Timestamp,
 }
 
@@ -70,7 +70,7 @@ impl Arrival {
 ///
 /// # Errors
 /// Nothing was kept, and the sender should send it again.
-pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Fault> {
+pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<IntakeReply, Fault> {
     let story = arrival.endpoint.story();
     let done = match story {
         Story::Collect => collect::take(gateway, arrival).await,
@@ -79,7 +79,7 @@ pub async fn receive(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Faul
     };
     match done {
         Ok(reply) => Ok(reply),
-        Err(Ending::Refused(refusal)) => refuse(gateway, arrival, refusal).await,
+        Err(IntakeEnding::Refused(refusal)) => refuse(gateway, arrival, refusal).await,
         Err(ending) => Err(ending.fault(story)),
     }
 }
@@ -89,7 +89,7 @@ async fn refuse(
     gateway: &Gateway,
     arrival: &Arrival,
     refusal: WholeRefusal,
-) -> Result<Reply, Fault> {
+) -> Result<IntakeReply, Fault> {
     let WholeRefusal {
         status,
         reason,
@@ -110,7 +110,7 @@ async fn refuse(
     };
     gateway.store.note_refusal(&note).await?;
     let untaken = head.as_ref().and_then(|head| head.untaken.clone());
-    Ok(Reply {
+    Ok(IntakeReply {
         untaken,
         ..arrival.replier(head).refused(status, &reason)?
     })
@@ -125,7 +125,7 @@ pub fn refuse_body(
     endpoint: &Endpoint,
     status: u16,
     reason: &str,
-) -> Result<Reply, Fault> {
+) -> Result<IntakeReply, Fault> {
     Replier {
         adapter,
         endpoint,

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use super::clock::begin_of;
 use crate::error::Fault;
 use crate::store::Store;
-use crate::store::packets::{CamePacket, PacketSums, Which};
+use crate::store::packets::{CamePacket, PacketSelection, PacketSums};
 
 /// The packets asked for.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub async fn came(
     let between = on.map_or(ever, |day| {
         (begin_of(day), begin_of(day.tomorrow().unwrap_or(Date::MAX)))
     });
-    let which = Which {
+    let which = PacketSelection {
         between,
         refused,
         limit,

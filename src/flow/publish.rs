@@ -10,12 +10,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Gateway;
-use super::clock::Clock;
+use super::clock::CityClock;
 use crate::error::Fault;
-use crate::model::registry::{Kind, Submission};
-use crate::registry::{KnownInstitution, RuleFinding, Rules, Severity, id_is_formed};
+use crate::model::registry::{EntityKind, Submission};
+use crate::registry::{KnownInstitution, RegistryRules, RuleFinding, Severity, id_is_formed};
 use crate::store::Store;
-use crate::store::registry::{Put, Queue, Registry, Taken};
+use crate::store::registry::{ChangeQueue, Put, PutOutcome, Registry};
 use crate::store::sealed::Keys;
 
 pub mod calendar; // what a date that has come changes by itself
@@ -27,20 +27,20 @@ mod prepare; // from a submission to what is stored
 
 pub use load::load;
 pub use loads::Loads;
-pub use open::{Entry, caregivers_by_certificate, caregivers_by_phone, open, read_back};
+pub use open::{StoredRecord, caregivers_by_certificate, caregivers_by_phone, open, read_back};
 pub use parse::{parse, without_mark};
 
 /// Rules, keys, store and clock of the registries; cheap to clone.
 #[derive(Clone)]
 pub struct Registrar {
-    pub rules: Arc<Rules>,
+    pub rules: Arc<RegistryRules>,
     pub keys: Arc<Keys>,
     pub registry: Registry,
-    pub clock: Clock,
+    pub clock: CityClock,
 }
 
 impl Registrar {
-    pub fn new(rules: Rules, keys: Keys, clock: Clock, store: &Store) -> Registrar {
+    pub fn new(rules: RegistryRules, keys: Keys, clock: CityClock, store: &Store) -> Registrar {
         Registrar {
             rules: Arc::new(rules),
             keys: Arc::new(keys),
@@ -51,7 +51,7 @@ impl Registrar {
 
     /// The same, with somebody to tell of every change.
     #[must_use]
-    pub fn queueing(self, queue: impl Queue + 'static) -> Registrar {
+    pub fn queueing(self, queue: impl ChangeQueue + 'static) -> Registrar {
         Registrar {
             registry: self.registry.queueing(Arc::new(queue)),
             ..self
@@ -61,7 +61,7 @@ impl Registrar {
 
 /// One thing the sender should know: a failed rule or a malformed field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct SubmissionProblem {
     /// Path in the record; empty when the whole is meant.
     pub field: String,
     /// `json`, `form`, `version`, or the check's word in config/rules.
@@ -69,9 +69,9 @@ pub struct Problem {
     pub detail: String,
 }
 
-impl Problem {
-    pub fn new(field: &str, rule: &'static str, detail: impl Into<String>) -> Problem {
-        Problem {
+impl SubmissionProblem {
+    pub fn new(field: &str, rule: &'static str, detail: impl Into<String>) -> SubmissionProblem {
+        SubmissionProblem {
             field: field.into(),
             rule,
             detail: detail.into(),
@@ -79,9 +79,9 @@ impl Problem {
     }
 }
 
-impl From<RuleFinding> for Problem {
-    fn from(finding: RuleFinding) -> Problem {
-        Problem {
+impl From<RuleFinding> for SubmissionProblem {
+    fn from(finding: RuleFinding) -> SubmissionProblem {
+        SubmissionProblem {
             field: finding.field.into(),
             rule: finding.rule,
             detail: finding.text,
@@ -95,7 +95,7 @@ const NEVER_SENT: &str = "nobody has sent an entry of this id, so nothing ended 
 /// What became of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum SubmissionOutcome {
     Stored,
     Unchanged,
     Older,
@@ -106,17 +106,17 @@ pub enum Outcome {
 
 /// What the sender is told of one submission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Answer {
+pub struct SubmissionAnswer {
     /// Line of the request, from 1; only of a load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
+    pub kind: Option<EntityKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    pub result: Outcome,
+    pub result: SubmissionOutcome,
     /// Its number in the change log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<i64>,
@@ -124,23 +124,23 @@ pub struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_version: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<SubmissionProblem>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SubmissionProblem>,
     /// The entry was not known before.
     #[serde(skip)]
     pub new: bool,
 }
 
-impl Answer {
+impl SubmissionAnswer {
     /// Refused before it was known what it is about.
-    pub fn unreadable(line: Option<u64>, problem: Problem) -> Answer {
-        Answer {
+    pub fn unreadable(line: Option<u64>, problem: SubmissionProblem) -> SubmissionAnswer {
+        SubmissionAnswer {
             line,
             kind: None,
             id: None,
             version: None,
-            result: Outcome::Refused,
+            result: SubmissionOutcome::Refused,
             sequence: None,
             known_version: None,
             warnings: Vec::new(),
@@ -150,44 +150,46 @@ impl Answer {
     }
 
     /// About a submission, with what its rules found; refused when there is a refusal among it.
-    fn of(submission: &Submission, findings: Vec<RuleFinding>) -> Answer {
+    fn of(submission: &Submission, findings: Vec<RuleFinding>) -> SubmissionAnswer {
         let (problems, warnings): (Vec<_>, Vec<_>) = findings
             .into_iter()
             .partition(|finding| finding.severity == Severity::Refusal);
         let id = id_is_formed(submission.id()).then(|| submission.id().to_string());
-        Answer {
+        SubmissionAnswer {
             line: None,
             kind: Some(submission.kind()),
             id,
             version: Some(submission.version()),
             result: if problems.is_empty() {
-                Outcome::Stored
+                SubmissionOutcome::Stored
             } else {
-                Outcome::Refused
+                SubmissionOutcome::Refused
             },
             sequence: None,
             known_version: None,
-            warnings: warnings.into_iter().map(Problem::from).collect(),
-            problems: problems.into_iter().map(Problem::from).collect(),
+            warnings: warnings.into_iter().map(SubmissionProblem::from).collect(),
+            problems: problems.into_iter().map(SubmissionProblem::from).collect(),
             new: false,
         }
     }
 
-    fn settle(&mut self, taken: Taken) {
+    fn settle(&mut self, taken: PutOutcome) {
         match taken {
-            Taken::Stored { sequence, new } => (self.sequence, self.new) = (Some(sequence), new),
-            Taken::Unchanged => self.result = Outcome::Unchanged,
-            Taken::Older { known } => {
-                (self.result, self.known_version) = (Outcome::Older, Some(known))
+            PutOutcome::Stored { sequence, new } => {
+                (self.sequence, self.new) = (Some(sequence), new)
             }
-            Taken::NeverSent => {
-                self.result = Outcome::Unknown;
+            PutOutcome::Unchanged => self.result = SubmissionOutcome::Unchanged,
+            PutOutcome::Older { known } => {
+                (self.result, self.known_version) = (SubmissionOutcome::Older, Some(known))
+            }
+            PutOutcome::NeverSent => {
+                self.result = SubmissionOutcome::Unknown;
                 self.problems
-                    .push(Problem::new("id", "unknown", NEVER_SENT));
+                    .push(SubmissionProblem::new("id", "unknown", NEVER_SENT));
             }
-            Taken::OtherContent => {
-                self.result = Outcome::Refused;
-                self.problems.push(Problem::new(
+            PutOutcome::OtherContent => {
+                self.result = SubmissionOutcome::Refused;
+                self.problems.push(SubmissionProblem::new(
                     "version",
                     "version",
                     "this version is stored with other content; a change needs a higher version",
@@ -212,7 +214,7 @@ pub async fn submit(
     gateway: &Gateway,
     sender: &str,
     submission: &Submission,
-) -> Result<Answer, Fault> {
+) -> Result<SubmissionAnswer, Fault> {
     let registrar = &gateway.registrar;
     let mut known = HashMap::new();
     if let Submission::Caregiver(caregiver) = submission {
@@ -256,4 +258,4 @@ async fn remember(
 }
 
 /// Checks and seals; nothing to put when it is refused.
-type Prepared = (Answer, Option<Put>);
+type Prepared = (SubmissionAnswer, Option<Put>);

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 
-use crate::config::{Config, Fields};
+use crate::config::{Config, PullerFields};
 use crate::error::Fault;
 use crate::flow::publish::Registrar;
-use crate::model::registry::Kind;
-use crate::store::registry::{Change, Registry};
+use crate::model::registry::EntityKind;
+use crate::store::registry::{Registry, RegistryChange};
 use crate::store::sealed::Keys;
 
 mod areas; // what a puller may see of what lies where
@@ -25,8 +25,8 @@ mod item; // a change as a puller sees it
 mod snapshot; // everything at one instant
 
 pub use areas::Areas;
-pub use cursor::Signer;
-pub use encode::{Encoder, Encoding};
+pub use cursor::CursorSigner;
+pub use encode::{ContentCoding, Encoder};
 pub use item::FieldSet;
 pub use snapshot::Snapshot;
 
@@ -47,17 +47,17 @@ pub struct Pulls {
     pub registry: Registry,
     pub keys: Arc<Keys>,
     pub registrar: Registrar,
-    signer: Signer,
+    signer: CursorSigner,
     /// Of the pages of FHIR: its cursors are no cursors of ours.
-    pub(super) fhir_signer: Signer,
-    pullers: HashMap<String, Arc<Puller>>,
+    pub(super) fhir_signer: CursorSigner,
+    pullers: HashMap<String, Arc<RegistryPuller>>,
     cache: Mutex<Cache<PageKey>>,
 }
 
 /// A partner that pulls.
-pub struct Puller {
+pub struct RegistryPuller {
     name: String,
-    sets: HashMap<Kind, FieldSet>,
+    sets: HashMap<EntityKind, FieldSet>,
     /// Absent: it is given every area.
     areas: Option<Areas>,
 }
@@ -65,28 +65,28 @@ pub struct Puller {
 /// What a page is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ask {
-    pub kind: Kind,
+    pub kind: EntityKind,
     /// As given by the page before; from the beginning when absent.
     pub cursor: Option<String>,
     pub limit: u32,
-    pub format: Format,
-    pub encoding: Encoding,
+    pub format: PageFormat,
+    pub encoding: ContentCoding,
 }
 
 /// How a page is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
+pub enum PageFormat {
     /// One object with `items`, `cursor`, `more` and `digest`.
     Json,
     /// An item a line; the last line is `{"trailer": {cursor, more, digest}}`.
     NdJson,
 }
 
-impl Format {
+impl PageFormat {
     pub fn content_type(self) -> &'static str {
         match self {
-            Format::Json => "application/json",
-            Format::NdJson => "application/x-ndjson",
+            PageFormat::Json => "application/json",
+            PageFormat::NdJson => "application/x-ndjson",
         }
     }
 }
@@ -108,7 +108,7 @@ pub struct Page {
 
 /// Why a puller is not given what it asked for.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum PullRefusal {
     /// It asked for something that cannot be; the text says what and what to do.
     Bad(String),
     /// Its entry does not let it.
@@ -125,9 +125,9 @@ pub enum Refusal {
     Failed(Fault),
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Refusal {
-        Refusal::Failed(fault)
+impl From<Fault> for PullRefusal {
+    fn from(fault: Fault) -> PullRefusal {
+        PullRefusal::Failed(fault)
     }
 }
 
@@ -137,14 +137,14 @@ impl Pulls {
         let pullers = config.partners.iter().filter_map(|partner| {
             Some((
                 partner.name.clone(),
-                Arc::new(Puller::new(&partner.name, partner.fields.as_ref()?)),
+                Arc::new(RegistryPuller::new(&partner.name, partner.fields.as_ref()?)),
             ))
         });
         Pulls {
             registry: registrar.registry.clone(),
             registrar: registrar.clone(),
-            signer: Signer::new(&keys, "pull cursor"),
-            fhir_signer: Signer::new(&keys, "fhir cursor"),
+            signer: CursorSigner::new(&keys, "pull cursor"),
+            fhir_signer: CursorSigner::new(&keys, "fhir cursor"),
             keys,
             pullers: pullers.collect(),
             cache: Mutex::new(Cache::new(CACHE_BYTES)),
@@ -155,14 +155,14 @@ impl Pulls {
     ///
     /// # Errors
     /// Its entry has no `[partner.fields]`.
-    pub fn puller(&self, name: &str) -> Result<&Arc<Puller>, Refusal> {
+    pub fn puller(&self, name: &str) -> Result<&Arc<RegistryPuller>, PullRefusal> {
         self.pullers
             .get(name)
-            .ok_or_else(|| Refusal::Forbidden(format!("partner {name} is given no fields; its entry in partners.toml needs [partner.fields]")))
+            .ok_or_else(|| PullRefusal::Forbidden(format!("partner {name} is given no fields; its entry in partners.toml needs [partner.fields]")))
     }
 
     /// The next changes after a cursor.
-    pub async fn page(&self, puller: &Puller, ask: Ask) -> Result<Page, Refusal> {
+    pub async fn page(&self, puller: &RegistryPuller, ask: Ask) -> Result<Page, PullRefusal> {
         let fields = puller.fields(ask.kind)?;
         let key = PageKey {
             puller: puller.name.clone(),
@@ -184,7 +184,7 @@ impl Pulls {
         let more = changes.len() > ask.limit as usize;
         changes.truncate(ask.limit as usize);
         if changes.is_empty() && self.registry.head().await? < from.sequence {
-            return Err(Refusal::Bad(
+            return Err(PullRefusal::Bad(
                 "the cursor is newer than the registry, which was probably restored from a backup; take a new snapshot and go on from its cursors".into(),
             ));
         }
@@ -201,23 +201,23 @@ impl Pulls {
 
     fn write(
         &self,
-        puller: &Puller,
+        puller: &RegistryPuller,
         ask: &Ask,
-        (mut at, changes, more): (Position, &[Change], bool),
+        (mut at, changes, more): (Position, &[RegistryChange], bool),
         fields: &FieldSet,
     ) -> Result<Page, Fault> {
         let mut body = Vec::with_capacity(512 * changes.len() + 256);
-        if ask.format == Format::Json {
+        if ask.format == PageFormat::Json {
             body.extend_from_slice(b"{\"items\":[");
         }
         for (number, change) in changes.iter().enumerate() {
-            if ask.format == Format::Json && number > 0 {
+            if ask.format == PageFormat::Json && number > 0 {
                 body.push(b',');
             }
             let start = body.len();
             fields.write(change, &self.keys, &mut body)?;
             at = at.after(change.sequence, &body[start..]);
-            if ask.format == Format::NdJson {
+            if ask.format == PageFormat::NdJson {
                 body.push(b'\n');
             }
         }
@@ -225,8 +225,8 @@ impl Pulls {
         let digest = HEXLOWER.encode(&at.digest);
         let end = format!("\"cursor\":\"{cursor}\",\"more\":{more},\"digest\":\"{digest}\"}}");
         match ask.format {
-            Format::Json => body.extend_from_slice(format!("],{end}").as_bytes()),
-            Format::NdJson => {
+            PageFormat::Json => body.extend_from_slice(format!("],{end}").as_bytes()),
+            PageFormat::NdJson => {
                 body.extend_from_slice(format!("{{\"trailer\":{{{end}}}\n").as_bytes())
             }
         }
@@ -236,7 +236,7 @@ impl Pulls {
             .as_ref()
             .map(|areas| format!("-{}", HEXLOWER.encode(&areas.tag())))
             .unwrap_or_default();
-        let form = u8::from(ask.format == Format::NdJson);
+        let form = u8::from(ask.format == PageFormat::NdJson);
         let etag = format!(
             "\"{}-{}-{}{form}{}{areas}\"",
             at.sequence,
@@ -252,29 +252,29 @@ impl Pulls {
 
     fn position(
         &self,
-        puller: &Puller,
-        kind: Kind,
+        puller: &RegistryPuller,
+        kind: EntityKind,
         cursor: Option<&str>,
-    ) -> Result<Position, Refusal> {
+    ) -> Result<Position, PullRefusal> {
         match cursor {
             None => Ok(Position::default()),
             Some(text) => self
                 .signer
                 .verify(text, puller.bearer(), kind)
                 .map_err(|refusal| match refusal {
-                    CursorRefusal::Bad(text) => Refusal::Bad(text),
-                    CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
+                    CursorRefusal::Bad(text) => PullRefusal::Bad(text),
+                    CursorRefusal::OtherAreas => PullRefusal::OtherAreas(OTHER_AREAS.into()),
                 }),
         }
     }
 }
 
-impl Puller {
-    fn new(name: &str, fields: &Fields) -> Puller {
-        let sets = Kind::ALL
+impl RegistryPuller {
+    fn new(name: &str, fields: &PullerFields) -> RegistryPuller {
+        let sets = EntityKind::ALL
             .into_iter()
             .filter_map(|kind| Some((kind, FieldSet::new(kind, fields.of(kind)?))));
-        Puller {
+        RegistryPuller {
             name: name.to_string(),
             sets: sets.collect(),
             areas: fields.areas.as_deref().map(Areas::new),
@@ -299,8 +299,8 @@ impl Puller {
     }
 
     /// The kinds it is given.
-    pub fn kinds(&self) -> Vec<Kind> {
-        Kind::ALL
+    pub fn kinds(&self) -> Vec<EntityKind> {
+        EntityKind::ALL
             .into_iter()
             .filter(|kind| self.sets.contains_key(kind))
             .collect()
@@ -310,9 +310,9 @@ impl Puller {
     ///
     /// # Errors
     /// Its entry lists no fields of this kind.
-    pub fn fields(&self, kind: Kind) -> Result<&FieldSet, Refusal> {
+    pub fn fields(&self, kind: EntityKind) -> Result<&FieldSet, PullRefusal> {
         self.sets.get(&kind).ok_or_else(|| {
-            Refusal::Forbidden(format!(
+            PullRefusal::Forbidden(format!(
                 "partner {} is given no {}; [partner.fields] of its entry in partners.toml lists none of their fields",
                 self.name,
                 kind.plural()

@@ -15,15 +15,16 @@ use tokio::sync::mpsc;
 
 use super::Gateway;
 use super::intake::{
-    Arrival, Ending, Listed, ListedRefusal, Replier, Reply, WholeRefusal, alongside,
+    Arrival, IntakeEnding, IntakeReply, ListedLines, ListedRefusal, Replier, WholeRefusal,
+    alongside,
 };
-use crate::adapter::{HeadSeen, Inbound};
+use crate::adapter::{HeadSeen, InboundMessage};
 use crate::error::{Fault, Stage};
 use crate::model::records::roster_person;
 use crate::model::relation::Criterion;
 use crate::model::{Month, Story};
-use crate::store::collect::Posting;
-use crate::store::relation::{Passed, Why};
+use crate::store::collect::PacketTransaction;
+use crate::store::relation::{PassedOverLine, RelationRefusal};
 use crate::store::roster::{RosterCounts, RosterRow, StoredRoster};
 
 mod head;
@@ -33,14 +34,17 @@ mod read;
 
 use head::RosterHead;
 use past::Past;
-use read::{Reading, Tally};
+use read::{RosterReading, RosterTally};
 
 /// How often a roster is looked up and tried when others interfere at the same instant.
 const TRIES: usize = 4;
 /// Takes a roster.
-pub(super) async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, Ending> {
-    let head =
-        RosterHead::of_query(&arrival.parameters).map_err(|reason| Ending::refused(400, reason))?;
+pub(super) async fn take(
+    gateway: &Gateway,
+    arrival: &Arrival,
+) -> Result<IntakeReply, IntakeEnding> {
+    let head = RosterHead::of_query(&arrival.parameters)
+        .map_err(|reason| IntakeEnding::refused(400, reason))?;
     let roster = Roster {
         gateway,
         arrival,
@@ -48,7 +52,7 @@ pub(super) async fn take(gateway: &Gateway, arrival: &Arrival) -> Result<Reply, 
     };
     roster.take().await.map_err(|ending| match ending {
         // Of the body's head, which is the query's, the sender needs to hear nothing.
-        Ending::Refused(refusal) => Ending::Refused(WholeRefusal {
+        IntakeEnding::Refused(refusal) => IntakeEnding::Refused(WholeRefusal {
             head: Some(roster.seen()),
             ..refusal
         }),
@@ -64,18 +68,18 @@ struct Roster<'a> {
 }
 
 impl Roster<'_> {
-    async fn take(&self) -> Result<Reply, Ending> {
+    async fn take(&self) -> Result<IntakeReply, IntakeEnding> {
         let this = self.month_now()?;
         let head = self.head;
         if !self.arrival.partner.speaks_for(head.division.number()) {
-            return Err(Ending::refused(
+            return Err(IntakeEnding::refused(
                 403,
                 self.arrival.partner.not_its_own(head.division.number()),
             ));
         }
         if !self.gateway.book.areas().any(|area| area == head.area) {
             let known = self.gateway.book.areas().collect::<Vec<_>>().join(", ");
-            return Err(Ending::refused(
+            return Err(IntakeEnding::refused(
                 400,
                 format!(
                     "area is `{}`, of which this gateway has no rates; expected one of {known}",
@@ -84,7 +88,7 @@ impl Roster<'_> {
             ));
         }
         if head.month > this {
-            return Err(Ending::refused(
+            return Err(IntakeEnding::refused(
                 400,
                 format!(
                     "month is {}, which has not come; expected {this} or an earlier one",
@@ -116,15 +120,15 @@ impl Roster<'_> {
                 continue;
             }
             match self.store(this).await {
-                Err(Ending::NumberTaken | Ending::NeedsComparison) => {}
+                Err(IntakeEnding::NumberTaken | IntakeEnding::NeedsComparison) => {}
                 other => return other,
             }
         }
-        Err(Ending::NumberTaken)
+        Err(IntakeEnding::NumberTaken)
     }
 
     /// The reply of a roster that was sent before; the same number with anything else is a conflict.
-    async fn again(&self, stored: StoredRoster) -> Result<Reply, Ending> {
+    async fn again(&self, stored: StoredRoster) -> Result<IntakeReply, IntakeEnding> {
         let head = self.head;
         let same = (stored.pooling_area, stored.month, stored.kind.as_str())
             == (
@@ -134,7 +138,7 @@ impl Roster<'_> {
             )
             && (stored.digest == self.arrival.body.digest || self.says(stored.content).await?);
         if !same {
-            return Err(Ending::refused(
+            return Err(IntakeEnding::refused(
                 409,
                 format!(
                     "roster number {} was used for other content; a new roster needs a new number",
@@ -146,7 +150,7 @@ impl Roster<'_> {
     }
 
     /// Whether its lines say the same as a stored one's: it may have been generated anew.
-    async fn says(&self, content: Option<Vec<u8>>) -> Result<bool, Ending> {
+    async fn says(&self, content: Option<Vec<u8>>) -> Result<bool, IntakeEnding> {
         let Some(content) = content else {
             return Ok(false);
         };
@@ -155,7 +159,7 @@ impl Roster<'_> {
         Ok(says.as_slice() == content)
     }
 
-    async fn store(&self, this: Month) -> Result<Reply, Ending> {
+    async fn store(&self, this: Month) -> Result<IntakeReply, IntakeEnding> {
         let (gateway, arrival, head) = (self.gateway, self.arrival, self.head);
         let roster_id = gateway.store.ids(1).await?[0];
         let row = RosterRow {
@@ -168,7 +172,7 @@ impl Roster<'_> {
             digest: arrival.body.digest,
             received_at: arrival.received_at,
         };
-        let posting = Posting::begin(&gateway.store).await?;
+        let posting = PacketTransaction::begin(&gateway.store).await?;
         posting.stage_roster().await?;
         let tally = self.stream(&posting, roster_id, this).await?;
         posting.lock_area(head.division.number()).await?;
@@ -180,7 +184,7 @@ impl Roster<'_> {
             .is_some()
         {
             posting.rollback().await;
-            return Err(Ending::NumberTaken);
+            return Err(IntakeEnding::NumberTaken);
         }
         let ends = head.kind.is_full() && tally.unnamed == 0;
         let left = if ends {
@@ -234,10 +238,10 @@ impl Roster<'_> {
     /// Decodes on a thread of its own while rows flow into the temporary table.
     async fn stream(
         &self,
-        posting: &Posting,
+        posting: &PacketTransaction,
         roster_id: i64,
         latest: Month,
-    ) -> Result<Tally, Ending> {
+    ) -> Result<RosterTally, IntakeEnding> {
         let reading = self.reading(roster_id, latest);
         let copy = async |mut rows: mpsc::Receiver<Bytes>| {
             let mut copy = posting.copy_people().await?;
@@ -249,10 +253,10 @@ impl Roster<'_> {
         alongside(Story::Roster, move |chunks| reading.read(chunks), copy).await
     }
 
-    fn reading(&self, roster_id: i64, latest: Month) -> Reading {
+    fn reading(&self, roster_id: i64, latest: Month) -> RosterReading {
         let (gateway, arrival, head) = (self.gateway, self.arrival, self.head.clone());
         let receive = &gateway.config.gateway.receive;
-        Reading {
+        RosterReading {
             arrival: arrival.clone(),
             keys: gateway.registrar.keys.clone(),
             with_birth: gateway.book.depends_on_age(head.division),
@@ -267,15 +271,15 @@ impl Roster<'_> {
     /// The reply, with the lines that do not count because their person stands in others.
     fn reply(
         &self,
-        tally: Tally,
-        passed: Vec<Passed>,
+        tally: RosterTally,
+        passed: Vec<PassedOverLine>,
         (counts, past): (RosterCounts, &Past),
-    ) -> Result<Reply, Ending> {
+    ) -> Result<IntakeReply, IntakeEnding> {
         let limit = self.gateway.config.gateway.receive.refusals_listed_max;
         let element = self.element_of_person();
         let (mut listed, mut relations) = (tally.listed, Vec::new());
         for line in passed {
-            let list = if line.why == Why::Same {
+            let list = if line.why == RelationRefusal::Same {
                 &mut listed
             } else {
                 &mut relations
@@ -306,7 +310,7 @@ impl Roster<'_> {
             );
         }
         notice += &past.notice(counts.left);
-        let listed = Listed {
+        let listed = ListedLines {
             refused: &listed,
             notes: &past.notes,
             relations: &relations,
@@ -315,13 +319,13 @@ impl Roster<'_> {
     }
 
     /// Why a line of a person who stands more than once does not count.
-    fn passed_over(&self, line: &Passed) -> String {
+    fn passed_over(&self, line: &PassedOverLine) -> String {
         let other = line.other_index;
         match line.why {
-            Why::Same => format!(
+            RelationRefusal::Same => format!(
                 "this person stands in record {other} already, with the same content; it counts once"
             ),
-            Why::Rule => {
+            RelationRefusal::Rule => {
                 let rule = self
                     .relation_rule()
                     .iter()
@@ -332,10 +336,10 @@ impl Roster<'_> {
                     "this person has several insurance relations; by the rule ({rule}) that of record {other} counts"
                 )
             }
-            Why::Person => format!(
+            RelationRefusal::Person => format!(
                 "this person has several insurance relations; as a person decided before, that of record {other} counts"
             ),
-            Why::Undecided => format!(
+            RelationRefusal::Undecided => format!(
                 "this person has several insurance relations, such as that of record {other}; somebody has to decide which counts"
             ),
         }
@@ -344,7 +348,9 @@ impl Roster<'_> {
     /// The adapter's rule about people with several insurance relations.
     fn relation_rule(&self) -> &[Criterion] {
         let inbound = self.arrival.endpoint.inbounds().next();
-        inbound.map(Inbound::one_relation_by).unwrap_or_default()
+        inbound
+            .map(InboundMessage::one_relation_by)
+            .unwrap_or_default()
     }
 
     /// The sender's name of the person's number.
@@ -373,10 +379,10 @@ impl Roster<'_> {
     }
 
     /// The month it is in Asia/Shanghai.
-    fn month_now(&self) -> Result<Month, Ending> {
+    fn month_now(&self) -> Result<Month, IntakeEnding> {
         let now = Month::of(self.gateway.registrar.clock.today());
         now.ok_or_else(|| {
-            Ending::Failed(Fault::operator(
+            IntakeEnding::Failed(Fault::operator(
                 Stage::Config,
                 "the clock is not between 1990 and 2199; set it",
             ))

@@ -24,7 +24,7 @@ const LARGE: (usize, usize) = (4, 16);
 
 /// Who has used up what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exhausted {
+pub enum ExhaustedShare {
     /// The partner its own share.
     Own,
     /// All together what there is.
@@ -33,7 +33,7 @@ pub enum Exhausted {
 
 /// Something countable that partners share.
 #[derive(Debug)]
-pub struct Pool {
+pub struct SharePool {
     own_max: u64,
     /// What each partner has whatever others use.
     own_kept: u64,
@@ -49,16 +49,16 @@ struct Used {
 
 /// So much of a pool, held by a partner; given back when dropped.
 #[derive(Debug)]
-pub struct Held {
-    pool: Arc<Pool>,
+pub struct ShareHold {
+    pool: Arc<SharePool>,
     partner: Arc<str>,
     amount: u64,
 }
 
-impl Pool {
+impl SharePool {
     /// So much for one partner, so much for all; `kept` of it is each partner's own.
-    pub fn new(own_max: u64, all_max: u64, own_kept: u64) -> Arc<Pool> {
-        Arc::new(Pool {
+    pub fn new(own_max: u64, all_max: u64, own_kept: u64) -> Arc<SharePool> {
+        Arc::new(SharePool {
             own_max,
             own_kept,
             all_max,
@@ -70,8 +70,12 @@ impl Pool {
     ///
     /// # Errors
     /// It, or all together, have used up what there is.
-    pub fn take(self: &Arc<Pool>, partner: &Arc<str>, amount: u64) -> Result<Held, Exhausted> {
-        let mut held = Held {
+    pub fn take(
+        self: &Arc<SharePool>,
+        partner: &Arc<str>,
+        amount: u64,
+    ) -> Result<ShareHold, ExhaustedShare> {
+        let mut held = ShareHold {
             pool: self.clone(),
             partner: partner.clone(),
             amount: 0,
@@ -99,12 +103,12 @@ impl Pool {
     }
 }
 
-impl Held {
+impl ShareHold {
     /// Takes so much more.
     ///
     /// # Errors
     /// There is not so much; what was held stays held.
-    pub fn grow(&mut self, more: u64) -> Result<(), Exhausted> {
+    pub fn grow(&mut self, more: u64) -> Result<(), ExhaustedShare> {
         if more == 0 {
             return Ok(());
         }
@@ -117,10 +121,10 @@ impl Held {
             .saturating_add(more);
         let all = used.all.saturating_add(more);
         if own > self.pool.own_max {
-            return Err(Exhausted::Own);
+            return Err(ExhaustedShare::Own);
         }
         if all > self.pool.all_max && own > self.pool.own_kept {
-            return Err(Exhausted::All);
+            return Err(ExhaustedShare::All);
         }
         used.all = all;
         used.by.insert(self.partner.clone(), own);
@@ -131,8 +135,8 @@ impl Held {
     /// Takes what is missing to so much.
     ///
     /// # Errors
-    /// As [`Held::grow`].
-    pub fn reach(&mut self, amount: u64) -> Result<(), Exhausted> {
+    /// As [`ShareHold::grow`].
+    pub fn reach(&mut self, amount: u64) -> Result<(), ExhaustedShare> {
         self.grow(amount.saturating_sub(self.amount))
     }
 
@@ -150,7 +154,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ShareHold {
     fn drop(&mut self) {
         if self.amount > 0 {
             self.release();
@@ -168,7 +172,7 @@ pub struct Turns {
 
 /// A turn; over when dropped.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphorePermit; 2]);
+pub struct ShareTurn(#[expect(dead_code, reason = "held, not read")] [OwnedSemaphorePermit; 2]);
 
 impl Turns {
     /// So many at once for one partner, so many for all.
@@ -181,7 +185,7 @@ impl Turns {
     }
 
     /// Waits for a partner's turn: first among its own, then among all, so that no more of it wait there than it may have.
-    pub async fn wait(&self, partner: &str) -> Turn {
+    pub async fn wait(&self, partner: &str) -> ShareTurn {
         let own = {
             let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);
             match by.get(partner) {
@@ -200,7 +204,7 @@ impl Turns {
             .acquire_owned()
             .await
             .expect("nobody closes it");
-        Turn([own, all])
+        ShareTurn([own, all])
     }
 }
 
@@ -208,9 +212,9 @@ impl Turns {
 #[derive(Debug, Clone)]
 pub struct Shares {
     /// Requests under way.
-    pub requests: Arc<Pool>,
+    pub requests: Arc<SharePool>,
     /// Bytes of bodies in memory.
-    pub memory: Arc<Pool>,
+    pub memory: Arc<SharePool>,
     /// Where larger bodies wait.
     pub disk: Arc<Disk>,
     unpack: Arc<Turns>,
@@ -228,7 +232,7 @@ pub struct Share {
 impl Shares {
     /// As `[receive]` says.
     pub fn new(receive: &Receive) -> Shares {
-        let pool = |own: u64, all: u64, kept: u64| Pool::new(own, all, kept);
+        let pool = |own: u64, all: u64, kept: u64| SharePool::new(own, all, kept);
         let (requests, memory) = (
             receive.requests_per_partner_max,
             receive.held_bytes_per_partner_max,
@@ -259,13 +263,13 @@ impl Share {
     ///
     /// # Errors
     /// There is none.
-    pub fn request(&self) -> Result<Held, Exhausted> {
+    pub fn request(&self) -> Result<ShareHold, ExhaustedShare> {
         self.of.requests.take(&self.partner, 1)
     }
 
     /// Nothing yet of the memory, to grow.
-    pub fn memory(&self) -> Held {
-        Held {
+    pub fn memory(&self) -> ShareHold {
+        ShareHold {
             pool: self.of.memory.clone(),
             partner: self.partner.clone(),
             amount: 0,
@@ -273,7 +277,7 @@ impl Share {
     }
 
     /// A turn at unpacking, or else at writing.
-    pub async fn turn(&self, unpacks: bool) -> Turn {
+    pub async fn turn(&self, unpacks: bool) -> ShareTurn {
         let turns = if unpacks {
             &self.of.unpack
         } else {
@@ -283,7 +287,7 @@ impl Share {
     }
 
     /// A turn for a body that is read from the disk.
-    pub async fn large_body(&self) -> Turn {
+    pub async fn large_body(&self) -> ShareTurn {
         self.of.large.wait(&self.partner).await
     }
 }
@@ -294,14 +298,14 @@ mod tests {
 
     #[test]
     fn a_share_that_is_used_up_is_its_owner_s_and_others_keep_a_part_whatever_is_used() {
-        let pool = Pool::new(10, 15, 2);
+        let pool = SharePool::new(10, 15, 2);
         let [greedy, busy, small] = ["greedy", "busy", "small"].map(Arc::from);
         let all = pool.take(&greedy, 10).expect("its share");
-        assert_eq!(pool.take(&greedy, 1).unwrap_err(), Exhausted::Own);
+        assert_eq!(pool.take(&greedy, 1).unwrap_err(), ExhaustedShare::Own);
         let mut part = pool.take(&busy, 5).expect("the rest");
-        assert_eq!(part.grow(1).unwrap_err(), Exhausted::All);
+        assert_eq!(part.grow(1).unwrap_err(), ExhaustedShare::All);
         let kept = pool.take(&small, 2).expect("what is its own");
-        assert_eq!(pool.take(&small, 1).unwrap_err(), Exhausted::All);
+        assert_eq!(pool.take(&small, 1).unwrap_err(), ExhaustedShare::All);
         assert_eq!(pool.used(), 17);
         drop((all, kept));
         part.grow(5).expect("what was given back");

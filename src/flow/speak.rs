@@ -8,10 +8,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::deliver::{Failure, Kind, Pace, Speaker, Wire};
+use super::deliver::{Failure, Pace, RequestKind, Speaker, Wire};
 use super::transfer;
-use crate::adapter::{Adapter, Outbound, RenderContext, Secrets};
-use crate::config::{Outbound as Entry, Partner};
+use crate::adapter::{Adapter, OutboundMessage, RenderContext, Secrets};
+use crate::config::{OutboundEntry as StoredRecord, Partner};
 use crate::error::{Fault, Stage};
 use crate::link::{Certainty, Client, Pacer};
 use crate::model::told::Results;
@@ -52,22 +52,22 @@ impl AdapterSpeaker {
         }
     }
 
-    fn outbound(&self) -> Result<&Outbound, Fault> {
+    fn outbound(&self) -> Result<&OutboundMessage, Fault> {
         named(&self.adapter, &self.message)
     }
 
     /// The message, or its inquiry.
-    fn outbound_of(&self, kind: Kind) -> Result<&Outbound, Fault> {
+    fn outbound_of(&self, kind: RequestKind) -> Result<&OutboundMessage, Fault> {
         let own = self.outbound()?;
         match kind {
-            Kind::Send => Ok(own),
-            Kind::Inquire => named(&self.adapter, own.inquiry().unwrap_or_default()),
+            RequestKind::Send => Ok(own),
+            RequestKind::Inquire => named(&self.adapter, own.inquiry().unwrap_or_default()),
         }
     }
 
     fn render_as(
         &self,
-        outbound: &Outbound,
+        outbound: &OutboundMessage,
         body: &Value,
         reference: &str,
         at: jiff::Timestamp,
@@ -82,7 +82,7 @@ impl AdapterSpeaker {
     }
 }
 
-pub(super) fn named<'a>(adapter: &'a Adapter, message: &str) -> Result<&'a Outbound, Fault> {
+pub(super) fn named<'a>(adapter: &'a Adapter, message: &str) -> Result<&'a OutboundMessage, Fault> {
     adapter.outbound(message).ok_or_else(|| {
         let text = format!("adapter {} has no outbound message `{message}`; mend `receives` in partners.toml or the adapter", adapter.name());
         Fault::operator(Stage::Config, text)
@@ -104,7 +104,7 @@ impl Speaker for AdapterSpeaker {
         self.render_as(self.outbound()?, body, reference, at)
     }
 
-    fn decoded(&self, answer: Answer, kind: Kind) -> Answer {
+    fn decoded(&self, answer: Answer, kind: RequestKind) -> Answer {
         match self.outbound_of(kind) {
             Ok(outbound) => outbound.decoded(answer),
             Err(_) => answer,
@@ -133,7 +133,7 @@ impl Speaker for AdapterSpeaker {
         )
     }
 
-    fn results(&self, answer: &Answer, kind: Kind) -> Option<Result<Results, Fault>> {
+    fn results(&self, answer: &Answer, kind: RequestKind) -> Option<Result<Results, Fault>> {
         self.outbound_of(kind)
             .ok()?
             .results()
@@ -141,7 +141,7 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn idempotent(&self) -> bool {
-        self.outbound().is_ok_and(Outbound::idempotent)
+        self.outbound().is_ok_and(OutboundMessage::idempotent)
     }
 
     fn inquiry(
@@ -160,7 +160,7 @@ impl Speaker for AdapterSpeaker {
     }
 
     fn judge_inquiry(&self, answer: &Answer, own_reference: &str) -> Verdict {
-        self.outbound_of(Kind::Inquire).map_or_else(
+        self.outbound_of(RequestKind::Inquire).map_or_else(
             |fault| unknown(&fault),
             |inquiry| inquiry.judge(answer, own_reference),
         )
@@ -179,7 +179,7 @@ pub struct LinkWire {
 }
 
 impl LinkWire {
-    pub fn new(entry: &Entry) -> Result<LinkWire, Fault> {
+    pub fn new(entry: &StoredRecord) -> Result<LinkWire, Fault> {
         let per_second =
             NonZeroU32::new(entry.limits.requests_per_second).unwrap_or(NonZeroU32::MIN);
         Ok(LinkWire {

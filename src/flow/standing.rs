@@ -21,17 +21,17 @@ mod employer;
 mod months;
 mod verdict;
 
-pub use months::{EmployerPart, MonthFacts, OwnPart, Paid, PaidDetail, RosterFacts};
+pub use months::{EmployerPart, EmployerPayment, MonthFacts, OwnPart, PaidDetail, RosterFacts};
 
 use employer::{EmployerState, Reckoning, reckon};
-use months::Facts;
+use months::PaymentFacts;
 
 /// Months of one question, and months a standing looks back.
 pub const MONTHS_MAX: usize = 120;
 
 /// Why a question has no answer.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum StandingRefusal {
     /// The parameters are wrong: which, what was found, what is expected.
     Bad(String),
     /// Nothing is known of the person or employer.
@@ -39,9 +39,9 @@ pub enum Refusal {
     Failed(Fault),
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Refusal {
-        Refusal::Failed(fault)
+impl From<Fault> for StandingRefusal {
+    fn from(fault: Fault) -> StandingRefusal {
+        StandingRefusal::Failed(fault)
     }
 }
 
@@ -77,12 +77,12 @@ pub struct EmployerMonth {
     pub medical_fen: i64,
     pub long_term_care_fen: i64,
     pub underpaid: bool,
-    pub lines: Vec<Paid>,
+    pub lines: Vec<EmployerPayment>,
 }
 
 /// Whether a person has paid, up to a day.
 #[derive(Debug, Serialize)]
-pub struct Standing {
+pub struct PaymentStanding {
     pub person_no: String,
     pub on: String,
     /// `paid_on_time`, `paid_late`, `not_paid_in_full`, `cannot_tell` or `nothing_due`.
@@ -99,13 +99,13 @@ pub async fn person_contributions(
     gateway: &Gateway,
     person_no: &str,
     (from, to): (Month, Month),
-) -> Result<PersonContributions, Refusal> {
+) -> Result<PersonContributions, StandingRefusal> {
     let found = gateway
         .store
         .person_facts(&areas(gateway), person_no, (Some(from), to), true)
         .await?
         .ok_or_else(unknown_person)?;
-    let facts = Facts {
+    let facts = PaymentFacts {
         book: &gateway.book,
         found: &found,
     };
@@ -132,9 +132,9 @@ pub async fn employer_contributions(
     gateway: &Gateway,
     employer_no: &str,
     (from, to): (Month, Month),
-) -> Result<EmployerContributions, Refusal> {
+) -> Result<EmployerContributions, StandingRefusal> {
     let unknown = || {
-        Refusal::Unknown("no payment of this employer was ever posted; expected an employer's number in medical insurance".into())
+        StandingRefusal::Unknown("no payment of this employer was ever posted; expected an employer's number in medical insurance".into())
     };
     let payments = gateway
         .store
@@ -154,15 +154,20 @@ pub async fn employer_contributions(
 }
 
 /// Whether a person has paid in full and on time what was due up to a day.
-pub async fn standing(gateway: &Gateway, person_no: &str, on: Date) -> Result<Standing, Refusal> {
-    let this = Month::of(on)
-        .ok_or_else(|| Refusal::Bad(format!("on is {on}; expected a day from 1990 to 2199")))?;
+pub async fn standing(
+    gateway: &Gateway,
+    person_no: &str,
+    on: Date,
+) -> Result<PaymentStanding, StandingRefusal> {
+    let this = Month::of(on).ok_or_else(|| {
+        StandingRefusal::Bad(format!("on is {on}; expected a day from 1990 to 2199"))
+    })?;
     let found = gateway
         .store
         .person_facts(&areas(gateway), person_no, (None, this), false)
         .await?
         .ok_or_else(unknown_person)?;
-    let facts = Facts {
+    let facts = PaymentFacts {
         book: &gateway.book,
         found: &found,
     };
@@ -180,7 +185,7 @@ pub async fn standing(gateway: &Gateway, person_no: &str, on: Date) -> Result<St
         .in_force(this)
         .is_some_and(|entry| entry.category.is_some());
     let (verdict, reasons) = verdict::of(&months, on);
-    Ok(Standing {
+    Ok(PaymentStanding {
         person_no: person_no.to_string(),
         on: on.to_string(),
         verdict,
@@ -237,7 +242,7 @@ fn employer_month(book: &RateBook, payments: &[Payment]) -> EmployerMonth {
         medical_fen: sum(|payment| payment.medical),
         long_term_care_fen: sum(|payment| payment.long_term_care),
         underpaid: state == EmployerState::Underpaid,
-        lines: payments.iter().map(Paid::of).collect(),
+        lines: payments.iter().map(EmployerPayment::of).collect(),
     }
 }
 
@@ -258,8 +263,8 @@ fn areas(gateway: &Gateway) -> Vec<i32> {
         .collect()
 }
 
-fn unknown_person() -> Refusal {
-    Refusal::Unknown(
+fn unknown_person() -> StandingRefusal {
+    StandingRefusal::Unknown(
         "no roster ever named this person; expected a number in medical insurance (psn_no)".into(),
     )
 }

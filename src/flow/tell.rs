@@ -11,13 +11,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-pub use batch::Batches;
+pub use batch::BatchReader;
 pub use entity::{Entities, EntityRoutes};
 pub use records::Contributions;
 
-use super::deliver::Content;
+use super::deliver::DeliveryContents;
 use super::transfer::{DEDUCTION_RESULTS, DEDUCTIONS, Transfer};
-use crate::adapter::Outbound;
+use crate::adapter::OutboundMessage;
 use crate::error::{Fault, Stage};
 use crate::model::told::Results;
 use crate::store::delivery::{Delivery, NewDelivery, Subject};
@@ -33,7 +33,7 @@ pub enum SubjectKind {
 impl SubjectKind {
     /// What an adapter's message is for: registry entries where it says which it tells of, batches by its name, else
     /// collected lines.
-    pub fn of(outbound: &Outbound) -> SubjectKind {
+    pub fn of(outbound: &OutboundMessage) -> SubjectKind {
         match outbound.message() {
             _ if outbound.disclosure().is_some() => SubjectKind::Entity,
             DEDUCTIONS | DEDUCTION_RESULTS => SubjectKind::Batch,
@@ -46,12 +46,12 @@ impl SubjectKind {
 pub struct Contents {
     pub contributions: Contributions,
     pub entities: Entities,
-    pub batches: Batches,
+    pub batches: BatchReader,
     /// Takes in what the core answers about a batch.
     pub transfer: Transfer,
 }
 
-impl Content for Contents {
+impl DeliveryContents for Contents {
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
         match &delivery.of.subject {
             Subject::Records(records) => self.contributions.read(delivery, records).boxed(),

@@ -4,7 +4,7 @@
 
 use crate::error::Fault;
 use crate::store::Store;
-use crate::store::delivery::{self, Delivery, Detail};
+use crate::store::delivery::{self, Delivery, DeliveryDetail};
 use crate::store::trace::{
     TracedEmployer, TracedLine, TracedPacket, TracedPosting, TracedRefusal, TracedRefusedLine,
     TracedRun,
@@ -12,7 +12,7 @@ use crate::store::trace::{
 
 /// All that is known of one packet, with the lines asked for.
 #[derive(Debug)]
-pub struct Traced {
+pub struct PacketTrace {
     pub packet: TracedPacket,
     /// The lines asked for; none when a packet was asked for.
     pub lines: Vec<TracedLine>,
@@ -28,18 +28,18 @@ pub struct Traced {
 
 /// Everything a number is known as.
 #[derive(Debug)]
-pub struct Found {
+pub struct TraceMatches {
     /// Packets of that number that were refused whole.
     pub refusals: Vec<TracedRefusal>,
     /// As packet, receipt or detail number.
-    pub traced: Vec<Traced>,
+    pub traced: Vec<PacketTrace>,
     /// As employer number.
     pub employer: Option<TracedEmployer>,
     /// As delivery id.
-    pub delivery: Option<Detail>,
+    pub delivery: Option<DeliveryDetail>,
 }
 
-impl Found {
+impl TraceMatches {
     pub fn is_empty(&self) -> bool {
         self.refusals.is_empty()
             && self.traced.is_empty()
@@ -52,7 +52,7 @@ impl Found {
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn look_up(store: &Store, number: &str) -> Result<Found, Fault> {
+pub async fn look_up(store: &Store, number: &str) -> Result<TraceMatches, Fault> {
     let refusals = store.trace_refusals(number).await?;
     let traced = trace(store, number).await?;
     let employer = Some(store.trace_employer(number).await?).filter(|employer| employer.lines > 0);
@@ -60,7 +60,7 @@ pub async fn look_up(store: &Store, number: &str) -> Result<Found, Fault> {
         Ok(id) => delivery::show(store.pool(), id).await?,
         Err(_) => None,
     };
-    Ok(Found {
+    Ok(TraceMatches {
         refusals,
         traced,
         employer,
@@ -81,7 +81,7 @@ pub fn searched(store: &Store, number: &str) -> String {
 }
 
 /// Looks a number up as receipt, detail and packet number.
-pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
+pub async fn trace(store: &Store, number: &str) -> Result<Vec<PacketTrace>, Fault> {
     let lines = store.trace_lines(number).await?;
     if lines.is_empty() {
         let mut traced = Vec::new();
@@ -93,7 +93,7 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
             } else {
                 Vec::new()
             };
-            traced.push(Traced {
+            traced.push(PacketTrace {
                 packet,
                 lines: Vec::new(),
                 refused,
@@ -104,7 +104,7 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
         }
         return Ok(traced);
     }
-    let mut traced: Vec<Traced> = Vec::new();
+    let mut traced: Vec<PacketTrace> = Vec::new();
     for line in lines {
         match traced.last_mut() {
             Some(last) if last.packet.packet_id == line.packet_id => last.lines.push(line),
@@ -133,13 +133,13 @@ pub async fn trace(store: &Store, number: &str) -> Result<Vec<Traced>, Fault> {
     Ok(traced)
 }
 
-async fn of_line(store: &Store, line: TracedLine) -> Result<Option<Traced>, Fault> {
+async fn of_line(store: &Store, line: TracedLine) -> Result<Option<PacketTrace>, Fault> {
     let Some(packet) = store.trace_packet(line.packet_id).await? else {
         return Ok(None);
     };
     let postings = store.trace_postings(line.packet_id).await?;
     let deliveries = delivery::of_packet(store.pool(), line.packet_id).await?;
-    Ok(Some(Traced {
+    Ok(Some(PacketTrace {
         packet,
         lines: vec![line],
         refused: Vec::new(),

@@ -14,7 +14,7 @@ use crate::error::{Fault, Stage};
 use crate::model::told::Results;
 use crate::store::Store;
 use crate::store::delivery::{Batch, Delivery};
-use crate::store::transfer::{Odd, Origin, Taken, Writes};
+use crate::store::transfer::{ResultDiscrepancy, ResultsOrigin, ResultsOutcome, Writes};
 
 mod compare; // what is said, held against what was asked
 mod late; // results the core sends by itself
@@ -38,13 +38,13 @@ pub struct Transfer {
 
 /// What a message about a batch came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub struct ResultsSummary {
     /// Results that are new.
     pub new: usize,
     /// Said before, and the same.
     pub known: usize,
     /// Noted as discrepancies.
-    pub odd: Vec<Odd>,
+    pub odd: Vec<ResultDiscrepancy>,
     /// The batch is answered whole.
     pub whole: bool,
 }
@@ -105,9 +105,9 @@ impl Transfer {
         batch: Batch,
         sender: &str,
         results: &Results,
-    ) -> Result<Option<Summary>, Fault> {
+    ) -> Result<Option<ResultsSummary>, Fault> {
         let (mut counts, mut area) = ((0, 0, Vec::new()), 0);
-        let origin = Origin {
+        let origin = ResultsOrigin {
             sender,
             digest: results.digest,
         };
@@ -121,7 +121,7 @@ impl Transfer {
                 odd: compared.odd,
             }
         });
-        let Some(Taken { whole }) = taken.await? else {
+        let Some(ResultsOutcome { whole }) = taken.await? else {
             return Ok(None);
         };
         let (new, known, odd) = counts;
@@ -136,7 +136,7 @@ impl Transfer {
         if whole {
             self.settle(batch.cycle_id, area).await?;
         }
-        Ok(Some(Summary {
+        Ok(Some(ResultsSummary {
             new,
             known,
             odd,

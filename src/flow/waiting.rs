@@ -4,23 +4,23 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock::{begin_of, day_of};
-use crate::adapter::{Catalog, Outbound};
-use crate::config::{Limits, Partner};
+use crate::adapter::{Catalog, OutboundMessage};
+use crate::config::{DestinationLimits, Partner};
 use crate::error::{Fault, Stage, did_you_mean};
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Standing, Waiting};
+use crate::store::delivery::{self as store, DestinationStanding, Waiting};
 
 /// Days looked ahead; what takes longer has no end worth telling.
 const DAYS_MAX: usize = 3_660;
 
 /// What waits for one destination.
 #[derive(Debug, Clone)]
-pub struct Queue {
+pub struct DestinationQueue {
     pub destination: String,
     /// By message.
     pub waiting: Vec<Waiting>,
     /// How it is with the destination; `None`: nothing was ever sent to it.
-    pub standing: Option<Standing>,
+    pub standing: Option<DestinationStanding>,
     /// Requests what can go will take.
     pub requests: u64,
     pub end: End,
@@ -48,7 +48,7 @@ pub async fn waiting(
     (partners, catalog): (&[Partner], &Catalog),
     to: Option<&str>,
     now: Timestamp,
-) -> Result<Vec<Queue>, Fault> {
+) -> Result<Vec<DestinationQueue>, Fault> {
     let waiting = store::waiting(pool, to).await?;
     let known = |name: &str| {
         partners
@@ -71,7 +71,7 @@ pub async fn waiting(
         ));
     }
     let standings = store::standings(pool).await?;
-    let mut queues: Vec<Queue> = Vec::new();
+    let mut queues: Vec<DestinationQueue> = Vec::new();
     for row in waiting {
         match queues
             .last_mut()
@@ -83,7 +83,7 @@ pub async fn waiting(
                     .iter()
                     .find(|standing| standing.destination == row.destination)
                     .cloned();
-                queues.push(Queue {
+                queues.push(DestinationQueue {
                     destination: row.destination.clone(),
                     waiting: vec![row],
                     standing,
@@ -107,7 +107,7 @@ pub async fn waiting(
         let most = |message: &str| {
             adapter
                 .outbound(message)
-                .map_or(1, Outbound::records_max)
+                .map_or(1, OutboundMessage::records_max)
                 .min(outbound.limits.records_per_request.unwrap_or(u32::MAX))
                 .max(1)
         };
@@ -130,7 +130,12 @@ pub async fn waiting(
 }
 
 /// When the last of so many requests leaves, from a moment on, when `spent` of that day's were sent.
-fn end(limits: &Limits, requests: u64, from: Timestamp, spent: u32) -> Option<Timestamp> {
+fn end(
+    limits: &DestinationLimits,
+    requests: u64,
+    from: Timestamp,
+    spent: u32,
+) -> Option<Timestamp> {
     let rate = f64::from(limits.requests_per_second.max(1));
     let mut left = requests as f64;
     let mut day = day_of(from);
@@ -157,7 +162,7 @@ fn end(limits: &Limits, requests: u64, from: Timestamp, spent: u32) -> Option<Ti
 }
 
 /// The hours of a day in which requests are taken.
-fn open_hours(limits: &Limits, day: Date) -> Vec<(Timestamp, Timestamp)> {
+fn open_hours(limits: &DestinationLimits, day: Date) -> Vec<(Timestamp, Timestamp)> {
     let begin = begin_of(day);
     let at = |time: jiff::civil::Time| {
         begin
@@ -179,16 +184,16 @@ mod tests {
     use crate::config::DayWindow;
     use crate::flow::clock::in_city;
 
-    fn ends(limits: &Limits, requests: u64, spent: u32) -> String {
+    fn ends(limits: &DestinationLimits, requests: u64, spent: u32) -> String {
         let now: Timestamp = "2026-11-27T10:00:00+08:00".parse().unwrap();
         end(limits, requests, now, spent).map_or_else(|| "never".into(), in_city)
     }
 
     #[test]
     fn the_end_is_reckoned_by_rate_day_and_window_of_the_city() {
-        let plain = Limits::per_second(10);
+        let plain = DestinationLimits::per_second(10);
         assert_eq!(ends(&plain, 6_000, 0), "2026-11-27 10:10:00");
-        let daily = Limits {
+        let daily = DestinationLimits {
             requests_per_day: Some(1_000),
             ..plain.clone()
         };
@@ -199,7 +204,7 @@ mod tests {
             "what was sent today is spent"
         );
         assert_eq!(ends(&daily, 2_600, 1_000), "2026-11-30 00:01:00");
-        let night = Limits {
+        let night = DestinationLimits {
             window: Some(DayWindow::try_from("22:00-02:00".to_owned()).unwrap()),
             ..plain.clone()
         };
@@ -213,7 +218,7 @@ mod tests {
             "2026-11-28 01:00:00",
             "it spans midnight"
         );
-        let noon = Limits {
+        let noon = DestinationLimits {
             window: Some(DayWindow::try_from("08:00-12:00".to_owned()).unwrap()),
             requests_per_day: Some(5),
             ..plain

@@ -46,7 +46,7 @@ pub struct Flags {
 
 /// Why a line cannot be posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct AssessmentRefusal {
     /// The canonical field at fault, a name of `employer_collection`.
     pub field: &'static str,
     /// What was found and what was expected; holds no private data.
@@ -54,8 +54,8 @@ pub struct Refusal {
 }
 
 /// Checks a line against the rate in force; the caller looked that up by the line's area and month.
-pub fn assess(rate: &EmployerRate, line: &StatedLine) -> Result<Flags, Refusal> {
-    let refuse = |field, text| Err(Refusal { field, text });
+pub fn assess(rate: &EmployerRate, line: &StatedLine) -> Result<Flags, AssessmentRefusal> {
+    let refuse = |field, text| Err(AssessmentRefusal { field, text });
     let kind = line.kind.word();
     if states_the_rate(line.kind) && line.rate != rate.whole() {
         let (stated, month, whole, id) = (

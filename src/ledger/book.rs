@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 
 use super::rate::{EmployerRate, FundRate, IndividualRate};
-use super::rate_check::{self, Report};
+use super::rate_check::{self, RateFindings};
 use super::rate_file;
 use super::terms::{Ages, Bases, Basis, Mode};
 use crate::error::Finding;
@@ -20,12 +20,12 @@ use crate::model::{Division, Fen, Month};
 #[derive(Debug, Clone, Default)]
 pub struct RateBook {
     /// Sorted by code.
-    areas: Vec<Area>,
+    areas: Vec<AreaRates>,
 }
 
 /// The rates of one pooling area.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Area {
+pub(super) struct AreaRates {
     pub code: String,
     /// The same; none of a code that is reported.
     pub division: Option<Division>,
@@ -39,7 +39,7 @@ pub(super) struct Area {
     pub average_wage: BTreeMap<i16, Fen>,
 }
 
-impl Area {
+impl AreaRates {
     fn bases(&self, month: Month) -> Bases {
         Bases {
             city_average: self.city_average_base.get(&month.year()).copied(),
@@ -86,7 +86,7 @@ impl RateBook {
             Ok(parsed) => parsed,
             Err(finding) => return findings.push(finding),
         };
-        let mut report = Report {
+        let mut report = RateFindings {
             file,
             source,
             findings,
@@ -182,7 +182,7 @@ impl RateBook {
             .areas
             .iter()
             .flat_map(|area| area.individual.iter().map(move |rate| (area, rate)));
-        let lacking = |(area, rate): (&Area, &'_ IndividualRate)| {
+        let lacking = |(area, rate): (&AreaRates, &'_ IndividualRate)| {
             let Mode::Rate { basis, .. } = rate.terms().mode else {
                 return None;
             };
@@ -225,7 +225,7 @@ impl RateBook {
             .collect()
     }
 
-    fn area(&self, division: Division) -> Option<&Area> {
+    fn area(&self, division: Division) -> Option<&AreaRates> {
         let found = self
             .areas
             .binary_search_by_key(&Some(division), |area| area.division)

@@ -23,13 +23,15 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::rate::IndividualRate;
-use super::terms::{Bases, Basis, Frequency, MissingBase, Mode, NoAccount, Shortfall, Terms};
+use super::terms::{
+    Bases, Basis, Frequency, MissingBase, Mode, NoAccount, RateTerms, ShortfallHandling,
+};
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 
 /// A person as the roster in force has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Insured<'a> {
+pub struct RosteredPerson<'a> {
     pub person_no: &'a str,
     pub category: Category,
     /// Six digits.
@@ -58,7 +60,7 @@ pub struct Instruction {
 
 /// Why nothing is taken from somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
+pub enum NoDeductionReason {
     /// No personal account; the rates list such people apart.
     NoAccount,
     /// No personal account; the rates waive it.
@@ -73,21 +75,21 @@ pub enum Reason {
     TwoRelations,
 }
 
-impl Reason {
+impl NoDeductionReason {
     /// The word used in the database and reports.
     pub fn word(self) -> &'static str {
         match self {
-            Reason::NoAccount => "no_account",
-            Reason::Waived => "waived",
-            Reason::NoRate => "no_rate",
-            Reason::NothingDue => "nothing_due",
-            Reason::NoBase(Basis::EmployerBase) => "no_employer_base",
-            Reason::NoBase(Basis::OwnBase) => "no_own_base",
-            Reason::NoBase(Basis::OwnPensionLastYear) => "no_own_pension_last_year",
-            Reason::NoBase(Basis::CityAverageBase) => "no_city_average_base",
-            Reason::NoBase(Basis::AccountCreditBase) => "no_account_credit_base",
-            Reason::NoBase(Basis::AverageWageLastYear) => "no_average_wage_last_year",
-            Reason::TwoRelations => "two_relations",
+            NoDeductionReason::NoAccount => "no_account",
+            NoDeductionReason::Waived => "waived",
+            NoDeductionReason::NoRate => "no_rate",
+            NoDeductionReason::NothingDue => "nothing_due",
+            NoDeductionReason::NoBase(Basis::EmployerBase) => "no_employer_base",
+            NoDeductionReason::NoBase(Basis::OwnBase) => "no_own_base",
+            NoDeductionReason::NoBase(Basis::OwnPensionLastYear) => "no_own_pension_last_year",
+            NoDeductionReason::NoBase(Basis::CityAverageBase) => "no_city_average_base",
+            NoDeductionReason::NoBase(Basis::AccountCreditBase) => "no_account_credit_base",
+            NoDeductionReason::NoBase(Basis::AverageWageLastYear) => "no_average_wage_last_year",
+            NoDeductionReason::TwoRelations => "two_relations",
         }
     }
 }
@@ -97,7 +99,7 @@ impl Reason {
 pub enum Assessment {
     Deduct(Instruction),
     LeftOut {
-        reason: Reason,
+        reason: NoDeductionReason,
         /// What would have been due.
         due: Fen,
     },
@@ -116,12 +118,12 @@ pub struct TooMuch(pub String);
 /// The amounts do not fit in 64 bits.
 pub fn assess(
     month: Month,
-    person: &Insured<'_>,
+    person: &RosteredPerson<'_>,
     rate: Option<&IndividualRate>,
 ) -> Result<Assessment, TooMuch> {
     let Some(rate) = rate.filter(|rate| rate.by_account()) else {
         return Ok(Assessment::LeftOut {
-            reason: Reason::NoRate,
+            reason: NoDeductionReason::NoRate,
             due: Fen::ZERO,
         });
     };
@@ -130,7 +132,7 @@ pub fn assess(
         Err(_) if waived => Fen::ZERO,
         Err(MissingBase(basis)) => {
             return Ok(Assessment::LeftOut {
-                reason: Reason::NoBase(basis),
+                reason: NoDeductionReason::NoBase(basis),
                 due: Fen::ZERO,
             });
         }
@@ -138,9 +140,9 @@ pub fn assess(
     };
     if !person.account {
         let reason = if waived {
-            Reason::Waived
+            NoDeductionReason::Waived
         } else {
-            Reason::NoAccount
+            NoDeductionReason::NoAccount
         };
         return Ok(Assessment::LeftOut { reason, due });
     }
@@ -149,7 +151,7 @@ pub fn assess(
         .ok_or_else(|| TooMuch(person.person_no.to_owned()))?;
     if fen == Fen::ZERO {
         return Ok(Assessment::LeftOut {
-            reason: Reason::NothingDue,
+            reason: NoDeductionReason::NothingDue,
             due,
         });
     }
@@ -165,7 +167,11 @@ pub fn assess(
 ///
 /// # Errors
 /// The base the rule is about is not known.
-pub fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, MissingBase> {
+pub fn due(
+    month: Month,
+    person: &RosteredPerson<'_>,
+    terms: &RateTerms,
+) -> Result<Fen, MissingBase> {
     match person
         .yearly_since
         .filter(|_| terms.frequency == Frequency::YearlyOrMonthly)
@@ -179,7 +185,7 @@ pub fn due(month: Month, person: &Insured<'_>, terms: &Terms) -> Result<Fen, Mis
 }
 
 /// The base an amount is a share of.
-fn base(person: &Insured<'_>, terms: &Terms) -> Fen {
+fn base(person: &RosteredPerson<'_>, terms: &RateTerms) -> Fen {
     let own = || person.bases.own.or(person.bases.own_pension_last_year);
     let of = match terms.mode {
         Mode::Rate { basis, .. } => person.bases.of(basis).ok(),
@@ -191,22 +197,22 @@ fn base(person: &Insured<'_>, terms: &Terms) -> Fen {
 /// The word of a rate's handling of shortfalls; a rate that names none is carried over.
 pub fn shortfall_word(rate: &IndividualRate) -> &'static str {
     match rate.shortfall() {
-        Some(Shortfall::Retry) => "retry",
-        Some(Shortfall::Waive) => "waive",
-        Some(Shortfall::CarryOver) | None => "carry_over",
+        Some(ShortfallHandling::Retry) => "retry",
+        Some(ShortfallHandling::Waive) => "waive",
+        Some(ShortfallHandling::CarryOver) | None => "carry_over",
     }
 }
 
 /// The running digest over everybody; the layout is the module's.
-pub struct Running {
+pub struct PlanDigest {
     hash: Sha256,
     line: Vec<u8>,
 }
 
-impl Running {
+impl PlanDigest {
     /// Over nobody yet, for an area and month.
-    pub fn new(area: i32, month: Month) -> Running {
-        let mut running = Running {
+    pub fn new(area: i32, month: Month) -> PlanDigest {
+        let mut running = PlanDigest {
             hash: Sha256::new(),
             line: Vec::with_capacity(160),
         };
@@ -219,7 +225,7 @@ impl Running {
     /// Adds an instruction under a rate.
     pub fn instruct(
         &mut self,
-        person: &Insured<'_>,
+        person: &RosteredPerson<'_>,
         rate: &IndividualRate,
         instruction: &Instruction,
     ) {
@@ -238,7 +244,7 @@ impl Running {
     }
 
     /// Adds somebody who is left out.
-    pub fn leave_out(&mut self, person: &Insured<'_>, reason: Reason, due: Fen) {
+    pub fn leave_out(&mut self, person: &RosteredPerson<'_>, reason: NoDeductionReason, due: Fen) {
         self.person(person);
         self.text(reason.word(), b'\t');
         self.line.push(b'\t');
@@ -252,7 +258,7 @@ impl Running {
         self.hash.finalize().into()
     }
 
-    fn person(&mut self, person: &Insured<'_>) {
+    fn person(&mut self, person: &RosteredPerson<'_>) {
         self.text(person.person_no, b'\t');
         self.text(person.category.word(), b'\t');
         self.number(i64::from(person.district), b'\t');
@@ -305,7 +311,7 @@ impl Running {
 
 /// What a plan asks of the people of one district and category.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Total {
+pub struct PlanTotal {
     pub people: i32,
     pub base: Fen,
     /// Of this month.
@@ -314,15 +320,15 @@ pub struct Total {
     pub carried: Fen,
 }
 
-impl Total {
+impl PlanTotal {
     /// What is to be taken.
     pub fn fen(&self) -> Fen {
         Fen(self.due.0 + self.carried.0)
     }
 
     /// Both together; `None` when it cannot be stored.
-    pub fn plus(&self, other: &Total) -> Option<Total> {
-        let sum = Total {
+    pub fn plus(&self, other: &PlanTotal) -> Option<PlanTotal> {
+        let sum = PlanTotal {
             people: self.people.checked_add(other.people)?,
             base: self.base.checked_add(other.base)?,
             due: self.due.checked_add(other.due)?,
@@ -335,18 +341,22 @@ impl Total {
 
 /// Totals by district and category, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Totals {
-    pub cells: BTreeMap<(i32, Category), Total>,
-    pub whole: Total,
+pub struct PlanTotals {
+    pub cells: BTreeMap<(i32, Category), PlanTotal>,
+    pub whole: PlanTotal,
 }
 
-impl Totals {
+impl PlanTotals {
     /// Adds an instruction.
     ///
     /// # Errors
     /// A sum does not fit in 64 bits; then nothing was added.
-    pub fn add(&mut self, person: &Insured<'_>, instruction: &Instruction) -> Result<(), TooMuch> {
-        let one = Total {
+    pub fn add(
+        &mut self,
+        person: &RosteredPerson<'_>,
+        instruction: &Instruction,
+    ) -> Result<(), TooMuch> {
+        let one = PlanTotal {
             people: 1,
             base: instruction.base,
             due: instruction.due,

@@ -13,7 +13,7 @@ use crate::model::{Division, Fen, Month};
 
 /// The money of one collection line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Collected {
+pub struct CollectedMoney {
     pub employer_paid: Fen,
     pub employee_paid: Fen,
     pub late_fee: Fen,
@@ -44,11 +44,11 @@ type Sums = [i64; Fund::COUNT];
 
 /// Running totals per district, contribution month and fund.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Totals {
+pub struct JournalTotals {
     sums: BTreeMap<(Division, Month), Sums>,
 }
 
-impl Totals {
+impl JournalTotals {
     /// Adds what the funds get of a line; `None`, and nothing is added, when a sum leaves the range.
     pub fn add(&mut self, district: Division, month: Month, parts: &Parts) -> Option<()> {
         let mut next = self
@@ -98,7 +98,7 @@ mod tests {
         )
     }
 
-    fn add(totals: &mut Totals, medical: i64, care: i64) -> Option<()> {
+    fn add(totals: &mut JournalTotals, medical: i64, care: i64) -> Option<()> {
         let (district, month) = place();
         totals.add(district, month, &Parts::of([Fen(medical), Fen(care)]))
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_payment_debits_the_treasury_and_credits_the_fund() {
         let (district, month) = place();
-        let mut totals = Totals::default();
+        let mut totals = JournalTotals::default();
         for care in [150, 1] {
             add(&mut totals, 0, care).unwrap();
         }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_refund_of_everything_leaves_no_posting() {
-        let mut totals = Totals::default();
+        let mut totals = JournalTotals::default();
         for (medical, care) in [(680, 15), (-680, -15)] {
             add(&mut totals, medical, care).unwrap();
         }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_overflow_is_told_and_changes_nothing() {
-        let mut totals = Totals::default();
+        let mut totals = JournalTotals::default();
         add(&mut totals, i64::MAX, 1).unwrap();
         let before = totals.clone();
         for (medical, care) in [(1, 0), (0, i64::MAX), (-1, i64::MAX)] {

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::book::RateBook;
 use super::fund::{Fund, Parts, Recipient};
-use super::journal::{Collected, Totals};
+use super::journal::{CollectedMoney, JournalTotals};
 use super::rate::EmployerRate;
 use super::split::{History, SplitRule};
-use super::terms::{Basis, Channel, Frequency, Mode, Period, Rounding, Terms, due};
+use super::terms::{Basis, Channel, Frequency, Mode, Period, RateTerms, Rounding, due};
 use crate::model::{Division, Fen, Month};
 
 impl Parts {
@@ -22,7 +22,7 @@ impl Parts {
     }
 }
 
-impl Collected {
+impl CollectedMoney {
     fn amounts(&self) -> [Fen; 5] {
         [
             self.employer_paid,
@@ -42,7 +42,7 @@ impl Collected {
             other_interest,
         ]: [Fen; 5],
     ) -> Self {
-        Collected {
+        CollectedMoney {
             employer_paid,
             employee_paid,
             late_fee,
@@ -52,14 +52,14 @@ impl Collected {
     }
 
     /// The same amounts in the other direction.
-    pub(super) fn negated(&self) -> Collected {
-        Collected::of(self.amounts().map(Fen::negated))
+    pub(super) fn negated(&self) -> CollectedMoney {
+        CollectedMoney::of(self.amounts().map(Fen::negated))
     }
 
     /// Amount by amount.
-    pub(super) fn plus(&self, other: &Collected) -> Collected {
+    pub(super) fn plus(&self, other: &CollectedMoney) -> CollectedMoney {
         let (ours, theirs) = (self.amounts(), other.amounts());
-        Collected::of(std::array::from_fn(|at| {
+        CollectedMoney::of(std::array::from_fn(|at| {
             ours[at].checked_add(theirs[at]).unwrap()
         }))
     }
@@ -106,7 +106,7 @@ pub(super) fn any_rule() -> impl Strategy<Value = SplitRule> {
 fn rate(rule: SplitRule) -> EmployerRate {
     EmployerRate {
         id: "450100/employer/2021-03".into(),
-        terms: Terms {
+        terms: RateTerms {
             period: Period {
                 from: Month::parse("202103").unwrap(),
                 to: None,
@@ -134,9 +134,9 @@ fn any_rate() -> impl Strategy<Value = EmployerRate> {
 
 /// What the first line of a history brings the funds when the employer alone pays.
 fn split(rate: &EmployerRate, amount: Fen) -> Parts {
-    let money = Collected {
+    let money = CollectedMoney {
         employer_paid: amount,
-        ..Collected::default()
+        ..CollectedMoney::default()
     };
     rate.split(&History::default(), &money).unwrap()
 }
@@ -152,13 +152,13 @@ fn any_amount() -> impl Strategy<Value = Fen> {
 }
 
 /// A line with ordinary money: (district number, month number, money).
-fn any_line() -> impl Strategy<Value = (Division, Month, Collected)> {
+fn any_line() -> impl Strategy<Value = (Division, Month, CollectedMoney)> {
     let districts = prop_oneof![Just("450102"), Just("450103"), Just("450199")]
         .prop_map(|code| Division::parse(code).unwrap());
     let months = (202_101..=202_112).prop_map(|number| Month::from_number(number).unwrap());
     let fen = || (-10_000_000_000..=10_000_000_000_i64).prop_map(Fen);
     let money = (fen(), fen(), fen(), fen(), fen()).prop_map(
-        |(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
+        |(employer_paid, employee_paid, late_fee, interest, other_interest)| CollectedMoney {
             employer_paid,
             employee_paid,
             late_fee,
@@ -170,8 +170,8 @@ fn any_line() -> impl Strategy<Value = (Division, Month, Collected)> {
 }
 
 /// Every line in a history of its own, posted as a packet's lines are.
-fn totals_of(lines: &[(Division, Month, Collected)], rate: &EmployerRate) -> Totals {
-    let mut totals = Totals::default();
+fn totals_of(lines: &[(Division, Month, CollectedMoney)], rate: &EmployerRate) -> JournalTotals {
+    let mut totals = JournalTotals::default();
     for (district, month, money) in lines {
         let parts = rate.split(&History::default(), money).unwrap();
         totals.add(*district, *month, &parts).unwrap();
@@ -268,7 +268,7 @@ fn halves_go_away_from_zero_and_the_remainder_takes_the_rest() {
 
 #[test]
 fn late_fees_interest_and_employees_money_go_to_the_named_funds_unsplit() {
-    let money = Collected {
+    let money = CollectedMoney {
         employer_paid: Fen(69_500),
         employee_paid: Fen(20_000),
         late_fee: Fen(35),

@@ -5,9 +5,9 @@
 //! ([`super::book`] does) nor split what was paid ([`super::split`] does).
 
 use super::fund::{Fund, Parts};
-use super::journal::Collected;
+use super::journal::CollectedMoney;
 use super::split::{History, SplitRule};
-use super::terms::{Ages, Channel, Frequency, NoAccount, Shortfall, Terms};
+use super::terms::{Ages, Channel, Frequency, NoAccount, RateTerms, ShortfallHandling};
 use crate::model::Fen;
 use crate::model::deduction::Category;
 
@@ -15,7 +15,7 @@ use crate::model::deduction::Category;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmployerRate {
     pub(super) id: String,
-    pub(super) terms: Terms,
+    pub(super) terms: RateTerms,
     pub(super) rule: SplitRule,
     pub(super) tolerance_per_head: Fen,
 }
@@ -32,7 +32,7 @@ impl EmployerRate {
         self.id = id;
     }
 
-    pub fn terms(&self) -> &Terms {
+    pub fn terms(&self) -> &RateTerms {
         &self.terms
     }
 
@@ -55,7 +55,7 @@ impl EmployerRate {
 
     /// What each fund gets of a line, all it was paid; `before` is what its history had by this rate. `None` when a
     /// sum leaves `i64`.
-    pub fn split(&self, before: &History, line: &Collected) -> Option<Parts> {
+    pub fn split(&self, before: &History, line: &CollectedMoney) -> Option<Parts> {
         self.rule.split(before, line)
     }
 
@@ -69,11 +69,11 @@ impl EmployerRate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndividualRate {
     pub(super) id: String,
-    pub(super) terms: Terms,
+    pub(super) terms: RateTerms,
     pub(super) category: Category,
     pub(super) ages: Ages,
     pub(super) no_account: Option<NoAccount>,
-    pub(super) shortfall: Option<Shortfall>,
+    pub(super) shortfall: Option<ShortfallHandling>,
 }
 
 impl IndividualRate {
@@ -82,7 +82,7 @@ impl IndividualRate {
         &self.id
     }
 
-    pub fn terms(&self) -> &Terms {
+    pub fn terms(&self) -> &RateTerms {
         &self.terms
     }
 
@@ -105,7 +105,7 @@ impl IndividualRate {
     }
 
     /// Set when the channel is the personal account.
-    pub fn shortfall(&self) -> Option<Shortfall> {
+    pub fn shortfall(&self) -> Option<ShortfallHandling> {
         self.shortfall
     }
 }
@@ -114,7 +114,7 @@ impl IndividualRate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FundRate {
     pub(super) id: String,
-    pub(super) terms: Terms,
+    pub(super) terms: RateTerms,
 }
 
 impl FundRate {
@@ -123,7 +123,7 @@ impl FundRate {
         &self.id
     }
 
-    pub fn terms(&self) -> &Terms {
+    pub fn terms(&self) -> &RateTerms {
         &self.terms
     }
 }

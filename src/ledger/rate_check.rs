@@ -8,12 +8,12 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::book::Area;
+use super::book::AreaRates;
 use super::fund::{Fund, Recipient};
 use super::rate::{EmployerRate, FundRate, IndividualRate};
-use super::rate_file::{ModeWord, RULE_KEYS, RateFile, Rule, parse_percent};
+use super::rate_file::{ModeWord, RULE_KEYS, RateFile, RateRule, parse_percent};
 use super::split::SplitRule;
-use super::terms::{Ages, Basis, Channel, Mode, Payer, Period, Rounding, Terms, percent};
+use super::terms::{Ages, Basis, Channel, Mode, Payer, Period, RateTerms, Rounding, percent};
 use crate::error::{Finding, did_you_mean};
 use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
@@ -22,13 +22,13 @@ use crate::model::{Division, Fen, Month};
 const TOLERANCE_PER_HEAD: Fen = Fen(1);
 
 /// Where findings about one file go.
-pub(super) struct Report<'a> {
+pub(super) struct RateFindings<'a> {
     pub file: &'a str,
     pub source: &'a str,
     pub findings: &'a mut Vec<Finding>,
 }
 
-impl Report<'_> {
+impl RateFindings<'_> {
     pub(super) fn add(&mut self, at: &Range<usize>, text: String) {
         self.findings
             .push(Finding::at_offset(self.file, self.source, at.start, text));
@@ -40,7 +40,7 @@ impl Report<'_> {
 }
 
 /// Checks every rule; the area is only to be used when nothing was reported.
-pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
+pub(super) fn area(file: &RateFile, report: &mut RateFindings<'_>) -> AreaRates {
     let code = file.area.get_ref();
     let division = Division::parse(code);
     if division.is_none() {
@@ -63,10 +63,10 @@ pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
             "the file has no [[rule]]; add at least one".into(),
         );
     }
-    let mut area = Area {
+    let mut area = AreaRates {
         code: code.clone(),
         division,
-        ..Area::default()
+        ..AreaRates::default()
     };
     area.city_average_base = averages("city_average_base", &file.city_average_base, report);
     area.average_wage = averages("average_wage", &file.average_wage, report);
@@ -97,7 +97,7 @@ pub(super) fn area(file: &RateFile, report: &mut Report<'_>) -> Area {
 fn averages(
     key: &str,
     given: &BTreeMap<Spanned<String>, Spanned<String>>,
-    report: &mut Report<'_>,
+    report: &mut RateFindings<'_>,
 ) -> BTreeMap<i16, Fen> {
     let mut averages = BTreeMap::new();
     for (year, amount) in given {
@@ -124,9 +124,9 @@ fn averages(
 /// One rule with what is known of it.
 struct Scope<'a> {
     area: &'a str,
-    rule: &'a Rule,
+    rule: &'a RateRule,
     at: Range<usize>,
-    terms: Terms,
+    terms: RateTerms,
 }
 
 impl Scope<'_> {
@@ -157,7 +157,7 @@ impl Scope<'_> {
     }
 }
 
-fn terms(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Terms> {
+fn terms(rule: &RateRule, at: &Range<usize>, report: &mut RateFindings<'_>) -> Option<RateTerms> {
     let period = period(rule, report);
     let mode = mode(rule, at, report);
     let base_floor = yuan("base_floor", rule.base_floor.as_ref(), report);
@@ -182,7 +182,7 @@ fn terms(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Term
             );
         }
     }
-    Some(Terms {
+    Some(RateTerms {
         period: period?,
         mode: mode?,
         base_floor,
@@ -195,7 +195,7 @@ fn terms(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Term
     })
 }
 
-fn period(rule: &Rule, report: &mut Report<'_>) -> Option<Period> {
+fn period(rule: &RateRule, report: &mut RateFindings<'_>) -> Option<Period> {
     let from = month("from", &rule.from, report);
     let to = match &rule.to {
         Some(to) => Some(month("to", to, report)?),
@@ -214,7 +214,7 @@ fn period(rule: &Rule, report: &mut Report<'_>) -> Option<Period> {
     Some(Period { from, to })
 }
 
-fn month(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<Month> {
+fn month(key: &str, text: &Spanned<String>, report: &mut RateFindings<'_>) -> Option<Month> {
     let month = Month::parse_dashed(text.get_ref());
     if month.is_none() {
         report.add(
@@ -228,7 +228,7 @@ fn month(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<M
     month
 }
 
-fn mode(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Mode> {
+fn mode(rule: &RateRule, at: &Range<usize>, report: &mut RateFindings<'_>) -> Option<Mode> {
     let word = *rule.mode.get_ref();
     let allowed = |key: &str| {
         matches!(
@@ -267,7 +267,7 @@ fn mode(rule: &Rule, at: &Range<usize>, report: &mut Report<'_>) -> Option<Mode>
     }
 }
 
-fn rate(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<i64> {
+fn rate(key: &str, text: &Spanned<String>, report: &mut RateFindings<'_>) -> Option<i64> {
     let millionths = parse_percent(text.get_ref()).filter(|millionths| *millionths > 0);
     if millionths.is_none() {
         let expected = "expected a percentage above 0 and at most 100 with at most four decimals, such as `6.80 %`";
@@ -279,7 +279,7 @@ fn rate(key: &str, text: &Spanned<String>, report: &mut Report<'_>) -> Option<i6
     millionths
 }
 
-fn yuan(key: &str, text: Option<&Spanned<String>>, report: &mut Report<'_>) -> Option<Fen> {
+fn yuan(key: &str, text: Option<&Spanned<String>>, report: &mut RateFindings<'_>) -> Option<Fen> {
     let text = text?;
     match Fen::parse_yuan(text.get_ref()) {
         Ok(amount) if amount >= Fen::ZERO => Some(amount),
@@ -310,7 +310,7 @@ struct Seen {
 }
 
 /// Two rules of a payer may not both be in force for the same people in a month.
-fn overlaps(scope: &Scope<'_>, seen: &mut Vec<Seen>, report: &mut Report<'_>) {
+fn overlaps(scope: &Scope<'_>, seen: &mut Vec<Seen>, report: &mut RateFindings<'_>) {
     let (period, ages) = (scope.terms.period, scope.ages());
     let employer = scope.rule.payer == Payer::Employer;
     let twin = seen.iter().find(|earlier| {
@@ -343,7 +343,7 @@ fn overlaps(scope: &Scope<'_>, seen: &mut Vec<Seen>, report: &mut Report<'_>) {
     });
 }
 
-fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
+fn employer(scope: Scope<'_>, report: &mut RateFindings<'_>) -> Option<EmployerRate> {
     let (rule, before) = (scope.rule, report.findings.len());
     let Mode::Rate {
         millionths: whole, ..
@@ -386,7 +386,7 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
         report,
     );
     let parts = parts(&scope, whole, report);
-    let named = |key: &str, fund: Fund, span: Range<usize>, report: &mut Report<'_>| {
+    let named = |key: &str, fund: Fund, span: Range<usize>, report: &mut RateFindings<'_>| {
         if parts.is_some_and(|parts| parts[fund.index()] == 0) {
             report.add(
                 &span,
@@ -440,7 +440,7 @@ fn employer(scope: Scope<'_>, report: &mut Report<'_>) -> Option<EmployerRate> {
     })
 }
 
-fn missing<T>(key: &str, at: &Range<usize>, report: &mut Report<'_>) -> Option<T> {
+fn missing<T>(key: &str, at: &Range<usize>, report: &mut RateFindings<'_>) -> Option<T> {
     report.add(
         at,
         format!("the employer's rule has no `{key}`; name one of its parts"),
@@ -449,7 +449,11 @@ fn missing<T>(key: &str, at: &Range<usize>, report: &mut Report<'_>) -> Option<T
 }
 
 /// The parts by fund in millionths; they must add up to the whole.
-fn parts(scope: &Scope<'_>, whole: i64, report: &mut Report<'_>) -> Option<[i64; Fund::COUNT]> {
+fn parts(
+    scope: &Scope<'_>,
+    whole: i64,
+    report: &mut RateFindings<'_>,
+) -> Option<[i64; Fund::COUNT]> {
     let Some(given) = &scope.rule.parts else {
         report.add(
             &scope.at,
@@ -477,7 +481,7 @@ fn parts(scope: &Scope<'_>, whole: i64, report: &mut Report<'_>) -> Option<[i64;
     Some(parts)
 }
 
-fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate> {
+fn individuals(scope: &Scope<'_>, report: &mut RateFindings<'_>) -> Vec<IndividualRate> {
     let rule = scope.rule;
     let ages = scope.ages();
     needs_segments(scope, report);
@@ -535,7 +539,7 @@ fn individuals(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<IndividualRate
 }
 
 /// A base that people of the rule's segments never have would leave all of them out.
-fn own_of_the_retired(rule: &Rule, report: &mut Report<'_>) {
+fn own_of_the_retired(rule: &RateRule, report: &mut RateFindings<'_>) {
     let (Some(basis), Some(segments)) = (&rule.basis, &rule.segments) else {
         return;
     };
@@ -557,7 +561,7 @@ fn own_of_the_retired(rule: &Rule, report: &mut Report<'_>) {
     }
 }
 
-fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
+fn funds(scope: &Scope<'_>, report: &mut RateFindings<'_>) -> Vec<FundRate> {
     needs_segments(scope, report);
     let employer_only = [
         "parts",
@@ -580,7 +584,7 @@ fn funds(scope: &Scope<'_>, report: &mut Report<'_>) -> Vec<FundRate> {
     scope.segments().iter().map(build).collect()
 }
 
-fn needs_segments(scope: &Scope<'_>, report: &mut Report<'_>) {
+fn needs_segments(scope: &Scope<'_>, report: &mut RateFindings<'_>) {
     let segments = scope.segments();
     if segments.is_empty() {
         report.add(
@@ -598,7 +602,7 @@ fn needs_segments(scope: &Scope<'_>, report: &mut Report<'_>) {
 }
 
 /// Reports keys that are set although they mean nothing for the rule's payer.
-fn meaningless(rule: &Rule, keys: &[&str], report: &mut Report<'_>) {
+fn meaningless(rule: &RateRule, keys: &[&str], report: &mut RateFindings<'_>) {
     for key in keys {
         let span = match *key {
             "age_from" => rule.age_from.as_ref().map(Spanned::span),

@@ -36,7 +36,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::fund::{Fund, Recipient};
-use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, Shortfall};
+use super::terms::{Basis, Channel, Frequency, NoAccount, Payer, Rounding, ShortfallHandling};
 use crate::error::{Finding, unreadable};
 use crate::model::deduction::Category;
 
@@ -54,7 +54,7 @@ pub(super) struct RateFile {
     #[serde(default)]
     pub average_wage: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
-    pub rule: Vec<Spanned<Rule>>,
+    pub rule: Vec<Spanned<RateRule>>,
 }
 
 /// How a rule's amount is found.
@@ -69,7 +69,7 @@ pub(super) enum ModeWord {
 /// One `[[rule]]` as parsed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rule {
+pub(super) struct RateRule {
     pub payer: Payer,
     pub segments: Option<Spanned<Vec<Category>>>,
     pub age_from: Option<Spanned<u8>>,
@@ -93,7 +93,7 @@ pub(super) struct Rule {
     pub employee_paid_to: Option<Spanned<Fund>>,
     pub tolerance_per_head: Option<Spanned<String>>,
     pub no_account: Option<Spanned<NoAccount>>,
-    pub shortfall: Option<Spanned<Shortfall>>,
+    pub shortfall: Option<Spanned<ShortfallHandling>>,
     #[serde(default)]
     pub open: Vec<Spanned<String>>,
 }

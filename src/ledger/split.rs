@@ -9,7 +9,7 @@
 //! Pure. It must not know where histories are kept or which rule a history goes by.
 
 use super::fund::{Fund, Parts, Recipient};
-use super::journal::Collected;
+use super::journal::CollectedMoney;
 use super::terms::divide_half_away;
 use crate::model::Fen;
 
@@ -31,7 +31,7 @@ pub struct SplitRule {
 impl SplitRule {
     /// What each fund gets of a line; together they get all its money. The split of the history's sum with the line,
     /// less what was posted before. `None` when a sum leaves `i64`.
-    pub fn split(&self, before: &History, money: &Collected) -> Option<Parts> {
+    pub fn split(&self, before: &History, money: &CollectedMoney) -> Option<Parts> {
         let amount = self.shared(money)?;
         let fund = self.beside();
         let part = self
@@ -61,7 +61,7 @@ impl SplitRule {
     }
 
     /// What of a line's money is split by parts; `None` when that leaves `i64`.
-    fn shared(&self, money: &Collected) -> Option<Fen> {
+    fn shared(&self, money: &CollectedMoney) -> Option<Fen> {
         let others = self
             .others(money)
             .into_iter()
@@ -72,12 +72,12 @@ impl SplitRule {
     }
 
     /// Whether a fund has a part in what of a line's money is split; the part may round to nothing.
-    pub fn splits_to(&self, fund: Fund, money: &Collected) -> bool {
+    pub fn splits_to(&self, fund: Fund, money: &CollectedMoney) -> bool {
         self.parts[fund.index()] != 0 && self.shared(money) != Some(Fen::ZERO)
     }
 
     /// What of a line's money goes to one fund whole, by fund; `None` when that leaves `i64`.
-    fn assigned(&self, money: &Collected) -> Option<Parts> {
+    fn assigned(&self, money: &CollectedMoney) -> Option<Parts> {
         let mut amounts = Parts::whole_to(self.employee_paid_to, money.employee_paid);
         for (recipient, amount) in self.others(money) {
             if let Some(fund) = recipient.fund() {
@@ -96,7 +96,7 @@ impl SplitRule {
         }
     }
 
-    fn others(&self, money: &Collected) -> [(Recipient, Fen); 3] {
+    fn others(&self, money: &CollectedMoney) -> [(Recipient, Fen); 3] {
         [
             (self.late_fee_to, money.late_fee),
             (self.interest_to, money.interest),
@@ -121,7 +121,7 @@ pub struct History {
 impl History {
     /// The history whose lines have so much money, of which each fund got so much; `None` when
     /// that is too far from any split by this rule to be one.
-    pub fn of(rule: &SplitRule, money: &Collected, funds: &Parts) -> Option<History> {
+    pub fn of(rule: &SplitRule, money: &CollectedMoney, funds: &Parts) -> Option<History> {
         let mut history = History::default();
         history.add_as_posted(rule, money, funds)?;
         Some(history)
@@ -129,7 +129,7 @@ impl History {
 
     /// Adds a line that was split on top of it ([`SplitRule::split`]): its funds now have the split of the sum. `None`,
     /// and nothing is added, when the sum leaves `i64`.
-    pub fn add(&mut self, rule: &SplitRule, money: &Collected) -> Option<()> {
+    pub fn add(&mut self, rule: &SplitRule, money: &CollectedMoney) -> Option<()> {
         let shared = self.shared.checked_add(rule.shared(money)?)?;
         *self = History { shared, ahead: 0 };
         Some(())
@@ -140,7 +140,7 @@ impl History {
     pub fn add_as_posted(
         &mut self,
         rule: &SplitRule,
-        money: &Collected,
+        money: &CollectedMoney,
         funds: &Parts,
     ) -> Option<()> {
         let fund = rule.beside();
@@ -183,15 +183,15 @@ mod tests {
         employee_paid_to: Fund::Medical,
     };
 
-    fn paid(fen: i64) -> Collected {
-        Collected {
+    fn paid(fen: i64) -> CollectedMoney {
+        CollectedMoney {
             employer_paid: Fen(fen),
-            ..Collected::default()
+            ..CollectedMoney::default()
         }
     }
 
     /// Splits a line and adds it, as a flow does.
-    fn add(history: &mut History, rule: &SplitRule, money: &Collected) -> Option<Parts> {
+    fn add(history: &mut History, rule: &SplitRule, money: &CollectedMoney) -> Option<Parts> {
         let parts = rule.split(history, money)?;
         history.add(rule, money)?;
         Some(parts)
@@ -258,7 +258,7 @@ mod tests {
             interest_to: Recipient::ProRata,
             ..NANNING
         };
-        let money = Collected {
+        let money = CollectedMoney {
             employer_paid: Fen(69_500),
             employee_paid: Fen(20_000),
             late_fee: Fen(6_950),
@@ -285,9 +285,9 @@ mod tests {
 
     #[test]
     fn a_fund_has_a_part_in_what_is_split_even_where_it_rounds_to_nothing() {
-        let late_fee = |fen| Collected {
+        let late_fee = |fen| CollectedMoney {
             late_fee: Fen(fen),
-            ..Collected::default()
+            ..CollectedMoney::default()
         };
         assert!(
             NANNING.splits_to(Fund::LongTermCare, &paid(1)),
@@ -325,10 +325,10 @@ mod tests {
             add(
                 &mut history,
                 &NANNING,
-                &Collected {
+                &CollectedMoney {
                     employee_paid: Fen(i64::MAX),
                     late_fee: Fen(1),
-                    ..Collected::default()
+                    ..CollectedMoney::default()
                 }
             ),
             None
@@ -349,12 +349,12 @@ mod tests {
         );
     }
 
-    fn any_money() -> impl Strategy<Value = Collected> {
+    fn any_money() -> impl Strategy<Value = CollectedMoney> {
         let fen =
             || prop_oneof![-300..=300_i64, -10_000_000_000..=10_000_000_000_i64].prop_map(Fen);
         let few = || prop_oneof![4 => Just(Fen::ZERO), 1 => (-5_000..=5_000_i64).prop_map(Fen)];
         (fen(), few(), few(), few(), few()).prop_map(
-            |(employer_paid, employee_paid, late_fee, interest, other_interest)| Collected {
+            |(employer_paid, employee_paid, late_fee, interest, other_interest)| CollectedMoney {
                 employer_paid,
                 employee_paid,
                 late_fee,
@@ -365,7 +365,7 @@ mod tests {
     }
 
     /// What the funds have of the shared money of these lines, and its sum.
-    fn sums(rule: &SplitRule, lines: &[(Collected, Parts)]) -> ([i64; Fund::COUNT], Fen) {
+    fn sums(rule: &SplitRule, lines: &[(CollectedMoney, Parts)]) -> ([i64; Fund::COUNT], Fen) {
         let mut funds = [0; Fund::COUNT];
         let mut shared = Fen::ZERO;
         for (money, parts) in lines {
@@ -402,7 +402,7 @@ mod tests {
             for (money, back) in steps {
                 match back {
                     Some(at) if !lines.is_empty() => {
-                        let (money, parts): (Collected, Parts) = lines.swap_remove(at.index(lines.len()));
+                        let (money, parts): (CollectedMoney, Parts) = lines.swap_remove(at.index(lines.len()));
                         history.add_as_posted(&rule, &money.negated(), &parts.negated()).unwrap();
                         taken_back += 1;
                     }
@@ -416,7 +416,7 @@ mod tests {
                     let off = (funds[fund.index()] - part.0).abs();
                     prop_assert!(off <= taken_back && (off == 0 || back.is_some()), "{} fen off after {} takings back", off, taken_back);
                 }
-                let (money, parts) = lines.iter().fold((Collected::default(), Parts::default()), |(sum, funds), (money, parts)| {
+                let (money, parts) = lines.iter().fold((CollectedMoney::default(), Parts::default()), |(sum, funds), (money, parts)| {
                     (sum.plus(money), funds.checked_add(parts).unwrap())
                 });
                 prop_assert_eq!(History::of(&rule, &money, &parts), Some(history), "the sums of its lines say all about a history");

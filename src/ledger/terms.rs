@@ -155,7 +155,7 @@ pub enum NoAccount {
 /// What happens to what an account could not cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Shortfall {
+pub enum ShortfallHandling {
     /// The whole deduction is tried again in the same month.
     Retry,
     /// What is missing is added to the next month.
@@ -228,7 +228,7 @@ impl Ages {
 
 /// What all rules have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
+pub struct RateTerms {
     pub period: Period,
     pub mode: Mode,
     /// Bounds of the base per month (fen).
@@ -243,8 +243,8 @@ pub struct Terms {
     pub open: Vec<String>,
 }
 
-impl Terms {
-    /// The amount due once per [`Terms::frequency`], of a month where the payer chooses, from the base the rule
+impl RateTerms {
+    /// The amount due once per [`RateTerms::frequency`], of a month where the payer chooses, from the base the rule
     /// is about, within floor and cap.
     ///
     /// # Errors
@@ -337,8 +337,8 @@ fn saturating(amount: i128) -> Fen {
 mod tests {
     use super::*;
 
-    fn terms(mode: Mode, rounding: Rounding) -> Terms {
-        Terms {
+    fn terms(mode: Mode, rounding: Rounding) -> RateTerms {
+        RateTerms {
             period: Period {
                 from: Month::parse("202103").unwrap(),
                 to: None,
@@ -377,7 +377,7 @@ mod tests {
             (Rounding::JiaoUp, [20, 20, 20, 20, -20]),
         ] {
             let terms = terms(CARE, rounding);
-            let half = Terms {
+            let half = RateTerms {
                 mode: Mode::Rate {
                     millionths: 500_000,
                     basis: Basis::OwnBase,
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_base_is_held_within_floor_and_cap() {
-        let bounded = Terms {
+        let bounded = RateTerms {
             base_floor: Some(Fen(380_000)),
             base_cap: Some(Fen(1_900_000)),
             ..terms(CARE, Rounding::FenHalfAway)
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn a_year_paid_at_once_is_asked_in_its_first_month_and_rounded_once() {
         let month = |text: &str| Month::parse(text).unwrap();
-        let choice = Terms {
+        let choice = RateTerms {
             frequency: Frequency::YearlyOrMonthly,
             ..terms(CARE, Rounding::FenHalfAway)
         };
@@ -483,7 +483,7 @@ mod tests {
                 "{asked_in} since {since}"
             );
         }
-        let ended = Terms {
+        let ended = RateTerms {
             period: Period {
                 from: month("202103"),
                 to: Some(month("202206")),
@@ -494,7 +494,7 @@ mod tests {
             ended.months_of_a_year(month("202201"), month("202104")),
             Some(6)
         );
-        let yearly = Terms {
+        let yearly = RateTerms {
             frequency: Frequency::Yearly,
             ..terms(CARE, Rounding::FenHalfAway)
         };

@@ -13,26 +13,26 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connections::{Connection, Connections, Owner};
-use super::refusal::{Reason, Refusals, Refused};
+use super::connections::{ClientConnection, Connections, Owner};
+use super::refusal::{HandshakeRefusalReason, Refusals, RefusedHandshake};
 use super::server_tls::TrustState;
-use super::slots::{Slot, Slots};
+use super::slots::{HandshakeSlot, Slots};
 use crate::config::Listen;
 use crate::error::Fault;
 use crate::telemetry::Metrics;
 
 tokio::task_local! {
     /// What the verifier saw of the handshake it is called by.
-    static PRESENTED: Arc<Mutex<Presented>>;
+    static PRESENTED: Arc<Mutex<PresentedCertificate>>;
 }
 
 /// What a client showed of itself in a handshake, good or not.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Presented {
+pub(super) struct PresentedCertificate {
     /// Subject and names, cut and escaped.
     pub who: String,
     /// A reason that the certificate itself gives, which the verifier's error does not say.
-    pub reason: Option<Reason>,
+    pub reason: Option<HandshakeRefusalReason>,
     /// What the verifier found.
     pub detail: String,
     /// Whose it is, once it was verified.
@@ -40,7 +40,7 @@ pub(super) struct Presented {
 }
 
 /// Notes what the client of the handshake under way presented; does nothing outside of one.
-pub(super) fn note(presented: Presented) {
+pub(super) fn note(presented: PresentedCertificate) {
     // A certificate is also verified anew later, where no handshake is under way.
     let _ = PRESENTED
         .try_with(|noted| *noted.lock().unwrap_or_else(PoisonError::into_inner) = presented);
@@ -96,10 +96,10 @@ impl Acceptor {
     }
 
     /// The TLS connection; none when it was refused, which has been counted and said then.
-    pub async fn accept(&self, tcp: TcpStream) -> Option<Connection> {
+    pub async fn accept(&self, tcp: TcpStream) -> Option<ClientConnection> {
         let peer = tcp.peer_addr().ok()?; // Gone already.
         let mut slot = self.slots.enter(peer.ip(), Instant::now());
-        let presented = Arc::new(Mutex::new(Presented::default()));
+        let presented = Arc::new(Mutex::new(PresentedCertificate::default()));
         let outcome = PRESENTED
             .scope(presented.clone(), self.handshake(tcp, &mut slot))
             .await;
@@ -127,7 +127,7 @@ impl Acceptor {
                     presented.detail
                 };
                 let reason = presented.reason.unwrap_or(reason);
-                self.refusals.refused(&Refused {
+                self.refusals.refused(&RefusedHandshake {
                     peer,
                     known: self.is_known(peer),
                     reason,
@@ -143,8 +143,8 @@ impl Acceptor {
     async fn handshake(
         &self,
         tcp: TcpStream,
-        slot: &mut Slot,
-    ) -> Result<TlsStream<TcpStream>, Option<(Reason, String)>> {
+        slot: &mut HandshakeSlot,
+    ) -> Result<TlsStream<TcpStream>, Option<(HandshakeRefusalReason, String)>> {
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
         let both = async {
             let start = hello.await.map_err(|error| {
@@ -162,13 +162,16 @@ impl Acceptor {
         tokio::select! {
             biased;
             done = both => done,
-            _ = &mut slot.ended => Err(Some((Reason::Displaced, String::new()))),
-            () = tokio::time::sleep(self.deadline) => Err(Some((Reason::Silent, format!("not done within {} s", self.deadline.as_secs())))),
+            _ = &mut slot.ended => Err(Some((HandshakeRefusalReason::Displaced, String::new()))),
+            () = tokio::time::sleep(self.deadline) => Err(Some((HandshakeRefusalReason::Silent, format!("not done within {} s", self.deadline.as_secs())))),
         }
     }
 }
 
 /// An error of a handshake as reason and text; rustls's texts are words of its code, except what a certificate holds.
-fn why(error: &std::io::Error) -> (Reason, String) {
-    (Reason::of(error), super::printable(&error.to_string(), 200))
+fn why(error: &std::io::Error) -> (HandshakeRefusalReason, String) {
+    (
+        HandshakeRefusalReason::of(error),
+        super::printable(&error.to_string(), 200),
+    )
 }

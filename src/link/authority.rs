@@ -15,7 +15,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::certificate::fault;
 use super::printable;
-use crate::config::Tls;
+use crate::config::TlsFiles;
 use crate::error::Fault;
 
 /// Characters of a name or address that a message repeats.
@@ -111,7 +111,7 @@ pub(super) struct Lists {
 /// # Errors
 /// A list or its absence would refuse every client of an authority; the text says which and what to do.
 pub(super) fn check_lists(
-    tls: &Tls,
+    tls: &TlsFiles,
     authorities: &[CertificateDer<'_>],
     crls: &[CertificateRevocationListDer<'_>],
 ) -> Result<Lists, Fault> {

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
 
-use super::refusal::Reason;
+use super::refusal::HandshakeRefusalReason;
 use crate::error::{Fault, Stage};
 
 /// Alternative names, and characters of each and of a subject, that one line shows.
@@ -22,49 +22,51 @@ const NAME_KEPT_MAX: usize = 300;
 
 /// A name in a certificate's subject alternative names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {
+pub enum AlternativeName {
     Dns(String),
     Uri(String),
     Ip(String),
 }
 
-impl Name {
+impl AlternativeName {
     /// The name itself.
     pub fn text(&self) -> &str {
         match self {
-            Name::Dns(text) | Name::Uri(text) | Name::Ip(text) => text,
+            AlternativeName::Dns(text) | AlternativeName::Uri(text) | AlternativeName::Ip(text) => {
+                text
+            }
         }
     }
 }
 
 /// What people ask about a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct CertificateFacts {
     /// Distinguished name, e.g. `CN=tax.nanning.example`.
     pub subject: String,
     pub issuer: String,
-    pub sans: Vec<Name>,
+    pub sans: Vec<AlternativeName>,
     pub not_before: jiff::Timestamp,
     pub not_after: jiff::Timestamp,
     /// SHA-256 of the SubjectPublicKeyInfo, 64 hexadecimal digits: what `spki_sha256` in partners.toml pins.
     pub spki_sha256: String,
     /// Why it can be nobody's here, whoever signed it: its version or the kind of its key.
-    pub unfit: Option<Reason>,
+    pub unfit: Option<HandshakeRefusalReason>,
 }
 
-impl Facts {
+impl CertificateFacts {
     /// The facts of a certificate in DER.
     ///
     /// # Errors
     /// It is not a certificate; the text says what the parser found.
-    pub fn of(der: &[u8]) -> Result<Facts, String> {
+    pub fn of(der: &[u8]) -> Result<CertificateFacts, String> {
         let (_, parsed) = X509Certificate::from_der(der)
             .map_err(|error| format!("not an X.509 certificate: {error}"))?;
         let time = |time: x509_parser::time::ASN1Time| {
             jiff::Timestamp::from_second(time.timestamp())
                 .map_err(|error| format!("a date beyond reason: {error}"))
         };
-        Ok(Facts {
+        Ok(CertificateFacts {
             subject: printable(&parsed.subject().to_string()),
             issuer: printable(&parsed.issuer().to_string()),
             sans: names(&parsed)?,
@@ -112,19 +114,19 @@ pub fn unfit_to_sign(der: &[u8]) -> Option<&'static str> {
 ///
 /// # Errors
 /// The file cannot be read or holds no certificate.
-pub fn certificate_facts(path: &Path) -> Result<Facts, Fault> {
+pub fn certificate_facts(path: &Path) -> Result<CertificateFacts, Fault> {
     let chain = certificates(path, &read(path)?)?;
-    Facts::of(&chain[0]).map_err(|error| fault(path, &error))
+    CertificateFacts::of(&chain[0]).map_err(|error| fault(path, &error))
 }
 
 /// The facts of every certificate in a PEM file, in its order.
 ///
 /// # Errors
 /// The file cannot be read or holds no certificate.
-pub fn all_facts(path: &Path) -> Result<Vec<Facts>, Fault> {
+pub fn all_facts(path: &Path) -> Result<Vec<CertificateFacts>, Fault> {
     certificates(path, &read(path)?)?
         .iter()
-        .map(|der| Facts::of(der).map_err(|error| fault(path, &error)))
+        .map(|der| CertificateFacts::of(der).map_err(|error| fault(path, &error)))
         .collect()
 }
 
@@ -182,7 +184,7 @@ pub(super) fn fault(path: &Path, text: &str) -> Fault {
     Fault::operator(Stage::Config, format!("{}: {text}", path.display()))
 }
 
-fn names(parsed: &X509Certificate<'_>) -> Result<Vec<Name>, String> {
+fn names(parsed: &X509Certificate<'_>) -> Result<Vec<AlternativeName>, String> {
     let extension = parsed
         .subject_alternative_name()
         .map_err(|error| format!("its subject alternative names cannot be read: {error}"))?;
@@ -191,9 +193,9 @@ fn names(parsed: &X509Certificate<'_>) -> Result<Vec<Name>, String> {
         .flat_map(|extension| &extension.value.general_names);
     Ok(general
         .filter_map(|name| match name {
-            GeneralName::DNSName(text) => Some(Name::Dns(printable(text))),
-            GeneralName::URI(text) => Some(Name::Uri(printable(text))),
-            GeneralName::IPAddress(octets) => ip(octets).map(Name::Ip),
+            GeneralName::DNSName(text) => Some(AlternativeName::Dns(printable(text))),
+            GeneralName::URI(text) => Some(AlternativeName::Uri(printable(text))),
+            GeneralName::IPAddress(octets) => ip(octets).map(AlternativeName::Ip),
             _ => None,
         })
         .collect())
@@ -210,9 +212,10 @@ pub(super) fn printable(text: &str) -> String {
     super::printable(text, NAME_KEPT_MAX)
 }
 
-fn unfit(parsed: &X509Certificate<'_>) -> Option<Reason> {
+fn unfit(parsed: &X509Certificate<'_>) -> Option<HandshakeRefusalReason> {
     if parsed.version() != X509Version::V3 {
-        return Some(Reason::OldVersion);
+        return Some(HandshakeRefusalReason::OldVersion);
     }
-    super::authority::unsupported(parsed.public_key()).map(|_| Reason::UnsupportedKey)
+    super::authority::unsupported(parsed.public_key())
+        .map(|_| HandshakeRefusalReason::UnsupportedKey)
 }

@@ -15,7 +15,7 @@ use rustls::{AlertDescription, RootCertStore};
 use sha2::{Digest, Sha256};
 
 use super::certificate::{self, fault};
-use crate::config::Outbound;
+use crate::config::OutboundEntry;
 use crate::error::{Fault, Stage};
 use crate::model::{Answer, Request};
 
@@ -49,7 +49,7 @@ pub struct SendFailure {
 /// The way to one partner; keeps connections open between requests and follows its certificate files.
 #[derive(Debug)]
 pub struct Client {
-    outbound: Outbound,
+    outbound: OutboundEntry,
     base: reqwest::Url,
     http: ArcSwap<Clients>,
     built_from: Mutex<Built>,
@@ -79,7 +79,7 @@ impl Client {
     ///
     /// # Errors
     /// A file cannot be read or used, key and certificate do not belong together, or the URL is not one.
-    pub fn new(outbound: &Outbound) -> Result<Client, Fault> {
+    pub fn new(outbound: &OutboundEntry) -> Result<Client, Fault> {
         let base = reqwest::Url::parse(&outbound.url).map_err(|error| {
             Fault::operator(
                 Stage::Config,
@@ -345,7 +345,7 @@ pub(super) struct Material {
 }
 
 impl Material {
-    pub(super) fn read(outbound: &Outbound) -> Result<Material, Fault> {
+    pub(super) fn read(outbound: &OutboundEntry) -> Result<Material, Fault> {
         let [certificate, key, ca] = [&outbound.certificate, &outbound.key, &outbound.ca]
             .map(|path| certificate::read(path));
         let (certificate, key, ca) = (certificate?, key?, ca?);
@@ -365,7 +365,7 @@ impl Material {
     /// Trusts what the partner's authority signed and nothing else.
     pub(super) fn verifier(
         &self,
-        outbound: &Outbound,
+        outbound: &OutboundEntry,
     ) -> Result<Arc<dyn ServerCertVerifier>, Fault> {
         let mut roots = RootCertStore::empty();
         let authorities = certificate::certificates(&outbound.ca, &self.ca)?;
@@ -391,7 +391,7 @@ impl Material {
     /// TLS with our certificate and the given verifier.
     pub(super) fn tls(
         &self,
-        outbound: &Outbound,
+        outbound: &OutboundEntry,
         verifier: Arc<dyn ServerCertVerifier>,
     ) -> Result<ClientConfig, Fault> {
         let chain = certificate::certificates(&outbound.certificate, &self.certificate)?;
@@ -417,7 +417,7 @@ impl Material {
 }
 
 impl Clients {
-    fn build(material: &Material, outbound: &Outbound) -> Result<Clients, Fault> {
+    fn build(material: &Material, outbound: &OutboundEntry) -> Result<Clients, Fault> {
         let tls = material.tls(outbound, material.verifier(outbound)?)?;
         Ok(Clients {
             pooled: http_client(tls.clone(), outbound, outbound.limits.concurrent)?,
@@ -428,7 +428,7 @@ impl Clients {
 
 fn http_client(
     tls: ClientConfig,
-    outbound: &Outbound,
+    outbound: &OutboundEntry,
     idle_max: usize,
 ) -> Result<reqwest::Client, Fault> {
     let connect = CONNECT_MAX.min(Duration::from_secs(outbound.deadline_seconds.max(1)) / 2);

@@ -81,7 +81,7 @@ pub struct UnderWay(Arc<Use>);
 
 /// A TLS connection of a client, with its place among the others.
 #[derive(Debug)]
-pub struct Connection {
+pub struct ClientConnection {
     stream: TlsStream<TcpStream>,
     used: Arc<Use>,
     connections: Arc<Connections>,
@@ -108,9 +108,9 @@ impl Connections {
         self: &Arc<Connections>,
         owner: Owner,
         stream: TlsStream<TcpStream>,
-    ) -> Option<Connection> {
+    ) -> Option<ClientConnection> {
         let (used, number) = self.place(&owner)?;
-        Some(Connection {
+        Some(ClientConnection {
             stream,
             used,
             connections: self.clone(),
@@ -258,7 +258,7 @@ impl Drop for UnderWay {
     }
 }
 
-impl Connection {
+impl ClientConnection {
     /// The TLS below.
     pub fn tls(&self) -> &TlsStream<TcpStream> {
         &self.stream
@@ -296,13 +296,13 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.connections.lock().leave(&self.place.0, self.place.1);
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for ClientConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -324,7 +324,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for ClientConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::certificate::{Facts, Name};
+use super::certificate::{AlternativeName, CertificateFacts};
 use crate::config::{Partner, San};
 use crate::error::{Fault, Stage};
 
@@ -53,7 +53,7 @@ impl Identities {
     /// # Errors
     /// No partner or several match: the text names what the certificate says of itself, so that
     /// an operator can add it to partners.toml.
-    pub fn partner(&self, facts: &Facts) -> Result<Arc<str>, Fault> {
+    pub fn partner(&self, facts: &CertificateFacts) -> Result<Arc<str>, Fault> {
         let pinned = self.matching(facts, true);
         let matching = if pinned.is_empty() {
             self.matching(facts, false)
@@ -81,7 +81,7 @@ impl Identities {
     ///
     /// # Errors
     /// No key is pinned that is the certificate's.
-    pub(super) fn pinned(&self, facts: &Facts) -> Result<Arc<str>, Fault> {
+    pub(super) fn pinned(&self, facts: &CertificateFacts) -> Result<Arc<str>, Fault> {
         match self.matching(facts, true)[..] {
             [one] => Ok(one.partner.clone()),
             _ => Err(refused(format!(
@@ -92,7 +92,7 @@ impl Identities {
         }
     }
 
-    fn matching(&self, facts: &Facts, pinned: bool) -> Vec<&Known> {
+    fn matching(&self, facts: &CertificateFacts, pinned: bool) -> Vec<&Known> {
         self.known
             .iter()
             .filter(|known| known.pin.is_some() == pinned && known.matches(facts))
@@ -101,7 +101,7 @@ impl Identities {
 }
 
 impl Known {
-    fn matches(&self, facts: &Facts) -> bool {
+    fn matches(&self, facts: &CertificateFacts) -> bool {
         let pin = self
             .pin
             .as_ref()
@@ -115,10 +115,10 @@ impl Known {
 }
 
 /// A name of the same kind: DNS names without regard to case (RFC 4343), URIs exactly; addresses identify nobody.
-fn same(name: &Name, wanted: &San) -> bool {
+fn same(name: &AlternativeName, wanted: &San) -> bool {
     match (name, wanted) {
-        (Name::Dns(found), San::Dns(wanted)) => found.eq_ignore_ascii_case(wanted),
-        (Name::Uri(found), San::Uri(wanted)) => found == wanted,
+        (AlternativeName::Dns(found), San::Dns(wanted)) => found.eq_ignore_ascii_case(wanted),
+        (AlternativeName::Uri(found), San::Uri(wanted)) => found == wanted,
         _ => false,
     }
 }
@@ -131,8 +131,8 @@ fn refused(text: String) -> Fault {
 mod tests {
     use super::*;
 
-    fn facts(pin: &str, sans: &[Name]) -> Facts {
-        Facts {
+    fn facts(pin: &str, sans: &[AlternativeName]) -> CertificateFacts {
+        CertificateFacts {
             subject: "CN=someone".into(),
             issuer: "CN=ca".into(),
             sans: sans.to_vec(),
@@ -143,8 +143,8 @@ mod tests {
         }
     }
 
-    fn dns(name: &str) -> Name {
-        Name::Dns(name.into())
+    fn dns(name: &str) -> AlternativeName {
+        AlternativeName::Dns(name.into())
     }
 
     fn identities(entries: &[(&str, Option<&str>, Option<&str>)]) -> Identities {
@@ -170,13 +170,13 @@ mod tests {
         );
         assert_eq!(
             &*known
-                .partner(&facts("00", &[Name::Uri("urn:civil:A".into())]))
+                .partner(&facts("00", &[AlternativeName::Uri("urn:civil:A".into())]))
                 .unwrap(),
             "civil"
         );
         assert!(
             known
-                .partner(&facts("00", &[Name::Uri("urn:civil:a".into())]))
+                .partner(&facts("00", &[AlternativeName::Uri("urn:civil:a".into())]))
                 .is_err()
         );
     }
@@ -241,7 +241,7 @@ mod tests {
         let known = identities(&[("a", None, Some("127.0.0.1"))]); // also what a DNS name may look like
         assert!(
             known
-                .partner(&facts("00", &[Name::Ip("127.0.0.1".into())]))
+                .partner(&facts("00", &[AlternativeName::Ip("127.0.0.1".into())]))
                 .is_err()
         );
     }
@@ -253,10 +253,16 @@ mod tests {
             ("civil", None, Some("urn:partner:civil")),
         ]);
         for (name, partner) in [
-            (Name::Dns("TAX.nanning.example".into()), Some("tax")),
-            (Name::Uri("tax.nanning.example".into()), None),
-            (Name::Uri("urn:partner:civil".into()), Some("civil")),
-            (Name::Dns("urn:partner:civil".into()), None),
+            (
+                AlternativeName::Dns("TAX.nanning.example".into()),
+                Some("tax"),
+            ),
+            (AlternativeName::Uri("tax.nanning.example".into()), None),
+            (
+                AlternativeName::Uri("urn:partner:civil".into()),
+                Some("civil"),
+            ),
+            (AlternativeName::Dns("urn:partner:civil".into()), None),
         ] {
             let found = known.partner(&facts("00", std::slice::from_ref(&name)));
             assert_eq!(found.ok().as_deref(), partner, "{name:?}");

@@ -18,7 +18,7 @@ type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddlew
 
 /// The buckets of all partners that may call us.
 #[derive(Debug)]
-pub struct Limits<C: Clock = DefaultClock> {
+pub struct CallerLimits<C: Clock = DefaultClock> {
     buckets: HashMap<String, Bucket<C>>,
     clock: C,
 }
@@ -42,15 +42,15 @@ pub struct RetryAfter {
     pub headers: Headers,
 }
 
-impl Limits {
+impl CallerLimits {
     /// Full buckets for all partners with an `[partner.inbound]`.
-    pub fn from_config(partners: &[Partner]) -> Limits {
-        Limits::with_clock(partners, DefaultClock::default())
+    pub fn from_config(partners: &[Partner]) -> CallerLimits {
+        CallerLimits::with_clock(partners, DefaultClock::default())
     }
 }
 
-impl<C: Clock + Clone> Limits<C> {
-    fn with_clock(partners: &[Partner], clock: C) -> Limits<C> {
+impl<C: Clock + Clone> CallerLimits<C> {
+    fn with_clock(partners: &[Partner], clock: C) -> CallerLimits<C> {
         let buckets = partners.iter().filter_map(|partner| {
             let inbound = partner.inbound.as_ref()?;
             let rate = NonZeroU32::new(inbound.requests_per_second)?;
@@ -60,7 +60,7 @@ impl<C: Clock + Clone> Limits<C> {
                 .with_middleware::<StateInformationMiddleware>();
             Some((partner.name.clone(), bucket))
         });
-        Limits {
+        CallerLimits {
             buckets: buckets.collect(),
             clock: clock.clone(),
         }
@@ -116,10 +116,10 @@ mod tests {
     use governor::clock::FakeRelativeClock;
 
     use super::*;
-    use crate::config::Inbound;
+    use crate::config::InboundEntry;
 
     fn partner(name: &str, rate: u32, burst: Option<u32>) -> Partner {
-        let inbound = Inbound {
+        let inbound = InboundEntry {
             spki_sha256: None,
             san: Some(crate::config::San::parse(name).unwrap()),
             routes: Vec::new(),
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_burst_passes_then_the_rate_holds() {
         let clock = FakeRelativeClock::default();
-        let limits = Limits::with_clock(&[partner("tax", 2, Some(3))], clock.clone());
+        let limits = CallerLimits::with_clock(&[partner("tax", 2, Some(3))], clock.clone());
         let remaining: Vec<u32> = (0..3)
             .map(|_| limits.check("tax").unwrap().remaining)
             .collect();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn one_partners_flood_does_not_touch_another() {
-        let limits = Limits::with_clock(
+        let limits = CallerLimits::with_clock(
             &[partner("tax", 1, None), partner("civil", 1, None)],
             FakeRelativeClock::default(),
         );
@@ -183,6 +183,6 @@ mod tests {
 
     #[test]
     fn a_partner_that_may_not_call_has_no_bucket() {
-        assert!(Limits::from_config(&[]).check("nobody").is_err());
+        assert!(CallerLimits::from_config(&[]).check("nobody").is_err());
     }
 }

@@ -36,12 +36,12 @@ const CATCH_UP: Duration = Duration::from_millis(20);
 pub struct Pacer {
     /// Held by the one whose turn it is; the others queue for it in the order they came.
     turn: tokio::sync::Mutex<()>,
-    line: std::sync::Mutex<Line>,
+    line: std::sync::Mutex<PaceState>,
 }
 
 /// The state of a pacer, as a function of times handed to it.
 #[derive(Debug)]
-pub struct Line {
+pub struct PaceState {
     period: Duration,
     rule: Rule,
     /// When the next is due if all go evenly.
@@ -86,8 +86,8 @@ impl Pacer {
     pub fn with_burst(per_second: NonZeroU32, burst: Option<NonZeroU32>) -> Pacer {
         let now = Instant::now();
         let line = burst.map_or_else(
-            || Line::new(per_second, now),
-            |burst| Line::bucket(per_second, burst, now),
+            || PaceState::new(per_second, now),
+            |burst| PaceState::bucket(per_second, burst, now),
         );
         Pacer {
             turn: tokio::sync::Mutex::new(()),
@@ -118,14 +118,14 @@ impl Pacer {
         line.paused_until = line.paused_until.max(until);
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn line(&self) -> MutexGuard<'_, PaceState> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl PaceState {
     /// A line that lets requests leave evenly, the first a full window from now.
-    pub fn new(per_second: NonZeroU32, now: Instant) -> Line {
+    pub fn new(per_second: NonZeroU32, now: Instant) -> PaceState {
         let limit = per_second.get();
         let left = (0..limit)
             .map(|_| Place {
@@ -138,7 +138,7 @@ impl Line {
             fastest: (Duration::MAX, 0),
             extra: (EXTRA_MAX, now),
         };
-        Line {
+        PaceState {
             period: WINDOW / limit,
             rule: Rule::Even(places),
             due_at: now,
@@ -147,12 +147,12 @@ impl Line {
     }
 
     /// A line over a bucket of `burst` that fills at the rate and is empty now.
-    pub fn bucket(per_second: NonZeroU32, burst: NonZeroU32, now: Instant) -> Line {
+    pub fn bucket(per_second: NonZeroU32, burst: NonZeroU32, now: Instant) -> PaceState {
         let period = WINDOW / per_second.get();
         // What jitter on the way may push together is kept back from the bucket.
         let jitter = BURST_JITTER.as_secs_f64() * f64::from(per_second.get());
         let kept_back = (jitter.ceil() as u32).min(burst.get() - 1);
-        Line {
+        PaceState {
             period,
             rule: Rule::Bucket(period * (burst.get() - kept_back - 1)),
             due_at: now + period * (burst.get() - kept_back),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     /// Lets `count` leave from `now` on, each timer waking up to `late` too late; returns when they left.
-    fn run(line: &mut Line, mut now: Instant, count: usize, late: Duration) -> Vec<Instant> {
+    fn run(line: &mut PaceState, mut now: Instant, count: usize, late: Duration) -> Vec<Instant> {
         let mut left = Vec::new();
         let mut seed = 1_u32;
         while left.len() < count {
@@ -296,7 +296,7 @@ mod tests {
         ] {
             let start = Instant::now();
             let left = run(
-                &mut Line::new(limit(rate), start),
+                &mut PaceState::new(limit(rate), start),
                 start,
                 20 * rate as usize,
                 Duration::from_millis(late),
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn idling_saves_nothing_up() {
         let start = Instant::now();
-        let mut line = Line::new(limit(10), start);
+        let mut line = PaceState::new(limit(10), start);
         let left = run(
             &mut line,
             start + Duration::from_secs(60),
@@ -337,7 +337,7 @@ mod tests {
         let mut left = Vec::new();
         for _ in 0..4 {
             left.extend(run(
-                &mut Line::new(limit(20), now),
+                &mut PaceState::new(limit(20), now),
                 now,
                 33,
                 Duration::from_millis(3),
@@ -387,7 +387,7 @@ mod tests {
     fn a_bucket_lets_a_burst_leave_after_a_pause_and_never_more_than_bucket_and_rate() {
         let start = Instant::now();
         for (rate, burst) in [(1, 5), (10, 20), (50, 1), (50, 200)] {
-            let mut line = Line::bucket(limit(rate), limit(burst), start);
+            let mut line = PaceState::bucket(limit(rate), limit(burst), start);
             let mut left = run(
                 &mut line,
                 start,
@@ -429,7 +429,7 @@ mod tests {
     fn arrivals(rate: u32, seconds: u64, delay: impl Fn(usize) -> Duration) -> Vec<Instant> {
         let start = Instant::now();
         let (mut line, mut now, mut arrived) = (
-            Line::new(limit(rate), start),
+            PaceState::new(limit(rate), start),
             start,
             Vec::<(Instant, Instant)>::new(),
         );

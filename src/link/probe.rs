@@ -11,9 +11,9 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::certificate::Facts;
+use super::certificate::CertificateFacts;
 use super::client::{Material, refuses_our_certificate, tls_error};
-use crate::config::Outbound;
+use crate::config::OutboundEntry;
 use crate::error::{Fault, Stage};
 
 /// How long each step may take.
@@ -23,7 +23,7 @@ const STEP_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// Of its certificate.
-    pub server: Facts,
+    pub server: CertificateFacts,
     /// `TLSv1_3` or `TLSv1_2`.
     pub protocol: String,
     /// First line of its answer to `HEAD /`; any answer means that it takes our certificate.
@@ -35,7 +35,7 @@ pub struct Probe {
 /// # Errors
 /// The step that failed, in words: name look-up, connection, the server's certificate (with who
 /// it says it is), our certificate, or no answer.
-pub async fn probe(outbound: &Outbound) -> Result<Probe, Fault> {
+pub async fn probe(outbound: &OutboundEntry) -> Result<Probe, Fault> {
     let url = reqwest::Url::parse(&outbound.url).map_err(|error| {
         Fault::operator(
             Stage::Config,
@@ -114,7 +114,7 @@ async fn step<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Res
     }
 }
 
-fn handshake_failure(at: &str, error: &std::io::Error, seen: Option<Facts>) -> String {
+fn handshake_failure(at: &str, error: &std::io::Error, seen: Option<CertificateFacts>) -> String {
     let server = seen.map_or_else(String::new, |facts| {
         format!(
             "; server: {}, issued by `{}`, valid until {}",
@@ -142,11 +142,11 @@ fn failed(text: String) -> Fault {
 #[derive(Debug)]
 struct Recorder {
     verifier: Arc<dyn ServerCertVerifier>,
-    seen: Mutex<Option<Facts>>,
+    seen: Mutex<Option<CertificateFacts>>,
 }
 
 impl Recorder {
-    fn seen(&self) -> Option<Facts> {
+    fn seen(&self) -> Option<CertificateFacts> {
         self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -163,7 +163,7 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Facts::of(own).ok();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = CertificateFacts::of(own).ok();
         self.verifier.verify_server_cert(own, rest, name, ocsp, now)
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Timestamp, tz};
 
-use crate::config::{DayWindow, Limits};
+use crate::config::{DayWindow, DestinationLimits};
 
 /// Nothing leaves this close to midnight (where a day has a limit) and to the window's ends.
 const GUARD: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ struct Block {
 
 /// Why no request may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closed {
+pub enum QuotaClosed {
     /// Not for so long.
     For(Duration),
     /// Reserve up to `count` requests of the day, say so with [`Quota::reserved`], and ask again.
@@ -69,7 +69,7 @@ pub struct Ticket<'a> {
 }
 
 impl Quota {
-    pub fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Quota {
+    pub fn new(limits: &DestinationLimits, clock: Arc<dyn Clock>) -> Quota {
         Quota {
             per_day: limits.requests_per_day,
             window: limits.window,
@@ -82,7 +82,7 @@ impl Quota {
     ///
     /// # Errors
     /// None may; why.
-    pub fn check(&self) -> Result<(), Closed> {
+    pub fn check(&self) -> Result<(), QuotaClosed> {
         let now = self.local();
         let block = self.block();
         let day = self.open(now, &block)?;
@@ -97,7 +97,7 @@ impl Quota {
     ///
     /// # Errors
     /// There is none; why.
-    pub fn take(&self) -> Result<Ticket<'_>, Closed> {
+    pub fn take(&self) -> Result<Ticket<'_>, QuotaClosed> {
         let now = self.local();
         let mut block = self.block();
         let day = self.open(now, &block)?;
@@ -135,24 +135,24 @@ impl Quota {
             .map(|day| (day, block.left))
     }
 
-    fn drawable(&self, block: &Block, day: Date) -> Result<(), Closed> {
+    fn drawable(&self, block: &Block, day: Date) -> Result<(), QuotaClosed> {
         let count = self
             .per_day
             .map_or(1, |per_day| (per_day / BLOCKS).clamp(1, BLOCK_MAX));
         if block.day == Some(day) && block.left > 0 {
             Ok(())
         } else {
-            Err(Closed::Reserve { day, count })
+            Err(QuotaClosed::Reserve { day, count })
         }
     }
 
     /// The day requests that leave now count for.
-    fn open(&self, now: DateTime, block: &Block) -> Result<Date, Closed> {
+    fn open(&self, now: DateTime, block: &Block) -> Result<Date, QuotaClosed> {
         let exhausted = block.day.filter(|_| block.exhausted && block.left == 0);
         if self.allows(now) && exhausted != Some(now.date()) {
             return Ok(now.date());
         }
-        Err(Closed::For(self.next(now, exhausted)))
+        Err(QuotaClosed::For(self.next(now, exhausted)))
     }
 
     /// How long until requests may leave again.

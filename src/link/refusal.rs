@@ -26,7 +26,7 @@ const REMEMBERED_MAX: usize = 2_048;
 
 /// Why a handshake was refused, in the words of the metric `ltcgw_handshakes_refused_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
+pub enum HandshakeRefusalReason {
     Silent,
     Displaced,
     Closed,
@@ -51,106 +51,106 @@ pub enum Reason {
     Other,
 }
 
-impl Reason {
+impl HandshakeRefusalReason {
     /// Every reason.
-    pub const ALL: [Reason; 22] = [
-        Reason::Silent,
-        Reason::Displaced,
-        Reason::Closed,
-        Reason::NotTls,
-        Reason::NoCommonVersion,
-        Reason::NoCommonCipher,
-        Reason::NoCommonProtocol,
-        Reason::NoCertificate,
-        Reason::ChainTooLong,
-        Reason::UnknownIssuer,
-        Reason::BadSignature,
-        Reason::Expired,
-        Reason::NotYetValid,
-        Reason::Revoked,
-        Reason::NoRevocationList,
-        Reason::WrongUse,
-        Reason::OldVersion,
-        Reason::UnsupportedKey,
-        Reason::Unreadable,
-        Reason::ClientRefused,
-        Reason::NoPartner,
-        Reason::Other,
+    pub const ALL: [HandshakeRefusalReason; 22] = [
+        HandshakeRefusalReason::Silent,
+        HandshakeRefusalReason::Displaced,
+        HandshakeRefusalReason::Closed,
+        HandshakeRefusalReason::NotTls,
+        HandshakeRefusalReason::NoCommonVersion,
+        HandshakeRefusalReason::NoCommonCipher,
+        HandshakeRefusalReason::NoCommonProtocol,
+        HandshakeRefusalReason::NoCertificate,
+        HandshakeRefusalReason::ChainTooLong,
+        HandshakeRefusalReason::UnknownIssuer,
+        HandshakeRefusalReason::BadSignature,
+        HandshakeRefusalReason::Expired,
+        HandshakeRefusalReason::NotYetValid,
+        HandshakeRefusalReason::Revoked,
+        HandshakeRefusalReason::NoRevocationList,
+        HandshakeRefusalReason::WrongUse,
+        HandshakeRefusalReason::OldVersion,
+        HandshakeRefusalReason::UnsupportedKey,
+        HandshakeRefusalReason::Unreadable,
+        HandshakeRefusalReason::ClientRefused,
+        HandshakeRefusalReason::NoPartner,
+        HandshakeRefusalReason::Other,
     ];
 
     /// The label of the metric and the log.
     pub fn word(self) -> &'static str {
         match self {
-            Reason::Silent => "silent",
-            Reason::Displaced => "displaced",
-            Reason::Closed => "closed",
-            Reason::NotTls => "not_tls",
-            Reason::NoCommonVersion => "no_common_version",
-            Reason::NoCommonCipher => "no_common_cipher",
-            Reason::NoCommonProtocol => "no_common_protocol",
-            Reason::NoCertificate => "no_certificate",
-            Reason::ChainTooLong => "chain_too_long",
-            Reason::UnknownIssuer => "unknown_issuer",
-            Reason::BadSignature => "bad_signature",
-            Reason::Expired => "expired",
-            Reason::NotYetValid => "not_yet_valid",
-            Reason::Revoked => "revoked",
-            Reason::NoRevocationList => "no_revocation_list",
-            Reason::WrongUse => "wrong_use",
-            Reason::OldVersion => "old_version",
-            Reason::UnsupportedKey => "unsupported_key",
-            Reason::Unreadable => "unreadable",
-            Reason::ClientRefused => "client_refused",
-            Reason::NoPartner => "no_partner",
-            Reason::Other => "other",
+            HandshakeRefusalReason::Silent => "silent",
+            HandshakeRefusalReason::Displaced => "displaced",
+            HandshakeRefusalReason::Closed => "closed",
+            HandshakeRefusalReason::NotTls => "not_tls",
+            HandshakeRefusalReason::NoCommonVersion => "no_common_version",
+            HandshakeRefusalReason::NoCommonCipher => "no_common_cipher",
+            HandshakeRefusalReason::NoCommonProtocol => "no_common_protocol",
+            HandshakeRefusalReason::NoCertificate => "no_certificate",
+            HandshakeRefusalReason::ChainTooLong => "chain_too_long",
+            HandshakeRefusalReason::UnknownIssuer => "unknown_issuer",
+            HandshakeRefusalReason::BadSignature => "bad_signature",
+            HandshakeRefusalReason::Expired => "expired",
+            HandshakeRefusalReason::NotYetValid => "not_yet_valid",
+            HandshakeRefusalReason::Revoked => "revoked",
+            HandshakeRefusalReason::NoRevocationList => "no_revocation_list",
+            HandshakeRefusalReason::WrongUse => "wrong_use",
+            HandshakeRefusalReason::OldVersion => "old_version",
+            HandshakeRefusalReason::UnsupportedKey => "unsupported_key",
+            HandshakeRefusalReason::Unreadable => "unreadable",
+            HandshakeRefusalReason::ClientRefused => "client_refused",
+            HandshakeRefusalReason::NoPartner => "no_partner",
+            HandshakeRefusalReason::Other => "other",
         }
     }
 
     /// What was found, and what to change.
     pub fn sentence(self) -> String {
         match self {
-            Reason::Silent => "the client did not finish the handshake in time; look at the network between, or for a port scan".into(),
-            Reason::Displaced => "ended unfinished for a newer one, because too many were under way; if partners come through a load balancer, list its address in [listen] load_balancers".into(),
-            Reason::Closed => "the client went away during the handshake; its own log says why".into(),
-            Reason::NotTls => "what came is not TLS; the client must call https://".into(),
-            Reason::NoCommonVersion => "the client offers neither TLS 1.3 nor TLS 1.2 with signature algorithms; it must be updated, national algorithms (TLCP) need a gateway in front".into(),
-            Reason::NoCommonCipher => "no common cipher or key exchange; the client must offer ECDHE on X25519, P-256 or P-384 with AES-GCM or ChaCha20, and SHA-256 or better signatures".into(),
-            Reason::NoCommonProtocol => "the client offers other protocols (ALPN) only; it must offer http/1.1".into(),
-            Reason::NoCertificate => format!("the client sent no certificate; it must be given one, with a key that is {}: one on P-521 or an SM2 key is not sent", super::authority::KEYS),
-            Reason::ChainTooLong => format!("the client sent too many certificates; it must send its own and the intermediate ones, at most {CERTIFICATES_MAX} and {BYTES_MAX} bytes, in one line to the authority"),
-            Reason::UnknownIssuer => "the client's certificate does not lead to an authority in [tls] client_ca; add the authority there, or have the client send the intermediate certificates".into(),
-            Reason::BadSignature => "a signature of the client's chain or handshake is wrong: the authority has another key than the one in [tls] client_ca, or the client's key is not its certificate's".into(),
-            Reason::Expired => "the client's certificate, or one above it, has expired; the partner must renew it (or this machine's clock is wrong)".into(),
-            Reason::NotYetValid => "the client's certificate, or one above it, is not valid yet; wait, or set this machine's clock".into(),
-            Reason::Revoked => "the client's certificate, or one above it, is revoked; the partner must get a new one".into(),
-            Reason::NoRevocationList => "no current revocation list covers the client's certificate; put the list of each issuer of its chain into [tls] crl, the one for its distribution point where lists are partitioned".into(),
-            Reason::WrongUse => "the certificate is not for clients; the partner needs one whose extended key usage has clientAuth, issued by a certificate that may issue".into(),
-            Reason::OldVersion => "the certificate is not X.509 version 3; the partner must have it issued anew".into(),
-            Reason::UnsupportedKey => format!("a key or signature of the client's chain is of a kind that cannot be verified; expected {} with SHA-256 or better", super::authority::KEYS),
-            Reason::Unreadable => "the client's certificate cannot be read; the partner must have it issued anew".into(),
-            Reason::ClientRefused => "the client refused us: it does not trust our certificate or its name, or wants other algorithms; give it our authority's certificate".into(),
-            Reason::NoPartner => "the certificate belongs to no partner; add its spki_sha256 or a name to partners.toml".into(),
-            Reason::Other => "the handshake failed".into(),
+            HandshakeRefusalReason::Silent => "the client did not finish the handshake in time; look at the network between, or for a port scan".into(),
+            HandshakeRefusalReason::Displaced => "ended unfinished for a newer one, because too many were under way; if partners come through a load balancer, list its address in [listen] load_balancers".into(),
+            HandshakeRefusalReason::Closed => "the client went away during the handshake; its own log says why".into(),
+            HandshakeRefusalReason::NotTls => "what came is not TLS; the client must call https://".into(),
+            HandshakeRefusalReason::NoCommonVersion => "the client offers neither TLS 1.3 nor TLS 1.2 with signature algorithms; it must be updated, national algorithms (TLCP) need a gateway in front".into(),
+            HandshakeRefusalReason::NoCommonCipher => "no common cipher or key exchange; the client must offer ECDHE on X25519, P-256 or P-384 with AES-GCM or ChaCha20, and SHA-256 or better signatures".into(),
+            HandshakeRefusalReason::NoCommonProtocol => "the client offers other protocols (ALPN) only; it must offer http/1.1".into(),
+            HandshakeRefusalReason::NoCertificate => format!("the client sent no certificate; it must be given one, with a key that is {}: one on P-521 or an SM2 key is not sent", super::authority::KEYS),
+            HandshakeRefusalReason::ChainTooLong => format!("the client sent too many certificates; it must send its own and the intermediate ones, at most {CERTIFICATES_MAX} and {BYTES_MAX} bytes, in one line to the authority"),
+            HandshakeRefusalReason::UnknownIssuer => "the client's certificate does not lead to an authority in [tls] client_ca; add the authority there, or have the client send the intermediate certificates".into(),
+            HandshakeRefusalReason::BadSignature => "a signature of the client's chain or handshake is wrong: the authority has another key than the one in [tls] client_ca, or the client's key is not its certificate's".into(),
+            HandshakeRefusalReason::Expired => "the client's certificate, or one above it, has expired; the partner must renew it (or this machine's clock is wrong)".into(),
+            HandshakeRefusalReason::NotYetValid => "the client's certificate, or one above it, is not valid yet; wait, or set this machine's clock".into(),
+            HandshakeRefusalReason::Revoked => "the client's certificate, or one above it, is revoked; the partner must get a new one".into(),
+            HandshakeRefusalReason::NoRevocationList => "no current revocation list covers the client's certificate; put the list of each issuer of its chain into [tls] crl, the one for its distribution point where lists are partitioned".into(),
+            HandshakeRefusalReason::WrongUse => "the certificate is not for clients; the partner needs one whose extended key usage has clientAuth, issued by a certificate that may issue".into(),
+            HandshakeRefusalReason::OldVersion => "the certificate is not X.509 version 3; the partner must have it issued anew".into(),
+            HandshakeRefusalReason::UnsupportedKey => format!("a key or signature of the client's chain is of a kind that cannot be verified; expected {} with SHA-256 or better", super::authority::KEYS),
+            HandshakeRefusalReason::Unreadable => "the client's certificate cannot be read; the partner must have it issued anew".into(),
+            HandshakeRefusalReason::ClientRefused => "the client refused us: it does not trust our certificate or its name, or wants other algorithms; give it our authority's certificate".into(),
+            HandshakeRefusalReason::NoPartner => "the certificate belongs to no partner; add its spki_sha256 or a name to partners.toml".into(),
+            HandshakeRefusalReason::Other => "the handshake failed".into(),
         }
     }
 
     /// What an error of a handshake means.
-    pub fn of(error: &io::Error) -> Reason {
+    pub fn of(error: &io::Error) -> HandshakeRefusalReason {
         match error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         {
-            Some(error) => Reason::of_tls(error),
-            None if error.kind() == io::ErrorKind::InvalidData => Reason::NotTls,
-            None => Reason::Closed,
+            Some(error) => HandshakeRefusalReason::of_tls(error),
+            None if error.kind() == io::ErrorKind::InvalidData => HandshakeRefusalReason::NotTls,
+            None => HandshakeRefusalReason::Closed,
         }
     }
 
-    fn of_tls(error: &rustls::Error) -> Reason {
+    fn of_tls(error: &rustls::Error) -> HandshakeRefusalReason {
         use rustls::Error as E;
         match error {
-            E::NoCertificatesPresented => Reason::NoCertificate,
-            E::InvalidCertificate(error) => Reason::of_certificate(error),
+            E::NoCertificatesPresented => HandshakeRefusalReason::NoCertificate,
+            E::InvalidCertificate(error) => HandshakeRefusalReason::of_certificate(error),
             E::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -158,53 +158,55 @@ impl Reason {
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
                 | PeerIncompatible::SupportedVersionsExtensionRequired
                 | PeerIncompatible::SignatureAlgorithmsExtensionRequired, // what a hello of TLS 1.1 lacks first
-            ) => Reason::NoCommonVersion,
-            E::PeerIncompatible(_) => Reason::NoCommonCipher,
+            ) => HandshakeRefusalReason::NoCommonVersion,
+            E::PeerIncompatible(_) => HandshakeRefusalReason::NoCommonCipher,
             E::PeerMisbehaved(
                 PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme
                 | PeerMisbehaved::SignedKxWithWrongAlgorithm,
-            ) => Reason::UnsupportedKey,
-            E::NoApplicationProtocol => Reason::NoCommonProtocol,
-            E::AlertReceived(_) => Reason::ClientRefused,
+            ) => HandshakeRefusalReason::UnsupportedKey,
+            E::NoApplicationProtocol => HandshakeRefusalReason::NoCommonProtocol,
+            E::AlertReceived(_) => HandshakeRefusalReason::ClientRefused,
             E::InvalidMessage(_)
             | E::InappropriateMessage { .. }
             | E::InappropriateHandshakeMessage { .. }
-            | E::PeerSentOversizedRecord => Reason::NotTls,
-            _ => Reason::Other,
+            | E::PeerSentOversizedRecord => HandshakeRefusalReason::NotTls,
+            _ => HandshakeRefusalReason::Other,
         }
     }
 
     /// What an error about a certificate means.
-    pub fn of_certificate(error: &CertificateError) -> Reason {
+    pub fn of_certificate(error: &CertificateError) -> HandshakeRefusalReason {
         use CertificateError as C;
         match error {
-            C::BadEncoding | C::UnhandledCriticalExtension => Reason::Unreadable,
-            C::Expired | C::ExpiredContext { .. } => Reason::Expired,
-            C::NotValidYet | C::NotValidYetContext { .. } => Reason::NotYetValid,
-            C::Revoked => Reason::Revoked,
-            C::UnknownIssuer => Reason::UnknownIssuer,
+            C::BadEncoding | C::UnhandledCriticalExtension => HandshakeRefusalReason::Unreadable,
+            C::Expired | C::ExpiredContext { .. } => HandshakeRefusalReason::Expired,
+            C::NotValidYet | C::NotValidYetContext { .. } => HandshakeRefusalReason::NotYetValid,
+            C::Revoked => HandshakeRefusalReason::Revoked,
+            C::UnknownIssuer => HandshakeRefusalReason::UnknownIssuer,
             C::UnknownRevocationStatus
             | C::ExpiredRevocationList
-            | C::ExpiredRevocationListContext { .. } => Reason::NoRevocationList,
-            C::BadSignature => Reason::BadSignature,
+            | C::ExpiredRevocationListContext { .. } => HandshakeRefusalReason::NoRevocationList,
+            C::BadSignature => HandshakeRefusalReason::BadSignature,
             C::UnsupportedSignatureAlgorithmContext { .. }
-            | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Reason::UnsupportedKey,
-            C::InvalidPurpose | C::InvalidPurposeContext { .. } => Reason::WrongUse,
-            C::Other(other) if other.0.downcast_ref::<ChainFault>().is_some() => {
-                Reason::ChainTooLong
+            | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                HandshakeRefusalReason::UnsupportedKey
             }
-            _ => Reason::Other,
+            C::InvalidPurpose | C::InvalidPurposeContext { .. } => HandshakeRefusalReason::WrongUse,
+            C::Other(other) if other.0.downcast_ref::<ChainFault>().is_some() => {
+                HandshakeRefusalReason::ChainTooLong
+            }
+            _ => HandshakeRefusalReason::Other,
         }
     }
 }
 
 /// One refused handshake.
 #[derive(Debug)]
-pub struct Refused<'a> {
+pub struct RefusedHandshake<'a> {
     pub peer: SocketAddr,
     /// Whether a partner came from there before.
     pub known: bool,
-    pub reason: Reason,
+    pub reason: HandshakeRefusalReason,
     /// Who the certificate says it is, cut and escaped; empty before there is one.
     pub who: &'a str,
     /// What was found beyond the reason, cut and escaped.
@@ -221,16 +223,16 @@ pub struct Refusals {
 #[derive(Debug, Default)]
 struct Book {
     /// By address, reason and the certificate's names: partners may share the address of a load balancer.
-    said: HashMap<(Address, Reason, String), Instant>,
+    said: HashMap<(Address, HandshakeRefusalReason, String), Instant>,
     /// Since when, and how many lines: of strangers, of known addresses.
     windows: [Option<(Instant, u32)>; 2],
-    unsaid: BTreeMap<Reason, u64>,
+    unsaid: BTreeMap<HandshakeRefusalReason, u64>,
 }
 
 impl Refusals {
     pub fn new(metrics: Metrics) -> Refusals {
         // Counted from zero, or the first refusal would be no increase that an alert sees.
-        Reason::ALL
+        HandshakeRefusalReason::ALL
             .iter()
             .for_each(|reason| metrics.handshakes_refused_of(reason.word(), 0));
         Refusals {
@@ -240,9 +242,9 @@ impl Refusals {
     }
 
     /// Counts a refusal, and logs it unless there were too many of its kind.
-    pub fn refused(&self, refused: &Refused<'_>) {
+    pub fn refused(&self, refused: &RefusedHandshake<'_>) {
         if self.counts(refused, Instant::now()) {
-            let Refused {
+            let RefusedHandshake {
                 peer,
                 reason,
                 who,
@@ -263,7 +265,7 @@ impl Refusals {
     }
 
     /// Counts; true when a line is to be written.
-    fn counts(&self, refused: &Refused<'_>, now: Instant) -> bool {
+    fn counts(&self, refused: &RefusedHandshake<'_>, now: Instant) -> bool {
         self.metrics.handshakes_refused_of(refused.reason.word(), 1);
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = (
@@ -323,8 +325,12 @@ mod tests {
     use super::*;
     use crate::telemetry::Exposition;
 
-    fn refused(address: &str, known: bool, reason: Reason) -> Refused<'static> {
-        Refused {
+    fn refused(
+        address: &str,
+        known: bool,
+        reason: HandshakeRefusalReason,
+    ) -> RefusedHandshake<'static> {
+        RefusedHandshake {
             peer: format!("{address}:4000").parse().unwrap(),
             known,
             reason,
@@ -336,18 +342,21 @@ mod tests {
     #[test]
     fn the_same_refusal_of_an_address_is_one_line_a_minute_and_counted_beside() {
         let (refusals, now) = (Refusals::new(Metrics::default()), Instant::now());
-        let again = refused("10.0.0.1", false, Reason::Expired);
+        let again = refused("10.0.0.1", false, HandshakeRefusalReason::Expired);
         let lines = (0..500).filter(|_| refusals.counts(&again, now)).count();
         assert_eq!(lines, 1);
         assert!(
-            refusals.counts(&refused("10.0.0.1", false, Reason::WrongUse), now),
+            refusals.counts(
+                &refused("10.0.0.1", false, HandshakeRefusalReason::WrongUse),
+                now
+            ),
             "another reason is another line"
         );
         assert!(
             refusals.counts(
-                &Refused {
+                &RefusedHandshake {
                     who: "CN=other",
-                    ..refused("10.0.0.1", false, Reason::Expired)
+                    ..refused("10.0.0.1", false, HandshakeRefusalReason::Expired)
                 },
                 now
             ),
@@ -364,22 +373,36 @@ mod tests {
         let lines = (0..250)
             .filter(|last| {
                 refusals.counts(
-                    &refused(&format!("10.0.0.{last}"), false, Reason::NotTls),
+                    &refused(
+                        &format!("10.0.0.{last}"),
+                        false,
+                        HandshakeRefusalReason::NotTls,
+                    ),
                     now,
                 )
             })
             .count();
         assert_eq!(lines, 10);
-        assert!(refusals.counts(&refused("10.1.0.1", true, Reason::Revoked), now));
+        assert!(refusals.counts(
+            &refused("10.1.0.1", true, HandshakeRefusalReason::Revoked),
+            now
+        ));
         assert_eq!(refusals.unsaid().as_deref(), Some("not_tls 240"));
-        assert!(refusals.counts(&refused("10.0.0.249", false, Reason::NotTls), now + WINDOW));
+        assert!(refusals.counts(
+            &refused("10.0.0.249", false, HandshakeRefusalReason::NotTls),
+            now + WINDOW
+        ));
     }
 
     #[test]
     fn every_reason_has_a_word_of_its_own_and_says_what_to_do() {
         let metrics = Metrics::default();
         let refusals = Refusals::new(metrics.clone());
-        refusals.refused(&refused("10.0.0.1", false, Reason::NoCommonCipher));
+        refusals.refused(&refused(
+            "10.0.0.1",
+            false,
+            HandshakeRefusalReason::NoCommonCipher,
+        ));
         assert!(
             metrics
                 .encode(Exposition::Text)
@@ -387,7 +410,15 @@ mod tests {
             "{}",
             metrics.encode(Exposition::Text)
         );
-        assert!(Reason::NoCertificate.sentence().contains("P-521"));
-        assert!(Reason::WrongUse.sentence().contains("clientAuth"));
+        assert!(
+            HandshakeRefusalReason::NoCertificate
+                .sentence()
+                .contains("P-521")
+        );
+        assert!(
+            HandshakeRefusalReason::WrongUse
+                .sentence()
+                .contains("clientAuth")
+        );
     }
 }

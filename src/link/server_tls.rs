@@ -30,16 +30,16 @@ use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 
-use super::acceptor::{self, Presented};
+use super::acceptor::{self, PresentedCertificate};
 use super::authority;
-use super::certificate::{self, Facts, fault};
+use super::certificate::{self, CertificateFacts, fault};
 use super::chain::{self, Anchors};
-use super::connections::{Connection, Owner};
+use super::connections::{ClientConnection, Owner};
 use super::identity::Identities;
-use super::refusal::Reason;
+use super::refusal::HandshakeRefusalReason;
 use super::revocation::{self, Newest};
 use super::tlcp::{Caller, CallerRefusal, Gateways};
-use crate::config::{Partner, Tls};
+use crate::config::{Partner, TlsFiles};
 use crate::error::{Fault, Stage};
 
 /// How long a verification of a live connection's certificate holds.
@@ -76,7 +76,7 @@ impl TrustState {
     /// # Errors
     /// A file cannot be read or used, key and certificate do not belong together, a list is stale,
     /// missing for an authority or not signed by it.
-    pub fn load(tls: &Tls, partners: &[Partner]) -> Result<Arc<TrustState>, Fault> {
+    pub fn load(tls: &TlsFiles, partners: &[Partner]) -> Result<Arc<TrustState>, Fault> {
         let taken = revocation::kept(tls.lists_taken.as_deref());
         Ok(Arc::new(TrustState {
             loaded: ArcSwap::from_pointee(Loaded::read(tls, partners, &taken)?),
@@ -85,7 +85,7 @@ impl TrustState {
     }
 
     /// Reads everything again and says whether anything changed; on a fault the old state stays.
-    pub fn reload(&self, tls: &Tls, partners: &[Partner]) -> Result<bool, Fault> {
+    pub fn reload(&self, tls: &TlsFiles, partners: &[Partner]) -> Result<bool, Fault> {
         let old = self.loaded.load();
         let new = Loaded::read(tls, partners, &old.lists)?;
         if new.digest == old.digest && new.identities == old.identities {
@@ -177,7 +177,7 @@ impl TrustState {
             _ => {
                 let caller = loaded.judge(&peer.chain);
                 if let (Ok(Caller::Partner(name)), Some(own)) = (&caller, peer.chain.first())
-                    && let Ok(facts) = Facts::of(own)
+                    && let Ok(facts) = CertificateFacts::of(own)
                 {
                     let mut ends = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
                     ends.insert(name.clone(), facts.not_after);
@@ -214,7 +214,7 @@ impl TrustState {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep_lists(&self, tls: &Tls) -> Result<(), Fault> {
+    pub fn keep_lists(&self, tls: &TlsFiles) -> Result<(), Fault> {
         let loaded = self.loaded.load();
         match &tls.lists_taken {
             Some(path) if !loaded.lists.is_empty() => revocation::keep(path, &loaded.lists),
@@ -228,9 +228,9 @@ impl TrustState {
     }
 
     /// The facts of our server certificate.
-    pub fn server_facts(&self) -> Result<Facts, Fault> {
+    pub fn server_facts(&self) -> Result<CertificateFacts, Fault> {
         let certified = self.loaded.load().certified.clone();
-        let first = certified.cert.first().map(|der| Facts::of(der));
+        let first = certified.cert.first().map(|der| CertificateFacts::of(der));
         first
             .unwrap_or_else(|| Err("is empty".into()))
             .map_err(|error| {
@@ -272,7 +272,7 @@ impl PeerCertificate {
 
     /// From what the listener hands to `on_connect`; none unless it is a TLS connection with a client certificate.
     pub fn of_connection(connection: &dyn std::any::Any) -> Option<PeerCertificate> {
-        let connection = connection.downcast_ref::<Connection>()?;
+        let connection = connection.downcast_ref::<ClientConnection>()?;
         Some(PeerCertificate::new(
             connection.tls().get_ref().1.peer_certificates()?,
         ))
@@ -280,7 +280,11 @@ impl PeerCertificate {
 }
 
 impl Loaded {
-    fn read(tls: &Tls, partners: &[Partner], taken: &[revocation::List]) -> Result<Loaded, Fault> {
+    fn read(
+        tls: &TlsFiles,
+        partners: &[Partner],
+        taken: &[revocation::List],
+    ) -> Result<Loaded, Fault> {
         let mut digest = Sha256::new();
         let mut read = |path: &std::path::Path| {
             let content = certificate::read(path)?;
@@ -338,7 +342,7 @@ impl Loaded {
         let (own, rest) = chain
             .split_first()
             .ok_or_else(|| refused("the client sent no certificate".into()))?;
-        let facts = Facts::of(own)
+        let facts = CertificateFacts::of(own)
             .map_err(|error| refused(format!("the client certificate is {error}")))?;
         if let Err(error) = self.verify(own, rest, UnixTime::now()) {
             return Err(refused(format!(
@@ -368,8 +372,12 @@ impl Loaded {
     }
 
     /// What a client presented, for the log; `error` is what the verifier says of it.
-    fn presented(&self, own: &CertificateDer<'_>, error: Option<&rustls::Error>) -> Presented {
-        let (who, reason, owner) = match Facts::of(own) {
+    fn presented(
+        &self,
+        own: &CertificateDer<'_>,
+        error: Option<&rustls::Error>,
+    ) -> PresentedCertificate {
+        let (who, reason, owner) = match CertificateFacts::of(own) {
             Ok(facts) => {
                 let owner = || match self.tlcp.named(&facts) {
                     Some(gateway) => Owner::Gateway(gateway),
@@ -384,9 +392,13 @@ impl Loaded {
                     error.is_none().then(owner),
                 )
             }
-            Err(_) => (String::new(), Some(Reason::Unreadable), None),
+            Err(_) => (
+                String::new(),
+                Some(HandshakeRefusalReason::Unreadable),
+                None,
+            ),
         };
-        Presented {
+        PresentedCertificate {
             who,
             reason,
             detail: error.map(shown).unwrap_or_default(),
@@ -401,7 +413,7 @@ fn shown(error: &rustls::Error) -> String {
 }
 
 fn verifier(
-    tls: &Tls,
+    tls: &TlsFiles,
     authorities: Vec<CertificateDer<'static>>,
     crls: Vec<CertificateRevocationListDer<'static>>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Fault> {

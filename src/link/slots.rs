@@ -54,7 +54,7 @@ struct Taken {
 
 /// A place for one handshake; given back when dropped.
 #[derive(Debug)]
-pub struct Slot {
+pub struct HandshakeSlot {
     number: u64,
     slots: Arc<Slots>,
     /// Resolves when the place goes to another handshake.
@@ -77,7 +77,7 @@ impl Slots {
     }
 
     /// A place for a handshake with this peer, at once, at the cost of another's if need be.
-    pub fn enter(self: &Arc<Slots>, peer: IpAddr, now: Instant) -> Slot {
+    pub fn enter(self: &Arc<Slots>, peer: IpAddr, now: Instant) -> HandshakeSlot {
         let address = Address::of(peer);
         let balancer = self.balancers.contains(&peer.to_canonical());
         let (end, ended) = oneshot::channel();
@@ -99,7 +99,7 @@ impl Slots {
         taken.slots.insert(number, (address, end));
         *taken.count.entry(address).or_default() += 1;
         drop(taken);
-        Slot {
+        HandshakeSlot {
             number,
             slots: self.clone(),
             ended,
@@ -181,7 +181,7 @@ impl Taken {
     }
 }
 
-impl Drop for Slot {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
         self.slots.taken().leave(self.number);
     }
@@ -207,7 +207,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn ended(slot: &mut Slot) -> bool {
+    fn ended(slot: &mut HandshakeSlot) -> bool {
         slot.ended.try_recv().is_ok()
     }
 
@@ -216,7 +216,8 @@ mod tests {
         let slots = slots(100, 2, &[]);
         let now = Instant::now();
         let mut other = slots.enter(ip("10.0.0.2"), now);
-        let mut all: Vec<Slot> = (0..4).map(|_| slots.enter(ip("10.0.0.1"), now)).collect();
+        let mut all: Vec<HandshakeSlot> =
+            (0..4).map(|_| slots.enter(ip("10.0.0.1"), now)).collect();
         assert_eq!(
             all.iter_mut().map(ended).collect::<Vec<_>>(),
             [true, true, false, false]
@@ -233,7 +234,8 @@ mod tests {
         let slots = slots(4, 3, &[]);
         let now = Instant::now();
         let mut single = slots.enter(ip("10.0.0.1"), now);
-        let mut crowd: Vec<Slot> = (0..3).map(|_| slots.enter(ip("10.0.0.2"), now)).collect();
+        let mut crowd: Vec<HandshakeSlot> =
+            (0..3).map(|_| slots.enter(ip("10.0.0.2"), now)).collect();
         let mut newcomer = slots.enter(ip("10.0.0.3"), now);
         assert_eq!(
             crowd.iter_mut().map(ended).collect::<Vec<_>>(),
@@ -247,8 +249,9 @@ mod tests {
         let slots = slots(3, 3, &[]);
         let now = Instant::now();
         slots.partner_came(ip("10.0.0.1"), now);
-        let mut partner: Vec<Slot> = (0..2).map(|_| slots.enter(ip("10.0.0.1"), now)).collect();
-        let mut strangers: Vec<Slot> = (2..9)
+        let mut partner: Vec<HandshakeSlot> =
+            (0..2).map(|_| slots.enter(ip("10.0.0.1"), now)).collect();
+        let mut strangers: Vec<HandshakeSlot> = (2..9)
             .map(|last| slots.enter(ip(&format!("10.0.0.{last}")), now))
             .collect();
         assert_eq!(
@@ -272,7 +275,7 @@ mod tests {
     fn a_load_balancer_shares_only_the_total() {
         let slots = slots(5, 2, &["10.0.0.9"]);
         let now = Instant::now();
-        let mut behind: Vec<Slot> = (0..4)
+        let mut behind: Vec<HandshakeSlot> = (0..4)
             .map(|_| slots.enter(ip("::ffff:10.0.0.9"), now))
             .collect();
         assert!(!behind.iter_mut().any(ended));

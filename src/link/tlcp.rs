@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
-use super::certificate::{self, Facts, fault};
+use super::certificate::{self, CertificateFacts, fault};
 use super::identity::Identities;
 use super::revocation::{self, List, Newest};
 use super::signature::signed_by;
@@ -126,7 +126,7 @@ impl Gateways {
     }
 
     /// The gateway with that certificate.
-    pub(super) fn named(&self, facts: &Facts) -> Option<Arc<str>> {
+    pub(super) fn named(&self, facts: &CertificateFacts) -> Option<Arc<str>> {
         self.known.partner(facts).ok()
     }
 
@@ -150,7 +150,7 @@ impl Gateways {
         })?;
         let unreadable =
             |error: String| refused(format!("the client certificate passed on is {error}"));
-        let facts = Facts::of(&der).map_err(unreadable)?;
+        let facts = CertificateFacts::of(&der).map_err(unreadable)?;
         let (_, own) =
             X509Certificate::from_der(&der).map_err(|error| unreadable(error.to_string()))?;
         if let Some(reason) = certificate::unfit_to_sign(&der) {

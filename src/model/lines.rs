@@ -35,7 +35,7 @@ pub struct LineHead<'a> {
 
 /// The money of an employer's line; negative in refunds and revocations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Paid {
+pub struct LineMoney {
     pub employer: Fen,
     pub employees: Fen,
     pub late_fee: Fen,
@@ -46,7 +46,7 @@ pub struct Paid {
     pub long_term_care: Fen,
 }
 
-impl Paid {
+impl LineMoney {
     /// Everything paid by the line, or `None` when it leaves `i64`.
     pub fn total(&self) -> Option<Fen> {
         [
@@ -61,8 +61,8 @@ impl Paid {
 
     /// The same money in the other direction.
     #[must_use]
-    pub fn negated(self) -> Paid {
-        Paid {
+    pub fn negated(self) -> LineMoney {
+        LineMoney {
             employer: self.employer.negated(),
             employees: self.employees.negated(),
             late_fee: self.late_fee.negated(),
@@ -86,7 +86,7 @@ pub struct EmployerLine<'a> {
     pub employer_rate: i32,
     /// Millionths.
     pub employee_rate: Option<i32>,
-    pub paid: Paid,
+    pub paid: LineMoney,
     /// The rate it was apportioned by.
     pub rate_id: &'a str,
     /// Less paid than base x rate.

@@ -19,7 +19,7 @@ pub use caregiver::{
     Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Contract, Job,
     Qualification, QualificationKind, Sex, TrainingYear,
 };
-pub use dated::{Dated, first_change_after, in_force};
+pub use dated::{DatedStatus, first_change_after, in_force};
 pub use fields::{PRIVATE, REASON};
 pub use institution::{
     Agreement, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Licence,
@@ -35,28 +35,28 @@ pub const VERSION_MAX: i64 = (1 << 53) - 1;
 /// What a registry entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EntityKind {
     Institution,
     Caregiver,
 }
 
-impl Kind {
-    pub const ALL: [Kind; 2] = [Kind::Institution, Kind::Caregiver];
+impl EntityKind {
+    pub const ALL: [EntityKind; 2] = [EntityKind::Institution, EntityKind::Caregiver];
 
     /// Its word in the database, in documents and in routes (there in the plural).
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Institution => "institution",
-            Kind::Caregiver => "caregiver",
+            EntityKind::Institution => "institution",
+            EntityKind::Caregiver => "caregiver",
         }
     }
 
-    pub fn of_word(word: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    pub fn of_word(word: &str) -> Option<EntityKind> {
+        EntityKind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EntityKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
@@ -87,10 +87,12 @@ pub enum Submission {
 }
 
 impl Submission {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EntityKind {
         match self {
-            Submission::Institution(_) | Submission::DeleteInstitution(_) => Kind::Institution,
-            Submission::Caregiver(_) | Submission::DeleteCaregiver(_) => Kind::Caregiver,
+            Submission::Institution(_) | Submission::DeleteInstitution(_) => {
+                EntityKind::Institution
+            }
+            Submission::Caregiver(_) | Submission::DeleteCaregiver(_) => EntityKind::Caregiver,
         }
     }
 
@@ -117,7 +119,7 @@ impl Submission {
 
 /// What of a record matters on a given day: the word of its status, and whether an institution is designated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct EntryStanding {
     pub status: Option<&'static str>,
     /// Always false for caregivers.
     pub designated: bool,

@@ -7,7 +7,7 @@ use super::deduction::DeductionOutcome;
 
 /// What is said of one person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct PersonResult {
     /// Position in the message, from 1.
     pub index: u64,
     pub person_no: String,
@@ -35,7 +35,7 @@ pub struct Unreadable {
 /// Everything one message says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Results {
-    pub told: Vec<Told>,
+    pub told: Vec<PersonResult>,
     pub unreadable: Vec<Unreadable>,
     /// SHA-256 of the message.
     pub digest: [u8; 32],
@@ -48,7 +48,7 @@ impl Results {
     }
 }
 
-impl Told {
+impl PersonResult {
     /// In words, without the person.
     pub fn words(&self) -> String {
         format!("{} {}", self.outcome.word(), self.fen)

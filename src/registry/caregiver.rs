@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::KnownInstitution;
 use super::rule_file::{Check, Measure};
-use super::rules::Asked;
+use super::rules::RulesOfDay;
 use crate::model::identity::holder_of;
 use crate::model::registry::{
     Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Sex, in_force,
@@ -15,7 +15,7 @@ use crate::model::registry::{
 pub(super) fn check(
     record: &Caregiver,
     institution: Option<&KnownInstitution>,
-    asked: &mut Asked<'_>,
+    asked: &mut RulesOfDay<'_>,
 ) {
     if let Some(personal) = &record.personal {
         certificate(record.sex, personal, asked);
@@ -62,7 +62,7 @@ pub(super) fn check(
     health(record.health_statement_on, asked);
 }
 
-fn certificate(sex: Sex, personal: &CaregiverPersonal, asked: &mut Asked<'_>) {
+fn certificate(sex: Sex, personal: &CaregiverPersonal, asked: &mut RulesOfDay<'_>) {
     if personal.certificate_type != CertificateType::ResidentId {
         return;
     }
@@ -96,7 +96,7 @@ fn years(birth: Date, on: Date) -> i16 {
     on.year() - birth.year() - i16::from((on.month(), on.day()) < (birth.month(), birth.day()))
 }
 
-fn age(birth_on: Date, asked: &mut Asked<'_>) {
+fn age(birth_on: Date, asked: &mut RulesOfDay<'_>) {
     let Some(Measure::Years(max)) = asked.rule(Check::Age).map(|rule| rule.measure.clone()) else {
         return;
     };
@@ -112,7 +112,7 @@ fn age(birth_on: Date, asked: &mut Asked<'_>) {
     }
 }
 
-fn recipients(kind: CaregiverKind, count: usize, asked: &mut Asked<'_>) {
+fn recipients(kind: CaregiverKind, count: usize, asked: &mut RulesOfDay<'_>) {
     match (kind, count) {
         (CaregiverKind::Exclusive, 1) | (CaregiverKind::Social, 0) => {}
         (CaregiverKind::Exclusive, _) => asked.failed(
@@ -128,7 +128,7 @@ fn recipients(kind: CaregiverKind, count: usize, asked: &mut Asked<'_>) {
     }
 }
 
-fn training(record: &Caregiver, asked: &mut Asked<'_>) {
+fn training(record: &Caregiver, asked: &mut RulesOfDay<'_>) {
     let Some((Measure::Hours(min), rule_from)) = asked
         .rule(Check::Training)
         .map(|rule| (rule.measure.clone(), rule.from))
@@ -169,7 +169,7 @@ fn training(record: &Caregiver, asked: &mut Asked<'_>) {
     }
 }
 
-fn health(stated_on: Option<Date>, asked: &mut Asked<'_>) {
+fn health(stated_on: Option<Date>, asked: &mut RulesOfDay<'_>) {
     let Some(Measure::Months(max)) = asked
         .rule(Check::HealthStatement)
         .map(|rule| rule.measure.clone())

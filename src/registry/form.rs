@@ -2,10 +2,10 @@
 //!
 //! A record of the wrong form is always refused. Texts name limits, never contents.
 
-use super::rules::Asked;
+use super::rules::RulesOfDay;
 use crate::model::mask::is_certain;
 use crate::model::registry::{
-    Caregiver, Dated, Deletion, ID_MAX, Institution, PRIVATE, REASON, VERSION_MAX,
+    Caregiver, DatedStatus, Deletion, ID_MAX, Institution, PRIVATE, REASON, VERSION_MAX,
 };
 
 const NAME_MAX: usize = 200;
@@ -13,7 +13,7 @@ const TEXT_MAX: usize = 400;
 const NUMBER_MAX: usize = 100;
 const STATUSES_MAX: usize = 200;
 
-pub(super) fn institution(record: &Institution, asked: &mut Asked<'_>) {
+pub(super) fn institution(record: &Institution, asked: &mut RulesOfDay<'_>) {
     id("institution_id", &record.institution_id, asked);
     version(record.version, asked);
     text("name", Some(&record.name), NAME_MAX, asked);
@@ -58,7 +58,7 @@ pub(super) fn institution(record: &Institution, asked: &mut Asked<'_>) {
     }
 }
 
-pub(super) fn caregiver(record: &Caregiver, asked: &mut Asked<'_>) {
+pub(super) fn caregiver(record: &Caregiver, asked: &mut RulesOfDay<'_>) {
     id("caregiver_id", &record.caregiver_id, asked);
     id("institution_id", &record.institution_id, asked);
     version(record.version, asked);
@@ -110,13 +110,13 @@ pub(super) fn caregiver(record: &Caregiver, asked: &mut Asked<'_>) {
     }
 }
 
-pub(super) fn deletion(deletion: &Deletion, asked: &mut Asked<'_>) {
+pub(super) fn deletion(deletion: &Deletion, asked: &mut RulesOfDay<'_>) {
     id("id", &deletion.id, asked);
     version(deletion.version, asked);
     text("reason", Some(&deletion.reason), NAME_MAX, asked);
 }
 
-fn missing_personal(asked: &mut Asked<'_>) {
+fn missing_personal(asked: &mut RulesOfDay<'_>) {
     asked.malformed(
         "personal",
         "missing; expected an object, empty where nothing is known of an institution's people",
@@ -131,7 +131,7 @@ pub fn id_is_formed(id: &str) -> bool {
     !matches!(id, "" | "." | "..") && id.len() <= ID_MAX && id.bytes().all(allowed)
 }
 
-fn id(field: &'static str, id: &str, asked: &mut Asked<'_>) {
+fn id(field: &'static str, id: &str, asked: &mut RulesOfDay<'_>) {
     if !id_is_formed(id) {
         asked.malformed(
             field,
@@ -147,7 +147,7 @@ fn id(field: &'static str, id: &str, asked: &mut Asked<'_>) {
     }
 }
 
-fn version(version: i64, asked: &mut Asked<'_>) {
+fn version(version: i64, asked: &mut RulesOfDay<'_>) {
     if !(1..=VERSION_MAX).contains(&version) {
         asked.malformed(
             "version",
@@ -156,7 +156,7 @@ fn version(version: i64, asked: &mut Asked<'_>) {
     }
 }
 
-fn text(field: &'static str, text: Option<&String>, max: usize, asked: &mut Asked<'_>) {
+fn text(field: &'static str, text: Option<&String>, max: usize, asked: &mut RulesOfDay<'_>) {
     let Some(text) = text else { return };
     let length = text.chars().count();
     if text.trim().is_empty() {
@@ -176,7 +176,7 @@ fn text(field: &'static str, text: Option<&String>, max: usize, asked: &mut Aske
     }
 }
 
-fn statuses<S>(statuses: &[Dated<S>], asked: &mut Asked<'_>) {
+fn statuses<S>(statuses: &[DatedStatus<S>], asked: &mut RulesOfDay<'_>) {
     if statuses.is_empty() {
         asked.malformed(
             "statuses",

@@ -1,11 +1,11 @@
 //! Rules about institutions: number, division, kind and modes, licence, beds, agreement.
 
 use super::rule_file::{Check, Measure};
-use super::rules::Asked;
+use super::rules::RulesOfDay;
 use crate::model::identity::{uscc_check_character, uscc_is_valid};
 use crate::model::registry::{Institution, InstitutionStatus, in_force};
 
-pub(super) fn check(record: &Institution, asked: &mut Asked<'_>) {
+pub(super) fn check(record: &Institution, asked: &mut RulesOfDay<'_>) {
     uscc(&record.uscc, asked);
     division(&record.division, asked);
     modes(record, asked);
@@ -22,7 +22,7 @@ pub(super) fn check(record: &Institution, asked: &mut Asked<'_>) {
     agreement(record, asked);
 }
 
-fn division(division: &str, asked: &mut Asked<'_>) {
+fn division(division: &str, asked: &mut RulesOfDay<'_>) {
     let area = asked.area;
     match area.renamed.get(division) {
         Some(now) => asked.failed(
@@ -39,7 +39,7 @@ fn division(division: &str, asked: &mut Asked<'_>) {
     }
 }
 
-fn uscc(uscc: &str, asked: &mut Asked<'_>) {
+fn uscc(uscc: &str, asked: &mut RulesOfDay<'_>) {
     let formed = uscc.len() == 18
         && uscc
             .as_bytes()
@@ -56,7 +56,7 @@ fn uscc(uscc: &str, asked: &mut Asked<'_>) {
     }
 }
 
-fn modes(record: &Institution, asked: &mut Asked<'_>) {
+fn modes(record: &Institution, asked: &mut RulesOfDay<'_>) {
     let Some(Measure::Modes(allowed)) = asked.rule(Check::Modes).map(|rule| rule.measure.clone())
     else {
         return;
@@ -87,7 +87,7 @@ fn modes(record: &Institution, asked: &mut Asked<'_>) {
     }
 }
 
-fn licence(record: &Institution, asked: &mut Asked<'_>) {
+fn licence(record: &Institution, asked: &mut RulesOfDay<'_>) {
     let Some(Measure::Kinds(kinds)) = asked.rule(Check::Licence).map(|rule| rule.measure.clone())
     else {
         return;
@@ -117,7 +117,7 @@ fn licence(record: &Institution, asked: &mut Asked<'_>) {
     }
 }
 
-fn agreement(record: &Institution, asked: &mut Asked<'_>) {
+fn agreement(record: &Institution, asked: &mut RulesOfDay<'_>) {
     let in_force = in_force(&record.statuses, asked.on);
     match &record.agreement {
         None => {

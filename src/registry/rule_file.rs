@@ -102,7 +102,7 @@ pub(super) enum Measure {
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(super) struct RegistryRule {
     pub check: Check,
     pub severity: Severity,
     pub from: Date,
@@ -111,7 +111,7 @@ pub(super) struct Rule {
     pub measure: Measure,
 }
 
-impl Rule {
+impl RegistryRule {
     /// Whether it is asked on a day.
     pub(super) fn asked_on(&self, on: Date) -> bool {
         self.from <= on && self.to.is_none_or(|to| on <= to)
@@ -134,15 +134,15 @@ impl Rule {
 
 /// The rules of one area.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Area {
+pub(super) struct AreaRules {
     pub area: String,
     pub divisions: BTreeSet<String>,
     pub renamed: BTreeMap<String, String>,
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RegistryRule>,
 }
 
 /// Reads a rule file's text; all problems at once, with line and column.
-pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
+pub(super) fn read(file: &str, source: &str) -> Result<AreaRules, Vec<Finding>> {
     let parsed: File =
         toml::from_str(source).map_err(|error| vec![unreadable(file, source, &error)])?;
     let mut findings = Vec::new();
@@ -183,12 +183,12 @@ pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
             );
         }
     }
-    let mut rules: Vec<Rule> = Vec::new();
+    let mut rules: Vec<RegistryRule> = Vec::new();
     for entry in parsed.rule {
         let at = entry.span().start;
         match rule(entry.into_inner()) {
             Ok(rule) => {
-                let overlaps = |other: &&Rule| {
+                let overlaps = |other: &&RegistryRule| {
                     other.check == rule.check
                         && other.to.is_none_or(|to| rule.from <= to)
                         && rule.to.is_none_or(|to| other.from <= to)
@@ -215,7 +215,7 @@ pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
         .collect();
     let divisions = parsed.divisions.into_inner();
     if findings.is_empty() {
-        Ok(Area {
+        Ok(AreaRules {
             area: parsed.area.into_inner(),
             divisions,
             renamed,
@@ -226,7 +226,7 @@ pub(super) fn read(file: &str, source: &str) -> Result<Area, Vec<Finding>> {
     }
 }
 
-fn rule(entry: Entry) -> Result<Rule, String> {
+fn rule(entry: Entry) -> Result<RegistryRule, String> {
     let word = entry.check.word();
     if entry.to.is_some_and(|to| to < entry.from) {
         return Err(format!("{word}: `to` is before `from`"));
@@ -256,7 +256,7 @@ fn rule(entry: Entry) -> Result<Rule, String> {
         }
     }
     let transition_months = entry.transition_months.unwrap_or(0);
-    Ok(Rule {
+    Ok(RegistryRule {
         check: entry.check,
         severity: entry.severity,
         from: entry.from,

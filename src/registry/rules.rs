@@ -4,31 +4,31 @@ use std::path::Path;
 
 use jiff::civil::Date;
 
-use super::rule_file::{self, Area, Check, Rule};
+use super::rule_file::{self, AreaRules, Check, RegistryRule};
 use super::{Lookup, RuleFinding, Severity, caregiver, form, institution};
 use crate::error::Finding;
 use crate::model::registry::{Caregiver, Deletion, Institution};
 
 /// The rules of every area.
 #[derive(Debug, Clone)]
-pub struct Rules {
-    areas: Vec<Area>,
+pub struct RegistryRules {
+    areas: Vec<AreaRules>,
 }
 
 /// The rules of one area that are asked on a day, for one record.
-pub(super) struct Asked<'a> {
-    pub(super) area: &'a Area,
+pub(super) struct RulesOfDay<'a> {
+    pub(super) area: &'a AreaRules,
     pub(super) on: Date,
     pub(super) registered_on: Date,
     pub(super) findings: Vec<RuleFinding>,
 }
 
-impl Rules {
+impl RegistryRules {
     /// Reads every `*.toml` of a folder; all problems at once.
     ///
     /// # Errors
     /// The folder or a file cannot be read, a rule is malformed, two files have the same area, or there is none.
-    pub fn load(dir: &Path) -> Result<Rules, Vec<Finding>> {
+    pub fn load(dir: &Path) -> Result<RegistryRules, Vec<Finding>> {
         let folder = dir.display().to_string();
         let unreadable = |error: std::io::Error| {
             vec![Finding::new(
@@ -46,7 +46,7 @@ impl Rules {
             .map_err(unreadable)?;
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
         paths.sort();
-        let (mut areas, mut findings): (Vec<Area>, Vec<Finding>) = (Vec::new(), Vec::new());
+        let (mut areas, mut findings): (Vec<AreaRules>, Vec<Finding>) = (Vec::new(), Vec::new());
         for path in &paths {
             let file = path.display().to_string();
             let read = std::fs::read_to_string(path).map_err(|error| {
@@ -76,7 +76,7 @@ impl Rules {
             ));
         }
         if findings.is_empty() {
-            Ok(Rules { areas })
+            Ok(RegistryRules { areas })
         } else {
             Err(findings)
         }
@@ -123,7 +123,7 @@ impl Rules {
     }
 
     /// The rules of the area a division belongs to; of the first area where none has it.
-    fn asked(&self, division: Option<&str>, on: Date, registered_on: Date) -> Asked<'_> {
+    fn asked(&self, division: Option<&str>, on: Date, registered_on: Date) -> RulesOfDay<'_> {
         let own = division.and_then(|division| {
             self.areas.iter().find(|area| {
                 area.divisions.contains(division) || area.renamed.contains_key(division)
@@ -132,7 +132,7 @@ impl Rules {
         let area = own
             .or_else(|| self.areas.first())
             .expect("rules are not loaded without an area");
-        Asked {
+        RulesOfDay {
             area,
             on,
             registered_on,
@@ -141,9 +141,9 @@ impl Rules {
     }
 }
 
-impl Asked<'_> {
+impl RulesOfDay<'_> {
     /// The rule for a check, when it is asked.
-    pub(super) fn rule(&self, check: Check) -> Option<&Rule> {
+    pub(super) fn rule(&self, check: Check) -> Option<&RegistryRule> {
         self.area
             .rules
             .iter()

@@ -11,8 +11,8 @@ use crate::model::registry::{Caregiver, Deletion, Institution};
 
 const TODAY: Date = date(2026, 6, 15);
 
-fn rules() -> Rules {
-    Rules::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules"))
+fn rules() -> RegistryRules {
+    RegistryRules::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules"))
         .expect("the shipped rules load")
 }
 

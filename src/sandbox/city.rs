@@ -18,8 +18,8 @@ pub use employee::{EmployeePacket, EmployeeTotals};
 pub(super) use employer::uscc;
 pub use employer::{DISTRICTS, Employer};
 pub use month::MonthPackets;
-pub use packet::Charset;
-pub use people::{People, Person};
+pub use packet::PacketCharset;
+pub use people::{CityPeople, CityPerson};
 pub(super) use rng::Rng;
 
 use crate::model::{Fen, Month};
@@ -29,7 +29,7 @@ use crate::model::{Fen, Month};
 pub struct City {
     seed: u64,
     employers: u64,
-    charset: Charset,
+    charset: PacketCharset,
     faults: bool,
 }
 
@@ -54,7 +54,7 @@ pub enum PacketKind {
 
 /// What the tax bureau expects the receipt to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Expected {
+pub struct ExpectedReceipt {
     /// HTTP status: 200 processed, 400 refused whole, 409 reused number.
     pub status: u16,
     /// Lines of a processed packet; for a repeated one those of the first time; 0 when refused whole.
@@ -69,9 +69,9 @@ pub struct Expected {
 pub struct GeneratedPacket {
     pub packet_no: String,
     pub kind: PacketKind,
-    pub charset: Charset,
+    pub charset: PacketCharset,
     pub bytes: Vec<u8>,
-    pub expected: Expected,
+    pub expected: ExpectedReceipt,
     /// By how much the packet changes the sum of money that counts: employer, employees, late fee and
     /// interest of its posted lines, less what it revokes or replaces; zero when sent again or refused.
     pub net: Fen,
@@ -85,14 +85,14 @@ impl City {
         City {
             seed,
             employers,
-            charset: Charset::Gbk,
+            charset: PacketCharset::Gbk,
             faults: true,
         }
     }
 
     /// The same city with packets in another encoding.
     #[must_use]
-    pub fn encoded_as(self, charset: Charset) -> City {
+    pub fn encoded_as(self, charset: PacketCharset) -> City {
         City { charset, ..self }
     }
 

@@ -22,13 +22,13 @@ mod ltc; // the LTC system
 mod manner; // how answers are worded, and what stands before a partner
 mod register; // registry entries, the latest revision of each
 
-pub use books::{District, Totals};
+pub use books::{District, ReceivedTotals};
 pub use core::accounts::Deductions;
-pub use https::Tls;
+pub use https::PartnerTls;
 pub use limits::Most;
 pub use ltc::results::ToldOfDeductions;
-pub use manner::{Manner, Output, Reference, Said};
-pub use register::Held;
+pub use manner::{CannedAnswer, CoreManner, Output, Reference};
+pub use register::ReceivedEntry;
 
 /// What a simulated partner does with the next delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Behaviour {
     /// Answers 200 with something that is no answer; it is not taken.
     Garbage,
     /// Takes it, and whatever stands before it gives this answer instead of its own.
-    AcceptThenSay(Said),
+    AcceptThenSay(CannedAnswer),
     /// 429, with Retry-After in seconds.
     TooMany(u32),
     /// 503, with Retry-After in seconds if any.
@@ -55,7 +55,7 @@ pub enum Behaviour {
 
 /// What a simulated partner insists on.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct PartnerBehaviour {
     /// What it takes at most; more is answered with 429 and counted.
     pub most: Most,
     /// Public key (hexadecimal point) the medical core verifies `cainfo` with; not verified when absent.
@@ -65,11 +65,11 @@ pub struct Options {
     /// Largest `input` or body (characters); no limit when absent.
     pub chars_max: Option<usize>,
     /// How the medical core words its answers.
-    pub manner: Manner,
+    pub manner: CoreManner,
 }
 
 /// A running simulated partner; dropping it stops it.
-pub struct Simulated {
+pub struct SimulatedPartner {
     url: String,
     desk: Arc<Desk>,
     listener: https::Listener,
@@ -77,7 +77,7 @@ pub struct Simulated {
 
 /// What handlers share.
 struct Desk {
-    options: Options,
+    options: PartnerBehaviour,
     state: Mutex<State>,
     /// Cancelled when the server stops, so that hanging handlers end.
     stopped: tokio_util::sync::CancellationToken,
@@ -85,23 +85,23 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    books: books::Books,
+    books: books::PartnerBooks,
     script: VecDeque<Behaviour>,
     otherwise: Option<Behaviour>,
     /// What stands before it and answers everything.
-    before: Option<Said>,
+    before: Option<CannedAnswer>,
     /// Answers the medical core has numbered.
     answers: u64,
     register: register::Register,
     accounts: core::accounts::Accounts,
-    told: ltc::results::Told,
+    told: ltc::results::ReceivedResults,
     arrivals: limits::Arrivals,
-    tally: Tally,
+    tally: CallTally,
 }
 
 /// How a simulated partner was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct CallTally {
     /// Deliveries that arrived, taken or not.
     pub deliveries: u64,
     pub inquiries: u64,
@@ -119,47 +119,51 @@ pub struct Tally {
     pub most_under_way: usize,
 }
 
-impl Simulated {
+impl SimulatedPartner {
     /// Starts a simulated medical insurance core on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn core(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
-        Simulated::start(tls, options, core::routes)
+    pub fn core(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+        SimulatedPartner::start(tls, options, core::routes)
     }
 
     /// Starts a simulated LTC system on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn ltc(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
-        Simulated::start(tls, options, ltc::routes)
+    pub fn ltc(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+        SimulatedPartner::start(tls, options, ltc::routes)
     }
 
     /// Starts a simulated elderly-care platform of civil affairs on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn civil(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
-        Simulated::start(tls, options, civil::routes)
+    pub fn civil(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+        SimulatedPartner::start(tls, options, civil::routes)
     }
 
     /// Starts a simulated supervision platform of the health commission on a free port of 127.0.0.1.
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn health(tls: &Tls, options: Options) -> Result<Simulated, Fault> {
-        Simulated::start(tls, options, health::routes)
+    pub fn health(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+        SimulatedPartner::start(tls, options, health::routes)
     }
 
-    fn start(tls: &Tls, options: Options, routes: https::Routes) -> Result<Simulated, Fault> {
+    fn start(
+        tls: &PartnerTls,
+        options: PartnerBehaviour,
+        routes: https::Routes,
+    ) -> Result<SimulatedPartner, Fault> {
         let desk = Arc::new(Desk {
             options,
             state: Mutex::default(),
             stopped: tokio_util::sync::CancellationToken::new(),
         });
         let listener = https::Listener::start(tls, desk.clone(), routes)?;
-        Ok(Simulated {
+        Ok(SimulatedPartner {
             url: format!("https://localhost:{}", listener.port),
             desk,
             listener,
@@ -182,17 +186,17 @@ impl Simulated {
     }
 
     /// What stands before it from now on and answers everything itself; `None`: nothing does.
-    pub fn stands_before(&self, said: Option<Said>) {
+    pub fn stands_before(&self, said: Option<CannedAnswer>) {
         self.desk.state().before = said;
     }
 
     /// What it has taken.
-    pub fn totals(&self) -> Totals {
+    pub fn totals(&self) -> ReceivedTotals {
         self.desk.state().books.totals().clone()
     }
 
     /// The registry entries it holds, by kind (`institution`, `caregiver`) and id, removed ones too.
-    pub fn register(&self) -> BTreeMap<(&'static str, String), Held> {
+    pub fn register(&self) -> BTreeMap<(&'static str, String), ReceivedEntry> {
         self.desk.state().register.entries().clone()
     }
 
@@ -236,7 +240,7 @@ impl Simulated {
     }
 
     /// How it was called.
-    pub fn tally(&self) -> Tally {
+    pub fn tally(&self) -> CallTally {
         self.desk.state().tally
     }
 
@@ -247,7 +251,7 @@ impl Simulated {
     }
 }
 
-impl Drop for Simulated {
+impl Drop for SimulatedPartner {
     fn drop(&mut self) {
         self.desk.stopped.cancel();
     }
@@ -270,7 +274,7 @@ impl Desk {
     }
 
     /// The answer of what stands before it, if anything does.
-    fn turned_away(&self) -> Option<Said> {
+    fn turned_away(&self) -> Option<CannedAnswer> {
         let mut state = self.state();
         let said = state.before.clone()?;
         state.tally.turned_away += 1;

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
-use crate::link::certificate::{Facts, certificate_facts};
+use crate::link::certificate::{CertificateFacts, certificate_facts};
 use crate::store::sealed::Keys;
 
 pub use rcgen::KeyUsagePurpose;
@@ -38,7 +38,7 @@ pub struct Authority {
 
 /// A certificate and its key.
 #[derive(Debug, Clone)]
-pub struct Issued {
+pub struct IssuedCertificate {
     pub certificate_pem: String,
     pub key_pem: String,
     /// DER of the certificate.
@@ -129,7 +129,7 @@ impl Authority {
             certificate_pem,
         };
         // What it signs must name it exactly as its certificate does.
-        let signed = Facts::of(&authority.client("check")?.certificate_der)
+        let signed = CertificateFacts::of(&authority.client("check")?.certificate_der)
             .map_err(|error| unusable(&certificate, &error))?;
         if signed.issuer != facts.subject {
             return Err(unusable(
@@ -149,7 +149,7 @@ impl Authority {
     }
 
     /// A server certificate for DNS names and IP addresses, valid for a year.
-    pub fn server(&self, names: &[impl AsRef<str>]) -> Result<Issued, Fault> {
+    pub fn server(&self, names: &[impl AsRef<str>]) -> Result<IssuedCertificate, Fault> {
         self.server_valid(names, Validity::days(365))
     }
 
@@ -158,7 +158,7 @@ impl Authority {
         &self,
         names: &[impl AsRef<str>],
         validity: Validity,
-    ) -> Result<Issued, Fault> {
+    ) -> Result<IssuedCertificate, Fault> {
         let names: Vec<String> = names.iter().map(|name| name.as_ref().to_string()).collect();
         let common = names.first().cloned().unwrap_or_default();
         self.issue(
@@ -170,12 +170,12 @@ impl Authority {
     }
 
     /// A client certificate recognised by `san` (a DNS name, or a URI when it has a colon), valid for a year.
-    pub fn client(&self, san: &str) -> Result<Issued, Fault> {
+    pub fn client(&self, san: &str) -> Result<IssuedCertificate, Fault> {
         self.client_valid(san, Validity::days(365))
     }
 
     /// A client certificate with a validity of your own.
-    pub fn client_valid(&self, san: &str, validity: Validity) -> Result<Issued, Fault> {
+    pub fn client_valid(&self, san: &str, validity: Validity) -> Result<IssuedCertificate, Fault> {
         let mut params = CertificateParams::default();
         let name = san.try_into().map_err(failed)?;
         params.subject_alt_names = vec![if san.contains(':') {
@@ -187,7 +187,11 @@ impl Authority {
     }
 
     /// A client certificate whose key may be used for these things only.
-    pub fn client_used_for(&self, san: &str, usages: &[KeyUsagePurpose]) -> Result<Issued, Fault> {
+    pub fn client_used_for(
+        &self,
+        san: &str,
+        usages: &[KeyUsagePurpose],
+    ) -> Result<IssuedCertificate, Fault> {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::DnsName(san.try_into().map_err(failed)?)];
         params.key_usages = usages.to_vec();
@@ -200,14 +204,14 @@ impl Authority {
     }
 
     /// A revocation list (PEM) that names `revoked` and is valid for thirty days.
-    pub fn revocation_list(&self, revoked: &[&Issued]) -> Result<String, Fault> {
+    pub fn revocation_list(&self, revoked: &[&IssuedCertificate]) -> Result<String, Fault> {
         self.revocation_list_valid(revoked, Validity::days(30))
     }
 
     /// A revocation list (PEM) with a validity of your own.
     pub fn revocation_list_valid(
         &self,
-        revoked: &[&Issued],
+        revoked: &[&IssuedCertificate],
         validity: Validity,
     ) -> Result<String, Fault> {
         let number = SystemTime::now()
@@ -219,11 +223,11 @@ impl Authority {
     /// A revocation list (PEM) with a validity and a number of your own.
     pub fn revocation_list_numbered(
         &self,
-        revoked: &[&Issued],
+        revoked: &[&IssuedCertificate],
         validity: Validity,
         number: u64,
     ) -> Result<String, Fault> {
-        let entry = |issued: &&Issued| RevokedCertParams {
+        let entry = |issued: &&IssuedCertificate| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&issued.serial),
             revocation_time: validity.from.into(),
             reason_code: Some(RevocationReason::KeyCompromise),
@@ -261,7 +265,7 @@ impl Authority {
         common: &str,
         usage: ExtendedKeyUsagePurpose,
         validity: Validity,
-    ) -> Result<Issued, Fault> {
+    ) -> Result<IssuedCertificate, Fault> {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common);
         if params.key_usages.is_empty() {
@@ -276,7 +280,7 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        Ok(Issued {
+        Ok(IssuedCertificate {
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
             certificate_der: certificate.der().to_vec(),
@@ -285,7 +289,7 @@ impl Authority {
     }
 }
 
-impl Issued {
+impl IssuedCertificate {
     /// Writes `<name>.pem` and `<name>.key` (0600) into `dir`; returns both paths.
     pub fn write_to(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf), Fault> {
         let (certificate, key) = (
@@ -300,7 +304,7 @@ impl Issued {
 
 /// What a trial needs certificates for.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
+pub struct PkiPlan {
     /// DNS names and IP addresses of the gateway's server certificate.
     pub server_names: Vec<String>,
     /// Partners that call us: name, and the SAN their configuration entry names.
@@ -309,16 +313,16 @@ pub struct Plan {
     pub outbound: Vec<String>,
 }
 
-impl Plan {
+impl PkiPlan {
     /// What the partners of a configuration need; those recognised by their key's pin bring their own.
-    pub fn of(partners: &[Partner], server_names: &[impl AsRef<str>]) -> Plan {
+    pub fn of(partners: &[Partner], server_names: &[impl AsRef<str>]) -> PkiPlan {
         let san = |partner: &Partner| {
             Some((
                 partner.name.clone(),
                 partner.inbound.as_ref()?.san.as_ref()?.text().to_owned(),
             ))
         };
-        Plan {
+        PkiPlan {
             server_names: server_names
                 .iter()
                 .map(|name| name.as_ref().to_string())
@@ -335,7 +339,7 @@ impl Plan {
 
 /// What became of the files of a trial.
 #[derive(Debug, Default)]
-pub struct Made {
+pub struct PkiFiles {
     pub written: Vec<PathBuf>,
     /// There already, and left as they were.
     pub kept: Vec<PathBuf>,
@@ -350,9 +354,9 @@ pub struct Made {
 /// # Errors
 /// A file exists without the one that belongs to it, or without an authority (nothing is written
 /// then); the authority cannot be used; a file cannot be written.
-pub fn init(out: &Path, plan: &Plan) -> Result<Made, Fault> {
+pub fn init(out: &Path, plan: &PkiPlan) -> Result<PkiFiles, Fault> {
     if !(out.join("ca.pem").exists() && out.join("ca.key").exists()) {
-        return Ok(Made {
+        return Ok(PkiFiles {
             written: init_by(&Authority::new("ltcgw trial CA")?, out, plan)?,
             kept: Vec::new(),
         });
@@ -372,28 +376,33 @@ pub fn init(out: &Path, plan: &Plan) -> Result<Made, Fault> {
             ));
         }
     }
-    let mut made = Made {
+    let mut made = PkiFiles {
         kept: vec![out.join("ca.pem"), out.join("ca.key")],
-        ..Made::default()
+        ..PkiFiles::default()
     };
     fill(&authority, out, plan, &mut made)?;
     Ok(made)
 }
 
 /// Everything of a trial in a folder that has nothing of it, with an authority made before; returns the files written.
-pub fn init_by(authority: &Authority, out: &Path, plan: &Plan) -> Result<Vec<PathBuf>, Fault> {
+pub fn init_by(authority: &Authority, out: &Path, plan: &PkiPlan) -> Result<Vec<PathBuf>, Fault> {
     refuse_existing(out, plan)?;
     std::fs::create_dir_all(out).map_err(|error| cannot_write(out, &error))?;
-    let mut made = Made {
+    let mut made = PkiFiles {
         written: authority.write_to(out)?,
-        ..Made::default()
+        ..PkiFiles::default()
     };
     fill(authority, out, plan, &mut made)?;
     Ok(made.written)
 }
 
 /// Issues what is missing.
-fn fill(authority: &Authority, out: &Path, plan: &Plan, made: &mut Made) -> Result<(), Fault> {
+fn fill(
+    authority: &Authority,
+    out: &Path,
+    plan: &PkiPlan,
+    made: &mut PkiFiles,
+) -> Result<(), Fault> {
     let (inbound, outbound) = (out.join("inbound"), out.join("outbound"));
     for dir in [&inbound, &outbound] {
         std::fs::create_dir_all(dir).map_err(|error| cannot_write(dir, &error))?;
@@ -405,16 +414,17 @@ fn fill(authority: &Authority, out: &Path, plan: &Plan, made: &mut Made) -> Resu
         write_new(&privacy, &Keys::generate_line(), Secret::Yes)?;
         made.written.push(privacy);
     }
-    let mut issue = |dir: &Path, name: &str, issued: &dyn Fn() -> Result<Issued, Fault>| {
-        let certificate = dir.join(format!("{name}.pem"));
-        if certificate.exists() {
-            made.kept.push(certificate);
-            return Ok(());
-        }
-        let (certificate, key) = issued()?.write_to(dir, name)?;
-        made.written.extend([certificate, key]);
-        Ok::<(), Fault>(())
-    };
+    let mut issue =
+        |dir: &Path, name: &str, issued: &dyn Fn() -> Result<IssuedCertificate, Fault>| {
+            let certificate = dir.join(format!("{name}.pem"));
+            if certificate.exists() {
+                made.kept.push(certificate);
+                return Ok(());
+            }
+            let (certificate, key) = issued()?.write_to(dir, name)?;
+            made.written.extend([certificate, key]);
+            Ok::<(), Fault>(())
+        };
     issue(out, "server", &|| authority.server(&plan.server_names))?;
     for (name, san) in &plan.inbound {
         issue(&inbound, name, &|| authority.client(san))?;
@@ -428,7 +438,7 @@ fn fill(authority: &Authority, out: &Path, plan: &Plan, made: &mut Made) -> Resu
 }
 
 /// Certificates and keys of a plan, without their endings.
-fn stems(out: &Path, plan: &Plan) -> Vec<PathBuf> {
+fn stems(out: &Path, plan: &PkiPlan) -> Vec<PathBuf> {
     let mut stems: Vec<PathBuf> = vec![out.join("server")];
     stems.extend(
         plan.inbound
@@ -456,7 +466,7 @@ fn unusable(path: &Path, text: &str) -> Fault {
     Fault::operator(Stage::Config, format!("{} {text}", path.display()))
 }
 
-fn refuse_existing(out: &Path, plan: &Plan) -> Result<(), Fault> {
+fn refuse_existing(out: &Path, plan: &PkiPlan) -> Result<(), Fault> {
     let stems = [
         stems(out, plan),
         ["ca", "crl", "privacy"].map(|name| out.join(name)).to_vec(),
@@ -533,8 +543,8 @@ mod tests {
 
     use super::*;
 
-    fn plan() -> Plan {
-        Plan {
+    fn plan() -> PkiPlan {
+        PkiPlan {
             server_names: vec!["localhost".into(), "127.0.0.1".into()],
             inbound: vec![
                 ("tax-bureau".into(), "tax.nanning.example".into()),

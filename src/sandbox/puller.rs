@@ -1,7 +1,7 @@
 //! A provincial platform that pulls: takes the snapshot, follows the changes, keeps a registry of its own.
 //!
 //! Knows only what comes over the wire; every page's digest is computed again and compared. That
-//! its registry is ours is proved field by field by [`Puller::differences`], which alone looks
+//! its registry is ours is proved field by field by [`TrialPuller::differences`], which alone looks
 //! into the gateway's database.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +13,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::config::Fields;
+use crate::config::PullerFields;
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
 use crate::flow::publish;
-use crate::model::registry::{Kind, PRIVATE};
-use crate::store::registry::Change;
+use crate::model::registry::{EntityKind, PRIVATE};
+use crate::store::registry::RegistryChange;
 
 /// Records of a page, and entries compared at a time.
 const PAGE: i64 = 500;
@@ -28,11 +28,11 @@ const TRIES: usize = 10;
 const LISTED: usize = 20;
 
 /// A puller with what it holds.
-pub struct Puller {
+pub struct TrialPuller {
     http: reqwest::Client,
     base: String,
-    held: BTreeMap<(Kind, String), Held>,
-    places: BTreeMap<Kind, Place>,
+    held: BTreeMap<(EntityKind, String), Held>,
+    places: BTreeMap<EntityKind, Place>,
     pages: u64,
 }
 
@@ -55,7 +55,7 @@ struct Place {
 #[derive(Deserialize)]
 struct Item {
     sequence: i64,
-    kind: Kind,
+    kind: EntityKind,
     id: String,
     version: i64,
     record: Option<Value>,
@@ -72,16 +72,16 @@ struct Page<'a> {
 
 /// How many live entries a puller holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Counts {
+pub struct LiveEntries {
     pub institutions: usize,
     pub caregivers: usize,
     pub ended: usize,
 }
 
-impl Puller {
+impl TrialPuller {
     /// With a client that has its certificate; `base` such as `https://gateway:8443`.
-    pub fn new(http: reqwest::Client, base: impl Into<String>) -> Puller {
-        Puller {
+    pub fn new(http: reqwest::Client, base: impl Into<String>) -> TrialPuller {
+        TrialPuller {
             http,
             base: base.into(),
             held: BTreeMap::new(),
@@ -97,7 +97,7 @@ impl Puller {
     pub async fn snapshot(&mut self) -> Result<(), Fault> {
         self.held.clear();
         self.places.clear();
-        let mut digests: BTreeMap<Kind, [u8; 32]> = BTreeMap::new();
+        let mut digests: BTreeMap<EntityKind, [u8; 32]> = BTreeMap::new();
         let mut answer = self.get("/province/v1/snapshot").await?;
         let mut rest: Vec<u8> = Vec::new();
         let mut trailer = None;
@@ -128,7 +128,7 @@ impl Puller {
             }
         }
         let trailer = trailer.ok_or_else(|| broken(&"the snapshot ended without its trailer"))?;
-        for kind in Kind::ALL {
+        for kind in EntityKind::ALL {
             let told = &trailer["trailer"][kind.plural()];
             let digest = digests.get(&kind).copied().unwrap_or_default();
             let Some(cursor) = told["cursor"].as_str() else {
@@ -149,7 +149,7 @@ impl Puller {
     /// Follows the changes to the end of what there is now; says how many came.
     ///
     /// # Errors
-    /// As [`Puller::snapshot`].
+    /// As [`TrialPuller::snapshot`].
     pub async fn follow(&mut self) -> Result<u64, Fault> {
         let mut changes = 0;
         for kind in self.places.keys().copied().collect::<Vec<_>>() {
@@ -191,7 +191,7 @@ impl Puller {
     }
 
     /// Takes an item; an older one than what is held would be a mistake of the gateway's.
-    fn keep(&mut self, item: &[u8]) -> Result<Kind, Fault> {
+    fn keep(&mut self, item: &[u8]) -> Result<EntityKind, Fault> {
         let item: Item = serde_json::from_slice(item).map_err(|error| unreadable(&error))?;
         let held = Held {
             sequence: item.sequence,
@@ -213,8 +213,8 @@ impl Puller {
     }
 
     /// How much it holds.
-    pub fn counts(&self) -> Counts {
-        let live = |kind: Kind| {
+    pub fn counts(&self) -> LiveEntries {
+        let live = |kind: EntityKind| {
             self.held
                 .iter()
                 .filter(|((of, _), held)| *of == kind && held.record.is_some())
@@ -225,9 +225,9 @@ impl Puller {
             .values()
             .filter(|held| held.record.is_none())
             .count();
-        Counts {
-            institutions: live(Kind::Institution),
-            caregivers: live(Kind::Caregiver),
+        LiveEntries {
+            institutions: live(EntityKind::Institution),
+            caregivers: live(EntityKind::Caregiver),
             ended,
         }
     }
@@ -257,13 +257,13 @@ impl Puller {
                 format!("partner {partner} has no [partner.fields]"),
             )
         })?;
-        let kinds: Vec<Kind> = Kind::ALL
+        let kinds: Vec<EntityKind> = EntityKind::ALL
             .into_iter()
             .filter(|kind| fields.of(*kind).is_some())
             .collect();
         let registrar = &gateway.registrar;
         let at = registrar.registry.head().await?;
-        let (mut found, mut seen, mut after) = (Vec::new(), 0, None::<(Kind, String)>);
+        let (mut found, mut seen, mut after) = (Vec::new(), 0, None::<(EntityKind, String)>);
         loop {
             let last = after.as_ref().map(|(kind, id)| (*kind, id.as_str()));
             let changes = registrar.registry.as_of(at, &kinds, last, PAGE).await?;
@@ -289,7 +289,7 @@ impl Puller {
         Ok(found)
     }
 
-    fn difference(&self, change: &Change, expected: Option<&Value>) -> Option<String> {
+    fn difference(&self, change: &RegistryChange, expected: Option<&Value>) -> Option<String> {
         let name = format!("{} {}", change.kind, change.entity_id);
         let Some(held) = self.held.get(&(change.kind, change.entity_id.clone())) else {
             return Some(format!("{name} is not held"));
@@ -348,13 +348,17 @@ impl Puller {
 }
 
 /// What a puller should hold of an entry, made from the record itself and not by the code that sends it.
-fn expected(gateway: &Gateway, fields: &Fields, change: &Change) -> Result<Option<Value>, Fault> {
+fn expected(
+    gateway: &Gateway,
+    fields: &PullerFields,
+    change: &RegistryChange,
+) -> Result<Option<Value>, Fault> {
     let Some(entry) = publish::open(&gateway.registrar.keys, change)? else {
         return Ok(None);
     };
     let record = match &entry {
-        publish::Entry::Institution(institution) => serde_json::to_value(institution),
-        publish::Entry::Caregiver(caregiver) => serde_json::to_value(caregiver),
+        publish::StoredRecord::Institution(institution) => serde_json::to_value(institution),
+        publish::StoredRecord::Caregiver(caregiver) => serde_json::to_value(caregiver),
     };
     let record = record.map_err(|error| unreadable(&error))?;
     let mut given = serde_json::Map::new();
@@ -388,7 +392,7 @@ fn chained(digest: [u8; 32], item: &[u8]) -> [u8; 32] {
         .into()
 }
 
-fn agree(kind: Kind, told: &str, own: &[u8; 32]) -> Result<(), Fault> {
+fn agree(kind: EntityKind, told: &str, own: &[u8; 32]) -> Result<(), Fault> {
     let own: String = HEXLOWER.encode(own);
     if told == own {
         return Ok(());

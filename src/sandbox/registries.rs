@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::city::{DISTRICTS, Rng, uscc};
 use crate::model::registry::{
-    Agreement, Dated, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus,
+    Agreement, DatedStatus, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus,
     Licence, ServiceMode, ServiceMode::Home, ServiceMode::Residential, Submission,
 };
 
@@ -19,9 +19,9 @@ mod life; // what happens to the entries after the load
 mod people; // caregivers
 mod source; // the LTC system: sends, keeps books of its own
 
-pub use compare::{Comparison, Registered};
+pub use compare::{Comparison, RegistryMoment};
 pub use life::{Event, Happening, Life};
-pub use source::{Answers, LtcSystem};
+pub use source::{LtcSystem, SourceAnswers};
 
 /// Institutions of Nanning: 87 designated in 2021 (23 medical, 35 elderly care, 29 home care).
 pub const INSTITUTIONS: u64 = 87;
@@ -98,12 +98,12 @@ impl Registries {
                 valid_to: days(valid_from, 1_095),
             }),
             statuses: vec![
-                Dated {
+                DatedStatus {
                     status: InstitutionStatus::Applied,
                     from: days(signed_on, -60),
                     to: Some(days(valid_from, -1)),
                 },
-                Dated {
+                DatedStatus {
                     status: InstitutionStatus::AgreementInForce,
                     from: valid_from,
                     to: None,

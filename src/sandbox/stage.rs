@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::pki::{self, Authority, Plan};
+use super::pki::{self, Authority, PkiPlan};
 use crate::adapter::capability::sm2_sorted_fields;
 use crate::config::Config;
 use crate::error::{Fault, Stage as Step};
-use crate::flow::clock::Clock;
-use crate::service::{self, Loaded, Running};
-use crate::store::Connection;
+use crate::flow::clock::CityClock;
+use crate::service::{self, LoadedConfig, RunningGateway};
+use crate::store::DatabaseUrl;
 
 /// What differs from the shipped configuration.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ pub struct Scene {
 }
 
 /// A configuration folder ready to serve.
-pub struct Stage {
+pub struct TrialStage {
     pub config_dir: PathBuf,
     pub pki: PathBuf,
     pub authority: Arc<Authority>,
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Writes configuration, certificates and keys.
-    pub fn build(&self) -> Result<Stage, Fault> {
+    pub fn build(&self) -> Result<TrialStage, Fault> {
         let config_dir = self.dir.join("config");
         std::fs::create_dir_all(&config_dir).map_err(|error| cannot(&config_dir, &error))?;
         let shipped = |name: &str| read(&self.project.join("config").join(name));
@@ -126,9 +126,9 @@ impl Scene {
         pki::init_by(
             &self.authority,
             &pki,
-            &Plan::of(&config.partners, &["localhost", "127.0.0.1"]),
+            &PkiPlan::of(&config.partners, &["localhost", "127.0.0.1"]),
         )?;
-        Ok(Stage {
+        Ok(TrialStage {
             config_dir,
             pki,
             authority: self.authority.clone(),
@@ -136,15 +136,19 @@ impl Scene {
     }
 }
 
-impl Stage {
+impl TrialStage {
     /// Starts the gateway on a database.
-    pub async fn start(&self, connection: Connection) -> Result<Running, Fault> {
-        self.start_at(connection, Clock::default()).await
+    pub async fn start(&self, connection: DatabaseUrl) -> Result<RunningGateway, Fault> {
+        self.start_at(connection, CityClock::default()).await
     }
 
     /// Starts the gateway on a database with a clock of the caller's.
-    pub async fn start_at(&self, connection: Connection, clock: Clock) -> Result<Running, Fault> {
-        let loaded = Loaded::read(&self.config_dir).map_err(|findings| {
+    pub async fn start_at(
+        &self,
+        connection: DatabaseUrl,
+        clock: CityClock,
+    ) -> Result<RunningGateway, Fault> {
+        let loaded = LoadedConfig::read(&self.config_dir).map_err(|findings| {
             Fault::operator(
                 Step::Config,
                 findings
@@ -154,7 +158,7 @@ impl Stage {
                     .join("\n"),
             )
         })?;
-        service::start(Loaded { clock, ..loaded }, connection).await
+        service::start(LoadedConfig { clock, ..loaded }, connection).await
     }
 
     /// An HTTP client with a partner's certificate, trusting the stage's authority.

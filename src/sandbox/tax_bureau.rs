@@ -11,13 +11,13 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use tokio::task::JoinSet;
 
-use super::city::{Expected, GeneratedPacket, PacketKind};
+use super::city::{ExpectedReceipt, GeneratedPacket, PacketKind};
 use crate::error::{Fault, Stage};
 use crate::model::Fen;
 
 mod receipt; // what an answer says
 
-pub use receipt::{Receipt, RefusedLine};
+pub use receipt::{BureauReceipt, RefusedLine};
 
 /// How often one packet is sent when answers are lost.
 const LOST_MAX: u32 = 5;
@@ -45,7 +45,7 @@ pub struct Lines {
 
 /// What the tax bureau knows after sending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Books {
+pub struct BureauBooks {
     /// Packets answered, whatever the answer.
     pub packets: u64,
     pub bytes: u64,
@@ -72,7 +72,7 @@ pub struct Books {
 /// One packet and how it was answered.
 struct Answered {
     packet: Sent,
-    receipt: Receipt,
+    receipt: BureauReceipt,
     waits: u64,
     lost: u64,
 }
@@ -81,7 +81,7 @@ struct Answered {
 struct Sent {
     packet_no: String,
     kind: PacketKind,
-    expected: Expected,
+    expected: ExpectedReceipt,
     net: Fen,
     bytes: u64,
 }
@@ -103,9 +103,9 @@ impl TaxBureau {
     pub async fn push(
         &self,
         packets: impl IntoIterator<Item = GeneratedPacket>,
-        mut told: impl FnMut(&Books),
-    ) -> Result<Books, Fault> {
-        let mut books = Books::default();
+        mut told: impl FnMut(&BureauBooks),
+    ) -> Result<BureauBooks, Fault> {
+        let mut books = BureauBooks::default();
         let mut under_way: JoinSet<Result<Answered, Fault>> = JoinSet::new();
         for packet in packets {
             let alone = packet.waits;
@@ -204,7 +204,7 @@ impl TaxBureau {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_string();
-        Ok(Reply::Receipt(Receipt::read(
+        Ok(Reply::Receipt(BureauReceipt::read(
             status,
             &answered_as,
             &answer.bytes().await?,
@@ -213,14 +213,14 @@ impl TaxBureau {
 }
 
 enum Reply {
-    Receipt(Receipt),
+    Receipt(BureauReceipt),
     Wait(Duration),
 }
 
 async fn enter_next(
     under_way: &mut JoinSet<Result<Answered, Fault>>,
-    books: &mut Books,
-    told: &mut impl FnMut(&Books),
+    books: &mut BureauBooks,
+    told: &mut impl FnMut(&BureauBooks),
 ) -> Result<(), Fault> {
     let Some(ended) = under_way.join_next().await else {
         return Ok(());
@@ -236,7 +236,7 @@ async fn enter_next(
     Ok(())
 }
 
-impl Books {
+impl BureauBooks {
     fn enter(&mut self, answered: Answered) {
         let Answered {
             packet,
@@ -278,8 +278,8 @@ impl Books {
 }
 
 /// How a receipt differs from what was expected, without anything of a line's content.
-fn difference(packet: &Sent, receipt: &Receipt) -> Option<String> {
-    let Expected {
+fn difference(packet: &Sent, receipt: &BureauReceipt) -> Option<String> {
+    let ExpectedReceipt {
         status,
         received,
         posted,

@@ -8,12 +8,12 @@ use actix_web::web::Payload;
 use futures_util::StreamExt;
 
 use crate::config::Receive;
-use crate::flow::intake::{Body, Spool, SpoolError, SpoolLimits};
+use crate::flow::intake::{ReceivedBody, Spool, SpoolError, SpoolLimits};
 use crate::flow::shares::{NoRoom, Share};
 
 /// Why a body was not taken, with the HTTP status that says so.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct BodyRefusal {
     pub status: u16,
     pub reason: String,
     /// What had no room left for it, in the words of the metric; none when the body itself is to blame.
@@ -21,7 +21,7 @@ pub struct Refusal {
 }
 
 /// What a body may be, and whose it is.
-pub struct Terms<'a> {
+pub struct BodyTerms<'a> {
     pub receive: &'a Receive,
     /// Largest body as sent.
     pub bytes_max: u64,
@@ -29,7 +29,7 @@ pub struct Terms<'a> {
     pub share: Share,
 }
 
-impl Terms<'_> {
+impl BodyTerms<'_> {
     fn limits(&self) -> SpoolLimits {
         let receive = self.receive;
         // What is larger than all its partner may have on the disk is too large, not too early.
@@ -48,7 +48,7 @@ impl Terms<'_> {
 }
 
 /// Reads the whole body.
-pub async fn take(mut payload: Payload, terms: Terms<'_>) -> Result<Body, Refusal> {
+pub async fn take(mut payload: Payload, terms: BodyTerms<'_>) -> Result<ReceivedBody, BodyRefusal> {
     let (receive, limits) = (terms.receive, terms.limits());
     let mut spool = Spool::new(limits, terms.gzip, terms.share);
     let (mut clock, longest) = (
@@ -116,19 +116,19 @@ impl Clock {
     }
 }
 
-fn slow(reason: String) -> Refusal {
+fn slow(reason: String) -> BodyRefusal {
     blamed(408, reason)
 }
 
-fn blamed(status: u16, reason: String) -> Refusal {
-    Refusal {
+fn blamed(status: u16, reason: String) -> BodyRefusal {
+    BodyRefusal {
         status,
         reason,
         full: None,
     }
 }
 
-fn refusal(error: SpoolError) -> Refusal {
+fn refusal(error: SpoolError) -> BodyRefusal {
     match &error {
         SpoolError::TooLarge(_) | SpoolError::Bomb(_) | SpoolError::Ratio(_) => {
             blamed(413, error.to_string())
@@ -138,7 +138,7 @@ fn refusal(error: SpoolError) -> Refusal {
         }
         SpoolError::File(NoRoom::Own) => {
             let reason = "what this partner has sent and is not posted yet takes all the room it may have; send this one when others are answered";
-            Refusal {
+            BodyRefusal {
                 status: 429,
                 reason: reason.into(),
                 full: Some("spool_of_partner"),
@@ -147,7 +147,7 @@ fn refusal(error: SpoolError) -> Refusal {
         SpoolError::File(why) => {
             // What is wrong with our disk is the operator's to know.
             tracing::error!(%error, "a body could not be kept");
-            Refusal {
+            BodyRefusal {
                 status: 503,
                 reason: LATER.into(),
                 full: Some(if matches!(why, NoRoom::All) {

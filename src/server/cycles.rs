@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::Fault;
-use crate::flow::deduct::{Desk, Of, Refusal, Seen, Why, plan_for, see_for};
-use crate::flow::intake::Body;
+use crate::flow::deduct::{
+    ComparedCycle, DeductionRefusal, DeductionRefusalKind, Desk, Of, plan_for, see_for,
+};
+use crate::flow::intake::ReceivedBody;
 use crate::flow::publish::without_mark;
 use crate::model::{self, Month};
 
@@ -89,7 +91,7 @@ pub async fn show(call: &Call<'_>, cycle: &str, api: &PartnerApi) -> HttpRespons
     }
 }
 
-fn asked(body: &Body) -> Result<(Of, Option<String>), HttpResponse> {
+fn asked(body: &ReceivedBody) -> Result<(Of, Option<String>), HttpResponse> {
     let unreadable = |detail: &str| problem(StatusCode::BAD_REQUEST, "Not JSON", detail);
     let wrong = |detail: &str| {
         problem(
@@ -124,7 +126,7 @@ fn asked(body: &Body) -> Result<(Of, Option<String>), HttpResponse> {
 }
 
 /// A plan as the caller is told it; money in fen.
-fn document(seen: &Seen) -> Value {
+fn document(seen: &ComparedCycle) -> Value {
     let cycle = &seen.cycle;
     let totals = seen.cells.iter().map(|cell| {
         json!({
@@ -143,13 +145,13 @@ fn document(seen: &Seen) -> Value {
     })
 }
 
-fn refused(call: &Call<'_>, refusal: &Refusal) -> HttpResponse {
+fn refused(call: &Call<'_>, refusal: &DeductionRefusal) -> HttpResponse {
     let (status, title) = match refusal.why {
-        Why::Missing => (StatusCode::NOT_FOUND, "Nothing to deduct from"),
-        Why::State => (StatusCode::CONFLICT, "Under way"),
-        Why::Wrong => (StatusCode::UNPROCESSABLE_ENTITY, "Not as it should be"),
-        Why::Foreign => (StatusCode::FORBIDDEN, "Not allowed"),
-        Why::Failed => return later(call, &refusal.fault),
+        DeductionRefusalKind::Missing => (StatusCode::NOT_FOUND, "Nothing to deduct from"),
+        DeductionRefusalKind::State => (StatusCode::CONFLICT, "Under way"),
+        DeductionRefusalKind::Wrong => (StatusCode::UNPROCESSABLE_ENTITY, "Not as it should be"),
+        DeductionRefusalKind::Foreign => (StatusCode::FORBIDDEN, "Not allowed"),
+        DeductionRefusalKind::Failed => return later(call, &refusal.fault),
     };
     problem(status, title, &refusal.fault.text)
 }

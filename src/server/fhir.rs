@@ -17,8 +17,8 @@ use super::negotiation::{Offer, already_has, encoding, preferred};
 use super::partner::Call;
 use super::province::{coded, query, without_nul};
 use super::{LATER_SECONDS, PartnerApi};
-use crate::flow::fhir::{self, Asker, Terms, Type};
-use crate::flow::pull::Refusal;
+use crate::flow::fhir::{self, Asker, FhirTerms, Type};
+use crate::flow::pull::PullRefusal;
 
 const PREFIX: &str = "/fhir/";
 const CONTENT: &str = "application/fhir+json; charset=utf-8";
@@ -118,7 +118,7 @@ async fn answer(
     posted: Vec<(String, String)>,
     api: &PartnerApi,
     partner: &str,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, PullRefusal> {
     let pulls = &api.gateway.pulls;
     let mut parameters = query(request)?;
     parameters.extend(without_nul(posted)?);
@@ -128,7 +128,7 @@ async fn answer(
         pulls,
         puller: pulls.puller(partner)?,
         base: &base,
-        terms: Terms(&api.terms),
+        terms: FhirTerms(&api.terms),
         lenient: lenient(request),
     };
     let path: Vec<&str> = request
@@ -141,7 +141,7 @@ async fn answer(
         let shown: String = word.chars().take(40).collect();
         let known = Type::ALL.map(Type::word).join(", ");
         Type::of_word(word).ok_or_else(|| {
-            Refusal::NotFound(format!("`{shown}` is not served; served are {known}"))
+            PullRefusal::NotFound(format!("`{shown}` is not served; served are {known}"))
         })
     };
     match path[..] {
@@ -190,16 +190,18 @@ async fn answer(
             HttpResponse::Ok(),
             &asker.history(typed(of)?, Some(id), &parameters).await?,
         )),
-        _ => Err(Refusal::NotFound(
+        _ => Err(PullRefusal::NotFound(
             "there is nothing here; see metadata for what is served".into(),
         )),
     }
 }
 
 /// Whether the answer can be in a form the caller takes: `_format` counts before `Accept` (R4 §3.1.0.1.11).
-fn acceptable(request: &HttpRequest, parameters: &[(String, String)]) -> Result<(), Refusal> {
+fn acceptable(request: &HttpRequest, parameters: &[(String, String)]) -> Result<(), PullRefusal> {
     let refused = || {
-        Refusal::NotAcceptable("this is served as application/fhir+json only, of FHIR 4.0".into())
+        PullRefusal::NotAcceptable(
+            "this is served as application/fhir+json only, of FHIR 4.0".into(),
+        )
     };
     if let Some((_, form)) = parameters.iter().find(|(name, _)| name == "_format") {
         return FORMATS
@@ -258,18 +260,18 @@ pub fn outcome(status: StatusCode, text: &str) -> HttpResponse {
         .body(fhir::outcome(code, text).to_string())
 }
 
-fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
+fn refuse(partner: &str, refusal: &PullRefusal) -> HttpResponse {
     match refusal {
-        Refusal::Bad(text) => outcome(StatusCode::BAD_REQUEST, text),
-        Refusal::Forbidden(text) => outcome(StatusCode::FORBIDDEN, text),
-        Refusal::NotFound(text) => outcome(StatusCode::NOT_FOUND, text),
-        Refusal::Gone(text) => outcome(StatusCode::GONE, text),
+        PullRefusal::Bad(text) => outcome(StatusCode::BAD_REQUEST, text),
+        PullRefusal::Forbidden(text) => outcome(StatusCode::FORBIDDEN, text),
+        PullRefusal::NotFound(text) => outcome(StatusCode::NOT_FOUND, text),
+        PullRefusal::Gone(text) => outcome(StatusCode::GONE, text),
         // Not `deleted`: no resource is.
-        Refusal::OtherAreas(text) => HttpResponse::Gone()
+        PullRefusal::OtherAreas(text) => HttpResponse::Gone()
             .content_type(CONTENT)
             .body(fhir::outcome("business-rule", text).to_string()),
-        Refusal::NotAcceptable(text) => outcome(StatusCode::NOT_ACCEPTABLE, text),
-        Refusal::Failed(fault) => {
+        PullRefusal::NotAcceptable(text) => outcome(StatusCode::NOT_ACCEPTABLE, text),
+        PullRefusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "FHIR request not answered");
             let mut answer = outcome(
                 StatusCode::SERVICE_UNAVAILABLE,

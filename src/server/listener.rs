@@ -24,7 +24,7 @@ const DISCONNECT: Duration = Duration::from_secs(1);
 
 /// Times and limits of the listener.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub struct ListenerLimits {
     /// Longest a client may take for a request's head.
     pub head: Duration,
     pub keep_alive: Duration,
@@ -46,7 +46,7 @@ pub type OnConnect = fn(&dyn Any, &mut Extensions);
 pub fn serve<R>(
     socket: TcpListener,
     acceptor: Arc<Acceptor>,
-    manner: Manner,
+    manner: ListenerLimits,
     on_connect: OnConnect,
     routes: R,
 ) -> std::io::Result<Server>

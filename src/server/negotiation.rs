@@ -11,7 +11,7 @@ use actix_web::http::header::{
 };
 use mime::Mime;
 
-use crate::flow::pull::Encoding;
+use crate::flow::pull::ContentCoding;
 
 /// A form we serve.
 pub struct Offer<T> {
@@ -93,20 +93,20 @@ pub fn preferred<T: Copy>(request: &HttpRequest, offers: &[Offer<T>]) -> Option<
 }
 
 /// The coding a client likes best of those we have; of equals Zstandard.
-pub fn encoding(request: &HttpRequest) -> Encoding {
+pub fn encoding(request: &HttpRequest) -> ContentCoding {
     let accepted = AcceptEncoding::parse(request).unwrap_or(AcceptEncoding(Vec::new()));
     let best = accepted.iter().map(|item| item.quality).max();
-    let likes = |encoding: Encoding| {
+    let likes = |encoding: ContentCoding| {
         accepted.iter().any(|item| {
             Some(item.quality) == best
                 && item.quality > Quality::ZERO
                 && matches!(&item.item, Preference::Specific(word) if word.to_string() == encoding.word())
         })
     };
-    [Encoding::Zstd, Encoding::Gzip]
+    [ContentCoding::Zstd, ContentCoding::Gzip]
         .into_iter()
         .find(|encoding| likes(*encoding))
-        .unwrap_or(Encoding::Identity)
+        .unwrap_or(ContentCoding::Identity)
 }
 
 /// Whether the client says it holds this already; `etag` with its quotes.
@@ -137,13 +137,13 @@ mod tests {
     #[test]
     fn the_coding_a_client_likes_best_is_used() {
         for (accepted, expected) in [
-            ("gzip", Encoding::Gzip),
-            ("gzip, deflate, br, zstd", Encoding::Zstd),
-            ("gzip;q=1.0, zstd;q=0.5", Encoding::Gzip),
-            ("zstd;q=0, gzip;q=0", Encoding::Identity),
-            ("identity", Encoding::Identity),
-            ("br", Encoding::Identity),
-            ("", Encoding::Identity),
+            ("gzip", ContentCoding::Gzip),
+            ("gzip, deflate, br, zstd", ContentCoding::Zstd),
+            ("gzip;q=1.0, zstd;q=0.5", ContentCoding::Gzip),
+            ("zstd;q=0, gzip;q=0", ContentCoding::Identity),
+            ("identity", ContentCoding::Identity),
+            ("br", ContentCoding::Identity),
+            ("", ContentCoding::Identity),
         ] {
             assert_eq!(
                 encoding(&request(ACCEPT_ENCODING, accepted)),

@@ -12,7 +12,7 @@ use super::negotiation::{Offer, accepted};
 use crate::flow::shares::Shares;
 use crate::link::Acceptor;
 use crate::store::{Store, delivery};
-use crate::telemetry::{Destination, DestinationState, Exposition, Metrics, OfPartner};
+use crate::telemetry::{DestinationLabel, DestinationState, Exposition, Metrics, OfPartner};
 
 /// How long the disk may take: whoever asks whether we are ready wants to know within two seconds.
 const DISK: Duration = Duration::from_millis(1_700);
@@ -113,7 +113,7 @@ async fn metrics(watch: web::Data<Watch>, request: HttpRequest) -> HttpResponse 
         }
         metrics
             .oldest_seconds
-            .get_or_create(&Destination {
+            .get_or_create(&DestinationLabel {
                 destination: waiting.destination,
             })
             .set(waiting.oldest_seconds);

@@ -11,16 +11,16 @@ use actix_web::http::header::{
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::place::Place;
+use super::place::RequestPlace;
 use super::{Entry, LATER_SECONDS, PartnerApi, body, core, fhir, province, registry, standing};
 use crate::adapter::{Adapter, Endpoint};
-use crate::config::{Api, Inbound, api_of, asked, path_words, route_matches};
+use crate::config::{Api, InboundEntry, api_of, asked, path_words, route_matches};
 use crate::error::Fault;
-use crate::flow::intake::{self, Arrival, Body, Reply};
-use crate::flow::shares::{Exhausted, Share};
+use crate::flow::intake::{self, Arrival, IntakeReply, ReceivedBody};
+use crate::flow::shares::{ExhaustedShare, Share};
 use crate::link::{
-    CallerRefusal, Connection, Headers, PeerCertificate, Reason, Refused, RetryAfter as TooFast,
-    Use,
+    CallerRefusal, ClientConnection, HandshakeRefusalReason, Headers, PeerCertificate,
+    RefusedHandshake, RetryAfter as TooFast, Use,
 };
 use crate::model::printable::printable;
 
@@ -47,7 +47,7 @@ pub fn remember_certificate(connection: &dyn Any, extensions: &mut Extensions) {
     if let Some(certificate) = PeerCertificate::of_connection(connection) {
         extensions.insert(Arc::new(certificate));
     }
-    if let Some(connection) = connection.downcast_ref::<Connection>() {
+    if let Some(connection) = connection.downcast_ref::<ClientConnection>() {
         extensions.insert(connection.used().clone());
     }
 }
@@ -78,7 +78,7 @@ pub async fn handle(
     let mut place = None;
     let response = match held {
         Ok(((headers, inbound), held)) => {
-            let place = place.insert(Place::new(held, under_way)).clone();
+            let place = place.insert(RequestPlace::new(held, under_way)).clone();
             let call = Call {
                 request: &request,
                 entry,
@@ -121,10 +121,10 @@ pub async fn handle(
 /// since its certificate was good when it connected.
 fn not_accepted(request: &HttpRequest, api: &PartnerApi, refusal: &CallerRefusal) -> HttpResponse {
     if let Some(peer) = request.peer_addr() {
-        let refused = Refused {
+        let refused = RefusedHandshake {
             peer,
             known: api.acceptor.is_known(peer),
-            reason: Reason::NoPartner,
+            reason: HandshakeRefusalReason::NoPartner,
             who: "",
             detail: &refusal.fault.text,
         };
@@ -229,10 +229,10 @@ fn about(request: &HttpRequest, entry: &Entry, api: &PartnerApi) -> Option<HttpR
 }
 
 /// 429 where the partner has too many requests under way itself, 503 where all together have; the rest of the body is not wanted.
-fn no_place(entry: &Entry, path: &str, api: &PartnerApi, full: Exhausted) -> HttpResponse {
+fn no_place(entry: &Entry, path: &str, api: &PartnerApi, full: ExhaustedShare) -> HttpResponse {
     let receive = &api.gateway.config.gateway.receive;
     let (status, reason, what) = match full {
-        Exhausted::Own => {
+        ExhaustedShare::Own => {
             let most = receive.requests_per_partner_max;
             (
                 429,
@@ -242,7 +242,7 @@ fn no_place(entry: &Entry, path: &str, api: &PartnerApi, full: Exhausted) -> Htt
                 "requests_of_partner",
             )
         }
-        Exhausted::All => (
+        ExhaustedShare::All => (
             503,
             "too many requests are under way; send it again later".to_string(),
             "requests",
@@ -279,7 +279,7 @@ fn route<'a>(
     request: &HttpRequest,
     entry: &'a Entry,
     api: &PartnerApi,
-) -> Result<(Headers, &'a Inbound), HttpResponse> {
+) -> Result<(Headers, &'a InboundEntry), HttpResponse> {
     let inbound = entry.partner.inbound.as_ref().ok_or_else(|| {
         refusal(
             request.path(),
@@ -384,10 +384,10 @@ async fn receive(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) -> Ht
 pub struct Call<'a> {
     pub request: &'a HttpRequest,
     pub entry: &'a Entry,
-    pub inbound: &'a Inbound,
+    pub inbound: &'a InboundEntry,
     pub share: Share,
     /// Its place among the requests under way.
-    pub place: Place,
+    pub place: RequestPlace,
 }
 
 impl Call<'_> {
@@ -397,7 +397,7 @@ impl Call<'_> {
         &self,
         payload: web::Payload,
         api: &PartnerApi,
-    ) -> Result<Body, HttpResponse> {
+    ) -> Result<ReceivedBody, HttpResponse> {
         let receive = &api.gateway.config.gateway.receive;
         let (entry, path) = (self.entry, self.request.path());
         let gzip = match self
@@ -442,7 +442,7 @@ impl Call<'_> {
                 &format!("the body is larger than {bytes_max} bytes; send it in several packets"),
             )));
         }
-        let terms = body::Terms {
+        let terms = body::BodyTerms {
             receive,
             bytes_max,
             gzip,
@@ -486,7 +486,7 @@ impl Call<'_> {
     }
 }
 
-fn count_lines(api: &PartnerApi, partner: &str, reply: &Reply) {
+fn count_lines(api: &PartnerApi, partner: &str, reply: &IntakeReply) {
     if let Some(counts) = reply.counts {
         for (outcome, count) in [
             ("posted", counts.posted),
@@ -537,7 +537,7 @@ fn refuse(entry: &Entry, path: &str, status: u16, reason: &str) -> HttpResponse 
 }
 
 /// What a flow replies, as a response.
-fn answer(reply: Reply) -> HttpResponse {
+fn answer(reply: IntakeReply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     HttpResponseBuilder::new(status)
         .insert_header((CONTENT_TYPE, reply.content_type))

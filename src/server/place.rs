@@ -11,7 +11,7 @@ use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::Bytes;
 
-use crate::flow::shares::Held;
+use crate::flow::shares::ShareHold;
 use crate::link::UnderWay;
 
 /// Bytes of an answer handed to a connection at once.
@@ -19,12 +19,14 @@ const PIECE: usize = 64 << 10;
 
 /// What a request holds until its answer has been taken, and a load of the registries beyond it.
 #[derive(Debug, Clone)]
-pub struct Place(#[expect(dead_code, reason = "held, not read")] Arc<(Held, Option<UnderWay>)>);
+pub struct RequestPlace(
+    #[expect(dead_code, reason = "held, not read")] Arc<(ShareHold, Option<UnderWay>)>,
+);
 
-impl Place {
+impl RequestPlace {
     /// Of a share of requests, on a connection.
-    pub fn new(held: Held, under_way: Option<UnderWay>) -> Place {
-        Place(Arc::new((held, under_way)))
+    pub fn new(held: ShareHold, under_way: Option<UnderWay>) -> RequestPlace {
+        RequestPlace(Arc::new((held, under_way)))
     }
 
     /// Keeps the place until the answer has gone out.
@@ -55,7 +57,7 @@ enum Answer {
 struct Slowly {
     size: BodySize,
     body: Answer,
-    _place: Place,
+    _place: RequestPlace,
 }
 
 impl MessageBody for Slowly {

@@ -14,18 +14,20 @@ use super::negotiation::{Offer, already_has, encoding, preferred};
 use super::partner::problem;
 use super::{LATER_SECONDS, PartnerApi};
 use crate::error::did_you_mean;
-use crate::flow::pull::{Ask, Encoding, Format, LIMIT_DEFAULT, LIMIT_MAX, Refusal, Snapshot};
-use crate::model::registry::Kind;
+use crate::flow::pull::{
+    Ask, ContentCoding, LIMIT_DEFAULT, LIMIT_MAX, PageFormat, PullRefusal, Snapshot,
+};
+use crate::model::registry::EntityKind;
 
 const PREFIX: &str = "/province/v1/";
 
 /// Answers a partner that may call this route.
 pub async fn handle(request: &HttpRequest, api: &PartnerApi, partner: &str) -> HttpResponse {
     let answered = match request.path().strip_prefix(PREFIX) {
-        Some("institutions") => page(request, api, partner, Kind::Institution).await,
-        Some("caregivers") => page(request, api, partner, Kind::Caregiver).await,
+        Some("institutions") => page(request, api, partner, EntityKind::Institution).await,
+        Some("caregivers") => page(request, api, partner, EntityKind::Caregiver).await,
         Some("snapshot") => snapshot(request, api, partner).await,
-        _ => Err(Refusal::NotFound(format!(
+        _ => Err(PullRefusal::NotFound(format!(
             "there is nothing at {}",
             request.path()
         ))),
@@ -37,8 +39,8 @@ async fn page(
     request: &HttpRequest,
     api: &PartnerApi,
     partner: &str,
-    kind: Kind,
-) -> Result<HttpResponse, Refusal> {
+    kind: EntityKind,
+) -> Result<HttpResponse, PullRefusal> {
     let pulls = &api.gateway.pulls;
     let puller = pulls.puller(partner)?;
     let format = format(request)?;
@@ -81,7 +83,7 @@ async fn snapshot(
     request: &HttpRequest,
     api: &PartnerApi,
     partner: &str,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<HttpResponse, PullRefusal> {
     if let Some((name, _)) = query(request)?.first() {
         return Err(unknown_parameter(name, &[]));
     }
@@ -113,15 +115,17 @@ async fn snapshot(
     let mut answer = HttpResponse::Ok();
     coded(&mut answer, encoding);
     Ok(answer
-        .insert_header((CONTENT_TYPE, Format::NdJson.content_type()))
+        .insert_header((CONTENT_TYPE, PageFormat::NdJson.content_type()))
         .insert_header((CACHE_CONTROL, "no-store"))
         .streaming(Box::pin(rest)))
 }
 
 /// The parameters of the query, in their order.
-pub fn query(request: &HttpRequest) -> Result<Vec<(String, String)>, Refusal> {
+pub fn query(request: &HttpRequest) -> Result<Vec<(String, String)>, PullRefusal> {
     let bad = |_| {
-        Refusal::Bad("the query cannot be read; expected name=value pairs, percent-encoded".into())
+        PullRefusal::Bad(
+            "the query cannot be read; expected name=value pairs, percent-encoded".into(),
+        )
     };
     let query = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map(actix_web::web::Query::into_inner)
@@ -130,49 +134,51 @@ pub fn query(request: &HttpRequest) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 /// No text of the database can hold a NUL character, so nothing can be found by one.
-pub fn without_nul(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, Refusal> {
+pub fn without_nul(
+    parameters: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, PullRefusal> {
     if parameters
         .iter()
         .any(|(name, value)| name.contains('\0') || value.contains('\0'))
     {
-        return Err(Refusal::Bad(
+        return Err(PullRefusal::Bad(
             "a parameter has a NUL character; take it out".into(),
         ));
     }
     Ok(parameters)
 }
 
-fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {
+fn unknown_parameter(name: &str, known: &[&str]) -> PullRefusal {
     let allowed = if known.is_empty() {
         "none is taken here".to_string()
     } else {
         format!("allowed are {}", known.join(", "))
     };
     let shown: String = name.chars().take(40).collect();
-    Refusal::Bad(format!(
+    PullRefusal::Bad(format!(
         "there is no parameter `{shown}`{}; {allowed}",
         did_you_mean(name, known.iter().copied())
     ))
 }
 
-fn limit(value: &str) -> Result<u32, Refusal> {
+fn limit(value: &str) -> Result<u32, PullRefusal> {
     let limit = value
         .parse()
         .ok()
         .filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| Refusal::Bad(format!("limit is not a number from 1 to {LIMIT_MAX}")))
+    limit.ok_or_else(|| PullRefusal::Bad(format!("limit is not a number from 1 to {LIMIT_MAX}")))
 }
 
 /// JSON unless lines are asked for before it.
-const FORMS: [Offer<Format>; 2] = [
+const FORMS: [Offer<PageFormat>; 2] = [
     Offer {
-        form: Format::Json,
+        form: PageFormat::Json,
         media: &["application/json"],
         parameters: &[],
         named_only: false,
     },
     Offer {
-        form: Format::NdJson,
+        form: PageFormat::NdJson,
         media: &[
             "application/x-ndjson",
             "application/ndjson",
@@ -183,27 +189,31 @@ const FORMS: [Offer<Format>; 2] = [
     },
 ];
 
-fn format(request: &HttpRequest) -> Result<Format, Refusal> {
+fn format(request: &HttpRequest) -> Result<PageFormat, PullRefusal> {
     preferred(request, &FORMS).ok_or_else(|| {
-        Refusal::NotAcceptable("this is served as application/json or application/x-ndjson".into())
+        PullRefusal::NotAcceptable(
+            "this is served as application/json or application/x-ndjson".into(),
+        )
     })
 }
 
-pub fn coded(answer: &mut HttpResponseBuilder, encoding: Encoding) {
-    if encoding != Encoding::Identity {
+pub fn coded(answer: &mut HttpResponseBuilder, encoding: ContentCoding) {
+    if encoding != ContentCoding::Identity {
         answer.insert_header((CONTENT_ENCODING, encoding.word()));
     }
 }
 
-fn refuse(partner: &str, refusal: &Refusal) -> HttpResponse {
+fn refuse(partner: &str, refusal: &PullRefusal) -> HttpResponse {
     match refusal {
-        Refusal::Bad(text) => problem(StatusCode::BAD_REQUEST, "Not understood", text),
-        Refusal::Forbidden(text) => problem(StatusCode::FORBIDDEN, "Not allowed", text),
-        Refusal::NotFound(text) => problem(StatusCode::NOT_FOUND, "Not found", text),
-        Refusal::Gone(text) => problem(StatusCode::GONE, "Gone", text),
-        Refusal::OtherAreas(text) => problem(StatusCode::GONE, "Areas have changed", text),
-        Refusal::NotAcceptable(text) => problem(StatusCode::NOT_ACCEPTABLE, "Not served so", text),
-        Refusal::Failed(fault) => {
+        PullRefusal::Bad(text) => problem(StatusCode::BAD_REQUEST, "Not understood", text),
+        PullRefusal::Forbidden(text) => problem(StatusCode::FORBIDDEN, "Not allowed", text),
+        PullRefusal::NotFound(text) => problem(StatusCode::NOT_FOUND, "Not found", text),
+        PullRefusal::Gone(text) => problem(StatusCode::GONE, "Gone", text),
+        PullRefusal::OtherAreas(text) => problem(StatusCode::GONE, "Areas have changed", text),
+        PullRefusal::NotAcceptable(text) => {
+            problem(StatusCode::NOT_ACCEPTABLE, "Not served so", text)
+        }
+        PullRefusal::Failed(fault) => {
             tracing::error!(%partner, %fault, "pull not answered");
             let mut response = problem(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -234,23 +244,26 @@ mod tests {
     #[test]
     fn lines_are_sent_to_whom_likes_them_better() {
         for (accepted, expected) in [
-            ("application/x-ndjson", Some(Format::NdJson)),
+            ("application/x-ndjson", Some(PageFormat::NdJson)),
             (
                 "application/json;q=0.9, application/x-ndjson",
-                Some(Format::NdJson),
+                Some(PageFormat::NdJson),
             ),
-            ("application/x-ndjson;q=0.1, */*", Some(Format::Json)),
-            ("*/*", Some(Format::Json)),
+            ("application/x-ndjson;q=0.1, */*", Some(PageFormat::Json)),
+            ("*/*", Some(PageFormat::Json)),
             ("text/html", None),
             (
                 "application/x-ndjson, application/json",
-                Some(Format::NdJson),
+                Some(PageFormat::NdJson),
             ),
-            ("application/json, application/x-ndjson", Some(Format::Json)),
-            ("application/x-ndjson, */*", Some(Format::NdJson)),
-            ("*/*, application/x-ndjson", Some(Format::Json)),
+            (
+                "application/json, application/x-ndjson",
+                Some(PageFormat::Json),
+            ),
+            ("application/x-ndjson, */*", Some(PageFormat::NdJson)),
+            ("*/*, application/x-ndjson", Some(PageFormat::Json)),
             ("application/json;q=0, */*", None),
-            ("", Some(Format::Json)),
+            ("", Some(PageFormat::Json)),
         ] {
             assert_eq!(
                 format(&request(ACCEPT, accepted)).ok(),

@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 
 use super::PartnerApi;
 use super::partner::{Call, problem};
-use crate::flow::intake::Body;
-use crate::flow::publish::{self, Answer, Outcome, Problem, parse};
-use crate::model::registry::{Deletion, Kind, Submission};
+use crate::flow::intake::ReceivedBody;
+use crate::flow::publish::{self, SubmissionAnswer, SubmissionOutcome, SubmissionProblem, parse};
+use crate::model::registry::{Deletion, EntityKind, Submission};
 use crate::registry::id_is_formed;
 
 /// Largest body of a single record, in bytes.
@@ -49,22 +49,22 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
     match (method, path.next(), path.next()) {
         (&Method::POST, Some("registry"), None) => load(call, body, api),
         (&Method::GET, Some("institutions"), Some(id)) => {
-            read_back(call, (Kind::Institution, id), api).await
+            read_back(call, (EntityKind::Institution, id), api).await
         }
         (&Method::GET, Some("caregivers"), Some(id)) => {
-            read_back(call, (Kind::Caregiver, id), api).await
+            read_back(call, (EntityKind::Caregiver, id), api).await
         }
         (&Method::PUT, Some("institutions"), Some(id)) => {
-            put(call, (Kind::Institution, id), &body, api).await
+            put(call, (EntityKind::Institution, id), &body, api).await
         }
         (&Method::PUT, Some("caregivers"), Some(id)) => {
-            put(call, (Kind::Caregiver, id), &body, api).await
+            put(call, (EntityKind::Caregiver, id), &body, api).await
         }
         (&Method::DELETE, Some("institutions"), Some(id)) => {
-            delete(call, (Kind::Institution, id), &body, api).await
+            delete(call, (EntityKind::Institution, id), &body, api).await
         }
         (&Method::DELETE, Some("caregivers"), Some(id)) => {
-            delete(call, (Kind::Caregiver, id), &body, api).await
+            delete(call, (EntityKind::Caregiver, id), &body, api).await
         }
         _ => problem(
             StatusCode::NOT_FOUND,
@@ -74,7 +74,7 @@ pub async fn handle(call: &Call<'_>, payload: web::Payload, api: &PartnerApi) ->
     }
 }
 
-fn load(call: &Call<'_>, body: Body, api: &PartnerApi) -> HttpResponse {
+fn load(call: &Call<'_>, body: ReceivedBody, api: &PartnerApi) -> HttpResponse {
     let (answers, told) = mpsc::channel::<Bytes>(PORTIONS_AHEAD);
     let (gateway, sender, metrics) = (
         api.gateway.clone(),
@@ -110,24 +110,24 @@ fn load(call: &Call<'_>, body: Body, api: &PartnerApi) -> HttpResponse {
 
 async fn put(
     call: &Call<'_>,
-    (kind, id): (Kind, &str),
-    body: &Body,
+    (kind, id): (EntityKind, &str),
+    body: &ReceivedBody,
     api: &PartnerApi,
 ) -> HttpResponse {
     let parsed = small(body).and_then(|bytes| match kind {
-        Kind::Institution => parse(&bytes).map(Submission::Institution),
-        Kind::Caregiver => parse(&bytes).map(Submission::Caregiver),
+        EntityKind::Institution => parse(&bytes).map(Submission::Institution),
+        EntityKind::Caregiver => parse(&bytes).map(Submission::Caregiver),
     });
     match parsed {
         Ok(submission) if submission.id() != id => {
-            let field = if kind == Kind::Institution {
+            let field = if kind == EntityKind::Institution {
                 "institution_id"
             } else {
                 "caregiver_id"
             };
             refused(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                &[Problem::new(
+                &[SubmissionProblem::new(
                     field,
                     "form",
                     "not the id of the path; expected the same",
@@ -141,8 +141,8 @@ async fn put(
 
 async fn delete(
     call: &Call<'_>,
-    (kind, id): (Kind, &str),
-    body: &Body,
+    (kind, id): (EntityKind, &str),
+    body: &ReceivedBody,
     api: &PartnerApi,
 ) -> HttpResponse {
     let parsed = if body.length == 0 {
@@ -163,8 +163,8 @@ async fn delete(
                 on,
             };
             let submission = match kind {
-                Kind::Institution => Submission::DeleteInstitution(deletion),
-                Kind::Caregiver => Submission::DeleteCaregiver(deletion),
+                EntityKind::Institution => Submission::DeleteInstitution(deletion),
+                EntityKind::Caregiver => Submission::DeleteCaregiver(deletion),
             };
             submit(call, &submission, api).await
         }
@@ -173,7 +173,11 @@ async fn delete(
 }
 
 /// The record as it was sent last, for who sends it.
-async fn read_back(call: &Call<'_>, (kind, id): (Kind, &str), api: &PartnerApi) -> HttpResponse {
+async fn read_back(
+    call: &Call<'_>,
+    (kind, id): (EntityKind, &str),
+    api: &PartnerApi,
+) -> HttpResponse {
     let never_sent = || {
         problem(
             StatusCode::NOT_FOUND,
@@ -215,9 +219,9 @@ fn private(headers: &mut HeaderMap, version: i64) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-fn of_query(query: &str) -> Result<End, Problem> {
+fn of_query(query: &str) -> Result<End, SubmissionProblem> {
     let mistake = |_| {
-        Problem::new(
+        SubmissionProblem::new(
             "",
             "form",
             "expected `version`, `reason` and `on` (a date such as 2026-01-31) in the query, or as JSON in the body",
@@ -229,9 +233,9 @@ fn of_query(query: &str) -> Result<End, Problem> {
 }
 
 /// The bytes of a body that holds one record.
-fn small(body: &Body) -> Result<Vec<u8>, Problem> {
+fn small(body: &ReceivedBody) -> Result<Vec<u8>, SubmissionProblem> {
     if body.length > RECORD_MAX {
-        return Err(Problem::new(
+        return Err(SubmissionProblem::new(
             "",
             "form",
             format!("{} bytes; a record has at most {RECORD_MAX}", body.length),
@@ -240,7 +244,7 @@ fn small(body: &Body) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::with_capacity(body.length as usize);
     let read = std::io::Read::read_to_end(&mut body.reader(), &mut bytes);
     read.map(|_| bytes).map_err(|error| {
-        Problem::new(
+        SubmissionProblem::new(
             "",
             "json",
             format!("the body cannot be read back: {}", error.kind()),
@@ -259,24 +263,26 @@ async fn submit(call: &Call<'_>, submission: &Submission, api: &PartnerApi) -> H
     };
     api.metrics.lines_of(sender, word(answer.result), 1);
     match answer.result {
-        Outcome::Refused if answer.conflicts() => refused(StatusCode::CONFLICT, &answer.problems),
-        Outcome::Refused => refused(StatusCode::UNPROCESSABLE_ENTITY, &answer.problems),
-        Outcome::Unknown => refused(StatusCode::NOT_FOUND, &answer.problems),
+        SubmissionOutcome::Refused if answer.conflicts() => {
+            refused(StatusCode::CONFLICT, &answer.problems)
+        }
+        SubmissionOutcome::Refused => refused(StatusCode::UNPROCESSABLE_ENTITY, &answer.problems),
+        SubmissionOutcome::Unknown => refused(StatusCode::NOT_FOUND, &answer.problems),
         _ => taken(&answer),
     }
 }
 
-fn word(outcome: Outcome) -> &'static str {
+fn word(outcome: SubmissionOutcome) -> &'static str {
     match outcome {
-        Outcome::Stored => "stored",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Older => "older",
-        Outcome::Unknown => "unknown",
-        Outcome::Refused => "refused",
+        SubmissionOutcome::Stored => "stored",
+        SubmissionOutcome::Unchanged => "unchanged",
+        SubmissionOutcome::Older => "older",
+        SubmissionOutcome::Unknown => "unknown",
+        SubmissionOutcome::Refused => "refused",
     }
 }
 
-fn taken(answer: &Answer) -> HttpResponse {
+fn taken(answer: &SubmissionAnswer) -> HttpResponse {
     let status = if answer.new {
         StatusCode::CREATED
     } else {
@@ -285,7 +291,7 @@ fn taken(answer: &Answer) -> HttpResponse {
     HttpResponseBuilder::new(status).json(answer)
 }
 
-fn unreadable(mistake: Problem) -> HttpResponse {
+fn unreadable(mistake: SubmissionProblem) -> HttpResponse {
     let status = if mistake.rule == "json" {
         StatusCode::BAD_REQUEST
     } else {
@@ -295,7 +301,7 @@ fn unreadable(mistake: Problem) -> HttpResponse {
 }
 
 /// A problem document with every mistake.
-fn refused(status: StatusCode, errors: &[Problem]) -> HttpResponse {
+fn refused(status: StatusCode, errors: &[SubmissionProblem]) -> HttpResponse {
     let (title, detail) = match status {
         StatusCode::CONFLICT => (
             "Version taken",

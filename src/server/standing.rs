@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::PartnerApi;
 use super::partner::{Call, problem};
 use crate::error::did_you_mean;
-use crate::flow::standing::{self, MONTHS_MAX, Refusal};
+use crate::flow::standing::{self, MONTHS_MAX, StandingRefusal};
 use crate::model::{Month, day};
 
 /// Characters of a person's or employer's number.
@@ -25,9 +25,9 @@ pub async fn handle(call: &Call<'_>, api: &PartnerApi) -> HttpResponse {
         Err(refusal) => refusal,
     };
     match answered {
-        Refusal::Bad(text) => problem(StatusCode::BAD_REQUEST, "Not understood", &text),
-        Refusal::Unknown(text) => problem(StatusCode::NOT_FOUND, "Not found", &text),
-        Refusal::Failed(fault) => {
+        StandingRefusal::Bad(text) => problem(StatusCode::BAD_REQUEST, "Not understood", &text),
+        StandingRefusal::Unknown(text) => problem(StatusCode::NOT_FOUND, "Not found", &text),
+        StandingRefusal::Failed(fault) => {
             tracing::error!(partner = %call.entry.partner.name, %fault, "question not answered");
             let mut response = problem(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -43,7 +43,7 @@ pub async fn handle(call: &Call<'_>, api: &PartnerApi) -> HttpResponse {
     }
 }
 
-async fn ask(call: &Call<'_>, api: &PartnerApi) -> Result<HttpResponse, Refusal> {
+async fn ask(call: &Call<'_>, api: &PartnerApi) -> Result<HttpResponse, StandingRefusal> {
     let path: Vec<&str> = call
         .request
         .path()
@@ -70,7 +70,9 @@ async fn ask(call: &Call<'_>, api: &PartnerApi) -> Result<HttpResponse, Refusal>
                 &standing::standing(gateway, valid(number)?, on).await?,
             ))
         }
-        _ => Err(Refusal::Unknown("there is nothing at this path".into())),
+        _ => Err(StandingRefusal::Unknown(
+            "there is nothing at this path".into(),
+        )),
     }
 }
 
@@ -81,14 +83,14 @@ fn json(answer: &impl Serialize) -> HttpResponse {
 }
 
 /// A number as it may stand in a path; others cannot be anybody's.
-fn valid(number: &str) -> Result<&str, Refusal> {
+fn valid(number: &str) -> Result<&str, StandingRefusal> {
     let valid = !number.is_empty()
         && number.len() <= NUMBER_CHARS_MAX
         && number
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'%');
     let bad = || {
-        Refusal::Bad(format!(
+        StandingRefusal::Bad(format!(
             "the number in the path is longer than {NUMBER_CHARS_MAX} characters or has other ones than letters, digits and signs"
         ))
     };
@@ -97,10 +99,12 @@ fn valid(number: &str) -> Result<&str, Refusal> {
 
 type Parameters = Vec<(String, String)>;
 
-fn query(call: &Call<'_>, known: &[&str]) -> Result<Parameters, Refusal> {
+fn query(call: &Call<'_>, known: &[&str]) -> Result<Parameters, StandingRefusal> {
     let query = Query::<Parameters>::from_query(call.request.query_string()).map(Query::into_inner);
     let query = query.map_err(|_| {
-        Refusal::Bad("the query cannot be read; expected name=value pairs, percent-encoded".into())
+        StandingRefusal::Bad(
+            "the query cannot be read; expected name=value pairs, percent-encoded".into(),
+        )
     })?;
     match query
         .iter()
@@ -108,7 +112,7 @@ fn query(call: &Call<'_>, known: &[&str]) -> Result<Parameters, Refusal> {
     {
         Some((name, _)) => {
             let near = did_you_mean(name, known.iter().copied());
-            Err(Refusal::Bad(format!(
+            Err(StandingRefusal::Bad(format!(
                 "there is no parameter `{}`{near}; expected {}",
                 cut(name),
                 known.join(" and ")
@@ -119,14 +123,14 @@ fn query(call: &Call<'_>, known: &[&str]) -> Result<Parameters, Refusal> {
 }
 
 /// The only value of a parameter.
-fn one<'q>(query: &'q Parameters, name: &str) -> Result<Option<&'q str>, Refusal> {
+fn one<'q>(query: &'q Parameters, name: &str) -> Result<Option<&'q str>, StandingRefusal> {
     let mut values = query
         .iter()
         .filter(|(found, _)| found == name)
         .map(|(_, value)| value.as_str());
     let value = values.next();
     if values.next().is_some() {
-        Err(Refusal::Bad(format!(
+        Err(StandingRefusal::Bad(format!(
             "{name} occurs twice; expected it once"
         )))
     } else {
@@ -135,16 +139,16 @@ fn one<'q>(query: &'q Parameters, name: &str) -> Result<Option<&'q str>, Refusal
 }
 
 /// `from` and `to`, both included.
-fn months(query: &Parameters) -> Result<(Month, Month), Refusal> {
+fn months(query: &Parameters) -> Result<(Month, Month), StandingRefusal> {
     let month = |name: &str| {
         let text = one(query, name)?.ok_or_else(|| {
-            Refusal::Bad(format!(
+            StandingRefusal::Bad(format!(
                 "{name} is missing; expected a month such as 202110"
             ))
         })?;
         let month = Month::parse(text).or_else(|| Month::parse_dashed(text));
         month.ok_or_else(|| {
-            Refusal::Bad(format!(
+            StandingRefusal::Bad(format!(
                 "{name} is `{}`; expected a month such as 202110, from 1990 to 2199",
                 cut(text)
             ))
@@ -152,12 +156,12 @@ fn months(query: &Parameters) -> Result<(Month, Month), Refusal> {
     };
     let (from, to) = (month("from")?, month("to")?);
     if from > to {
-        return Err(Refusal::Bad(format!(
+        return Err(StandingRefusal::Bad(format!(
             "from is {from}, after to, {to}; expected the same month or an earlier one"
         )));
     }
     if standing::between(from, to).nth(MONTHS_MAX).is_some() {
-        return Err(Refusal::Bad(format!(
+        return Err(StandingRefusal::Bad(format!(
             "from {from} and to {to} are too far apart; expected at most {MONTHS_MAX} months"
         )));
     }
@@ -165,14 +169,14 @@ fn months(query: &Parameters) -> Result<(Month, Month), Refusal> {
 }
 
 /// The day asked about; today when none is given.
-fn asked_day(query: &Parameters, today: Date) -> Result<Date, Refusal> {
+fn asked_day(query: &Parameters, today: Date) -> Result<Date, StandingRefusal> {
     let Some(text) = one(query, "on")? else {
         return Ok(today);
     };
-    let day =
-        day::day(text).map_err(|error| Refusal::Bad(format!("on is `{}`: {error}", cut(text))))?;
+    let day = day::day(text)
+        .map_err(|error| StandingRefusal::Bad(format!("on is `{}`: {error}", cut(text))))?;
     if day > today {
-        return Err(Refusal::Bad(format!(
+        return Err(StandingRefusal::Bad(format!(
             "on is {day}, which has not come; expected {today} or an earlier day"
         )));
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::adapter::{self, Adapter, Catalog, Endpoint, Secrets};
-use crate::config::{Api, Config, Outbound, Partner, built_in, of_partner_in};
+use crate::config::{Api, Config, OutboundEntry, Partner, built_in, of_partner_in};
 use crate::error::{Finding, did_you_mean};
 use crate::flow::tell::SubjectKind;
 use crate::flow::transfer;
@@ -15,16 +15,16 @@ use crate::model::records::deduction_result;
 
 /// Why a partner's entry cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct PartnerProblem {
     /// The value, key or section of the entry that is to be mended, as `config::of_partner_in` looks for it.
     pub about: String,
     /// A safe sentence.
     pub text: String,
 }
 
-impl Problem {
-    fn new(about: &str, text: String) -> Problem {
-        Problem {
+impl PartnerProblem {
+    fn new(about: &str, text: String) -> PartnerProblem {
+        PartnerProblem {
             about: about.to_owned(),
             text,
         }
@@ -42,7 +42,7 @@ impl Problem {
 }
 
 /// Why a partner's entry cannot work; empty when it can.
-pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
+pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<PartnerProblem> {
     let routes = || partner.inbound.iter().flat_map(|inbound| &inbound.routes);
     let mut problems = Vec::new();
     let mut others = Vec::new();
@@ -52,12 +52,12 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
                 let text = format!(
                     "route `{route}` gives it nothing without [partner.fields]; list there the fields it may know, and why"
                 );
-                problems.push(Problem::new(route, text));
+                problems.push(PartnerProblem::new(route, text));
             }
             Some(Ok(_)) => problems.extend(hidden(route, partner, catalog)),
             Some(Err(known)) => {
                 let near = did_you_mean(route, known.iter().copied());
-                problems.push(Problem::new(
+                problems.push(PartnerProblem::new(
                     route,
                     format!(
                         "route `{route}` is none of the gateway's own{near}; it has {}",
@@ -74,11 +74,15 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
                 "route `{route}` needs an adapter that reads what is sent there, and no `adapter` is named; name one"
             )
         };
-        problems.extend(others.iter().map(|route| Problem::new(route, text(route))));
+        problems.extend(
+            others
+                .iter()
+                .map(|route| PartnerProblem::new(route, text(route))),
+        );
         return problems;
     }
     let Some(adapter) = catalog.get(&partner.adapter) else {
-        return vec![Problem::new(
+        return vec![PartnerProblem::new(
             &partner.adapter,
             catalog.unknown(&partner.adapter),
         )];
@@ -99,7 +103,7 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
                 one_of(endpoint, "endpoint", &known),
                 did_you_mean(endpoint, known)
             );
-            problems.push(Problem::new(route, text));
+            problems.push(PartnerProblem::new(route, text));
         }
     }
     if let Some(outbound) = &partner.outbound {
@@ -109,7 +113,7 @@ pub fn problems(partner: &Partner, catalog: &Catalog) -> Vec<Problem> {
 }
 
 /// Why an adapter's endpoint is never reached: the only path of its name is one of the gateway's own.
-fn hidden(route: &str, partner: &Partner, catalog: &Catalog) -> Option<Problem> {
+fn hidden(route: &str, partner: &Partner, catalog: &Catalog) -> Option<PartnerProblem> {
     let name = route.rsplit('/').next()?;
     let endpoint = catalog.get(&partner.adapter)?.endpoint(name)?;
     let leads_there =
@@ -124,11 +128,11 @@ fn hidden(route: &str, partner: &Partner, catalog: &Catalog) -> Option<Problem> 
         partner.adapter,
         partner.name
     );
-    Some(Problem::new(route, text))
+    Some(PartnerProblem::new(route, text))
 }
 
 /// Why a route brings nothing to an adapter's endpoint.
-fn unservable(route: &str, endpoint: &Endpoint) -> Option<Problem> {
+fn unservable(route: &str, endpoint: &Endpoint) -> Option<PartnerProblem> {
     let (method, path) = route.split_once(' ')?;
     if matches!(method, "POST" | "PUT") {
         return None;
@@ -138,10 +142,14 @@ fn unservable(route: &str, endpoint: &Endpoint) -> Option<Problem> {
         endpoint.name(),
         endpoint.story().messages()
     );
-    Some(Problem::new(route, text))
+    Some(PartnerProblem::new(route, text))
 }
 
-fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) -> Vec<Problem> {
+fn outbound_problems(
+    partner: &Partner,
+    outbound: &OutboundEntry,
+    adapter: &Adapter,
+) -> Vec<PartnerProblem> {
     let mut problems = Vec::new();
     let secrets = match Secrets::load(&partner.secrets) {
         Ok(secrets) => Some(secrets),
@@ -149,7 +157,7 @@ fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) 
             problems.extend(
                 findings
                     .iter()
-                    .map(|finding| Problem::new("partner.secrets", finding.to_string())),
+                    .map(|finding| PartnerProblem::new("partner.secrets", finding.to_string())),
             );
             None
         }
@@ -157,7 +165,7 @@ fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) 
     for message in &outbound.receives {
         let found = message_problems(message, adapter, &partner.settings, secrets.as_ref());
         problems.extend(found.into_iter().map(|text| {
-            Problem::new(
+            PartnerProblem::new(
                 if text.starts_with("setting ") {
                     "partner.settings"
                 } else {
@@ -170,7 +178,7 @@ fn outbound_problems(partner: &Partner, outbound: &Outbound, adapter: &Adapter) 
     problems.extend(
         Client::new(outbound)
             .err()
-            .map(|fault| Problem::new("partner.outbound", fault.text)),
+            .map(|fault| PartnerProblem::new("partner.outbound", fault.text)),
     );
     let mut seen = std::collections::HashSet::new();
     problems.retain(|problem| seen.insert(problem.text.clone()));
@@ -223,7 +231,7 @@ fn message_problems(
 }
 
 /// Why what the core does with deductions would never be known.
-fn without_results(outbound: &adapter::Outbound, adapter: &Adapter) -> Option<String> {
+fn without_results(outbound: &adapter::OutboundMessage, adapter: &Adapter) -> Option<String> {
     let wanted = deduction_result::SPEC.name;
     if outbound.message() != transfer::DEDUCTIONS
         || outbound

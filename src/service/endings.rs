@@ -15,7 +15,7 @@ const DAYS_LEFT_MIN: i64 = 30;
 const LIST_DAYS_LEFT_MIN: i64 = 3;
 
 /// Something that ends.
-pub(super) struct Ending {
+pub(super) struct Expiry {
     /// Its label in the metrics.
     pub name: String,
     /// None when it cannot be read, or there is none.
@@ -28,8 +28,8 @@ pub(super) struct Ending {
 
 /// Everything that ends: our server certificate, the authorities' (the first to end), the revocation
 /// list, the certificates we call partners with, and those they called with since the start.
-pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
-    let ending = |name: &str, what: String, until, todo| Ending {
+pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Expiry> {
+    let ending = |name: &str, what: String, until, todo| Expiry {
         name: name.into(),
         until,
         what,
@@ -56,7 +56,7 @@ pub(super) fn endings(trust: &TrustState, config: &Config) -> Vec<Ending> {
             authorities.iter().map(|facts| facts.not_after).min(),
             "get its new one: its clients will be refused",
         ),
-        Ending {
+        Expiry {
             days_left_min: LIST_DAYS_LEFT_MIN,
             ..list
         },
@@ -91,7 +91,7 @@ pub(super) fn warn(trust: &TrustState, config: &Config) {
     older_lists(trust);
     for text in endings(trust, config)
         .iter()
-        .filter_map(Ending::warning)
+        .filter_map(Expiry::warning)
         .chain(trust.notes())
     {
         tracing::warn!("{text}");
@@ -105,7 +105,7 @@ pub(super) fn older_lists(trust: &TrustState) {
     }
 }
 
-impl Ending {
+impl Expiry {
     fn warning(&self) -> Option<String> {
         let (until, left) = (self.until?, days_until(self.until?));
         let (what, todo) = (&self.what, self.todo);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::endings::{days_until, endings};
 use crate::config::Config;
-use crate::flow::deliver::Reason;
+use crate::flow::deliver::PauseReason;
 use crate::link::TrustState;
 use crate::server::Refresh;
 use crate::telemetry::{
-    Destination, DestinationReason, DestinationState, Metrics, Named, PartnerOutcome,
+    DestinationLabel, DestinationReason, DestinationState, Metrics, NameLabel, PartnerOutcome,
 };
 use crate::worker::Watcher;
 
@@ -27,7 +27,7 @@ pub(super) fn refresher(watcher: Watcher, trust: Arc<TrustState>, config: Arc<Co
 
 fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
     for status in watcher.status() {
-        let destination = Destination {
+        let destination = DestinationLabel {
             destination: status.destination.clone(),
         };
         metrics
@@ -38,7 +38,7 @@ fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
             .breaker_open
             .get_or_create(&destination)
             .set(i64::from(status.breaker_open));
-        for reason in Reason::ALL {
+        for reason in PauseReason::ALL {
             let label = DestinationReason {
                 destination: status.destination.clone(),
                 reason: reason.word().into(),
@@ -86,7 +86,7 @@ fn dispatchers(watcher: &Watcher, metrics: &Metrics) {
 /// Days left of every certificate whose expiry would stop something; one that cannot be read has none.
 fn certificates(trust: &TrustState, config: &Config, metrics: &Metrics) {
     for ending in endings(trust, config) {
-        let label = Named { name: ending.name };
+        let label = NameLabel { name: ending.name };
         match ending.until {
             Some(until) => drop(
                 metrics

@@ -5,13 +5,13 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::config::Gateway;
+use crate::config::GatewayConfig;
 
 /// Database connections, certificates read anew, requests to partners, the log.
 const OTHERS: u64 = 512;
 
 /// Raises the limit to what the system allows.
-pub(super) fn raise(gateway: &Gateway) {
+pub(super) fn raise(gateway: &GatewayConfig) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return;
     };
@@ -31,7 +31,7 @@ pub(super) fn raise(gateway: &Gateway) {
 }
 
 /// At most open at once: connections, those being closed or in their handshake, bodies on the disk.
-fn needed(gateway: &Gateway) -> u64 {
+fn needed(gateway: &GatewayConfig) -> u64 {
     let listen = &gateway.listen;
     (listen.connections_max as u64)
         .saturating_add(listen.handshakes_max as u64)

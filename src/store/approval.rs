@@ -38,7 +38,7 @@ impl Action {
 
 /// What was asked for, frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct FrozenRequest {
     pub action: Action,
     pub destination: String,
     /// Ids with the number of their last attempt, in order; none of a destination's pause.
@@ -52,7 +52,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
     pub approval_id: i64,
-    pub wanted: Wanted,
+    pub wanted: FrozenRequest,
     /// SHA-256 of what is wanted.
     pub digest: Vec<u8>,
     pub requested_by: String,
@@ -152,7 +152,7 @@ impl Store {
     /// The database refuses or cannot be reached.
     pub async fn request_approval(
         &self,
-        wanted: &Wanted,
+        wanted: &FrozenRequest,
         digest: &[u8],
         by: &Signer,
         hours: i32,
@@ -303,7 +303,7 @@ fn approval(row: &Row) -> Approval {
     let (ids, attempts): (Vec<i64>, Vec<i32>) = (row.get(3), row.get(4));
     Approval {
         approval_id: row.get(0),
-        wanted: Wanted {
+        wanted: FrozenRequest {
             action: Action::of_word(row.get(1)),
             destination: row.get(2),
             deliveries: ids.into_iter().zip(attempts).collect(),

@@ -13,12 +13,12 @@ use super::Store;
 use super::copy::{Copy, CopyError, Rows};
 use super::delivery::RECORDS;
 use super::lines::LineTable;
-use super::table::{RowArray, Table, insert_statement};
+use super::table::{RowArray, TableColumns, insert_statement};
 use super::tx::Tx;
 use crate::error::{Fault, Stage};
 use crate::model::Fen;
 
-const PACKET: Table = Table {
+const PACKET: TableColumns = TableColumns {
     name: "packet",
     columns: &[
         "packet_id bigint, sender text, packet_no text, message text, digest bytea, adapter text, adapter_digest bytea, \
@@ -27,30 +27,30 @@ const PACKET: Table = Table {
         content_digest bytea",
     ],
 };
-const REFUSAL: Table = Table {
+const REFUSAL: TableColumns = TableColumns {
     name: "line_refusal",
     columns: &[
         "packet_id bigint, record_index int, element text, content text, reason text, fen bigint",
     ],
 };
-const RUN: Table = Table {
+const RUN: TableColumns = TableColumns {
     name: "employee_run",
     columns: &[
         "packet_id bigint, first_record int, last_record int, receipt_no text, employer_no text, contribution_month int, lines int, \
         employer_paid_fen bigint, employee_paid_fen bigint",
     ],
 };
-const ENTRY: Table = Table {
+const ENTRY: TableColumns = TableColumns {
     name: "entry",
     columns: &["entry_id bigint, packet_id bigint, kind text, posted_at timestamptz"],
 };
-const POSTING: Table = Table {
+const POSTING: TableColumns = TableColumns {
     name: "posting",
     columns: &[
         "entry_id bigint, account text, district int, contribution_month int, fund text, fen bigint",
     ],
 };
-const DELIVERY: Table = Table {
+const DELIVERY: TableColumns = TableColumns {
     name: "delivery",
     columns: &[
         "delivery_id bigint, destination text, message text, ordering_key text, subject_kind text, subject_id text, \
@@ -114,7 +114,7 @@ pub struct PacketRow<'a> {
     pub adapter: &'a str,
     pub adapter_digest: [u8; 32],
     pub received_at: jiff::Timestamp,
-    pub counts: Counts,
+    pub counts: PacketCounts,
     pub reply_type: &'a str,
     pub reply: &'a [u8],
     pub replaces: Option<i64>,
@@ -122,7 +122,7 @@ pub struct PacketRow<'a> {
 
 /// What became of a packet's lines; money in fen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct PacketCounts {
     pub received: i32,
     pub posted: i32,
     pub refused: i32,
@@ -141,7 +141,7 @@ pub struct Counts {
     pub without_base: i32,
 }
 
-impl Counts {
+impl PacketCounts {
     /// What there is to look at, by word.
     pub fn notes(&self) -> [(&'static str, i32); 4] {
         [
@@ -292,7 +292,7 @@ impl PacketRows {
     }
 
     /// The rows of each table; the order decides which collision is reported.
-    fn parts(self) -> [(Rows, &'static Table); PARTS] {
+    fn parts(self) -> [(Rows, &'static TableColumns); PARTS] {
         [
             (self.packets, &PACKET),
             (self.employer_lines, LineTable::Employer.table()),
@@ -308,7 +308,7 @@ impl PacketRows {
 
 /// One statement for all rows with its parameters; `None` when they are too many for that.
 fn at_once<'a>(
-    parts: &'a [(Rows, &'static Table); PARTS],
+    parts: &'a [(Rows, &'static TableColumns); PARTS],
 ) -> Option<(&'static str, Vec<RowArray<'a>>)> {
     static STATEMENTS: [OnceLock<String>; 1 << PARTS] = [const { OnceLock::new() }; 1 << PARTS];
     if parts.iter().map(|(rows, _)| rows.bytes()).sum::<u64>() > FEW_BYTES {
@@ -339,15 +339,15 @@ pub fn ordering_key(packet_id: i64, first_record: i32) -> String {
     format!("{packet_id}/{first_record}")
 }
 
-/// The one transaction of a packet. Dropped without [`Posting::commit`], it leaves nothing.
-pub struct Posting {
+/// The one transaction of a packet. Dropped without [`PacketTransaction::commit`], it leaves nothing.
+pub struct PacketTransaction {
     tx: Tx,
 }
 
-impl Posting {
-    pub async fn begin(store: &Store) -> Result<Posting, PostError> {
+impl PacketTransaction {
+    pub async fn begin(store: &Store) -> Result<PacketTransaction, PostError> {
         let client = store.client().await.map_err(PostError::Failed)?;
-        Ok(Posting {
+        Ok(PacketTransaction {
             tx: Tx::begin_long(client).await?,
         })
     }
@@ -376,7 +376,10 @@ impl Posting {
     }
 
     /// Skips tables that get no rows.
-    async fn copy_parts(&self, parts: [(Rows, &'static Table); PARTS]) -> Result<(), PostError> {
+    async fn copy_parts(
+        &self,
+        parts: [(Rows, &'static TableColumns); PARTS],
+    ) -> Result<(), PostError> {
         for (part, table) in parts {
             if !part.is_empty() {
                 part.copy_into(self.client(), &table.copy_statement(table.name))
@@ -451,7 +454,7 @@ impl Store {
             client.execute_raw(&statement, &arrays).await?;
             return Ok(());
         }
-        let posting = Posting::begin(self).await?;
+        let posting = PacketTransaction::begin(self).await?;
         posting
             .client()
             .batch_execute(super::GROUP_TRANSACTION)

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::Store;
 use crate::error::Fault;
-use crate::model::lines::Paid;
+use crate::model::lines::LineMoney;
 use crate::model::{Fen, Month};
 
 /// A posted line as destinations are told it.
@@ -40,8 +40,8 @@ pub struct Contribution {
 
 impl Contribution {
     /// Its money, with all interest as one.
-    pub fn paid(&self) -> Paid {
-        Paid {
+    pub fn paid(&self) -> LineMoney {
+        LineMoney {
             employer: self.employer_paid,
             employees: self.employee_paid,
             late_fee: self.late_fee,

@@ -22,15 +22,17 @@ mod people; // the roster in force, person by person
 mod rows; // plan rows and instructions, copied in
 mod view; // cycles for people and reports
 
-pub use batch::{Batches, Receiver};
-pub use discrepancy::{Discrepancy, Resolved};
-pub use people::{People, Person};
-pub use rows::{InstructionRow, LeftOutRow, Sheet};
-pub use view::{Answers, Cell, LeftOut, LeftOutPerson, Outcome, Owed, Short};
+pub use batch::{BatchWriter, Receiver};
+pub use discrepancy::{Discrepancy, ResolutionOutcome};
+pub use people::{InsuredPeople, InsuredPerson};
+pub use rows::{InstructionRow, LeftOutRow, RowSheet};
+pub use view::{
+    Cell, LeftOutCount, LeftOutPerson, OwedShortfalls, RoundOutcome, RoundProgress, Short,
+};
 
 /// Where a cycle is; documented in schemas/postgres/0006_deduction.sql.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum CycleState {
     Planned,
     Approved,
     Running,
@@ -38,23 +40,23 @@ pub enum State {
     Replaced,
 }
 
-impl State {
-    const ALL: [State; 5] = [
-        State::Planned,
-        State::Approved,
-        State::Running,
-        State::Settled,
-        State::Replaced,
+impl CycleState {
+    const ALL: [CycleState; 5] = [
+        CycleState::Planned,
+        CycleState::Approved,
+        CycleState::Running,
+        CycleState::Settled,
+        CycleState::Replaced,
     ];
 
     /// The word in the database and reports.
     pub fn word(self) -> &'static str {
         match self {
-            State::Planned => "planned",
-            State::Approved => "approved",
-            State::Running => "running",
-            State::Settled => "settled",
-            State::Replaced => "replaced",
+            CycleState::Planned => "planned",
+            CycleState::Approved => "approved",
+            CycleState::Running => "running",
+            CycleState::Settled => "settled",
+            CycleState::Replaced => "replaced",
         }
     }
 }
@@ -65,7 +67,7 @@ pub struct Cycle {
     pub cycle_id: i64,
     pub pooling_area: i32,
     pub month: Month,
-    pub state: State,
+    pub state: CycleState,
     /// SHA-256 over everybody, see `ledger::deduction`.
     pub digest: Vec<u8>,
     /// To be deducted from.
@@ -100,7 +102,7 @@ impl Cycle {
             cycle_id: row.get(0),
             pooling_area: row.get(1),
             month: Month::from_number(row.get(2)).expect("only months are stored"),
-            state: State::ALL
+            state: CycleState::ALL
                 .into_iter()
                 .find(|state| state.word() == word)
                 .expect("the column's CHECK lists the states"),
@@ -125,7 +127,7 @@ impl Cycle {
 
 /// What a plan came to.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct DeductionPlan<'a> {
     pub cycle_id: i64,
     pub digest: [u8; 32],
     pub planned_by: &'a Signer,
@@ -176,17 +178,17 @@ impl Work {
     }
 
     /// Copies people left out by a plan.
-    pub async fn left_out(&self, cycle_id: i64) -> Result<Sheet, Fault> {
-        Sheet::start(self.client(), &rows::LEFT_OUT, cycle_id).await
+    pub async fn left_out(&self, cycle_id: i64) -> Result<RowSheet, Fault> {
+        RowSheet::start(self.client(), &rows::LEFT_OUT, cycle_id).await
     }
 
     /// Copies instructions.
-    pub async fn instructions(&self, cycle_id: i64) -> Result<Sheet, Fault> {
-        Sheet::start(self.client(), &rows::INSTRUCTION, cycle_id).await
+    pub async fn instructions(&self, cycle_id: i64) -> Result<RowSheet, Fault> {
+        RowSheet::start(self.client(), &rows::INSTRUCTION, cycle_id).await
     }
 
     /// Writes the cycle and its totals; whom it leaves out was copied before.
-    pub async fn plan(&self, plan: &Plan<'_>) -> Result<(), Fault> {
+    pub async fn plan(&self, plan: &DeductionPlan<'_>) -> Result<(), Fault> {
         let people: i32 = plan.cells.iter().map(|cell| cell.people).sum();
         let fen: i64 = plan
             .cells
@@ -270,7 +272,7 @@ impl Work {
         store: &Store,
         cycle_id: i64,
         by: &str,
-        batches: Batches,
+        batches: BatchWriter,
     ) -> Result<(), Fault> {
         batches.write(store, self.client()).await?;
         let sql = "UPDATE deduction_cycle SET state = 'running', rounds = 1, run_by = $2, started_at = now() WHERE cycle_id = $1";
@@ -301,13 +303,13 @@ impl Work {
         Ok(people)
     }
 
-    async fn open_batches(&self, cycle: &Cycle, receiver: &Receiver) -> Result<Batches, Fault> {
+    async fn open_batches(&self, cycle: &Cycle, receiver: &Receiver) -> Result<BatchWriter, Fault> {
         let sql = "SELECT coalesce(max(batch_no), 0) FROM deduction_batch WHERE cycle_id = $1";
         let row = self.client().query_one(sql, &[&cycle.cycle_id]).await?;
-        Ok(Batches::new(cycle.cycle_id, receiver.clone()).round(cycle.rounds + 1, row.get(0)))
+        Ok(BatchWriter::new(cycle.cycle_id, receiver.clone()).round(cycle.rounds + 1, row.get(0)))
     }
 
-    async fn asked_again(&self, cycle: &Cycle, batches: &mut Batches) -> Result<(), Fault> {
+    async fn asked_again(&self, cycle: &Cycle, batches: &mut BatchWriter) -> Result<(), Fault> {
         use futures_util::TryStreamExt;
         let sql = "SELECT person_no, fen FROM deduction_again WHERE cycle_id = $1 AND round = $2::smallint + 1 ORDER BY person_no";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =

@@ -16,18 +16,21 @@ mod settle; // what became of claimed rows, many at a time
 mod view; // lists and counts for people and metrics
 mod waiting; // what waits, by destination and message
 
-pub use backfill::{Backfill, BackfillScope, Progress};
+pub use backfill::{Backfill, BackfillProgress, BackfillScope};
 pub use claim::{Start, begin, claim, claim_in_doubt, recover};
 pub use day::{left_under_way, reserve, unreserve};
 pub use dead::{Decision, Letter, dead_letters, decide, retry_all};
 pub use entity::{ChangedEntity, EntityQueue, Only, Route, changed_entities, queue_entities};
 pub(super) use lease::resume_on;
 pub use lease::{
-    Lease, Paused, Standing, acquire, pause, release, renew, resume, standings, works,
+    DestinationStanding, Lease, PauseFound, acquire, pause, release, renew, resume, standings,
+    works,
 };
 pub use records::queue;
 pub use settle::{Next, Settlement, give_back, settle};
-pub use view::{Attempt, Backlog, Detail, Total, backlog, next_serial, of_packet, show, totals};
+pub use view::{
+    Attempt, Backlog, DeliveryDetail, DeliveryTotal, backlog, next_serial, of_packet, show, totals,
+};
 pub use waiting::{Waiting, spent, waiting};
 
 #[cfg(test)]
@@ -37,7 +40,7 @@ mod tests;
 
 use tokio_postgres::Row;
 
-use super::{Lent, Pool};
+use super::{Pool, PooledSession};
 use crate::error::{Fault, Stage};
 use crate::model::Fen;
 
@@ -213,7 +216,7 @@ impl Delivery {
 }
 
 /// A connection for one short statement or transaction.
-async fn connection(pool: &Pool) -> Result<Lent, Fault> {
+async fn connection(pool: &Pool) -> Result<PooledSession, Fault> {
     pool.get().await
 }
 

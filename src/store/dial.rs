@@ -29,16 +29,16 @@ const PATIENCE: Duration = Duration::from_millis(STATEMENT_MILLISECONDS + 3_000)
 const UNHEARD: Duration = Duration::from_secs(30);
 
 /// How to reach the database.
-pub struct Connection {
+pub struct DatabaseUrl {
     pub(super) door: Arc<Door>,
     /// Sessions for packets and everything else that is not the dispatchers'.
     pub(super) size: usize,
 }
 
-impl Connection {
+impl DatabaseUrl {
     /// To an embedded or local server, without TLS.
-    pub fn local(config: Config) -> Connection {
-        Connection {
+    pub fn local(config: Config) -> DatabaseUrl {
+        DatabaseUrl {
             door: Arc::new(Door {
                 hosts: each_host(&config),
                 tls: None,
@@ -52,7 +52,7 @@ impl Connection {
     ///
     /// # Errors
     /// An entry that cannot be used.
-    pub fn configured(database: &config::Database) -> Result<Option<Connection>, Fault> {
+    pub fn configured(database: &config::DatabaseConfig) -> Result<Option<DatabaseUrl>, Fault> {
         let Some(url) = &database.url else {
             return Ok(None);
         };
@@ -78,7 +78,7 @@ impl Connection {
             );
             return Err(Fault::operator(Stage::Config, text));
         }
-        Ok(Some(Connection {
+        Ok(Some(DatabaseUrl {
             door: Arc::new(Door {
                 hosts: each_host(&config),
                 tls,
@@ -90,13 +90,13 @@ impl Connection {
 
     /// The same, with another patience for an answer. For tests of a server that stands still.
     #[must_use]
-    pub fn patient(self, patience: Duration) -> Connection {
+    pub fn patient(self, patience: Duration) -> DatabaseUrl {
         let door = Door {
             hosts: self.door.hosts.clone(),
             tls: self.door.tls.clone(),
             patience,
         };
-        Connection {
+        DatabaseUrl {
             door: Arc::new(door),
             ..self
         }
@@ -111,7 +111,7 @@ pub(super) struct Door {
 }
 
 /// A connection just made, and the task that works on it and ends with it.
-pub(super) struct Dialled {
+pub(super) struct NewSession {
     pub(super) client: Client,
     pub(super) task: AbortOnDropHandle<()>,
 }
@@ -122,7 +122,7 @@ impl Door {
     ///
     /// # Errors
     /// None does: with address and cause for each.
-    pub(super) async fn dial(&self, settings: &str) -> Result<Dialled, Fault> {
+    pub(super) async fn dial(&self, settings: &str) -> Result<NewSession, Fault> {
         self.first(|config| async move {
             let dialled = self.connect(config).await?;
             let answer = dialled.client.simple_query(settings).await.map_err(|error| words(&error))?;
@@ -139,7 +139,7 @@ impl Door {
     }
 
     /// A session as the server gives it, with nothing set: one of a pooler may be another's next.
-    pub(super) async fn dial_bare(&self) -> Result<Dialled, Fault> {
+    pub(super) async fn dial_bare(&self) -> Result<NewSession, Fault> {
         self.first(|config| self.connect(config)).await
     }
 
@@ -155,10 +155,10 @@ impl Door {
         false
     }
 
-    async fn first<'a, F: Future<Output = Result<Dialled, String>>>(
+    async fn first<'a, F: Future<Output = Result<NewSession, String>>>(
         &'a self,
         dial: impl Fn(&'a Config) -> F,
-    ) -> Result<Dialled, Fault> {
+    ) -> Result<NewSession, Fault> {
         let mut said = Vec::new();
         for config in &self.hosts {
             let text = match tokio::time::timeout(CONNECT, dial(config)).await {
@@ -176,7 +176,7 @@ impl Door {
         Err(Fault::later(Stage::Store, text))
     }
 
-    async fn connect(&self, config: &Config) -> Result<Dialled, String> {
+    async fn connect(&self, config: &Config) -> Result<NewSession, String> {
         // Which server it is about stands before it already.
         self.open(config).await.map_err(|error| {
             words(&error)
@@ -185,7 +185,7 @@ impl Door {
         })
     }
 
-    async fn open(&self, config: &Config) -> Result<Dialled, tokio_postgres::Error> {
+    async fn open(&self, config: &Config) -> Result<NewSession, tokio_postgres::Error> {
         match &self.tls {
             Some(tls) => {
                 open(
@@ -199,7 +199,7 @@ impl Door {
     }
 }
 
-async fn open<T>(config: &Config, tls: T) -> Result<Dialled, tokio_postgres::Error>
+async fn open<T>(config: &Config, tls: T) -> Result<NewSession, tokio_postgres::Error>
 where
     T: MakeTlsConnect<Socket> + Send,
     T::Stream: Send + 'static,
@@ -212,7 +212,7 @@ where
             tracing::debug!("a connection to the database ended: {}", words(&error));
         }
     });
-    Ok(Dialled {
+    Ok(NewSession {
         client,
         task: AbortOnDropHandle::new(task),
     })

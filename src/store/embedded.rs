@@ -19,7 +19,7 @@ mod process;
 
 use account::Account;
 use binaries::Binaries;
-use process::Server;
+use process::ServerCommand;
 
 /// Longest path of a Unix socket (bytes), from `sun_path` in unix(7).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What to run and where.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct EmbeddedOptions {
     /// Folder of the cluster, its socket and its log; made when absent.
     pub dir: PathBuf,
     /// With `fsync`: survives a power cut. Without: for tests, several times faster.
@@ -41,10 +41,10 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
 }
 
-impl Options {
+impl EmbeddedOptions {
     /// A cluster that keeps what it committed.
-    pub fn durable(dir: impl Into<PathBuf>) -> Options {
-        Options {
+    pub fn durable(dir: impl Into<PathBuf>) -> EmbeddedOptions {
+        EmbeddedOptions {
             dir: dir.into(),
             durable: true,
             settings: Vec::new(),
@@ -52,8 +52,8 @@ impl Options {
     }
 
     /// A cluster for tests: a power cut may destroy it.
-    pub fn throwaway(dir: impl Into<PathBuf>) -> Options {
-        Options {
+    pub fn throwaway(dir: impl Into<PathBuf>) -> EmbeddedOptions {
+        EmbeddedOptions {
             dir: dir.into(),
             durable: false,
             settings: Vec::new(),
@@ -63,7 +63,7 @@ impl Options {
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
-pub struct Embedded {
+pub struct EmbeddedPostgres {
     socket_dir: PathBuf,
     stop: Option<mpsc::Sender<()>>,
     supervisor: Option<JoinHandle<()>>,
@@ -94,8 +94,8 @@ pub struct Prospect {
     pub has_cluster: bool,
 }
 
-impl Embedded {
-    /// Says what [`Embedded::start`] in `dir` would work with; makes and changes nothing.
+impl EmbeddedPostgres {
+    /// Says what [`EmbeddedPostgres::start`] in `dir` would work with; makes and changes nothing.
     ///
     /// # Errors
     /// Why it would be refused: no binaries or account, a folder out of the account's reach, too long a path.
@@ -131,7 +131,7 @@ impl Embedded {
     /// # Errors
     /// No binaries, an unusable folder, another gateway on the same folder, a cluster of another
     /// major version, or a server that does not start: each says what to do.
-    pub fn start(options: &Options) -> Result<Embedded, Fault> {
+    pub fn start(options: &EmbeddedOptions) -> Result<EmbeddedPostgres, Fault> {
         let account = Account::for_server()?;
         let dir = account.prepare(&options.dir)?;
         let socket_dir = dir.join("run");
@@ -145,7 +145,7 @@ impl Embedded {
         if !cluster.exists() {
             process::make_cluster(&binaries, &account, &cluster, options.durable)?;
         }
-        let server = Server {
+        let server = ServerCommand {
             binaries,
             account,
             cluster,
@@ -164,7 +164,7 @@ impl Embedded {
                     format!("embedded PostgreSQL: no thread to run it from: {error}"),
                 )
             })?;
-        let embedded = Embedded {
+        let embedded = EmbeddedPostgres {
             socket_dir,
             stop: Some(stop),
             supervisor: Some(supervisor),
@@ -268,7 +268,7 @@ impl Embedded {
     }
 }
 
-impl Drop for Embedded {
+impl Drop for EmbeddedPostgres {
     fn drop(&mut self) {
         self.stop_and_wait();
     }
@@ -282,7 +282,7 @@ fn over(socket_dir: &Path, name: &str) -> tokio_postgres::Config {
 
 /// Runs the server until `stopped` says so (its sender dropped), and again whenever it dies by itself.
 fn supervise(
-    server: &Server,
+    server: &ServerCommand,
     ready: &mpsc::Sender<Result<(), Fault>>,
     stopped: &mpsc::Receiver<()>,
 ) {
@@ -325,7 +325,7 @@ fn supervise(
 }
 
 /// The settings as `name=value`: built-in ones first, the caller's after them, so these win.
-fn settings(options: &Options) -> Vec<String> {
+fn settings(options: &EmbeddedOptions) -> Vec<String> {
     let common = [
         ("listen_addresses", ""),
         ("max_connections", "200"),

@@ -7,9 +7,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::Store;
-use super::collect::{PostError, Posting};
+use super::collect::{PacketTransaction, PostError};
 use crate::error::Fault;
-use crate::model::lines::Paid;
+use crate::model::lines::LineMoney;
 use crate::model::{Fen, HistoryId, Month};
 
 /// A history that is stored.
@@ -22,7 +22,7 @@ pub struct StoredHistory {
     /// The pooling area of one of its lines: all have the same.
     pub pooling_area: i32,
     /// Of all its lines but those of replaced packets.
-    pub paid: Paid,
+    pub paid: LineMoney,
     /// The rate of the last line that counts; none where all were taken back.
     pub rate_id: Option<String>,
 }
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-impl Posting {
+impl PacketTransaction {
     /// Waits for packets on the exact way that change the same histories as the staged lines, and keeps later ones waiting.
     pub async fn lock_histories(&self) -> Result<(), PostError> {
         self.client()
@@ -94,7 +94,7 @@ fn history(row: &Row) -> StoredHistory {
         id: HistoryId::of(row.get(0), row.get(1), month),
         month,
         last_no: row.get(3),
-        paid: Paid {
+        paid: LineMoney {
             employer: fen(4),
             employees: fen(5),
             late_fee: fen(6),
@@ -111,11 +111,11 @@ fn history(row: &Row) -> StoredHistory {
 #[cfg(test)]
 mod tests {
     use crate::model::{HistoryId, Month};
-    use crate::store::delivery::testing::Database;
+    use crate::store::delivery::testing::TestDatabase;
 
     #[tokio::test]
     async fn lines_stored_before_there_were_histories_get_their_places() {
-        let db = Database::before(16).await;
+        let db = TestDatabase::before(16).await;
         let line = |packet: i32, record: i32, employer: &str, month: i32| {
             format!(
                 "INSERT INTO employer_line (packet_id, record_index, detail_key, revoke, detail_no, pooling_area, district, receipt_no, insurance, employer_no,

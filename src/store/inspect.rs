@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
-use super::delivery::{Standing, standings};
-use super::dial::{Connection, Dialled, Door};
+use super::delivery::{DestinationStanding, standings};
+use super::dial::{DatabaseUrl, Door, NewSession};
 use super::health::Health;
 use super::words::words;
 use super::{Pool, migrations, settings, tx};
@@ -19,7 +19,7 @@ use crate::model::Month;
 
 /// What a database says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspected {
+pub struct DatabaseFacts {
     /// PostgreSQL's major version.
     pub major: i32,
     pub schema: Schema,
@@ -61,7 +61,7 @@ pub enum Schema {
 pub struct WithoutBase {
     pub area: i32,
     pub month: Month,
-    /// The word of `ledger::deduction::Reason`.
+    /// The word of `ledger::deduction::NoDeductionReason`.
     pub reason: String,
     pub people: i64,
 }
@@ -70,7 +70,7 @@ pub struct WithoutBase {
 ///
 /// # Errors
 /// The database cannot be reached, or refuses to be looked at.
-pub async fn left_out_without_base(connection: &Connection) -> Result<Vec<WithoutBase>, Fault> {
+pub async fn left_out_without_base(connection: &DatabaseUrl) -> Result<Vec<WithoutBase>, Fault> {
     let sql = "SELECT c.pooling_area, c.month, l.reason, count(*) FROM (
             SELECT DISTINCT ON (pooling_area) cycle_id, pooling_area, month FROM deduction_cycle WHERE state <> 'replaced' ORDER BY pooling_area, month DESC) c
         JOIN deduction_left_out l USING (cycle_id)
@@ -117,7 +117,7 @@ const CLOSED: &str = "SELECT count(*) FROM pg_class c WHERE c.relnamespace = cur
       AND CASE c.relkind WHEN 'r' THEN NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT'))
           WHEN 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') ELSE false END";
 
-impl Inspected {
+impl DatabaseFacts {
     /// # Errors
     /// What keeps the gateway from starting.
     pub fn refuse(&self) -> Result<(), Fault> {
@@ -161,7 +161,7 @@ pub fn foreign(has: i32, needs: i32) -> String {
 ///
 /// # Errors
 /// The database cannot be reached, refuses to be looked at, or gives sessions that are not ours.
-pub async fn inspect(connection: &Connection) -> Result<Inspected, Fault> {
+pub async fn inspect(connection: &DatabaseUrl) -> Result<DatabaseFacts, Fault> {
     sessions_are_ours(&connection.door).await?;
     let session = connection.door.dial(&settings::statements(&[])).await?;
     let client = &session.client;
@@ -169,7 +169,7 @@ pub async fn inspect(connection: &Connection) -> Result<Inspected, Fault> {
     found.map_err(|_| silent("a look at the database"))?
 }
 
-async fn look(client: &Client, connections: usize) -> Result<Inspected, Fault> {
+async fn look(client: &Client, connections: usize) -> Result<DatabaseFacts, Fault> {
     let row = client.query_one(FACTS, &[]).await?;
     let (major, migrated): (i32, bool) = (row.get(0), row.get(1));
     let mut applied: Vec<(i32, String)> = Vec::new();
@@ -210,7 +210,7 @@ async fn look(client: &Client, connections: usize) -> Result<Inspected, Fault> {
             grave: false,
         });
     }
-    Ok(Inspected {
+    Ok(DatabaseFacts {
         major,
         schema,
         troubles,
@@ -318,7 +318,7 @@ async fn sessions_are_ours(door: &Door) -> Result<(), Fault> {
     same_session(&one, &other).await
 }
 
-async fn same_session(one: &Dialled, other: &Dialled) -> Result<(), Fault> {
+async fn same_session(one: &NewSession, other: &NewSession) -> Result<(), Fault> {
     for _ in 0..ROUNDS {
         let before = process(one, tx::WHOSE).await?;
         process(other, tx::WHOSE_AND_STAY).await?;
@@ -333,7 +333,7 @@ async fn same_session(one: &Dialled, other: &Dialled) -> Result<(), Fault> {
 }
 
 /// What a session answers, in one message: a pooler that forgets prepared statements must not disturb.
-async fn process(session: &Dialled, sql: &str) -> Result<Option<String>, Fault> {
+async fn process(session: &NewSession, sql: &str) -> Result<Option<String>, Fault> {
     let answer = tokio::time::timeout(LOOK, session.client.simple_query(sql)).await;
     let answer = answer.map_err(|_| silent("a second session beside a first"))?;
     let answer = answer.map_err(|error| {
@@ -363,7 +363,7 @@ fn silent(what: &str) -> Fault {
 ///
 /// # Errors
 /// The database cannot be reached, or refuses to be looked at.
-pub async fn paused(connection: &Connection) -> Result<Vec<Standing>, Fault> {
+pub async fn paused(connection: &DatabaseUrl) -> Result<Vec<DestinationStanding>, Fault> {
     let pool = Pool::new(&connection.door, &Arc::new(Health::default()), 1, &[])?;
     let mut standings = standings(&pool).await?;
     standings.retain(|standing| standing.reason.is_some());

@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::copy::RowWriter;
-use super::table::Table;
+use super::table::TableColumns;
 use super::verdicts::STAGED;
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead};
 
@@ -28,20 +28,20 @@ const EMPLOYEE: &str = "person_no text, wage_fen bigint, employer_base_fen bigin
 
 /// A staged line has besides what tells it from others of its packet.
 const STAGED_ONLY: &str = "record_id text";
-const STAGED_EMPLOYER_LINE: Table = Table {
+const STAGED_EMPLOYER_LINE: TableColumns = TableColumns {
     name: STAGED,
     columns: &[HEAD, EMPLOYER, STAGED_ONLY],
 };
-const STAGED_EMPLOYEE_LINE: Table = Table {
+const STAGED_EMPLOYEE_LINE: TableColumns = TableColumns {
     name: STAGED,
     columns: &[HEAD, EMPLOYEE, STAGED_ONLY],
 };
 
-const EMPLOYER_LINE: Table = Table {
+const EMPLOYER_LINE: TableColumns = TableColumns {
     name: "employer_line",
     columns: &[HEAD, EMPLOYER],
 };
-const EMPLOYEE_LINE: Table = Table {
+const EMPLOYEE_LINE: TableColumns = TableColumns {
     name: "employee_line",
     columns: &[HEAD, EMPLOYEE],
 };
@@ -74,7 +74,7 @@ impl LineTable {
         self.table().name
     }
 
-    pub(super) fn table(self) -> &'static Table {
+    pub(super) fn table(self) -> &'static TableColumns {
         match self {
             LineTable::Employer => &EMPLOYER_LINE,
             LineTable::Employee => &EMPLOYEE_LINE,

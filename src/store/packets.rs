@@ -36,7 +36,7 @@ pub enum Became {
 
 /// Which packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Which {
+pub struct PacketSelection {
     /// Received from the first of these moments on, and before the second.
     pub between: (Timestamp, Timestamp),
     /// Only packets refused whole and those with refused lines.
@@ -68,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn came(&self, which: Which) -> Result<Vec<CamePacket>, Fault> {
+    pub async fn came(&self, which: PacketSelection) -> Result<Vec<CamePacket>, Fault> {
         let client = self.client().await?;
         let (from, to) = which.between;
         let taken = format!(
@@ -96,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn packet_sums(&self, which: Which) -> Result<PacketSums, Fault> {
+    pub async fn packet_sums(&self, which: PacketSelection) -> Result<PacketSums, Fault> {
         let client = self.client().await?;
         let (from, to) = which.between;
         let taken = format!(

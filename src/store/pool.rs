@@ -9,7 +9,7 @@ use deadpool::managed::{
 
 use super::dial::Door;
 use super::health::Health;
-use super::session::{Lent, Session};
+use super::session::{PooledSession, Session};
 use super::settings::{self, SessionSetting};
 use crate::error::{Fault, Stage};
 
@@ -56,8 +56,8 @@ impl Pool {
     ///
     /// # Errors
     /// All are taken, or none can be made.
-    pub async fn get(&self) -> Result<Lent, Fault> {
-        self.0.get().await.map(Lent::new).map_err(|error| match error {
+    pub async fn get(&self) -> Result<PooledSession, Fault> {
+        self.0.get().await.map(PooledSession::new).map_err(|error| match error {
             PoolError::Backend(fault) => fault,
             PoolError::Timeout(TimeoutType::Wait) => {
                 Fault::later(Stage::Store, "every database connection has been at work for ten seconds; see [database] connections_max")

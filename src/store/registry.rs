@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 use super::{Session, Store, fault};
 use crate::error::Fault;
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 
 mod calendar; // entries whose day has come
 mod follow; // caregivers go with their institution
@@ -25,7 +25,7 @@ mod read; // changes, entries, the registry at one instant
 mod search; // entries by what is known of them
 mod write; // the one transaction that changes the registry
 
-pub use calendar::{Due, Turn};
+pub use calendar::{DateTurn, Due};
 pub use places::EntryPage;
 pub use read::Designation;
 
@@ -33,23 +33,23 @@ pub use read::Designation;
 #[derive(Clone)]
 pub struct Registry {
     store: Store,
-    queue: Arc<dyn Queue>,
+    queue: Arc<dyn ChangeQueue>,
 }
 
 /// Who is to be told of changes: adds its rows in the transaction that makes them.
-pub trait Queue: Send + Sync {
+pub trait ChangeQueue: Send + Sync {
     /// Called after the rows of `registry_change` with these numbers were written, before the
     /// commit; a fault undoes everything.
     fn queue<'a>(
         &'a self,
         client: &'a Session,
-        written: Written,
+        written: ChangeRange,
     ) -> BoxFuture<'a, Result<(), Fault>>;
 }
 
 /// Sequence numbers of the changes a transaction has written, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
+pub struct ChangeRange {
     pub first: i64,
     pub last: i64,
 }
@@ -57,8 +57,8 @@ pub struct Written {
 /// Nobody is to be told.
 pub struct NoQueue;
 
-impl Queue for NoQueue {
-    fn queue<'a>(&'a self, _: &'a Session, _: Written) -> BoxFuture<'a, Result<(), Fault>> {
+impl ChangeQueue for NoQueue {
+    fn queue<'a>(&'a self, _: &'a Session, _: ChangeRange) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -97,9 +97,9 @@ pub use search::{Has, Search};
 
 /// One change, in the log or as the present state of its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct RegistryChange {
     pub sequence: i64,
-    pub kind: Kind,
+    pub kind: EntityKind,
     pub entity_id: String,
     pub version: i64,
     pub change: ChangeKind,
@@ -123,18 +123,18 @@ pub struct Change {
     pub city: Option<i32>,
 }
 
-/// Columns of a [`Change`] of table `c`, in the order [`Change::from_row`] reads them.
+/// Columns of a [`RegistryChange`] of table `c`, in the order [`RegistryChange::from_row`] reads them.
 const COLUMNS: &str = "c.sequence, c.kind, c.entity_id, c.version, c.change, c.content::text, c.sealed, c.status, c.designated, c.reason, c.effective_on,
     c.changed_at, c.institution_kind, c.city";
 
-impl Change {
+impl RegistryChange {
     /// How many columns it has; others of the same row come after them.
     const WIDTH: usize = 14;
 
-    fn from_row(row: &Row) -> Change {
-        Change {
+    fn from_row(row: &Row) -> RegistryChange {
+        RegistryChange {
             sequence: row.get(0),
-            kind: Kind::of_word(row.get(1)).expect("the table checks the word"),
+            kind: EntityKind::of_word(row.get(1)).expect("the table checks the word"),
             entity_id: row.get(2),
             version: row.get(3),
             change: ChangeKind::of_word(row.get(4)),
@@ -164,7 +164,7 @@ impl Change {
 /// A new version of an entry, or its end, ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
-    pub kind: Kind,
+    pub kind: EntityKind,
     pub entity_id: String,
     pub version: i64,
     /// The canonical record as JSON without its personal part; `None` ends the entry.
@@ -197,7 +197,7 @@ pub struct Put {
 
 /// What became of a [`Put`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum PutOutcome {
     Stored {
         sequence: i64,
         new: bool,
@@ -224,7 +224,7 @@ impl Registry {
 
     /// The same, with somebody to tell of every change.
     #[must_use]
-    pub fn queueing(self, queue: Arc<dyn Queue>) -> Registry {
+    pub fn queueing(self, queue: Arc<dyn ChangeQueue>) -> Registry {
         Registry { queue, ..self }
     }
 
@@ -232,7 +232,7 @@ impl Registry {
     ///
     /// # Errors
     /// Faults of stage `Store` when the database refuses or cannot be reached.
-    pub async fn put_batch(&self, sender: &str, puts: &[Put]) -> Result<Vec<Taken>, Fault> {
+    pub async fn put_batch(&self, sender: &str, puts: &[Put]) -> Result<Vec<PutOutcome>, Fault> {
         let mut taken = Vec::with_capacity(puts.len());
         while taken.len() < puts.len() {
             // An entry that occurs twice is written in two rounds, so that each sees the one before.

@@ -5,22 +5,22 @@
 use tokio_postgres::Row;
 
 use super::Store;
-use super::collect::{PostError, Posting};
+use super::collect::{PacketTransaction, PostError};
 use crate::error::Fault;
 use crate::model::relation::Criterion;
 use crate::model::{Fen, Month};
 
 /// A line of a person who stands more than once in a roster, and why it does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
+pub struct PassedOverLine {
     pub record_index: i32,
     pub other_index: i32,
-    pub why: Why,
+    pub why: RelationRefusal,
 }
 
 /// Why a line of a person who stands more than once does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum RelationRefusal {
     /// It says the same as the other line.
     Same,
     /// A rule decided for the other line.
@@ -128,7 +128,7 @@ const CHOOSE: &str = "UPDATE roster_relation r SET counts = true, decided_by = $
                 AND (o.category, o.employer_no) IS NOT DISTINCT FROM (d.category, d.employer_no)))
     RETURNING r.roster_id, r.person_no";
 
-impl Posting {
+impl PacketTransaction {
     /// Keeps the relations of everybody staged with several, decides what can be decided, and enters it; returns how many people stay undecided.
     pub async fn decide_relations(
         &self,
@@ -169,7 +169,7 @@ impl Posting {
         &self,
         roster_id: i64,
         limit: usize,
-    ) -> Result<Vec<Passed>, PostError> {
+    ) -> Result<Vec<PassedOverLine>, PostError> {
         let rows = self
             .client()
             .query(
@@ -178,14 +178,14 @@ impl Posting {
             )
             .await?;
         let why = |row: &Row| match (row.get(2), row.get(3), row.get(4)) {
-            (false, _, _) => Why::Same,
-            (true, false, _) => Why::Undecided,
-            (true, true, false) => Why::Rule,
-            (true, true, true) => Why::Person,
+            (false, _, _) => RelationRefusal::Same,
+            (true, false, _) => RelationRefusal::Undecided,
+            (true, true, false) => RelationRefusal::Rule,
+            (true, true, true) => RelationRefusal::Person,
         };
         Ok(rows
             .iter()
-            .map(|row| Passed {
+            .map(|row| PassedOverLine {
                 record_index: row.get(0),
                 other_index: row.get(1),
                 why: why(row),
@@ -223,7 +223,7 @@ impl Store {
 
     /// Notes that somebody decided for a relation, there and in earlier rosters where the same is open.
     pub async fn choose_relation(&self, relation_id: i64, by: &str) -> Result<Choice, Fault> {
-        let posting = Posting::begin(self).await.map_err(failed)?;
+        let posting = PacketTransaction::begin(self).await.map_err(failed)?;
         let choice = posting
             .choose_relation(relation_id, by)
             .await
@@ -236,7 +236,7 @@ impl Store {
     }
 }
 
-impl Posting {
+impl PacketTransaction {
     async fn choose_relation(&self, relation_id: i64, by: &str) -> Result<Choice, PostError> {
         let client = self.client();
         let known = client

@@ -3,12 +3,12 @@
 //! Lines stay as evidence, postings are reversed by a further entry, deliveries that were never
 //! attempted, or that the partner refused, are superseded; all others get a reversal behind them.
 
-use super::collect::{PostError, Posting};
+use super::collect::{PacketTransaction, PostError};
 use super::fault;
 
 /// What stands in the way of a replacement.
 #[derive(Debug)]
-pub enum Replaced {
+pub enum ReplacementOutcome {
     Done,
     /// A line of the earlier packet was taken back by that other packet meanwhile.
     RevokedBy(String),
@@ -51,9 +51,9 @@ const REVERSE_DELIVERIES: &str = "
     SELECT destination, message, ordering_key, subject_kind, subject_id, part, part_end, true, lines, -fen
     FROM delivery WHERE subject_id = $1::bigint::text AND subject_kind = 'records' AND NOT reversal AND state <> 'superseded' ORDER BY delivery_id";
 
-impl Posting {
+impl PacketTransaction {
     /// Reverses everything the earlier packet did, inside this transaction.
-    pub async fn replace(&self, replacement: Replacement) -> Result<Replaced, PostError> {
+    pub async fn replace(&self, replacement: Replacement) -> Result<ReplacementOutcome, PostError> {
         let client = self.client();
         let Replacement {
             old,
@@ -79,7 +79,7 @@ impl Posting {
             client.execute(lock, &[&old]).await?;
         }
         if let Some(row) = client.query_opt(revoked, &[&old]).await? {
-            return Ok(Replaced::RevokedBy(row.get(0)));
+            return Ok(ReplacementOutcome::RevokedBy(row.get(0)));
         }
         client
             .batch_execute(&SUPERSEDE_LINES.replace("{old}", &old.to_string()))
@@ -98,6 +98,6 @@ impl Posting {
             .await?;
         client.execute(SUPERSEDE_DELIVERIES, &[&old]).await?;
         client.execute(REVERSE_DELIVERIES, &[&old]).await?;
-        Ok(Replaced::Done)
+        Ok(ReplacementOutcome::Done)
     }
 }

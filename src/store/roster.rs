@@ -6,14 +6,14 @@
 use jiff::civil::Date;
 
 use super::Store;
-use super::collect::{PostError, Posting};
+use super::collect::{PacketTransaction, PostError};
 use super::copy::{Copy, RowWriter};
-use super::table::Table;
+use super::table::TableColumns;
 use crate::error::Fault;
 use crate::model::deduction::Category;
 use crate::model::{Fen, Month};
 
-const STAGED: Table = Table {
+const STAGED: TableColumns = TableColumns {
     name: "staged_person",
     columns: &[
         "record_index int, person_no text, from_month int, category insured_category, account boolean, employer_no text, district int, \
@@ -139,7 +139,7 @@ pub struct StoredRoster {
 /// Rosters of one pooling area are stored one after the other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7211, $1)";
 
-impl Posting {
+impl PacketTransaction {
     /// Makes the temporary table.
     pub async fn stage_roster(&self) -> Result<(), PostError> {
         Ok(self.client().batch_execute(STAGE).await?)

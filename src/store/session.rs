@@ -21,7 +21,7 @@ use tokio_postgres::{
     ToStatement,
 };
 
-use super::dial::{Dialled, Door};
+use super::dial::{Door, NewSession};
 use super::health::Health;
 
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -49,12 +49,12 @@ pub(super) struct Vigil {
 
 impl Session {
     pub(super) fn new(
-        dialled: Dialled,
+        dialled: NewSession,
         door: Arc<Door>,
         health: Arc<Health>,
         generation: u64,
     ) -> Session {
-        let Dialled { client, task } = dialled;
+        let NewSession { client, task } = dialled;
         let vigil = Vigil {
             task,
             door,
@@ -272,13 +272,13 @@ impl Drop for Wait<'_> {
 }
 
 /// A session of a pool. It goes back there when dropped, unless it is spent.
-pub struct Lent {
+pub struct PooledSession {
     object: Option<super::pool::Seat>,
 }
 
-impl Lent {
-    pub(super) fn new(object: super::pool::Seat) -> Lent {
-        Lent {
+impl PooledSession {
+    pub(super) fn new(object: super::pool::Seat) -> PooledSession {
+        PooledSession {
             object: Some(object),
         }
     }
@@ -291,7 +291,7 @@ impl Lent {
     }
 }
 
-impl Deref for Lent {
+impl Deref for PooledSession {
     type Target = Session;
 
     fn deref(&self) -> &Session {
@@ -301,7 +301,7 @@ impl Deref for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledSession {
     fn drop(&mut self) {
         if let Some(object) = self.object.take()
             && !object.is_usable()

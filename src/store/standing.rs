@@ -14,7 +14,7 @@ use crate::model::{Fen, Month, PaymentKind};
 
 /// What a roster says of a person from a month on.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct RosterEntry {
     pub pooling_area: i32,
     pub from_month: i32,
     pub roster_id: i64,
@@ -34,7 +34,7 @@ pub struct Entry {
 
 /// A cycle that ran.
 #[derive(Debug, Clone, Copy)]
-pub struct Cycle {
+pub struct RunCycle {
     pub cycle_id: i64,
     pub pooling_area: i32,
     pub month: i32,
@@ -62,7 +62,7 @@ pub struct DeductionAnswer {
 
 /// Why a cycle left the person out.
 #[derive(Debug, Clone)]
-pub struct LeftOut {
+pub struct CycleExclusion {
     pub cycle_id: i64,
     pub reason: String,
     pub due: Fen,
@@ -70,7 +70,7 @@ pub struct LeftOut {
 
 /// What an account did not cover of a month's own due; `carried_into` is the cycle that asks for it or has taken it.
 #[derive(Debug, Clone)]
-pub struct Shortfall {
+pub struct OpenShortfall {
     pub cycle_id: i64,
     pub fen: Fen,
     pub handling: String,
@@ -98,7 +98,7 @@ pub struct Payment {
 
 /// The person's line in the detail of an employer's payment.
 #[derive(Debug, Clone)]
-pub struct Detail {
+pub struct EmployeeDetail {
     /// Of the payment.
     pub receipt_no: String,
     pub contribution_month: i32,
@@ -112,15 +112,15 @@ pub struct Detail {
 #[derive(Debug, Clone, Default)]
 pub struct PersonFacts {
     /// In order of (from_month, roster_id).
-    pub entries: Vec<Entry>,
-    pub cycles: Vec<Cycle>,
+    pub entries: Vec<RosterEntry>,
+    pub cycles: Vec<RunCycle>,
     pub deductions: Vec<Deduction>,
-    pub left_out: Vec<LeftOut>,
-    pub shortfalls: Vec<Shortfall>,
+    pub left_out: Vec<CycleExclusion>,
+    pub shortfalls: Vec<OpenShortfall>,
     /// Of the employers the rosters name, for the months asked about.
     pub payments: Vec<Payment>,
     /// The person's own lines in these, as far as they are cheap to find: in runs of up to 500 lines.
-    pub details: Vec<Detail>,
+    pub details: Vec<EmployeeDetail>,
 }
 
 /// A person's rows: `$1` pooling areas, `$2` the person.
@@ -293,8 +293,8 @@ fn rows<T>(
     Ok(found?.iter().map(read).collect())
 }
 
-fn entry(row: &Row) -> Entry {
-    Entry {
+fn entry(row: &Row) -> RosterEntry {
+    RosterEntry {
         pooling_area: row.get(0),
         from_month: row.get(1),
         roster_id: row.get(2),
@@ -310,8 +310,8 @@ fn entry(row: &Row) -> Entry {
     }
 }
 
-fn cycle(row: &Row) -> Cycle {
-    Cycle {
+fn cycle(row: &Row) -> RunCycle {
+    RunCycle {
         cycle_id: row.get(0),
         pooling_area: row.get(1),
         month: row.get(2),
@@ -334,16 +334,16 @@ fn deduction(row: &Row) -> Deduction {
     }
 }
 
-fn left_out_of(row: &Row) -> LeftOut {
-    LeftOut {
+fn left_out_of(row: &Row) -> CycleExclusion {
+    CycleExclusion {
         cycle_id: row.get(0),
         reason: row.get(1),
         due: Fen(row.get(2)),
     }
 }
 
-fn shortfall(row: &Row) -> Shortfall {
-    Shortfall {
+fn shortfall(row: &Row) -> OpenShortfall {
+    OpenShortfall {
         cycle_id: row.get(0),
         fen: Fen(row.get(1)),
         handling: row.get(2),
@@ -351,8 +351,8 @@ fn shortfall(row: &Row) -> Shortfall {
     }
 }
 
-fn detail_of(row: &Row) -> Detail {
-    Detail {
+fn detail_of(row: &Row) -> EmployeeDetail {
+    EmployeeDetail {
         receipt_no: row.get(0),
         contribution_month: row.get(1),
         detail_no: row.get(2),

@@ -16,12 +16,12 @@ pub struct Sums {
     pub lines: Fen,
     /// What the treasury has for each fund.
     pub funds: Vec<(String, Fen)>,
-    pub told: Vec<Told>,
+    pub told: Vec<DestinationSum>,
 }
 
 /// Money of lines one destination is told of by one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct DestinationSum {
     pub destination: String,
     pub message: String,
     pub queued: Fen,
@@ -56,7 +56,7 @@ impl Store {
         let funds = tx.query(FUNDS, &[]).await?;
         let told = tx.query(TOLD, &[]).await?;
         tx.commit().await?;
-        let row = |row: &tokio_postgres::Row| Told {
+        let row = |row: &tokio_postgres::Row| DestinationSum {
             destination: row.get(0),
             message: row.get(1),
             queued: Fen(row.get(2)),

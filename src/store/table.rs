@@ -12,13 +12,13 @@ use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
 /// Columns and types as in a CREATE TABLE, in the order rows are written.
 #[derive(Debug)]
-pub struct Table {
+pub struct TableColumns {
     pub name: &'static str,
     /// `name type, name type, ...`, in as many pieces as is handy.
     pub columns: &'static [&'static str],
 }
 
-impl Table {
+impl TableColumns {
     fn columns(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let all = self.columns.iter().flat_map(|part| part.split(", "));
         all.map(|column| column.split_once(' ').unwrap_or((column, "text")))
@@ -52,7 +52,7 @@ impl Table {
 }
 
 /// One statement that inserts into all these tables; its parameters are their rows, in order.
-pub fn insert_statement<'a>(tables: impl IntoIterator<Item = &'a Table>) -> String {
+pub fn insert_statement<'a>(tables: impl IntoIterator<Item = &'a TableColumns>) -> String {
     let parts = tables
         .into_iter()
         .enumerate()
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::store::copy::RowWriter;
 
-    const TRIAL: Table = Table {
+    const TRIAL: TableColumns = TableColumns {
         name: "trial",
         columns: &["a int, b text", "c timestamptz"],
     };
@@ -157,7 +157,7 @@ mod tests {
             TRIAL.copy_statement("other"),
             "COPY other (a, b, c) FROM STDIN (FORMAT binary)"
         );
-        let other = Table {
+        let other = TableColumns {
             name: "other",
             columns: &["d bytea"],
         };

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use super::Store;
 use crate::error::Fault;
 use crate::model::detail_key::detail_key;
-use crate::model::lines::Paid;
+use crate::model::lines::LineMoney;
 use crate::model::{Fen, Month};
 
 /// A stored employer line.
@@ -30,7 +30,7 @@ pub struct TracedLine {
     /// Millionths, as stated by the sender.
     pub employer_rate: i32,
     pub rate_id: String,
-    pub paid: Paid,
+    pub paid: LineMoney,
     pub treasury_on: jiff::civil::Date,
     pub history: TracedHistory,
 }
@@ -346,7 +346,7 @@ fn line(row: &Row) -> TracedLine {
         underpaid: row.get(11),
         employer_rate: row.get(12),
         rate_id: row.get(13),
-        paid: Paid {
+        paid: LineMoney {
             employer: fen(14),
             employees: fen(15),
             late_fee: fen(16),

@@ -12,13 +12,13 @@ use super::delivery::Batch;
 use super::{Session, Store};
 use crate::error::Fault;
 use crate::model::deduction::DeductionOutcome;
-use crate::model::told::Told;
+use crate::model::told::PersonResult;
 use crate::model::{Fen, Month};
 
 mod settle; // the end of a cycle, and batches nobody answered
 mod take_in; // results, postings and discrepancies of one message
 
-pub use take_in::{Origin, Taken, Writes};
+pub use take_in::{ResultsOrigin, ResultsOutcome, Writes};
 
 /// What is known of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,18 +41,18 @@ pub struct BatchHead {
 
 /// One person's instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct PersonInstruction {
     pub person_no: String,
     pub fen: Fen,
     /// GB/T 2260.
     pub district: i32,
     /// Of that, what earlier months left open; the rest is of the cycle's own month and district.
-    pub carried: Vec<Carried>,
+    pub carried: Vec<CarriedShortfall>,
 }
 
 /// What an earlier month left open, asked for together with a later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Carried {
+pub struct CarriedShortfall {
     pub month: Month,
     /// The district it is owed to.
     pub district: i32,
@@ -61,12 +61,12 @@ pub struct Carried {
 
 /// A result that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownResult {
     pub person_no: String,
     pub outcome: DeductionOutcome,
     pub fen: Fen,
     /// Earlier months that it makes up for; filled in for whom it is told.
-    pub made_up: Vec<Carried>,
+    pub made_up: Vec<CarriedShortfall>,
 }
 
 /// Why a result does not fit what was asked.
@@ -95,7 +95,7 @@ impl OddKind {
 
 /// Something the core said that does not fit; a person looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Odd {
+pub struct ResultDiscrepancy {
     /// Position in the message, from 1; 0 of the message as a whole.
     pub index: u64,
     pub person_no: Option<String>,
@@ -130,7 +130,7 @@ impl Store {
     pub async fn batch_asked(
         &self,
         batch: Batch,
-    ) -> Result<Option<(BatchHead, Vec<Asked>)>, Fault> {
+    ) -> Result<Option<(BatchHead, Vec<PersonInstruction>)>, Fault> {
         let client = self.client().await?;
         let statement = client.prepare_cached(HEAD).await?;
         let Some(row) = client
@@ -151,7 +151,7 @@ impl Store {
     pub async fn batch_results(
         &self,
         batch: Batch,
-    ) -> Result<Option<(BatchHead, Vec<Known>)>, Fault> {
+    ) -> Result<Option<(BatchHead, Vec<KnownResult>)>, Fault> {
         let client = self.client().await?;
         let statement = client.prepare_cached(HEAD).await?;
         let Some(row) = client
@@ -176,7 +176,7 @@ impl Store {
                 ],
             )
             .await;
-        let mut known: Vec<Known> = rows?.iter().map(known).collect();
+        let mut known: Vec<KnownResult> = rows?.iter().map(known).collect();
         let mut carried = carried_of(&client, &head).await?;
         for person in known
             .iter_mut()
@@ -219,7 +219,10 @@ fn head(batch: Batch, row: &Row) -> BatchHead {
 }
 
 /// The people of a batch in order, with what each is asked for.
-async fn asked_of(client: &Session, head: &BatchHead) -> Result<Vec<Asked>, tokio_postgres::Error> {
+async fn asked_of(
+    client: &Session,
+    head: &BatchHead,
+) -> Result<Vec<PersonInstruction>, tokio_postgres::Error> {
     let statement = client
         .prepare_cached(if head.round == 1 { ASKED } else { ASKED_AGAIN })
         .await?;
@@ -243,7 +246,7 @@ async fn asked_of(client: &Session, head: &BatchHead) -> Result<Vec<Asked>, toki
     let asked = |row: &Row| {
         let person_no: String = row.get(0);
         let carried = carried.remove(&person_no).unwrap_or_default();
-        Asked {
+        PersonInstruction {
             person_no,
             fen: Fen(row.get(1)),
             district: row.get(2),
@@ -257,7 +260,7 @@ async fn asked_of(client: &Session, head: &BatchHead) -> Result<Vec<Asked>, toki
 async fn carried_of(
     client: &Session,
     head: &BatchHead,
-) -> Result<HashMap<String, Vec<Carried>>, tokio_postgres::Error> {
+) -> Result<HashMap<String, Vec<CarriedShortfall>>, tokio_postgres::Error> {
     let statement = client.prepare_cached(CARRIED).await?;
     let rows = client
         .query(
@@ -270,22 +273,25 @@ async fn carried_of(
             ],
         )
         .await?;
-    let mut carried: HashMap<String, Vec<Carried>> = HashMap::new();
+    let mut carried: HashMap<String, Vec<CarriedShortfall>> = HashMap::new();
     for row in &rows {
         let month = Month::from_number(row.get(1)).expect("only months are stored");
-        carried.entry(row.get(0)).or_default().push(Carried {
-            month,
-            district: row.get(2),
-            fen: Fen(row.get(3)),
-        });
+        carried
+            .entry(row.get(0))
+            .or_default()
+            .push(CarriedShortfall {
+                month,
+                district: row.get(2),
+                fen: Fen(row.get(3)),
+            });
     }
     Ok(carried)
 }
 
-fn known(row: &Row) -> Known {
+fn known(row: &Row) -> KnownResult {
     let outcome =
         DeductionOutcome::of_word(row.get(1)).expect("the database holds these words only");
-    Known {
+    KnownResult {
         person_no: row.get(0),
         outcome,
         fen: Fen(row.get(2)),
@@ -303,7 +309,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(told: &[&'a Told]) -> Columns<'a> {
+    fn of(told: &[&'a PersonResult]) -> Columns<'a> {
         let part = |at: usize| {
             told.iter()
                 .map(|told| told.parts.map(|parts| parts[at].0))

@@ -9,14 +9,14 @@ use std::ops::Deref;
 
 use tokio_postgres::Error;
 
-use super::session::{Lent, Session};
+use super::session::{PooledSession, Session};
 
 /// A long one is ended by nobody's clock: its rows are many, or others hold what it waits for.
 const LONG: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min'";
 
 /// A transaction on a session of its own. Dropped without [`Tx::commit`], it leaves nothing.
 pub struct Tx {
-    session: Option<Lent>,
+    session: Option<PooledSession>,
 }
 
 impl Tx {
@@ -24,7 +24,7 @@ impl Tx {
     ///
     /// # Errors
     /// This and all others: the database refuses or cannot be reached; nothing was written.
-    pub async fn begin(session: Lent) -> Result<Tx, Error> {
+    pub async fn begin(session: PooledSession) -> Result<Tx, Error> {
         let tx = Tx::guarding(session);
         tx.send_begin("").await?;
         Ok(tx)
@@ -32,12 +32,12 @@ impl Tx {
 
     /// Begins one whose statements take as long as they need, while the server answers at all: the time
     /// a packet takes must never make it impossible.
-    pub async fn begin_long(session: Lent) -> Result<Tx, Error> {
+    pub async fn begin_long(session: PooledSession) -> Result<Tx, Error> {
         Tx::begin_long_as(session, "").await
     }
 
     /// The same in another mode: the words after BEGIN, and settings that end with the transaction.
-    pub async fn begin_long_as(session: Lent, mode: &str) -> Result<Tx, Error> {
+    pub async fn begin_long_as(session: PooledSession, mode: &str) -> Result<Tx, Error> {
         let tx = Tx::guarding(session);
         tx.may_take_long(true);
         tx.send_begin(&format!("{mode}; {LONG}")).await?;
@@ -46,7 +46,7 @@ impl Tx {
 
     /// The guard alone, for statements that are sent together with the transaction's begin and end:
     /// [`Tx::send_begin`] first, [`Tx::send_commit`] last, then [`Tx::ended`].
-    pub(super) fn guarding(session: Lent) -> Tx {
+    pub(super) fn guarding(session: PooledSession) -> Tx {
         Tx {
             session: Some(session),
         }

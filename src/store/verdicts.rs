@@ -5,9 +5,9 @@
 
 use futures_util::TryStreamExt;
 
-use super::collect::{PostError, Posting};
+use super::collect::{PacketTransaction, PostError};
 use super::lines::LineTable;
-use crate::model::lines::Paid;
+use crate::model::lines::LineMoney;
 use crate::model::{Division, Fen, Month};
 
 /// The staging table; lives until the transaction ends.
@@ -15,7 +15,7 @@ pub const STAGED: &str = "staged_line";
 
 /// What is known about one staged line; lines without anything to say are left out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finding {
+pub struct StagedFinding {
     pub record_index: i32,
     pub fact: Fact,
 }
@@ -55,25 +55,25 @@ pub struct Original {
     pub pooling_area: Division,
     pub district: Division,
     pub contribution_month: Month,
-    pub paid: Paid,
+    pub paid: LineMoney,
     pub rate_id: String,
 }
 
 /// A line taken back by a record of the packet being posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revoked {
+pub struct RevokedLine {
     /// The revoking record.
     pub record: i32,
     /// The line taken back.
     pub packet_id: i64,
     pub record_index: i32,
     /// What the revocation brings: the negated original.
-    pub paid: Paid,
+    pub paid: LineMoney,
     /// The rule the line was split by; empty for lines that state no money of their own.
     pub rate_id: String,
 }
 
-impl Posting {
+impl PacketTransaction {
     /// Makes the staging table for such lines.
     pub async fn make_staging(&self, table: LineTable) -> Result<(), PostError> {
         Ok(self.client().batch_execute(&table.staging()).await?)
@@ -84,7 +84,7 @@ impl Posting {
         &self,
         table: LineTable,
         but: &[&str],
-    ) -> Result<Vec<Finding>, PostError> {
+    ) -> Result<Vec<StagedFinding>, PostError> {
         self.client()
             .batch_execute(&format!("ANALYZE {STAGED}"))
             .await?;
@@ -95,7 +95,7 @@ impl Posting {
         let mut findings = Vec::new();
         while let Some(row) = self.client().vigil().within(rows.try_next()).await? {
             let record_index = row.get(0);
-            findings.extend(fact(&row).map(|fact| Finding { record_index, fact }));
+            findings.extend(fact(&row).map(|fact| StagedFinding { record_index, fact }));
         }
         Ok(findings)
     }
@@ -105,7 +105,7 @@ impl Posting {
         &self,
         table: LineTable,
         by: i64,
-        lines: &[Revoked],
+        lines: &[RevokedLine],
     ) -> Result<(), PostError> {
         let (packets, records): (Vec<i64>, Vec<i32>) = lines
             .iter()
@@ -133,7 +133,7 @@ impl Posting {
         &self,
         by: i64,
         (destination, message): (&str, &str),
-        lines: &[(&Revoked, i64)],
+        lines: &[(&RevokedLine, i64)],
     ) -> Result<(), PostError> {
         let (records, fen): (Vec<i32>, Vec<i64>) =
             lines.iter().map(|(line, fen)| (line.record, fen)).unzip();
@@ -262,7 +262,7 @@ fn original(row: &tokio_postgres::Row, packet_id: i64) -> Original {
     let fen = |at: usize| Fen(row.get::<_, Option<i64>>(at).unwrap_or_default());
     let division =
         |at: usize| Division::from_number(row.get(at)).expect("only divisions are stored");
-    let paid = Paid {
+    let paid = LineMoney {
         employer: fen(16),
         employees: fen(17),
         late_fee: fen(18),

@@ -17,12 +17,13 @@ use super::Status;
 use crate::config::Deliver;
 use crate::error::Fault;
 use crate::flow::deliver::{
-    Counts, Destination, Ended, Gate, Held, Reason, Term, Troubles, backoff, deliver, together,
+    DeliveryCounts, DeliveryEnd, Destination, Gate, GateClosed, PauseReason, Term, Troubles,
+    backoff, deliver, together,
 };
 use crate::flow::inquire::inquire;
 use crate::link::Quota;
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Delivery, Lease, Next, Paused, Settlement};
+use crate::store::delivery::{self as store, Delivery, Lease, Next, PauseFound, Settlement};
 
 /// How long after it began a request of a killed instance counts towards those the partner takes at once.
 const PLACES_KEPT: Duration = Duration::from_secs(4);
@@ -47,7 +48,7 @@ pub(super) struct Dispatcher {
     holder: String,
     wake: Arc<Notify>,
     drain: CancellationToken,
-    counts: Arc<Counts>,
+    counts: Arc<DeliveryCounts>,
     troubles: Arc<Troubles>,
     /// Set while the lease is held.
     term: Mutex<Option<Arc<Term>>>,
@@ -56,7 +57,7 @@ pub(super) struct Dispatcher {
 /// What is under way in one term.
 #[derive(Default)]
 struct UnderWay {
-    tasks: JoinSet<Vec<Ended>>,
+    tasks: JoinSet<Vec<DeliveryEnd>>,
     /// The rows by task, because a panicked task cannot say which it had.
     rows: HashMap<Id, Vec<Delivery>>,
     /// Ended, and not yet written.
@@ -147,7 +148,7 @@ impl Dispatcher {
     }
 
     /// One term: from taking the lease until it is lost or the gateway drains.
-    async fn work(&self, lease: Lease, paused: Paused, asked_at: Instant) {
+    async fn work(&self, lease: Lease, paused: PauseFound, asked_at: Instant) {
         let resumed = paused.resumed;
         let term = Arc::new(self.term_of(lease, &paused, asked_at));
         self.set_term(Some(term.clone()));
@@ -181,9 +182,9 @@ impl Dispatcher {
         self.set_term(None);
     }
 
-    fn term_of(&self, lease: Lease, paused: &Paused, asked_at: Instant) -> Term {
+    fn term_of(&self, lease: Lease, paused: &PauseFound, asked_at: Instant) -> Term {
         let gate = Gate::new(&self.policy, asked_at + self.lease_term());
-        let reason = paused.reason.as_deref().and_then(Reason::of_word);
+        let reason = paused.reason.as_deref().and_then(PauseReason::of_word);
         if reason.is_some() || !paused.wait.is_zero() {
             gate.go_on(Instant::now() + paused.wait, reason);
         }
@@ -217,8 +218,8 @@ impl Dispatcher {
             }
             Ok(_) if !under_way.settlements.is_empty() => return self.poll(),
             Ok(room) => room,
-            Err(Held::Shut) => return Duration::ZERO,
-            Err(Held::For(wait)) => return wait.min(self.poll()),
+            Err(GateClosed::Shut) => return Duration::ZERO,
+            Err(GateClosed::For(wait)) => return wait.min(self.poll()),
         };
         if let Err(wait) = term.open().await {
             return wait.min(self.poll());
@@ -334,7 +335,7 @@ impl Dispatcher {
         }
     }
 
-    fn note(&self, under_way: &mut UnderWay, ended: Result<(Id, Vec<Ended>), JoinError>) {
+    fn note(&self, under_way: &mut UnderWay, ended: Result<(Id, Vec<DeliveryEnd>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(deliveries) = under_way.rows.remove(&id) else {
             return;
@@ -343,9 +344,9 @@ impl Dispatcher {
             Ok((_, ended)) => {
                 for one in ended {
                     match one {
-                        Ended::Settle(settlement) => under_way.settlements.push(settlement),
-                        Ended::GiveBack(delivery_id) => under_way.give_back.push(delivery_id),
-                        Ended::Lost(delivery_id) => self.lost(&[delivery_id]),
+                        DeliveryEnd::Settle(settlement) => under_way.settlements.push(settlement),
+                        DeliveryEnd::GiveBack(delivery_id) => under_way.give_back.push(delivery_id),
+                        DeliveryEnd::Lost(delivery_id) => self.lost(&[delivery_id]),
                     }
                 }
             }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::{Worker, calendar};
 use crate::config::Deliver;
 use crate::error::{Fault, Stage};
-use crate::store::delivery::testing::{Database, delivery};
+use crate::store::delivery::testing::{TestDatabase, delivery};
 use crate::store::delivery::{self as store, Decision, NewDelivery};
-use partner::{Does, Partner};
+use partner::{Does, ModelPartner};
 
 fn policy() -> Deliver {
     Deliver {
@@ -28,12 +28,12 @@ fn policy() -> Deliver {
     }
 }
 
-fn worker(db: &Database, partner: &Partner) -> Worker {
+fn worker(db: &TestDatabase, partner: &ModelPartner) -> Worker {
     Worker::start(&policy(), &db.pool, vec![partner.destination(4, 500)])
 }
 
 /// Waits until the query is true; the test fails when it never is.
-async fn until(db: &Database, condition: &str) {
+async fn until(db: &TestDatabase, condition: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !db.value::<bool>(&format!("SELECT {condition}")).await {
         assert!(
@@ -45,11 +45,11 @@ async fn until(db: &Database, condition: &str) {
     }
 }
 
-async fn until_settled(db: &Database) {
+async fn until_settled(db: &TestDatabase) {
     until(db, "NOT EXISTS (SELECT 1 FROM delivery WHERE state NOT IN ('delivered', 'dead', 'superseded'))").await;
 }
 
-async fn until_sent(partner: &Partner, count: usize) {
+async fn until_sent(partner: &ModelPartner, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while partner.sends().len() < count {
         assert!(
@@ -63,8 +63,8 @@ async fn until_sent(partner: &Partner, count: usize) {
 
 #[tokio::test]
 async fn everything_queued_is_delivered_once_within_the_concurrency() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     let ids = db.queue("core", 60).await;
     let worker = worker(&db, &partner);
     until_settled(&db).await;
@@ -81,8 +81,8 @@ async fn everything_queued_is_delivered_once_within_the_concurrency() {
 
 #[tokio::test]
 async fn a_delivery_answered_by_silence_is_asked_about_and_not_sent_twice() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::TakeAndKeepSilent]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::TakeAndKeepSilent]);
     let ids = db.queue("core", 1).await;
     let _worker = worker(&db, &partner);
     until_settled(&db).await;
@@ -95,8 +95,8 @@ async fn a_delivery_answered_by_silence_is_asked_about_and_not_sent_twice() {
 
 #[tokio::test]
 async fn many_in_doubt_are_asked_about_one_after_the_other_and_not_some_at_every_poll() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     for id in db.queue("core", 40).await {
         partner
             .state
@@ -118,8 +118,8 @@ async fn many_in_doubt_are_asked_about_one_after_the_other_and_not_some_at_every
 
 #[tokio::test]
 async fn what_the_partner_does_not_have_is_sent_again_under_the_same_reference() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::KeepSilent]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::KeepSilent]);
     db.queue("core", 1).await;
     let _worker = worker(&db, &partner);
     until_settled(&db).await;
@@ -133,8 +133,8 @@ async fn what_the_partner_does_not_have_is_sent_again_under_the_same_reference()
 
 #[tokio::test]
 async fn without_an_inquiry_an_idempotent_message_is_repeated_and_any_other_waits_for_a_person() {
-    let db = Database::new().await;
-    let mut partner = Partner::new().will(&[Does::TakeAndKeepSilent]);
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new().will(&[Does::TakeAndKeepSilent]);
     partner.has_inquiry = false;
     db.queue("core", 1).await;
     let first = worker(&db, &partner);
@@ -146,8 +146,8 @@ async fn without_an_inquiry_an_idempotent_message_is_repeated_and_any_other_wait
     assert_eq!((partner.sends().len(), partner.taken().len()), (2, 1));
     assert!(first.drain(Duration::from_secs(5)).await);
 
-    let db = Database::new().await;
-    let mut partner = Partner::new().will(&[Does::TakeAndKeepSilent]);
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new().will(&[Does::TakeAndKeepSilent]);
     (partner.has_inquiry, partner.idempotent) = (false, false);
     let ids = db.queue("core", 1).await;
     let _second = worker(&db, &partner);
@@ -171,8 +171,8 @@ async fn without_an_inquiry_an_idempotent_message_is_repeated_and_any_other_wait
 
 #[tokio::test]
 async fn where_a_repeat_would_count_twice_nothing_is_asked_before_the_deadline() {
-    let db = Database::new().await;
-    let mut partner = Partner::new().will(&[Does::TakeAndBreakOff]);
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new().will(&[Does::TakeAndBreakOff]);
     partner.idempotent = false;
     db.queue("core", 1).await;
     let _worker = worker(&db, &partner);
@@ -191,8 +191,8 @@ async fn where_a_repeat_would_count_twice_nothing_is_asked_before_the_deadline()
 
 #[tokio::test]
 async fn a_later_refusal_does_not_clear_the_doubt_about_an_earlier_request() {
-    let db = Database::new().await;
-    let mut partner = Partner::new().will(&[Does::TakeAndKeepSilent, Does::Refuse]);
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new().will(&[Does::TakeAndKeepSilent, Does::Refuse]);
     partner.has_inquiry = false;
     let ids = db.queue("core", 1).await;
     let _worker = worker(&db, &partner);
@@ -220,8 +220,8 @@ async fn a_later_refusal_does_not_clear_the_doubt_about_an_earlier_request() {
 
 #[tokio::test]
 async fn retry_after_holds_the_whole_destination_in_full() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::Busy(Some(1_500))]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::Busy(Some(1_500))]);
     db.queue("core", 12).await;
     let _worker = worker(&db, &partner);
     until_sent(&partner, 1).await;
@@ -239,8 +239,8 @@ async fn retry_after_holds_the_whole_destination_in_full() {
 
 #[tokio::test]
 async fn what_is_never_taken_becomes_a_dead_letter_and_a_retried_one_goes_again() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::Busy(None); 3]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::Busy(None); 3]);
     let ids = db.queue("core", 1).await;
     let _worker = worker(&db, &partner);
     until_settled(&db).await;
@@ -268,8 +268,8 @@ async fn what_is_never_taken_becomes_a_dead_letter_and_a_retried_one_goes_again(
 
 #[tokio::test]
 async fn a_refusal_is_a_dead_letter_at_once_and_stops_nobody_else() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::Refuse]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::Refuse]);
     db.queue("core", 5).await;
     let _worker = worker(&db, &partner);
     until_settled(&db).await;
@@ -280,8 +280,8 @@ async fn a_refusal_is_a_dead_letter_at_once_and_stops_nobody_else() {
 
 #[tokio::test]
 async fn a_panic_or_fault_in_one_delivery_does_not_stop_the_others() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     let mut rows = vec![
         delivery("core", 0, None),
         delivery("core", 1, None),
@@ -312,8 +312,8 @@ async fn a_panic_or_fault_in_one_delivery_does_not_stop_the_others() {
 
 #[tokio::test]
 async fn two_instances_never_exceed_the_limit_nor_send_twice() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     let ids = db.queue("core", 90).await;
     let one = Worker::start(&policy(), &db.pool, vec![partner.destination(4, 30)]);
     let two = Worker::start(&policy(), &db.pool, vec![partner.destination(4, 30)]);
@@ -347,8 +347,8 @@ async fn two_instances_never_exceed_the_limit_nor_send_twice() {
 
 #[tokio::test]
 async fn an_instance_killed_while_sending_leaves_a_row_that_is_asked_about_not_sent_blindly() {
-    let db = Database::new().await;
-    let mut partner = Partner::new().will(&[Does::TakeAndHang]);
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new().will(&[Does::TakeAndHang]);
     partner.idempotent = false;
     db.queue("core", 1).await;
     let killed = worker(&db, &partner);
@@ -376,7 +376,7 @@ async fn an_instance_killed_while_sending_leaves_a_row_that_is_asked_about_not_s
 
 #[tokio::test]
 async fn the_calendar_keeps_its_lease_for_as_long_as_it_works_and_lets_go_of_one_it_lost() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let term = Duration::from_millis(300);
     let held = "EXISTS (SELECT 1 FROM dispatcher_lease WHERE destination = '@calendar' AND until > clock_timestamp())";
     let (end, ended) = tokio::sync::oneshot::channel();
@@ -432,8 +432,8 @@ async fn the_calendar_keeps_its_lease_for_as_long_as_it_works_and_lets_go_of_one
 
 #[tokio::test]
 async fn a_lost_lease_stops_sending_at_once() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     db.queue("core", 200).await;
     let worker = Worker::start(&policy(), &db.pool, vec![partner.destination(2, 40)]);
     until_sent(&partner, 5).await;
@@ -453,8 +453,8 @@ async fn a_lost_lease_stops_sending_at_once() {
 
 #[tokio::test]
 async fn a_partner_that_is_down_is_probed_now_and_then_and_costs_no_attempts() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     partner.state.lock().unwrap().otherwise = Some(Does::Unreachable);
     db.queue("core", 10).await;
     let worker = worker(&db, &partner);
@@ -483,8 +483,8 @@ async fn a_partner_that_is_down_is_probed_now_and_then_and_costs_no_attempts() {
 
 #[tokio::test]
 async fn draining_finishes_what_is_under_way_and_starts_nothing_new() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::TakeAndHang]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::TakeAndHang]);
     db.queue("core", 3).await;
     let worker = Worker::start(&policy(), &db.pool, vec![partner.destination(1, 500)]);
     until_sent(&partner, 1).await;
@@ -521,8 +521,8 @@ async fn draining_finishes_what_is_under_way_and_starts_nothing_new() {
 
 #[tokio::test]
 async fn deliveries_of_one_key_never_overtake_each_other() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[
         Does::Take,
         Does::Busy(None),
         Does::Take,

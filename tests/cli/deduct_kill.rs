@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use ltcgw::sandbox::partners::{Behaviour, Simulated};
+use ltcgw::sandbox::partners::{Behaviour, SimulatedPartner};
 use ltcgw::sandbox::stage::Scene;
 use nix::sys::signal::Signal;
 
@@ -136,12 +136,12 @@ async fn kill_a_run(place: &Place) {
 }
 
 /// Requests that have reached the core and the LTC system.
-fn arrived(core: &Simulated, ltc: &Simulated) -> u64 {
+fn arrived(core: &SimulatedPartner, ltc: &SimulatedPartner) -> u64 {
     core.tally().deliveries + core.tally().inquiries + ltc.tally().deliveries
 }
 
 /// Waits until so many requests have arrived.
-async fn until_arrived(core: &Simulated, ltc: &Simulated, many: u64) {
+async fn until_arrived(core: &SimulatedPartner, ltc: &SimulatedPartner, many: u64) {
     let deadline = Instant::now() + PATIENCE;
     while arrived(core, ltc) < many {
         assert!(
@@ -176,7 +176,7 @@ async fn until_told(place: &Place) {
 }
 
 /// Everybody has one result, and ledger, core and LTC system agree to the fen.
-async fn all_agree(place: &Place, core: &Simulated, ltc: &Simulated, people: u64) {
+async fn all_agree(place: &Place, core: &SimulatedPartner, ltc: &SimulatedPartner, people: u64) {
     let (taken, told) = (core.deductions(), ltc.told_of_deductions());
     assert_eq!(
         (

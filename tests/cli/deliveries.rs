@@ -1,6 +1,6 @@
 //! `trace` and `dead`, beside a running gateway.
 
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use ltcgw::sandbox::partners::Behaviour;
 use ltcgw::sandbox::registries::Registries;
 
@@ -334,7 +334,7 @@ async fn a_backfill_says_how_much_it_queues_when_it_ends_and_that_everything_was
             )
     });
     let mut serving = place.serve().await;
-    let lines: Vec<String> = Registries::of_size(1, Clock::default().today(), (87, 400))
+    let lines: Vec<String> = Registries::of_size(1, CityClock::default().today(), (87, 400))
         .submissions()
         .map(|one| serde_json::to_string(&one).unwrap() + "\n")
         .collect();

@@ -46,7 +46,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn put(place: &Place, name: &str, issued: &ltcgw::sandbox::pki::Issued) {
+fn put(place: &Place, name: &str, issued: &ltcgw::sandbox::pki::IssuedCertificate) {
     std::fs::write(
         place.stage.pki.join(format!("{name}.pem")),
         &issued.certificate_pem,

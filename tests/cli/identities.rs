@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ltcgw::model::identity::resident_check_character;
-use ltcgw::sandbox::partners::{Behaviour, Said as Front};
+use ltcgw::sandbox::partners::{Behaviour, CannedAnswer as Front};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 

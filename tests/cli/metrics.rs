@@ -123,7 +123,11 @@ async fn metrics_can_be_read_tell_what_happened_and_hold_no_private_data() {
                  unknown other amount_unreadable accepted rejected retry_later not_reached unclear down later unknown not_sent inquired lost delivered dead ready leased in_doubt displaced refused_all_taken requests_of_partner requests spool_of_partner spool spool_disk";
     let known: BTreeSet<&str> = known
         .split_whitespace()
-        .chain(ltcgw::link::Reason::ALL.iter().map(|reason| reason.word()))
+        .chain(
+            ltcgw::link::HandshakeRefusalReason::ALL
+                .iter()
+                .map(|reason| reason.word()),
+        )
         .collect();
     for (name, labels, _) in &samples {
         for (label, value) in labels {

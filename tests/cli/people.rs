@@ -268,7 +268,7 @@ async fn paused() -> (
     Place,
     Serving,
     Vec<String>,
-    Vec<ltcgw::sandbox::partners::Simulated>,
+    Vec<ltcgw::sandbox::partners::SimulatedPartner>,
 ) {
     paused_in(|scene| scene).await
 }
@@ -279,7 +279,7 @@ async fn paused_in(
     Place,
     Serving,
     Vec<String>,
-    Vec<ltcgw::sandbox::partners::Simulated>,
+    Vec<ltcgw::sandbox::partners::SimulatedPartner>,
 ) {
     let (place, core, ltc) = Place::with_partners(scene);
     ltc.will([Behaviour::TooMany(4_000_000_000)]);

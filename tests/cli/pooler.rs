@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use ltcgw::sandbox::stage::Scene;
-use ltcgw::store::embedded::{Embedded, Options};
+use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ fn free_port() -> u16 {
 
 /// A PostgreSQL over TCP, with a database and a role `ltcgw`.
 struct Server {
-    embedded: Option<Embedded>,
+    embedded: Option<EmbeddedPostgres>,
     port: u16,
     dir: TempDir,
 }
@@ -43,12 +43,12 @@ impl Server {
         )
         .unwrap();
         let port = free_port();
-        let mut options = Options::throwaway(dir.path().join("data"));
+        let mut options = EmbeddedOptions::throwaway(dir.path().join("data"));
         options
             .settings
             .push(("listen_addresses".into(), "127.0.0.1".into()));
         options.settings.push(("port".into(), port.to_string()));
-        let embedded = tokio::task::spawn_blocking(move || Embedded::start(&options))
+        let embedded = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&options))
             .await
             .unwrap()
             .map_err(|fault| fault.text)

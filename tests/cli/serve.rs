@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ltcgw::sandbox::pki::Validity;
-use ltcgw::store::embedded::{Embedded, Options};
+use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use nix::sys::signal::Signal;
 
 use crate::support::{LINE_FEN, Place, packet, until};
@@ -41,8 +41,10 @@ async fn a_packet_outlives_the_gateway_and_its_repeat_gets_the_same_bytes() {
         "and it was stopped cleanly"
     );
     assert!(serving.log().contains("stopped"), "{}", serving.log());
-    let between =
-        Embedded::start(&Options::durable(place.dir.path().join("data/postgres"))).unwrap();
+    let between = EmbeddedPostgres::start(&EmbeddedOptions::durable(
+        place.dir.path().join("data/postgres"),
+    ))
+    .unwrap();
     assert_eq!(
         place
             .value("SELECT count(*), count(*) FILTER (WHERE until > now()) FROM dispatcher_lease")

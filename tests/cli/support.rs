@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use ltcgw::sandbox::partners::{Options, Simulated, Tls};
-use ltcgw::sandbox::stage::{Scene, Stage};
+use ltcgw::sandbox::partners::{PartnerBehaviour, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::stage::{Scene, TrialStage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -41,10 +41,10 @@ pub fn project() -> &'static Path {
 
 /// A configuration folder, removed when dropped.
 pub struct Place {
-    pub stage: Stage,
+    pub stage: TrialStage,
     pub dir: TempDir,
     /// Civil affairs and the health commission, where simulated.
-    pub others: Vec<Simulated>,
+    pub others: Vec<SimulatedPartner>,
     /// What `LTCGW_LOG` asks of commands that are started.
     pub logging: Option<&'static str>,
 }
@@ -90,7 +90,9 @@ impl Place {
     }
 
     /// The shipped configuration with every counterpart simulated.
-    pub fn with_partners(change: impl FnOnce(Scene) -> Scene) -> (Place, Simulated, Simulated) {
+    pub fn with_partners(
+        change: impl FnOnce(Scene) -> Scene,
+    ) -> (Place, SimulatedPartner, SimulatedPartner) {
         ltcgw::link::install_provider();
         let mut partners = None;
         let mut place = Place::with(|mut scene| {
@@ -98,16 +100,20 @@ impl Place {
                 .authority
                 .server(&["localhost"])
                 .expect("a certificate");
-            let tls = Tls {
+            let tls = PartnerTls {
                 certificate_pem: server.certificate_pem,
                 key_pem: server.key_pem,
                 client_ca_pem: scene.authority.certificate_pem(),
             };
-            let core = Simulated::core(&tls, Options::default()).expect("a medical core");
-            let ltc = Simulated::ltc(&tls, Options::default()).expect("an LTC system");
+            let core =
+                SimulatedPartner::core(&tls, PartnerBehaviour::default()).expect("a medical core");
+            let ltc =
+                SimulatedPartner::ltc(&tls, PartnerBehaviour::default()).expect("an LTC system");
             (scene.medical_core, scene.ltc_system) = (core.url().into(), ltc.url().into());
-            let civil = Simulated::civil(&tls, Options::default()).expect("civil affairs");
-            let health = Simulated::health(&tls, Options::default()).expect("a health commission");
+            let civil =
+                SimulatedPartner::civil(&tls, PartnerBehaviour::default()).expect("civil affairs");
+            let health = SimulatedPartner::health(&tls, PartnerBehaviour::default())
+                .expect("a health commission");
             (scene.civil_affairs, scene.health_commission) =
                 (civil.url().into(), health.url().into());
             partners = Some((core, ltc, vec![civil, health]));

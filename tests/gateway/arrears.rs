@@ -6,7 +6,7 @@ use ltcgw::model::Fen;
 use ltcgw::model::deduction::DeductionOutcome::{
     self, AccountFrozen, Deceased, Deducted, InsufficientBalance, PersonUnknown,
 };
-use ltcgw::model::told::{Results, Told};
+use ltcgw::model::told::{PersonResult, Results};
 use ltcgw::store::deduction::Cycle;
 use ltcgw::store::delivery::Batch;
 
@@ -84,7 +84,7 @@ impl Play {
                 } else {
                     Fen::ZERO
                 };
-                Told {
+                PersonResult {
                     index: at as u64 + 1,
                     person_no: asked.person_no.clone(),
                     outcome,

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use serde_json::{Value, json};
 
 use crate::packet::{Line, Packet, counts, element};
@@ -64,7 +64,7 @@ async fn roster(
 }
 
 async fn november() -> Gateway {
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(jiff::civil::date(2021, 11, 15));
     Gateway::at(clock, |scene| scene).await
 }

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
 use ltcgw::flow::deduct::{Desk, Of};
 use ltcgw::model::Month;
-use ltcgw::sandbox::partners::{Options, Simulated, Tls};
+use ltcgw::sandbox::partners::{PartnerBehaviour, PartnerTls, SimulatedPartner};
 use ltcgw::sandbox::stage::Scene;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,10 +22,10 @@ const CHONGQING: i32 = 500_100;
 /// A gateway with everybody it talks to.
 struct Cities {
     gateway: Gateway,
-    nanning_core: Simulated,
-    chongqing_core: Simulated,
-    nanning_ltc: Simulated,
-    chongqing_ltc: Simulated,
+    nanning_core: SimulatedPartner,
+    chongqing_core: SimulatedPartner,
+    nanning_ltc: SimulatedPartner,
+    chongqing_ltc: SimulatedPartner,
     _adapters: TempDir,
 }
 
@@ -108,7 +108,7 @@ impl Cities {
                 .authority
                 .server(&["localhost"])
                 .expect("a certificate");
-            let tls = Tls {
+            let tls = PartnerTls {
                 certificate_pem: server.certificate_pem,
                 key_pem: server.key_pem,
                 client_ca_pem: scene.authority.certificate_pem(),
@@ -117,16 +117,17 @@ impl Cities {
                 .expect("the key just made")
                 .public_hex();
             let core = || {
-                Simulated::core(
+                SimulatedPartner::core(
                     &tls,
-                    Options {
+                    PartnerBehaviour {
                         sm2_public_hex: Some(public.clone()),
-                        ..Options::default()
+                        ..PartnerBehaviour::default()
                     },
                 )
                 .expect("a core")
             };
-            let ltc = || Simulated::ltc(&tls, Options::default()).expect("an LTC system");
+            let ltc =
+                || SimulatedPartner::ltc(&tls, PartnerBehaviour::default()).expect("an LTC system");
             let [one, other] = [(core(), ltc()), (core(), ltc())];
             let scene = Scene {
                 medical_core: one.0.url().into(),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use ltcgw::model::registry::Kind;
+use ltcgw::model::registry::EntityKind;
 use serde_json::{Value, json};
 
 use crate::registered::{caregiver, end, institution, put_caregiver, put_institution, store};
@@ -21,7 +21,7 @@ async fn a_client_written_from_the_page_for_pullers_holds_the_registry_and_prove
     ];
     puts.extend((0..1200).map(|id| put_caregiver(keys, caregiver(&format!("C{id:04}"), 1))));
     store(registry, &puts).await;
-    store(registry, &[end(Kind::Caregiver, "C0007", 2)]).await;
+    store(registry, &[end(EntityKind::Caregiver, "C0007", 2)]).await;
     let folder = gateway._dir.path();
     let identity = gateway
         .stage
@@ -60,9 +60,9 @@ async fn a_client_written_from_the_page_for_pullers_holds_the_registry_and_prove
     store(
         registry,
         &[
-            end(Kind::Institution, "I2", 2),
+            end(EntityKind::Institution, "I2", 2),
             put_institution(keys, institution("I3", 1)),
-            end(Kind::Caregiver, "C0001", 2),
+            end(EntityKind::Caregiver, "C0001", 2),
         ],
     )
     .await;

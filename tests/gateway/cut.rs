@@ -12,11 +12,11 @@ use ltcgw::flow::deduct::{Desk, Of};
 use ltcgw::flow::intake::{self, Arrival, Spool, SpoolLimits};
 use ltcgw::flow::shares::Shares;
 use ltcgw::model::Month;
-use ltcgw::model::registry::Kind;
+use ltcgw::model::registry::EntityKind;
 use ltcgw::store::delivery::{Backfill, BackfillScope, Batch};
-use ltcgw::store::registry::{Put, Turn};
-use ltcgw::store::transfer::{Origin, Writes};
-use ltcgw::store::{Connection, Store};
+use ltcgw::store::registry::{DateTurn, Put};
+use ltcgw::store::transfer::{ResultsOrigin, Writes};
+use ltcgw::store::{DatabaseUrl, Store};
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::office::by;
@@ -97,7 +97,7 @@ async fn cut_everywhere<T, F: Future<Output = T>>(
     }
 }
 
-fn body(bytes: &[u8], memory_bytes: u64) -> intake::Body {
+fn body(bytes: &[u8], memory_bytes: u64) -> intake::ReceivedBody {
     let limits = SpoolLimits {
         memory_bytes,
         body_bytes: 1 << 30,
@@ -352,7 +352,7 @@ async fn results_and_the_end_of_a_cycle_can_be_cut_off_anywhere() {
         cycle_id: 7,
         batch_no: 1,
     };
-    let origin = Origin {
+    let origin = ResultsOrigin {
         sender: "medical-core",
         digest: [7; 32],
     };
@@ -400,7 +400,7 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
     let registry = &flow.registrar.registry;
     let day = jiff::civil::date(2026, 6, 15);
     let put = |version: i64, id: String| Put {
-        kind: Kind::Institution,
+        kind: EntityKind::Institution,
         entity_id: id,
         version,
         content: Some(format!("{{\"version\":{version}}}")),
@@ -436,7 +436,7 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
     );
     cut_everywhere(&flow.store, "a date that comes", |_| async {
         registry
-            .turn_due(day, 3, |_| Turn {
+            .turn_due(day, 3, |_| DateTurn {
                 standing: Some((None, false)),
                 next_on: None,
             })
@@ -493,11 +493,11 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
 async fn a_start_cut_off_anywhere_keeps_no_other_instance_waiting() {
     let config = database().await;
     for polls in 1.. {
-        let started = cut_after(polls, Store::open(Connection::local(config.clone()), &[])).await;
+        let started = cut_after(polls, Store::open(DatabaseUrl::local(config.clone()), &[])).await;
         // Waits for the lock of one that brings the schema up to date.
         let next = tokio::time::timeout(
             std::time::Duration::from_secs(30),
-            Store::open(Connection::local(config.clone()), &[]),
+            Store::open(DatabaseUrl::local(config.clone()), &[]),
         );
         next.await
             .expect("nobody holds the lock")

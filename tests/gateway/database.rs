@@ -1,9 +1,9 @@
 //! A PostgreSQL of one's own: over TCP and TLS, with the authority named in the configuration.
 
-use ltcgw::config::Database;
+use ltcgw::config::DatabaseConfig;
 use ltcgw::sandbox::pki::Authority;
-use ltcgw::store::embedded::{Embedded, Options};
-use ltcgw::store::{Connection, Store};
+use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
+use ltcgw::store::{DatabaseUrl, Store};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
         .and_then(|socket| socket.local_addr())
         .expect("a free port")
         .port();
-    let mut options = Options::throwaway(dir.path().join("data"));
+    let mut options = EmbeddedOptions::throwaway(dir.path().join("data"));
     for (name, value) in [
         ("listen_addresses", "127.0.0.1".to_string()),
         ("port", port.to_string()),
@@ -33,7 +33,7 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
     ] {
         options.settings.push((name.into(), value));
     }
-    let embedded = tokio::task::spawn_blocking(move || Embedded::start(&options))
+    let embedded = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&options))
         .await
         .expect("not cancelled")
         .expect("PostgreSQL starts");
@@ -44,12 +44,12 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
         let url = format!(
             "postgres://postgres@localhost:{port}/postgres?sslmode=require&connect_timeout=5"
         );
-        let database = Database {
+        let database = DatabaseConfig {
             url: Some(url),
             ca: Some(dir.path().join(ca)),
-            ..Database::default()
+            ..DatabaseConfig::default()
         };
-        let connection = Connection::configured(&database)
+        let connection = DatabaseUrl::configured(&database)
             .expect("a usable entry")
             .expect("a URL is given");
         Store::open(connection, &["nanning-tax".to_string()]).await
@@ -72,12 +72,12 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
         .get(0);
     assert!(ssl, "the connection is encrypted");
     let cause = async |port: u16, host: &str, ca: &str| {
-        let database = Database {
+        let database = DatabaseConfig {
             url: Some(format!("postgres://postgres@{host}:{port}/postgres")),
             ca: Some(dir.path().join(ca)),
-            ..Database::default()
+            ..DatabaseConfig::default()
         };
-        let connection = Connection::configured(&database)
+        let connection = DatabaseUrl::configured(&database)
             .expect("a usable entry")
             .expect("a URL is given");
         Store::open(connection, &[])
@@ -104,12 +104,12 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
         .and_then(|socket| socket.local_addr())
         .expect("a free port")
         .port();
-    let mut options = Options::throwaway(dir.path().join("plain"));
+    let mut options = EmbeddedOptions::throwaway(dir.path().join("plain"));
     options.settings.extend([
         ("listen_addresses".into(), "127.0.0.1".into()),
         ("port".into(), plain_port.to_string()),
     ]);
-    let plain = tokio::task::spawn_blocking(move || Embedded::start(&options))
+    let plain = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&options))
         .await
         .expect("not cancelled")
         .expect("PostgreSQL starts");

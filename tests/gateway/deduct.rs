@@ -1,14 +1,14 @@
 //! A month's deductions: planned, approved by a second person, run once, whatever happens.
 
 use data_encoding::HEXLOWER;
-use ltcgw::flow::deduct::{Of, Refusal};
-use ltcgw::store::deduction::{Cycle, State};
+use ltcgw::flow::deduct::{DeductionRefusal, Of};
+use ltcgw::store::deduction::{Cycle, CycleState};
 use sha2::{Digest, Sha256};
 
 use crate::office::{Office, by, month, november, october, plan_anew};
 use crate::support::{Gateway, receipt};
 
-fn text(refusal: Result<Cycle, Refusal>) -> String {
+fn text(refusal: Result<Cycle, DeductionRefusal>) -> String {
     refusal.expect_err("a refusal").fault.text
 }
 
@@ -22,7 +22,7 @@ async fn a_month_is_planned_approved_and_run_in_batches() {
         .expect("a plan");
     assert_eq!(
         (plan.state, plan.people, plan.fen.0),
-        (State::Planned, 4, 600 + 450 + 630 + 300)
+        (CycleState::Planned, 4, 600 + 450 + 630 + 300)
     );
     let totals = "SELECT district, category, people, base_fen, due_fen, carried_fen FROM deduction_total ORDER BY 1, 2";
     let expected = "450102 active 1 400000 600 0; 450102 retired 1 300000 450 0; 450102 unemployed 1 100000 300 0; 450103 flexible 1 210000 630 0";
@@ -47,10 +47,10 @@ async fn a_month_is_planned_approved_and_run_in_batches() {
         .expect("an approval");
     assert_eq!(
         (approved.state, approved.approved_by.as_deref()),
-        (State::Approved, Some("Wang"))
+        (CycleState::Approved, Some("Wang"))
     );
     let running = office.run(october()).await.expect("a run");
-    assert_eq!((running.state, running.rounds), (State::Running, 1));
+    assert_eq!((running.state, running.rounds), (CycleState::Running, 1));
     let people = "SELECT person_no, category, rate_id, base_fen, fen FROM deduction JOIN deduction_rate USING (cycle_id, rate) ORDER BY 1";
     let expected = "P1 active 450100/individual/2021-03/active 400000 600; P2 retired 450100/individual/2021-03/retired 300000 450; \
         P4 flexible 450100/individual/2021-03/flexible 210000 630; P7 unemployed 450100/individual/2021-03/unemployed 100000 300";
@@ -113,7 +113,7 @@ async fn two_runs_at_once_instruct_once() {
     } else {
         (other, one)
     };
-    assert_eq!(ran.expect("one runs").state, State::Running);
+    assert_eq!(ran.expect("one runs").state, CycleState::Running);
     assert!(text(refused).contains("is running, run by Wang"));
     assert_eq!(
         office.sql("SELECT count(*), sum(fen) FROM deduction").await,
@@ -366,7 +366,7 @@ async fn people_left_short_are_tried_again_where_the_rates_say_so() {
     let (second, people) = office.desk.retry(october()).await.expect("a round");
     assert_eq!(
         (second.state, second.rounds, people),
-        (State::Running, 2, 2)
+        (CycleState::Running, 2, 2)
     );
     assert_eq!(office.sql("SELECT batch_no, first_person, last_person, people, fen FROM deduction_batch WHERE round = 2").await, "3 P1 P7 2 900");
     assert_eq!(

@@ -2,9 +2,9 @@
 
 use data_encoding::HEXLOWER;
 
-use ltcgw::flow::deduct::{Desk, Refusal};
+use ltcgw::flow::deduct::{DeductionRefusal, Desk};
 use ltcgw::model::signer::{Login, Proof, Signer};
-use ltcgw::store::deduction::{Cycle, State};
+use ltcgw::store::deduction::{Cycle, CycleState};
 
 use crate::office::{Office, october};
 use crate::support::{Gateway, receipt};
@@ -22,7 +22,7 @@ fn signer(name: &str, login: Option<Login>) -> Signer {
     Signer::new(name, login).expect("a name")
 }
 
-fn text(refusal: Result<Cycle, Refusal>) -> String {
+fn text(refusal: Result<Cycle, DeductionRefusal>) -> String {
     refusal.expect_err("a refusal").fault.text
 }
 
@@ -172,7 +172,7 @@ async fn a_plan_takes_anothers_place_and_says_so() {
             same.planned_by.as_str(),
             same.replaces
         ),
-        (first.cycle_id, State::Approved, "Li", None)
+        (first.cycle_id, CycleState::Approved, "Li", None)
     );
     office
         .sql("UPDATE roster_entry SET base_fen = 400100 WHERE person_no = 'P1'")
@@ -188,7 +188,7 @@ async fn a_plan_takes_anothers_place_and_says_so() {
     let second = desk.plan(october(), &wang).await.expect("a plan");
     assert_eq!(
         (second.state, second.replaces),
-        (State::Planned, Some(first.cycle_id))
+        (CycleState::Planned, Some(first.cycle_id))
     );
     let named = desk
         .replaced_by(&second)

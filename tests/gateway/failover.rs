@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ltcgw::config::Database;
-use ltcgw::flow::clock::Clock;
-use ltcgw::store::embedded::{Embedded, Options};
+use ltcgw::config::DatabaseConfig;
+use ltcgw::flow::clock::CityClock;
+use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use ltcgw::store::tx::Tx;
-use ltcgw::store::{Connection, Store};
+use ltcgw::store::{DatabaseUrl, Store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -34,8 +34,8 @@ impl Place {
         }
     }
 
-    async fn start(&self) -> Embedded {
-        let mut options = Options::throwaway(&self.data);
+    async fn start(&self) -> EmbeddedPostgres {
+        let mut options = EmbeddedOptions::throwaway(&self.data);
         for (name, value) in [
             ("listen_addresses", "127.0.0.1".to_string()),
             ("port", self.port.to_string()),
@@ -43,7 +43,7 @@ impl Place {
         ] {
             options.settings.push((name.into(), value));
         }
-        tokio::task::spawn_blocking(move || Embedded::start(&options))
+        tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&options))
             .await
             .expect("not cancelled")
             .map_err(|fault| fault.text)
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-async fn stop(server: Embedded) {
+async fn stop(server: EmbeddedPostgres) {
     tokio::task::spawn_blocking(move || server.stop())
         .await
         .expect("stopped");
@@ -82,10 +82,10 @@ fn folder() -> TempDir {
     dir
 }
 
-fn url(url: String) -> Connection {
-    Connection::configured(&Database {
+fn url(url: String) -> DatabaseUrl {
+    DatabaseUrl::configured(&DatabaseConfig {
         url: Some(url),
-        ..Database::default()
+        ..DatabaseConfig::default()
     })
     .expect("a usable entry")
     .expect("a URL is given")
@@ -228,8 +228,8 @@ async fn a_server_that_stands_still_is_noticed_within_two_seconds_and_gone_on_wi
         .port(place.port)
         .user("postgres")
         .dbname("postgres");
-    let connection = Connection::local(database.clone()).patient(Duration::from_secs(1));
-    let gateway = Gateway::upon(connection, database, Clock::default(), |scene| scene).await;
+    let connection = DatabaseUrl::local(database.clone()).patient(Duration::from_secs(1));
+    let gateway = Gateway::upon(connection, database, CityClock::default(), |scene| scene).await;
     let operator = gateway.running.server.operator;
     let ask = async |path: &str| {
         let asked = Instant::now();

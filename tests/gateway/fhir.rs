@@ -1,6 +1,6 @@
 //! The registries as FHIR resources: read, searched, followed; nothing lost between pages, nothing private.
 
-use ltcgw::model::registry::Kind;
+use ltcgw::model::registry::EntityKind;
 use ltcgw::sandbox::stage::Scene;
 use serde_json::Value;
 
@@ -103,8 +103,8 @@ pub async fn filled(change: impl FnOnce(Scene) -> Scene) -> Gateway {
     store(
         registry,
         &[
-            end(Kind::Institution, "I5", 2),
-            end(Kind::Caregiver, "C4", 2),
+            end(EntityKind::Institution, "I5", 2),
+            end(EntityKind::Caregiver, "C4", 2),
             put_institution(keys, institution("I2", 2)),
         ],
     )

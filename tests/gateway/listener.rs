@@ -41,7 +41,9 @@ async fn post_with(
 async fn a_caller_without_a_good_certificate_does_not_get_through_tls() {
     let gateway = Gateway::start().await;
     let other = Authority::new("another CA").expect("an authority");
-    let pem = |issued: ltcgw::sandbox::pki::Issued| Some((issued.certificate_pem, issued.key_pem));
+    let pem = |issued: ltcgw::sandbox::pki::IssuedCertificate| {
+        Some((issued.certificate_pem, issued.key_pem))
+    };
     let cases = [
         ("none", None),
         (

@@ -1,7 +1,7 @@
 //! What IHE's mCSD (ITI-90) asks of a directory: every parameter, both ways of searching, includes, forms of an answer.
 
 use ltcgw::model::registry::{
-    CaregiverStatus, Dated, InstitutionKind, InstitutionStatus, Job, Kind,
+    CaregiverStatus, DatedStatus, EntityKind, InstitutionKind, InstitutionStatus, Job,
 };
 use serde_json::Value;
 
@@ -21,13 +21,13 @@ async fn varied() -> Gateway {
     assessment.kind = InstitutionKind::Assessment;
     assessment.modes.clear();
     let mut suspended = institution("paused", 1);
-    suspended.statuses.push(Dated {
+    suspended.statuses.push(DatedStatus {
         status: InstitutionStatus::Suspended,
         from,
         to: None,
     });
     let mut gone = caregiver("gone", 1);
-    gone.statuses.push(Dated {
+    gone.statuses.push(DatedStatus {
         status: CaregiverStatus::Left,
         from,
         to: None,
@@ -42,7 +42,7 @@ async fn varied() -> Gateway {
         put_caregiver(keys, of_ended),
     ];
     store(registry, &puts).await;
-    store(registry, &[end(Kind::Institution, "I6", 2)]).await;
+    store(registry, &[end(EntityKind::Institution, "I6", 2)]).await;
     gateway
 }
 

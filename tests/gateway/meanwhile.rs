@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ltcgw::sandbox::pki::Issued;
+use ltcgw::sandbox::pki::IssuedCertificate;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 use crate::packet::{Line, Packet};
 use crate::support::Gateway;
 
-async fn connect(gateway: &Gateway, own: &Issued) -> TlsStream<tokio::net::TcpStream> {
+async fn connect(gateway: &Gateway, own: &IssuedCertificate) -> TlsStream<tokio::net::TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(gateway.stage.pki.join("ca.pem")).expect("the CA"))
@@ -34,7 +34,7 @@ async fn connect(gateway: &Gateway, own: &Issued) -> TlsStream<tokio::net::TcpSt
 /// Begins a request and returns once the gateway waits for its body.
 async fn begin(
     gateway: &Gateway,
-    own: &Issued,
+    own: &IssuedCertificate,
     route: &str,
     length: usize,
 ) -> TlsStream<tokio::net::TcpStream> {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use ltcgw::adapter::Catalog;
 use ltcgw::config::Config;
-use ltcgw::flow::clock::Clock;
-use ltcgw::flow::deduct::{DeductionPartners, Desk, Of, Refusal};
+use ltcgw::flow::clock::CityClock;
+use ltcgw::flow::deduct::{DeductionPartners, DeductionRefusal, Desk, Of};
 use ltcgw::ledger::RateBook;
 use ltcgw::model::Month;
 use ltcgw::model::signer::Signer;
 use ltcgw::sandbox::stage::Scene;
 use ltcgw::store::deduction::Cycle;
-use ltcgw::store::{Connection, Store};
+use ltcgw::store::{DatabaseUrl, Store};
 use tempfile::TempDir;
 
 use crate::support::{database, project};
@@ -82,14 +82,14 @@ impl Office {
         let partners = DeductionPartners::of(&config.partners, &catalog).into();
         let book = Arc::new(RateBook::load(&project().join("config/rates")).expect("the rates"));
         let database = database().await;
-        let store = Store::open(Connection::local(database.clone()), &[])
+        let store = Store::open(DatabaseUrl::local(database.clone()), &[])
             .await
             .expect("a store");
         Office {
             desk: Desk {
                 store,
                 book,
-                clock: Clock::default(),
+                clock: CityClock::default(),
                 partners,
                 same_login: true,
             },
@@ -152,7 +152,7 @@ impl Office {
             .expect("an approval")
     }
 
-    pub async fn run(&self, of: Of) -> Result<Cycle, Refusal> {
+    pub async fn run(&self, of: Of) -> Result<Cycle, DeductionRefusal> {
         self.desk.run(of, &by("Wang")).await
     }
 

@@ -1,6 +1,6 @@
 //! Partners who come through a TLCP gateway in front, and everybody else who says so.
 
-use ltcgw::sandbox::pki::Issued;
+use ltcgw::sandbox::pki::IssuedCertificate;
 use ltcgw::sandbox::stage::Scene;
 
 use crate::packet::{Line, Packet};
@@ -27,7 +27,7 @@ async fn behind_with(change: impl FnOnce(Scene) -> Scene) -> Gateway {
     .await
 }
 
-fn header(issued: &Issued) -> String {
+fn header(issued: &IssuedCertificate) -> String {
     use base64::Engine;
     format!(
         ":{}:",
@@ -35,7 +35,11 @@ fn header(issued: &Issued) -> String {
     )
 }
 
-async fn post(gateway: &Gateway, own: &Issued, headers: &[(&str, String)]) -> (u16, String) {
+async fn post(
+    gateway: &Gateway,
+    own: &IssuedCertificate,
+    headers: &[(&str, String)],
+) -> (u16, String) {
     let client = gateway
         .stage
         .client_with(Some(&(own.certificate_pem.clone(), own.key_pem.clone())))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::HEXLOWER;
-use ltcgw::model::registry::Kind;
+use ltcgw::model::registry::EntityKind;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -119,8 +119,8 @@ async fn filled(
         .collect();
     puts.extend((1..=20).map(|id| put_caregiver(keys, caregiver(&format!("C{id}"), 1))));
     puts.push(put_institution(keys, institution("I3", 2)));
-    puts.push(end(Kind::Caregiver, "C4", 2));
-    puts.push(end(Kind::Institution, "I5", 2));
+    puts.push(end(EntityKind::Caregiver, "C4", 2));
+    puts.push(end(EntityKind::Institution, "I5", 2));
     store(registry, &puts).await;
     gateway
 }
@@ -610,12 +610,12 @@ async fn a_snapshot_shows_one_instant_and_its_cursors_go_on_from_there() {
         .map(|id| put_caregiver(keys, caregiver(&format!("C{id:04}"), 1)))
         .collect();
     store(registry, &puts).await;
-    store(registry, &[end(Kind::Caregiver, "C0007", 2)]).await;
+    store(registry, &[end(EntityKind::Caregiver, "C0007", 2)]).await;
     let pulls = &gateway.running.gateway.pulls;
     let mut snapshot = ltcgw::flow::pull::Snapshot::begin(
         pulls,
         "provincial-platform",
-        ltcgw::flow::pull::Encoding::Identity,
+        ltcgw::flow::pull::ContentCoding::Identity,
     )
     .await
     .expect("a snapshot");
@@ -695,7 +695,7 @@ async fn a_platform_that_takes_the_snapshot_and_follows_holds_the_same_registry_
         &gateway.running.gateway.registrar.registry,
         &*gateway.running.gateway.registrar.keys,
     );
-    let mut platform = ltcgw::sandbox::puller::Puller::new(
+    let mut platform = ltcgw::sandbox::puller::TrialPuller::new(
         gateway
             .stage
             .client("provincial-platform")
@@ -703,7 +703,7 @@ async fn a_platform_that_takes_the_snapshot_and_follows_holds_the_same_registry_
         gateway.url(""),
     );
     platform.snapshot().await.expect("a snapshot");
-    let differences = async |platform: &ltcgw::sandbox::puller::Puller| {
+    let differences = async |platform: &ltcgw::sandbox::puller::TrialPuller| {
         platform
             .differences(&gateway.running.gateway, "provincial-platform")
             .await
@@ -722,7 +722,7 @@ async fn a_platform_that_takes_the_snapshot_and_follows_holds_the_same_registry_
         registry,
         &[
             put_institution(keys, moved),
-            end(Kind::Caregiver, "C1", 2),
+            end(EntityKind::Caregiver, "C1", 2),
             put_caregiver(keys, caregiver("C77", 1)),
         ],
     )

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ltcgw::model::registry::Kind;
-use ltcgw::store::Connection;
+use ltcgw::model::registry::EntityKind;
+use ltcgw::store::DatabaseUrl;
 use serde_json::Value;
 
 use crate::registered::end;
@@ -36,7 +36,7 @@ async fn a_city_is_given_its_own_entries_as_if_there_were_no_others() {
     source
         .put(&[
             source.institution("L", 2, LIUZHOU),
-            end(Kind::Caregiver, "ofL", 2),
+            end(EntityKind::Caregiver, "ofL", 2),
             source.institution("N", 2, NANNING),
         ])
         .await;
@@ -219,7 +219,7 @@ async fn an_end_is_told_where_the_entry_was_and_its_caregivers_stay_of_that_plac
     source
         .put(&[
             source.caregiver("D", 2, "I"),
-            end(Kind::Institution, "I", 2),
+            end(EntityKind::Institution, "I", 2),
         ])
         .await;
     let (nanning, liuzhou) = (source.puller("of-nanning"), source.puller("of-liuzhou"));
@@ -242,7 +242,10 @@ async fn an_end_is_told_where_the_entry_was_and_its_caregivers_stay_of_that_plac
         false
     );
     source
-        .put(&[source.caregiver("D", 3, "I"), end(Kind::Caregiver, "C", 2)])
+        .put(&[
+            source.caregiver("D", 3, "I"),
+            end(EntityKind::Caregiver, "C", 2),
+        ])
         .await;
     assert_eq!(
         nanning.changes("caregivers").await[4..],
@@ -254,8 +257,8 @@ async fn an_end_is_told_where_the_entry_was_and_its_caregivers_stay_of_that_plac
     source
         .put(&[
             source.institution("I", 3, LIUZHOU),
-            end(Kind::Institution, "J", 2),
-            end(Kind::Institution, "J", 3),
+            end(EntityKind::Institution, "J", 2),
+            end(EntityKind::Institution, "J", 3),
         ])
         .await;
     assert_eq!(
@@ -313,8 +316,8 @@ async fn whatever_moves_pages_of_any_size_and_snapshots_leave_each_city_with_wha
             let put = match (is_institution, ends) {
                 (true, false) => source.institution(&id, *version, division),
                 (false, false) => source.caregiver(&id, *version, &of),
-                (true, true) => end(Kind::Institution, &id, *version),
-                (false, true) => end(Kind::Caregiver, &id, *version),
+                (true, true) => end(EntityKind::Institution, &id, *version),
+                (false, true) => end(EntityKind::Caregiver, &id, *version),
             };
             if is_institution {
                 let place = places.entry(id.clone()).or_default();
@@ -420,7 +423,7 @@ async fn a_cursor_of_other_areas_is_gone_and_says_to_take_a_new_snapshot() {
     let other = source
         .gateway
         .stage
-        .start(Connection::local(source.gateway.database.clone()))
+        .start(DatabaseUrl::local(source.gateway.database.clone()))
         .await
         .map_err(|fault| fault.text)
         .expect("it starts");
@@ -685,22 +688,17 @@ async fn institutions_that_move_while_their_caregivers_change_leave_nobody_behin
 
 /// The log of a database as it was before places were kept: `division` or `institution_id`, none for an end.
 async fn old_log(source: &Source, log: &[(&str, &str, Option<&str>)]) {
-    let back = "ALTER TABLE registry_change DROP COLUMN city, DROP COLUMN city_before; ALTER TABLE registry_entity DROP COLUMN city;
-        DROP VIEW report.cycle; ALTER TABLE deduction_cycle DROP COLUMN planned_login, DROP COLUMN planned_uid, DROP COLUMN planned_host,
-            DROP COLUMN planned_proof, DROP COLUMN approved_login, DROP COLUMN approved_uid, DROP COLUMN approved_host, DROP COLUMN approved_proof,
-            DROP COLUMN same_login, DROP COLUMN replaces; -- of later migrations, which run again as well
-        DROP TABLE approval; DROP VIEW report.refused_line; ALTER TABLE line_refusal DROP COLUMN fen; ALTER TYPE line_refusal_row DROP ATTRIBUTE fen;
-        DROP INDEX packet_received, packet_refusal_received, packet_with_refused; ALTER TABLE backfill DROP COLUMN again;
-        DROP VIEW report.delivery; ALTER TABLE delivery DROP COLUMN subject_kind, DROP COLUMN subject_id, DROP COLUMN part, DROP COLUMN part_end,
-            ADD COLUMN packet_id bigint, ADD COLUMN first_record int, ADD COLUMN last_record int, ADD COLUMN entity_kind text COLLATE \"C\",
-            ADD COLUMN entity_id text COLLATE \"C\", ADD COLUMN revision bigint, ADD COLUMN cycle_id bigint, ADD COLUMN batch_no int;
-        DELETE FROM refinery_schema_history WHERE version >= 30; UPDATE registry_head SET sequence = ";
-    source.gateway.value(&format!("{back}{}", log.len())).await;
+    source
+        .gateway
+        .value(include_str!("pull_areas/before_places.sql"))
+        .await;
+    let head = format!("UPDATE registry_head SET sequence = {}", log.len());
+    source.gateway.value(&head).await;
     for (sequence, (kind, id, place)) in (1..).zip(log) {
         let put = match (*kind, place) {
             ("institution", Some(division)) => source.institution(id, sequence, division),
             (_, Some(institution_id)) => source.caregiver(id, sequence, institution_id),
-            _ => end(Kind::of_word(kind).expect("a kind"), id, sequence),
+            _ => end(EntityKind::of_word(kind).expect("a kind"), id, sequence),
         };
         let content = put
             .content
@@ -752,7 +750,7 @@ async fn changes_of_before_get_their_places_from_the_migration_and_caregivers_le
     let other = source
         .gateway
         .stage
-        .start(Connection::local(source.gateway.database.clone()))
+        .start(DatabaseUrl::local(source.gateway.database.clone()))
         .await
         .map_err(|fault| fault.text)
         .expect("it starts");

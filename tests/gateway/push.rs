@@ -5,11 +5,13 @@ use std::time::Duration;
 use jiff::civil::date;
 use ltcgw::adapter::Catalog;
 use ltcgw::config::Config;
-use ltcgw::flow::backfill::{Filling, Target};
+use ltcgw::flow::backfill::{BackfillTarget, Filling};
 use ltcgw::sandbox::partners::Behaviour::Unavailable;
-use ltcgw::sandbox::partners::{Held, Most, Options, Simulated, Tls};
+use ltcgw::sandbox::partners::{
+    Most, PartnerBehaviour, PartnerTls, ReceivedEntry, SimulatedPartner,
+};
 use ltcgw::sandbox::stage::Scene;
-use ltcgw::store::Connection;
+use ltcgw::store::DatabaseUrl;
 use ltcgw::store::delivery::BackfillScope;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,8 +21,8 @@ use crate::support::Gateway;
 /// A gateway with both platforms.
 struct World {
     gateway: Gateway,
-    civil: Simulated,
-    health: Simulated,
+    civil: SimulatedPartner,
+    health: SimulatedPartner,
     scene: Scene,
 }
 
@@ -42,20 +44,21 @@ impl World {
                 .authority
                 .server(&["localhost"])
                 .expect("a certificate");
-            let tls = Tls {
+            let tls = PartnerTls {
                 certificate_pem: server.certificate_pem,
                 key_pem: server.key_pem,
                 client_ca_pem: scene.authority.certificate_pem(),
             };
-            let civil = Simulated::civil(
+            let civil = SimulatedPartner::civil(
                 &tls,
-                Options {
+                PartnerBehaviour {
                     most,
-                    ..Options::default()
+                    ..PartnerBehaviour::default()
                 },
             )
             .expect("civil affairs");
-            let health = Simulated::health(&tls, Options::default()).expect("a health commission");
+            let health = SimulatedPartner::health(&tls, PartnerBehaviour::default())
+                .expect("a health commission");
             let scene = Scene {
                 civil_affairs: civil.url().to_string(),
                 health_commission: health.url().to_string(),
@@ -168,8 +171,8 @@ fn caregiver(id: &str, version: i64, institution: &str, job: &str) -> Value {
 }
 
 /// Kind, id and content of everything a platform holds.
-fn held(platform: &Simulated) -> Vec<(String, Option<Value>)> {
-    let entry = |((kind, id), held): (&(&'static str, String), &Held)| {
+fn held(platform: &SimulatedPartner) -> Vec<(String, Option<Value>)> {
+    let entry = |((kind, id), held): (&(&'static str, String), &ReceivedEntry)| {
         (
             format!("{kind} {id}"),
             held.fields.clone().map(Value::Object),
@@ -488,7 +491,7 @@ async fn two_instances_of_which_one_is_killed_stay_within_every_limit_and_use_it
     let second = world
         .gateway
         .stage
-        .start(Connection::local(world.gateway.database.clone()))
+        .start(DatabaseUrl::local(world.gateway.database.clone()))
         .await
         .expect("another instance");
     second.gateway.registrar.clock.set_day(date(2026, 6, 15));
@@ -582,7 +585,7 @@ async fn a_backfill_tells_a_new_destination_of_everything_once_however_often_it_
     )
     .expect("the same key");
     let running = stage
-        .start(Connection::local(world.gateway.database.clone()))
+        .start(DatabaseUrl::local(world.gateway.database.clone()))
         .await
         .expect("another instance");
     running.gateway.registrar.clock.set_day(date(2026, 6, 15));
@@ -590,7 +593,7 @@ async fn a_backfill_tells_a_new_destination_of_everything_once_however_often_it_
 
     let config = Config::load(&stage.config_dir).expect("a configuration");
     let catalog = Catalog::load(&config.gateway.adapters_dir).expect("adapters");
-    let target = |name: &str| Target::of(&config.partners, &catalog, name);
+    let target = |name: &str| BackfillTarget::of(&config.partners, &catalog, name);
     assert!(
         target("civil-affair")
             .map(drop)

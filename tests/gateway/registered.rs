@@ -3,10 +3,10 @@
 use jiff::civil::date;
 use ltcgw::model::registry::{
     Agreement, Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType,
-    Dated, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus, Job, Kind,
-    Licence, Qualification, QualificationKind, ServiceMode, Sex,
+    DatedStatus, EntityKind, Institution, InstitutionKind, InstitutionPersonal, InstitutionStatus,
+    Job, Licence, Qualification, QualificationKind, ServiceMode, Sex,
 };
-use ltcgw::store::registry::{Put, Registry, Taken};
+use ltcgw::store::registry::{Put, PutOutcome, Registry};
 use ltcgw::store::sealed::{Keys, Label};
 
 /// What of the planted personal data must never be seen where it was not asked for.
@@ -44,7 +44,7 @@ pub fn institution(id: &str, version: i64) -> Institution {
             valid_from: date(2026, 1, 1),
             valid_to: date(2099, 12, 31),
         }),
-        statuses: vec![Dated {
+        statuses: vec![DatedStatus {
             status: InstitutionStatus::AgreementInForce,
             from: date(2026, 1, 1),
             to: None,
@@ -74,7 +74,7 @@ pub fn caregiver(id: &str, version: i64) -> Caregiver {
         health_statement_on: Some(date(2026, 2, 1)),
         contract: None,
         training: Vec::new(),
-        statuses: vec![Dated {
+        statuses: vec![DatedStatus {
             status: CaregiverStatus::Active,
             from: date(2026, 1, 1),
             to: None,
@@ -105,7 +105,11 @@ pub fn put_institution(keys: &Keys, mut record: Institution) -> Put {
         designated: standing.designated,
         ..put(
             keys,
-            (Kind::Institution, &record.institution_id, record.version),
+            (
+                EntityKind::Institution,
+                &record.institution_id,
+                record.version,
+            ),
             &record,
             &personal,
         )
@@ -126,7 +130,7 @@ pub fn put_caregiver(keys: &Keys, mut record: Caregiver) -> Put {
         institution_id,
         ..put(
             keys,
-            (Kind::Caregiver, &record.caregiver_id, record.version),
+            (EntityKind::Caregiver, &record.caregiver_id, record.version),
             &record,
             &personal,
         )
@@ -134,7 +138,7 @@ pub fn put_caregiver(keys: &Keys, mut record: Caregiver) -> Put {
 }
 
 /// The end of an entry, ready to be stored.
-pub fn end(kind: Kind, id: &str, version: i64) -> Put {
+pub fn end(kind: EntityKind, id: &str, version: i64) -> Put {
     Put {
         kind,
         entity_id: id.into(),
@@ -159,7 +163,7 @@ pub fn end(kind: Kind, id: &str, version: i64) -> Put {
 
 fn put(
     keys: &Keys,
-    (kind, id, version): (Kind, &str, i64),
+    (kind, id, version): (EntityKind, &str, i64),
     record: &impl serde::Serialize,
     personal: &impl serde::Serialize,
 ) -> Put {
@@ -184,8 +188,8 @@ fn put(
 /// Stores them; every one must be taken.
 pub async fn store(registry: &Registry, puts: &[Put]) -> Vec<i64> {
     let taken = registry.put_batch("test", puts).await.expect("stored");
-    let sequence = |taken: &Taken| match taken {
-        Taken::Stored { sequence, .. } => *sequence,
+    let sequence = |taken: &PutOutcome| match taken {
+        PutOutcome::Stored { sequence, .. } => *sequence,
         other => panic!("not taken: {other:?}"),
     };
     taken.iter().map(sequence).collect()

@@ -8,7 +8,7 @@ mod records;
 mod schema;
 
 use jiff::civil::{Date, date};
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use ltcgw::flow::publish::Registrar;
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ pub struct Ltc {
 
 impl Ltc {
     pub async fn start() -> Ltc {
-        let clock = Clock::default();
+        let clock = CityClock::default();
         clock.set_day(TODAY);
         let gateway = Gateway::at(clock, |scene| scene).await;
         let client = gateway.stage.client("ltc-system").expect("a client");
@@ -145,10 +145,10 @@ impl Ltc {
         let changes = self
             .registrar()
             .registry
-            .changes_after(0, &ltcgw::model::registry::Kind::ALL, 10_000)
+            .changes_after(0, &ltcgw::model::registry::EntityKind::ALL, 10_000)
             .await
             .expect("changes");
-        let line = |change: ltcgw::store::registry::Change| {
+        let line = |change: ltcgw::store::registry::RegistryChange| {
             format!(
                 "{} {} {} {} {} {} {}",
                 change.sequence,

@@ -1,6 +1,6 @@
 //! A person with several insurance relations: charged once a month on a base somebody decided, or left out by name.
 
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use ltcgw::flow::deduct::{Desk, Of};
 use ltcgw::model::Month;
 use ltcgw::sandbox::stage::Scene;
@@ -26,7 +26,7 @@ fn lines() -> Vec<String> {
 }
 
 async fn november(change: impl FnOnce(Scene) -> Scene) -> Gateway {
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(jiff::civil::date(2021, 11, 15));
     Gateway::at(clock, change).await
 }
@@ -67,7 +67,7 @@ fn listed(reply: &Value) -> Vec<i64> {
 /// People to be deducted from, and who is left out why.
 async fn plan(gateway: &Gateway, month: &str) -> (i32, String) {
     let desk = Desk {
-        clock: Clock::default(),
+        clock: CityClock::default(),
         ..Desk::of(&gateway.running.gateway)
     };
     let of = Of {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ltcgw::model::Fen;
-use ltcgw::sandbox::partners::{District, Simulated};
+use ltcgw::sandbox::partners::{District, SimulatedPartner};
 
 use crate::packet::{Line, Packet};
 use crate::support::{Counterparts, copy_folder, project};
@@ -17,7 +17,7 @@ fn revocation(number: &str, detail_no: &str) -> Packet {
 }
 
 /// Lines that partner took as reversals, and their sum.
-fn reversed(partner: &Simulated) -> (i64, Fen) {
+fn reversed(partner: &SimulatedPartner) -> (i64, Fen) {
     let District { lines, fen } = partner.totals().reversed;
     (lines, fen)
 }
@@ -122,7 +122,7 @@ async fn a_part_that_rounds_to_nothing_is_told_taken_back_and_replaced_like_any_
             .with("AAE080", "0.01")
             .with("AAE082", "0.00")
     };
-    let lines = |partner: &Simulated| (partner.totals().lines, reversed(partner).0);
+    let lines = |partner: &SimulatedPartner| (partner.totals().lines, reversed(partner).0);
     // 0.01 x 0.15 / 6.95 is 0.00; both partners count three lines, and a line that pays nothing is nobody's.
     let nothing = fen("4").with("AAE080", "0.00");
     all.gateway

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use ltcgw::model::Month;
 use ltcgw::sandbox::city::City;
 use ltcgw::store::sealed::{Keys, Label};
@@ -17,7 +17,7 @@ const FULL: &str = "roster_no=R202110&kind=full&area=450100&month=202110";
 
 /// A gateway on a day of November 2021.
 async fn november() -> Gateway {
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(jiff::civil::date(2021, 11, 15));
     Gateway::at(clock, |scene| scene).await
 }
@@ -240,7 +240,7 @@ async fn bad_lines_are_refused_one_by_one_with_record_field_and_reason() {
 
 #[tokio::test]
 async fn a_roster_that_cannot_be_right_is_refused_whole() {
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(jiff::civil::date(2021, 11, 15));
     let areas = "areas = [\"450100\", \"460000\", \"990000\"]";
     let gateway = Gateway::at(clock, |scene| scene.edit("areas = [\"450100\"]", areas)).await;
@@ -439,7 +439,7 @@ async fn a_generated_city_in_gzip_is_taken_to_the_last_line() {
 
 #[tokio::test]
 async fn the_reply_lists_no_more_refused_lines_than_are_configured() {
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(jiff::civil::date(2021, 11, 15));
     let gateway = Gateway::at(clock, |scene| {
         scene.edit("# refusals_listed_max = 10000", "refusals_listed_max = 3")

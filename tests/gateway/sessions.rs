@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use ltcgw::flow::clock::Clock;
-use ltcgw::store::{Connection, Store};
+use ltcgw::flow::clock::CityClock;
+use ltcgw::store::{DatabaseUrl, Store};
 
 use crate::packet::{Line, Packet};
 use crate::support::{Gateway, database};
@@ -90,9 +90,9 @@ async fn settings_of_the_role_change_nothing() {
     let mut by_role = database.clone();
     by_role.user(&role);
     let odd = Gateway::upon(
-        Connection::local(by_role),
+        DatabaseUrl::local(by_role),
         database,
-        Clock::default(),
+        CityClock::default(),
         |scene| scene,
     )
     .await;

@@ -1,8 +1,8 @@
 //! Money is split by the total of its history: however it was cut, whoever writes, whichever way a packet goes.
 
 use ltcgw::model::{HistoryId, Month};
-use ltcgw::service::Running;
-use ltcgw::store::Connection;
+use ltcgw::service::RunningGateway;
+use ltcgw::store::DatabaseUrl;
 
 use crate::packet::{Line, Packet, counts};
 use crate::support::{Gateway, project};
@@ -44,15 +44,15 @@ fn large(packet: &Packet) -> Vec<u8> {
     )
 }
 
-async fn second_instance(first: &Gateway) -> Running {
+async fn second_instance(first: &Gateway) -> RunningGateway {
     first
         .stage
-        .start(Connection::local(first.database.clone()))
+        .start(DatabaseUrl::local(first.database.clone()))
         .await
         .expect("a second instance")
 }
 
-async fn send_to(instance: &Running, first: &Gateway, packet: Vec<u8>) -> (u16, String) {
+async fn send_to(instance: &RunningGateway, first: &Gateway, packet: Vec<u8>) -> (u16, String) {
     let client = first.stage.client("nanning-tax").expect("a client");
     let url = format!(
         "https://localhost:{}/tax/v1/packets",

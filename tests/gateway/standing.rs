@@ -1,6 +1,6 @@
 //! Questions about who paid: by the medical core per person and employer, by the LTC system for a person's standing.
 
-use ltcgw::flow::clock::Clock;
+use ltcgw::flow::clock::CityClock;
 use serde_json::{Value, json};
 
 use crate::packet::{Line, Packet};
@@ -8,7 +8,7 @@ use crate::support::Gateway;
 
 /// A gateway on 2021-12-20 with people on the roster from October on.
 async fn city() -> Gateway {
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(jiff::civil::date(2021, 12, 20));
     let gateway = Gateway::at(clock, |scene| scene).await;
     let line = |number: &str, change: Value| {

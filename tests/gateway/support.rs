@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
-use ltcgw::flow::clock::Clock;
-use ltcgw::sandbox::partners::{Options as PartnerOptions, Simulated, Tls};
-use ltcgw::sandbox::stage::{Scene, Stage};
-use ltcgw::service::Running;
-use ltcgw::store::Connection;
-use ltcgw::store::embedded::{Embedded, Options};
+use ltcgw::flow::clock::CityClock;
+use ltcgw::sandbox::partners::{PartnerBehaviour as PartnerOptions, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::stage::{Scene, TrialStage};
+use ltcgw::service::RunningGateway;
+use ltcgw::store::DatabaseUrl;
+use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 /// One server for all tests of this process, in memory where the machine has /dev/shm.
-static SERVER: LazyLock<(Embedded, TempDir)> = LazyLock::new(|| {
+static SERVER: LazyLock<(EmbeddedPostgres, TempDir)> = LazyLock::new(|| {
     ltcgw::link::install_provider();
     let root = Path::new("/dev/shm");
     remove_leftovers(root);
@@ -26,11 +26,14 @@ static SERVER: LazyLock<(Embedded, TempDir)> = LazyLock::new(|| {
         TempDir::with_prefix("ltcgw-test-")
     }
     .expect("a temporary folder");
-    let mut options = Options::throwaway(dir.path().join("postgres"));
+    let mut options = EmbeddedOptions::throwaway(dir.path().join("postgres"));
     options
         .settings
         .push(("max_connections".into(), "400".into()));
-    (Embedded::start(&options).expect("PostgreSQL starts"), dir)
+    (
+        EmbeddedPostgres::start(&options).expect("PostgreSQL starts"),
+        dir,
+    )
 });
 
 /// Statics are never dropped, so what an earlier process left is removed by the next one.
@@ -71,7 +74,7 @@ pub async fn database() -> tokio_postgres::Config {
                 .database("template_ltcgw")
                 .await
                 .expect("a template database");
-            ltcgw::store::Store::open(Connection::local(config), &[])
+            ltcgw::store::Store::open(DatabaseUrl::local(config), &[])
                 .await
                 .expect("migrations run");
         })
@@ -100,8 +103,8 @@ pub async fn database() -> tokio_postgres::Config {
 
 /// A running gateway with its database and certificates; removed when dropped.
 pub struct Gateway {
-    pub running: Running,
-    pub stage: Stage,
+    pub running: RunningGateway,
+    pub stage: TrialStage,
     pub database: tokio_postgres::Config,
     pub _dir: TempDir,
 }
@@ -119,20 +122,26 @@ impl Gateway {
 
     /// The shipped configuration, changed.
     pub async fn with(change: impl FnOnce(Scene) -> Scene) -> Gateway {
-        Gateway::at(Clock::default(), change).await
+        Gateway::at(CityClock::default(), change).await
     }
 
     /// The same, with a clock that was set.
-    pub async fn at(clock: Clock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
+    pub async fn at(clock: CityClock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
         let database = database().await;
-        Gateway::upon(Connection::local(database.clone()), database, clock, change).await
+        Gateway::upon(
+            DatabaseUrl::local(database.clone()),
+            database,
+            clock,
+            change,
+        )
+        .await
     }
 
     /// The same, with another way to its database.
     pub async fn upon(
-        connection: Connection,
+        connection: DatabaseUrl,
         database: tokio_postgres::Config,
-        clock: Clock,
+        clock: CityClock,
         change: impl FnOnce(Scene) -> Scene,
     ) -> Gateway {
         let dir = TempDir::with_prefix("ltcgw-stage-").expect("a temporary folder");
@@ -240,8 +249,8 @@ pub async fn receipt(answer: reqwest::Response) -> (u16, String) {
 /// A gateway with a medical core and an LTC system to deliver to.
 pub struct Counterparts {
     pub gateway: Gateway,
-    pub core: Simulated,
-    pub ltc: Simulated,
+    pub core: SimulatedPartner,
+    pub ltc: SimulatedPartner,
 }
 
 impl Counterparts {
@@ -258,7 +267,7 @@ impl Counterparts {
                 .authority
                 .server(&["localhost"])
                 .expect("a certificate");
-            let tls = Tls {
+            let tls = PartnerTls {
                 certificate_pem: server.certificate_pem,
                 key_pem: server.key_pem,
                 client_ca_pem: scene.authority.certificate_pem(),
@@ -266,7 +275,7 @@ impl Counterparts {
             let public = PrivateKey::parse(&scene.sm2_key)
                 .expect("the key just made")
                 .public_hex();
-            let core = Simulated::core(
+            let core = SimulatedPartner::core(
                 &tls,
                 PartnerOptions {
                     sm2_public_hex: Some(public),
@@ -274,7 +283,8 @@ impl Counterparts {
                 },
             )
             .expect("a core");
-            let ltc = Simulated::ltc(&tls, PartnerOptions::default()).expect("an LTC system");
+            let ltc =
+                SimulatedPartner::ltc(&tls, PartnerOptions::default()).expect("an LTC system");
             let scene = Scene {
                 medical_core: core.url().to_string(),
                 ltc_system: ltc.url().to_string(),

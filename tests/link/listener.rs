@@ -261,7 +261,7 @@ async fn an_older_list_replaces_no_newer_one_neither_by_number_nor_by_date_nor_o
         from: SystemTime::now() - DAY * from,
         until: SystemTime::now() + DAY * 30,
     };
-    let list = |revoked: &[&ltcgw::sandbox::pki::Issued], from: u32, number: u64| {
+    let list = |revoked: &[&ltcgw::sandbox::pki::IssuedCertificate], from: u32, number: u64| {
         world
             .authority
             .revocation_list_numbered(revoked, days(from), number)

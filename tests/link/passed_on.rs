@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use ltcgw::config::{Partner, San, TlcpGateway, Tls};
+use ltcgw::config::{Partner, San, TlcpGateway, TlsFiles};
 use ltcgw::link::{PeerCertificate, TrustState, certificate_facts};
-use ltcgw::sandbox::pki::{Authority, DAY, Issued, KeyUsagePurpose, Validity};
+use ltcgw::sandbox::pki::{Authority, DAY, IssuedCertificate, KeyUsagePurpose, Validity};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -18,7 +18,7 @@ fn fixture(name: &str) -> String {
 }
 
 /// The listener behind a TLCP gateway whose clients' authority is in `ca`.
-fn tls(world: &World, ca: Option<&str>, crl: Option<&str>) -> Tls {
+fn tls(world: &World, ca: Option<&str>, crl: Option<&str>) -> TlsFiles {
     let mut tls = world.tls();
     tls.tlcp.gateways = vec![TlcpGateway {
         name: "front".into(),
@@ -30,7 +30,7 @@ fn tls(world: &World, ca: Option<&str>, crl: Option<&str>) -> Tls {
     tls
 }
 
-fn state(tls: &Tls, partners: &[Partner]) -> Arc<TrustState> {
+fn state(tls: &TlsFiles, partners: &[Partner]) -> Arc<TrustState> {
     TrustState::load(tls, partners).unwrap()
 }
 
@@ -166,7 +166,7 @@ fn certificates_of_other_algorithms_are_judged_alike_also_after_a_reload() {
     let tls = tls(&world, ca.to_str(), crl.to_str());
     let partners = by_name();
     let state = state(&tls, &partners);
-    let passed = |issued: &Issued| {
+    let passed = |issued: &IssuedCertificate| {
         state
             .whose(&front(&world), Some(&sequence(&issued.certificate_der)))
             .map_err(|refused| refused.fault.text)
@@ -179,7 +179,7 @@ fn certificates_of_other_algorithms_are_judged_alike_also_after_a_reload() {
         (passed(&good).as_deref(), passed(&revoked).as_deref()),
         (Ok("tax-bureau"), Ok("tax-bureau"))
     );
-    let words = |issued: &Issued| passed(issued).unwrap_err();
+    let words = |issued: &IssuedCertificate| passed(issued).unwrap_err();
     assert!(
         words(
             &other

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use ltcgw::config::{Inbound, Limits, Listen, Outbound, Partner, San, Tlcp, Tls};
+use ltcgw::config::{
+    DestinationLimits, InboundEntry, Listen, OutboundEntry, Partner, San, Tlcp, TlsFiles,
+};
 use ltcgw::link::{self, Acceptor, PeerCertificate, TrustState};
-use ltcgw::sandbox::pki::{Authority, Issued};
-use ltcgw::server::listener::{Manner, serve};
+use ltcgw::sandbox::pki::{Authority, IssuedCertificate};
+use ltcgw::server::listener::{ListenerLimits, serve};
 use ltcgw::telemetry::Metrics;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -46,15 +48,15 @@ impl World {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    pub fn put_issued(&self, name: &str, issued: &Issued) {
+    pub fn put_issued(&self, name: &str, issued: &IssuedCertificate) {
         self.put(&format!("{name}.pem"), &issued.certificate_pem);
         self.put(&format!("{name}.key"), &issued.key_pem);
     }
 
     /// The listener's files, with a revocation list if `crl.pem` is there.
-    pub fn tls(&self) -> Tls {
+    pub fn tls(&self) -> TlsFiles {
         let crl = Some(self.path("crl.pem")).filter(|path| path.exists());
-        Tls {
+        TlsFiles {
             certificate: self.path("server.pem"),
             key: self.path("server.key"),
             client_ca: self.path("ca.pem"),
@@ -67,7 +69,7 @@ impl World {
     /// A client's TLS that trusts our authority, with or without a certificate of its own.
     pub fn client_tls(
         &self,
-        own: Option<&Issued>,
+        own: Option<&IssuedCertificate>,
         version: &'static SupportedProtocolVersion,
     ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
@@ -88,31 +90,31 @@ impl World {
     }
 
     /// An entry for calling `port`, with the certificate `client.pem` in the folder.
-    pub fn outbound(&self, port: u16) -> Outbound {
-        Outbound {
+    pub fn outbound(&self, port: u16) -> OutboundEntry {
+        OutboundEntry {
             url: format!("https://localhost:{port}"),
             certificate: self.path("client.pem"),
             key: self.path("client.key"),
             ca: self.path("ca.pem"),
             receives: Vec::new(),
             areas: Vec::new(),
-            limits: Limits::per_second(100),
+            limits: DestinationLimits::per_second(100),
             deadline_seconds: 2,
         }
     }
 }
 
-pub fn chain(issued: &Issued) -> Vec<CertificateDer<'static>> {
+pub fn chain(issued: &IssuedCertificate) -> Vec<CertificateDer<'static>> {
     vec![CertificateDer::from(issued.certificate_der.clone())]
 }
 
-pub fn key(issued: &Issued) -> PrivateKeyDer<'static> {
+pub fn key(issued: &IssuedCertificate) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap()
 }
 
 /// A partner recognised by a name.
 pub fn partner(name: &str, san: &str) -> Partner {
-    let inbound = Inbound {
+    let inbound = InboundEntry {
         spki_sha256: None,
         san: Some(San::parse(san).unwrap()),
         routes: Vec::new(),
@@ -149,7 +151,7 @@ pub async fn listen_as(
         Arc::new(Acceptor::new(&state, &change(Listen::at(any, any)), metrics.clone()).unwrap());
     let state = web::Data::from(state);
     let second = std::time::Duration::from_secs(1);
-    let manner = Manner {
+    let manner = ListenerLimits {
         head: second * 10,
         keep_alive: second * 75,
         connections_max: 2_000,
@@ -306,7 +308,7 @@ impl Scripted {
                         callers
                             .lock()
                             .unwrap()
-                            .push(link::Facts::of(&own).unwrap().subject);
+                            .push(link::CertificateFacts::of(&own).unwrap().subject);
                         match &script {
                             Script::Say(bytes) => stream.write_all(bytes).await.unwrap(),
                             Script::SayAndClose(bytes) => {

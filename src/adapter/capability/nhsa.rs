@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 
-use super::{Capability, Kind, Setting};
+use super::{Capability, CapabilityKind, Setting};
 
 pub const CAPABILITY: Capability = Capability {
     name: "nhsa",
-    kind: Kind::Envelope,
+    kind: CapabilityKind::Envelope,
     doc: "Wraps the rendered JSON as `input` of the NHSA request envelope and numbers it with a msgid.",
     settings: &[
         setting(

@@ -13,11 +13,11 @@ use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::elliptic_curve::Generate;
 use sm2::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 
-use super::{Capability, Kind, SecretFile, Setting};
+use super::{Capability, CapabilityKind, SecretFile, Setting};
 
 pub const CAPABILITY: Capability = Capability {
     name: "sm2_sorted_fields",
-    kind: Kind::Signature,
+    kind: CapabilityKind::Signature,
     doc: "Fills cainfo of the nhsa envelope with an SM2 signature over its sorted fields.",
     settings: &[Setting {
         name: "cainfo_encoding",
@@ -74,13 +74,13 @@ impl PrivateKey {
     pub fn sign<'a>(
         &self,
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
-        encoding: Encoding,
+        encoding: SignatureForm,
     ) -> String {
         let signature: Signature = self.0.sign(signed_text(fields).as_bytes());
         let bytes = signature.to_bytes();
         match encoding {
-            Encoding::Hex => HEXLOWER.encode(&bytes).to_uppercase(),
-            Encoding::Base64 => BASE64.encode(bytes),
+            SignatureForm::Hex => HEXLOWER.encode(&bytes).to_uppercase(),
+            SignatureForm::Base64 => BASE64.encode(bytes),
         }
     }
 }
@@ -96,17 +96,17 @@ pub fn generate_pem() -> String {
 
 /// How `cainfo` is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
+pub enum SignatureForm {
     Hex,
     Base64,
 }
 
-impl Encoding {
+impl SignatureForm {
     /// The setting `cainfo_encoding`; hex when absent.
-    pub fn of_setting(word: Option<&str>) -> Result<Encoding, String> {
+    pub fn of_setting(word: Option<&str>) -> Result<SignatureForm, String> {
         match word {
-            None | Some("hex") => Ok(Encoding::Hex),
-            Some("base64") => Ok(Encoding::Base64),
+            None | Some("hex") => Ok(SignatureForm::Hex),
+            Some("base64") => Ok(SignatureForm::Base64),
             Some(other) => Err(format!(
                 "setting `cainfo_encoding` is `{other}`; expected hex or base64"
             )),
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_signed_envelope_is_verified_and_a_changed_one_is_not() {
         let key = PrivateKey::parse(STANDARD_PRIVATE).unwrap();
-        for encoding in [Encoding::Hex, Encoding::Base64] {
+        for encoding in [SignatureForm::Hex, SignatureForm::Base64] {
             let cainfo = key.sign([("infno", "L101"), ("dev_no", "")], encoding);
             let mut envelope =
                 json!({"infno": "L101", "dev_no": null, "cainfo": cainfo, "input": {"a": 1}})

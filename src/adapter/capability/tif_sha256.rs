@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Capability, Kind, SecretFile, Secrets, Setting};
+use super::{Capability, CapabilityKind, SecretFile, Secrets, Setting};
 
 pub const CAPABILITY: Capability = Capability {
     name: "tif_sha256",
-    kind: Kind::Signature,
+    kind: CapabilityKind::Signature,
     doc: "Headers x-tif-paasid, x-tif-timestamp, x-tif-nonce and x-tif-signature (SHA-256 over a shared token).",
     settings: &[Setting {
         name: "tif_paasid",

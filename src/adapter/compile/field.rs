@@ -5,9 +5,9 @@ use std::rc::Rc;
 use toml::Spanned;
 
 use super::super::codes::CodeTable;
-use super::super::decode::rows::{Read, Rows, Rule};
-use super::super::inbound::Format;
-use super::super::kind::{DateForm, Kind};
+use super::super::decode::rows::{FieldReader, FieldRule, FieldTable};
+use super::super::inbound::DocumentFormat;
+use super::super::kind::{DateForm, FieldKind};
 use super::super::manifest::{FieldManifest, InboundManifest};
 use super::{Compiler, Frame};
 use crate::error::did_you_mean;
@@ -16,7 +16,7 @@ use crate::model::{Field, FieldId, FieldType};
 impl Compiler<'_> {
     pub(super) fn rules(
         &mut self,
-        rows: &mut Rows,
+        rows: &mut FieldTable,
         block: &Spanned<InboundManifest>,
         frame: &Frame,
     ) {
@@ -64,18 +64,18 @@ impl Compiler<'_> {
         }
         rows.rules.sort_by_key(|rule| rule.field);
         keep_private(&mut rows.rules);
-        if matches!(frame.format, Format::Json | Format::Ndjson) {
+        if matches!(frame.format, DocumentFormat::Json | DocumentFormat::Ndjson) {
             self.no_attributes(block.get_ref());
         }
     }
 
     fn rule(
         &mut self,
-        rows: &mut Rows,
+        rows: &mut FieldTable,
         id: FieldId,
         field: &'static Field,
         block: &Spanned<FieldManifest>,
-    ) -> Option<Rule> {
+    ) -> Option<FieldRule> {
         let manifest = block.get_ref();
         let columns = self.columns(rows, block)?;
         let from = manifest
@@ -124,7 +124,7 @@ impl Compiler<'_> {
         }
         let transfer = manifest.transfer || field.transfer;
         let required = manifest.required || field.required;
-        Some(Rule {
+        Some(FieldRule {
             field: id,
             columns,
             agrees_with,
@@ -137,7 +137,11 @@ impl Compiler<'_> {
         })
     }
 
-    fn columns(&mut self, rows: &mut Rows, block: &Spanned<FieldManifest>) -> Option<Vec<u16>> {
+    fn columns(
+        &mut self,
+        rows: &mut FieldTable,
+        block: &Spanned<FieldManifest>,
+    ) -> Option<Vec<u16>> {
         match (&block.get_ref().from, &block.get_ref().first_of) {
             (Some(path), None) => self.column(&mut rows.tree, path).map(|column| vec![column]),
             (None, Some(paths)) if paths.get_ref().is_empty() => {
@@ -163,10 +167,10 @@ impl Compiler<'_> {
         }
     }
 
-    fn reading(&mut self, field: &Field, block: &Spanned<FieldManifest>) -> Option<Read> {
+    fn reading(&mut self, field: &Field, block: &Spanned<FieldManifest>) -> Option<FieldReader> {
         let manifest = block.get_ref();
         let kind = self.kind(field, block)?;
-        if let (Some(max), false) = (&manifest.max, kind == Kind::Text) {
+        if let (Some(max), false) = (&manifest.max, kind == FieldKind::Text) {
             self.find(
                 max,
                 format!(
@@ -175,7 +179,7 @@ impl Compiler<'_> {
                 ),
             );
         }
-        if let (Some(codes), false) = (&manifest.codes, kind == Kind::Code) {
+        if let (Some(codes), false) = (&manifest.codes, kind == FieldKind::Code) {
             self.find(
                 codes,
                 format!(
@@ -186,8 +190,10 @@ impl Compiler<'_> {
         }
         let form = self.form(kind, manifest);
         match (kind, field.holds) {
-            (Kind::Text, FieldType::Text(most)) => Some(Read::Text(self.max(manifest, most))),
-            (Kind::Code, holds) => {
+            (FieldKind::Text, FieldType::Text(most)) => {
+                Some(FieldReader::Text(self.max(manifest, most)))
+            }
+            (FieldKind::Code, holds) => {
                 let Some(codes) = &manifest.codes else {
                     self.find(
                         block,
@@ -201,13 +207,13 @@ impl Compiler<'_> {
                 let table = self.table(codes)?;
                 self.codes(&table, holds)
             }
-            _ => Some(Read::Slot(kind, form)),
+            _ => Some(FieldReader::Slot(kind, form)),
         }
     }
 
-    fn codes(&mut self, table: &Rc<CodeTable>, holds: FieldType) -> Option<Read> {
+    fn codes(&mut self, table: &Rc<CodeTable>, holds: FieldType) -> Option<FieldReader> {
         match table.for_field(holds) {
-            Ok(codes) => Some(Read::Codes(codes)),
+            Ok(codes) => Some(FieldReader::Codes(codes)),
             Err(findings) => {
                 self.findings.extend(findings);
                 None
@@ -215,8 +221,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn kind(&mut self, field: &Field, block: &Spanned<FieldManifest>) -> Option<Kind> {
-        let fitting = Kind::fitting(field.holds);
+    fn kind(&mut self, field: &Field, block: &Spanned<FieldManifest>) -> Option<FieldKind> {
+        let fitting = FieldKind::fitting(field.holds);
         let Some(word) = &block.get_ref().kind else {
             if field.holds == FieldType::Money {
                 self.find(
@@ -228,10 +234,10 @@ impl Compiler<'_> {
                 );
                 return None;
             }
-            return Kind::of_word(fitting[0]);
+            return FieldKind::of_word(fitting[0]);
         };
-        let words: Vec<&str> = Kind::words().collect();
-        let kind = self.word(word, "a kind", &words, Kind::of_word)?;
+        let words: Vec<&str> = FieldKind::words().collect();
+        let kind = self.word(word, "a kind", &words, FieldKind::of_word)?;
         if !fitting.contains(&word.get_ref().as_str()) {
             self.find(
                 word,
@@ -247,11 +253,11 @@ impl Compiler<'_> {
         Some(kind)
     }
 
-    fn form(&mut self, kind: Kind, manifest: &FieldManifest) -> DateForm {
+    fn form(&mut self, kind: FieldKind, manifest: &FieldManifest) -> DateForm {
         let Some(word) = &manifest.format else {
             return DateForm::Either;
         };
-        if !matches!(kind, Kind::Date | Kind::MonthOfDate) {
+        if !matches!(kind, FieldKind::Date | FieldKind::MonthOfDate) {
             self.find(word, "`format` is for the kinds date and month_of_date");
         }
         let of_word = |word: &str| match word {
@@ -314,8 +320,8 @@ impl Compiler<'_> {
 }
 
 /// An element that one field keeps private is private for every field that reads it.
-fn keep_private(rules: &mut [Rule]) {
-    let columns = |rule: &Rule| {
+fn keep_private(rules: &mut [FieldRule]) {
+    let columns = |rule: &FieldRule| {
         rule.columns
             .iter()
             .chain(&rule.agrees_with)

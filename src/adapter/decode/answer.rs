@@ -3,10 +3,10 @@
 //! The answer is held already and was judged; nothing of it but the records is looked at. A record
 //! that is wrong is reported as such, and the next one read.
 
-use super::Line;
+use super::DecodedLine;
 use super::json;
 use super::tree::{Capture, PathTree};
-use crate::adapter::inbound::Inbound;
+use crate::adapter::inbound::InboundMessage;
 use crate::model::Record;
 
 /// Hands every record at the one record path of `tree` to `each`, with what became of it; returns
@@ -17,8 +17,8 @@ use crate::model::Record;
 pub(in crate::adapter) fn read_answer(
     body: &[u8],
     tree: &PathTree,
-    inbound: &Inbound,
-    each: &mut dyn FnMut(&Line, &Record),
+    inbound: &InboundMessage,
+    each: &mut dyn FnMut(&DecodedLine, &Record),
 ) -> Result<usize, String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text =
@@ -37,8 +37,8 @@ pub(in crate::adapter) fn read_answer(
         )
         .map_err(|reason| format!("record {position}: {reason}"))?;
         let line = match rows.fill(&capture, &mut record, position) {
-            Ok(()) => Line::Good { index: position },
-            Err(refusal) => Line::Refused(refusal),
+            Ok(()) => DecodedLine::Good { index: position },
+            Err(refusal) => DecodedLine::Refused(refusal),
         };
         each(&line, &record);
     }

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, GBK, UTF_8};
 
-use super::{Kind, Stop};
+use super::{DecodeErrorKind, HeadRefusal};
 use crate::adapter::xml;
 
 /// A byte order mark in UTF-8.
@@ -80,7 +80,7 @@ enum Fault {
 }
 
 /// A document as UTF-8 text, read through [`BufRead`].
-pub(super) struct Charset<'a> {
+pub(super) struct CharsetReader<'a> {
     input: Box<dyn BufRead + Send + 'a>,
     encoding: &'static Encoding,
     decoder: Decoder,
@@ -97,34 +97,34 @@ pub(super) struct Charset<'a> {
     end: usize,
     /// Bytes of the document taken so far.
     taken: u64,
-    /// Decoded bytes served since [`Charset::allow`], and how many may be.
+    /// Decoded bytes served since [`CharsetReader::allow`], and how many may be.
     served: usize,
     allowed: usize,
     ended: bool,
     fault: Option<Fault>,
 }
 
-impl<'a> Charset<'a> {
+impl<'a> CharsetReader<'a> {
     /// Looks at the beginning of `input` and settles the encoding by `rule`.
     pub(super) fn open(
         mut input: Box<dyn BufRead + Send + 'a>,
         rule: EncodingRule,
-    ) -> Result<Charset<'a>, Stop> {
+    ) -> Result<CharsetReader<'a>, HeadRefusal> {
         let mut prefix = Vec::with_capacity(PREFIX_BYTES);
         if let Err(error) = input
             .by_ref()
             .take(PREFIX_BYTES as u64)
             .read_to_end(&mut prefix)
         {
-            return Err(Stop::new(
-                Kind::Unreadable,
+            return Err(HeadRefusal::new(
+                DecodeErrorKind::Unreadable,
                 format!("the document could not be read: {error}"),
             ));
         }
-        let (encoding, mark) =
-            settle(&prefix, rule).map_err(|reason| Stop::new(Kind::Encoding, reason))?;
+        let (encoding, mark) = settle(&prefix, rule)
+            .map_err(|reason| HeadRefusal::new(DecodeErrorKind::Encoding, reason))?;
         let rest = io::Cursor::new(prefix.split_off(mark));
-        Ok(Charset {
+        Ok(CharsetReader {
             input: Box::new(rest.chain(input)),
             encoding,
             decoder: encoding.new_decoder_without_bom_handling(),
@@ -159,12 +159,12 @@ impl<'a> Charset<'a> {
     }
 
     /// What stopped the reading, if it was not the tokenizer itself.
-    pub(super) fn stop(&self) -> Option<Stop> {
+    pub(super) fn stop(&self) -> Option<HeadRefusal> {
         Some(match self.fault.as_ref()? {
             Fault::Malformed(offset) => {
                 let name = self.encoding.name();
-                Stop::new(
-                    Kind::Encoding,
+                HeadRefusal::new(
+                    DecodeErrorKind::Encoding,
                     format!(
                         "byte {offset} is not valid {name}; send the document in the encoding it declares"
                     ),
@@ -172,23 +172,23 @@ impl<'a> Charset<'a> {
             }
             Fault::Character { at, found } => {
                 let found = u32::from(*found);
-                Stop::new(
-                    Kind::Malformed,
+                HeadRefusal::new(
+                    DecodeErrorKind::Malformed,
                     format!(
                         "a character XML 1.0 does not allow here, U+{found:04X}, at byte {at} of the text in UTF-8; remove it"
                     ),
                 )
             }
-            Fault::Utf8 => Stop::new(Kind::Encoding, mislabelled(self.encoding)),
-            Fault::TooLong => Stop::new(
-                Kind::Malformed,
+            Fault::Utf8 => HeadRefusal::new(DecodeErrorKind::Encoding, mislabelled(self.encoding)),
+            Fault::TooLong => HeadRefusal::new(
+                DecodeErrorKind::Malformed,
                 format!(
                     "a single text, tag or line is longer than {} bytes",
                     self.allowed
                 ),
             ),
-            Fault::Input(error) => Stop::new(
-                Kind::Unreadable,
+            Fault::Input(error) => HeadRefusal::new(
+                DecodeErrorKind::Unreadable,
                 format!("the document could not be read to its end: {error}"),
             ),
         })
@@ -236,7 +236,7 @@ impl<'a> Charset<'a> {
     }
 }
 
-impl Charset<'_> {
+impl CharsetReader<'_> {
     /// Whether XML can carry what was decoded last.
     fn check_characters(&mut self) -> Result<(), Fault> {
         // The decoder ends its output between characters.
@@ -260,7 +260,7 @@ impl Charset<'_> {
     }
 }
 
-impl Read for Charset<'_> {
+impl Read for CharsetReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let count = available.len().min(buf.len());
@@ -270,7 +270,7 @@ impl Read for Charset<'_> {
     }
 }
 
-impl BufRead for Charset<'_> {
+impl BufRead for CharsetReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end && self.fault.is_none() && !self.ended {
             if self.served > self.allowed {

@@ -10,9 +10,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::rows::Rows;
-use super::tree::{Capture, State};
-use crate::adapter::inbound::Inbound;
+use super::rows::FieldTable;
+use super::tree::{Capture, ElementState};
+use crate::adapter::inbound::InboundMessage;
 use crate::model::{Fen, FieldId, FieldType, Record, Slot};
 
 /// Marks what a record's values are; none of them is a field's position.
@@ -24,7 +24,7 @@ const PIECE_BYTES: usize = 8 * 1024;
 
 /// A digest under way.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct ContentDigest {
     hash: Sha256,
     /// Records that are not hashed yet.
     bytes: Vec<u8>,
@@ -34,9 +34,9 @@ pub(super) struct Content {
     columns: Vec<u16>,
 }
 
-impl Content {
+impl ContentDigest {
     /// Over no record yet.
-    pub(super) fn of(inbound: &Inbound) -> Content {
+    pub(super) fn of(inbound: &InboundMessage) -> ContentDigest {
         let rules = &inbound.rows.rules;
         let fields: Vec<FieldId> = rules
             .iter()
@@ -64,7 +64,7 @@ impl Content {
             }
         }
         hash.update(b"\n");
-        Content {
+        ContentDigest {
             hash,
             bytes: Vec::with_capacity(PIECE_BYTES + 1024),
             fields,
@@ -87,11 +87,11 @@ impl Content {
     }
 
     /// Adds a refused record by its elements.
-    pub(super) fn refused(&mut self, rows: &Rows, capture: &Capture) {
+    pub(super) fn refused(&mut self, rows: &FieldTable, capture: &Capture) {
         self.bytes.push(AS_WRITTEN);
         for column in &self.columns {
             let state = capture.state(*column);
-            if state != State::Absent {
+            if state != ElementState::Absent {
                 text(&mut self.bytes, rows.tree.path(*column));
                 self.bytes.push(state as u8);
                 text(&mut self.bytes, capture.value(*column).unwrap_or_default());

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use encoding_rs::Encoding;
 
 use super::rows::HOLDS_ID;
-use super::tree::{Capture, State};
+use super::tree::{Capture, ElementState};
 use super::{
-    HEAD_VALUE_CHARS_MAX, HeadSeen, Kind, PACKET_NO_CHARS_MAX, PacketHead, PacketRefusal, Stop,
+    DecodeErrorKind, HEAD_VALUE_CHARS_MAX, HeadRefusal, HeadSeen, PACKET_NO_CHARS_MAX, PacketHead,
+    PacketRefusal,
 };
-use crate::adapter::inbound::{Endpoint, Inbound};
+use crate::adapter::inbound::{Endpoint, InboundMessage};
 use crate::model::mask;
 
 /// What metrics call a type of packet that no table names.
@@ -19,21 +20,21 @@ impl Endpoint {
     /// The complete head of a packet of that type.
     pub(super) fn head(
         &self,
-        inbound: &Inbound,
+        inbound: &InboundMessage,
         values: &Capture,
         encoding: &'static Encoding,
-    ) -> Result<PacketHead, Stop> {
+    ) -> Result<PacketHead, HeadRefusal> {
         let packet_no = self.head_value(values, inbound.key, PACKET_NO_CHARS_MAX)?;
         let packet_no = packet_no.ok_or_else(|| {
-            Stop::at(
-                Kind::MissingHead,
+            HeadRefusal::at(
+                DecodeErrorKind::MissingHead,
                 self.tree().path(inbound.key),
                 "is missing or empty before the first record; the packet number is required",
             )
         })?;
         if mask::is_certain(packet_no) || mask::is_name(packet_no) {
-            return Err(Stop::at(
-                Kind::Malformed,
+            return Err(HeadRefusal::at(
+                DecodeErrorKind::Malformed,
                 self.tree().path(inbound.key),
                 HOLDS_ID,
             ));
@@ -81,11 +82,11 @@ impl Endpoint {
         })
     }
 
-    fn declared(&self, values: &Capture, column: u16) -> Result<u64, Stop> {
+    fn declared(&self, values: &Capture, column: u16) -> Result<u64, HeadRefusal> {
         let path = self.tree().path(column);
         let Some(text) = self.head_value(values, column, HEAD_VALUE_CHARS_MAX)? else {
-            return Err(Stop::at(
-                Kind::MissingHead,
+            return Err(HeadRefusal::at(
+                DecodeErrorKind::MissingHead,
                 path,
                 "is missing or empty before the first record; the number of records is required",
             ));
@@ -93,8 +94,8 @@ impl Endpoint {
         let digits = text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         let count = text.parse().ok().filter(|_| digits);
         count.ok_or_else(|| {
-            Stop::at(
-                Kind::ControlTotal,
+            HeadRefusal::at(
+                DecodeErrorKind::ControlTotal,
                 path,
                 format!(
                     "is `{}`; expected the number of records",
@@ -109,20 +110,22 @@ impl Endpoint {
         values: &'v Capture,
         column: u16,
         chars_max: usize,
-    ) -> Result<Option<&'v str>, Stop> {
-        let stop = |reason: String| Stop::at(Kind::Malformed, self.tree().path(column), reason);
+    ) -> Result<Option<&'v str>, HeadRefusal> {
+        let stop = |reason: String| {
+            HeadRefusal::at(DecodeErrorKind::Malformed, self.tree().path(column), reason)
+        };
         match values.state(column) {
-            State::Repeated => {
+            ElementState::Repeated => {
                 return Err(stop(
                     "occurs more than once in the head; expected once".into(),
                 ));
             }
-            State::Nested => {
+            ElementState::Nested => {
                 return Err(stop(
                     "contains something other than text; expected text only".into(),
                 ));
             }
-            State::Absent | State::Present => {}
+            ElementState::Absent | ElementState::Present => {}
         }
         let Some(text) = values.value(column) else {
             return Ok(None);
@@ -143,7 +146,7 @@ impl Endpoint {
     }
 
     /// The inbound message whose selecting value stands in the head.
-    pub(super) fn select(&self, values: &Capture) -> Result<&Inbound, Stop> {
+    pub(super) fn select(&self, values: &Capture) -> Result<&InboundMessage, HeadRefusal> {
         let mut found = None;
         for inbound in self.inbounds() {
             let Some((column, word)) = &inbound.select else {
@@ -177,8 +180,8 @@ impl Endpoint {
                         format!("is `{found}`, a type this endpoint does not take; taken: {taken}")
                     }
                 };
-                Err(Stop::at(
-                    Kind::UnknownType,
+                Err(HeadRefusal::at(
+                    DecodeErrorKind::UnknownType,
                     self.tree().path(column),
                     reason,
                 ))
@@ -187,8 +190,8 @@ impl Endpoint {
                 let reason = format!(
                     "is missing or empty before the first record; expected the type of packet, one of {taken}"
                 );
-                Err(Stop::at(
-                    Kind::MissingHead,
+                Err(HeadRefusal::at(
+                    DecodeErrorKind::MissingHead,
                     self.tree().path(column),
                     reason,
                 ))
@@ -199,7 +202,7 @@ impl Endpoint {
     /// A refusal with as much of the head as can be shown.
     pub(super) fn refuse(
         &self,
-        stop: Stop,
+        stop: HeadRefusal,
         values: &Capture,
         encoding: &'static Encoding,
     ) -> PacketRefusal {
@@ -232,7 +235,7 @@ impl Endpoint {
                 }
             }
         }
-        if stop.kind == Kind::UnknownType {
+        if stop.kind == DecodeErrorKind::UnknownType {
             let known = head
                 .packet_type
                 .as_deref()

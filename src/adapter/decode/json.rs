@@ -14,9 +14,11 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use super::charset::{Charset, MARK};
-use super::tree::{Capture, NONE, PathTree, Target};
-use super::{DEPTH_MAX, JSON_BYTES_MAX, Kind, RECORD_BYTES_MAX, Stop, TEXT_BYTES_MAX};
+use super::charset::{CharsetReader, MARK};
+use super::tree::{Capture, ElementTarget, NONE, PathTree};
+use super::{
+    DEPTH_MAX, DecodeErrorKind, HeadRefusal, JSON_BYTES_MAX, RECORD_BYTES_MAX, TEXT_BYTES_MAX,
+};
 use crate::model::json::{DUPLICATE, Strict};
 
 /// A record cut out of a document: the node it stands at, and its bytes.
@@ -34,23 +36,23 @@ pub(super) struct JsonSource<'a> {
 impl<'a> JsonSource<'a> {
     /// Reads the document, takes its head values and finds its records.
     pub(super) fn read(
-        mut chars: Charset<'a>,
+        mut chars: CharsetReader<'a>,
         head: &PathTree,
         values: &mut Capture,
-    ) -> Result<JsonSource<'a>, Stop> {
+    ) -> Result<JsonSource<'a>, HeadRefusal> {
         let mut text = String::new();
         let read = chars
             .by_ref()
             .take(JSON_BYTES_MAX as u64 + 1)
             .read_to_string(&mut text);
         if let Err(error) = read {
-            return Err(chars
-                .stop()
-                .unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string())));
+            return Err(chars.stop().unwrap_or_else(|| {
+                HeadRefusal::new(DecodeErrorKind::Unreadable, error.to_string())
+            }));
         }
         if text.len() > JSON_BYTES_MAX {
-            return Err(Stop::new(
-                Kind::Malformed,
+            return Err(HeadRefusal::new(
+                DecodeErrorKind::Malformed,
                 format!(
                     "the document is longer than {JSON_BYTES_MAX} bytes; send NDJSON or several packets"
                 ),
@@ -58,7 +60,7 @@ impl<'a> JsonSource<'a> {
         }
         let mut records = Vec::new();
         take(&text, head, values, Some(&mut records))
-            .map_err(|reason| Stop::new(Kind::Malformed, reason))?;
+            .map_err(|reason| HeadRefusal::new(DecodeErrorKind::Malformed, reason))?;
         Ok(JsonSource {
             text,
             records,
@@ -74,14 +76,17 @@ impl<'a> JsonSource<'a> {
         self.records.iter().any(|(at, ..)| *at == node)
     }
 
-    pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, Stop> {
+    pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, HeadRefusal> {
         capture.clear();
         while let Some((node, start, end)) = self.records.get(self.next).copied() {
             self.next += 1;
             if let (true, Some(tree)) = (node == self.node, self.tree) {
                 let text = &self.text[start as usize..end as usize];
                 record(text, tree, capture).map_err(|reason| {
-                    Stop::new(Kind::Malformed, format!("record {}: {reason}", self.next))
+                    HeadRefusal::new(
+                        DecodeErrorKind::Malformed,
+                        format!("record {}: {reason}", self.next),
+                    )
                 })?;
                 return Ok(true);
             }
@@ -92,7 +97,7 @@ impl<'a> JsonSource<'a> {
 
 /// A stream of lines.
 pub(super) struct LineSource<'a> {
-    chars: Charset<'a>,
+    chars: CharsetReader<'a>,
     line: Vec<u8>,
     number: u64,
     tree: Option<&'a PathTree>,
@@ -103,10 +108,10 @@ pub(super) struct LineSource<'a> {
 impl<'a> LineSource<'a> {
     /// Takes the head values from the first line.
     pub(super) fn read_head(
-        chars: Charset<'a>,
+        chars: CharsetReader<'a>,
         head: &PathTree,
         values: &mut Capture,
-    ) -> Result<LineSource<'a>, Stop> {
+    ) -> Result<LineSource<'a>, HeadRefusal> {
         let mut source = LineSource {
             chars,
             line: Vec::new(),
@@ -115,8 +120,8 @@ impl<'a> LineSource<'a> {
             spoilt: None,
         };
         if !source.read_line()? {
-            return Err(Stop::new(
-                Kind::Empty,
+            return Err(HeadRefusal::new(
+                DecodeErrorKind::Empty,
                 "the document is empty; expected a head line and at least one record",
             ));
         }
@@ -129,7 +134,7 @@ impl<'a> LineSource<'a> {
         self.tree = Some(tree);
     }
 
-    pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, Stop> {
+    pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, HeadRefusal> {
         capture.clear();
         let Some(tree) = self.tree else {
             return Ok(false);
@@ -159,7 +164,7 @@ impl<'a> LineSource<'a> {
     }
 
     /// The next line that is not blank; false at the end.
-    fn read_line(&mut self) -> Result<bool, Stop> {
+    fn read_line(&mut self) -> Result<bool, HeadRefusal> {
         loop {
             self.line.clear();
             self.chars.allow(RECORD_BYTES_MAX as usize);
@@ -177,21 +182,23 @@ impl<'a> LineSource<'a> {
                     }
                 }
                 Err(error) => {
-                    return Err(self
-                        .chars
-                        .stop()
-                        .unwrap_or_else(|| Stop::new(Kind::Unreadable, error.to_string())));
+                    return Err(self.chars.stop().unwrap_or_else(|| {
+                        HeadRefusal::new(DecodeErrorKind::Unreadable, error.to_string())
+                    }));
                 }
             }
         }
     }
 
-    fn text(&self) -> Result<&str, Stop> {
+    fn text(&self) -> Result<&str, HeadRefusal> {
         std::str::from_utf8(&self.line).map_err(|_| self.malformed("is not text"))
     }
 
-    fn malformed(&self, reason: &str) -> Stop {
-        Stop::new(Kind::Malformed, format!("line {}: {reason}", self.number))
+    fn malformed(&self, reason: &str) -> HeadRefusal {
+        HeadRefusal::new(
+            DecodeErrorKind::Malformed,
+            format!("line {}: {reason}", self.number),
+        )
     }
 }
 
@@ -331,29 +338,33 @@ impl<'de> Visitor<'de> for Walk<'_, '_, '_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             let node = self.tree.find(self.node, &key);
             // A value that occurs twice spoils its record, and is named there.
-            if !keys.insert(key) && !matches!(self.tree.target(node), Target::Value(_)) {
+            if !keys.insert(key) && !matches!(self.tree.target(node), ElementTarget::Value(_)) {
                 return Err(A::Error::custom(DUPLICATE));
             }
             match self.tree.target(node) {
-                Target::Value(column) => {
+                ElementTarget::Value(column) => {
                     let raw: &RawValue = map.next_value()?;
                     if let Err(reason) = self.taken.value(column, raw.get()) {
                         self.taken.reason = Some(reason);
                         return Err(A::Error::custom("unfit value"));
                     }
                 }
-                Target::Record if self.taken.records.is_some() => map.next_value_seed(Records {
-                    node,
-                    taken: self.taken,
-                })?,
-                Target::Nothing if node != NONE && self.tree.children(node).next().is_some() => {
+                ElementTarget::Record if self.taken.records.is_some() => {
+                    map.next_value_seed(Records {
+                        node,
+                        taken: self.taken,
+                    })?
+                }
+                ElementTarget::Nothing
+                    if node != NONE && self.tree.children(node).next().is_some() =>
+                {
                     map.next_value_seed(Walk {
                         tree: self.tree,
                         node,
                         taken: self.taken,
                     })?;
                 }
-                Target::Record | Target::Nothing => {
+                ElementTarget::Record | ElementTarget::Nothing => {
                     map.next_value_seed(Strict(PhantomData::<IgnoredAny>))?;
                 }
             }

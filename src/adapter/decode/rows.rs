@@ -3,10 +3,10 @@
 //! The first rule that is not met refuses the record, naming element, content and reason; content
 //! of private fields is never repeated.
 
-use super::tree::{Capture, PathTree, State};
-use super::{CONTENT_CHARS_MAX, Refusal, cut};
-use crate::adapter::codes::{FieldCodes, Taken};
-use crate::adapter::kind::{DateForm, Kind};
+use super::tree::{Capture, ElementState, PathTree};
+use super::{CONTENT_CHARS_MAX, RecordRefusal, cut};
+use crate::adapter::codes::{CodeMeaning, FieldCodes};
+use crate::adapter::kind::{DateForm, FieldKind};
 use crate::model::{FieldId, Record, Slot, mask};
 
 /// Why a number of a packet, line or employer is refused that holds somebody's id: it would be stored in the clear.
@@ -15,13 +15,13 @@ pub(super) const HOLDS_ID: &str =
 
 /// How one canonical field is filled.
 #[derive(Debug)]
-pub(crate) struct Rule {
+pub(crate) struct FieldRule {
     pub(crate) field: FieldId,
     /// The first of these columns that has a value is taken.
     pub(crate) columns: Vec<u16>,
     /// A column that, where present, must say the same.
     pub(crate) agrees_with: Option<u16>,
-    pub(crate) read: Read,
+    pub(crate) read: FieldReader,
     pub(crate) required: bool,
     pub(crate) default: Option<String>,
     pub(crate) private: bool,
@@ -33,19 +33,19 @@ pub(crate) struct Rule {
 
 /// How the text of a field is read.
 #[derive(Debug)]
-pub(crate) enum Read {
+pub(crate) enum FieldReader {
     /// At most so many characters.
     Text(u16),
     /// By the rows of a code table.
     Codes(FieldCodes),
-    Slot(Kind, DateForm),
+    Slot(FieldKind, DateForm),
 }
 
 /// The compiled field table of one inbound message.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct FieldTable {
     pub(crate) tree: PathTree,
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<FieldRule>,
     /// Where the sender's record number is.
     pub(crate) index: Option<u16>,
 }
@@ -55,9 +55,9 @@ enum Value<'a> {
     Text(&'a str),
 }
 
-impl Rows {
+impl FieldTable {
     /// The sender's number of the record, or `position` where it has none; a number that is none refuses the record.
-    pub(super) fn index(&self, capture: &Capture, position: u64) -> Result<u64, Refusal> {
+    pub(super) fn index(&self, capture: &Capture, position: u64) -> Result<u64, RecordRefusal> {
         let Some((column, text)) = self
             .index
             .and_then(|column| capture.value(column).map(|text| (column, text)))
@@ -65,12 +65,15 @@ impl Rows {
             return Ok(position);
         };
         let digits = text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| digits).ok_or_else(|| Refusal {
-            index: position,
-            element: self.tree.path(column).to_string(),
-            content: Some(shown(text)),
-            reason: "expected a record number of at most 18 digits".into(),
-        })
+        text.parse()
+            .ok()
+            .filter(|_| digits)
+            .ok_or_else(|| RecordRefusal {
+                index: position,
+                element: self.tree.path(column).to_string(),
+                content: Some(shown(text)),
+                reason: "expected a record number of at most 18 digits".into(),
+            })
     }
 
     /// Fills `record`, which must be empty.
@@ -79,7 +82,7 @@ impl Rows {
         capture: &Capture,
         record: &mut Record,
         index: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         self.rules
             .iter()
             .try_for_each(|rule| match rule.fill(capture, record) {
@@ -113,16 +116,16 @@ impl Rows {
 
     fn refusal(
         &self,
-        rule: &Rule,
+        rule: &FieldRule,
         capture: &Capture,
         (index, column, reason): (u64, u16, String),
-    ) -> Refusal {
+    ) -> RecordRefusal {
         let content = if rule.private {
             None
         } else {
             capture.value(column).map(shown)
         };
-        Refusal {
+        RecordRefusal {
             index,
             element: self.tree.path(column).to_string(),
             content,
@@ -131,7 +134,7 @@ impl Rows {
     }
 }
 
-impl Rule {
+impl FieldRule {
     /// Whether the field is read from this column.
     pub(super) fn reads(&self, column: u16) -> bool {
         self.columns.contains(&column) || self.agrees_with == Some(column)
@@ -141,19 +144,19 @@ impl Rule {
     fn fill(&self, capture: &Capture, record: &mut Record) -> Result<(), (u16, String)> {
         for column in self.columns.iter().chain(&self.agrees_with) {
             match capture.state(*column) {
-                State::Repeated => {
+                ElementState::Repeated => {
                     return Err((
                         *column,
                         "occurs more than once in the record; expected once".into(),
                     ));
                 }
-                State::Nested => {
+                ElementState::Nested => {
                     return Err((
                         *column,
                         "contains something other than text; expected text only".into(),
                     ));
                 }
-                State::Absent | State::Present => {}
+                ElementState::Absent | ElementState::Present => {}
             }
         }
         let found = self
@@ -172,7 +175,7 @@ impl Rule {
             (None, None) => return Ok(()),
         };
         let value = self.read.value(text).map_err(|reason| (column, reason))?;
-        if matches!(self.read, Read::Text(_)) && !self.private && mask::is_certain(text) {
+        if matches!(self.read, FieldReader::Text(_)) && !self.private && mask::is_certain(text) {
             return Err((column, HOLDS_ID.into()));
         }
         if let Some(other) = self.agrees_with
@@ -204,23 +207,25 @@ impl Value<'_> {
     }
 }
 
-impl Read {
+impl FieldReader {
     fn value<'a>(&'a self, text: &'a str) -> Result<Value<'a>, String> {
         match self {
-            Read::Text(max) => bounded(text, *max).map(Value::Text),
-            Read::Slot(kind, form) => kind.read(text, *form).map(Value::Slot),
-            Read::Codes(codes) => match codes.find(text)? {
-                Taken::Word(index) => Ok(Value::Slot(Slot::Code(*index))),
-                Taken::Division(_, Some(division)) => Ok(Value::Slot(Slot::Division(*division))),
-                Taken::Division(ours, None) => Ok(Value::Text(ours)),
-                Taken::Refused(reason) => Err(reason.clone()),
+            FieldReader::Text(max) => bounded(text, *max).map(Value::Text),
+            FieldReader::Slot(kind, form) => kind.read(text, *form).map(Value::Slot),
+            FieldReader::Codes(codes) => match codes.find(text)? {
+                CodeMeaning::Word(index) => Ok(Value::Slot(Slot::Code(*index))),
+                CodeMeaning::Division(_, Some(division)) => {
+                    Ok(Value::Slot(Slot::Division(*division)))
+                }
+                CodeMeaning::Division(ours, None) => Ok(Value::Text(ours)),
+                CodeMeaning::Refused(reason) => Err(reason.clone()),
             },
         }
     }
 
     /// The divisions a field's table names.
     pub(crate) fn divisions(&self) -> impl Iterator<Item = &str> {
-        let codes = if let Read::Codes(codes) = self {
+        let codes = if let FieldReader::Codes(codes) = self {
             Some(codes)
         } else {
             None

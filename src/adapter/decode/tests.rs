@@ -47,7 +47,7 @@ pub(super) fn gbk(text: &str) -> Vec<u8> {
 }
 
 /// Everything a packet's lines came to: the employer's payment, or the refusal.
-type Lines = Vec<Result<Fen, Refusal>>;
+type Lines = Vec<Result<Fen, RecordRefusal>>;
 
 fn lines(
     endpoint: &Endpoint,
@@ -60,8 +60,8 @@ fn lines(
     let mut lines = Vec::new();
     while let Some(line) = reader.next(&mut record)? {
         lines.push(match line {
-            Line::Good { .. } => Ok(record.money(employer::EMPLOYER_PAID).unwrap()),
-            Line::Refused(refusal) => Err(refusal),
+            DecodedLine::Good { .. } => Ok(record.money(employer::EMPLOYER_PAID).unwrap()),
+            DecodedLine::Refused(refusal) => Err(refusal),
         });
     }
     Ok(lines)
@@ -77,7 +77,7 @@ fn limit(within: &str, beyond: &str, reason: &str) {
         panic!("within the limit, but refused: {}", refusal.reason);
     }
     let refusal = decode(beyond).expect_err("beyond the limit, but taken");
-    assert_eq!(refusal.kind, Kind::Malformed);
+    assert_eq!(refusal.kind, DecodeErrorKind::Malformed);
     assert!(refusal.reason.contains(reason), "{}", refusal.reason);
     assert_eq!(refusal.head.encoding, encoding_rs::GBK);
 }
@@ -222,13 +222,16 @@ fn a_packet_has_at_most_as_many_records_as_the_gateway_takes() {
     let announced = lines(tax(), Cursor::new(gbk(&three)), 8192, 2).unwrap_err();
     assert_eq!(
         (announced.kind, announced.element.as_deref()),
-        (Kind::TooManyLines, Some("Package/PackageHead/JLS"))
+        (
+            DecodeErrorKind::TooManyLines,
+            Some("Package/PackageHead/JLS")
+        )
     );
     let hidden = three.replace("<JLS>3</JLS>", "<JLS>2</JLS>");
     let hidden = lines(tax(), Cursor::new(gbk(&hidden)), 8192, 2).unwrap_err();
     assert_eq!(
         (hidden.kind, hidden.element.as_deref()),
-        (Kind::TooManyLines, Some("Package/Data/Record"))
+        (DecodeErrorKind::TooManyLines, Some("Package/Data/Record"))
     );
 }
 
@@ -282,7 +285,7 @@ fn a_packet_longer_than_the_readers_buffers_is_read_record_by_record() {
         })
         .collect();
     let lines = lines(tax(), Cursor::new(gbk(&packet(&records))), 1000, 1000).unwrap();
-    let expected: Vec<Result<Fen, Refusal>> = (1..=900)
+    let expected: Vec<Result<Fen, RecordRefusal>> = (1..=900)
         .map(|number| Ok(Fen(number * 10_000 + 6_950)))
         .collect();
     assert_eq!(lines, expected);
@@ -310,7 +313,7 @@ fn private_content_is_in_no_refusal() {
     .replace("JFXX101", "JFXX102");
     let mut reader = tax().open(Box::new(Cursor::new(gbk(&text))), 1000).unwrap();
     let mut record = reader.new_record();
-    let Some(Line::Refused(refusal)) = reader.next(&mut record).unwrap() else {
+    let Some(DecodedLine::Refused(refusal)) = reader.next(&mut record).unwrap() else {
         panic!("taken")
     };
     assert_eq!(
@@ -332,7 +335,7 @@ fn after_the_end_and_after_a_refusal_nothing_more_comes() {
         let mut record = reader.new_record();
         assert!(matches!(
             reader.next(&mut record),
-            Ok(Some(Line::Good { index: 1 }))
+            Ok(Some(DecodedLine::Good { index: 1 }))
         ));
         assert_eq!(reader.next(&mut record).is_err(), body.ends_with("more"));
         assert!(matches!(reader.next(&mut record), Ok(None)));
@@ -366,7 +369,7 @@ fn the_head_is_known_before_the_first_record_is_read() {
 #[test]
 fn a_refusal_keeps_what_was_read_of_the_head_for_the_receipt() {
     let refusal = decode(&one("").replace("JFXX101", "XX")).unwrap_err();
-    assert_eq!(refusal.kind, Kind::UnknownType);
+    assert_eq!(refusal.kind, DecodeErrorKind::UnknownType);
     assert_eq!(
         (
             refusal.head.packet_no.as_deref(),
@@ -410,7 +413,7 @@ fn a_body_that_cannot_be_read_to_its_end_is_unreadable_not_malformed() {
             1000,
         )
         .unwrap_err();
-        assert_eq!(refusal.kind, Kind::Unreadable, "{readable}");
+        assert_eq!(refusal.kind, DecodeErrorKind::Unreadable, "{readable}");
         assert!(
             refusal.reason.contains("corrupt deflate stream"),
             "{}",

@@ -7,7 +7,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// What an element is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum ElementTarget {
     Nothing,
     /// Its text goes to this column.
     Value(u16),
@@ -19,7 +19,7 @@ pub(crate) enum Target {
 struct Node {
     name: Box<str>,
     parent: u32,
-    target: Target,
+    target: ElementTarget,
     /// Sorted by [`key`].
     children: Vec<(u64, u32)>,
     attributes: Vec<(Box<str>, u16)>,
@@ -38,7 +38,7 @@ impl PathTree {
             nodes: vec![Node {
                 name: "".into(),
                 parent: NONE,
-                target: Target::Nothing,
+                target: ElementTarget::Nothing,
                 children: Vec::new(),
                 attributes: Vec::new(),
             }],
@@ -68,7 +68,7 @@ impl PathTree {
                     "`{path}` is mapped as a value, but other paths lie inside it"
                 ));
             }
-            None => self.nodes[node as usize].target = Target::Value(column),
+            None => self.nodes[node as usize].target = ElementTarget::Value(column),
         }
         self.columns.push(path.to_string());
         Ok(column)
@@ -78,11 +78,11 @@ impl PathTree {
     pub(crate) fn record(&mut self, path: &str) -> Result<u32, String> {
         let node = self.reach(path)?;
         match self.nodes[node as usize].target {
-            Target::Value(_) => Err(format!(
+            ElementTarget::Value(_) => Err(format!(
                 "`{path}` is the record's path and mapped as a value too"
             )),
             _ => {
-                self.nodes[node as usize].target = Target::Record;
+                self.nodes[node as usize].target = ElementTarget::Record;
                 Ok(node)
             }
         }
@@ -91,7 +91,7 @@ impl PathTree {
     fn reach(&mut self, path: &str) -> Result<u32, String> {
         let mut at = 0;
         for name in path.split('/').filter(|name| !name.is_empty()) {
-            if matches!(self.nodes[at as usize].target, Target::Value(_)) {
+            if matches!(self.nodes[at as usize].target, ElementTarget::Value(_)) {
                 return Err(format!(
                     "`{path}` lies inside an element that is mapped as a value"
                 ));
@@ -109,7 +109,7 @@ impl PathTree {
         self.nodes.push(Node {
             name: name.into(),
             parent,
-            target: Target::Nothing,
+            target: ElementTarget::Nothing,
             children: Vec::new(),
             attributes: Vec::new(),
         });
@@ -135,9 +135,9 @@ impl PathTree {
         &self.columns[usize::from(column)]
     }
 
-    pub(super) fn target(&self, node: u32) -> Target {
+    pub(super) fn target(&self, node: u32) -> ElementTarget {
         if node == NONE {
-            Target::Nothing
+            ElementTarget::Nothing
         } else {
             self.nodes[node as usize].target
         }
@@ -243,12 +243,12 @@ pub(crate) struct Capture {
 struct Column {
     start: u32,
     end: u32,
-    state: State,
+    state: ElementState,
 }
 
 /// How an element was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum State {
+pub(crate) enum ElementState {
     #[default]
     Absent,
     Present,
@@ -274,14 +274,14 @@ impl Capture {
     pub(super) fn begin(&mut self, column: u16) -> bool {
         let start = self.text.len() as u32;
         let column = &mut self.columns[usize::from(column)];
-        if column.state != State::Absent {
-            column.state = State::Repeated;
+        if column.state != ElementState::Absent {
+            column.state = ElementState::Repeated;
             return false;
         }
         *column = Column {
             start,
             end: start,
-            state: State::Present,
+            state: ElementState::Present,
         };
         true
     }
@@ -301,7 +301,7 @@ impl Capture {
     }
 
     pub(super) fn nested(&mut self, column: u16) {
-        self.columns[usize::from(column)].state = State::Nested;
+        self.columns[usize::from(column)].state = ElementState::Nested;
     }
 
     pub(super) fn whole(&mut self, column: u16, text: &str) -> bool {
@@ -313,7 +313,7 @@ impl Capture {
         new
     }
 
-    pub(crate) fn state(&self, column: u16) -> State {
+    pub(crate) fn state(&self, column: u16) -> ElementState {
         self.columns[usize::from(column)].state
     }
 

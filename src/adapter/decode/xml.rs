@@ -10,11 +10,11 @@ use quick_xml::events::{BytesStart, Event};
 
 mod plain; // the common case, fast
 
-use super::charset::Charset;
-use super::tree::{Capture, Guess, NONE, PathTree, Target};
+use super::charset::CharsetReader;
+use super::tree::{Capture, ElementTarget, Guess, NONE, PathTree};
 use super::{
-    DEPTH_MAX, HEAD_BYTES_MAX, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Stop, TAG_BYTES_MAX,
-    TEXT_BYTES_MAX,
+    DEPTH_MAX, DecodeErrorKind, HEAD_BYTES_MAX, HeadRefusal, NAME_BYTES_MAX, RECORD_BYTES_MAX,
+    TAG_BYTES_MAX, TEXT_BYTES_MAX,
 };
 use crate::adapter::xml::{self, WellFormed};
 use crate::model::mask;
@@ -54,7 +54,7 @@ enum Step {
 
 /// A document being read.
 pub(super) struct XmlSource<'a> {
-    reader: Reader<Charset<'a>>,
+    reader: Reader<CharsetReader<'a>>,
     buffer: Vec<u8>,
     walk: Walk<'a>,
     /// A record has begun but its content is not read yet.
@@ -100,7 +100,7 @@ struct Leaf {
 }
 
 impl<'a> XmlSource<'a> {
-    pub(super) fn new(mut chars: Charset<'a>, head: &'a PathTree) -> XmlSource<'a> {
+    pub(super) fn new(mut chars: CharsetReader<'a>, head: &'a PathTree) -> XmlSource<'a> {
         chars.take_only_xml();
         let mut reader = Reader::from_reader(chars);
         reader.config_mut().check_comments = true;
@@ -136,7 +136,7 @@ impl<'a> XmlSource<'a> {
     }
 
     /// Reads up to the first record; `None` when the document ends without one, else the record's node.
-    pub(super) fn read_head(&mut self, head: &mut Capture) -> Result<Option<u32>, Stop> {
+    pub(super) fn read_head(&mut self, head: &mut Capture) -> Result<Option<u32>, HeadRefusal> {
         loop {
             match self.step(head)? {
                 Step::RecordBegins => {
@@ -156,7 +156,7 @@ impl<'a> XmlSource<'a> {
     }
 
     /// Reads one record; false when the document has ended, properly.
-    pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, Stop> {
+    pub(super) fn next_record(&mut self, capture: &mut Capture) -> Result<bool, HeadRefusal> {
         if self.begun {
             self.begun = false;
             self.walk.begin_record(capture)?;
@@ -172,7 +172,7 @@ impl<'a> XmlSource<'a> {
     }
 
     /// Takes plain elements of the open record straight from the decoded text, as many as there are.
-    fn take_plain(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+    fn take_plain(&mut self, capture: &mut Capture) -> Result<(), HeadRefusal> {
         let mut stream = self.reader.stream();
         stream.get_mut().allow(TEXT_BYTES_MAX + TAG_BYTES_MAX);
         // What cannot be read is met again, and reported, by the tokenizer.
@@ -191,7 +191,7 @@ impl<'a> XmlSource<'a> {
             .map_err(|reason| self.walk.malformed(&reason, at))
     }
 
-    fn step(&mut self, capture: &mut Capture) -> Result<Step, Stop> {
+    fn step(&mut self, capture: &mut Capture) -> Result<Step, HeadRefusal> {
         if self.between && self.walk.may_be_plain() {
             self.take_plain(capture)?;
         }
@@ -334,12 +334,12 @@ impl Walk<'_> {
         }
         self.stack.push(Frame { node, last: NONE });
         match tree.target(node) {
-            Target::Value(_) if !in_record && self.records > 0 => {
+            ElementTarget::Value(_) if !in_record && self.records > 0 => {
                 return Err(format!(
                     "`{name}` comes after the first record; the head must come before the records"
                 ));
             }
-            Target::Value(column) => {
+            ElementTarget::Value(column) => {
                 if capture.begin(column) {
                     self.leaf = Some(Leaf {
                         column,
@@ -349,7 +349,9 @@ impl Walk<'_> {
                     return Err(format!("`{}` occurs twice in the head", tree.path(column)));
                 }
             }
-            Target::Record if !in_record && (self.records == 0 || node == self.record_node) => {
+            ElementTarget::Record
+                if !in_record && (self.records == 0 || node == self.record_node) =>
+            {
                 self.record_node = node;
                 self.record_depth = self.stack.len();
                 self.record_start = at;
@@ -358,7 +360,7 @@ impl Walk<'_> {
                 self.records += 1;
                 return Ok(Step::RecordBegins);
             }
-            Target::Record | Target::Nothing => {}
+            ElementTarget::Record | ElementTarget::Nothing => {}
         }
         if in_record || self.records == 0 {
             take_attributes(tree, node, tag.attributes_raw(), capture)?;
@@ -395,13 +397,13 @@ impl Walk<'_> {
         if node != NONE {
             frame.last = node;
         }
-        if let Target::Value(column) = tree.target(node) {
+        if let ElementTarget::Value(column) = tree.target(node) {
             capture.whole(column, value);
         }
     }
 
     /// Empties the capture and takes the attributes of the record's own element.
-    fn begin_record(&mut self, capture: &mut Capture) -> Result<(), Stop> {
+    fn begin_record(&mut self, capture: &mut Capture) -> Result<(), HeadRefusal> {
         capture.clear();
         if let (Some(tree), Some(frame)) = (self.record, self.stack.last_mut()) {
             frame.node = 0;
@@ -471,14 +473,14 @@ impl Walk<'_> {
         Ok(Step::On)
     }
 
-    fn malformed(&self, reason: &str, at: u64) -> Stop {
+    fn malformed(&self, reason: &str, at: u64) -> HeadRefusal {
         let place = match self.records {
             0 => "in the head".to_string(),
             records if self.record_depth > 0 => format!("in record {records}"),
             records => format!("after record {records}"),
         };
-        Stop::new(
-            Kind::Malformed,
+        HeadRefusal::new(
+            DecodeErrorKind::Malformed,
             format!("{reason} ({place}, near byte {at} of the text in UTF-8)"),
         )
     }

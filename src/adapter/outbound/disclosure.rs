@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 
 use crate::error::did_you_mean;
-use crate::model::registry::{Kind, PRIVATE, REASON};
+use crate::model::registry::{EntityKind, PRIVATE, REASON};
 
 /// Can be told beside the fields of the record itself: the day of which `status` and `designated` speak.
 const EFFECTIVE_ON: &str = "effective_on";
@@ -28,7 +28,7 @@ const OF_CAREGIVER: &[Asked] = &[
 /// Which registry entries a message is about and what of them it tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
-    pub kind: Kind,
+    pub kind: EntityKind,
     /// Why the partner is told, for people.
     pub purpose: String,
     /// Every field must have one of its words.
@@ -39,7 +39,7 @@ pub struct Disclosure {
 
 /// The keys as written.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct DisclosureKeys {
     pub entities: Option<Spanned<String>>,
     pub only: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
     pub purpose: Option<Spanned<String>>,
@@ -50,7 +50,7 @@ pub struct Written {
 const ENDED: &str = "ended, or no longer within the purpose of this register";
 
 /// Every field that can be told, beside id, version, revision and removal.
-fn known(kind: Kind) -> Vec<&'static str> {
+fn known(kind: EntityKind) -> Vec<&'static str> {
     kind.fields()
         .iter()
         .copied()
@@ -60,7 +60,10 @@ fn known(kind: Kind) -> Vec<&'static str> {
 
 impl Disclosure {
     /// Checks the keys; `None` where the message is about no entries. Adds `(offset, text)` per problem.
-    pub fn compile(written: Written, problems: &mut Vec<(usize, String)>) -> Option<Disclosure> {
+    pub fn compile(
+        written: DisclosureKeys,
+        problems: &mut Vec<(usize, String)>,
+    ) -> Option<Disclosure> {
         let Some(entities) = written.entities else {
             let stray = [
                 written
@@ -79,8 +82,8 @@ impl Disclosure {
             return None;
         };
         let at = entities.span().start;
-        let Some(kind) = Kind::of_word(entities.get_ref()) else {
-            let words = Kind::ALL.map(Kind::word);
+        let Some(kind) = EntityKind::of_word(entities.get_ref()) else {
+            let words = EntityKind::ALL.map(EntityKind::word);
             let near = did_you_mean(entities.get_ref(), words);
             problems.push((
                 at,
@@ -93,8 +96,8 @@ impl Disclosure {
             return None;
         };
         let asked = match kind {
-            Kind::Institution => OF_INSTITUTION,
-            Kind::Caregiver => OF_CAREGIVER,
+            EntityKind::Institution => OF_INSTITUTION,
+            EntityKind::Caregiver => OF_CAREGIVER,
         };
         let known = known(kind);
         let purpose = written

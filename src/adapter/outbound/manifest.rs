@@ -12,13 +12,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::codes::{self, Codes};
-use super::disclosure::{Disclosure, Written};
-use super::results::{Results, ResultsSpec};
-use super::{Document, Envelope, Outbound, Outgoing};
-use crate::adapter::capability::{self, Capability, Kind};
+use super::disclosure::{Disclosure, DisclosureKeys};
+use super::results::{ResultsPlace, ResultsSpec};
+use super::{Document, Envelope, OutboundMessage, Outgoing};
+use crate::adapter::capability::{self, Capability, CapabilityKind};
 use crate::adapter::reply::body::BodyForm;
 use crate::adapter::reply::rules::{self, OneOrMany, ReplySpec};
-use crate::adapter::template::names::{self, Given};
+use crate::adapter::template::names::{self, SampleVariables};
 use crate::adapter::template::{Form, Templates};
 use crate::error::{Finding, did_you_mean, unreadable};
 
@@ -129,7 +129,7 @@ struct Draft {
     offset: usize,
     message: String,
     inquiry: Option<(usize, String)>,
-    finish: Box<dyn FnOnce(Arc<Templates>) -> Outbound>,
+    finish: Box<dyn FnOnce(Arc<Templates>) -> OutboundMessage>,
 }
 
 struct Compiler<'a> {
@@ -165,7 +165,7 @@ impl Compiler<'_> {
         let reply = rules::compile(spec.reply, form, &mut self.problems);
         let results = spec
             .results
-            .and_then(|results| Results::compile(results, reply.form(), &mut self.problems));
+            .and_then(|results| ResultsPlace::compile(results, reply.form(), &mut self.problems));
         let reply = reply.beside(results.as_ref().map(|results| results.at().to_owned()));
         let method = self.one_of(spec.method, "POST", &["GET", "POST", "PUT", "DELETE"]);
         let fund = spec.fund.map(|fund| {
@@ -194,7 +194,7 @@ impl Compiler<'_> {
         let inquiry = spec
             .inquiry
             .map(|inquiry| (inquiry.span().start, inquiry.into_inner()));
-        let written = Written {
+        let written = DisclosureKeys {
             entities: spec.entities,
             only: spec.only,
             purpose: spec.purpose,
@@ -226,7 +226,7 @@ impl Compiler<'_> {
                 .map(|header| header.into_inner().to_ascii_lowercase()),
             spec.idempotent,
         );
-        let finish = Box::new(move |templates| Outbound {
+        let finish = Box::new(move |templates| OutboundMessage {
             message,
             templates,
             template,
@@ -271,7 +271,7 @@ impl Compiler<'_> {
     }
 
     /// What the samples of a message or document say of its variables.
-    fn given(&self, owner: &str, always: &[&str]) -> Given {
+    fn given(&self, owner: &str, always: &[&str]) -> SampleVariables {
         let entries = std::fs::read_dir(self.folder.join("samples").join(owner))
             .into_iter()
             .flatten()
@@ -281,7 +281,7 @@ impl Compiler<'_> {
             name.ends_with(".json") && !name.ends_with(".expected.json")
         });
         // One that is not JSON is told of when samples are run.
-        Given::of(
+        SampleVariables::of(
             owner,
             inputs.filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok()),
             always,
@@ -289,7 +289,7 @@ impl Compiler<'_> {
     }
 
     /// Reads and compiles a file of templates/; returns its name.
-    fn template(&mut self, name: &Spanned<String>, given: &Given) -> String {
+    fn template(&mut self, name: &Spanned<String>, given: &SampleVariables) -> String {
         let (offset, name) = (name.span().start, name.get_ref());
         if !matches!(Form::of(name), Some(Form::Json | Form::Xml)) || name.contains(['/', '\\']) {
             self.problems.push((offset, format!("template is `{name}`; expected the name of a file in templates/ that ends in .json or .xml")));
@@ -322,7 +322,7 @@ impl Compiler<'_> {
         name.clone()
     }
 
-    fn add_path(&mut self, name: &str, path: &Spanned<String>, given: &Given) {
+    fn add_path(&mut self, name: &str, path: &Spanned<String>, given: &SampleVariables) {
         self.problems.extend(
             names::check(path.get_ref(), given)
                 .into_iter()
@@ -347,16 +347,19 @@ impl Compiler<'_> {
         spec: &OutboundSpec,
         offset: usize,
     ) -> (Option<Envelope>, Vec<&'static Capability>) {
-        let mut find = |at: usize, name: &str, kind: Kind| {
+        let mut find = |at: usize, name: &str, kind: CapabilityKind| {
             capability::find(name, kind).unwrap_or_else(|text| {
                 self.problems.push((at, text));
                 None
             })
         };
-        let envelope = spec
-            .envelope
-            .as_ref()
-            .and_then(|envelope| find(envelope.span().start, envelope.get_ref(), Kind::Envelope));
+        let envelope = spec.envelope.as_ref().and_then(|envelope| {
+            find(
+                envelope.span().start,
+                envelope.get_ref(),
+                CapabilityKind::Envelope,
+            )
+        });
         let sign_at = spec.sign.as_ref().map_or(offset, |sign| sign.span().start);
         let names = spec
             .sign
@@ -365,7 +368,7 @@ impl Compiler<'_> {
             .unwrap_or_default();
         let signatures: Vec<&'static Capability> = names
             .iter()
-            .filter_map(|name| find(sign_at, name, Kind::Signature))
+            .filter_map(|name| find(sign_at, name, CapabilityKind::Signature))
             .collect();
         if envelope.is_none()
             && signatures

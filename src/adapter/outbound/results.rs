@@ -10,9 +10,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::adapter::decode::tree::PathTree;
-use crate::adapter::decode::{Line, read_answer};
-use crate::adapter::inbound::{Endpoint, Format, Inbound};
-use crate::adapter::reply::body::{Body, BodyForm};
+use crate::adapter::decode::{DecodedLine, read_answer};
+use crate::adapter::inbound::{DocumentFormat, Endpoint, InboundMessage};
+use crate::adapter::reply::body::{AnswerBody, BodyForm};
 use crate::adapter::reply::rules::check_place;
 use crate::error::did_you_mean;
 use crate::model::{Answer, Record};
@@ -27,22 +27,22 @@ pub struct ResultsSpec {
 
 /// The compiled key.
 #[derive(Debug, Clone)]
-pub struct Results {
+pub struct ResultsPlace {
     record: String,
     at: String,
     /// Byte offset of the record's name in adapter.toml.
     offset: usize,
     tree: Arc<PathTree>,
     /// Whose field table reads the items; there once the whole adapter is compiled.
-    inbound: Option<Arc<Inbound>>,
+    inbound: Option<Arc<InboundMessage>>,
 }
 
-impl Results {
+impl ResultsPlace {
     pub(super) fn compile(
         spec: Spanned<ResultsSpec>,
         form: BodyForm,
         problems: &mut Vec<(usize, String)>,
-    ) -> Option<Results> {
+    ) -> Option<ResultsPlace> {
         let start = spec.span().start;
         let ResultsSpec { record, at } = spec.into_inner();
         let before = problems.len();
@@ -58,7 +58,7 @@ impl Results {
             problems.push((at.span().start, text));
         }
         let offset = record.span().start;
-        (problems.len() == before).then(|| Results {
+        (problems.len() == before).then(|| ResultsPlace {
             record: record.into_inner(),
             at: at.into_inner(),
             offset,
@@ -74,7 +74,7 @@ impl Results {
     ) -> Result<(), (usize, String)> {
         let json = endpoints
             .iter()
-            .filter(|endpoint| endpoint.format() == Format::Json);
+            .filter(|endpoint| endpoint.format() == DocumentFormat::Json);
         self.inbound = json
             .clone()
             .find_map(|endpoint| endpoint.message(&self.record))
@@ -121,14 +121,16 @@ impl Results {
     pub fn read(
         &self,
         answer: &Answer,
-        each: &mut dyn FnMut(&Line, &Record),
+        each: &mut dyn FnMut(&DecodedLine, &Record),
     ) -> Result<usize, String> {
         let inbound = self
             .inbound
             .as_ref()
             .ok_or("the adapter was not compiled whole; this is a mistake in the gateway")?;
         read_answer(&answer.body, &self.tree, inbound, each).or_else(|reason| {
-            match Body::parse(BodyForm::Json, &answer.body).instead_of(&format!("{}/", self.at)) {
+            match AnswerBody::parse(BodyForm::Json, &answer.body)
+                .instead_of(&format!("{}/", self.at))
+            {
                 Some(instead) if instead.nothing => Ok(0),
                 Some(instead) => Err(format!("the results at {}: {}", self.at, instead.words)),
                 None => Err(format!("the results at {}: {reason}", self.at)),

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Document, Outbound, RenderContext, Secrets};
-use crate::adapter::decode::Line;
+use super::{Document, OutboundMessage, RenderContext, Secrets};
+use crate::adapter::decode::DecodedLine;
 use crate::adapter::sample::canonical;
 use crate::error::Finding;
 use crate::model::{Answer, Outcome, Verdict};
@@ -41,7 +41,7 @@ pub enum Bless {
 /// Runs the samples of every outbound message and document; returns each deviation. A message without samples is one.
 pub fn run_samples(
     folder: &Path,
-    outbound: &[Outbound],
+    outbound: &[OutboundMessage],
     documents: &[Document],
     bless: Bless,
 ) -> Vec<Finding> {
@@ -85,7 +85,12 @@ impl Run {
         })
     }
 
-    fn message(&mut self, folder: &Path, outbound: &Outbound, settings: &BTreeMap<String, String>) {
+    fn message(
+        &mut self,
+        folder: &Path,
+        outbound: &OutboundMessage,
+        settings: &BTreeMap<String, String>,
+    ) {
         let secrets = Secrets::from_pairs([("sm2_key", SM2_KEY), ("tif_token", "sample-token")]);
         let at = Timestamp::from_second(AT_SECONDS).expect("a second of 2021 is a timestamp");
         let reference = if outbound.envelope.is_some() {
@@ -296,7 +301,7 @@ fn answer(bytes: &[u8]) -> Result<Answer, String> {
 }
 
 /// The results an accepting answer holds, one a line, as the gateway reads them.
-fn results(outbound: &Outbound, answer: &Answer, verdict: &Verdict) -> String {
+fn results(outbound: &OutboundMessage, answer: &Answer, verdict: &Verdict) -> String {
     let Some(results) = outbound
         .results()
         .filter(|_| matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate))
@@ -306,8 +311,8 @@ fn results(outbound: &Outbound, answer: &Answer, verdict: &Verdict) -> String {
     let mut lines = String::new();
     let read = results.read(answer, &mut |line, record| {
         lines.push_str(&match line {
-            Line::Good { index } => format!("\n{}", canonical(*index, record)),
-            Line::Refused(refusal) => {
+            DecodedLine::Good { index } => format!("\n{}", canonical(*index, record)),
+            DecodedLine::Refused(refusal) => {
                 format!("\nunreadable: {} {}", refusal.element, refusal.reason)
             }
         });

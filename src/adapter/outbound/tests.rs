@@ -33,7 +33,7 @@ fn listed(findings: &[Finding]) -> String {
         .collect()
 }
 
-fn message(adapter: &str, name: &str) -> Outbound {
+fn message(adapter: &str, name: &str) -> OutboundMessage {
     shipped(adapter)
         .1
         .outbound
@@ -60,7 +60,7 @@ fn at() -> Timestamp {
 }
 
 fn render(
-    outbound: &Outbound,
+    outbound: &OutboundMessage,
     body: Value,
     settings: &BTreeMap<String, String>,
 ) -> Result<(String, Request), Fault> {

@@ -39,7 +39,7 @@ pub struct Instead {
 }
 
 /// A body as far as it can be read.
-pub enum Body {
+pub enum AnswerBody {
     Empty,
     Broken,
     Json(Value),
@@ -47,51 +47,54 @@ pub enum Body {
     Xml(Vec<(String, String)>),
 }
 
-impl Body {
-    pub fn parse(form: BodyForm, bytes: &[u8]) -> Body {
+impl AnswerBody {
+    pub fn parse(form: BodyForm, bytes: &[u8]) -> AnswerBody {
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Body::Empty;
+            return AnswerBody::Empty;
         }
         match form {
             BodyForm::Json => {
-                json::from_slice(without_mark(bytes)).map_or(Body::Broken, Body::Json)
+                json::from_slice(without_mark(bytes)).map_or(AnswerBody::Broken, AnswerBody::Json)
             }
             // Pages that answer begin with empty lines, which the standard forbids before a declaration and nobody can misread.
             BodyForm::Xml => std::str::from_utf8(bytes.trim_ascii_start())
                 .ok()
                 .and_then(elements)
-                .map_or(Body::Broken, Body::Xml),
+                .map_or(AnswerBody::Broken, AnswerBody::Xml),
         }
     }
 
     /// The same, but an array at `beside` is only checked for form and held as an empty one: it may
     /// be long, and whoever wants its items reads them by themselves.
-    pub fn parse_beside(form: BodyForm, bytes: &[u8], beside: Option<&str>) -> Body {
+    pub fn parse_beside(form: BodyForm, bytes: &[u8], beside: Option<&str>) -> AnswerBody {
         match (form, beside) {
             (BodyForm::Json, Some(at)) if !bytes.iter().all(u8::is_ascii_whitespace) => {
-                skip::value_beside(without_mark(bytes), at).map_or(Body::Broken, Body::Json)
+                skip::value_beside(without_mark(bytes), at)
+                    .map_or(AnswerBody::Broken, AnswerBody::Json)
             }
-            _ => Body::parse(form, bytes),
+            _ => AnswerBody::parse(form, bytes),
         }
     }
 
     /// Whether there is content that could be read.
     pub fn is_read(&self) -> bool {
-        matches!(self, Body::Json(_) | Body::Xml(_))
+        matches!(self, AnswerBody::Json(_) | AnswerBody::Xml(_))
     }
 
     /// Whether something other than null is at that place.
     pub fn exists(&self, at: &str) -> bool {
         match self {
-            Body::Json(value) => value.pointer(at).is_some_and(|found| !found.is_null()),
-            Body::Xml(elements) => elements.iter().any(|(path, _)| path == at),
-            Body::Empty | Body::Broken => false,
+            AnswerBody::Json(value) => value.pointer(at).is_some_and(|found| !found.is_null()),
+            AnswerBody::Xml(elements) => elements.iter().any(|(path, _)| path == at),
+            AnswerBody::Empty | AnswerBody::Broken => false,
         }
     }
 
     /// What stands on the way to a place where an object was expected; `None` when nothing does.
     pub fn instead_of(&self, at: &str) -> Option<Instead> {
-        let Body::Json(value) = self else { return None };
+        let AnswerBody::Json(value) = self else {
+            return None;
+        };
         let (parent, found) = at
             .match_indices('/')
             .skip(1)
@@ -128,14 +131,14 @@ impl Body {
     }
 
     /// The items of the list at that place: of a JSON array, or the elements of that path.
-    pub fn items(&self, at: &str) -> Vec<Body> {
+    pub fn items(&self, at: &str) -> Vec<AnswerBody> {
         match self {
-            Body::Json(value) => value
+            AnswerBody::Json(value) => value
                 .pointer(at)
                 .and_then(Value::as_array)
-                .map(|items| items.iter().cloned().map(Body::Json).collect())
+                .map(|items| items.iter().cloned().map(AnswerBody::Json).collect())
                 .unwrap_or_default(),
-            Body::Xml(elements) => {
+            AnswerBody::Xml(elements) => {
                 let mut items: Vec<Vec<(String, String)>> = Vec::new();
                 for (path, text) in elements {
                     if path == at {
@@ -147,25 +150,25 @@ impl Body {
                         item.push((inner.to_owned(), text.clone()));
                     }
                 }
-                items.into_iter().map(Body::Xml).collect()
+                items.into_iter().map(AnswerBody::Xml).collect()
             }
-            Body::Empty | Body::Broken => Vec::new(),
+            AnswerBody::Empty | AnswerBody::Broken => Vec::new(),
         }
     }
 
     /// The text, number or boolean at that place, as text: partners write the same code as 0 and "0".
     pub fn text(&self, at: &str) -> Option<String> {
         match self {
-            Body::Json(value) => match value.pointer(at)? {
+            AnswerBody::Json(value) => match value.pointer(at)? {
                 Value::String(text) => Some(text.clone()),
                 found @ (Value::Number(_) | Value::Bool(_)) => Some(found.to_string()),
                 _ => None,
             },
-            Body::Xml(elements) => elements
+            AnswerBody::Xml(elements) => elements
                 .iter()
                 .find(|(path, _)| path == at)
                 .map(|(_, text)| text.trim().to_owned()),
-            Body::Empty | Body::Broken => None,
+            AnswerBody::Empty | AnswerBody::Broken => None,
         }
     }
 }
@@ -232,14 +235,14 @@ mod tests {
             "\u{feff}{\"infcode\":0}",
         ] {
             assert_eq!(
-                Body::parse(BodyForm::Json, document.as_bytes())
+                AnswerBody::parse(BodyForm::Json, document.as_bytes())
                     .text("/infcode")
                     .as_deref(),
                 Some("0"),
                 "{document}"
             );
         }
-        let body = Body::parse(BodyForm::Json, b"{\"a\": null, \"b\": [true]}");
+        let body = AnswerBody::parse(BodyForm::Json, b"{\"a\": null, \"b\": [true]}");
         assert!(!body.exists("/a") && body.exists("/b"));
         assert_eq!(body.text("/b/0").as_deref(), Some("true"));
         assert_eq!(body.text("/b"), None);
@@ -248,7 +251,7 @@ mod tests {
     #[test]
     fn xml_elements_are_found_by_local_names_below_the_root() {
         let document = "<?xml version=\"1.0\"?><s:Env xmlns:s=\"u\"><s:Body><code> 0 </code><code>1</code><text>a &amp; &#20013;<![CDATA[<b>]]></text><e/></s:Body></s:Env>";
-        let body = Body::parse(BodyForm::Xml, document.as_bytes());
+        let body = AnswerBody::parse(BodyForm::Xml, document.as_bytes());
         assert_eq!(body.text("/Body/code").as_deref(), Some("0"));
         assert_eq!(body.text("/Body/text").as_deref(), Some("a & 中<b>"));
         assert!(body.exists("/Body/e") && !body.exists("/Body/f"));
@@ -256,12 +259,12 @@ mod tests {
 
     #[test]
     fn items_of_a_list_are_looked_into_one_by_one() {
-        let json = Body::parse(
+        let json = AnswerBody::parse(
             BodyForm::Json,
             b"{\"results\": [{\"id\": \"a\", \"code\": 0}, {\"id\": \"b\"}]}",
         );
         let xml =
-            Body::parse(BodyForm::Xml, b"<R><Results><Item><id>a</id><code>0</code></Item><Other><id>x</id></Other><Item><id>b</id></Item></Results></R>");
+            AnswerBody::parse(BodyForm::Xml, b"<R><Results><Item><id>a</id><code>0</code></Item><Other><id>x</id></Other><Item><id>b</id></Item></Results></R>");
         for (body, at) in [(json, "/results"), (xml, "/Results/Item")] {
             let items = body.items(at);
             assert_eq!(
@@ -283,7 +286,8 @@ mod tests {
     fn a_long_array_is_passed_over_and_everything_else_is_as_it_was() {
         let text =
             r#"{"infcode":0,"output":{"results":[{"a":1},{"a":2}],"state":"done"},"results":[1]}"#;
-        let body = Body::parse_beside(BodyForm::Json, text.as_bytes(), Some("/output/results"));
+        let body =
+            AnswerBody::parse_beside(BodyForm::Json, text.as_bytes(), Some("/output/results"));
         assert_eq!(
             (
                 body.text("/infcode").as_deref(),
@@ -293,7 +297,7 @@ mod tests {
             (Some("0"), Some("done"), Some("1"))
         );
         assert!(body.exists("/output/results") && !body.exists("/output/results/0"));
-        let without = Body::parse_beside(
+        let without = AnswerBody::parse_beside(
             BodyForm::Json,
             br#"{"output":{"results":null,"state":"queued"}}"#,
             Some("/output/results"),
@@ -309,8 +313,12 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    Body::parse_beside(BodyForm::Json, broken.as_bytes(), Some("/output/results")),
-                    Body::Broken
+                    AnswerBody::parse_beside(
+                        BodyForm::Json,
+                        broken.as_bytes(),
+                        Some("/output/results")
+                    ),
+                    AnswerBody::Broken
                 ),
                 "{broken}"
             );
@@ -319,7 +327,10 @@ mod tests {
 
     #[test]
     fn truncated_foreign_or_hostile_bodies_are_broken() {
-        assert!(matches!(Body::parse(BodyForm::Json, b" \r\n"), Body::Empty));
+        assert!(matches!(
+            AnswerBody::parse(BodyForm::Json, b" \r\n"),
+            AnswerBody::Empty
+        ));
         for body in [
             &b"{\"infcode\": 0"[..],
             b"{\"infcode\": 0, \"infcode\": 1}",
@@ -329,7 +340,7 @@ mod tests {
             b"\xff\xfe",
         ] {
             assert!(
-                matches!(Body::parse(BodyForm::Json, body), Body::Broken),
+                matches!(AnswerBody::parse(BodyForm::Json, body), AnswerBody::Broken),
                 "{body:?}"
             );
         }
@@ -345,7 +356,7 @@ mod tests {
             b"<a b=\"1\"c=\"2\"/>",
         ] {
             assert!(
-                matches!(Body::parse(BodyForm::Xml, body), Body::Broken),
+                matches!(AnswerBody::parse(BodyForm::Xml, body), AnswerBody::Broken),
                 "{body:?}"
             );
         }

@@ -5,13 +5,13 @@
 //! says nothing.
 
 use super::Rule;
-use super::body::Body;
+use super::body::AnswerBody;
 use super::safe;
 use crate::model::{Answer, Outcome, Verdict};
 
 /// The compiled `[outbound.reply.records]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Records {
+pub struct RecordVerdicts {
     /// Where the list is.
     pub(super) at: String,
     /// In an item of it: the record's id.
@@ -22,9 +22,9 @@ pub struct Records {
     pub(super) rules: Vec<Rule>,
 }
 
-impl Records {
+impl RecordVerdicts {
     /// What the answer means for each of these records.
-    pub(super) fn judge(&self, answer: &Answer, body: &Body, ids: &[&str]) -> Vec<Verdict> {
+    pub(super) fn judge(&self, answer: &Answer, body: &AnswerBody, ids: &[&str]) -> Vec<Verdict> {
         let items = body.items(&self.at);
         let one = |id: &&str| match items
             .iter()
@@ -41,7 +41,7 @@ impl Records {
         ids.iter().map(one).collect()
     }
 
-    fn item(&self, answer: &Answer, item: &Body) -> Verdict {
+    fn item(&self, answer: &Answer, item: &AnswerBody) -> Verdict {
         let rule = self
             .rules
             .iter()

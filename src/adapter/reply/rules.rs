@@ -1,11 +1,11 @@
-//! `[outbound.reply]` in adapter.toml: its grammar and the checks that make it a [`Reply`].
+//! `[outbound.reply]` in adapter.toml: its grammar and the checks that make it a [`ReplyRules`].
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::body::BodyForm;
-use super::records::Records;
-use super::{Reply, Rule, Test};
+use super::records::RecordVerdicts;
+use super::{ReplyRules, Rule, Test};
 use crate::model::Outcome;
 
 /// `[outbound.reply]` as written.
@@ -75,20 +75,20 @@ pub(crate) enum OneOrMany<T> {
 }
 
 /// What may be written where one value or several may stand.
-pub(crate) trait Written {
+pub(crate) trait OneOrSeveral {
     const EXPECTED: &'static str;
 }
 
-impl Written for u16 {
+impl OneOrSeveral for u16 {
     const EXPECTED: &'static str =
         "expected a status of HTTP without quotes, such as 200, or a list of them";
 }
 
-impl Written for String {
+impl OneOrSeveral for String {
     const EXPECTED: &'static str = "expected a text in quotes, or a list of such texts";
 }
 
-impl<'de, T: Deserialize<'de> + Written> Deserialize<'de> for OneOrMany<T> {
+impl<'de, T: Deserialize<'de> + OneOrSeveral> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<OneOrMany<T>, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -141,7 +141,7 @@ pub fn compile(
     spec: Spanned<ReplySpec>,
     template_form: BodyForm,
     problems: &mut Vec<(usize, String)>,
-) -> Reply {
+) -> ReplyRules {
     let start = spec.span().start;
     let spec = spec.into_inner();
     let form = match spec
@@ -192,7 +192,7 @@ pub fn compile(
         (Outcome::RetryLater, spec.retry_later),
         (Outcome::NotReached, spec.not_reached),
     ];
-    Reply {
+    ReplyRules {
         form,
         echo,
         code_at,
@@ -203,7 +203,10 @@ pub fn compile(
     }
 }
 
-fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String)>) -> Records {
+fn compile_records(
+    spec: Spanned<RecordsSpec>,
+    problems: &mut Vec<(usize, String)>,
+) -> RecordVerdicts {
     let start = spec.span().start;
     let spec = spec.into_inner();
     let mut place = |place: Spanned<String>| {
@@ -240,7 +243,7 @@ fn compile_records(spec: Spanned<RecordsSpec>, problems: &mut Vec<(usize, String
         (Outcome::Rejected, spec.rejected),
         (Outcome::RetryLater, spec.retry_later),
     ];
-    Records {
+    RecordVerdicts {
         at,
         key,
         code_at,

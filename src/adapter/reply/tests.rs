@@ -27,7 +27,7 @@ struct Holder {
     reply: Spanned<ReplySpec>,
 }
 
-fn compiled(source: &str) -> (Reply, Vec<(usize, String)>) {
+fn compiled(source: &str) -> (ReplyRules, Vec<(usize, String)>) {
     let holder: Holder = toml::from_str(source).unwrap();
     let mut problems = Vec::new();
     let reply = compile(holder.reply, BodyForm::Json, &mut problems);

@@ -5,7 +5,7 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::{Form, Problem};
+use super::{Form, TemplateProblem};
 use crate::adapter::xml::{self, WellFormed};
 use crate::model::json;
 
@@ -13,13 +13,13 @@ use crate::model::json;
 const DEPTH_MAX: usize = 64;
 
 /// Refuses a template in which a value could change the structure of the document.
-pub fn template(form: Form, source: &str) -> Result<(), Problem> {
+pub fn template(form: Form, source: &str) -> Result<(), TemplateProblem> {
     match form {
         Form::Json => quoted_output(source),
         Form::Xml => ["<!DOCTYPE", "<!ENTITY", "<![CDATA[", "<!--"]
             .into_iter()
             .try_for_each(|mark| match source.find(mark) {
-                Some(at) => Err(Problem {
+                Some(at) => Err(TemplateProblem {
                     line: Some(line_of(source, at)),
                     text: format!(
                         "`{mark}` is not allowed in a template; write comments as {{# #}}"
@@ -32,7 +32,7 @@ pub fn template(form: Form, source: &str) -> Result<(), Problem> {
 }
 
 /// Finds a `{{` or `{%` inside a quoted JSON string: the value brings its own quotes.
-fn quoted_output(source: &str) -> Result<(), Problem> {
+fn quoted_output(source: &str) -> Result<(), TemplateProblem> {
     let bytes = source.as_bytes();
     let (mut at, mut in_string) = (0, false);
     while at < bytes.len() {
@@ -46,7 +46,7 @@ fn quoted_output(source: &str) -> Result<(), Problem> {
         if let Some(end) = tag_end {
             if in_string {
                 let text = "a tag stands inside a quoted string; write `\"name\": {{ value }}` without quotes: a value brings its own, join text with `~`";
-                return Err(Problem {
+                return Err(TemplateProblem {
                     line: Some(line_of(source, at)),
                     text: text.into(),
                 });

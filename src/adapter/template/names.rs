@@ -13,7 +13,7 @@ use crate::error::did_you_mean;
 
 mod tokens; // tags and what they are made of
 
-use tokens::{Tag, Token, tags};
+use tokens::{TemplateTag, Token, tags};
 
 /// Words of the template language that are no names.
 const WORDS: &[&str] = &[
@@ -38,16 +38,20 @@ const LISTED_MAX: usize = 30;
 
 /// What the samples of a message say of its variables.
 #[derive(Debug, Clone)]
-pub struct Given {
+pub struct SampleVariables {
     /// What the samples are of, for findings.
     owner: String,
     /// Every name in any of them; a list holds one item with the names of all; null where nothing is known.
     all: Option<Map<String, Value>>,
 }
 
-impl Given {
+impl SampleVariables {
     /// All samples of a message or document together; `always` are variables the gateway adds to each.
-    pub fn of(owner: &str, samples: impl IntoIterator<Item = Value>, always: &[&str]) -> Given {
+    pub fn of(
+        owner: &str,
+        samples: impl IntoIterator<Item = Value>,
+        always: &[&str],
+    ) -> SampleVariables {
         let all = samples
             .into_iter()
             .map(item)
@@ -64,7 +68,7 @@ impl Given {
                 .chain(always.iter().map(|name| ((*name).to_owned(), Value::Null)))
                 .collect()
         });
-        Given {
+        SampleVariables {
             owner: owner.to_owned(),
             all,
         }
@@ -72,7 +76,7 @@ impl Given {
 }
 
 /// What is wrong with the names in a template, as `(offset, text)`.
-pub fn check(source: &str, given: &Given) -> Vec<(usize, String)> {
+pub fn check(source: &str, given: &SampleVariables) -> Vec<(usize, String)> {
     let root = given.all.clone().unwrap_or_default();
     let mut check = Check {
         owner: &given.owner,
@@ -95,7 +99,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn tag(&mut self, tag: &Tag<'_>) {
+    fn tag(&mut self, tag: &TemplateTag<'_>) {
         let words: Vec<&str> = tag.tokens.iter().map(|token| token.text).collect();
         match (tag.statement, words.as_slice()) {
             (true, ["for", rest @ ..]) => {

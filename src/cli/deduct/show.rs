@@ -6,17 +6,17 @@ use data_encoding::HEXLOWER;
 
 use super::super::table::{Table, paragraph, thousands, yuan};
 use crate::flow::clock::shanghai;
-use crate::flow::deduct::{Change, Report, Seen};
+use crate::flow::deduct::{ComparedCycle, CycleReport, TotalChange};
 use crate::model::deduction::{Category, DeductionOutcome};
 use crate::model::signer::Login;
-use crate::store::deduction::{Cycle, Discrepancy, State};
+use crate::store::deduction::{Cycle, CycleState, Discrepancy};
 use crate::store::relation::OpenRelation;
 
 /// Digits of a digest that are shown to be repeated.
 const DIGEST_SHOWN: usize = 16;
 
 /// A plan on one page, with what to do next.
-pub fn plan(seen: &Seen, next: &str) -> String {
+pub fn plan(seen: &ComparedCycle, next: &str) -> String {
     let cycle = &seen.cycle;
     let mut text = head(cycle);
     text += &totals(seen);
@@ -34,7 +34,7 @@ pub fn approved(cycle: &Cycle, next: &str) -> String {
 pub fn eyes(cycle: &Cycle, same_login: bool) -> String {
     if matches!(
         cycle.state,
-        State::Running | State::Settled | State::Replaced
+        CycleState::Running | CycleState::Settled | CycleState::Replaced
     ) && cycle.planned_login.is_none()
     {
         return String::new(); // From before logins were recorded.
@@ -53,11 +53,11 @@ pub fn eyes(cycle: &Cycle, same_login: bool) -> String {
     }
     let warning = if cycle.approved_by.is_some() && cycle.same_login {
         Some("! one login may have done both: it was approved under [approval] same_login = true")
-    } else if cycle.state == State::Planned && same_login {
+    } else if cycle.state == CycleState::Planned && same_login {
         Some(
             "! one person can plan and approve under two names: [approval] same_login = true in gateway.toml",
         )
-    } else if cycle.state == State::Planned && cycle.planned_login.is_none() {
+    } else if cycle.state == CycleState::Planned && cycle.planned_login.is_none() {
         Some(
             "! nobody can approve it: no login shows who planned it; plan it again from a session of your own, with --replace and its digest",
         )
@@ -118,7 +118,7 @@ fn head(cycle: &Cycle) -> String {
 }
 
 /// Per district and category, beside the month before.
-fn totals(seen: &Seen) -> String {
+fn totals(seen: &ComparedCycle) -> String {
     let changes = seen.changes();
     let compared = seen.before.is_some();
     let headings = [
@@ -160,22 +160,24 @@ fn totals(seen: &Seen) -> String {
     table.rule();
     let sum =
         |of: fn(&crate::store::deduction::Cell) -> i64| seen.cells.iter().map(of).sum::<i64>();
-    let whole = changes.iter().fold(None, |whole: Option<Change>, change| {
-        let whole = whole.unwrap_or(Change {
-            people: (0, 0),
-            fen: (0, 0),
-            ..*change
+    let whole = changes
+        .iter()
+        .fold(None, |whole: Option<TotalChange>, change| {
+            let whole = whole.unwrap_or(TotalChange {
+                people: (0, 0),
+                fen: (0, 0),
+                ..*change
+            });
+            let people = (
+                whole.people.0 + change.people.0,
+                whole.people.1 + change.people.1,
+            );
+            Some(TotalChange {
+                people,
+                fen: (whole.fen.0 + change.fen.0, whole.fen.1 + change.fen.1),
+                ..whole
+            })
         });
-        let people = (
-            whole.people.0 + change.people.0,
-            whole.people.1 + change.people.1,
-        );
-        Some(Change {
-            people,
-            fen: (whole.fen.0 + change.fen.0, whole.fen.1 + change.fen.1),
-            ..whole
-        })
-    });
     let all = [
         sum(|cell| cell.people.into()),
         sum(|cell| cell.base.0),
@@ -198,7 +200,7 @@ fn totals(seen: &Seen) -> String {
     format!("\n{}{before}", table.render())
 }
 
-fn figures([people, base, due, carried]: [i64; 4], change: Option<&Change>) -> Vec<String> {
+fn figures([people, base, due, carried]: [i64; 4], change: Option<&TotalChange>) -> Vec<String> {
     let mut cells = vec![
         thousands(people),
         yuan(base),
@@ -224,7 +226,7 @@ fn signed(number: i64, write: fn(i64) -> String) -> String {
     }
 }
 
-fn left_out(seen: &Seen) -> String {
+fn left_out(seen: &ComparedCycle) -> String {
     if seen.left_out.is_empty() {
         return "\n  nobody is left out\n".to_owned();
     }
@@ -248,18 +250,18 @@ fn left_out(seen: &Seen) -> String {
 
 fn what_next(cycle: &Cycle, next: &str) -> String {
     match cycle.state {
-        State::Planned => format!(
+        CycleState::Planned => format!(
             "\n  next, by somebody other than {}, under a login of their own:\n    ltcgw deduct approve {next} --digest {} --by NAME\n",
             cycle.planned_by,
             &HEXLOWER.encode(&cycle.digest)[..DIGEST_SHOWN]
         ),
-        State::Approved => format!("\n  next:\n    ltcgw deduct run {next}\n"),
-        State::Running | State::Settled | State::Replaced => String::new(),
+        CycleState::Approved => format!("\n  next:\n    ltcgw deduct run {next}\n"),
+        CycleState::Running | CycleState::Settled | CycleState::Replaced => String::new(),
     }
 }
 
 /// What came of a cycle.
-pub fn report(cycle: &Cycle, report: &Report) -> String {
+pub fn report(cycle: &Cycle, report: &CycleReport) -> String {
     if cycle.rounds == 0 {
         return String::new();
     }
@@ -317,7 +319,7 @@ pub fn report(cycle: &Cycle, report: &Report) -> String {
 }
 
 /// From how many nothing was taken: the same words and numbers beside a status and a workbook.
-pub fn short(report: &Report) -> String {
+pub fn short(report: &CycleReport) -> String {
     let (people, owing) = report.short;
     let mut text = format!(
         "nothing was taken from {} people: {} owe this month's amount",

@@ -17,7 +17,7 @@ use super::super::Failure;
 use super::super::table::width;
 use super::show;
 use crate::error::{Fault, Stage};
-use crate::flow::deduct::{Desk, Seen};
+use crate::flow::deduct::{ComparedCycle, Desk};
 
 mod print; // pages
 mod summary; // the first sheet, with its chart
@@ -29,7 +29,7 @@ const HEADING_HEIGHT: f64 = 32.0;
 
 /// How many people the workbook lists.
 #[derive(Debug, Clone, Copy)]
-pub struct Written {
+pub struct WorkbookPeople {
     pub short: u64,
     pub left_out: u64,
 }
@@ -50,10 +50,10 @@ impl Districts {
 /// Writes a cycle's workbook, over an earlier file of that name.
 pub async fn write(
     desk: &Desk,
-    seen: &Seen,
+    seen: &ComparedCycle,
     districts: &Districts,
     path: &Path,
-) -> Result<Written, Failure> {
+) -> Result<WorkbookPeople, Failure> {
     let failed = |error: &XlsxError| {
         Fault::operator(
             Stage::Render,
@@ -68,7 +68,7 @@ pub async fn write(
     let posted = desk.store.cycle_posted(seen.cycle.cycle_id).await?;
     let styles = Styles::new();
     let mut workbook = Workbook::new();
-    let figures = summary::Figures {
+    let figures = summary::SummaryFigures {
         seen,
         report: &report,
         taken: &taken,
@@ -144,7 +144,7 @@ pub async fn write(
     workbook
         .save_to_writer(file)
         .map_err(|error| failed(&error))?;
-    Ok(Written { short, left_out })
+    Ok(WorkbookPeople { short, left_out })
 }
 
 /// A file that only its owner may read, over an earlier one of that name whatever its mode was: it lists people.

@@ -1,13 +1,17 @@
 //! How to look around while the demo stays up: commands that work when pasted.
 
 use super::deductions::AREA;
-use super::place::Place;
+use super::place::DemoFolder;
 use super::theatre::{TAX_BUREAU, Theatre};
 use crate::error::Fault;
 use crate::model::Month;
 
 /// Prints the commands; they need nothing but what the demo built.
-pub(super) async fn print(theatre: &Theatre, place: &Place, month: Month) -> Result<(), Fault> {
+pub(super) async fn print(
+    theatre: &Theatre,
+    place: &DemoFolder,
+    month: Month,
+) -> Result<(), Fault> {
     let running = theatre.running()?;
     let stage = theatre.stage()?;
     let (operator, url) = (running.server.operator, theatre.packets_url()?);
@@ -63,7 +67,7 @@ pub(super) async fn print(theatre: &Theatre, place: &Place, month: Month) -> Res
 }
 
 /// A receipt number of the kept packet whose line was posted.
-async fn traceable(theatre: &Theatre, place: &Place) -> Result<Option<String>, Fault> {
+async fn traceable(theatre: &Theatre, place: &DemoFolder) -> Result<Option<String>, Fault> {
     let store = &theatre.running()?.gateway.store;
     for number in place.receipt_nos() {
         if !store.trace_lines(&number).await?.is_empty() {

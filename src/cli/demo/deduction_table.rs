@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 
 use super::super::deduct::show;
 use super::super::table::{Table, paragraph, thousands, yuan};
-use super::deductions::Shown;
+use super::deductions::ShownDeductions;
 use super::tables::{count, district, listed, title, verdict};
 use crate::model::deduction::DeductionOutcome;
 
@@ -14,7 +14,7 @@ use crate::model::deduction::DeductionOutcome;
 const DIFFERENCES_MAX: usize = 20;
 
 /// The section of the deductions.
-pub(super) fn render(shown: &Shown) -> String {
+pub(super) fn render(shown: &ShownDeductions) -> String {
     let cycle = &shown.seen.cycle;
     let by = |name: Option<&String>| name.map_or_else(|| "nobody".to_owned(), Clone::clone);
     let mut text = title("6 · Deductions from personal accounts 个人账户代扣 (yuan)");
@@ -52,7 +52,7 @@ pub(super) fn render(shown: &Shown) -> String {
 }
 
 /// Everybody on the roster, by what became of them.
-fn people(shown: &Shown) -> String {
+fn people(shown: &ShownDeductions) -> String {
     let mut table = Table::new(&[
         "on the roster 名册",
         "",
@@ -108,7 +108,7 @@ fn people(shown: &Shown) -> String {
 }
 
 /// The money of each district.
-fn districts(shown: &Shown) -> String {
+fn districts(shown: &ShownDeductions) -> String {
     let mut planned: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
     for cell in &shown.seen.cells {
         let (people, fen) = planned.entry(cell.district).or_default();
@@ -155,7 +155,7 @@ fn districts(shown: &Shown) -> String {
 }
 
 /// What each of the three has.
-fn three_ways(shown: &Shown) -> String {
+fn three_ways(shown: &ShownDeductions) -> String {
     let mut table = Table::new(&["kept by", "people 人数>", "taken 实扣>", "twice 重复>"]);
     let told = shown
         .told

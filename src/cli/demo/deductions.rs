@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use super::super::Failure;
 use super::super::table::thousands;
 use super::figures::rounded;
-use super::progress::{self, Answered};
+use super::progress::{self, AnswersBar};
 use super::theatre::{MEDICAL_CORE, Theatre};
 use crate::error::{Fault, Stage};
-use crate::flow::deduct::{Core, Desk, Of, Report, Seen};
+use crate::flow::deduct::{ComparedCycle, Core, CycleReport, Desk, Of};
 use crate::model::deduction::DeductionOutcome;
 use crate::model::signer::Signer;
 use crate::model::{Division, Fen, Month};
@@ -41,7 +41,7 @@ const PIECES_AHEAD: usize = 4;
 
 /// What the gateway answered to the roster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Rostered {
+pub(super) struct RosterAnswer {
     pub received: u64,
     pub taken: u64,
     pub refused: u64,
@@ -49,12 +49,12 @@ pub(super) struct Rostered {
 
 /// The cycle when everybody was answered and the LTC system told.
 #[derive(Debug, Clone)]
-pub(super) struct Shown {
+pub(super) struct ShownDeductions {
     /// People in the generated city.
     pub people: u64,
-    pub roster: Rostered,
-    pub seen: Seen,
-    pub report: Report,
+    pub roster: RosterAnswer,
+    pub seen: ComparedCycle,
+    pub report: CycleReport,
     /// Taken from personal accounts by district, as the ledger has it.
     pub ledger: BTreeMap<i32, Fen>,
     pub core: Deductions,
@@ -81,7 +81,7 @@ pub(super) async fn play(
     theatre: &Theatre,
     city: &City,
     (people, month): (u64, Month),
-) -> Result<Shown, Failure> {
+) -> Result<ShownDeductions, Failure> {
     let gateway = &theatre.running()?.gateway;
     let counterparts = theatre.counterparts()?;
     let (desk, of) = (Desk::of(gateway), Of { area: AREA, month });
@@ -141,7 +141,7 @@ pub(super) async fn play(
         counterparts.core.deductions(),
         counterparts.ltc.told_of_deductions(),
     );
-    Ok(Shown {
+    Ok(ShownDeductions {
         people,
         roster,
         seen,
@@ -164,7 +164,7 @@ async fn send_roster(
     theatre: &Theatre,
     city: &City,
     (people, month): (u64, Month),
-) -> Result<Rostered, Fault> {
+) -> Result<RosterAnswer, Fault> {
     let (pieces, made) = mpsc::channel::<Bytes>(PIECES_AHEAD);
     let everybody = city.people(people);
     let writing =
@@ -208,7 +208,7 @@ async fn send_roster(
         ));
     }
     let count = |name: &str| answer["output"][name].as_u64().unwrap_or_default();
-    Ok(Rostered {
+    Ok(RosterAnswer {
         received: count("received"),
         taken: count("taken"),
         refused: count("refused"),
@@ -239,7 +239,7 @@ async fn wait(
 ) -> Result<(), Fault> {
     let ltc = &theatre.counterparts()?.ltc;
     let mut look = desk.look(&cycle).await?;
-    let bar = Answered::start(look.answers.people.unsigned_abs());
+    let bar = AnswersBar::start(look.answers.people.unsigned_abs());
     let (mut moved, mut before) = (Instant::now(), (0, 0));
     loop {
         let now = (look.answers.answered, ltc.told_of_deductions().people);
@@ -278,7 +278,7 @@ async fn wait(
     Ok(())
 }
 
-impl Shown {
+impl ShownDeductions {
     /// People asked for in the last round and before, by what the core did.
     pub fn outcome(&self, outcome: DeductionOutcome) -> u64 {
         self.report
@@ -404,15 +404,15 @@ impl Shown {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::store::deduction::{Answers, Cycle, LeftOut, Outcome, State};
+    use crate::store::deduction::{Cycle, CycleState, LeftOutCount, RoundOutcome, RoundProgress};
 
     /// Ten people: seven paid 9 yuan each, one was poor, one unknown, one has no account.
-    pub fn agreed() -> Shown {
+    pub fn agreed() -> ShownDeductions {
         let cycle = Cycle {
             cycle_id: 1,
             pooling_area: AREA,
             month: Month::new(2021, 10).expect("a month"),
-            state: State::Settled,
+            state: CycleState::Settled,
             digest: vec![7; 32],
             people: 9,
             fen: Fen(8_100),
@@ -429,7 +429,7 @@ pub(super) mod tests {
             same_login: true,
             replaces: None,
         };
-        let outcome = |outcome, people: i64, paid: bool| Outcome {
+        let outcome = |outcome, people: i64, paid: bool| RoundOutcome {
             round: 1,
             outcome,
             people,
@@ -447,25 +447,25 @@ pub(super) mod tests {
             ("person_unknown", 1),
         ]
         .map(|(word, people)| (word.to_owned(), people));
-        Shown {
+        ShownDeductions {
             people: 10,
-            roster: Rostered {
+            roster: RosterAnswer {
                 received: 10,
                 taken: 10,
                 refused: 0,
             },
-            seen: Seen {
+            seen: ComparedCycle {
                 cycle,
                 cells: Vec::new(),
-                left_out: vec![LeftOut {
+                left_out: vec![LeftOutCount {
                     reason: "no_account".into(),
                     people: 1,
                     due: Fen(900),
                 }],
                 before: None,
             },
-            report: Report {
-                answers: Answers::default(),
+            report: CycleReport {
+                answers: RoundProgress::default(),
                 outcomes,
                 owed: Vec::new(),
                 short: (2, 1),
@@ -500,7 +500,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_fen_or_a_person_more_or_less_anywhere_does_not_agree() {
-        let mistakes: [fn(&mut Shown); 10] = [
+        let mistakes: [fn(&mut ShownDeductions); 10] = [
             |shown| shown.ledger.get_mut(&450_103).expect("a district").0 += 1,
             |shown| shown.core.fen.0 -= 1,
             |shown| shown.told.fen.0 += 1,

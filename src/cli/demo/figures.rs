@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::deductions;
-use super::registries::Shown;
+use super::registries::ShownRegistries;
 use super::theatre::{LTC_SYSTEM, MEDICAL_CORE, Theatre};
-use super::watch::Seen;
+use super::watch::SentDeliveries;
 use super::{Pushed, Seconds};
 use crate::error::Fault;
-use crate::sandbox::partners::{Tally, Totals};
-use crate::sandbox::tax_bureau::Books;
+use crate::sandbox::partners::{CallTally, ReceivedTotals};
+use crate::sandbox::tax_bureau::BureauBooks;
 use crate::store::delivery;
 
 /// The message that carries collected money.
@@ -37,9 +37,9 @@ impl Funds {
 #[derive(Debug, Clone)]
 pub(super) struct Counterpart {
     pub name: &'static str,
-    pub holds: Totals,
-    pub tally: Tally,
-    pub seen: Option<Seen>,
+    pub holds: ReceivedTotals,
+    pub tally: CallTally,
+    pub seen: Option<SentDeliveries>,
     /// Deliveries, lines and fen queued for it, delivered or not.
     pub queued: (i64, i64, i64),
     pub delivered: i64,
@@ -48,24 +48,24 @@ pub(super) struct Counterpart {
 
 /// Everything there is to show.
 #[derive(Debug, Clone)]
-pub(super) struct Figures {
+pub(super) struct DemoFigures {
     /// The month's JFXX101 packets.
-    pub month: Books,
+    pub month: BureauBooks,
     /// The JFXX102 packet.
-    pub detail: Books,
+    pub detail: BureauBooks,
     pub districts: BTreeMap<i32, Funds>,
     pub counterparts: [Counterpart; 2],
-    pub registries: Shown,
-    pub deductions: deductions::Shown,
+    pub registries: ShownRegistries,
+    pub deductions: deductions::ShownDeductions,
     pub seconds: Seconds,
 }
 
-impl Figures {
+impl DemoFigures {
     pub async fn gather(
         theatre: &Theatre,
         pushed: Pushed,
         seconds: Seconds,
-    ) -> Result<Figures, Fault> {
+    ) -> Result<DemoFigures, Fault> {
         let Pushed {
             month,
             detail,
@@ -85,45 +85,46 @@ impl Figures {
         }
         let totals = delivery::totals(store.pool()).await?;
         let counterparts = theatre.counterparts()?;
-        let counterpart = |name: &'static str, partner: &crate::sandbox::partners::Simulated| {
-            // What a replacing packet overtook before it was sent is no delivery any more.
-            let mine = || {
-                totals.iter().filter(move |total| {
-                    total.destination == name
-                        && total.message == CONTRIBUTIONS
-                        && total.state != "superseded"
-                })
+        let counterpart =
+            |name: &'static str, partner: &crate::sandbox::partners::SimulatedPartner| {
+                // What a replacing packet overtook before it was sent is no delivery any more.
+                let mine = || {
+                    totals.iter().filter(move |total| {
+                        total.destination == name
+                            && total.message == CONTRIBUTIONS
+                            && total.state != "superseded"
+                    })
+                };
+                let in_state = |state: &str| {
+                    mine()
+                        .filter(|total| total.state == state)
+                        .map(|total| total.deliveries)
+                        .sum()
+                };
+                Counterpart {
+                    name,
+                    holds: partner.totals(),
+                    tally: partner.tally(),
+                    seen: deliveries
+                        .iter()
+                        .find(|seen| seen.destination == name)
+                        .cloned(),
+                    queued: mine().fold((0, 0, 0), |sum, total| {
+                        (
+                            sum.0 + total.deliveries,
+                            sum.1 + total.lines,
+                            sum.2 + total.fen.0,
+                        )
+                    }),
+                    delivered: in_state("delivered"),
+                    dead: in_state("dead"),
+                }
             };
-            let in_state = |state: &str| {
-                mine()
-                    .filter(|total| total.state == state)
-                    .map(|total| total.deliveries)
-                    .sum()
-            };
-            Counterpart {
-                name,
-                holds: partner.totals(),
-                tally: partner.tally(),
-                seen: deliveries
-                    .iter()
-                    .find(|seen| seen.destination == name)
-                    .cloned(),
-                queued: mine().fold((0, 0, 0), |sum, total| {
-                    (
-                        sum.0 + total.deliveries,
-                        sum.1 + total.lines,
-                        sum.2 + total.fen.0,
-                    )
-                }),
-                delivered: in_state("delivered"),
-                dead: in_state("dead"),
-            }
-        };
         let counterparts = [
             counterpart(MEDICAL_CORE, &counterparts.core),
             counterpart(LTC_SYSTEM, &counterparts.ltc),
         ];
-        Ok(Figures {
+        Ok(DemoFigures {
             month,
             detail,
             districts,
@@ -257,7 +258,7 @@ impl Counterpart {
     }
 }
 
-fn by_district(totals: &Totals) -> BTreeMap<String, i64> {
+fn by_district(totals: &ReceivedTotals) -> BTreeMap<String, i64> {
     totals
         .districts
         .iter()
@@ -274,13 +275,13 @@ pub(super) fn rounded(number: f64) -> f64 {
 mod tests {
     use std::time::Duration;
 
-    use super::super::registries::{Platform, Pulled};
+    use super::super::registries::{Platform, PulledRegistry};
     use super::super::theatre::{CIVIL_AFFAIRS, HEALTH_COMMISSION};
     use super::*;
     use crate::model::Fen;
     use crate::sandbox::partners::District;
-    use crate::sandbox::puller::Counts;
-    use crate::sandbox::registries::{Answers, Comparison};
+    use crate::sandbox::puller::LiveEntries;
+    use crate::sandbox::registries::{Comparison, SourceAnswers};
 
     fn counterpart(name: &'static str, [first, second]: [i64; 2]) -> Counterpart {
         let district = |fen| District {
@@ -291,17 +292,17 @@ mod tests {
             ("450102".to_string(), district(first)),
             ("450103".to_string(), district(second)),
         ]);
-        let holds = Totals {
+        let holds = ReceivedTotals {
             batches: 1,
             lines: 2,
             fen: Fen(first + second),
             districts,
-            ..Totals::default()
+            ..ReceivedTotals::default()
         };
         Counterpart {
             name,
             holds,
-            tally: Tally::default(),
+            tally: CallTally::default(),
             seen: None,
             queued: (1, 2, first + second),
             delivered: 1,
@@ -309,7 +310,7 @@ mod tests {
         }
     }
 
-    fn registries() -> Shown {
+    fn registries() -> ShownRegistries {
         let holds = Comparison {
             institutions: 88,
             caregivers: 1_330,
@@ -319,16 +320,16 @@ mod tests {
         let platform = |name| Platform {
             name,
             holds: holds.clone(),
-            tally: Tally::default(),
+            tally: CallTally::default(),
         };
-        Shown {
-            answers: Answers::default(),
+        ShownRegistries {
+            answers: SourceAnswers::default(),
             source: holds.clone(),
             registry: holds.clone(),
             changes: 1_600,
             platforms: [platform(CIVIL_AFFAIRS), platform(HEALTH_COMMISSION)],
-            province: Pulled {
-                counts: Counts {
+            province: PulledRegistry {
+                counts: LiveEntries {
                     institutions: 88,
                     caregivers: 1_330,
                     ended: 11,
@@ -341,18 +342,18 @@ mod tests {
         }
     }
 
-    fn figures() -> Figures {
+    fn figures() -> DemoFigures {
         let funds = |medical, long_term_care| Funds {
             medical,
             long_term_care,
         };
-        Figures {
-            month: Books {
+        DemoFigures {
+            month: BureauBooks {
                 packets: 1,
                 net: Fen(1_020),
-                ..Books::default()
+                ..BureauBooks::default()
             },
-            detail: Books::default(),
+            detail: BureauBooks::default(),
             districts: BTreeMap::from([(450_102, funds(700, 14)), (450_103, funds(300, 6))]),
             counterparts: [
                 counterpart(MEDICAL_CORE, [700, 300]),
@@ -377,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_fen_missing_anywhere_in_the_wrong_district_or_undelivered_does_not_agree() {
-        let mistakes: [fn(&mut Figures); 12] = [
+        let mistakes: [fn(&mut DemoFigures); 12] = [
             |figures| figures.month.net.0 += 1,
             |figures| {
                 figures

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::{Fault, Stage};
 use crate::sandbox::city::GeneratedPacket;
-use crate::store::embedded::Embedded;
+use crate::store::embedded::EmbeddedPostgres;
 
 /// How names of temporary folders begin.
 const PREFIX: &str = "ltcgw-demo-";
@@ -19,15 +19,15 @@ const LOCK: &str = "lock";
 const YOUNG: Duration = Duration::from_secs(60);
 
 /// The demo's folder; a temporary one is removed when this is dropped.
-pub(super) struct Place {
+pub(super) struct DemoFolder {
     dir: PathBuf,
     _lock: Option<File>,
     _temporary: Option<tempfile::TempDir>,
 }
 
-impl Place {
+impl DemoFolder {
     /// The folder asked for, which must be new or empty, or a temporary one.
-    pub fn new(wanted: Option<&Path>) -> Result<Place, Fault> {
+    pub fn new(wanted: Option<&Path>) -> Result<DemoFolder, Fault> {
         let Some(wanted) = wanted else {
             // PostgreSQL's account must be able to pass through; what is private below it is closed.
             let passable = std::fs::Permissions::from_mode(0o711);
@@ -42,7 +42,7 @@ impl Place {
                 })?;
             let lock = File::create(temporary.path().join(LOCK))
                 .and_then(|file| file.try_lock().map(|()| file).map_err(Into::into));
-            return Ok(Place {
+            return Ok(DemoFolder {
                 dir: temporary.path().to_path_buf(),
                 _lock: lock.ok(),
                 _temporary: Some(temporary),
@@ -58,7 +58,7 @@ impl Place {
             )));
         }
         let dir = std::path::absolute(wanted).map_err(cannot)?;
-        Ok(Place {
+        Ok(DemoFolder {
             dir,
             _lock: None,
             _temporary: None,
@@ -108,7 +108,7 @@ pub(super) fn sweep(root: &Path) -> Vec<(PathBuf, String)> {
         };
         let postgres = dir.join("data/postgres");
         let ended = if postgres.is_dir() {
-            Embedded::give_up(&postgres)
+            EmbeddedPostgres::give_up(&postgres)
         } else {
             Ok(())
         };

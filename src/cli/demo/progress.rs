@@ -12,7 +12,7 @@ use super::super::terminal;
 use super::paint;
 use crate::flow::deduct::{Core, remaining};
 use crate::sandbox::tax_bureau::Lines;
-use crate::store::deduction::Answers;
+use crate::store::deduction::RoundProgress;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -62,14 +62,14 @@ impl Drop for Doing {
 }
 
 /// A bar for packets and one for each counterpart.
-pub(super) struct Progress {
+pub(super) struct DemoProgress {
     packets: ProgressBar,
     destinations: Vec<(String, ProgressBar)>,
     last_line: Cell<Instant>,
 }
 
-impl Progress {
-    pub fn start(packets: u64, destinations: Vec<String>) -> Progress {
+impl DemoProgress {
+    pub fn start(packets: u64, destinations: Vec<String>) -> DemoProgress {
         let bar = |length: u64, name: &str| {
             let bar = terminal::bar(length, BAR);
             bar.set_prefix(name.to_string());
@@ -81,7 +81,7 @@ impl Progress {
             .into_iter()
             .map(|name| (name.clone(), bar(1, &name)))
             .collect();
-        Progress {
+        DemoProgress {
             packets,
             destinations,
             last_line: Cell::new(Instant::now()),
@@ -138,17 +138,17 @@ impl Progress {
 }
 
 /// A bar for people answered by the medical core.
-pub(super) struct Answered {
+pub(super) struct AnswersBar {
     bar: ProgressBar,
     start: Instant,
     last_line: Cell<Instant>,
 }
 
-impl Answered {
-    pub fn start(people: u64) -> Answered {
+impl AnswersBar {
+    pub fn start(people: u64) -> AnswersBar {
         let bar = terminal::bar(people, BAR);
         bar.set_prefix("people");
-        Answered {
+        AnswersBar {
             bar,
             start: Instant::now(),
             last_line: Cell::new(Instant::now()),
@@ -156,7 +156,7 @@ impl Answered {
     }
 
     /// So many are answered; the rest at the pace so far, and no faster than the core's limits.
-    pub fn answered(&self, core: &Core, now: &Answers) {
+    pub fn answered(&self, core: &Core, now: &RoundProgress) {
         let left = remaining(core, now, now.answered, self.start.elapsed());
         let asked = if now.in_doubt > 0 {
             format!(", asked about: {}", now.in_doubt)

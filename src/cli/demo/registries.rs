@@ -11,17 +11,19 @@ use super::figures::rounded;
 use super::progress;
 use super::theatre::{CIVIL_AFFAIRS, HEALTH_COMMISSION, LTC_SYSTEM, PROVINCE, Theatre};
 use crate::error::Fault;
-use crate::sandbox::partners::{Simulated, Tally};
-use crate::sandbox::puller::{Counts, Puller};
-use crate::sandbox::registries::{Answers, Comparison, Life, LtcSystem, Registered, Registries};
+use crate::sandbox::partners::{CallTally, SimulatedPartner};
+use crate::sandbox::puller::{LiveEntries, TrialPuller};
+use crate::sandbox::registries::{
+    Comparison, Life, LtcSystem, Registries, RegistryMoment, SourceAnswers,
+};
 
 /// Happenings after which the province follows.
 const FOLLOW_EVERY: u64 = 50;
 
 /// Everything that was sent and pulled; who holds what is not compared yet.
-pub(super) struct Played {
+pub(super) struct PlayedRegistries {
     system: LtcSystem,
-    puller: Puller,
+    puller: TrialPuller,
     followed: u64,
     load: Duration,
     changes: Duration,
@@ -32,27 +34,27 @@ pub(super) struct Played {
 pub(super) struct Platform {
     pub name: &'static str,
     pub holds: Comparison,
-    pub tally: Tally,
+    pub tally: CallTally,
 }
 
 /// The registries when everything has settled.
 #[derive(Debug, Clone)]
-pub(super) struct Shown {
-    pub answers: Answers,
+pub(super) struct ShownRegistries {
+    pub answers: SourceAnswers,
     /// What the LTC system's books hold against the registry.
     pub source: Comparison,
     pub registry: Comparison,
     /// Rows of the change log.
     pub changes: i64,
     pub platforms: [Platform; 2],
-    pub province: Pulled,
+    pub province: PulledRegistry,
     pub load: Duration,
 }
 
 /// What the province holds.
 #[derive(Debug, Clone)]
-pub(super) struct Pulled {
-    pub counts: Counts,
+pub(super) struct PulledRegistry {
+    pub counts: LiveEntries,
     /// Changes that came after the snapshot.
     pub followed: u64,
     pub pages: u64,
@@ -60,12 +62,12 @@ pub(super) struct Pulled {
 }
 
 /// Loads the registries and lets things happen; the province pulls meanwhile.
-pub(super) async fn play(theatre: &Theatre, seed: u64) -> Result<Played, Fault> {
+pub(super) async fn play(theatre: &Theatre, seed: u64) -> Result<PlayedRegistries, Fault> {
     let today = theatre.running()?.gateway.registrar.clock.today();
     let city = Registries::nanning(seed, today);
     let base = theatre.base_url()?;
     let mut system = LtcSystem::new(theatre.stage()?.client(LTC_SYSTEM)?, &base, city);
-    let mut puller = Puller::new(theatre.stage()?.client(PROVINCE)?, &base);
+    let mut puller = TrialPuller::new(theatre.stage()?.client(PROVINCE)?, &base);
     let start = Instant::now();
     system.load().await?;
     let load = start.elapsed();
@@ -79,7 +81,7 @@ pub(super) async fn play(theatre: &Theatre, seed: u64) -> Result<Played, Fault> 
             followed += puller.follow().await?;
         }
     }
-    Ok(Played {
+    Ok(PlayedRegistries {
         system,
         puller,
         followed,
@@ -88,10 +90,10 @@ pub(super) async fn play(theatre: &Theatre, seed: u64) -> Result<Played, Fault> 
     })
 }
 
-impl Played {
+impl PlayedRegistries {
     /// Says what was done, as steps.
     pub fn tell(&self) {
-        let Answers {
+        let SourceAnswers {
             lines, happened, ..
         } = &self.system.answers;
         let told: u64 = happened.values().sum();
@@ -109,18 +111,18 @@ impl Played {
     }
 
     /// Compares everyone with the registry, once nothing waits any more.
-    pub async fn compare(mut self, theatre: &Theatre) -> Result<Shown, Fault> {
+    pub async fn compare(mut self, theatre: &Theatre) -> Result<ShownRegistries, Fault> {
         self.followed += self.puller.follow().await?;
         let gateway = &theatre.running()?.gateway;
-        let registered = Registered::read(gateway).await?;
+        let registered = RegistryMoment::read(gateway).await?;
         let counterparts = theatre.counterparts()?;
-        let platform = |name, platform: &Simulated, holds| Platform {
+        let platform = |name, platform: &SimulatedPartner, holds| Platform {
             name,
             holds,
             tally: platform.tally(),
         };
         let (civil, health) = (&counterparts.civil, &counterparts.health);
-        Ok(Shown {
+        Ok(ShownRegistries {
             source: registered.source(&self.system.books),
             registry: registered.holds(),
             changes: registered.changes,
@@ -128,7 +130,7 @@ impl Played {
                 platform(CIVIL_AFFAIRS, civil, registered.civil(civil)),
                 platform(HEALTH_COMMISSION, health, registered.health(health)),
             ],
-            province: Pulled {
+            province: PulledRegistry {
                 counts: self.puller.counts(),
                 followed: self.followed,
                 pages: self.puller.pages(),
@@ -140,7 +142,7 @@ impl Played {
     }
 }
 
-impl Shown {
+impl ShownRegistries {
     /// Requests the platforms counted as too many.
     pub fn over_limit(&self) -> u64 {
         self.platforms
@@ -185,7 +187,7 @@ impl Shown {
             .map(|one| (one.name.to_string(), one.report()))
             .collect();
         let province = &self.province;
-        let Counts {
+        let LiveEntries {
             institutions,
             caregivers,
             ended,

@@ -1,7 +1,7 @@
 //! What each holds of the registries, as a table.
 
 use super::super::table::{Table, paragraph, thousands};
-use super::registries::{Platform, Pulled, Shown};
+use super::registries::{Platform, PulledRegistry, ShownRegistries};
 use super::tables::{count, listed, title, verdict};
 use super::theatre::{CIVIL, HEALTH};
 use crate::sandbox::partners::Most;
@@ -11,7 +11,7 @@ use crate::sandbox::registries::Comparison;
 const DIFFERENCES_MAX: usize = 20;
 
 /// The section of the registries.
-pub(super) fn render(shown: &Shown) -> String {
+pub(super) fn render(shown: &ShownRegistries) -> String {
     let mut text = format!(
         "{}{}\n{}",
         title("5 · Registries 定点机构与护理人员"),
@@ -37,7 +37,7 @@ pub(super) fn render(shown: &Shown) -> String {
 }
 
 /// The load, and what has happened since.
-fn came_in(shown: &Shown) -> String {
+fn came_in(shown: &ShownRegistries) -> String {
     let answers = &shown.answers;
     let reasons: Vec<String> = answers
         .reasons
@@ -74,7 +74,7 @@ fn came_in(shown: &Shown) -> String {
 }
 
 /// Who holds how much.
-fn holdings(shown: &Shown) -> String {
+fn holdings(shown: &ShownRegistries) -> String {
     let mut table = Table::new(&[
         "held by",
         "institutions>",
@@ -128,7 +128,7 @@ fn holdings(shown: &Shown) -> String {
         ];
         row(name, numbers(holds), requests, mark(holds.agrees()));
     }
-    let Pulled {
+    let PulledRegistry {
         counts,
         pages,
         differences,
@@ -144,7 +144,7 @@ fn holdings(shown: &Shown) -> String {
     table.render()
 }
 
-fn limits(shown: &Shown) -> String {
+fn limits(shown: &ShownRegistries) -> String {
     let text = format!(
         "Civil affairs is told of elderly care and care at home, the health commission of medical institutions and of nurses, each only what its purpose needs. \
          The province took a snapshot, then followed {} changes under a running digest. Limits, counted by the platforms themselves: civil affairs {}; health {}.",

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::super::table::{Table, paragraph, prose, thousands, wrap, yuan};
 use super::super::terminal;
-use super::figures::{Figures, Funds};
+use super::figures::{DemoFigures, Funds};
 use super::paint;
 use super::theatre::REQUESTS_PER_SECOND;
-use crate::sandbox::tax_bureau::{Books, Lines};
+use crate::sandbox::tax_bureau::{BureauBooks, Lines};
 
 /// Districts of Nanning (GB/T 2260).
 const DISTRICTS: [(i32, &str); 13] = [
@@ -29,7 +29,7 @@ const DISTRICTS: [(i32, &str); 13] = [
 const REASONS_MAX: usize = 12;
 
 /// Every table, one after another.
-pub(super) fn render(figures: &Figures) -> String {
+pub(super) fn render(figures: &DemoFigures) -> String {
     [
         packets(figures),
         money(figures),
@@ -43,7 +43,7 @@ pub(super) fn count(number: u64) -> String {
     thousands(number.cast_signed())
 }
 
-fn packets(figures: &Figures) -> String {
+fn packets(figures: &DemoFigures) -> String {
     let month = &figures.month;
     let mut table = Table::new(&[
         "lines 明细",
@@ -53,7 +53,7 @@ fn packets(figures: &Figures) -> String {
         "refused 退回>",
         "duplicate 重复>",
     ]);
-    let mut row = |name: &str, books: &Books| {
+    let mut row = |name: &str, books: &BureauBooks| {
         let Lines {
             received,
             posted,
@@ -81,7 +81,7 @@ fn packets(figures: &Figures) -> String {
 }
 
 /// What became of packets as wholes.
-fn whole(month: &Books) -> String {
+fn whole(month: &BureauBooks) -> String {
     let text = format!(
         "Of {} packets {} were taken, {} took an earlier one's place (SFCF=1), {} came twice and got the same receipt, {} were refused whole{}.",
         count(month.packets),
@@ -111,7 +111,7 @@ fn whole(month: &Books) -> String {
 }
 
 /// Refused lines by element and reason, most frequent first.
-fn reasons(month: &Books) -> String {
+fn reasons(month: &BureauBooks) -> String {
     let mut alike: BTreeMap<(&str, String), u64> = BTreeMap::new();
     for ((element, reason), lines) in &month.reasons {
         *alike.entry((element, without_numbers(reason))).or_default() += lines;
@@ -137,7 +137,7 @@ fn reasons(month: &Books) -> String {
     table.render()
 }
 
-fn money(figures: &Figures) -> String {
+fn money(figures: &DemoFigures) -> String {
     let mut table = Table::new(&[
         "district 区县",
         "medical fund 医保基金>",
@@ -179,7 +179,7 @@ pub(super) fn district(code: i32) -> String {
     format!("{code:06} {name}")
 }
 
-fn deliveries(figures: &Figures) -> String {
+fn deliveries(figures: &DemoFigures) -> String {
     let headings = [
         "delivered to 推送",
         "batches>",
@@ -234,7 +234,7 @@ fn deliveries(figures: &Figures) -> String {
     )
 }
 
-fn sums(figures: &Figures) -> String {
+fn sums(figures: &DemoFigures) -> String {
     let (ledger, held) = (figures.ledger(), figures.held());
     let mut table = Table::new(&[
         "kept by",

@@ -5,15 +5,15 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::place::Place;
+use super::place::DemoFolder;
 use super::{Seconds, progress};
 use crate::adapter::capability::sm2_sorted_fields::PrivateKey;
 use crate::error::{Fault, Stage as Step};
-use crate::sandbox::partners::{Behaviour, Most, Options, Simulated, Tls};
-use crate::sandbox::stage::{Scene, Stage};
-use crate::service::Running;
-use crate::store::Connection;
-use crate::store::embedded::{self, Embedded};
+use crate::sandbox::partners::{Behaviour, Most, PartnerBehaviour, PartnerTls, SimulatedPartner};
+use crate::sandbox::stage::{Scene, TrialStage};
+use crate::service::RunningGateway;
+use crate::store::DatabaseUrl;
+use crate::store::embedded::{self, EmbeddedPostgres};
 
 /// Partner names of the shipped configuration.
 pub(super) const TAX_BUREAU: &str = "nanning-tax";
@@ -50,18 +50,18 @@ const DEADLINE_SECONDS: u32 = 5;
 /// What runs.
 #[derive(Default)]
 pub(super) struct Theatre {
-    embedded: Option<Embedded>,
+    embedded: Option<EmbeddedPostgres>,
     counterparts: Option<Counterparts>,
-    stage: Option<Stage>,
-    running: Option<Running>,
+    stage: Option<TrialStage>,
+    running: Option<RunningGateway>,
 }
 
 /// Those we deliver to.
 pub(super) struct Counterparts {
-    pub core: Simulated,
-    pub ltc: Simulated,
-    pub civil: Simulated,
-    pub health: Simulated,
+    pub core: SimulatedPartner,
+    pub ltc: SimulatedPartner,
+    pub civil: SimulatedPartner,
+    pub health: SimulatedPartner,
 }
 
 impl Theatre {
@@ -69,16 +69,14 @@ impl Theatre {
     pub async fn build(
         &mut self,
         project: &Path,
-        place: &Place,
+        place: &DemoFolder,
         seconds: &mut Seconds,
     ) -> Result<(), Fault> {
         let doing = progress::doing("making a PostgreSQL cluster and starting it");
         // Blocks for a second, on purpose: nothing else is to be done, and it cannot be left half-started.
-        let embedded = self
-            .embedded
-            .insert(Embedded::start(&embedded::Options::durable(
-                place.dir().join("data/postgres"),
-            ))?);
+        let embedded = self.embedded.insert(EmbeddedPostgres::start(
+            &embedded::EmbeddedOptions::durable(place.dir().join("data/postgres")),
+        )?);
         let database = embedded.database("ltcgw").await?;
         let took = seconds.since("postgresql", doing.start);
         drop(doing);
@@ -131,7 +129,7 @@ impl Theatre {
         let start = Instant::now();
         let running = self
             .running
-            .insert(stage.start(Connection::local(database)).await?);
+            .insert(stage.start(DatabaseUrl::local(database)).await?);
         let listeners = format!(
             "gateway: partners {}, operator {}",
             running.server.partner, running.server.operator
@@ -140,11 +138,11 @@ impl Theatre {
         Ok(())
     }
 
-    pub fn running(&self) -> Result<&Running, Fault> {
+    pub fn running(&self) -> Result<&RunningGateway, Fault> {
         self.running.as_ref().ok_or_else(not_built)
     }
 
-    pub fn stage(&self) -> Result<&Stage, Fault> {
+    pub fn stage(&self) -> Result<&TrialStage, Fault> {
         self.stage.as_ref().ok_or_else(not_built)
     }
 
@@ -152,7 +150,7 @@ impl Theatre {
         self.counterparts.as_ref().ok_or_else(not_built)
     }
 
-    pub fn embedded(&self) -> Result<&Embedded, Fault> {
+    pub fn embedded(&self) -> Result<&EmbeddedPostgres, Fault> {
         self.embedded.as_ref().ok_or_else(not_built)
     }
 
@@ -199,7 +197,7 @@ impl Theatre {
 impl Counterparts {
     fn start(scene: &Scene) -> Result<Counterparts, Fault> {
         let server = scene.authority.server(&["localhost", "127.0.0.1"])?;
-        let tls = Tls {
+        let tls = PartnerTls {
             certificate_pem: server.certificate_pem,
             key_pem: server.key_pem,
             client_ca_pem: scene.authority.certificate_pem(),
@@ -207,27 +205,27 @@ impl Counterparts {
         let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| {
             Fault::operator(Step::Config, format!("the demo's SM2 key: {error}"))
         })?;
-        let limited = Options {
+        let limited = PartnerBehaviour {
             most: Most {
                 requests_per_second: Some(REQUESTS_TAKEN_PER_SECOND),
                 ..Most::default()
             },
-            ..Options::default()
+            ..PartnerBehaviour::default()
         };
-        let core = Options {
+        let core = PartnerBehaviour {
             sm2_public_hex: Some(key.public_hex()),
             chars_max: Some(INPUT_CHARS_MAX),
             ..limited.clone()
         };
-        let strict = |most: Most| Options {
+        let strict = |most: Most| PartnerBehaviour {
             most,
-            ..Options::default()
+            ..PartnerBehaviour::default()
         };
         let counterparts = Counterparts {
-            core: Simulated::core(&tls, core)?,
-            ltc: Simulated::ltc(&tls, limited)?,
-            civil: Simulated::civil(&tls, strict(CIVIL))?,
-            health: Simulated::health(&tls, strict(HEALTH))?,
+            core: SimulatedPartner::core(&tls, core)?,
+            ltc: SimulatedPartner::ltc(&tls, limited)?,
+            civil: SimulatedPartner::civil(&tls, strict(CIVIL))?,
+            health: SimulatedPartner::health(&tls, strict(HEALTH))?,
         };
         // Each takes a batch and breaks off its answer once, and once asks to wait.
         counterparts.core.will([

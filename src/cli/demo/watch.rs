@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use super::progress::Progress;
+use super::progress::DemoProgress;
 use crate::error::{Fault, Stage};
-use crate::service::Running;
+use crate::service::RunningGateway;
 use crate::store::delivery::{self, Backlog};
 
 /// How often the dispatchers are looked at.
@@ -18,11 +18,11 @@ const PAUSE: Duration = Duration::from_millis(800);
 const STANDSTILL: Duration = Duration::from_secs(120);
 
 /// What was seen of the deliveries to each counterpart.
-pub(super) type Deliveries = Vec<Seen>;
+pub(super) type Deliveries = Vec<SentDeliveries>;
 
 /// Deliveries to one counterpart.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct SentDeliveries {
     pub destination: String,
     /// Requests that carried a delivery, however often the same one.
     pub sent: u64,
@@ -35,7 +35,7 @@ pub(super) struct Seen {
     busy: Duration,
 }
 
-impl Seen {
+impl SentDeliveries {
     /// Seconds spent delivering; none when it was too short to measure.
     pub fn seconds(&self) -> Option<f64> {
         (self.busy >= Duration::from_millis(500)).then_some(self.busy.as_secs_f64())
@@ -44,8 +44,8 @@ impl Seen {
 
 /// Waits until nothing is being pushed any more and nothing waits for a counterpart.
 pub(super) async fn deliveries(
-    running: &Running,
-    progress: &Progress,
+    running: &RunningGateway,
+    progress: &DemoProgress,
     pushing: &Cell<bool>,
 ) -> Result<Deliveries, Fault> {
     let mut seen: Deliveries = Vec::new();
@@ -81,14 +81,14 @@ pub(super) async fn deliveries(
 }
 
 /// Takes the dispatchers' figures; whether anything was settled since.
-fn look(running: &Running, seen: &mut Deliveries) -> bool {
+fn look(running: &RunningGateway, seen: &mut Deliveries) -> bool {
     let mut moved = false;
     for status in running.worker().status() {
         let at = seen
             .iter()
             .position(|one| one.destination == status.destination)
             .unwrap_or_else(|| {
-                seen.push(Seen {
+                seen.push(SentDeliveries {
                     destination: status.destination.clone(),
                     sent: 0,
                     inquiries: 0,

@@ -3,17 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sheet::Sheet;
+use super::sheet::DoctorSheet;
 use crate::adapter::Catalog;
 use crate::config::Config;
-use crate::flow::clock::Clock;
+use crate::flow::clock::CityClock;
 use crate::flow::deduct::{Core, DeductionPartners};
 use crate::flow::transfer::{DEDUCTION_RESULTS, DEDUCTIONS};
 use crate::ledger::{Fund, RateBook};
 use crate::model::records::employer_collection;
 use crate::model::{Division, Month};
 
-pub(super) fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog, book: &RateBook) {
+pub(super) fn look(sheet: &mut DoctorSheet, config: &Config, catalog: &Catalog, book: &RateBook) {
     let mut sound = Vec::new();
     for (area, adapters) in expected(config, catalog) {
         let known = format!(
@@ -80,8 +80,13 @@ pub(super) fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog, book: 
 }
 
 /// Of each area where the rates say that accounts pay: who deducts, and who is told of it?
-pub(super) fn deductions(sheet: &mut Sheet, config: &Config, catalog: &Catalog, book: &RateBook) {
-    let Some(now) = Month::of(Clock::default().today()) else {
+pub(super) fn deductions(
+    sheet: &mut DoctorSheet,
+    config: &Config,
+    catalog: &Catalog,
+    book: &RateBook,
+) {
+    let Some(now) = Month::of(CityClock::default().today()) else {
         return;
     };
     let partners = DeductionPartners::of(&config.partners, catalog);

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::days_until;
-use super::sheet::Sheet;
-use crate::config::{Config, Tls};
-use crate::link::certificate::{Facts, all_facts};
+use super::sheet::DoctorSheet;
+use crate::config::{Config, TlsFiles};
+use crate::link::certificate::{CertificateFacts, all_facts};
 use crate::link::{TrustState, certificate_facts};
 
 /// Days before an end that a person should act.
@@ -14,7 +14,7 @@ const DAYS_LEFT_MIN: i64 = 30;
 /// Days before a revocation list must be replaced that a person should act; lists live shorter.
 const LIST_DAYS_LEFT_MIN: i64 = 3;
 
-pub(super) fn look(sheet: &mut Sheet, config: &Config) {
+pub(super) fn look(sheet: &mut DoctorSheet, config: &Config) {
     let tls = &config.gateway.tls;
     match certificate_facts(&tls.certificate) {
         Ok(facts) => {
@@ -52,7 +52,7 @@ pub(super) fn look(sheet: &mut Sheet, config: &Config) {
 }
 
 /// Key and certificate belong together, the revocation lists fit the authorities.
-fn together(sheet: &mut Sheet, tls: &Tls, config: &Config) {
+fn together(sheet: &mut DoctorSheet, tls: &TlsFiles, config: &Config) {
     if [&tls.certificate, &tls.client_ca]
         .iter()
         .any(|path| certificate_facts(path).is_err())
@@ -79,7 +79,7 @@ fn together(sheet: &mut Sheet, tls: &Tls, config: &Config) {
 }
 
 /// Whether there is a revocation list, for how long it is good, and whom it is for.
-fn revocation_list(sheet: &mut Sheet, trust: &TrustState) {
+fn revocation_list(sheet: &mut DoctorSheet, trust: &TrustState) {
     match trust.crl_expires_at() {
         None => sheet.note(
             "revocation list",
@@ -108,7 +108,13 @@ fn revocation_list(sheet: &mut Sheet, trust: &TrustState) {
 }
 
 /// A line about a certificate's end.
-pub(super) fn expiry(sheet: &mut Sheet, what: &str, facts: &Facts, whose: &str, todo: &str) {
+pub(super) fn expiry(
+    sheet: &mut DoctorSheet,
+    what: &str,
+    facts: &CertificateFacts,
+    whose: &str,
+    todo: &str,
+) {
     let left = days_until(facts.not_after);
     if facts.not_before > jiff::Timestamp::now() {
         sheet.bad(
@@ -130,7 +136,7 @@ pub(super) fn expiry(sheet: &mut Sheet, what: &str, facts: &Facts, whose: &str, 
 }
 
 /// Whether anybody but its owner may read or change a key or secret.
-pub(super) fn readers(sheet: &mut Sheet, what: &str, path: &Path) {
+pub(super) fn readers(sheet: &mut DoctorSheet, what: &str, path: &Path) {
     let Ok(found) = std::fs::metadata(path) else {
         return;
     }; // Said where it is used.

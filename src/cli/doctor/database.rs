@@ -1,15 +1,15 @@
 //! PostgreSQL: can it be reached or started, is it new enough, which schema is in it.
 
-use super::sheet::Sheet;
+use super::sheet::DoctorSheet;
 use crate::cli::deduct::show;
 use crate::config::Config;
 use crate::flow::destinations;
 use crate::service;
-use crate::store::Connection;
-use crate::store::embedded::Embedded;
-use crate::store::inspect::{self, Inspected, Schema, left_out_without_base};
+use crate::store::DatabaseUrl;
+use crate::store::embedded::EmbeddedPostgres;
+use crate::store::inspect::{self, DatabaseFacts, Schema, left_out_without_base};
 
-pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
+pub(super) async fn look(sheet: &mut DoctorSheet, config: &Config) {
     let given = config.gateway.database.url.is_some();
     let connection = match service::beside(config) {
         Ok(connection) => connection,
@@ -36,7 +36,7 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
 }
 
 /// People the last plan of an area left out because nobody knows the base their rate is about.
-async fn without_base(sheet: &mut Sheet, connection: &Connection) {
+async fn without_base(sheet: &mut DoctorSheet, connection: &DatabaseUrl) {
     match left_out_without_base(connection).await {
         Err(fault) => sheet.bad("rosters", fault.text, ""),
         Ok(found) => {
@@ -53,7 +53,7 @@ async fn without_base(sheet: &mut Sheet, connection: &Connection) {
 }
 
 /// Destinations nothing goes to for the time being, and what was said.
-async fn paused(sheet: &mut Sheet, connection: &Connection) {
+async fn paused(sheet: &mut DoctorSheet, connection: &DatabaseUrl) {
     match inspect::paused(connection).await {
         Ok(standings) => {
             for standing in standings {
@@ -72,9 +72,9 @@ async fn paused(sheet: &mut Sheet, connection: &Connection) {
 }
 
 /// No server runs: would one?
-fn embedded(sheet: &mut Sheet, config: &Config) {
+fn embedded(sheet: &mut DoctorSheet, config: &Config) {
     let dir = config.gateway.data_dir.join("postgres");
-    match Embedded::prospect(&dir) {
+    match EmbeddedPostgres::prospect(&dir) {
         Err(fault) => sheet.bad("database", fault.text, ""),
         Ok(found) => {
             let cluster = if found.has_cluster {
@@ -95,7 +95,7 @@ fn embedded(sheet: &mut Sheet, config: &Config) {
     }
 }
 
-fn answers(sheet: &mut Sheet, found: &Inspected, whose: &str) {
+fn answers(sheet: &mut DoctorSheet, found: &DatabaseFacts, whose: &str) {
     let server = format!("PostgreSQL {}, {whose}", found.major);
     for trouble in &found.troubles {
         if trouble.grave {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-use super::sheet::Sheet;
+use super::sheet::DoctorSheet;
 use crate::config::Config;
 
 const GIB: u64 = 1 << 30;
@@ -17,7 +17,7 @@ const DATA_BYTES_MIN: u64 = 10 * GIB;
 /// How long a gateway that runs already may take to say so.
 const ASK: Duration = Duration::from_secs(2);
 
-pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
+pub(super) async fn look(sheet: &mut DoctorSheet, config: &Config) {
     let listen = &config.gateway.listen;
     let operator = listen.operator;
     let serving = tokio::task::spawn_blocking(move || serves(operator))
@@ -59,7 +59,7 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config) {
     );
 }
 
-fn address(sheet: &mut Sheet, what: &str, address: SocketAddr, serving: bool) {
+fn address(sheet: &mut DoctorSheet, what: &str, address: SocketAddr, serving: bool) {
     match TcpListener::bind(address) {
         Ok(_) if address.port() == 0 => sheet.good(what, format!("{address}: any free port")),
         Ok(_) => sheet.good(what, format!("{address}: free")),
@@ -94,7 +94,7 @@ fn serves(operator: SocketAddr) -> bool {
 }
 
 /// Whether files can be made in a folder, or the folder itself where it is not there yet.
-fn folder(sheet: &mut Sheet, what: &str, dir: &Path) {
+fn folder(sheet: &mut DoctorSheet, what: &str, dir: &Path) {
     let Some(nearest) = nearest(dir) else {
         return sheet.bad(
             what,
@@ -113,7 +113,7 @@ fn folder(sheet: &mut Sheet, what: &str, dir: &Path) {
     }
 }
 
-fn room(sheet: &mut Sheet, what: &str, dir: &Path, bytes_min: u64, for_what: &str) {
+fn room(sheet: &mut DoctorSheet, what: &str, dir: &Path, bytes_min: u64, for_what: &str) {
     let Some(found) = nearest(dir).and_then(|nearest| statvfs(nearest).ok()) else {
         return;
     };

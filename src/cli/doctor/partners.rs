@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::sheet::Sheet;
+use super::sheet::DoctorSheet;
 use super::{certificates, days_until};
 use crate::adapter::Catalog;
-use crate::config::{Config, Outbound, Partner};
+use crate::config::{Config, OutboundEntry, Partner};
 use crate::error::{Fault, Stage};
 use crate::link::certificate_facts;
 use crate::link::probe::{Probe, probe};
@@ -16,7 +16,7 @@ use crate::service;
 /// How long one partner may take for everything.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-pub(super) async fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog) {
+pub(super) async fn look(sheet: &mut DoctorSheet, config: &Config, catalog: &Catalog) {
     let probed = join_all(config.partners.iter().map(|partner| async {
         match &partner.outbound {
             Some(outbound) => Some(answer(outbound).await),
@@ -47,7 +47,7 @@ pub(super) async fn look(sheet: &mut Sheet, config: &Config, catalog: &Catalog) 
     }
 }
 
-async fn answer(outbound: &Outbound) -> Result<Probe, Fault> {
+async fn answer(outbound: &OutboundEntry) -> Result<Probe, Fault> {
     match tokio::time::timeout(PATIENCE, probe(outbound)).await {
         Ok(probed) => probed,
         Err(_) => Err(Fault::operator(
@@ -90,7 +90,7 @@ fn entry(partner: &Partner) -> String {
 }
 
 /// Our files for a partner.
-fn outgoing(sheet: &mut Sheet, what: &str, partner: &Partner, outbound: &Outbound) {
+fn outgoing(sheet: &mut DoctorSheet, what: &str, partner: &Partner, outbound: &OutboundEntry) {
     if let Ok(facts) = certificate_facts(&outbound.certificate) {
         certificates::expiry(
             sheet,
@@ -105,7 +105,7 @@ fn outgoing(sheet: &mut Sheet, what: &str, partner: &Partner, outbound: &Outboun
     }
 }
 
-fn answered(sheet: &mut Sheet, what: &str, outbound: &Outbound, probe: &Probe) {
+fn answered(sheet: &mut DoctorSheet, what: &str, outbound: &OutboundEntry, probe: &Probe) {
     let left = days_until(probe.server.not_after);
     let text = format!(
         "{} takes our certificate ({}, {}); its own is good for {left} days",

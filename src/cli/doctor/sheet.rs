@@ -5,7 +5,7 @@ use crate::cli::{lang, terminal};
 
 /// What doctor found.
 #[derive(Debug, Default)]
-pub struct Sheet {
+pub struct DoctorSheet {
     lines: Vec<Line>,
 }
 
@@ -34,7 +34,7 @@ impl Mark {
     }
 }
 
-impl Sheet {
+impl DoctorSheet {
     /// In order.
     pub fn good(&mut self, what: &str, detail: impl Into<String>) {
         self.add(Mark::Good, what, detail.into(), String::new());
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn lines_show_mark_subject_finding_and_remedy() {
-        let mut sheet = Sheet::default();
+        let mut sheet = DoctorSheet::default();
         sheet.good("config", "4 partners");
         sheet.note("rates", "one key is open", "confirm it");
         sheet.bad("rates", "a key is missing", "");
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn long_findings_are_wrapped_between_words_under_their_beginning() {
-        let mut sheet = Sheet::default();
+        let mut sheet = DoctorSheet::default();
         sheet.bad("x", "word ".repeat(40), "");
         let text = sheet.fit(80);
         assert!(text.lines().all(|line| width(line) <= 80), "{text}");

@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// Every limit a destination can have; those left out do not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+pub struct DestinationLimits {
     /// Requests per second: in no second more, or, with `burst`, the rate at which a bucket of that size fills.
     pub requests_per_second: u32,
     /// Requests that may leave at once after a pause; absent: they leave evenly.
@@ -35,10 +35,10 @@ fn default_concurrent() -> usize {
     4
 }
 
-impl Limits {
+impl DestinationLimits {
     /// Only a rate; no other limit.
-    pub fn per_second(requests_per_second: u32) -> Limits {
-        Limits {
+    pub fn per_second(requests_per_second: u32) -> DestinationLimits {
+        DestinationLimits {
             requests_per_second,
             burst: None,
             requests_per_day: None,
@@ -137,14 +137,15 @@ mod tests {
 
     #[test]
     fn a_limit_of_nothing_and_an_unknown_limit_are_found() {
-        let limits: Limits =
+        let limits: DestinationLimits =
             toml::from_str("requests_per_second = 0\nrequests_per_day = 0").unwrap();
         let mut problems = Vec::new();
         limits.check("civil-affairs", &mut |_, text| problems.push(text));
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[1].contains("requests_per_day is 0"));
         assert!(
-            toml::from_str::<Limits>("requests_per_second = 1\nrequests_per_hour = 1").is_err()
+            toml::from_str::<DestinationLimits>("requests_per_second = 1\nrequests_per_hour = 1")
+                .is_err()
         );
     }
 }

@@ -4,11 +4,11 @@
 
 use super::line::collected;
 use crate::ledger::{Fund, SplitRule};
-use crate::model::lines::Paid;
+use crate::model::lines::LineMoney;
 
 /// A partner that receives contributions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
+pub struct FundDestination {
     pub partner: String,
     /// The adapter's outbound message.
     pub message: String,
@@ -19,7 +19,7 @@ pub struct Destination {
     pub fund: Fund,
 }
 
-impl Destination {
+impl FundDestination {
     /// Whether it is told of a pooling area.
     pub fn takes(&self, area: i32) -> bool {
         self.areas.contains(&area)
@@ -39,7 +39,7 @@ pub struct Range {
 
 /// Builds the ranges of every destination while lines pass.
 pub struct Ranges<'a> {
-    destinations: &'a [Destination],
+    destinations: &'a [FundDestination],
     open: Vec<Option<Open>>,
     done: Vec<Range>,
 }
@@ -52,7 +52,7 @@ struct Open {
 }
 
 impl<'a> Ranges<'a> {
-    pub fn new(destinations: &'a [Destination]) -> Ranges<'a> {
+    pub fn new(destinations: &'a [FundDestination]) -> Ranges<'a> {
         Ranges {
             destinations,
             open: vec![None; destinations.len()],
@@ -61,7 +61,12 @@ impl<'a> Ranges<'a> {
     }
 
     /// Adds a line split by that rule to the destinations it concerns; `None` when a sum leaves `i64`.
-    pub fn add(&mut self, (record, area): (i32, i32), paid: &Paid, rule: &SplitRule) -> Option<()> {
+    pub fn add(
+        &mut self,
+        (record, area): (i32, i32),
+        paid: &LineMoney,
+        rule: &SplitRule,
+    ) -> Option<()> {
         for (at, destination) in self.destinations.iter().enumerate() {
             if !concerns(destination.fund, paid, Some(rule)) || !destination.takes(area) {
                 continue;
@@ -102,7 +107,7 @@ impl<'a> Ranges<'a> {
 }
 
 /// What a fund gets of a line (fen).
-pub fn share(fund: Fund, paid: &Paid) -> i64 {
+pub fn share(fund: Fund, paid: &LineMoney) -> i64 {
     match fund {
         Fund::Medical => paid.medical.0,
         Fund::LongTermCare => paid.long_term_care.0,
@@ -112,7 +117,7 @@ pub fn share(fund: Fund, paid: &Paid) -> i64 {
 /// Whether a fund's partner is told of a line: not where the rule it was split by gives the fund no part of it, so
 /// nothing before long-term care insurance began is told to the LTC system; but of 0.00 where the part is rounded away.
 /// Of lines whose rule is nowhere kept any more, those that bring the fund something.
-pub fn concerns(fund: Fund, paid: &Paid, rule: Option<&SplitRule>) -> bool {
+pub fn concerns(fund: Fund, paid: &LineMoney, rule: Option<&SplitRule>) -> bool {
     share(fund, paid) != 0 || rule.is_some_and(|rule| rule.splits_to(fund, &collected(paid)))
 }
 
@@ -131,8 +136,8 @@ mod tests {
         employee_paid_to: Fund::Medical,
     };
 
-    fn destination(records_max: u32, fund: Fund) -> Destination {
-        Destination {
+    fn destination(records_max: u32, fund: Fund) -> FundDestination {
+        FundDestination {
             partner: "core".into(),
             message: "contributions".into(),
             records_max,
@@ -152,10 +157,10 @@ mod tests {
             ranges
                 .add(
                     (record, 450_100),
-                    &Paid {
+                    &LineMoney {
                         medical: Fen(medical),
                         long_term_care: Fen(care),
-                        ..Paid::default()
+                        ..LineMoney::default()
                     },
                     &RULE,
                 )
@@ -187,25 +192,25 @@ mod tests {
             ..RULE
         };
         let mut ranges = Ranges::new(&destinations);
-        let paid = Paid {
+        let paid = LineMoney {
             employer: Fen(1),
             medical: Fen(1),
-            ..Paid::default()
+            ..LineMoney::default()
         };
         for (record, paid, rule) in [
             (1, paid, &before),
             (2, paid, &RULE),
             (
                 3,
-                Paid {
+                LineMoney {
                     late_fee: Fen(1),
                     medical: Fen(1),
-                    ..Paid::default()
+                    ..LineMoney::default()
                 },
                 &RULE,
             ),
             (4, paid.negated(), &RULE),
-            (5, Paid::default(), &RULE),
+            (5, LineMoney::default(), &RULE),
         ] {
             ranges.add((record, 450_100), &paid, rule).expect("small");
         }
@@ -225,7 +230,7 @@ mod tests {
     fn a_range_is_of_one_area_and_nobody_is_told_of_another_citys() {
         let destinations = [
             destination(10, Fund::Medical),
-            Destination {
+            FundDestination {
                 areas: vec![450_100],
                 ..destination(10, Fund::Medical)
             },
@@ -235,9 +240,9 @@ mod tests {
             ranges
                 .add(
                     (record, area),
-                    &Paid {
+                    &LineMoney {
                         medical: Fen(10),
-                        ..Paid::default()
+                        ..LineMoney::default()
                     },
                     &RULE,
                 )

@@ -46,7 +46,7 @@ pub struct Group {
 }
 
 /// What became of a packet.
-pub enum Committed {
+pub enum GroupOutcome {
     Written,
     /// Not written: these histories of its keys are stored, and it was not split on top of them.
     Histories(Vec<StoredHistory>),
@@ -69,7 +69,7 @@ struct Member {
     keys: Vec<(i64, i32)>,
     /// It waited for another packet of its histories, so it will be wrong about them.
     waited: bool,
-    done: oneshot::Sender<Result<Committed, PostError>>,
+    done: oneshot::Sender<Result<GroupOutcome, PostError>>,
 }
 
 /// Writes groups, one after the other, until nobody waits or another committer comes for those who do.
@@ -96,7 +96,7 @@ impl Group {
         &self,
         rows: PacketRows,
         keys: Vec<(i64, i32)>,
-    ) -> Result<Committed, PostError> {
+    ) -> Result<GroupOutcome, PostError> {
         let (done, outcome) = oneshot::channel();
         if let Some(committer) = self.join(Member {
             rows,
@@ -197,7 +197,7 @@ impl Group {
                 .filter(|history| member.keys.iter().any(|(key, _)| *key == history.id.key()))
                 .cloned()
                 .collect();
-            let _ = member.done.send(Ok(Committed::Histories(its)));
+            let _ = member.done.send(Ok(GroupOutcome::Histories(its)));
         }
         Ok(right)
     }
@@ -298,7 +298,7 @@ fn tell(members: Vec<Member>, outcome: &Result<(), PostError>) {
     for member in members {
         // Nobody waiting any more is fine: the sender will ask again and get the saved reply.
         let _ = member.done.send(match outcome {
-            Ok(()) => Ok(Committed::Written),
+            Ok(()) => Ok(GroupOutcome::Written),
             Err(PostError::Failed(fault)) => Err(PostError::Failed(fault.clone())),
             Err(PostError::NumberTaken | PostError::DetailTaken | PostError::HistoryTaken) => {
                 Err(PostError::NumberTaken)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::line::{LineFault, collected};
 use crate::flow::rates::Rates;
 use crate::ledger::{EmployerRate, Fund, History, Parts, RateBook, SplitRule};
-use crate::model::lines::{EmployerLine, Paid};
+use crate::model::lines::{EmployerLine, LineMoney};
 use crate::model::{Division, HistoryId};
 use crate::store::history::StoredHistory;
 
@@ -185,6 +185,6 @@ fn too_much() -> LineFault {
 }
 
 /// What the funds get of a line.
-pub(super) fn parts(paid: &Paid) -> Parts {
+pub(super) fn parts(paid: &LineMoney) -> Parts {
     Parts::of([paid.medical, paid.long_term_care])
 }

@@ -4,22 +4,22 @@
 
 use jiff::civil::Date;
 
-use super::destinations::Destination;
-use crate::ledger::{Collected, EmployerRate, Flags, Fund, RateBook, StatedLine, assess};
-use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
+use super::destinations::FundDestination;
+use crate::ledger::{CollectedMoney, EmployerRate, Flags, Fund, RateBook, StatedLine, assess};
+use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, LineMoney};
 use crate::model::records::{employee_collection as person, employer_collection as employer};
 use crate::model::{Division, Fen, FieldId, HistoryId, Month, PaymentKind, Record, division};
 
 /// What lines are checked against.
 #[derive(Clone, Copy)]
-pub struct Rules<'a> {
+pub struct CollectionRules<'a> {
     pub book: &'a RateBook,
     pub earliest: Month,
     pub latest: Month,
     /// Money of a later day is not in the treasury yet.
     pub today: Date,
     /// Who is told of lines; of what nobody is told, nothing is posted.
-    pub destinations: &'a [Destination],
+    pub destinations: &'a [FundDestination],
 }
 
 /// Why a line is refused: the canonical field at fault and the reason.
@@ -82,7 +82,7 @@ const PERSON: HeadFields = head_fields!(person);
 pub fn employer_line<'r>(
     record: &'r Record,
     index: i32,
-    rules: Rules<'r>,
+    rules: CollectionRules<'r>,
 ) -> Checked<(EmployerLine<'r>, &'r EmployerRate)> {
     let head = head(record, index, rules, &EMPLOYER)?;
     let rate = rate_in_force(&head, rules)?;
@@ -107,7 +107,7 @@ pub fn employer_line<'r>(
             .decimal(employer::EMPLOYEE_RATE)
             .map(|rate| small(rate, employer::EMPLOYEE_RATE))
             .transpose()?,
-        paid: Paid {
+        paid: LineMoney {
             employer: need(
                 record.money(employer::EMPLOYER_PAID),
                 employer::EMPLOYER_PAID,
@@ -116,7 +116,7 @@ pub fn employer_line<'r>(
             late_fee: record.money(employer::LATE_FEE).unwrap_or_default(),
             interest: record.money(employer::INTEREST).unwrap_or_default(),
             other_interest: record.money(employer::OTHER_INTEREST).unwrap_or_default(),
-            ..Paid::default()
+            ..LineMoney::default()
         },
         rate_id: rate.id(),
         underpaid: false,
@@ -273,8 +273,8 @@ fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<Flags> {
 }
 
 /// The money of a line as the ledger takes it.
-pub fn collected(paid: &Paid) -> Collected {
-    Collected {
+pub fn collected(paid: &LineMoney) -> CollectedMoney {
+    CollectedMoney {
         employer_paid: paid.employer,
         employee_paid: paid.employees,
         late_fee: paid.late_fee,
@@ -283,7 +283,7 @@ pub fn collected(paid: &Paid) -> Collected {
     }
 }
 
-fn rate_in_force<'r>(head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r EmployerRate> {
+fn rate_in_force<'r>(head: &LineHead<'_>, rules: CollectionRules<'r>) -> Checked<&'r EmployerRate> {
     let area = head.pooling_area;
     rules.book.employer(area, head.contribution_month).ok_or_else(|| {
         let reason =
@@ -296,7 +296,7 @@ fn rate_in_force<'r>(head: &LineHead<'_>, rules: Rules<'r>) -> Checked<&'r Emplo
 pub fn employee_line<'r>(
     record: &'r Record,
     index: i32,
-    rules: Rules<'r>,
+    rules: CollectionRules<'r>,
 ) -> Checked<EmployeeLine<'r>> {
     let line = EmployeeLine {
         head: head(record, index, rules, &PERSON)?,
@@ -327,7 +327,7 @@ pub fn employee_line<'r>(
 fn head<'r>(
     record: &'r Record,
     record_index: i32,
-    rules: Rules<'_>,
+    rules: CollectionRules<'_>,
     fields: &HeadFields,
 ) -> Checked<LineHead<'r>> {
     let contribution_month = need(
@@ -419,7 +419,7 @@ impl LineFault {
     }
 
     /// Everything paid by the line, checked.
-    pub fn total(paid: &Paid) -> Checked<Fen> {
+    pub fn total(paid: &LineMoney) -> Checked<Fen> {
         paid.total().ok_or_else(|| {
             fault(
                 employer::EMPLOYER_PAID,

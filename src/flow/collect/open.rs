@@ -6,7 +6,7 @@ use super::{Packet, months, table_of};
 use crate::adapter::{PacketHead, PacketReader};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::flow::intake::{Arrival, Ending};
+use crate::flow::intake::{Arrival, IntakeEnding};
 use crate::model::Story;
 
 impl<'a> Packet<'a> {
@@ -14,7 +14,7 @@ impl<'a> Packet<'a> {
     pub(super) async fn open(
         gateway: &'a Gateway,
         arrival: &'a Arrival,
-    ) -> Result<(Packet<'a>, Option<PacketReader<'a>>), Ending> {
+    ) -> Result<(Packet<'a>, Option<PacketReader<'a>>), IntakeEnding> {
         let lines_max = gateway.config.gateway.receive.lines_max;
         if arrival.body.in_memory() {
             let reader = arrival.open(lines_max)?;
@@ -30,7 +30,7 @@ impl<'a> Packet<'a> {
         });
         let head = head
             .await
-            .map_err(|error| Ending::thread(Story::Collect, &error))??;
+            .map_err(|error| IntakeEnding::thread(Story::Collect, &error))??;
         Ok((Packet::of(gateway, arrival, head)?, None))
     }
 
@@ -38,7 +38,7 @@ impl<'a> Packet<'a> {
         gateway: &'a Gateway,
         arrival: &'a Arrival,
         head: PacketHead,
-    ) -> Result<Packet<'a>, Ending> {
+    ) -> Result<Packet<'a>, IntakeEnding> {
         let unknown = || {
             Fault::operator(
                 Stage::Config,

@@ -4,25 +4,25 @@
 
 use super::Packet;
 use super::history::{Histories, month_rate};
-use super::read::{Purpose, Sink, Tally};
-use crate::flow::intake::{Ending, alongside};
+use super::read::{PacketTally, Purpose, Sink};
+use crate::flow::intake::{IntakeEnding, alongside};
 use crate::model::Story;
-use crate::store::collect::Posting;
+use crate::store::collect::PacketTransaction;
 use crate::store::history::StoredHistory;
 use crate::store::lines::LineTable;
-use crate::store::verdicts::Finding;
+use crate::store::verdicts::StagedFinding;
 
 /// Why a packet is read.
-pub(super) enum Pass {
+pub(super) enum ReadingPass {
     /// To be compared with what is stored.
     Stage,
     /// To be posted, with what the comparison found, on top of these histories.
-    Post(Option<Vec<Finding>>, Box<Histories>),
+    Post(Option<Vec<StagedFinding>>, Box<Histories>),
 }
 
 impl Packet<'_> {
     /// The histories to split a small packet by when these are stored.
-    pub(super) async fn on_top(&self, stored: &[StoredHistory]) -> Result<Histories, Ending> {
+    pub(super) async fn on_top(&self, stored: &[StoredHistory]) -> Result<Histories, IntakeEnding> {
         let (book, rates) = (&self.gateway.book, &self.gateway.rates);
         if stored
             .iter()
@@ -43,11 +43,11 @@ impl Packet<'_> {
     /// say how a line was transferred.
     pub(super) async fn stage(
         &self,
-        posting: &Posting,
+        posting: &PacketTransaction,
         packet_id: i64,
-    ) -> Result<Vec<&'static str>, Ending> {
+    ) -> Result<Vec<&'static str>, IntakeEnding> {
         posting.make_staging(self.table).await?;
-        let tally = self.stream(posting, packet_id, Pass::Stage).await?;
+        let tally = self.stream(posting, packet_id, ReadingPass::Stage).await?;
         if self.table == LineTable::Employer {
             posting.lock_histories().await?;
         }
@@ -57,9 +57,9 @@ impl Packet<'_> {
     /// What the comparison of the staged lines with those stored found, and what to post them on top of.
     pub(super) async fn compare(
         &self,
-        posting: &Posting,
+        posting: &PacketTransaction,
         transfer_fields: &[&str],
-    ) -> Result<Pass, Ending> {
+    ) -> Result<ReadingPass, IntakeEnding> {
         let findings = posting.findings(self.table, transfer_fields).await?;
         let mut histories = Histories::numbered();
         if self.table == LineTable::Employer {
@@ -71,17 +71,17 @@ impl Packet<'_> {
                 })
                 .await?;
         }
-        Ok(Pass::Post(Some(findings), histories.into()))
+        Ok(ReadingPass::Post(Some(findings), histories.into()))
     }
 
     /// Reads on a thread of its own while rows flow into the table, or into staging.
     pub(super) async fn stream(
         &self,
-        posting: &Posting,
+        posting: &PacketTransaction,
         packet_id: i64,
-        pass: Pass,
-    ) -> Result<Tally, Ending> {
-        let stage = matches!(pass, Pass::Stage);
+        pass: ReadingPass,
+    ) -> Result<PacketTally, IntakeEnding> {
+        let stage = matches!(pass, ReadingPass::Stage);
         let (gateway, arrival, head) = (
             self.gateway.clone(),
             self.arrival.clone(),
@@ -101,13 +101,13 @@ impl Packet<'_> {
             };
             let reader = packet.reopen()?;
             match pass {
-                Pass::Stage => packet.read(
+                ReadingPass::Stage => packet.read(
                     reader,
                     (packet_id, Purpose::Stage),
                     Histories::at_zero(),
                     &mut Sink::stream(chunks),
                 ),
-                Pass::Post(findings, histories) => packet.read(
+                ReadingPass::Post(findings, histories) => packet.read(
                     reader,
                     (packet_id, Purpose::Post(findings.as_deref())),
                     *histories,

@@ -8,31 +8,31 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::destinations::{Destination, Range, Ranges};
+use super::destinations::{FundDestination, Range, Ranges};
 use super::history::{Histories, parts};
-use super::line::{self, LineFault, Rules};
+use super::line::{self, CollectionRules, LineFault};
 use super::money;
-use super::verdict::{Verdict, Verdicts, takes_back};
-use crate::adapter::{Line, PacketReader};
+use super::verdict::{LineVerdict, Verdicts, takes_back};
+use crate::adapter::{DecodedLine, PacketReader};
 use crate::error::{Fault, Stage};
-use crate::flow::intake::{Ending, ListedRefusal, reason};
-use crate::ledger::{EmployerRate, SplitRule, Totals};
+use crate::flow::intake::{IntakeEnding, ListedRefusal, reason};
+use crate::ledger::{EmployerRate, JournalTotals, SplitRule};
 use crate::model::detail_key::detail_key;
-use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, Paid};
+use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, LineMoney};
 use crate::model::{Fen, HistoryId, Record, mask};
-use crate::store::collect::Counts;
+use crate::store::collect::PacketCounts;
 use crate::store::copy::{CHUNK, Rows};
 use crate::store::lines::{LineTable, employee_row, employer_row};
-use crate::store::verdicts::{Finding, Original, Revoked};
+use crate::store::verdicts::{Original, RevokedLine, StagedFinding};
 
 /// What a reading needs to know.
-pub struct Reading<'a> {
-    pub rules: Rules<'a>,
+pub struct PacketReading<'a> {
+    pub rules: CollectionRules<'a>,
     pub sender_id: u16,
     pub packet_id: i64,
     pub table: LineTable,
     pub purpose: Purpose<'a>,
-    pub destinations: &'a [Destination],
+    pub destinations: &'a [FundDestination],
     /// Refused lines to keep for the receipt.
     pub listed_max: usize,
 }
@@ -43,20 +43,20 @@ pub enum Purpose<'a> {
     /// To be compared with what is stored.
     Stage,
     /// To be posted, knowing what the comparison found; `None` when there was none yet.
-    Post(Option<&'a [Finding]>),
+    Post(Option<&'a [StagedFinding]>),
 }
 
 /// What reading found.
 #[derive(Default)]
-pub struct Tally {
-    pub counts: Counts,
-    pub totals: Totals,
+pub struct PacketTally {
+    pub counts: PacketCounts,
+    pub totals: JournalTotals,
     /// Refused lines as rows, and the first of them for the receipt.
     pub refusals: Rows,
     pub listed: Vec<ListedRefusal>,
     pub runs: Rows,
     pub ranges: Vec<Range>,
-    pub revoked: Vec<Revoked>,
+    pub revoked: Vec<RevokedLine>,
     /// Keys of its histories with the last number stored before, of a packet that was not streamed.
     pub histories: Vec<(i64, i32)>,
     /// Digest of what the records say.
@@ -84,7 +84,7 @@ impl Sink {
         }
     }
 
-    fn row(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Ending> {
+    fn row(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), IntakeEnding> {
         match self {
             Sink::Memory(rows) => rows.add_written(write).map_err(disk),
             Sink::Stream { chunks, buffer } => {
@@ -95,16 +95,16 @@ impl Sink {
                 let full = std::mem::replace(buffer, Vec::with_capacity(CHUNK + 1024));
                 chunks
                     .blocking_send(full.into())
-                    .map_err(|_| Ending::RowsNotTaken)
+                    .map_err(|_| IntakeEnding::RowsNotTaken)
             }
         }
     }
 
-    fn finish(&mut self) -> Result<(), Ending> {
+    fn finish(&mut self) -> Result<(), IntakeEnding> {
         match self {
             Sink::Stream { chunks, buffer } if !buffer.is_empty() => chunks
                 .blocking_send(std::mem::take(buffer).into())
-                .map_err(|_| Ending::RowsNotTaken),
+                .map_err(|_| IntakeEnding::RowsNotTaken),
             _ => Ok(()),
         }
     }
@@ -113,17 +113,17 @@ impl Sink {
 /// Reads the whole packet into the sink, its lines on top of these histories.
 pub fn read_packet(
     reader: &mut PacketReader<'_>,
-    reading: &Reading<'_>,
+    reading: &PacketReading<'_>,
     histories: Histories,
     sink: &mut Sink,
-) -> Result<Tally, Ending> {
+) -> Result<PacketTally, IntakeEnding> {
     let mut record = reader.new_record();
     let mut state = State {
         reading,
         verdicts: Verdicts::new(reading.purpose.findings(), reading.table, reader),
         ids: Vec::new(),
         histories,
-        tally: Tally::default(),
+        tally: PacketTally::default(),
         ranges: Ranges::new(reading.destinations),
         run: None,
     };
@@ -131,7 +131,7 @@ pub fn read_packet(
     while let Some(line) = reader.next(&mut record)? {
         position += 1;
         match line {
-            Line::Refused(refusal) => {
+            DecodedLine::Refused(refusal) => {
                 let listed = ListedRefusal {
                     index: refusal.index,
                     element: refusal.element,
@@ -141,7 +141,7 @@ pub fn read_packet(
                 let unreadable = reader.readable(&mut record);
                 state.refuse(position, listed, money::stated(&record, &unreadable))?;
             }
-            Line::Good { index, .. } => {
+            DecodedLine::Good { index, .. } => {
                 if let Err(fault) = state.good(&record, position, sink)? {
                     let listed = explain(reader, index, &fault);
                     state.refuse(position, listed, money::stated(&record, &[]))?;
@@ -150,7 +150,7 @@ pub fn read_packet(
         }
     }
     if occurs_twice(&mut state.ids) {
-        return Err(Ending::NeedsComparison);
+        return Err(IntakeEnding::NeedsComparison);
     }
     sink.finish()?;
     state.end_run()?;
@@ -162,7 +162,7 @@ pub fn read_packet(
 }
 
 impl<'a> Purpose<'a> {
-    fn findings(self) -> Option<&'a [Finding]> {
+    fn findings(self) -> Option<&'a [StagedFinding]> {
         match self {
             Purpose::Post(findings) => findings,
             Purpose::Stage => None,
@@ -188,12 +188,12 @@ fn explain(reader: &PacketReader<'_>, index: u64, fault: &LineFault) -> ListedRe
 }
 
 struct State<'a> {
-    reading: &'a Reading<'a>,
+    reading: &'a PacketReading<'a>,
     verdicts: Verdicts<'a>,
     /// Hashes of the ids of records to be posted, while they were not compared: eight bytes a record.
     ids: Vec<u64>,
     histories: Histories,
-    tally: Tally,
+    tally: PacketTally,
     ranges: Ranges<'a>,
     run: Option<Run>,
 }
@@ -217,7 +217,7 @@ impl State<'_> {
         record: &Record,
         position: i32,
         sink: &mut Sink,
-    ) -> Result<Result<(), LineFault>, Ending> {
+    ) -> Result<Result<(), LineFault>, IntakeEnding> {
         match self.reading.table {
             LineTable::Employer => {
                 match line::employer_line(record, position, self.reading.rules) {
@@ -238,7 +238,7 @@ impl State<'_> {
         &mut self,
         (line, rate): (EmployerLine<'_>, &EmployerRate),
         sink: &mut Sink,
-    ) -> Result<Result<(), LineFault>, Ending> {
+    ) -> Result<Result<(), LineFault>, IntakeEnding> {
         let total = match LineFault::total(&line.paid) {
             Ok(total) => total,
             Err(fault) => return Ok(Err(fault)),
@@ -259,18 +259,18 @@ impl State<'_> {
         let (original, own);
         let mut line = line; // may name the original's or the history's rate from here on
         match self.verdicts.of(line.head.record_index, line.head.revoke)? {
-            Verdict::Post(None) => match self.histories.split(&mut line, rate) {
+            LineVerdict::Post(None) => match self.histories.split(&mut line, rate) {
                 Ok(rule) => own = rule,
                 Err(fault) => return Ok(Err(fault)),
             },
-            Verdict::Post(Some(found)) => {
+            LineVerdict::Post(Some(found)) => {
                 (original, own) = (found, None);
                 if let Err(fault) = self.revoke(&mut line, &original, rate) {
                     return Ok(Err(fault));
                 }
             }
-            Verdict::Duplicate => return self.duplicate(counted).map(Ok),
-            Verdict::Refuse(fault) => return Ok(Err(fault)),
+            LineVerdict::Duplicate => return self.duplicate(counted).map(Ok),
+            LineVerdict::Refuse(fault) => return Ok(Err(fault)),
         }
         if let Some(rule) = &own {
             line.rate_id = &rule.id;
@@ -315,7 +315,7 @@ impl State<'_> {
         &mut self,
         line: EmployeeLine<'_>,
         sink: &mut Sink,
-    ) -> Result<Result<(), LineFault>, Ending> {
+    ) -> Result<Result<(), LineFault>, IntakeEnding> {
         let key = detail_key(self.reading.sender_id, line.head.detail_no);
         let id = self.reading.packet_id;
         if self.reading.purpose == Purpose::Stage {
@@ -324,24 +324,24 @@ impl State<'_> {
                 .map(Ok);
         }
         match self.verdicts.of(line.head.record_index, line.head.revoke)? {
-            Verdict::Post(None) => {}
-            Verdict::Post(Some(original)) => {
-                self.take_back(line.head.record_index, &original, Paid::default())
+            LineVerdict::Post(None) => {}
+            LineVerdict::Post(Some(original)) => {
+                self.take_back(line.head.record_index, &original, LineMoney::default())
             }
-            Verdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
-            Verdict::Refuse(fault) => return Ok(Err(fault)),
+            LineVerdict::Duplicate => return self.duplicate(Fen::ZERO).map(Ok),
+            LineVerdict::Refuse(fault) => return Ok(Err(fault)),
         }
         sink.row(|buffer| employee_row(buffer, (id, false), key, &line))?;
-        self.note(&line.head, Paid::default(), "");
+        self.note(&line.head, LineMoney::default(), "");
         self.tally.counts.received += 1;
         self.tally.counts.posted += 1;
         self.extend_run(&line)?;
         Ok(Ok(()))
     }
 
-    fn take_back(&mut self, record: i32, original: &Original, paid: Paid) {
+    fn take_back(&mut self, record: i32, original: &Original, paid: LineMoney) {
         self.verdicts.took_back(original);
-        self.tally.revoked.push(Revoked {
+        self.tally.revoked.push(RevokedLine {
             record,
             packet_id: original.packet_id,
             record_index: original.record_index,
@@ -351,7 +351,7 @@ impl State<'_> {
     }
 
     /// Notes what later records of the packet may be compared with.
-    fn note(&mut self, head: &LineHead<'_>, paid: Paid, rate_id: &str) {
+    fn note(&mut self, head: &LineHead<'_>, paid: LineMoney, rate_id: &str) {
         if head.revoke {
             return;
         }
@@ -373,7 +373,7 @@ impl State<'_> {
         });
     }
 
-    fn post(&mut self, line: &EmployerLine<'_>, rule: &SplitRule) -> Result<(), Ending> {
+    fn post(&mut self, line: &EmployerLine<'_>, rule: &SplitRule) -> Result<(), IntakeEnding> {
         let paid = &line.paid;
         let total = paid.total().ok_or_else(too_much)?;
         self.tally.counts.received += 1;
@@ -400,7 +400,7 @@ impl State<'_> {
             .ok_or_else(too_much)
     }
 
-    fn duplicate(&mut self, total: Fen) -> Result<(), Ending> {
+    fn duplicate(&mut self, total: Fen) -> Result<(), IntakeEnding> {
         self.tally.counts.received += 1;
         self.tally.counts.duplicate += 1;
         add(&mut self.tally.counts.duplicate_fen, total)?;
@@ -413,7 +413,7 @@ impl State<'_> {
         position: i32,
         mut refusal: ListedRefusal,
         stated: Option<Fen>,
-    ) -> Result<(), Ending> {
+    ) -> Result<(), IntakeEnding> {
         if self.reading.purpose == Purpose::Stage {
             return Ok(());
         }
@@ -437,7 +437,7 @@ impl State<'_> {
         write.map_err(disk)
     }
 
-    fn extend_run(&mut self, line: &EmployeeLine<'_>) -> Result<(), Ending> {
+    fn extend_run(&mut self, line: &EmployeeLine<'_>) -> Result<(), IntakeEnding> {
         let month = line.head.contribution_month.number();
         let sign = if line.head.revoke { -1 } else { 1 };
         match &mut self.run {
@@ -471,7 +471,7 @@ impl State<'_> {
     }
 
     /// Writes the run down; its texts are the next one's to fill, since each line may be a run of its own.
-    fn end_run(&mut self) -> Result<(String, String), Ending> {
+    fn end_run(&mut self) -> Result<(String, String), IntakeEnding> {
         let Some(run) = self.run.take() else {
             return Ok(Default::default());
         };
@@ -501,20 +501,20 @@ fn storable(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-fn add(sum: &mut i64, amount: Fen) -> Result<(), Ending> {
+fn add(sum: &mut i64, amount: Fen) -> Result<(), IntakeEnding> {
     *sum = sum.checked_add(amount.0).ok_or_else(too_much)?;
     Ok(())
 }
 
-fn too_much() -> Ending {
-    Ending::refused(
+fn too_much() -> IntakeEnding {
+    IntakeEnding::refused(
         400,
         "the packet's amounts add up to more than can be accounted for; send it in several packets",
     )
 }
 
-fn disk(error: std::io::Error) -> Ending {
-    Ending::Failed(Fault::later(
+fn disk(error: std::io::Error) -> IntakeEnding {
+    IntakeEnding::Failed(Fault::later(
         Stage::Store,
         format!(
             "a temporary file cannot be written: {error}; check the free space of the temporary folder"

@@ -6,15 +6,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::line::LineFault;
 use crate::adapter::PacketReader;
-use crate::flow::intake::Ending;
+use crate::flow::intake::IntakeEnding;
 use crate::model::FieldId;
-use crate::model::lines::Paid;
+use crate::model::lines::LineMoney;
 use crate::model::records::{employee_collection, employer_collection};
 use crate::store::lines::LineTable;
-use crate::store::verdicts::{Fact, Finding, Original};
+use crate::store::verdicts::{Fact, Original, StagedFinding};
 
 /// What to do with a line.
-pub enum Verdict {
+pub enum LineVerdict {
     /// Post it; with the line it takes back.
     Post(Option<Original>),
     Duplicate,
@@ -23,7 +23,7 @@ pub enum Verdict {
 
 /// Findings not reached yet, in order of the packet, and what became of the lines they speak of.
 pub struct Verdicts<'a> {
-    findings: &'a [Finding],
+    findings: &'a [StagedFinding],
     /// Whether the packet was compared at all.
     compared: bool,
     words: Words,
@@ -50,7 +50,7 @@ struct Words {
 impl<'a> Verdicts<'a> {
     /// With what a comparison found; `None` when there was none yet.
     pub fn new(
-        findings: Option<&'a [Finding]>,
+        findings: Option<&'a [StagedFinding]>,
         table: LineTable,
         reader: &PacketReader<'_>,
     ) -> Verdicts<'a> {
@@ -70,14 +70,14 @@ impl<'a> Verdicts<'a> {
     }
 
     /// What is to be done with the record at this position.
-    pub fn of(&mut self, position: i32, revoke: bool) -> Result<Verdict, Ending> {
+    pub fn of(&mut self, position: i32, revoke: bool) -> Result<LineVerdict, IntakeEnding> {
         let fact = match self.findings.split_first() {
             Some((finding, rest)) if finding.record_index == position => {
                 self.findings = rest;
                 &finding.fact
             }
-            _ if revoke && !self.compared => return Err(Ending::NeedsComparison),
-            _ => return Ok(Verdict::Post(None)),
+            _ if revoke && !self.compared => return Err(IntakeEnding::NeedsComparison),
+            _ => return Ok(LineVerdict::Post(None)),
         };
         let words = &self.words;
         Ok(match fact {
@@ -87,11 +87,11 @@ impl<'a> Verdicts<'a> {
             Fact::Revokes(original) => self.take_back(Some(original)),
             Fact::RevokesOwn { earlier_index } => self.take_back(self.own.get(earlier_index).and_then(Option::as_ref)),
             Fact::RevokesNothing => self.take_back(None),
-            Fact::RevokedAlready => Verdict::Duplicate,
+            Fact::RevokedAlready => LineVerdict::Duplicate,
             Fact::Stored { line, .. } if self.taken_back.contains(line) => {
                 words.refuse("this packet revokes the line of this detail number; a corrected line needs a new number".into())
             }
-            Fact::Stored { same: true, revoked: false, .. } => Verdict::Duplicate,
+            Fact::Stored { same: true, revoked: false, .. } => LineVerdict::Duplicate,
             Fact::Stored { packet_no, revoked: true, .. } => {
                 words.refuse(format!("this detail number was posted by packet {packet_no} and revoked since; a corrected line needs a new number"))
             }
@@ -112,7 +112,7 @@ impl<'a> Verdicts<'a> {
             .insert((original.packet_id, original.record_index));
     }
 
-    fn take_back(&self, original: Option<&Original>) -> Verdict {
+    fn take_back(&self, original: Option<&Original>) -> LineVerdict {
         let Some(original) = original else {
             return self.words.refuse(
                 "no line of this detail number is posted, so there is nothing to revoke".into(),
@@ -123,9 +123,9 @@ impl<'a> Verdicts<'a> {
             .taken_back
             .contains(&(original.packet_id, original.record_index))
         {
-            Verdict::Duplicate
+            LineVerdict::Duplicate
         } else {
-            Verdict::Post(Some(original.clone()))
+            LineVerdict::Post(Some(original.clone()))
         }
     }
 }
@@ -156,15 +156,15 @@ impl Words {
         }
     }
 
-    fn refuse(&self, reason: String) -> Verdict {
-        Verdict::Refuse(LineFault {
+    fn refuse(&self, reason: String) -> LineVerdict {
+        LineVerdict::Refuse(LineFault {
             field: self.detail_no,
             reason,
         })
     }
 
-    fn same_record(&self, earlier: i32) -> Verdict {
-        Verdict::Refuse(LineFault {
+    fn same_record(&self, earlier: i32) -> LineVerdict {
+        LineVerdict::Refuse(LineFault {
             field: self.record_id,
             reason: format!(
                 "is the record of record {earlier} once more, with the same content; it counts once"
@@ -172,17 +172,17 @@ impl Words {
         })
     }
 
-    fn record_twice(&self, other: i32) -> Verdict {
+    fn record_twice(&self, other: i32) -> LineVerdict {
         let reason = format!(
             "occurs twice with other content, here and in record {other}: which of them is right? Neither is taken"
         );
-        Verdict::Refuse(LineFault {
+        LineVerdict::Refuse(LineFault {
             field: self.record_id,
             reason,
         })
     }
 
-    fn number_twice(&self, other: i32, same: bool) -> Verdict {
+    fn number_twice(&self, other: i32, same: bool) -> LineVerdict {
         let number = &self.number;
         let content = if same { "the same" } else { "other" };
         let instead = match &self.id {
@@ -195,7 +195,7 @@ impl Words {
         self.refuse(format!("{number} occurs twice with {content} content, here and in record {other}: is it the line's number? Neither is taken; {instead}"))
     }
 
-    fn conflict(&self, packet_no: &str) -> Verdict {
+    fn conflict(&self, packet_no: &str) -> LineVerdict {
         let revoke = self.revokes.then(|| "send a revocation".to_string());
         let replace = self
             .replacing
@@ -214,14 +214,14 @@ impl Words {
 }
 
 /// A revocation takes back exactly what its original was, so it must state the same amounts (either sign is in use).
-pub fn takes_back(paid: &mut Paid, original: &Original) -> Result<(), LineFault> {
+pub fn takes_back(paid: &mut LineMoney, original: &Original) -> Result<(), LineFault> {
     let undone = original.paid.negated();
-    let stated = Paid {
+    let stated = LineMoney {
         medical: undone.medical,
         long_term_care: undone.long_term_care,
         ..*paid
     };
-    let opposite = Paid {
+    let opposite = LineMoney {
         medical: undone.medical,
         long_term_care: undone.long_term_care,
         ..paid.negated()

@@ -5,28 +5,30 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desk, Of, Refusal, refusal};
+use super::{DeductionRefusal, Desk, Of, refusal};
 use crate::error::{Fault, Stage};
 use crate::ledger::deduction::{
-    Assessment, Instruction, Insured, Reason, Running, Totals, assess, shortfall_word,
+    Assessment, Instruction, NoDeductionReason, PlanDigest, PlanTotals, RosteredPerson, assess,
+    shortfall_word,
 };
 use crate::ledger::{Bases, IndividualRate};
 use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
 use crate::store::deduction::{
-    Batches, Cell, InstructionRow, LeftOutRow, People, Person, RateRow, Receiver, Sheet,
+    BatchWriter, Cell, InstructionRow, InsuredPeople, InsuredPerson, LeftOutRow, RateRow, Receiver,
+    RowSheet,
 };
 
 /// What is kept of everybody.
 pub struct Out {
-    sheet: Sheet,
+    sheet: RowSheet,
     /// Of a run; a plan keeps whom it leaves out instead.
-    batches: Option<Batches>,
+    batches: Option<BatchWriter>,
 }
 
 impl Out {
     /// Keeps whom the plan leaves out.
-    pub fn plan(sheet: Sheet) -> Out {
+    pub fn plan(sheet: RowSheet) -> Out {
         Out {
             sheet,
             batches: None,
@@ -34,28 +36,28 @@ impl Out {
     }
 
     /// Keeps the instructions and makes batches of them.
-    pub fn run(sheet: Sheet, cycle_id: i64, receiver: &Receiver) -> Out {
+    pub fn run(sheet: RowSheet, cycle_id: i64, receiver: &Receiver) -> Out {
         Out {
             sheet,
-            batches: Some(Batches::new(cycle_id, receiver.clone())),
+            batches: Some(BatchWriter::new(cycle_id, receiver.clone())),
         }
     }
 }
 
 /// What everybody comes to.
-pub struct Computed<'a> {
+pub struct ComputedDeductions<'a> {
     pub digest: [u8; 32],
-    pub totals: Totals,
+    pub totals: PlanTotals,
     /// Somebody is insured, if only to be left out.
     pub anybody: bool,
     /// Cycles whose shortfalls were carried.
     pub carrying: Vec<i64>,
     /// The rates by number.
     pub rates: Vec<RateRow<'a>>,
-    pub batches: Option<Batches>,
+    pub batches: Option<BatchWriter>,
 }
 
-impl Computed<'_> {
+impl ComputedDeductions<'_> {
     /// The totals as they are stored.
     pub fn cells(&self) -> Vec<Cell> {
         let cells = self.totals.cells.iter();
@@ -73,8 +75,12 @@ impl Computed<'_> {
 }
 
 /// Reads the roster in force and computes everybody.
-pub async fn everybody<'a>(desk: &'a Desk, of: Of, mut out: Out) -> Result<Computed<'a>, Refusal> {
-    let mut people = People::open(&desk.store, of.area, of.month).await?;
+pub async fn everybody<'a>(
+    desk: &'a Desk,
+    of: Of,
+    mut out: Out,
+) -> Result<ComputedDeductions<'a>, DeductionRefusal> {
+    let mut people = InsuredPeople::open(&desk.store, of.area, of.month).await?;
     let mut sum = Sum::new(desk, of);
     while let Some(person) = people.next().await? {
         sum.add(person, &mut out)?;
@@ -85,7 +91,7 @@ pub async fn everybody<'a>(desk: &'a Desk, of: Of, mut out: Out) -> Result<Compu
     let carrying = std::mem::take(&mut people.carrying);
     people.finish().await?;
     out.sheet.finish().await?;
-    Ok(Computed {
+    Ok(ComputedDeductions {
         digest: sum.running.finish(),
         totals: sum.totals,
         anybody: sum.anybody,
@@ -101,8 +107,8 @@ struct Sum<'a> {
     month: Month,
     /// The bases that are the same for everybody.
     bases: Bases,
-    running: Running,
-    totals: Totals,
+    running: PlanDigest,
+    totals: PlanTotals,
     anybody: bool,
     rates: Vec<RateRow<'a>>,
     /// Number of each rate met, by its id.
@@ -111,8 +117,8 @@ struct Sum<'a> {
 
 impl<'a> Sum<'a> {
     fn new(desk: &'a Desk, of: Of) -> Sum<'a> {
-        let running = Running::new(of.area, of.month);
-        let (totals, rates, numbers) = (Totals::default(), Vec::new(), BTreeMap::new());
+        let running = PlanDigest::new(of.area, of.month);
+        let (totals, rates, numbers) = (PlanTotals::default(), Vec::new(), BTreeMap::new());
         let area = Division::from_number(of.area);
         let bases = area.map(|area| desk.book.bases(area, of.month));
         Sum {
@@ -128,14 +134,14 @@ impl<'a> Sum<'a> {
         }
     }
 
-    fn add(&mut self, person: &Person, out: &mut Out) -> Result<(), Refusal> {
+    fn add(&mut self, person: &InsuredPerson, out: &mut Out) -> Result<(), DeductionRefusal> {
         self.anybody = true;
         let category = person.category();
         let rate = self.area.and_then(|area| {
             let book = &self.desk.book;
             book.individual(area, self.month, category, person.born_on)
         });
-        let insured = Insured {
+        let insured = RosteredPerson {
             person_no: &person.person_no,
             category,
             district: person.district,
@@ -149,7 +155,7 @@ impl<'a> Sum<'a> {
             carried: person.carried,
         };
         if person.undecided {
-            self.leave_out(&insured, (Reason::TwoRelations, Fen::ZERO), out);
+            self.leave_out(&insured, (NoDeductionReason::TwoRelations, Fen::ZERO), out);
             return Ok(());
         }
         match (
@@ -167,10 +173,15 @@ impl<'a> Sum<'a> {
         }
     }
 
-    fn leave_out(&mut self, insured: &Insured<'_>, (reason, due): (Reason, Fen), out: &mut Out) {
+    fn leave_out(
+        &mut self,
+        insured: &RosteredPerson<'_>,
+        (reason, due): (NoDeductionReason, Fen),
+        out: &mut Out,
+    ) {
         self.running.leave_out(insured, reason, due);
         if out.batches.is_none() {
-            let &Insured {
+            let &RosteredPerson {
                 person_no,
                 category,
                 district,
@@ -188,11 +199,11 @@ impl<'a> Sum<'a> {
 
     fn instruct(
         &mut self,
-        insured: &Insured<'_>,
+        insured: &RosteredPerson<'_>,
         rate: &'a IndividualRate,
         instruction: &Instruction,
         out: &mut Out,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), DeductionRefusal> {
         self.running.instruct(insured, rate, instruction);
         self.totals
             .add(insured, instruction)
@@ -207,7 +218,7 @@ impl<'a> Sum<'a> {
             carried,
             fen,
         } = *instruction;
-        let &Insured {
+        let &RosteredPerson {
             person_no,
             category,
             district,
@@ -226,7 +237,7 @@ impl<'a> Sum<'a> {
         Ok(batches.add(person_no, fen)?)
     }
 
-    fn number(&mut self, rate: &'a IndividualRate) -> Result<i16, Refusal> {
+    fn number(&mut self, rate: &'a IndividualRate) -> Result<i16, DeductionRefusal> {
         if let Some(number) = self.numbers.get(rate.id()) {
             return Ok(*number);
         }

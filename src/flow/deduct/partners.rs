@@ -3,9 +3,9 @@
 //!
 //! Reads partners' entries, nothing else. That no area has two cores is seen to where they are read.
 
-use super::{Of, Refusal, refusal};
-use crate::adapter::{Catalog, Outbound};
-use crate::config::{self, Limits, Partner};
+use super::{DeductionRefusal, Of, refusal};
+use crate::adapter::{Catalog, OutboundMessage};
+use crate::config::{self, DestinationLimits, Partner};
 use crate::flow::transfer::DEDUCTION_RESULTS;
 use crate::model::deduction::MESSAGE;
 use crate::store::deduction::Receiver;
@@ -18,7 +18,7 @@ const PEOPLE_MAX: u32 = 500;
 pub struct Core {
     pub areas: Vec<i32>,
     pub receiver: Receiver,
-    pub limits: Limits,
+    pub limits: DestinationLimits,
 }
 
 /// Who is told of results, and of which pooling areas.
@@ -96,7 +96,7 @@ impl DeductionPartners {
     ///
     /// # Errors
     /// No core is configured for the area, or nobody is told of its results.
-    pub fn core(&self, of: Of) -> Result<&Core, Refusal> {
+    pub fn core(&self, of: Of) -> Result<&Core, DeductionRefusal> {
         let core = self.core_of(of.area).ok_or_else(|| refusal::no_core(of))?;
         if self.told_of(of.area).is_empty() {
             Err(refusal::nobody_told(of))
@@ -106,12 +106,12 @@ impl DeductionPartners {
     }
 }
 
-fn core_of(partner: &Partner, entry: &config::Outbound, catalog: &Catalog) -> Core {
+fn core_of(partner: &Partner, entry: &config::OutboundEntry, catalog: &Catalog) -> Core {
     let limits = entry.limits.clone();
     let most = catalog
         .get(&partner.adapter)
         .and_then(|adapter| adapter.outbound(MESSAGE))
-        .map(Outbound::records_max);
+        .map(OutboundMessage::records_max);
     let people_max = limits
         .records_per_request
         .unwrap_or_else(|| most.unwrap_or(PEOPLE_MAX))
@@ -143,7 +143,7 @@ mod tests {
         Core {
             areas: vec![area],
             receiver,
-            limits: Limits::per_second(1),
+            limits: DestinationLimits::per_second(1),
         }
     }
 

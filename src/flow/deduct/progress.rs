@@ -7,19 +7,19 @@ use std::time::Duration;
 use super::{Core, Desk};
 use crate::error::Fault;
 use crate::flow::backfill;
-use crate::store::deduction::{Answers, Cycle, State};
+use crate::store::deduction::{Cycle, CycleState, RoundProgress};
 
 /// One look at a running cycle.
 #[derive(Debug, Clone)]
 pub struct Look {
     pub cycle: Cycle,
-    pub answers: Answers,
+    pub answers: RoundProgress,
 }
 
 impl Look {
     /// Everybody was answered.
     pub fn settled(&self) -> bool {
-        self.cycle.state == State::Settled
+        self.cycle.state == CycleState::Settled
     }
 
     /// What is left waits for a person: dead letters.
@@ -46,7 +46,7 @@ impl Desk {
 }
 
 /// How long the rest takes: at the pace of `answered` people in `took`, and no faster than the limits allow.
-pub fn remaining(core: &Core, now: &Answers, answered: i64, took: Duration) -> Duration {
+pub fn remaining(core: &Core, now: &RoundProgress, answered: i64, took: Duration) -> Duration {
     let left = (now.people - now.answered).max(0);
     let at_best = backfill::remaining(&core.limits, core.receiver.people_max as usize, left);
     if answered <= 0 || left == 0 {
@@ -59,7 +59,7 @@ pub fn remaining(core: &Core, now: &Answers, answered: i64, took: Duration) -> D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Limits;
+    use crate::config::DestinationLimits;
     use crate::store::deduction::Receiver;
 
     #[test]
@@ -72,12 +72,12 @@ mod tests {
         let core = Core {
             areas: vec![450_100],
             receiver,
-            limits: Limits::per_second(10),
+            limits: DestinationLimits::per_second(10),
         };
-        let now = Answers {
+        let now = RoundProgress {
             people: 20_000,
             answered: 10_000,
-            ..Answers::default()
+            ..RoundProgress::default()
         };
         let left = |answered, seconds| {
             remaining(&core, &now, answered, Duration::from_secs(seconds)).as_secs()
@@ -89,7 +89,7 @@ mod tests {
         );
         assert_eq!(left(1_000, 5), 50, "the pace of the answers");
         assert_eq!(left(10_000, 1), 2, "the limits");
-        let done = Answers {
+        let done = RoundProgress {
             answered: 20_000,
             ..now
         };

@@ -5,7 +5,7 @@
 
 use data_encoding::HEXLOWER;
 
-use super::compute::Computed;
+use super::compute::ComputedDeductions;
 use super::{DIGEST_DIGITS_MIN, Of};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
@@ -13,11 +13,11 @@ use crate::flow::transfer::DEDUCTION_RESULTS;
 use crate::ledger::deduction::TooMuch;
 use crate::model::deduction::MESSAGE;
 use crate::model::signer::{Login, NoProof, no_proof};
-use crate::store::deduction::{Cycle, State};
+use crate::store::deduction::{Cycle, CycleState};
 
 /// What kind of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum DeductionRefusalKind {
     /// There is nothing of the kind: area, rates, roster, plan.
     Missing,
     /// The cycle's state does not allow it.
@@ -32,31 +32,31 @@ pub enum Why {
 
 /// Why something was not done; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub why: Why,
+pub struct DeductionRefusal {
+    pub why: DeductionRefusalKind,
     pub fault: Fault,
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Refusal {
-        Refusal {
-            why: Why::Failed,
+impl From<Fault> for DeductionRefusal {
+    fn from(fault: Fault) -> DeductionRefusal {
+        DeductionRefusal {
+            why: DeductionRefusalKind::Failed,
             fault,
         }
     }
 }
 
-fn refuse(why: Why, text: String) -> Refusal {
-    Refusal {
+fn refuse(why: DeductionRefusalKind, text: String) -> DeductionRefusal {
+    DeductionRefusal {
         why,
         fault: Fault::operator(Stage::Apportion, text),
     }
 }
 
-pub(super) fn unknown_area<'a>(of: Of, known: impl Iterator<Item = &'a str>) -> Refusal {
+pub(super) fn unknown_area<'a>(of: Of, known: impl Iterator<Item = &'a str>) -> DeductionRefusal {
     let known: Vec<&str> = known.collect();
     refuse(
-        Why::Missing,
+        DeductionRefusalKind::Missing,
         format!(
             "no rates for pooling area {:06}; expected one of {} (rates_dir in gateway.toml)",
             of.area,
@@ -65,38 +65,38 @@ pub(super) fn unknown_area<'a>(of: Of, known: impl Iterator<Item = &'a str>) -> 
     )
 }
 
-pub(super) fn no_core(of: Of) -> Refusal {
+pub(super) fn no_core(of: Of) -> DeductionRefusal {
     let text = format!(
         "nobody deducts in pooling area {:06}: no partner that receives \"{MESSAGE}\" has it in `areas`; add it to `areas` of the area's medical insurance core in \
          partners.toml, with \"{MESSAGE}\" in `receives`, then restart the gateway",
         of.area
     );
-    refuse(Why::Missing, text)
+    refuse(DeductionRefusalKind::Missing, text)
 }
 
-pub(super) fn nobody_told(of: Of) -> Refusal {
+pub(super) fn nobody_told(of: Of) -> DeductionRefusal {
     let text = format!(
         "nobody is told what becomes of deductions in pooling area {:06}: no partner that receives \"{DEDUCTION_RESULTS}\" has it in `areas`; add it to `areas` of the \
          area's LTC system in partners.toml, with \"{DEDUCTION_RESULTS}\" in `receives`, then restart the gateway",
         of.area
     );
-    refuse(Why::Missing, text)
+    refuse(DeductionRefusalKind::Missing, text)
 }
 
-pub(super) fn not_its_own(partner: &Partner, area: i32) -> Refusal {
-    refuse(Why::Foreign, partner.not_its_own(area))
+pub(super) fn not_its_own(partner: &Partner, area: i32) -> DeductionRefusal {
+    refuse(DeductionRefusalKind::Foreign, partner.not_its_own(area))
 }
 
-pub(super) fn no_rates(of: Of) -> Refusal {
+pub(super) fn no_rates(of: Of) -> DeductionRefusal {
     let text = format!(
         "nothing is taken from personal accounts in {of} by the rates of the area; expected a monthly rule with channel = \"personal_account\""
     );
-    refuse(Why::Missing, text)
+    refuse(DeductionRefusalKind::Missing, text)
 }
 
-pub(super) fn future_month(of: Of, today: jiff::civil::Date) -> Refusal {
+pub(super) fn future_month(of: Of, today: jiff::civil::Date) -> DeductionRefusal {
     refuse(
-        Why::Wrong,
+        DeductionRefusalKind::Wrong,
         format!(
             "{} has not begun: today is {today} (Asia/Shanghai); plan it once it has",
             of.month
@@ -104,25 +104,25 @@ pub(super) fn future_month(of: Of, today: jiff::civil::Date) -> Refusal {
     )
 }
 
-pub(super) fn no_roster(of: Of) -> Refusal {
+pub(super) fn no_roster(of: Of) -> DeductionRefusal {
     refuse(
-        Why::Missing,
+        DeductionRefusalKind::Missing,
         format!(
             "nobody is on a roster for {of}; the medical insurance core has to send one first (POST /core/v1/roster)"
         ),
     )
 }
 
-pub(super) fn no_plan(of: Of) -> Refusal {
+pub(super) fn no_plan(of: Of) -> DeductionRefusal {
     refuse(
-        Why::Missing,
+        DeductionRefusalKind::Missing,
         format!("there is no plan for {of}; run `ltcgw deduct plan` first"),
     )
 }
 
-pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> Refusal {
+pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> DeductionRefusal {
     let now = match cycle.state {
-        State::Running => "is running".to_owned(),
+        CycleState::Running => "is running".to_owned(),
         _ => cycle.settled_at.map_or_else(
             || "is settled".to_owned(),
             |at| format!("was settled at {}", moment(at)),
@@ -138,43 +138,43 @@ pub(super) fn under_way(of: Of, cycle: &Cycle, verb: &str) -> Refusal {
     let text = format!(
         "the cycle of {of} {now}{since}; it cannot be {verb} again, a person is deducted from once a month. See `ltcgw deduct status`"
     );
-    refuse(Why::State, text)
+    refuse(DeductionRefusalKind::State, text)
 }
 
-pub(super) fn approved_already(of: Of, cycle: &Cycle) -> Refusal {
+pub(super) fn approved_already(of: Of, cycle: &Cycle) -> DeductionRefusal {
     let by = cycle.approved_by.as_deref().unwrap_or("somebody");
     refuse(
-        Why::State,
+        DeductionRefusalKind::State,
         format!(
             "the plan for {of} is approved already, by {by}; run it, or plan again: when the roster comes to something else, the new plan takes its place"
         ),
     )
 }
 
-pub(super) fn not_approved(of: Of, cycle: &Cycle) -> Refusal {
+pub(super) fn not_approved(of: Of, cycle: &Cycle) -> DeductionRefusal {
     let text = format!(
         "the plan for {of} is not approved; somebody other than {} looks at it and runs `ltcgw deduct approve` with its digest",
         cycle.planned_by
     );
-    refuse(Why::State, text)
+    refuse(DeductionRefusalKind::State, text)
 }
 
-pub(super) fn not_settled(of: Of, cycle: &Cycle) -> Refusal {
+pub(super) fn not_settled(of: Of, cycle: &Cycle) -> DeductionRefusal {
     let text = format!(
         "the cycle of {of} is {}; people left short are tried again once everybody was answered",
         cycle.state.word()
     );
-    refuse(Why::State, text)
+    refuse(DeductionRefusalKind::State, text)
 }
 
-pub(super) fn nobody_to_retry(of: Of) -> Refusal {
+pub(super) fn nobody_to_retry(of: Of) -> DeductionRefusal {
     let text = format!(
         "nobody of {of} is to be tried again: the last round left nobody short whose rate says shortfall = \"retry\""
     );
-    refuse(Why::Missing, text)
+    refuse(DeductionRefusalKind::Missing, text)
 }
 
-pub(super) fn wrong_digest(of: Of, said: &str) -> Refusal {
+pub(super) fn wrong_digest(of: Of, said: &str) -> DeductionRefusal {
     let said = said.trim().trim_end_matches('…');
     let found = if said.len() < DIGEST_DIGITS_MIN {
         format!("{} digits were given", said.len())
@@ -185,19 +185,19 @@ pub(super) fn wrong_digest(of: Of, said: &str) -> Refusal {
         "that is not the digest of the plan for {of}: {found}; expected its first {DIGEST_DIGITS_MIN} hexadecimal digits or more. \
          Look at the plan as it is now (`ltcgw deduct status`): it may have been made anew"
     );
-    refuse(Why::Wrong, text)
+    refuse(DeductionRefusalKind::Wrong, text)
 }
 
-pub(super) fn same_person(of: Of, cycle: &Cycle) -> Refusal {
+pub(super) fn same_person(of: Of, cycle: &Cycle) -> DeductionRefusal {
     let text = format!(
         "{} made the plan for {of} and cannot approve it; a second person has to look at it (--by NAME)",
         cycle.planned_by
     );
-    refuse(Why::Wrong, text)
+    refuse(DeductionRefusalKind::Wrong, text)
 }
 
 /// Why an approval under this login does not show that a second person looked; none when it does.
-pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<Refusal> {
+pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<DeductionRefusal> {
     let allow = "`[approval] same_login = true` in gateway.toml gives the second look up";
     let text = match no_proof(cycle.planned_login.as_ref(), login)? {
         NoProof::FirstUnknown => format!(
@@ -214,11 +214,11 @@ pub(super) fn unproved(of: Of, cycle: &Cycle, login: Option<&Login>) -> Option<R
              approves it from a session of their own. {allow}"
         ),
     };
-    Some(refuse(Why::Wrong, text))
+    Some(refuse(DeductionRefusalKind::Wrong, text))
 }
 
 /// The digest is of a plan that another took the place of.
-pub(super) fn replaced(of: Of, earlier: &Cycle, now: &Cycle) -> Refusal {
+pub(super) fn replaced(of: Of, earlier: &Cycle, now: &Cycle) -> DeductionRefusal {
     let text = format!(
         "that is the digest of a plan for {of} that counts no more: {} put another in its place at {}, of {} people and {} yuan (it was {} and {}). Look at the plan as \
          it is now (`ltcgw deduct status`)",
@@ -229,10 +229,14 @@ pub(super) fn replaced(of: Of, earlier: &Cycle, now: &Cycle) -> Refusal {
         earlier.people,
         earlier.fen
     );
-    refuse(Why::Wrong, text)
+    refuse(DeductionRefusalKind::Wrong, text)
 }
 
-pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refusal {
+pub(super) fn roster_changed(
+    of: Of,
+    cycle: &Cycle,
+    now: &ComputedDeductions<'_>,
+) -> DeductionRefusal {
     let whole = &now.totals.whole;
     let text = format!(
         "the roster changed since the plan for {of} was approved: planned were {} people and {} yuan, now it is {} and {} (digest {}…, approved {}…). \
@@ -244,18 +248,18 @@ pub(super) fn roster_changed(of: Of, cycle: &Cycle, now: &Computed<'_>) -> Refus
         &HEXLOWER.encode(&now.digest)[..12],
         &HEXLOWER.encode(&cycle.digest)[..12]
     );
-    refuse(Why::State, text)
+    refuse(DeductionRefusalKind::State, text)
 }
 
-pub(super) fn shortfalls_changed(of: Of) -> Refusal {
+pub(super) fn shortfalls_changed(of: Of) -> DeductionRefusal {
     let text = format!(
         "what earlier months left open changed while {of} was computed. Nothing was sent; run it again, or plan and approve again"
     );
-    refuse(Why::State, text)
+    refuse(DeductionRefusalKind::State, text)
 }
 
-pub(super) fn too_much(error: &TooMuch) -> Refusal {
-    refuse(Why::Wrong, error.to_string())
+pub(super) fn too_much(error: &TooMuch) -> DeductionRefusal {
+    refuse(DeductionRefusalKind::Wrong, error.to_string())
 }
 
 /// A moment in the city's time, to the minute.

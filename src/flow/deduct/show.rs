@@ -4,28 +4,30 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desk, Of, Refusal, refusal};
+use super::{DeductionRefusal, Desk, Of, refusal};
 use crate::error::Fault;
 use crate::model::Month;
 use crate::model::deduction::Category;
-use crate::store::deduction::{Answers, Cell, Cycle, LeftOut, Outcome, Owed};
+use crate::store::deduction::{
+    Cell, Cycle, LeftOutCount, OwedShortfalls, RoundOutcome, RoundProgress,
+};
 
 /// A cycle with its totals and those of the month before.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ComparedCycle {
     pub cycle: Cycle,
     pub cells: Vec<Cell>,
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOutCount>,
     /// The cycle of the month before, planned or run, with its totals.
     pub before: Option<(Cycle, Vec<Cell>)>,
 }
 
 /// What came of a cycle.
 #[derive(Debug, Clone)]
-pub struct Report {
-    pub answers: Answers,
-    pub outcomes: Vec<Outcome>,
-    pub owed: Vec<Owed>,
+pub struct CycleReport {
+    pub answers: RoundProgress,
+    pub outcomes: Vec<RoundOutcome>,
+    pub owed: Vec<OwedShortfalls>,
     /// People asked for from whom nothing was taken, as of their last round, and how many of them owe this month's amount.
     pub short: (i64, i64),
     /// Answers that do not fit and that nobody has looked at.
@@ -34,17 +36,17 @@ pub struct Report {
 
 /// One district and category, this month beside the month before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct TotalChange {
     pub district: i32,
     pub category: Category,
     pub people: (i32, i32),
     pub fen: (i64, i64),
 }
 
-impl Seen {
+impl ComparedCycle {
     /// Every district and category of either month; people and fen as (before, now).
-    pub fn changes(&self) -> Vec<Change> {
-        let mut changes: BTreeMap<(i32, Category), Change> = BTreeMap::new();
+    pub fn changes(&self) -> Vec<TotalChange> {
+        let mut changes: BTreeMap<(i32, Category), TotalChange> = BTreeMap::new();
         let before = self
             .before
             .iter()
@@ -52,7 +54,7 @@ impl Seen {
             .map(|cell| (cell, false));
         for (cell, now) in before.chain(self.cells.iter().map(|cell| (cell, true))) {
             let key = (cell.district, cell.category);
-            let change = changes.entry(key).or_insert(Change {
+            let change = changes.entry(key).or_insert(TotalChange {
                 district: key.0,
                 category: key.1,
                 people: (0, 0),
@@ -74,7 +76,7 @@ impl Desk {
     ///
     /// # Errors
     /// There is none, or the database cannot be reached.
-    pub async fn see(&self, of: Of) -> Result<Seen, Refusal> {
+    pub async fn see(&self, of: Of) -> Result<ComparedCycle, DeductionRefusal> {
         let cycle = self
             .store
             .cycle_of(of.area, of.month)
@@ -87,7 +89,7 @@ impl Desk {
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn seen(&self, cycle: Cycle) -> Result<Seen, Fault> {
+    pub async fn seen(&self, cycle: Cycle) -> Result<ComparedCycle, Fault> {
         let cells = self.store.cycle_totals(cycle.cycle_id).await?;
         let left_out = self.store.cycle_left_out(cycle.cycle_id).await?;
         let before = match before(cycle.month) {
@@ -101,7 +103,7 @@ impl Desk {
             }
             None => None,
         };
-        Ok(Seen {
+        Ok(ComparedCycle {
             cycle,
             cells,
             left_out,
@@ -113,8 +115,8 @@ impl Desk {
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn report(&self, cycle: &Cycle) -> Result<Report, Fault> {
-        Ok(Report {
+    pub async fn report(&self, cycle: &Cycle) -> Result<CycleReport, Fault> {
+        Ok(CycleReport {
             answers: self.store.cycle_answers(cycle).await?,
             outcomes: self.store.cycle_outcomes(cycle.cycle_id).await?,
             owed: self.store.cycle_owed(cycle).await?,

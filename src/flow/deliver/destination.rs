@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{Gate, Kind, Troubles};
-use crate::config::{Deliver, Limits};
+use super::{Gate, RequestKind, Troubles};
+use crate::config::{Deliver, DestinationLimits};
 use crate::error::{Fault, Stage};
 use crate::link::{Clock, Quota};
 use crate::model::told::Results;
@@ -58,7 +58,7 @@ pub trait Speaker: Send + Sync {
     /// The request that delivers `body` under `reference`.
     fn render(&self, body: &Value, reference: &str, at: jiff::Timestamp) -> Result<Request, Fault>;
     /// An answer with its body as text, once for all who read it.
-    fn decoded(&self, answer: Answer, _kind: Kind) -> Answer {
+    fn decoded(&self, answer: Answer, _kind: RequestKind) -> Answer {
         answer
     }
     /// What an answer to the request under `reference` means.
@@ -73,7 +73,7 @@ pub trait Speaker: Send + Sync {
     }
     /// What an accepting answer, to the message itself or to the inquiry about it, says of each
     /// record in full; `None` when the adapter knows of no such results.
-    fn results(&self, _answer: &Answer, _kind: Kind) -> Option<Result<Results, Fault>> {
+    fn results(&self, _answer: &Answer, _kind: RequestKind) -> Option<Result<Results, Fault>> {
         None
     }
     /// Whether sending the same request again under the same reference has no second effect.
@@ -92,7 +92,7 @@ pub trait Speaker: Send + Sync {
 }
 
 /// Reads the records a delivery names.
-pub trait Content: Send + Sync {
+pub trait DeliveryContents: Send + Sync {
     /// What the adapter's template is given: `{"delivery": {...}, "lines": [...]}`. A fault of
     /// `Retry::Never` makes the delivery a dead letter; its text must be safe to show.
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>>;
@@ -132,7 +132,7 @@ pub struct Destination {
     /// Partner name.
     pub name: String,
     /// What it takes at most; the wire's pacer keeps those of the second, the dispatcher all others.
-    pub limits: Limits,
+    pub limits: DestinationLimits,
     /// Tells the hour and the day.
     pub clock: Arc<dyn Clock>,
     /// From sending to the complete answer.
@@ -140,7 +140,7 @@ pub struct Destination {
     pub wire: Arc<dyn Wire>,
     /// By outbound message name.
     pub speakers: BTreeMap<String, Arc<dyn Speaker>>,
-    pub content: Arc<dyn Content>,
+    pub content: Arc<dyn DeliveryContents>,
 }
 
 impl Destination {
@@ -179,7 +179,7 @@ pub struct Term {
     pub quota: Quota,
     /// One permit per request under way.
     pub slots: Semaphore,
-    pub counts: Arc<Counts>,
+    pub counts: Arc<DeliveryCounts>,
 }
 
 impl Term {
@@ -204,7 +204,7 @@ const FIRST_TURN: Duration = Duration::from_secs(2);
 
 /// What happened at a destination since the start of this instance, for metrics.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct DeliveryCounts {
     outcomes: [AtomicU64; OUTCOMES.len()],
     pub(crate) not_sent: AtomicU64,
     pub(crate) inquiries: AtomicU64,
@@ -223,9 +223,9 @@ const OUTCOMES: [Outcome; 6] = [
     Outcome::Unknown,
 ];
 
-/// A reading of [`Counts`].
+/// A reading of [`DeliveryCounts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Figures {
+pub struct DeliveryFigures {
     /// Outcome words with how often each was met; the last one is `not_sent`.
     pub outcomes: Vec<(&'static str, u64)>,
     pub inquiries: u64,
@@ -235,7 +235,7 @@ pub struct Figures {
     pub lost: u64,
 }
 
-impl Counts {
+impl DeliveryCounts {
     pub(crate) fn met(&self, outcome: Outcome) {
         if let Some(at) = OUTCOMES.iter().position(|known| *known == outcome) {
             self.outcomes[at].fetch_add(1, Ordering::Relaxed);
@@ -243,7 +243,7 @@ impl Counts {
     }
 
     /// The figures now.
-    pub fn read(&self) -> Figures {
+    pub fn read(&self) -> DeliveryFigures {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let mut outcomes: Vec<(&'static str, u64)> = OUTCOMES
             .iter()
@@ -251,7 +251,7 @@ impl Counts {
             .map(|(outcome, count)| (outcome.word(), load(count)))
             .collect();
         outcomes.push(("not_sent", load(&self.not_sent)));
-        Figures {
+        DeliveryFigures {
             outcomes,
             inquiries: load(&self.inquiries),
             delivered: load(&self.delivered),

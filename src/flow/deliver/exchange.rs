@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::destination::{Failure, Speaker, Term};
-use super::gate::{Failing, Noted, Pass, Reason};
+use super::gate::{Failing, GateNote, GatePass, PauseReason};
 use crate::error::Fault;
 use crate::model::told::Results;
 use crate::model::{Answer, Outcome, Request, Verdict};
@@ -25,12 +25,12 @@ pub enum Exchange {
     /// A row is no longer ours; nothing was sent.
     Lost,
     /// The attempts of these numbers began, one for each delivery, and met with this.
-    Begun(Vec<i32>, Box<Met>, Heard),
+    Begun(Vec<i32>, Box<RequestOutcome>, PartnerHeard),
 }
 
 /// What else a request has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Heard {
+pub struct PartnerHeard {
     /// From leaving to what it met with.
     pub took: Duration,
     /// Nothing of the partner's own was heard, though it worked before: only then is it the delivery's failure, too.
@@ -39,7 +39,7 @@ pub struct Heard {
 
 /// What a request met with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Met {
+pub enum RequestOutcome {
     /// The gate closed before it left.
     HeldBack,
     /// It did not leave; why.
@@ -53,7 +53,7 @@ pub enum Met {
 
 /// Which request of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestKind {
     Send,
     Inquire,
 }
@@ -66,7 +66,7 @@ pub async fn exchange(
     term: &Term,
     deliveries: &[Delivery],
     speaker: &dyn Speaker,
-    (kind, reference): (Kind, &str),
+    (kind, reference): (RequestKind, &str),
     request: &Request,
 ) -> Result<Exchange, Fault> {
     let slot = tokio::select! {
@@ -90,7 +90,7 @@ pub async fn exchange(
         .collect();
     let start = Start {
         delivery_ids: &ids,
-        inquiry: kind == Kind::Inquire,
+        inquiry: kind == RequestKind::Inquire,
         reference,
         adapter_digest: speaker.digest(),
         request_digest: Sha256::digest(&request.body).into(),
@@ -101,8 +101,8 @@ pub async fn exchange(
     let Some((pass, turn)) = turn(term, begun_at).await.filter(|_| ticket.spend()) else {
         return Ok(Exchange::Begun(
             attempts,
-            Box::new(Met::HeldBack),
-            Heard::default(),
+            Box::new(RequestOutcome::HeldBack),
+            PartnerHeard::default(),
         ));
     };
     let left_at = Instant::now();
@@ -113,14 +113,14 @@ pub async fn exchange(
             term.pacer.answered(turn);
             let answer = speaker.decoded(answer, kind);
             let verdict = match kind {
-                Kind::Send => speaker.judge(&answer, reference),
-                Kind::Inquire => speaker.judge_inquiry(&answer, reference),
+                RequestKind::Send => speaker.judge(&answer, reference),
+                RequestKind::Inquire => speaker.judge_inquiry(&answer, reference),
             };
             count(term, kind, verdict.outcome);
             let noted = note(pass, &verdict);
             tell(term, noted, &verdict.text).await;
             let each = match kind {
-                Kind::Send
+                RequestKind::Send
                     if deliveries
                         .iter()
                         .all(|delivery| delivery.of.entity().is_some()) =>
@@ -140,19 +140,19 @@ pub async fn exchange(
             term.counts.not_sent.fetch_add(1, Ordering::Relaxed);
             let noted = pass.failed(Instant::now(), SILENT);
             tell(term, noted, &text).await;
-            (Met::NotSent(text), noted)
+            (RequestOutcome::NotSent(text), noted)
         }
         Err(Failure::Unknown(text)) => {
             count(term, kind, Outcome::Unknown);
             let noted = pass.failed(Instant::now(), SILENT);
             tell(term, noted, &text).await;
-            (Met::Silence(text), noted)
+            (RequestOutcome::Silence(text), noted)
         }
     };
     Ok(Exchange::Begun(
         attempts,
         Box::new(met),
-        Heard {
+        PartnerHeard {
             took,
             first: noted.first,
         },
@@ -161,7 +161,7 @@ pub async fn exchange(
 
 /// No answer at all: after several in a row the destination counts as down.
 const SILENT: Failing = Failing {
-    reason: Reason::Down,
+    reason: PauseReason::Down,
     wait: None,
     at_once: false,
 };
@@ -169,15 +169,15 @@ const SILENT: Failing = Failing {
 /// What was met, with the results the answer holds; one whose results cannot be read says nothing.
 fn answered(
     speaker: &dyn Speaker,
-    (kind, answer): (Kind, &Answer),
+    (kind, answer): (RequestKind, &Answer),
     verdict: Verdict,
     each: Vec<Verdict>,
-) -> Met {
+) -> RequestOutcome {
     let accepts = matches!(verdict.outcome, Outcome::Accepted | Outcome::Duplicate);
     match accepts.then(|| speaker.results(answer, kind)).flatten() {
-        None => Met::Answered(answer.status, verdict, each, None),
-        Some(Ok(results)) => Met::Answered(answer.status, verdict, each, Some(results)),
-        Some(Err(fault)) => Met::Answered(
+        None => RequestOutcome::Answered(answer.status, verdict, each, None),
+        Some(Ok(results)) => RequestOutcome::Answered(answer.status, verdict, each, Some(results)),
+        Some(Err(fault)) => RequestOutcome::Answered(
             answer.status,
             Verdict::unknown(fault.text, true),
             Vec::new(),
@@ -188,7 +188,7 @@ fn answered(
 
 /// Logs a turn for the worse or the better, with the safe text of what was met, and writes pauses
 /// down for people and for whoever dispatches next; the gate holds already.
-async fn tell(term: &Term, noted: Noted, text: &str) {
+async fn tell(term: &Term, noted: GateNote, text: &str) {
     let destination = term.destination.name.as_str();
     let written = match noted.pause {
         Some((reason, pause, again)) => {
@@ -196,23 +196,23 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
             match reason {
                 // It goes on for the reason that was told when it began; how long and how often is told when it ends.
                 _ if again => {}
-                Reason::NotReached => {
+                PauseReason::NotReached => {
                     tracing::error!(
                         destination,
                         seconds,
                         "paused: what stands before the partner lets nothing through, see `ltcgw destinations list`: {text}"
                     );
                 }
-                Reason::Unclear => tracing::error!(
+                PauseReason::Unclear => tracing::error!(
                     destination,
                     seconds,
                     "paused: gives no answer of the partner's own, see `ltcgw destinations list`: {text}"
                 ),
-                Reason::Down => tracing::warn!(
+                PauseReason::Down => tracing::warn!(
                     destination,
                     "counts as down; only probes until it answers: {text}"
                 ),
-                Reason::Later => tracing::warn!(
+                PauseReason::Later => tracing::warn!(
                     destination,
                     seconds,
                     "paused: the partner says later: {text}"
@@ -241,15 +241,15 @@ async fn tell(term: &Term, noted: Noted, text: &str) {
     }
 }
 
-fn count(term: &Term, kind: Kind, outcome: Outcome) {
+fn count(term: &Term, kind: RequestKind, outcome: Outcome) {
     match kind {
-        Kind::Send => term.counts.met(outcome),
-        Kind::Inquire => drop(term.counts.inquiries.fetch_add(1, Ordering::Relaxed)),
+        RequestKind::Send => term.counts.met(outcome),
+        RequestKind::Inquire => drop(term.counts.inquiries.fetch_add(1, Ordering::Relaxed)),
     }
 }
 
 /// Waits for the turn and looks at the gate once more; `None` when the request must not leave.
-async fn turn(term: &Term, begun_at: Instant) -> Option<(Pass<'_>, Instant)> {
+async fn turn(term: &Term, begun_at: Instant) -> Option<(GatePass<'_>, Instant)> {
     let turn = tokio::select! {
         biased;
         () = term.gate.until_shut() => return None,
@@ -284,7 +284,7 @@ async fn carry(term: &Term, request: &Request) -> Result<Answer, Failure> {
 
 /// Tells the gate what the answer says about the partner itself. A pause holds at once, before any
 /// other request of this destination can leave.
-fn note(pass: Pass<'_>, verdict: &Verdict) -> Noted {
+fn note(pass: GatePass<'_>, verdict: &Verdict) -> GateNote {
     let now = Instant::now();
     match verdict.outcome {
         Outcome::Accepted | Outcome::Duplicate | Outcome::Rejected => pass.answered(now),
@@ -293,7 +293,7 @@ fn note(pass: Pass<'_>, verdict: &Verdict) -> Noted {
         Outcome::NotReached => pass.failed(
             now,
             Failing {
-                reason: Reason::NotReached,
+                reason: PauseReason::NotReached,
                 wait: verdict.retry_after,
                 at_once: true,
             },
@@ -301,7 +301,7 @@ fn note(pass: Pass<'_>, verdict: &Verdict) -> Noted {
         Outcome::Unknown => pass.failed(
             now,
             Failing {
-                reason: Reason::Unclear,
+                reason: PauseReason::Unclear,
                 wait: verdict.retry_after,
                 at_once: true,
             },

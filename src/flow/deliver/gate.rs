@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Lasted, pause};
+use super::{OutageLength, pause};
 use crate::config::Deliver;
 
 /// The gate of one dispatcher's term.
@@ -38,12 +38,12 @@ struct Inner {
     /// When the last one began; what left before it says nothing new.
     paused_at: Option<Instant>,
     /// Why it was paused, until it works.
-    reason: Option<Reason>,
+    reason: Option<PauseReason>,
 }
 
 /// Why a destination is paused. The words are those of the database and the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum PauseReason {
     /// What stands before the partner lets nothing through.
     NotReached,
     /// It answers, but nothing that the partner itself would say.
@@ -54,31 +54,33 @@ pub enum Reason {
     Later,
 }
 
-impl Reason {
-    pub const ALL: [Reason; 4] = [
-        Reason::NotReached,
-        Reason::Unclear,
-        Reason::Down,
-        Reason::Later,
+impl PauseReason {
+    pub const ALL: [PauseReason; 4] = [
+        PauseReason::NotReached,
+        PauseReason::Unclear,
+        PauseReason::Down,
+        PauseReason::Later,
     ];
 
     pub fn word(self) -> &'static str {
         match self {
-            Reason::NotReached => "not_reached",
-            Reason::Unclear => "unclear",
-            Reason::Down => "down",
-            Reason::Later => "later",
+            PauseReason::NotReached => "not_reached",
+            PauseReason::Unclear => "unclear",
+            PauseReason::Down => "down",
+            PauseReason::Later => "later",
         }
     }
 
-    pub fn of_word(word: &str) -> Option<Reason> {
-        Reason::ALL.into_iter().find(|reason| reason.word() == word)
+    pub fn of_word(word: &str) -> Option<PauseReason> {
+        PauseReason::ALL
+            .into_iter()
+            .find(|reason| reason.word() == word)
     }
 }
 
 /// Why nothing may go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum GateClosed {
     /// The lease is lost, or the gateway drains: nothing more in this term.
     Shut,
     /// Not for so long.
@@ -87,21 +89,21 @@ pub enum Held {
 
 /// What a request changed in our picture of the partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Noted {
+pub struct GateNote {
     /// It failed, and the partner worked before.
     pub first: bool,
     /// It paused the destination, for so long; `true` where it was paused for that reason already.
-    pub pause: Option<(Reason, Duration, bool)>,
+    pub pause: Option<(PauseReason, Duration, bool)>,
     /// It works again.
     pub works: bool,
     /// How long it had not, and how many requests met with that.
-    pub lasted: Option<Lasted>,
+    pub lasted: Option<OutageLength>,
 }
 
 /// How a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failing {
-    pub reason: Reason,
+    pub reason: PauseReason,
     /// How long it asks us to wait.
     pub wait: Option<Duration>,
     /// Pauses at once, not only after failures in a row.
@@ -110,7 +112,7 @@ pub struct Failing {
 
 /// Leave for one request. Say how it went; dropped unsaid it counts as neither.
 #[derive(Debug)]
-pub struct Pass<'a> {
+pub struct GatePass<'a> {
     gate: &'a Gate,
     probe: bool,
     left_at: Instant,
@@ -137,14 +139,14 @@ impl Gate {
     }
 
     /// Goes on with the pause an earlier holder left: what did not work is probed first.
-    pub fn go_on(&self, until: Instant, reason: Option<Reason>) {
+    pub fn go_on(&self, until: Instant, reason: Option<PauseReason>) {
         let mut inner = self.inner();
         inner.reason = reason;
         match reason {
-            Some(Reason::NotReached | Reason::Unclear | Reason::Down) => {
+            Some(PauseReason::NotReached | PauseReason::Unclear | PauseReason::Down) => {
                 inner.open_until = Some(until)
             }
-            Some(Reason::Later) | None => inner.paused_until = Some(until),
+            Some(PauseReason::Later) | None => inner.paused_until = Some(until),
         }
     }
 
@@ -159,7 +161,7 @@ impl Gate {
 
     /// How many rows may be claimed when `most` would fit and `under_way` are being sent: one, alone,
     /// to probe a destination that did not work.
-    pub fn room(&self, now: Instant, most: usize, under_way: usize) -> Result<usize, Held> {
+    pub fn room(&self, now: Instant, most: usize, under_way: usize) -> Result<usize, GateClosed> {
         let inner = self.inner();
         self.closed(&inner, now)?;
         Ok(if inner.open_until.is_some() {
@@ -170,33 +172,33 @@ impl Gate {
     }
 
     /// Leave to send one request now.
-    pub fn pass(&self, now: Instant) -> Result<Pass<'_>, Held> {
+    pub fn pass(&self, now: Instant) -> Result<GatePass<'_>, GateClosed> {
         let mut inner = self.inner();
         self.closed(&inner, now)?;
         let probe = inner.open_until.is_some();
         if probe && inner.probing {
-            return Err(Held::For(Duration::from_millis(
+            return Err(GateClosed::For(Duration::from_millis(
                 self.policy.breaker_pause_milliseconds,
             )));
         }
         inner.probing |= probe;
-        Ok(Pass {
+        Ok(GatePass {
             gate: self,
             probe,
             left_at: now,
         })
     }
 
-    fn closed(&self, inner: &Inner, now: Instant) -> Result<(), Held> {
+    fn closed(&self, inner: &Inner, now: Instant) -> Result<(), GateClosed> {
         if self.shut.is_cancelled() || now >= inner.lease_until {
-            return Err(Held::Shut);
+            return Err(GateClosed::Shut);
         }
         let waits = [inner.paused_until, inner.open_until]
             .into_iter()
             .flatten()
             .max();
         match waits.and_then(|until| until.checked_duration_since(now)) {
-            Some(wait) if !wait.is_zero() => Err(Held::For(wait)),
+            Some(wait) if !wait.is_zero() => Err(GateClosed::For(wait)),
             _ => Ok(()),
         }
     }
@@ -227,7 +229,7 @@ impl Gate {
     }
 
     /// Why the destination is paused, or being probed.
-    pub fn paused(&self, now: Instant) -> Option<Reason> {
+    pub fn paused(&self, now: Instant) -> Option<PauseReason> {
         let inner = self.inner();
         let waits =
             inner.open_until.is_some() || inner.paused_until.is_some_and(|until| until > now);
@@ -240,9 +242,9 @@ impl Gate {
     }
 }
 
-impl Pass<'_> {
+impl GatePass<'_> {
     /// The partner itself answered: it is up. A pause it asked for goes on.
-    pub fn answered(self, now: Instant) -> Noted {
+    pub fn answered(self, now: Instant) -> GateNote {
         let mut inner = self.gate.inner();
         let asked = inner.paused_until.is_some_and(|until| until > now);
         let works = !asked && (inner.failures > 0 || inner.reason.is_some());
@@ -256,19 +258,21 @@ impl Pass<'_> {
             ) = (0, None, None, None);
         }
         let trouble = if asked { None } else { inner.trouble.take() };
-        let lasted = trouble.filter(|_| works).map(|(began, count)| Lasted {
-            time: now.duration_since(began),
-            count,
-        });
-        Noted {
+        let lasted = trouble
+            .filter(|_| works)
+            .map(|(began, count)| OutageLength {
+                time: now.duration_since(began),
+                count,
+            });
+        GateNote {
             works,
             lasted,
-            ..Noted::default()
+            ..GateNote::default()
         }
     }
 
     /// Nothing of the partner's own was heard: it could not be reached, kept silent, or something else answered.
-    pub fn failed(self, now: Instant, failing: Failing) -> Noted {
+    pub fn failed(self, now: Instant, failing: Failing) -> GateNote {
         let mut inner = self.gate.inner();
         inner.failures = inner.failures.saturating_add(1);
         inner.troubled(now);
@@ -279,14 +283,14 @@ impl Pass<'_> {
         let fresh = inner.met_after_pause(self.left_at);
         let own = match failing.reason {
             _ if !opens || !fresh => Duration::ZERO,
-            Reason::Down => Duration::from_millis(self.gate.policy.breaker_pause_milliseconds),
+            PauseReason::Down => Duration::from_millis(self.gate.policy.breaker_pause_milliseconds),
             _ => inner.longer(&self.gate.policy),
         };
         let wait = own.max(failing.wait.unwrap_or_default());
         if wait.is_zero() {
-            return Noted {
+            return GateNote {
                 first,
-                ..Noted::default()
+                ..GateNote::default()
             };
         }
         let again = inner.reason == Some(failing.reason);
@@ -299,16 +303,16 @@ impl Pass<'_> {
             inner.paused_until = inner.paused_until.max(Some(now + asked));
         }
         (inner.paused_at, inner.reason) = (Some(now), Some(failing.reason));
-        Noted {
+        GateNote {
             first,
             pause: Some((failing.reason, wait, again)),
-            ..Noted::default()
+            ..GateNote::default()
         }
     }
 
     /// The partner says "later", and perhaps when: nothing goes out until then, nor before our own
     /// pause is over, whatever it says; when it says so again and again, only probes go out.
-    pub fn later(self, now: Instant, wait: Option<Duration>) -> Noted {
+    pub fn later(self, now: Instant, wait: Option<Duration>) -> GateNote {
         let mut inner = self.gate.inner();
         inner.troubled(now);
         let fresh = inner.met_after_pause(self.left_at);
@@ -319,19 +323,19 @@ impl Pass<'_> {
         };
         let wait = own.max(wait.unwrap_or_default());
         if wait.is_zero() {
-            return Noted::default();
+            return GateNote::default();
         }
-        let again = inner.reason == Some(Reason::Later);
+        let again = inner.reason == Some(PauseReason::Later);
         let until = Some(now + wait);
         inner.paused_until = inner.paused_until.max(until);
         if self.probe || inner.pauses > 1 {
             inner.open_until = inner.open_until.max(until);
         }
-        (inner.paused_at, inner.reason) = (Some(now), Some(Reason::Later));
-        Noted {
+        (inner.paused_at, inner.reason) = (Some(now), Some(PauseReason::Later));
+        GateNote {
             first: false,
-            pause: Some((Reason::Later, wait, again)),
-            ..Noted::default()
+            pause: Some((PauseReason::Later, wait, again)),
+            ..GateNote::default()
         }
     }
 }
@@ -354,7 +358,7 @@ impl Inner {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for GatePass<'_> {
     fn drop(&mut self) {
         if self.probe {
             self.gate.inner().probing = false;
@@ -368,12 +372,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const DOWN: Failing = Failing {
-        reason: Reason::Down,
+        reason: PauseReason::Down,
         wait: None,
         at_once: false,
     };
     const NOT_REACHED: Failing = Failing {
-        reason: Reason::NotReached,
+        reason: PauseReason::NotReached,
         wait: None,
         at_once: true,
     };
@@ -387,7 +391,7 @@ mod tests {
         Gate::new(&policy, now + 1_000 * SECOND)
     }
 
-    fn wait(noted: Noted) -> Duration {
+    fn wait(noted: GateNote) -> Duration {
         noted.pause.expect("it pauses").1
     }
 
@@ -403,8 +407,14 @@ mod tests {
             "an answer in between starts the count again"
         );
         gate.pass(now).unwrap().failed(now, DOWN);
-        assert_eq!(gate.pass(now + SECOND).unwrap_err(), Held::For(9 * SECOND));
-        assert_eq!(gate.room(now + SECOND, 8, 0), Err(Held::For(9 * SECOND)));
+        assert_eq!(
+            gate.pass(now + SECOND).unwrap_err(),
+            GateClosed::For(9 * SECOND)
+        );
+        assert_eq!(
+            gate.room(now + SECOND, 8, 0),
+            Err(GateClosed::For(9 * SECOND))
+        );
 
         let later = now + 10 * SECOND;
         assert_eq!(gate.room(later, 8, 0), Ok(1), "one probe, alone");
@@ -417,7 +427,7 @@ mod tests {
         probe.failed(later, DOWN);
         assert_eq!(
             gate.pass(later).unwrap_err(),
-            Held::For(10 * SECOND),
+            GateClosed::For(10 * SECOND),
             "a failed probe opens it again"
         );
 
@@ -431,13 +441,13 @@ mod tests {
     fn each_turn_of_a_partner_is_told_once() {
         let now = Instant::now();
         let gate = gate(now);
-        let under_way: Vec<Pass<'_>> = (0..4).map(|_| gate.pass(now).unwrap()).collect();
+        let under_way: Vec<GatePass<'_>> = (0..4).map(|_| gate.pass(now).unwrap()).collect();
         assert_eq!(
             gate.pass(now).unwrap().answered(now),
-            Noted::default(),
+            GateNote::default(),
             "it worked before"
         );
-        let noted: Vec<Noted> = under_way
+        let noted: Vec<GateNote> = under_way
             .into_iter()
             .map(|pass| pass.failed(now + SECOND, DOWN))
             .collect();
@@ -455,7 +465,7 @@ mod tests {
         let again = gate.pass(probed).unwrap().failed(probed, DOWN);
         assert_eq!(
             again.pause,
-            Some((Reason::Down, 10 * SECOND, true)),
+            Some((PauseReason::Down, 10 * SECOND, true)),
             "down it was already"
         );
         let probed = now + 21 * SECOND;
@@ -464,7 +474,7 @@ mod tests {
             (over.works, over.lasted),
             (
                 true,
-                Some(Lasted {
+                Some(OutageLength {
                     time: 20 * SECOND,
                     count: 5
                 })
@@ -503,7 +513,7 @@ mod tests {
             );
             assert_eq!(
                 (gate.paused(at), gate.room(at, 8, 0)),
-                (Some(Reason::NotReached), Err(Held::For(pause)))
+                (Some(PauseReason::NotReached), Err(GateClosed::For(pause)))
             );
             at += pause;
             assert_eq!(gate.room(at, 8, 0), Ok(1));
@@ -520,7 +530,7 @@ mod tests {
     fn the_larger_of_their_pause_and_ours_counts_and_many_answers_at_once_are_one() {
         let now = Instant::now();
         let gate = gate(now);
-        let under_way: Vec<Pass<'_>> = (0..6).map(|_| gate.pass(now).unwrap()).collect();
+        let under_way: Vec<GatePass<'_>> = (0..6).map(|_| gate.pass(now).unwrap()).collect();
         let met = now + SECOND;
         let mut noted = under_way
             .into_iter()
@@ -534,7 +544,7 @@ mod tests {
             noted.all(|noted| noted.pause.is_none()),
             "the others left before and add nothing"
         );
-        assert_eq!(gate.pass(met).unwrap_err(), Held::For(pause));
+        assert_eq!(gate.pass(met).unwrap_err(), GateClosed::For(pause));
         let again = met + pause;
         assert_eq!(
             wait(gate.pass(again).unwrap().later(again, Some(30 * SECOND))),
@@ -559,14 +569,14 @@ mod tests {
         one.later(now, Some(50 * SECOND));
         two.later(now, Some(20 * SECOND));
         assert!(!three.answered(now + SECOND).works);
-        assert_eq!(gate.pass(now).unwrap_err(), Held::For(50 * SECOND));
+        assert_eq!(gate.pass(now).unwrap_err(), GateClosed::For(50 * SECOND));
         let after = now + 51 * SECOND;
         let late = gate.pass(after).unwrap();
         gate.pass(after).unwrap().later(after, Some(30 * SECOND));
         late.answered(after + SECOND);
         assert_eq!(
             gate.room(after + SECOND, 8, 0),
-            Err(Held::For(29 * SECOND)),
+            Err(GateClosed::For(29 * SECOND)),
             "not by an answer to one that left before it either"
         );
         gate.resume();
@@ -577,14 +587,17 @@ mod tests {
     fn a_new_holder_goes_on_with_the_pause_it_finds() {
         let now = Instant::now();
         let found = gate(now);
-        found.go_on(now + 5 * SECOND, Some(Reason::NotReached));
+        found.go_on(now + 5 * SECOND, Some(PauseReason::NotReached));
         assert_eq!(
             (found.room(now, 8, 0), found.paused(now)),
-            (Err(Held::For(5 * SECOND)), Some(Reason::NotReached))
+            (
+                Err(GateClosed::For(5 * SECOND)),
+                Some(PauseReason::NotReached)
+            )
         );
         assert_eq!(found.room(now + 5 * SECOND, 8, 0), Ok(1), "one probe");
         let asked = gate(now);
-        asked.go_on(now + 5 * SECOND, Some(Reason::Later));
+        asked.go_on(now + 5 * SECOND, Some(PauseReason::Later));
         assert_eq!(asked.room(now + 5 * SECOND, 8, 0), Ok(8));
     }
 
@@ -592,10 +605,13 @@ mod tests {
     fn nothing_passes_after_the_lease_has_run_out_or_the_gate_was_shut() {
         let now = Instant::now();
         let gate = gate(now);
-        assert_eq!(gate.pass(now + 1_000 * SECOND).unwrap_err(), Held::Shut);
+        assert_eq!(
+            gate.pass(now + 1_000 * SECOND).unwrap_err(),
+            GateClosed::Shut
+        );
         gate.prolong(now + 2_000 * SECOND);
         assert!(gate.pass(now + 1_000 * SECOND).is_ok());
         gate.shut();
-        assert_eq!(gate.pass(now).unwrap_err(), Held::Shut);
+        assert_eq!(gate.pass(now).unwrap_err(), GateClosed::Shut);
     }
 }

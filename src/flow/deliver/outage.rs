@@ -22,12 +22,12 @@ struct Trouble {
 
 /// How long it has gone on, and how often it was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lasted {
+pub struct OutageLength {
     pub time: Duration,
     pub count: u64,
 }
 
-impl std::fmt::Display for Lasted {
+impl std::fmt::Display for OutageLength {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.time.as_secs();
         let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
@@ -42,7 +42,7 @@ impl std::fmt::Display for Lasted {
 
 impl Troubles {
     /// It was met (again): what is to be logged, if anything. The first time it has lasted no time.
-    pub fn met(&self, what: &str, now: Instant) -> Option<Lasted> {
+    pub fn met(&self, what: &str, now: Instant) -> Option<OutageLength> {
         let mut troubles = self.troubles();
         let first = !troubles.contains_key(what);
         let trouble = troubles.entry(what.to_owned()).or_insert(Trouble {
@@ -55,19 +55,19 @@ impl Troubles {
             return None;
         }
         trouble.told = now;
-        Some(Lasted {
+        Some(OutageLength {
             time: now.duration_since(trouble.began),
             count: trouble.count,
         })
     }
 
     /// It works: what it had lasted, if it had not worked.
-    pub fn over(&self, what: &str, now: Instant) -> Option<Lasted> {
+    pub fn over(&self, what: &str, now: Instant) -> Option<OutageLength> {
         let mut troubles = self.troubles();
         if troubles.is_empty() {
             return None;
         }
-        troubles.remove(what).map(|trouble| Lasted {
+        troubles.remove(what).map(|trouble| OutageLength {
             time: now.duration_since(trouble.began),
             count: trouble.count,
         })
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn an_outage_is_told_when_it_begins_once_an_hour_and_when_it_ends() {
         let (troubles, begin) = (Troubles::default(), Instant::now());
-        let told: Vec<(u64, Lasted)> = (0..7_500)
+        let told: Vec<(u64, OutageLength)> = (0..7_500)
             .filter_map(|second| {
                 Some((
                     second,

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Ended, Term, serial, speaker, unsent};
+use super::{DeliveryEnd, Term, serial, speaker, unsent};
 use crate::error::Fault;
 use crate::model::{Outcome, Request};
 use crate::store::delivery::Delivery;
@@ -45,7 +45,7 @@ fn goes_alone(row: &Delivery) -> bool {
 pub(super) async fn package(
     term: &Term,
     deliveries: &[Delivery],
-) -> Result<(Package, Vec<Ended>), Fault> {
+) -> Result<(Package, Vec<DeliveryEnd>), Fault> {
     let Some(first) = deliveries.first() else {
         return Ok((empty(), Vec::new()));
     };
@@ -76,7 +76,7 @@ pub(super) async fn package(
     {
         match record {
             Ok(record) => records.push((delivery.clone(), record)),
-            Err(fault) => ended.push(Ended::Settle(unsent(term, delivery, &fault))),
+            Err(fault) => ended.push(DeliveryEnd::Settle(unsent(term, delivery, &fault))),
         }
     }
     let render = |records: &[(Delivery, Value)]| {
@@ -88,33 +88,32 @@ pub(super) async fn package(
     } else {
         render(&records)
     };
-    let request = match whole {
-        Ok(request) => request,
-        Err(_) => {
-            records.retain(|record| match render(std::slice::from_ref(record)) {
-                Ok(_) => true,
-                Err(fault) => {
-                    ended.push(Ended::Settle(unsent(term, &record.0, &fault)));
-                    false
-                }
-            });
-            if records.is_empty() {
-                return Ok((empty(), ended));
-            }
-            match render(&records) {
-                Ok(request) => request,
-                // Each can be rendered, but not all together: too much for one template.
-                Err(fault) => {
-                    ended.extend(
-                        records
-                            .iter()
-                            .map(|(delivery, _)| Ended::Settle(unsent(term, delivery, &fault))),
-                    );
+    let request =
+        match whole {
+            Ok(request) => request,
+            Err(_) => {
+                records.retain(|record| match render(std::slice::from_ref(record)) {
+                    Ok(_) => true,
+                    Err(fault) => {
+                        ended.push(DeliveryEnd::Settle(unsent(term, &record.0, &fault)));
+                        false
+                    }
+                });
+                if records.is_empty() {
                     return Ok((empty(), ended));
                 }
+                match render(&records) {
+                    Ok(request) => request,
+                    // Each can be rendered, but not all together: too much for one template.
+                    Err(fault) => {
+                        ended.extend(records.iter().map(|(delivery, _)| {
+                            DeliveryEnd::Settle(unsent(term, delivery, &fault))
+                        }));
+                        return Ok((empty(), ended));
+                    }
+                }
             }
-        }
-    };
+        };
     Ok((
         Package {
             deliveries: records.into_iter().map(|(delivery, _)| delivery).collect(),

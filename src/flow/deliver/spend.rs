@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Term;
-use crate::link::{Closed, Ticket};
+use crate::link::{QuotaClosed, Ticket};
 use crate::store::delivery as store;
 
 /// How long to wait when a reservation could not be made.
@@ -43,10 +43,10 @@ impl Term {
         }
     }
 
-    async fn reserve(&self, closed: Closed) -> Result<(), Duration> {
+    async fn reserve(&self, closed: QuotaClosed) -> Result<(), Duration> {
         let (day, count) = match closed {
-            Closed::For(wait) => return Err(wait),
-            Closed::Reserve { day, count } => (day, count),
+            QuotaClosed::For(wait) => return Err(wait),
+            QuotaClosed::Reserve { day, count } => (day, count),
         };
         let per_day = self.destination.limits.requests_per_day.unwrap_or(u32::MAX);
         match store::reserve(&self.pool, &self.lease, (day, per_day), count).await {

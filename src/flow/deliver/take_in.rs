@@ -3,21 +3,25 @@
 //! A delivery counts as delivered only when what the partner said of its records is durable. Where
 //! that fails the outcome is unknown again, and the inquiry brings the same results once more.
 
-use super::{Met, Term};
+use super::{RequestOutcome, Term};
 use crate::model::told::Results;
 use crate::model::{Outcome, Verdict};
 use crate::store::delivery::Delivery;
 
 /// Takes the results in; what was met, or that nobody can tell when they could not be kept.
-pub(in crate::flow) async fn take_in(term: &Term, delivery: &Delivery, met: Met) -> Met {
-    let Met::Answered(status, verdict, _, Some(results)) = &met else {
+pub(in crate::flow) async fn take_in(
+    term: &Term,
+    delivery: &Delivery,
+    met: RequestOutcome,
+) -> RequestOutcome {
+    let RequestOutcome::Answered(status, verdict, _, Some(results)) = &met else {
         return met;
     };
     match kept(term, delivery, verdict, results).await {
         Ok(()) => met,
         Err(text) => {
             tracing::warn!(destination = %term.destination.name, delivery = delivery.delivery_id, "{text}");
-            Met::Answered(*status, Verdict::unknown(text, true), Vec::new(), None)
+            RequestOutcome::Answered(*status, Verdict::unknown(text, true), Vec::new(), None)
         }
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::include;
 use super::search::{self, Query};
 use super::{Asker, Type, fhir_id, instant, left_out, own_id};
-use crate::flow::pull::{CursorRefusal, FieldSet, Position, Refusal};
-use crate::store::registry::{Change, ChangeKind};
+use crate::flow::pull::{CursorRefusal, FieldSet, Position, PullRefusal};
+use crate::store::registry::{ChangeKind, RegistryChange};
 
 /// Entries read at a time where names must be opened to be compared, and how many times for one page.
 const SCANNED: i64 = 1000;
@@ -23,7 +23,7 @@ pub async fn search(
     asker: &Asker<'_>,
     of: Type,
     parameters: &[(String, String)],
-) -> Result<Value, Refusal> {
+) -> Result<Value, PullRefusal> {
     let fields = asker.puller.fields(of.kind())?;
     let query = search::read(asker, of, parameters).await?;
     let from = position(asker, of, &query)?;
@@ -71,7 +71,7 @@ pub async fn search(
 /// A page of what is looked for.
 #[derive(Default)]
 struct Found {
-    changes: Vec<Change>,
+    changes: Vec<RegistryChange>,
     /// How many matched: more than the page where no page is wanted.
     seen: usize,
     /// After which number the next page begins.
@@ -83,7 +83,7 @@ async fn matches(
     (of, fields): (Type, &FieldSet),
     query: &Query,
     mut after: i64,
-) -> Result<Found, Refusal> {
+) -> Result<Found, PullRefusal> {
     let mut page = Found::default();
     if query.count == 0 && query.names.is_empty() {
         return Ok(page);
@@ -125,7 +125,7 @@ pub async fn history(
     asker: &Asker<'_>,
     (of, id): (Type, Option<&str>),
     parameters: &[(String, String)],
-) -> Result<Value, Refusal> {
+) -> Result<Value, PullRefusal> {
     let fields = asker.puller.fields(of.kind())?;
     let query = search::read_history(of, parameters, asker.lenient)?;
     let base = format!("{}/{}", asker.base, of.word());
@@ -138,7 +138,7 @@ pub async fn history(
     };
     let (changes, path) = match id {
         Some(id) => {
-            let unknown = || Refusal::NotFound(format!("there is no {} of this id", of.word()));
+            let unknown = || PullRefusal::NotFound(format!("there is no {} of this id", of.word()));
             let mut changes = asker
                 .pulls
                 .history(asker.puller, of.kind(), &own_id(id).ok_or_else(unknown)?)
@@ -190,8 +190,8 @@ pub async fn history(
 fn entry(
     asker: &Asker<'_>,
     (of, fields): (Type, &FieldSet),
-    change: &Change,
-) -> Result<Value, Refusal> {
+    change: &RegistryChange,
+) -> Result<Value, PullRefusal> {
     let id = fhir_id(&change.entity_id);
     let local = format!("{}/{id}", of.word());
     let (method, status) = match change.change {
@@ -212,8 +212,8 @@ fn is_named(
     asker: &Asker<'_>,
     fields: &FieldSet,
     query: &Query,
-    change: &Change,
-) -> Result<bool, Refusal> {
+    change: &RegistryChange,
+) -> Result<bool, PullRefusal> {
     if query.names.is_empty() {
         return Ok(true);
     }
@@ -229,7 +229,7 @@ fn is_named(
 }
 
 /// Where the cursor of the question says to go on.
-fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, Refusal> {
+fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, PullRefusal> {
     let Some(cursor) = &query.cursor else {
         return Ok(None);
     };
@@ -238,11 +238,11 @@ fn position(asker: &Asker<'_>, of: Type, query: &Query) -> Result<Option<i64>, R
         .fhir_signer
         .verify(cursor, asker.puller.bearer(), of.kind())
         .map_err(|refusal| match refusal {
-            CursorRefusal::Bad(text) => Refusal::Bad(text),
-            CursorRefusal::OtherAreas => Refusal::OtherAreas(OTHER_AREAS.into()),
+            CursorRefusal::Bad(text) => PullRefusal::Bad(text),
+            CursorRefusal::OtherAreas => PullRefusal::OtherAreas(OTHER_AREAS.into()),
         })?;
     if at.digest != query.digest {
-        return Err(Refusal::Bad(
+        return Err(PullRefusal::Bad(
             "_cursor is of another question; follow the `next` link as it was given".into(),
         ));
     }

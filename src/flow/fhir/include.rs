@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{Asker, Type, fhir_id};
-use crate::flow::pull::Refusal;
-use crate::model::registry::Kind;
-use crate::store::registry::Change;
+use crate::flow::pull::PullRefusal;
+use crate::model::registry::EntityKind;
+use crate::store::registry::RegistryChange;
 
 /// What is brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,8 +142,8 @@ impl Include {
 pub async fn included(
     asker: &Asker<'_>,
     includes: &[Include],
-    matched: &[Change],
-) -> Result<Vec<Value>, Refusal> {
+    matched: &[RegistryChange],
+) -> Result<Vec<Value>, PullRefusal> {
     let mut entries = BTreeMap::new();
     for include in includes {
         match *include {
@@ -154,9 +154,9 @@ pub async fn included(
                 }
             }
             Include::Institution(of) => {
-                let fields = asker.puller.fields(Kind::Caregiver)?;
+                let fields = asker.puller.fields(EntityKind::Caregiver)?;
                 if !fields.has("institution_id") {
-                    return Err(Refusal::Forbidden(
+                    return Err(PullRefusal::Forbidden(
                         "the institution of a role is not among the fields agreed for this client"
                             .into(),
                     ));
@@ -165,7 +165,7 @@ pub async fn included(
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
                 for change in asker
                     .pulls
-                    .entities(asker.puller, Kind::Institution, &ids)
+                    .entities(asker.puller, EntityKind::Institution, &ids)
                     .await?
                 {
                     add(asker, of, &change, &mut entries)?;
@@ -179,9 +179,9 @@ pub async fn included(
 fn add(
     asker: &Asker<'_>,
     of: Type,
-    change: &Change,
+    change: &RegistryChange,
     entries: &mut BTreeMap<String, Value>,
-) -> Result<(), Refusal> {
+) -> Result<(), PullRefusal> {
     if let Some(resource) = asker.resource(of, asker.puller.fields(of.kind())?, change)? {
         let local = format!("{}/{}", of.word(), fhir_id(&change.entity_id));
         let entry = json!({ "fullUrl": format!("{}/{local}", asker.base), "resource": resource, "search": { "mode": "include" } });
@@ -190,7 +190,7 @@ fn add(
     Ok(())
 }
 
-fn institution_of(change: &Change) -> Option<String> {
+fn institution_of(change: &RegistryChange) -> Option<String> {
     let record: Value = serde_json::from_str(change.content.as_deref()?).ok()?;
     record["institution_id"].as_str().map(str::to_owned)
 }

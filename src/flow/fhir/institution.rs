@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Terms, without_empty};
+use super::{FhirTerms, without_empty};
 
 /// mCSD's code for a place that gives care.
 pub const FACILITY_SYSTEM: &str =
@@ -14,7 +14,7 @@ pub const FACILITY_SYSTEM: &str =
 /// The type of a service of which no mode of care is told, such as an assessment.
 pub const OTHER_MODE: &str = "other";
 
-pub fn organization(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) -> Value {
+pub fn organization(terms: FhirTerms<'_>, (_, own): (&str, &str), record: &Value) -> Value {
     json!({
         "identifier": identifiers(terms, own, record),
         "active": active(record),
@@ -25,7 +25,7 @@ pub fn organization(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) ->
     })
 }
 
-pub fn location(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
+pub fn location(terms: FhirTerms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
     let status = record["status"].as_str().map(|status| match status {
         "agreement_in_force" => "active",
         "suspended_new_clients" | "suspended" => "suspended",
@@ -47,7 +47,7 @@ pub fn location(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Va
     })
 }
 
-pub fn service(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
+pub fn service(terms: FhirTerms<'_>, (id, own): (&str, &str), record: &Value) -> Value {
     let agreement = &record["agreement"];
     let period =
         without_empty(json!({ "start": agreement["valid_from"], "end": agreement["valid_to"] }));
@@ -77,7 +77,7 @@ pub fn service(terms: Terms<'_>, (id, own): (&str, &str), record: &Value) -> Val
     })
 }
 
-fn identifiers(terms: Terms<'_>, own: &str, record: &Value) -> Value {
+fn identifiers(terms: FhirTerms<'_>, own: &str, record: &Value) -> Value {
     let mut all = vec![terms.identifier("institution-id", own)];
     all.extend(
         record["uscc"]
@@ -103,7 +103,7 @@ fn active(record: &Value) -> Option<bool> {
     record["status"].as_str().map(|status| status != "ended")
 }
 
-fn types(terms: Terms<'_>, record: &Value) -> Value {
+fn types(terms: FhirTerms<'_>, record: &Value) -> Value {
     let facility = json!({ "coding": [{ "system": FACILITY_SYSTEM, "code": "facility" }] });
     let mut types = vec![facility];
     types.extend(
@@ -114,7 +114,7 @@ fn types(terms: Terms<'_>, record: &Value) -> Value {
     types.into()
 }
 
-fn address(terms: Terms<'_>, record: &Value) -> Option<Value> {
+fn address(terms: FhirTerms<'_>, record: &Value) -> Option<Value> {
     let division = record["division"].as_str();
     if division.is_none() && record["address"].is_null() {
         return None;

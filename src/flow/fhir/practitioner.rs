@@ -5,9 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Terms, fhir_id, without_empty};
+use super::{FhirTerms, fhir_id, without_empty};
 
-pub fn practitioner(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) -> Value {
+pub fn practitioner(terms: FhirTerms<'_>, (_, own): (&str, &str), record: &Value) -> Value {
     let personal = &record["personal"];
     let mut identifiers = vec![terms.identifier("caregiver-id", own)];
     if let Some(number) = personal["certificate_number"].as_str() {
@@ -41,7 +41,11 @@ pub fn practitioner(terms: Terms<'_>, (_, own): (&str, &str), record: &Value) ->
 }
 
 /// `working`: neither has he or she left, nor the institution ended.
-pub fn role(terms: Terms<'_>, (id, own): (&str, &str), (record, working): (&Value, bool)) -> Value {
+pub fn role(
+    terms: FhirTerms<'_>,
+    (id, own): (&str, &str),
+    (record, working): (&Value, bool),
+) -> Value {
     let contract = &record["contract"];
     let institution = record["institution_id"].as_str().map(fhir_id);
     let reference = |of: &str| {
@@ -79,7 +83,7 @@ fn active(record: &Value) -> Option<bool> {
     record["status"].as_str().map(|status| status != "left")
 }
 
-fn qualification(terms: Terms<'_>, held: &Value, numbers: &Value) -> Value {
+fn qualification(terms: FhirTerms<'_>, held: &Value, numbers: &Value) -> Value {
     let kind = held["kind"].as_str().unwrap_or_default();
     let number = numbers[kind]
         .as_str()

@@ -11,8 +11,8 @@ use super::include::Include;
 use super::{Asker, Type, own_id};
 use crate::error::did_you_mean;
 use crate::flow::publish;
-use crate::flow::pull::{FieldSet, Refusal};
-use crate::model::registry::Kind;
+use crate::flow::pull::{FieldSet, PullRefusal};
+use crate::model::registry::EntityKind;
 use crate::store::registry::{Has, Search};
 
 mod moment; // times, as FHIR searches by them
@@ -31,7 +31,7 @@ const COUNT_MAX: usize = 1000;
 pub struct Query {
     pub search: Search,
     /// Of a practitioner, whose name no index knows.
-    pub names: Vec<Vec<Name>>,
+    pub names: Vec<Vec<NameSearch>>,
     pub since: Option<Timestamp>,
     pub count: usize,
     pub cursor: Option<String>,
@@ -45,7 +45,7 @@ pub struct Query {
 }
 
 /// A name that is looked for.
-pub struct Name {
+pub struct NameSearch {
     text: String,
     how: How,
 }
@@ -57,7 +57,7 @@ enum How {
     Exact,
 }
 
-impl Name {
+impl NameSearch {
     pub fn matches(&self, name: &str) -> bool {
         match self.how {
             How::Exact => name == self.text,
@@ -67,8 +67,8 @@ impl Name {
     }
 }
 
-impl From<&Name> for Has {
-    fn from(name: &Name) -> Has {
+impl From<&NameSearch> for Has {
+    fn from(name: &NameSearch) -> Has {
         if name.how == How::Exact {
             return Has::ExactName(name.text.clone());
         }
@@ -90,7 +90,7 @@ pub async fn read(
     asker: &Asker<'_>,
     of: Type,
     parameters: &[(String, String)],
-) -> Result<Query, Refusal> {
+) -> Result<Query, PullRefusal> {
     let fields = asker.puller.fields(of.kind())?;
     let cities = asker.puller.areas().map(|areas| areas.cities().to_vec());
     let mut query = Query {
@@ -123,7 +123,7 @@ pub async fn read(
                 .await?
             }
             Some(_) if base == "name" && !asker.lenient => {
-                return Err(Refusal::Bad(
+                return Err(PullRefusal::Bad(
                     "of `name` only :contains and :exact are served".into(),
                 ));
             }
@@ -145,7 +145,7 @@ async fn one(
     (of, fields): (Type, &FieldSet),
     query: &mut Query,
     (parameter, modifier, value): (&Parameter, &str, &str),
-) -> Result<(), Refusal> {
+) -> Result<(), PullRefusal> {
     if let Some(field) = parameter.field {
         require(fields, field, parameter.name)?;
     }
@@ -156,10 +156,9 @@ async fn one(
         ),
         "_lastUpdated" => {
             let text = "_lastUpdated is not a time; expected eq, ne, gt, ge, lt, le, sa, eb or ap and a year, a month, a date or an instant such as 2026-11-22T08:00:00+08:00";
-            query
-                .search
-                .times
-                .push(intervals(value, Timestamp::now()).ok_or_else(|| Refusal::Bad(text.into()))?);
+            query.search.times.push(
+                intervals(value, Timestamp::now()).ok_or_else(|| PullRefusal::Bad(text.into()))?,
+            );
         }
         "identifier" => narrow(
             &mut query.search.ids,
@@ -171,19 +170,19 @@ async fn one(
                 (_, "exact") => How::Exact,
                 _ => How::Starts,
             };
-            let wanted: Vec<Name> = value
+            let wanted: Vec<NameSearch> = value
                 .split(',')
-                .map(|text| Name {
+                .map(|text| NameSearch {
                     text: text.to_string(),
                     how,
                 })
                 .collect();
             match of.kind() {
-                Kind::Institution => query
+                EntityKind::Institution => query
                     .search
                     .has
                     .push(wanted.iter().map(Has::from).collect()),
-                Kind::Caregiver => query.names.push(wanted),
+                EntityKind::Caregiver => query.names.push(wanted),
             }
         }
         "practitioner" => narrow(&mut query.search.ids, references(value, "Practitioner")),
@@ -193,7 +192,7 @@ async fn one(
                 "location" => "Location",
                 _ => "HealthcareService",
             };
-            let held = if of.kind() == Kind::Caregiver {
+            let held = if of.kind() == EntityKind::Caregiver {
                 &mut query.search.institutions
             } else {
                 &mut query.search.ids
@@ -215,7 +214,7 @@ pub fn read_history(
     of: Type,
     parameters: &[(String, String)],
     lenient: bool,
-) -> Result<Query, Refusal> {
+) -> Result<Query, PullRefusal> {
     let asked: Vec<_> = parameters.iter().collect();
     let mut query = Query {
         count: COUNT_DEFAULT,
@@ -229,7 +228,7 @@ pub fn read_history(
         match name.as_str() {
             "_since" => {
                 let (from, _) = moment(value).ok_or_else(|| {
-                    Refusal::Bad(
+                    PullRefusal::Bad(
                         "_since is not an instant; expected one such as 2026-11-22T08:00:00+08:00"
                             .into(),
                     )
@@ -241,18 +240,18 @@ pub fn read_history(
         }
     }
     if query.count == 0 {
-        return Err(Refusal::Bad("_count is not a number from 1 on".into()));
+        return Err(PullRefusal::Bad("_count is not a number from 1 on".into()));
     }
     Ok(query)
 }
 
 /// Those every question may have.
-fn common(query: &mut Query, name: &str, value: &str) -> Result<bool, Refusal> {
+fn common(query: &mut Query, name: &str, value: &str) -> Result<bool, PullRefusal> {
     match name {
         "_count" => {
             let count: usize = value
                 .parse()
-                .map_err(|_| Refusal::Bad("_count is not a number from 0 on".into()))?;
+                .map_err(|_| PullRefusal::Bad("_count is not a number from 0 on".into()))?;
             query.count = count.min(COUNT_MAX);
         }
         "_cursor" => query.cursor = Some(value.to_string()),
@@ -269,13 +268,13 @@ fn of_result(
     query: &mut Query,
     of: Type,
     (name, value): (&str, &str),
-) -> Result<bool, Refusal> {
+) -> Result<bool, PullRefusal> {
     match name {
         "_total" => match value {
             "none" => query.total = false,
             "accurate" | "estimate" => query.total = true,
             _ => {
-                return Err(Refusal::Bad(
+                return Err(PullRefusal::Bad(
                     "_total is none of `none`, `estimate`, `accurate`".into(),
                 ));
             }
@@ -288,7 +287,7 @@ fn of_result(
                 None if asker.lenient => query.ignored.push(name.to_owned()),
                 None => {
                     let served = Include::served(of, name == "_include").join(", ");
-                    return Err(Refusal::Bad(format!(
+                    return Err(PullRefusal::Bad(format!(
                         "`{name}` of {} is served for {served}",
                         of.word()
                     )));
@@ -301,10 +300,10 @@ fn of_result(
     Ok(true)
 }
 
-fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> PullRefusal {
     let known: Vec<&str> = known.chain(["_count", "_format"]).collect();
     let shown: String = name.chars().take(40).collect();
-    Refusal::Bad(format!(
+    PullRefusal::Bad(format!(
         "`{shown}` is not served here{}; served are {}",
         did_you_mean(name, known.iter().copied()),
         known.join(", ")
@@ -312,11 +311,11 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
 }
 
 /// A puller may ask only about what it is given.
-fn require(fields: &FieldSet, field: &str, parameter: &str) -> Result<(), Refusal> {
+fn require(fields: &FieldSet, field: &str, parameter: &str) -> Result<(), PullRefusal> {
     if fields.has(field) {
         return Ok(());
     }
-    Err(Refusal::Forbidden(format!(
+    Err(PullRefusal::Forbidden(format!(
         "`{parameter}` searches by {field}, which is not among the fields agreed for this client"
     )))
 }
@@ -342,10 +341,10 @@ fn references(value: &str, of: &str) -> Vec<String> {
 /// Ids of entries with one of these identifiers, each `value` or `system|value`.
 async fn identified(
     asker: &Asker<'_>,
-    kind: Kind,
+    kind: EntityKind,
     fields: &FieldSet,
     value: &str,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<Vec<String>, PullRefusal> {
     let (mut ids, mut usccs, mut licences) = (Vec::new(), Vec::new(), Vec::new());
     for token in value.split(',') {
         let (system, value) = token
@@ -356,14 +355,14 @@ async fn identified(
             (true, false, Some(_)) => require(fields, field, "identifier").map(|()| false),
             (means, has, _) => Ok(means && has),
         };
-        if means(if kind == Kind::Institution {
+        if means(if kind == EntityKind::Institution {
             "institution-id"
         } else {
             "caregiver-id"
         }) {
             ids.push(value.to_string());
         }
-        if kind == Kind::Institution {
+        if kind == EntityKind::Institution {
             if asks("uscc", "uscc")? {
                 usccs.push(value.to_string());
             }
@@ -420,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_name_is_found_by_its_start_by_a_part_or_exactly() {
-        let name = |how| Name {
+        let name = |how| NameSearch {
             text: "a%b".into(),
             how,
         };

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Arrival, Ending};
+use super::{Arrival, IntakeEnding};
 use crate::model::Story;
 use crate::store::collect::PostError;
 
@@ -18,18 +18,18 @@ const CHUNKS_AHEAD: usize = 4;
 /// What the reader says, unless the rows were not taken: then what the copier says.
 pub async fn alongside<T: Send + 'static>(
     story: Story,
-    read: impl FnOnce(mpsc::Sender<Bytes>) -> Result<T, Ending> + Send + 'static,
+    read: impl FnOnce(mpsc::Sender<Bytes>) -> Result<T, IntakeEnding> + Send + 'static,
     copy: impl AsyncFnOnce(mpsc::Receiver<Bytes>) -> Result<(), PostError>,
-) -> Result<T, Ending> {
+) -> Result<T, IntakeEnding> {
     let (chunks, rows) = mpsc::channel(CHUNKS_AHEAD);
     let reading = tokio::task::spawn_blocking(move || read(chunks));
     let copied = copy(rows).await;
     let read = reading
         .await
-        .map_err(|error| Ending::thread(story, &error))?;
+        .map_err(|error| IntakeEnding::thread(story, &error))?;
     match (read, copied) {
         (Ok(read), Ok(())) => Ok(read),
-        (Ok(_) | Err(Ending::RowsNotTaken), Err(error)) => Err(error.into()),
+        (Ok(_) | Err(IntakeEnding::RowsNotTaken), Err(error)) => Err(error.into()),
         (Err(ending), _) => Err(ending),
     }
 }
@@ -40,7 +40,7 @@ impl Arrival {
         &self,
         lines_max: u64,
         before: String,
-    ) -> Result<[u8; 32], Ending> {
+    ) -> Result<[u8; 32], IntakeEnding> {
         let arrival = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let mut reader = arrival.open_after(lines_max, before)?;
@@ -50,6 +50,6 @@ impl Arrival {
         });
         reading
             .await
-            .map_err(|error| Ending::thread(self.endpoint.story(), &error))?
+            .map_err(|error| IntakeEnding::thread(self.endpoint.story(), &error))?
     }
 }

@@ -9,7 +9,7 @@ use crate::store::collect::PostError;
 
 /// Why there is no reply yet.
 #[derive(Debug)]
-pub enum Ending {
+pub enum IntakeEnding {
     /// The sender must mend it.
     Refused(WholeRefusal),
     /// We could not; the sender may send it again.
@@ -32,10 +32,10 @@ pub struct WholeRefusal {
     pub head: Option<HeadSeen>,
 }
 
-impl Ending {
+impl IntakeEnding {
     /// Refuses the message whole.
-    pub fn refused(status: u16, reason: impl Into<String>) -> Ending {
-        Ending::Refused(WholeRefusal {
+    pub fn refused(status: u16, reason: impl Into<String>) -> IntakeEnding {
+        IntakeEnding::Refused(WholeRefusal {
             status,
             reason: reason.into(),
             head: None,
@@ -43,18 +43,18 @@ impl Ending {
     }
 
     /// The thread that read it ended.
-    pub fn thread(story: Story, error: &JoinError) -> Ending {
+    pub fn thread(story: Story, error: &JoinError) -> IntakeEnding {
         let text = format!(
             "reading the {} ended unexpectedly: {error}; send again",
             story.message()
         );
-        Ending::Failed(Fault::later(Stage::Decode, text))
+        IntakeEnding::Failed(Fault::later(Stage::Decode, text))
     }
 
     /// The same, with the head of the message where a refusal has none.
-    pub fn of(self, head: impl FnOnce() -> HeadSeen) -> Ending {
+    pub fn of(self, head: impl FnOnce() -> HeadSeen) -> IntakeEnding {
         match self {
-            Ending::Refused(refusal) => Ending::Refused(WholeRefusal {
+            IntakeEnding::Refused(refusal) => IntakeEnding::Refused(WholeRefusal {
                 head: Some(refusal.head.unwrap_or_else(head)),
                 ..refusal
             }),
@@ -65,43 +65,43 @@ impl Ending {
     /// What the log says where nothing was taken.
     pub fn fault(self, story: Story) -> Fault {
         let text = match self {
-            Ending::Failed(fault) => return fault,
-            Ending::Refused(refusal) => return Fault::partner(Stage::Decode, refusal.reason),
-            Ending::NumberTaken | Ending::NeedsComparison => format!(
+            IntakeEnding::Failed(fault) => return fault,
+            IntakeEnding::Refused(refusal) => return Fault::partner(Stage::Decode, refusal.reason),
+            IntakeEnding::NumberTaken | IntakeEnding::NeedsComparison => format!(
                 "others with the same numbers as the {} are being stored at this instant; send again",
                 story.message()
             ),
-            Ending::RowsNotTaken => "the database took no more rows; send again".to_string(),
+            IntakeEnding::RowsNotTaken => "the database took no more rows; send again".to_string(),
         };
         Fault::later(Stage::Store, text)
     }
 }
 
 /// A fault that is the sender's is a refusal.
-impl From<Fault> for Ending {
-    fn from(fault: Fault) -> Ending {
+impl From<Fault> for IntakeEnding {
+    fn from(fault: Fault) -> IntakeEnding {
         if fault.origin == Origin::Partner {
-            Ending::refused(400, fault.text)
+            IntakeEnding::refused(400, fault.text)
         } else {
-            Ending::Failed(fault)
+            IntakeEnding::Failed(fault)
         }
     }
 }
 
 /// The body was complete and digested before: what cannot be read now is our own disk.
-impl From<PacketRefusal> for Ending {
-    fn from(refusal: PacketRefusal) -> Ending {
+impl From<PacketRefusal> for IntakeEnding {
+    fn from(refusal: PacketRefusal) -> IntakeEnding {
         let status = match refusal.kind {
             RefusalKind::TooManyLines => 413,
             RefusalKind::Unreadable => {
-                return Ending::Failed(Fault::later(Stage::Decode, refusal.reason));
+                return IntakeEnding::Failed(Fault::later(Stage::Decode, refusal.reason));
             }
             _ => 400,
         };
         let element = refusal
             .element
             .map_or_else(String::new, |element| format!("{element}: "));
-        Ending::Refused(WholeRefusal {
+        IntakeEnding::Refused(WholeRefusal {
             status,
             reason: format!("{element}{}", refusal.reason),
             head: Some(refusal.head),
@@ -109,12 +109,12 @@ impl From<PacketRefusal> for Ending {
     }
 }
 
-impl From<PostError> for Ending {
-    fn from(error: PostError) -> Ending {
+impl From<PostError> for IntakeEnding {
+    fn from(error: PostError) -> IntakeEnding {
         match error {
-            PostError::NumberTaken => Ending::NumberTaken,
-            PostError::DetailTaken | PostError::HistoryTaken => Ending::NeedsComparison,
-            PostError::Failed(fault) => Ending::Failed(fault),
+            PostError::NumberTaken => IntakeEnding::NumberTaken,
+            PostError::DetailTaken | PostError::HistoryTaken => IntakeEnding::NeedsComparison,
+            PostError::Failed(fault) => IntakeEnding::Failed(fault),
         }
     }
 }

@@ -10,24 +10,24 @@ use serde::Serialize;
 use crate::adapter::{Adapter, Document, Endpoint, HeadSeen};
 use crate::error::Fault;
 use crate::model::mask;
-use crate::store::collect::Counts;
+use crate::store::collect::PacketCounts;
 use crate::store::roster::RosterCounts;
 
 /// What the sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct IntakeReply {
     pub status: u16,
     pub content_type: String,
     pub body: Vec<u8>,
     /// What became of the lines; absent when the packet was refused whole or is a repeat.
-    pub counts: Option<Counts>,
+    pub counts: Option<PacketCounts>,
     /// The type of a packet that was refused because its type is not taken, as metrics name it.
     pub untaken: Option<String>,
 }
 
 /// What a receipt template may use.
 #[derive(Debug, Serialize)]
-pub struct Receipt<'a> {
+pub struct ReceiptFields<'a> {
     pub packet_no: &'a str,
     pub packet_type: &'a str,
     pub accepted: bool,
@@ -48,7 +48,7 @@ pub struct Receipt<'a> {
 
 /// Lines a receipt speaks of.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Listed<'a> {
+pub struct ListedLines<'a> {
     pub refused: &'a [ListedRefusal],
     pub notes: &'a [ListedNote],
     /// Of people with several insurance relations.
@@ -98,7 +98,11 @@ pub struct Replier<'a> {
 
 impl Replier<'_> {
     /// The receipt of a packet that was taken, with the lines that were not.
-    pub fn taken(&self, counts: Counts, refused: &[ListedRefusal]) -> Result<Reply, Fault> {
+    pub fn taken(
+        &self,
+        counts: PacketCounts,
+        refused: &[ListedRefusal],
+    ) -> Result<IntakeReply, Fault> {
         let message = match (counts.refused, counts.duplicate) {
             (0, 0) => "成功 accepted".to_string(),
             (refused, duplicate) => {
@@ -116,12 +120,12 @@ impl Replier<'_> {
             200,
             message,
             shown,
-            Listed {
+            ListedLines {
                 refused,
-                ..Listed::default()
+                ..ListedLines::default()
             },
         )?;
-        Ok(Reply {
+        Ok(IntakeReply {
             counts: Some(counts),
             ..reply
         })
@@ -132,8 +136,8 @@ impl Replier<'_> {
         &self,
         counts: RosterCounts,
         notice: String,
-        listed: Listed<'_>,
-    ) -> Result<Reply, Fault> {
+        listed: ListedLines<'_>,
+    ) -> Result<IntakeReply, Fault> {
         let RosterCounts {
             received,
             taken,
@@ -152,20 +156,20 @@ impl Replier<'_> {
             undecided,
         };
         let reply = self.reply(200, notice, shown, listed)?;
-        Ok(Reply {
-            counts: Some(Counts {
+        Ok(IntakeReply {
+            counts: Some(PacketCounts {
                 received,
                 posted: taken,
                 refused: lines_refused,
-                ..Counts::default()
+                ..PacketCounts::default()
             }),
             ..reply
         })
     }
 
     /// A reply that was given before.
-    pub fn again(&self, body: Vec<u8>) -> Result<Reply, Fault> {
-        Ok(Reply {
+    pub fn again(&self, body: Vec<u8>) -> Result<IntakeReply, Fault> {
+        Ok(IntakeReply {
             status: 200,
             content_type: self.content_type(self.document()?),
             body,
@@ -175,12 +179,12 @@ impl Replier<'_> {
     }
 
     /// The receipt of a packet refused whole.
-    pub fn refused(&self, status: u16, reason: &str) -> Result<Reply, Fault> {
+    pub fn refused(&self, status: u16, reason: &str) -> Result<IntakeReply, Fault> {
         self.reply(
             status,
             reason.to_string(),
             ReceiptCounts::default(),
-            Listed::default(),
+            ListedLines::default(),
         )
     }
 
@@ -189,9 +193,9 @@ impl Replier<'_> {
         status: u16,
         message: String,
         counts: ReceiptCounts,
-        listed: Listed<'_>,
-    ) -> Result<Reply, Fault> {
-        let Listed {
+        listed: ListedLines<'_>,
+    ) -> Result<IntakeReply, Fault> {
+        let ListedLines {
             refused,
             notes,
             relations,
@@ -214,7 +218,7 @@ impl Replier<'_> {
         );
         let encoding = self.encoding();
         let accepted = status == 200;
-        let receipt = Receipt {
+        let receipt = ReceiptFields {
             packet_no: &packet_no,
             packet_type: &packet_type,
             accepted,
@@ -236,7 +240,7 @@ impl Replier<'_> {
         let document = self.document()?;
         let text = document.render(&receipt)?;
         let (body, _, _) = encoding.encode(&text);
-        Ok(Reply {
+        Ok(IntakeReply {
             status,
             content_type: self.content_type(document),
             body: body.into_owned(),

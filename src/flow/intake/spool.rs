@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flate2::write::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::flow::shares::{Held, NoRoom, Share, SpoolFile, Turn};
+use crate::flow::shares::{NoRoom, Share, ShareHold, ShareTurn, SpoolFile};
 
 /// Bytes that wait before they are worked on elsewhere.
 const BATCH: usize = 64 << 10;
@@ -92,7 +92,7 @@ struct Store {
     /// Bytes of the body as sent that made it.
     taken: u64,
     memory: Vec<u8>,
-    held: Held,
+    held: ShareHold,
     share: Share,
     file: Option<SpoolFile>,
     /// Why it takes no more; what passes through the decoder's error cannot say it.
@@ -101,13 +101,13 @@ struct Store {
 
 /// A complete body, decompressed.
 #[derive(Clone)]
-pub struct Body {
+pub struct ReceivedBody {
     /// SHA-256 of the decompressed bytes.
     pub digest: [u8; 32],
     /// Decompressed length in bytes.
     pub length: u64,
     content: Content,
-    turn: Option<Arc<Turn>>,
+    turn: Option<Arc<ShareTurn>>,
 }
 
 #[derive(Clone)]
@@ -119,7 +119,7 @@ enum Content {
 /// Bytes in memory, with what they take of their partner's share.
 struct Kept {
     bytes: Vec<u8>,
-    _held: Held,
+    _held: ShareHold,
 }
 
 impl Spool {
@@ -177,7 +177,7 @@ impl Spool {
     }
 
     /// Ends the body; an unfinished gzip stream is refused.
-    pub async fn finish(mut self) -> Result<Body, SpoolError> {
+    pub async fn finish(mut self) -> Result<ReceivedBody, SpoolError> {
         self.work().await?;
         let store = match self.intake {
             None => return Err(SpoolError::Ended("it was cut off".into())),
@@ -198,7 +198,7 @@ impl Spool {
                 _held: store.held,
             })),
         };
-        Ok(Body {
+        Ok(ReceivedBody {
             digest: store.hash.finalize().into(),
             length: store.length,
             content,
@@ -398,9 +398,9 @@ impl Write for Store {
     }
 }
 
-impl Body {
+impl ReceivedBody {
     /// The same with its turn among the large bodies, which it keeps to its end; small ones need none.
-    pub async fn in_turn(mut self, share: &Share) -> Body {
+    pub async fn in_turn(mut self, share: &Share) -> ReceivedBody {
         if !self.in_memory() && self.turn.is_none() {
             self.turn = Some(Arc::new(share.large_body().await));
         }

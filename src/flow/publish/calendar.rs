@@ -3,10 +3,10 @@
 //! The gateway then publishes the change by itself, with the version it has. Days that were missed
 //! are caught up one after the other, each with its own date.
 
-use super::open::Entry;
+use super::open::StoredRecord;
 use crate::error::Fault;
 use crate::flow::Gateway;
-use crate::store::registry::{Due, Turn};
+use crate::store::registry::{DateTurn, Due};
 
 /// Entries turned in one transaction.
 const PAGE: i64 = 500;
@@ -34,14 +34,16 @@ pub async fn turn(gateway: &Gateway) -> Result<usize, Fault> {
     }
 }
 
-fn what_changes(due: &Due) -> Turn {
-    let (standing, next_on) = match Entry::of(&due.current) {
-        Ok(Some(Entry::Institution(record))) => {
+fn what_changes(due: &Due) -> DateTurn {
+    let (standing, next_on) = match StoredRecord::of(&due.current) {
+        Ok(Some(StoredRecord::Institution(record))) => {
             (record.standing(due.on), record.next_change(due.on))
         }
-        Ok(Some(Entry::Caregiver(record))) => (record.standing(due.on), record.next_change(due.on)),
+        Ok(Some(StoredRecord::Caregiver(record))) => {
+            (record.standing(due.on), record.next_change(due.on))
+        }
         Ok(None) => {
-            return Turn {
+            return DateTurn {
                 standing: None,
                 next_on: None,
             };
@@ -49,7 +51,7 @@ fn what_changes(due: &Due) -> Turn {
         Err(fault) => {
             // One damaged record must not keep all others from their day.
             tracing::error!(%fault, on = %due.on, "the dates of a registry entry are not looked at any more");
-            return Turn {
+            return DateTurn {
                 standing: None,
                 next_on: None,
             };
@@ -58,7 +60,7 @@ fn what_changes(due: &Due) -> Turn {
     let changed = due.left_behind
         || standing.status != due.current.status.as_deref()
         || standing.designated != due.current.designated;
-    Turn {
+    DateTurn {
         standing: changed.then_some((standing.status, standing.designated)),
         next_on,
     }

@@ -15,10 +15,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::prepare;
-use super::{Answer, Outcome, Problem, Registrar, parse, remember, without_mark};
+use super::{
+    Registrar, SubmissionAnswer, SubmissionOutcome, SubmissionProblem, parse, remember,
+    without_mark,
+};
 use crate::error::{Fault, Stage};
 use crate::flow::Gateway;
-use crate::flow::intake::Body;
+use crate::flow::intake::ReceivedBody;
 use crate::model::registry::Submission;
 use crate::registry::{KnownInstitution, Lookup};
 
@@ -31,11 +34,11 @@ const LINE_MAX: usize = 1 << 20;
 /// How long a caller may take for the last answers when the gateway stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-type Line = (u64, Result<Submission, Problem>);
+type Line = (u64, Result<Submission, SubmissionProblem>);
 
 /// How a load ended, as its last line: `{"summary": {...}}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub struct LoadSummary {
     pub lines: u64,
     pub stored: u64,
     pub unchanged: u64,
@@ -49,7 +52,7 @@ pub struct Summary {
 struct Last<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'a str>,
-    summary: Summary,
+    summary: LoadSummary,
 }
 
 /// Takes every line of a body; answers go to `answers` as NDJSON and end with a summary, which has
@@ -57,9 +60,9 @@ struct Last<'a> {
 pub async fn load(
     gateway: Gateway,
     sender: String,
-    body: Body,
+    body: ReceivedBody,
     answers: mpsc::Sender<Bytes>,
-) -> Summary {
+) -> LoadSummary {
     let (portions, mut parsed) = mpsc::channel::<Result<Vec<Line>, Fault>>(1);
     let reading = tokio::task::spawn_blocking(move || read(body.reader(), &portions));
     let mut caller = Caller::new(&gateway, answers);
@@ -68,7 +71,7 @@ pub async fn load(
         gateway,
         sender,
         known: HashMap::new(),
-        summary: Summary::default(),
+        summary: LoadSummary::default(),
     };
     let mut fault = None;
     while let Some(portion) = parsed.recv().await {
@@ -156,7 +159,7 @@ fn read(mut body: Box<dyn BufRead + Send>, portions: &mpsc::Sender<Result<Vec<Li
                 if let Next::TooLong = next {
                     lines.push((
                         number,
-                        Err(Problem::new(
+                        Err(SubmissionProblem::new(
                             "",
                             "json",
                             format!("the line is longer than {LINE_MAX} bytes"),
@@ -210,7 +213,7 @@ struct Loading {
     sender: String,
     /// Institutions looked up so far; those this load touches are looked up again.
     known: HashMap<String, KnownInstitution>,
-    summary: Summary,
+    summary: LoadSummary,
 }
 
 impl Loading {
@@ -274,21 +277,21 @@ impl Loading {
         }
     }
 
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, outcome: SubmissionOutcome) {
         self.summary.lines += 1;
         match outcome {
-            Outcome::Stored => self.summary.stored += 1,
-            Outcome::Unchanged => self.summary.unchanged += 1,
-            Outcome::Older => self.summary.older += 1,
-            Outcome::Unknown => self.summary.unknown += 1,
-            Outcome::Refused => self.summary.refused += 1,
+            SubmissionOutcome::Stored => self.summary.stored += 1,
+            SubmissionOutcome::Unchanged => self.summary.unchanged += 1,
+            SubmissionOutcome::Older => self.summary.older += 1,
+            SubmissionOutcome::Unknown => self.summary.unknown += 1,
+            SubmissionOutcome::Refused => self.summary.refused += 1,
         }
     }
 }
 
 struct Checked {
     known: HashMap<String, KnownInstitution>,
-    answers: Vec<Answer>,
+    answers: Vec<SubmissionAnswer>,
     puts: Vec<crate::store::registry::Put>,
     /// Which answer each put belongs to.
     at: Vec<usize>,
@@ -327,7 +330,7 @@ fn check(
         let submission = match line {
             Ok(submission) => submission,
             Err(problem) => {
-                answers.push(Answer::unreadable(Some(number), problem));
+                answers.push(SubmissionAnswer::unreadable(Some(number), problem));
                 continue;
             }
         };

@@ -3,30 +3,30 @@
 use super::Registrar;
 use super::prepare::{CERTIFICATE, PHONE, plain_certificate, plain_phone};
 use crate::error::{Fault, Stage};
-use crate::model::registry::{Caregiver, Institution, Kind};
-use crate::store::registry::Change;
+use crate::model::registry::{Caregiver, EntityKind, Institution};
+use crate::store::registry::RegistryChange;
 use crate::store::sealed::{Keys, Label};
 
 /// A stored record.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(untagged)]
-pub enum Entry {
+pub enum StoredRecord {
     Institution(Box<Institution>),
     Caregiver(Box<Caregiver>),
 }
 
-impl Entry {
+impl StoredRecord {
     /// The record of a change without its personal part; `None` for a tombstone.
     ///
     /// # Errors
     /// The stored content is not a record of this version of the gateway.
-    pub fn of(change: &Change) -> Result<Option<Entry>, Fault> {
+    pub fn of(change: &RegistryChange) -> Result<Option<StoredRecord>, Fault> {
         let Some(content) = &change.content else {
             return Ok(None);
         };
         let entry = match change.kind {
-            Kind::Institution => serde_json::from_str(content).map(Entry::Institution),
-            Kind::Caregiver => serde_json::from_str(content).map(Entry::Caregiver),
+            EntityKind::Institution => serde_json::from_str(content).map(StoredRecord::Institution),
+            EntityKind::Caregiver => serde_json::from_str(content).map(StoredRecord::Caregiver),
         };
         entry.map(Some).map_err(|_| broken(change, "content"))
     }
@@ -36,8 +36,8 @@ impl Entry {
 ///
 /// # Errors
 /// The stored content is damaged, or its key is no longer in the key file.
-pub fn open(keys: &Keys, change: &Change) -> Result<Option<Entry>, Fault> {
-    let entry = Entry::of(change)?;
+pub fn open(keys: &Keys, change: &RegistryChange) -> Result<Option<StoredRecord>, Fault> {
+    let entry = StoredRecord::of(change)?;
     let Some(sealed) = &change.sealed else {
         return Ok(entry);
     };
@@ -51,19 +51,19 @@ pub fn open(keys: &Keys, change: &Change) -> Result<Option<Entry>, Fault> {
     )?;
     let damaged = |_| broken(change, "personal part");
     match entry {
-        Some(Entry::Institution(mut record)) => {
+        Some(StoredRecord::Institution(mut record)) => {
             record.personal = Some(serde_json::from_slice(&personal).map_err(damaged)?);
-            Ok(Some(Entry::Institution(record)))
+            Ok(Some(StoredRecord::Institution(record)))
         }
-        Some(Entry::Caregiver(mut record)) => {
+        Some(StoredRecord::Caregiver(mut record)) => {
             record.personal = Some(serde_json::from_slice(&personal).map_err(damaged)?);
-            Ok(Some(Entry::Caregiver(record)))
+            Ok(Some(StoredRecord::Caregiver(record)))
         }
         None => Ok(None),
     }
 }
 
-fn broken(change: &Change, what: &str) -> Fault {
+fn broken(change: &RegistryChange, what: &str) -> Fault {
     let text = format!(
         "the {what} of {} {} version {} is not as this gateway writes it; have it sent again under a new version",
         change.kind, change.entity_id, change.version
@@ -77,9 +77,9 @@ fn broken(change: &Change, what: &str) -> Fault {
 /// The database cannot be reached, or the entry cannot be opened.
 pub async fn read_back(
     registrar: &Registrar,
-    kind: Kind,
+    kind: EntityKind,
     id: &str,
-) -> Result<Option<(Change, Option<Entry>)>, Fault> {
+) -> Result<Option<(RegistryChange, Option<StoredRecord>)>, Fault> {
     let Some(change) = registrar.registry.entity(kind, id).await? else {
         return Ok(None);
     };
@@ -132,12 +132,12 @@ pub async fn caregivers_by_phone(
 
 fn caregivers(
     registrar: &Registrar,
-    found: &[Change],
+    found: &[RegistryChange],
     is_it: impl Fn(&Caregiver) -> bool,
 ) -> Result<Vec<Caregiver>, Fault> {
     let mut caregivers = Vec::new();
     for change in found {
-        if let Some(Entry::Caregiver(caregiver)) = open(&registrar.keys, change)? {
+        if let Some(StoredRecord::Caregiver(caregiver)) = open(&registrar.keys, change)? {
             caregivers.extend(is_it(&caregiver).then_some(*caregiver));
         }
     }

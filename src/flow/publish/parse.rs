@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::Problem;
+use super::SubmissionProblem;
 use crate::error::did_you_mean;
 use crate::model::json;
 
@@ -14,7 +14,7 @@ use crate::model::json;
 ///
 /// # Errors
 /// The field and what was expected there, never what was found.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SubmissionProblem> {
     let bytes = without_mark(bytes);
     if let Ok(value) = json::from_slice(bytes) {
         return Ok(value);
@@ -24,7 +24,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     match serde_path_to_error::deserialize::<_, T>(json::Strict(&mut reader)) {
         Ok(value) => match reader.end() {
             Ok(()) => Ok(value),
-            Err(error) => Err(Problem::new(
+            Err(error) => Err(SubmissionProblem::new(
                 "",
                 "json",
                 format!("something follows the record at column {}", error.column()),
@@ -42,18 +42,18 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-fn problem(path: &str, error: &serde_json::Error) -> Problem {
+fn problem(path: &str, error: &serde_json::Error) -> SubmissionProblem {
     match error.classify() {
         // Of these, serde_json's messages repeat nothing.
         Category::Syntax | Category::Eof | Category::Io => {
-            Problem::new(path, "json", format!("not JSON: {error}"))
+            SubmissionProblem::new(path, "json", format!("not JSON: {error}"))
         }
         Category::Data => {
             let text = error.to_string();
             let text = text
                 .rsplit_once(" at line ")
                 .map_or(text.as_str(), |(text, _)| text);
-            Problem::new(path, "form", expectation(text))
+            SubmissionProblem::new(path, "form", expectation(text))
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use jiff::civil::Date;
 
-use super::{Answer, Outcome, Prepared, Registrar};
+use super::{Prepared, Registrar, SubmissionAnswer, SubmissionOutcome};
 use crate::model::registry::{
-    Caregiver, Deletion, Institution, InstitutionStatus, Kind, Standing, Submission, in_force,
+    Caregiver, Deletion, EntityKind, EntryStanding, Institution, InstitutionStatus, Submission,
+    in_force,
 };
 use crate::model::{division, mask};
 use crate::registry::{Lookup, RuleFinding, Severity};
@@ -31,8 +32,8 @@ pub(super) fn prepare(
             findings
         }
     };
-    let answer = Answer::of(submission, findings);
-    if answer.result == Outcome::Refused {
+    let answer = SubmissionAnswer::of(submission, findings);
+    if answer.result == SubmissionOutcome::Refused {
         return (answer, None);
     }
     let put = match submission {
@@ -78,7 +79,11 @@ fn institution(registrar: &Registrar, record: &Institution, today: Date) -> Put 
         next_on: record.next_change(today),
         ..put(
             registrar,
-            (Kind::Institution, &record.institution_id, record.version),
+            (
+                EntityKind::Institution,
+                &record.institution_id,
+                record.version,
+            ),
             (json(record), public, personal),
             record.standing(today),
             today,
@@ -105,7 +110,7 @@ fn caregiver(registrar: &Registrar, record: &Caregiver, today: Date) -> Put {
         institution_id: Some(record.institution_id.clone()),
         ..put(
             registrar,
-            (Kind::Caregiver, &record.caregiver_id, record.version),
+            (EntityKind::Caregiver, &record.caregiver_id, record.version),
             (json(record), public, personal),
             record.standing(today),
             today,
@@ -113,8 +118,8 @@ fn caregiver(registrar: &Registrar, record: &Caregiver, today: Date) -> Put {
     }
 }
 
-fn end(registrar: &Registrar, kind: Kind, deletion: &Deletion) -> Put {
-    let nowhere = Standing {
+fn end(registrar: &Registrar, kind: EntityKind, deletion: &Deletion) -> Put {
+    let nowhere = EntryStanding {
         status: None,
         designated: false,
     };
@@ -135,9 +140,9 @@ fn end(registrar: &Registrar, kind: Kind, deletion: &Deletion) -> Put {
 /// What all have in common; the contents are the whole, the public and the personal part as JSON.
 fn put(
     registrar: &Registrar,
-    (kind, id, version): (Kind, &str, i64),
+    (kind, id, version): (EntityKind, &str, i64),
     (whole, public, personal): (Vec<u8>, Vec<u8>, Option<Vec<u8>>),
-    standing: Standing,
+    standing: EntryStanding,
     on: Date,
 ) -> Put {
     let label = Label {

@@ -6,24 +6,24 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Puller, Pulls};
+use super::{Pulls, RegistryPuller};
 use crate::error::Fault;
 use crate::model::division;
-use crate::model::registry::Kind;
-use crate::store::registry::{Change, ChangeKind, EntryPage};
+use crate::model::registry::EntityKind;
+use crate::store::registry::{ChangeKind, EntryPage, RegistryChange};
 
 /// Why an entry is gone for a puller, where it only went elsewhere.
 pub(super) const LEFT: &str = "no longer in the pooling areas agreed for this puller";
 
 /// What a cursor of a bound puller carries of its areas.
-pub type Tag = [u8; 8];
+pub type AreasTag = [u8; 8];
 
 /// Pooling areas, as the log knows places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Areas {
     /// Numbers of `model::division::city`, rising.
     cities: Vec<i32>,
-    tag: Tag,
+    tag: AreasTag,
 }
 
 impl Areas {
@@ -50,22 +50,22 @@ impl Areas {
     }
 
     /// Differs between areas that are not the same.
-    pub fn tag(&self) -> Tag {
+    pub fn tag(&self) -> AreasTag {
         self.tag
     }
 
-    fn covers(&self, change: &Change) -> bool {
+    fn covers(&self, change: &RegistryChange) -> bool {
         change
             .city
             .is_some_and(|city| self.cities.binary_search(&city).is_ok())
     }
 
     /// A change that concerns the areas: whole, or as an end where the entry lies elsewhere from then on.
-    fn seen(&self, change: Change) -> Change {
+    fn seen(&self, change: RegistryChange) -> RegistryChange {
         if self.covers(&change) || change.is_tombstone() {
             return change;
         }
-        Change {
+        RegistryChange {
             change: ChangeKind::Delete,
             content: None,
             sealed: None,
@@ -78,7 +78,7 @@ impl Areas {
         }
     }
 
-    fn all_seen(&self, changes: Vec<Change>) -> Vec<Change> {
+    fn all_seen(&self, changes: Vec<RegistryChange>) -> Vec<RegistryChange> {
         changes
             .into_iter()
             .map(|change| self.seen(change))
@@ -90,11 +90,11 @@ impl Areas {
 impl Pulls {
     pub(super) async fn changes_after(
         &self,
-        puller: &Puller,
-        kind: Kind,
+        puller: &RegistryPuller,
+        kind: EntityKind,
         sequence: i64,
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         match puller.areas() {
             None => self.registry.changes_after(sequence, &[kind], limit).await,
             Some(areas) => Ok(areas.all_seen(
@@ -107,11 +107,11 @@ impl Pulls {
 
     pub(in crate::flow) async fn changes_before(
         &self,
-        puller: &Puller,
-        kind: Kind,
+        puller: &RegistryPuller,
+        kind: EntityKind,
         (before, since): (i64, Option<Timestamp>),
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         match puller.areas() {
             None => {
                 self.registry
@@ -128,10 +128,10 @@ impl Pulls {
 
     pub(in crate::flow) async fn entity(
         &self,
-        puller: &Puller,
-        kind: Kind,
+        puller: &RegistryPuller,
+        kind: EntityKind,
         id: &str,
-    ) -> Result<Option<Change>, Fault> {
+    ) -> Result<Option<RegistryChange>, Fault> {
         match puller.areas() {
             None => self.registry.entity(kind, id).await,
             Some(areas) => Ok(self
@@ -145,10 +145,10 @@ impl Pulls {
     /// Of a bound puller only those that lie in its areas.
     pub(in crate::flow) async fn entities(
         &self,
-        puller: &Puller,
-        kind: Kind,
+        puller: &RegistryPuller,
+        kind: EntityKind,
         ids: &[&str],
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let mut changes = self.registry.entities(kind, ids).await?;
         changes.retain(|change| puller.areas().is_none_or(|areas| areas.covers(change)));
         Ok(changes)
@@ -156,10 +156,10 @@ impl Pulls {
 
     pub(in crate::flow) async fn history(
         &self,
-        puller: &Puller,
-        kind: Kind,
+        puller: &RegistryPuller,
+        kind: EntityKind,
         id: &str,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         match puller.areas() {
             None => self.registry.history(kind, id).await,
             Some(areas) => {
@@ -170,9 +170,9 @@ impl Pulls {
 
     pub(super) async fn as_of(
         &self,
-        puller: &Puller,
+        puller: &RegistryPuller,
         at: i64,
-        after: Option<(Kind, &str)>,
+        after: Option<(EntityKind, &str)>,
         limit: i64,
     ) -> Result<EntryPage, Fault> {
         let kinds = puller.kinds();

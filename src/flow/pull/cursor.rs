@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::areas::Tag;
-use crate::model::registry::Kind;
+use super::areas::AreasTag;
+use crate::model::registry::EntityKind;
 use crate::store::sealed::Keys;
 
 /// Of a puller that is given every area; and of one that is bound to some, whose tag comes after the puller.
@@ -51,7 +51,7 @@ pub struct Bearer<'a> {
     /// Its name.
     pub puller: &'a str,
     /// Of its areas; absent where it is given all.
-    pub areas: Option<Tag>,
+    pub areas: Option<AreasTag>,
 }
 
 /// Why a cursor is of no use.
@@ -64,21 +64,26 @@ pub enum CursorRefusal {
 }
 
 /// Signs cursors under the newest key, takes those signed under any.
-pub struct Signer {
+pub struct CursorSigner {
     keys: Vec<[u8; 32]>,
 }
 
-impl Signer {
+impl CursorSigner {
     /// For one use.
-    pub fn new(keys: &Keys, label: &str) -> Signer {
-        Signer {
+    pub fn new(keys: &Keys, label: &str) -> CursorSigner {
+        CursorSigner {
             keys: keys.derived(label),
         }
     }
 
     /// The cursor of a place.
-    pub fn sign(&self, Bearer { puller, areas }: Bearer<'_>, kind: Kind, at: &Position) -> String {
-        let mut bytes = Vec::with_capacity(SIGNED + size_of::<Tag>() + SIGNATURE);
+    pub fn sign(
+        &self,
+        Bearer { puller, areas }: Bearer<'_>,
+        kind: EntityKind,
+        at: &Position,
+    ) -> String {
+        let mut bytes = Vec::with_capacity(SIGNED + size_of::<AreasTag>() + SIGNATURE);
         bytes.extend_from_slice(&[if areas.is_some() { FORM_BOUND } else { FORM }, tag(kind)]);
         bytes.extend_from_slice(&owner(puller));
         bytes.extend_from_slice(areas.as_ref().map_or(&[], |areas| areas.as_slice()));
@@ -97,7 +102,7 @@ impl Signer {
         &self,
         cursor: &str,
         Bearer { puller, areas }: Bearer<'_>,
-        kind: Kind,
+        kind: EntityKind,
     ) -> Result<Position, CursorRefusal> {
         let damaged = || {
             bad(
@@ -107,7 +112,7 @@ impl Signer {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| damaged())?;
         let bound = match bytes.first() {
             Some(&FORM) => 0,
-            Some(&FORM_BOUND) => size_of::<Tag>(),
+            Some(&FORM_BOUND) => size_of::<AreasTag>(),
             _ => return Err(damaged()),
         };
         if bytes.len() != SIGNED + bound + SIGNATURE {
@@ -155,10 +160,10 @@ fn mac(key: &[u8; 32], signed: &[u8], puller: &str) -> Hmac<Sha256> {
         .chain_update(puller)
 }
 
-fn tag(kind: Kind) -> u8 {
+fn tag(kind: EntityKind) -> u8 {
     match kind {
-        Kind::Institution => b'i',
-        Kind::Caregiver => b'c',
+        EntityKind::Institution => b'i',
+        EntityKind::Caregiver => b'c',
     }
 }
 
@@ -178,8 +183,8 @@ mod tests {
         areas: None,
     };
 
-    fn signer(secrets: &[[u8; 32]]) -> Signer {
-        Signer::new(&Keys::of(secrets), "test")
+    fn signer(secrets: &[[u8; 32]]) -> CursorSigner {
+        CursorSigner::new(&Keys::of(secrets), "test")
     }
 
     fn refused(verified: &Result<Position, CursorRefusal>) -> &str {
@@ -192,13 +197,16 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_on_every_instance_and_after_a_new_key() {
         let at = Position::default().after(7, b"item");
-        let cursor = signer(&[[1; 32]]).sign(P, Kind::Caregiver, &at);
+        let cursor = signer(&[[1; 32]]).sign(P, EntityKind::Caregiver, &at);
         for keys in [&[[1; 32]][..], &[[2; 32], [1; 32]]] {
-            assert_eq!(signer(keys).verify(&cursor, P, Kind::Caregiver), Ok(at));
+            assert_eq!(
+                signer(keys).verify(&cursor, P, EntityKind::Caregiver),
+                Ok(at)
+            );
         }
         assert!(
             signer(&[[2; 32]])
-                .verify(&cursor, P, Kind::Caregiver)
+                .verify(&cursor, P, EntityKind::Caregiver)
                 .is_err(),
             "another gateway's"
         );
@@ -219,20 +227,23 @@ mod tests {
             },
         ];
         for (made_for, own) in bearers.iter().enumerate() {
-            let cursor = signer.sign(*own, Kind::Caregiver, &at);
+            let cursor = signer.sign(*own, EntityKind::Caregiver, &at);
             for (number, other) in bearers.iter().enumerate() {
                 let expected = if number == made_for {
                     Ok(at)
                 } else {
                     Err(CursorRefusal::OtherAreas)
                 };
-                assert_eq!(signer.verify(&cursor, *other, Kind::Caregiver), expected);
+                assert_eq!(
+                    signer.verify(&cursor, *other, EntityKind::Caregiver),
+                    expected
+                );
             }
             let mut altered = cursor.into_bytes();
             altered[12] ^= 1;
             let altered = String::from_utf8(altered).expect("ASCII");
             assert!(matches!(
-                signer.verify(&altered, P, Kind::Caregiver),
+                signer.verify(&altered, P, EntityKind::Caregiver),
                 Err(CursorRefusal::Bad(_))
             ));
         }
@@ -243,7 +254,7 @@ mod tests {
         let signer = signer(&[[1; 32]]);
         let cursor = signer.sign(
             P,
-            Kind::Caregiver,
+            EntityKind::Caregiver,
             &Position {
                 sequence: 7,
                 digest: [3; 32],
@@ -254,7 +265,7 @@ mod tests {
             altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(altered).expect("ASCII");
             assert!(
-                signer.verify(&altered, P, Kind::Caregiver).is_err(),
+                signer.verify(&altered, P, EntityKind::Caregiver).is_err(),
                 "character {at}"
             );
         }
@@ -268,7 +279,7 @@ mod tests {
             &format!("{cursor}="),
         ] {
             assert!(
-                refused(&signer.verify(broken, P, Kind::Caregiver)).contains("damaged"),
+                refused(&signer.verify(broken, P, EntityKind::Caregiver)).contains("damaged"),
                 "{broken}"
             );
         }
@@ -277,13 +288,14 @@ mod tests {
     #[test]
     fn a_cursor_of_another_puller_or_route_is_named_as_such() {
         let signer = signer(&[[1; 32]]);
-        let cursor = signer.sign(P, Kind::Caregiver, &Position::default());
+        let cursor = signer.sign(P, EntityKind::Caregiver, &Position::default());
         assert!(
-            refused(&signer.verify(&cursor, Bearer { puller: "q", ..P }, Kind::Caregiver))
+            refused(&signer.verify(&cursor, Bearer { puller: "q", ..P }, EntityKind::Caregiver))
                 .contains("another puller")
         );
         assert!(
-            refused(&signer.verify(&cursor, P, Kind::Institution)).contains("not of institutions")
+            refused(&signer.verify(&cursor, P, EntityKind::Institution))
+                .contains("not of institutions")
         );
     }
 }

@@ -13,25 +13,25 @@ const ZSTD_LEVEL: i32 = 3;
 
 /// How a body is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Encoding {
+pub enum ContentCoding {
     Identity,
     Gzip,
     Zstd,
 }
 
-impl Encoding {
+impl ContentCoding {
     /// Its word in `Accept-Encoding` and `Content-Encoding`.
     pub fn word(self) -> &'static str {
         match self {
-            Encoding::Identity => "identity",
-            Encoding::Gzip => "gzip",
-            Encoding::Zstd => "zstd",
+            ContentCoding::Identity => "identity",
+            ContentCoding::Gzip => "gzip",
+            ContentCoding::Zstd => "zstd",
         }
     }
 
     /// A whole body.
     pub fn encode(self, body: Vec<u8>) -> Bytes {
-        if self == Encoding::Identity {
+        if self == ContentCoding::Identity {
             return body.into();
         }
         let mut encoder = Encoder::new(self);
@@ -52,11 +52,11 @@ enum Inner {
 const MEMORY: &str = "writing to memory does not fail";
 
 impl Encoder {
-    pub fn new(encoding: Encoding) -> Encoder {
+    pub fn new(encoding: ContentCoding) -> Encoder {
         Encoder(match encoding {
-            Encoding::Identity => Inner::Identity(Vec::new()),
-            Encoding::Gzip => Inner::Gzip(GzEncoder::new(Vec::new(), Compression::new(6))),
-            Encoding::Zstd => Inner::Zstd(
+            ContentCoding::Identity => Inner::Identity(Vec::new()),
+            ContentCoding::Gzip => Inner::Gzip(GzEncoder::new(Vec::new(), Compression::new(6))),
+            ContentCoding::Zstd => Inner::Zstd(
                 zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)
                     .expect("the level is one zstd has"),
             ),

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use super::areas::LEFT;
 use crate::error::{Fault, Stage};
-use crate::model::registry::{Kind, PRIVATE, REASON};
-use crate::store::registry::Change;
+use crate::model::registry::{EntityKind, PRIVATE, REASON};
+use crate::store::registry::RegistryChange;
 use crate::store::sealed::{Keys, Label};
 
 /// The fields a puller is given of a kind.
@@ -33,7 +33,7 @@ type Raw<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 impl FieldSet {
     /// From the names of an entry; names no kind has are refused with the configuration.
-    pub fn new(kind: Kind, names: &[String]) -> FieldSet {
+    pub fn new(kind: EntityKind, names: &[String]) -> FieldSet {
         let named = |field: &&&'static str| names.iter().any(|name| name == *field);
         let fields: Vec<&'static str> = kind.fields().iter().filter(named).copied().collect();
         let private = fields
@@ -73,7 +73,12 @@ impl FieldSet {
     ///
     /// # Errors
     /// A personal part cannot be opened, or what is stored is not a record: for the operator.
-    pub fn write(&self, change: &Change, keys: &Keys, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub fn write(
+        &self,
+        change: &RegistryChange,
+        keys: &Keys,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let mut object = Object::open(out);
         object.put("sequence", &change.sequence);
         object.put("kind", &change.kind);
@@ -100,7 +105,7 @@ impl FieldSet {
 
     fn record(
         &self,
-        change: &Change,
+        change: &RegistryChange,
         content: &str,
         keys: &Keys,
         out: &mut Vec<u8>,
@@ -134,7 +139,7 @@ impl FieldSet {
     ///
     /// # Errors
     /// As [`FieldSet::write`].
-    pub fn given(&self, change: &Change, keys: &Keys) -> Result<Option<Value>, Fault> {
+    pub fn given(&self, change: &RegistryChange, keys: &Keys) -> Result<Option<Value>, Fault> {
         let Some(content) = &change.content else {
             return Ok(None);
         };
@@ -146,7 +151,7 @@ impl FieldSet {
     }
 }
 
-fn open(change: &Change, keys: &Keys) -> Result<Option<Vec<u8>>, Fault> {
+fn open(change: &RegistryChange, keys: &Keys) -> Result<Option<Vec<u8>>, Fault> {
     let Some(sealed) = &change.sealed else {
         return Ok(None);
     };
@@ -158,7 +163,7 @@ fn open(change: &Change, keys: &Keys) -> Result<Option<Vec<u8>>, Fault> {
     keys.open(label, sealed).map(Some)
 }
 
-fn unreadable(change: &Change, what: &str) -> Fault {
+fn unreadable(change: &RegistryChange, what: &str) -> Fault {
     let text = format!(
         "the stored {what} of {} {} version {} is not a record; have it sent again",
         change.kind, change.entity_id, change.version

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 
 use super::cursor::Position;
-use super::{Encoder, Encoding, Puller, Pulls, Refusal};
+use super::{ContentCoding, Encoder, PullRefusal, Pulls, RegistryPuller};
 use crate::error::Fault;
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 
 /// Records of a page.
 const PAGE: i64 = 500;
@@ -20,12 +20,12 @@ const PAGE: i64 = 500;
 /// A snapshot being written.
 pub struct Snapshot {
     pulls: Arc<Pulls>,
-    puller: Arc<Puller>,
+    puller: Arc<RegistryPuller>,
     /// The change it shows the registry after.
     at: i64,
     /// Where in the registry it is: after this entry.
-    last: Option<(Kind, String)>,
-    digests: Vec<(Kind, [u8; 32], u64)>,
+    last: Option<(EntityKind, String)>,
+    digests: Vec<(EntityKind, [u8; 32], u64)>,
     /// `None` once the end was written.
     encoder: Option<Encoder>,
 }
@@ -38,8 +38,8 @@ impl Snapshot {
     pub async fn begin(
         pulls: &Arc<Pulls>,
         puller: &str,
-        encoding: Encoding,
-    ) -> Result<Snapshot, Refusal> {
+        encoding: ContentCoding,
+    ) -> Result<Snapshot, PullRefusal> {
         let puller = pulls.puller(puller)?.clone();
         let at = pulls.registry.head().await?;
         let digests = puller

@@ -18,7 +18,7 @@ const FOREIGNER_CARD: &str = "foreigner_residence";
 
 /// What lines are checked against.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub struct RosterRules {
     /// Pooling area of the roster.
     pub area: Division,
     /// The roster's month, where nothing may count from an earlier one.
@@ -29,7 +29,7 @@ pub struct Rules {
 
 /// A person as a line states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person<'r> {
+pub struct RosterPerson<'r> {
     pub person_no: &'r str,
     pub certificate_type: &'static str,
     pub certificate_no: Cow<'r, str>,
@@ -48,13 +48,13 @@ pub struct Person<'r> {
 
 /// Why a line is refused: the canonical field at fault and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineFault {
+pub struct PersonFault {
     pub field: FieldId,
     pub reason: String,
 }
 
 /// Checks a person's line.
-pub fn person<'r>(record: &'r Record, rules: Rules) -> Result<Person<'r>, LineFault> {
+pub fn person<'r>(record: &'r Record, rules: RosterRules) -> Result<RosterPerson<'r>, PersonFault> {
     let category = need(
         record.code(person::CATEGORY).and_then(Category::of_word),
         person::CATEGORY,
@@ -99,7 +99,7 @@ pub fn person<'r>(record: &'r Record, rules: Rules) -> Result<Person<'r>, LineFa
     }
     let from_month = need(record.month(person::FROM_MONTH), person::FROM_MONTH)?;
     if from_month > rules.latest {
-        return Err(LineFault {
+        return Err(PersonFault {
             field: person::FROM_MONTH,
             reason: format!(
                 "is {from_month}, which has not come; expected {} or an earlier month",
@@ -107,7 +107,7 @@ pub fn person<'r>(record: &'r Record, rules: Rules) -> Result<Person<'r>, LineFa
             ),
         });
     }
-    Ok(Person {
+    Ok(RosterPerson {
         person_no: need(record.text(person::PERSON_NO), person::PERSON_NO)?,
         certificate_type,
         certificate_no,
@@ -125,7 +125,7 @@ pub fn person<'r>(record: &'r Record, rules: Rules) -> Result<Person<'r>, LineFa
     })
 }
 
-fn district(record: &Record, area: Division) -> Result<i32, LineFault> {
+fn district(record: &Record, area: Division) -> Result<i32, PersonFault> {
     let field = person::DISTRICT;
     let district = record.division(field);
     if let Some(district) = district.filter(|district| belongs(*district, area)) {
@@ -135,18 +135,18 @@ fn district(record: &Record, area: Division) -> Result<i32, LineFault> {
         Some(district) => district.to_string(),
         None => need(record.text(field), field)?.to_string(),
     };
-    Err(LineFault {
+    Err(PersonFault {
         field,
         reason: format!("is {stated}, which is no district of pooling area {area}"),
     })
 }
 
-fn need<T>(value: Option<T>, field: FieldId) -> Result<T, LineFault> {
+fn need<T>(value: Option<T>, field: FieldId) -> Result<T, PersonFault> {
     value.ok_or_else(|| fault(field, "is missing"))
 }
 
-fn fault(field: FieldId, reason: &str) -> LineFault {
-    LineFault {
+fn fault(field: FieldId, reason: &str) -> PersonFault {
+    PersonFault {
         field,
         reason: reason.to_string(),
     }
@@ -157,8 +157,8 @@ mod tests {
     use super::*;
     use crate::model::Slot;
 
-    fn rules() -> Rules {
-        Rules {
+    fn rules() -> RosterRules {
+        RosterRules {
             area: Division::from_number(450_100).expect("six digits"),
             earliest: None,
             latest: month(2021, 10),
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(found.born_on, Some(jiff::civil::date(1949, 12, 31)));
         let full = person(
             &record,
-            Rules {
+            RosterRules {
                 earliest: Some(month(2021, 9)),
                 ..rules()
             },

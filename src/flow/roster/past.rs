@@ -6,7 +6,7 @@
 use super::head::RosterHead;
 use crate::flow::intake::ListedNote;
 use crate::model::Month;
-use crate::store::collect::{PostError, Posting};
+use crate::store::collect::{PacketTransaction, PostError};
 
 /// What a roster says of months that have run.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Past {
 
 /// Looks at the lines that were taken.
 pub(super) async fn look(
-    posting: &Posting,
+    posting: &PacketTransaction,
     head: &RosterHead,
     limit: usize,
 ) -> Result<Past, PostError> {

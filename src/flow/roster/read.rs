@@ -8,9 +8,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::head::RosterHead;
-use super::line::{self, Person, Rules};
-use crate::adapter::Line;
-use crate::flow::intake::{Arrival, Ending, ListedRefusal};
+use super::line::{self, RosterPerson, RosterRules};
+use crate::adapter::DecodedLine;
+use crate::flow::intake::{Arrival, IntakeEnding, ListedRefusal};
 use crate::model::records::roster_person;
 use crate::model::{Month, Record};
 use crate::store::copy::CHUNK;
@@ -21,7 +21,7 @@ use crate::store::sealed::{Keys, Label};
 const SEALED_KIND: &str = "insured_person";
 
 /// Everything a reading needs; owned, so that it can move to its thread.
-pub struct Reading {
+pub struct RosterReading {
     pub arrival: Arrival,
     pub head: RosterHead,
     pub keys: Arc<Keys>,
@@ -37,7 +37,7 @@ pub struct Reading {
 
 /// What reading found.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct RosterTally {
     pub received: i32,
     pub refused: i32,
     /// Refused lines of which it cannot be told whom they meant.
@@ -47,22 +47,24 @@ pub struct Tally {
     pub content: [u8; 32],
 }
 
-impl Reading {
+impl RosterReading {
     /// Reads every line; rows go to `chunks` in COPY's form.
-    pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<Tally, Ending> {
+    pub fn read(&self, chunks: mpsc::Sender<Bytes>) -> Result<RosterTally, IntakeEnding> {
         let mut reader = self.arrival.open_after(self.lines_max, self.head.line())?;
-        let rules = Rules {
+        let rules = RosterRules {
             area: self.head.division,
             earliest: self.head.kind.is_full().then_some(self.head.month),
             latest: self.latest,
         };
-        let (mut record, mut tally) = (reader.new_record(), Tally::default());
+        let (mut record, mut tally) = (reader.new_record(), RosterTally::default());
         let (mut rows, mut plain) = (Vec::with_capacity(CHUNK + 1024), Vec::new());
         while let Some(line) = reader.next(&mut record)? {
             tally.received += 1;
             let refusal = match line {
-                Line::Refused(refusal) => Some((refusal.element, refusal.content, refusal.reason)),
-                Line::Good { .. } => match line::person(&record, rules) {
+                DecodedLine::Refused(refusal) => {
+                    Some((refusal.element, refusal.content, refusal.reason))
+                }
+                DecodedLine::Good { .. } => match line::person(&record, rules) {
                     Ok(person) => {
                         self.add(&person, tally.received, (&mut rows, &mut plain));
                         None
@@ -81,13 +83,13 @@ impl Reading {
                 let full = std::mem::replace(&mut rows, Vec::with_capacity(CHUNK + 1024));
                 chunks
                     .blocking_send(full.into())
-                    .map_err(|_| Ending::RowsNotTaken)?;
+                    .map_err(|_| IntakeEnding::RowsNotTaken)?;
             }
         }
         if !rows.is_empty() {
             chunks
                 .blocking_send(rows.into())
-                .map_err(|_| Ending::RowsNotTaken)?;
+                .map_err(|_| IntakeEnding::RowsNotTaken)?;
         }
         tally.content = reader.content();
         Ok(tally)
@@ -96,7 +98,7 @@ impl Reading {
     /// Seals the certificate and adds the person's row; `plain` is memory to be used again.
     fn add(
         &self,
-        person: &Person<'_>,
+        person: &RosterPerson<'_>,
         record_index: i32,
         (rows, plain): (&mut Vec<u8>, &mut Vec<u8>),
     ) {
@@ -136,7 +138,7 @@ impl Reading {
         &self,
         record: &Record,
         (element, content, reason): (String, Option<String>, String),
-        (tally, rows): (&mut Tally, &mut Vec<u8>),
+        (tally, rows): (&mut RosterTally, &mut Vec<u8>),
     ) {
         tally.refused += 1;
         match record.text(roster_person::PERSON_NO) {

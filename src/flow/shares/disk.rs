@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::sys::statvfs::statvfs;
 
-use super::{Exhausted, Held, Pool};
+use super::{ExhaustedShare, ShareHold, SharePool};
 use crate::config::Receive;
 
 /// Bytes asked for at once, so that room is looked at now and then and not for every write.
@@ -37,7 +37,7 @@ pub enum NoRoom {
 pub struct Disk {
     dir: PathBuf,
     free_min: u64,
-    pool: Arc<Pool>,
+    pool: Arc<SharePool>,
 }
 
 /// A file without a name, with what it holds of its partner's share.
@@ -45,7 +45,7 @@ pub struct Disk {
 pub struct SpoolFile {
     file: File,
     disk: Arc<Disk>,
-    held: Held,
+    held: ShareHold,
     length: u64,
 }
 
@@ -59,7 +59,7 @@ impl Disk {
         Disk {
             dir,
             free_min: receive.spool_free_bytes_min,
-            pool: Pool::new(
+            pool: SharePool::new(
                 receive.spool_bytes_per_partner_max,
                 receive.spool_bytes_max,
                 0,
@@ -159,10 +159,10 @@ impl SpoolFile {
     }
 }
 
-fn no_room(exhausted: Exhausted) -> NoRoom {
+fn no_room(exhausted: ExhaustedShare) -> NoRoom {
     match exhausted {
-        Exhausted::Own => NoRoom::Own,
-        Exhausted::All => NoRoom::All,
+        ExhaustedShare::Own => NoRoom::Own,
+        ExhaustedShare::All => NoRoom::All,
     }
 }
 

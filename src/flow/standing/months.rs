@@ -8,11 +8,13 @@ use serde::Serialize;
 use super::employer::{EmployerState, Reckoning, reckon};
 use crate::flow::clock::day_of;
 use crate::flow::deduct::compute::bases_of;
-use crate::ledger::deduction::{Assessment, Insured, Reason, assess, due};
+use crate::ledger::deduction::{Assessment, NoDeductionReason, RosteredPerson, assess, due};
 use crate::ledger::{Fund, RateBook};
 use crate::model::deduction::Category;
 use crate::model::{Division, Fen, Month};
-use crate::store::standing::{Deduction, Detail, Entry, LeftOut, Payment, PersonFacts};
+use crate::store::standing::{
+    CycleExclusion, Deduction, EmployeeDetail, Payment, PersonFacts, RosterEntry,
+};
 
 /// What the roster in force says.
 #[derive(Debug, Clone, Serialize)]
@@ -58,7 +60,7 @@ pub struct EmployerPart {
     pub state: &'static str,
     /// The first day from which the treasury has had all of it ever since.
     pub paid_on: Option<Date>,
-    pub lines: Vec<Paid>,
+    pub lines: Vec<EmployerPayment>,
     /// The person's own lines in the payments' detail, where looked for and found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub detail: Vec<PaidDetail>,
@@ -76,7 +78,7 @@ pub struct PaidDetail {
 
 /// A payment of an employer for a month.
 #[derive(Debug, Clone, Serialize)]
-pub struct Paid {
+pub struct EmployerPayment {
     pub detail_no: String,
     pub receipt_no: String,
     pub payment_kind: String,
@@ -101,7 +103,7 @@ pub struct MonthFacts {
 }
 
 /// What months are made of.
-pub struct Facts<'a> {
+pub struct PaymentFacts<'a> {
     pub book: &'a RateBook,
     pub found: &'a PersonFacts,
 }
@@ -114,9 +116,9 @@ pub fn due_on(month: Month) -> Date {
         .last_of_month()
 }
 
-impl Facts<'_> {
+impl PaymentFacts<'_> {
     /// What held of the person in a month: of each area the entry with the greatest month and roster; insured before not.
-    pub fn in_force(&self, month: Month) -> Option<&Entry> {
+    pub fn in_force(&self, month: Month) -> Option<&RosterEntry> {
         // Entries are in order, so the last of an area that has come is the one in force there.
         let come = || {
             self.found
@@ -124,7 +126,7 @@ impl Facts<'_> {
                 .iter()
                 .filter(|entry| entry.from_month <= month.number())
         };
-        let last_of_area = |entry: &&Entry| {
+        let last_of_area = |entry: &&RosterEntry| {
             come()
                 .rfind(|other| other.pooling_area == entry.pooling_area)
                 .is_some_and(|last| std::ptr::eq(last, *entry))
@@ -148,7 +150,7 @@ impl Facts<'_> {
         }
     }
 
-    fn own(&self, month: Month, insured: Option<(&Entry, Category)>) -> OwnPart {
+    fn own(&self, month: Month, insured: Option<(&RosterEntry, Category)>) -> OwnPart {
         let cycles: Vec<i64> = self
             .found
             .cycles
@@ -189,7 +191,12 @@ impl Facts<'_> {
 
     /// How it stands by the rates where no cycle has asked yet, and what is due: what a plan would ask, or what is
     /// collected elsewhere.
-    fn unplanned(&self, month: Month, entry: &Entry, category: Category) -> (&'static str, Fen) {
+    fn unplanned(
+        &self,
+        month: Month,
+        entry: &RosterEntry,
+        category: Category,
+    ) -> (&'static str, Fen) {
         let nothing = ("none_due", Fen::ZERO);
         let area = Division::from_number(entry.pooling_area);
         let rate = area.and_then(|area| {
@@ -200,7 +207,7 @@ impl Facts<'_> {
             return nothing;
         };
         let own = (entry.base.unwrap_or(Fen::ZERO), entry.account_credit_base);
-        let person = Insured {
+        let person = RosteredPerson {
             person_no: "",
             category,
             district: entry.district,
@@ -220,11 +227,11 @@ impl Facts<'_> {
         match assess(month, &person, Some(rate)) {
             Ok(Assessment::Deduct(instruction)) => ("not_asked", instruction.due),
             Ok(Assessment::LeftOut {
-                reason: Reason::NoAccount,
+                reason: NoDeductionReason::NoAccount,
                 due,
             }) if due != Fen::ZERO => ("apart", due),
             Ok(Assessment::LeftOut {
-                reason: Reason::NoBase(_),
+                reason: NoDeductionReason::NoBase(_),
                 ..
             }) => ("no_base", Fen::ZERO),
             Ok(Assessment::LeftOut { .. }) | Err(_) => nothing,
@@ -232,7 +239,7 @@ impl Facts<'_> {
     }
 
     /// Since which month the person has paid once a year, as entries without a break say.
-    fn yearly_since(&self, entry: &Entry) -> Month {
+    fn yearly_since(&self, entry: &RosterEntry) -> Month {
         let area = self
             .found
             .entries
@@ -241,7 +248,7 @@ impl Facts<'_> {
         let so_far = area.take_while(|other| {
             (other.from_month, other.roster_id) <= (entry.from_month, entry.roster_id)
         });
-        let so_far: Vec<&Entry> = so_far.collect();
+        let so_far: Vec<&RosterEntry> = so_far.collect();
         let since = so_far
             .iter()
             .rev()
@@ -338,7 +345,7 @@ impl Facts<'_> {
         (deduction.answer.as_ref()?.outcome == "deducted").then_some(deduction)
     }
 
-    fn employer(&self, month: Month, insured: Option<(&Entry, Category)>) -> EmployerPart {
+    fn employer(&self, month: Month, insured: Option<(&RosterEntry, Category)>) -> EmployerPart {
         let nothing = EmployerPart {
             state: "none_due",
             paid_on: None,
@@ -369,7 +376,7 @@ impl Facts<'_> {
         EmployerPart {
             state: state.word(),
             paid_on,
-            lines: payments.into_iter().map(Paid::of).collect(),
+            lines: payments.into_iter().map(EmployerPayment::of).collect(),
             detail: Vec::new(),
         }
     }
@@ -394,10 +401,10 @@ impl OwnPart {
     }
 }
 
-impl Paid {
+impl EmployerPayment {
     /// A payment as answers show it.
-    pub fn of(payment: &Payment) -> Paid {
-        Paid {
+    pub fn of(payment: &Payment) -> EmployerPayment {
+        EmployerPayment {
             detail_no: payment.detail_no.clone(),
             receipt_no: payment.receipt_no.clone(),
             payment_kind: payment.payment_kind.word().to_string(),
@@ -414,7 +421,7 @@ impl Paid {
 
 impl PaidDetail {
     /// A line as answers show it.
-    pub fn of(detail: &Detail) -> PaidDetail {
+    pub fn of(detail: &EmployeeDetail) -> PaidDetail {
         PaidDetail {
             receipt_no: detail.receipt_no.clone(),
             detail_no: detail.detail_no.clone(),
@@ -425,7 +432,7 @@ impl PaidDetail {
     }
 }
 
-fn roster(entry: &Entry, category: Category) -> RosterFacts {
+fn roster(entry: &RosterEntry, category: Category) -> RosterFacts {
     RosterFacts {
         category: category.word().to_string(),
         account: entry.account,
@@ -439,7 +446,7 @@ fn roster(entry: &Entry, category: Category) -> RosterFacts {
     }
 }
 
-fn apart(left_out: &LeftOut) -> OwnPart {
+fn apart(left_out: &CycleExclusion) -> OwnPart {
     let state = match left_out.reason.as_str() {
         "no_account" | "two_relations" => "apart",
         "waived" | "no_rate" | "nothing_due" => "none_due",
@@ -479,7 +486,7 @@ mod tests {
         );
         std::fs::write(dir.path().join("450100-nanning.toml"), text).expect("a file");
         let book = RateBook::load(dir.path()).expect("rates");
-        let entry = Entry {
+        let entry = RosterEntry {
             pooling_area: 450_100,
             from_month: 202_103,
             roster_id: 1,
@@ -497,7 +504,7 @@ mod tests {
             entries: vec![entry],
             ..PersonFacts::default()
         };
-        let facts = Facts {
+        let facts = PaymentFacts {
             book: &book,
             found: &found,
         };

@@ -13,10 +13,10 @@ use crate::flow::deduct::DeductionPartners;
 use crate::flow::transfer::{DEDUCTION_RESULTS, DEDUCTIONS, name_of};
 use crate::store::Store;
 use crate::store::delivery::{Batch, Delivery, NewDelivery};
-use crate::store::transfer::{Asked, BatchHead, Known};
+use crate::store::transfer::{BatchHead, KnownResult, PersonInstruction};
 
 /// Reads batches for every destination.
-pub struct Batches {
+pub struct BatchReader {
     pub store: Store,
     /// Which core is asked in an area, and who is told of results.
     pub partners: Arc<DeductionPartners>,
@@ -35,7 +35,7 @@ pub(super) fn describe(of: &NewDelivery, batch: Batch) -> String {
     )
 }
 
-impl Batches {
+impl BatchReader {
     /// What a delivery of a batch tells its destination, read when it is sent.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Batches {
         let (head, people) = match message {
             DEDUCTIONS => {
                 let (head, asked) = self.store.batch_asked(batch).await?.ok_or_else(missing)?;
-                let person = |asked: &Asked| {
+                let person = |asked: &PersonInstruction| {
                     object([
                         ("person_no", json!(asked.person_no)),
                         ("fen", json!(asked.fen.0)),
@@ -69,7 +69,7 @@ impl Batches {
             DEDUCTION_RESULTS => {
                 let (head, known) = self.store.batch_results(batch).await?.ok_or_else(missing)?;
                 let month = head.month.number().to_string();
-                let person = |known: &Known| {
+                let person = |known: &KnownResult| {
                     let made_up = known.made_up.iter().map(|carried| json!({ "month": carried.month.number().to_string(), "fen": carried.fen.0 }));
                     object([
                         ("person_no", json!(known.person_no)),

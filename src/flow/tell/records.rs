@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::unseen;
 use crate::error::{Fault, Stage};
-use crate::flow::collect::{Destination, concerns};
+use crate::flow::collect::{FundDestination, concerns};
 use crate::flow::rates::Rates;
 use crate::store::Store;
 use crate::store::contributions::Contribution;
@@ -19,7 +19,7 @@ use crate::store::delivery::{Delivery, NewDelivery, Records};
 pub struct Contributions {
     pub store: Store,
     pub rates: Rates,
-    pub destinations: Arc<[Destination]>,
+    pub destinations: Arc<[FundDestination]>,
 }
 
 /// What a delivery tells of, in a few words.
@@ -108,7 +108,7 @@ impl Contributions {
     async fn told<'l>(
         &self,
         delivery: &Delivery,
-        destination: &Destination,
+        destination: &FundDestination,
         lines: &'l [Contribution],
     ) -> Result<Vec<&'l Contribution>, Fault> {
         if lines

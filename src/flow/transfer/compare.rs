@@ -7,34 +7,34 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::model::deduction::DeductionOutcome;
-use crate::model::told::{Results, Told};
+use crate::model::told::{PersonResult, Results};
 use crate::model::{Fen, Month};
-use crate::store::transfer::{Asked, Known, Odd, OddKind};
+use crate::store::transfer::{KnownResult, OddKind, PersonInstruction, ResultDiscrepancy};
 
 /// What a message comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Compared<'a> {
+pub struct ComparedResults<'a> {
     /// New and as asked, in the order of person numbers.
-    pub fits: Vec<&'a Told>,
+    pub fits: Vec<&'a PersonResult>,
     /// Money of those that were deducted, by the district and month it was owed to.
     pub money: BTreeMap<(i32, Month), Fen>,
     /// Said before, and the same.
     pub known: usize,
-    pub odd: Vec<Odd>,
+    pub odd: Vec<ResultDiscrepancy>,
 }
 
 /// Compares what the batch of a month was told; `asked` and `known` are in the byte order of person numbers.
 pub fn compare<'a>(
     month: Month,
-    asked: &[Asked],
-    known: &[Known],
+    asked: &[PersonInstruction],
+    known: &[KnownResult],
     results: &'a Results,
-) -> Compared<'a> {
-    let mut order: Vec<&Told> = results.told.iter().collect();
+) -> ComparedResults<'a> {
+    let mut order: Vec<&PersonResult> = results.told.iter().collect();
     order.sort_by(|a, b| a.person_no.cmp(&b.person_no)); // usually sorted already
-    let mut compared = Compared {
+    let mut compared = ComparedResults {
         fits: Vec::with_capacity(order.len()),
-        ..Compared::default()
+        ..ComparedResults::default()
     };
     let (mut asked, mut known) = (asked.iter().peekable(), known.iter().peekable());
     for same_person in order.chunk_by(|a, b| a.person_no == b.person_no) {
@@ -43,16 +43,19 @@ pub fn compare<'a>(
         let known = advance(&mut known, |known| known.person_no.as_str().cmp(person_no));
         compared.person(month, same_person, (asked, known));
     }
-    compared
-        .odd
-        .extend(results.unreadable.iter().map(|unreadable| Odd {
-            index: unreadable.index,
-            person_no: unreadable.person_no.clone(),
-            kind: OddKind::Unreadable,
-            asked: None,
-            told: None,
-            words: format!("{} {}", unreadable.element, unreadable.reason),
-        }));
+    compared.odd.extend(
+        results
+            .unreadable
+            .iter()
+            .map(|unreadable| ResultDiscrepancy {
+                index: unreadable.index,
+                person_no: unreadable.person_no.clone(),
+                kind: OddKind::Unreadable,
+                asked: None,
+                told: None,
+                words: format!("{} {}", unreadable.element, unreadable.reason),
+            }),
+    );
     compared
 }
 
@@ -71,20 +74,20 @@ fn advance<'a, T>(
         .filter(|item| compared(item) == Ordering::Equal)
 }
 
-impl<'a> Compared<'a> {
+impl<'a> ComparedResults<'a> {
     /// Everything the message says of one person.
     fn person(
         &mut self,
         month: Month,
-        said: &[&'a Told],
-        (asked, known): (Option<&Asked>, Option<&Known>),
+        said: &[&'a PersonResult],
+        (asked, known): (Option<&PersonInstruction>, Option<&KnownResult>),
     ) {
         let first = said[0];
         if said
             .iter()
             .any(|other| (other.outcome, other.fen) != (first.outcome, first.fen))
         {
-            let contradiction = |told: &&Told| {
+            let contradiction = |told: &&PersonResult| {
                 odd(
                     told,
                     OddKind::OtherAnswer,
@@ -128,7 +131,7 @@ impl<'a> Compared<'a> {
         }
     }
 
-    fn take(&mut self, month: Month, told: &'a Told, asked: &Asked) {
+    fn take(&mut self, month: Month, told: &'a PersonResult, asked: &PersonInstruction) {
         if told.outcome == DeductionOutcome::Deducted {
             let sum = |(key, fen): ((i32, Month), Fen)| {
                 Some((
@@ -160,7 +163,7 @@ impl<'a> Compared<'a> {
 
 /// Whom an instruction's amount is owed to: each month that was carried to its own district and month, the rest to
 /// the cycle's. Every district and month once.
-fn owed(month: Month, asked: &Asked) -> BTreeMap<(i32, Month), Fen> {
+fn owed(month: Month, asked: &PersonInstruction) -> BTreeMap<(i32, Month), Fen> {
     let mut owed = BTreeMap::new();
     let mut rest = asked.fen.0;
     for carried in &asked.carried {
@@ -176,7 +179,7 @@ fn owed(month: Month, asked: &Asked) -> BTreeMap<(i32, Month), Fen> {
 }
 
 /// Why the amounts are not those of the instruction.
-fn misfit(told: &Told, asked: &Asked) -> Option<String> {
+fn misfit(told: &PersonResult, asked: &PersonInstruction) -> Option<String> {
     let expected = if told.outcome == DeductionOutcome::Deducted {
         asked.fen
     } else {
@@ -201,8 +204,13 @@ fn misfit(told: &Told, asked: &Asked) -> Option<String> {
     })
 }
 
-fn odd(told: &Told, kind: OddKind, asked: Option<&Asked>, words: String) -> Odd {
-    Odd {
+fn odd(
+    told: &PersonResult,
+    kind: OddKind,
+    asked: Option<&PersonInstruction>,
+    words: String,
+) -> ResultDiscrepancy {
+    ResultDiscrepancy {
         index: told.index,
         person_no: Some(told.person_no.clone()),
         kind,
@@ -215,17 +223,17 @@ fn odd(told: &Told, kind: OddKind, asked: Option<&Asked>, words: String) -> Odd 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::transfer::Carried;
+    use crate::store::transfer::CarriedShortfall;
 
     fn october() -> Month {
         Month::new(2021, 10).expect("a month")
     }
 
-    fn asked() -> Vec<Asked> {
+    fn asked() -> Vec<PersonInstruction> {
         ["A", "B", "C", "D"]
             .iter()
             .enumerate()
-            .map(|(at, no)| Asked {
+            .map(|(at, no)| PersonInstruction {
                 person_no: (*no).into(),
                 fen: Fen(100 + at as i64),
                 district: 450_103 + (at as i32 % 2),
@@ -234,8 +242,8 @@ mod tests {
             .collect()
     }
 
-    fn told(person_no: &str, outcome: DeductionOutcome, fen: i64) -> Told {
-        Told {
+    fn told(person_no: &str, outcome: DeductionOutcome, fen: i64) -> PersonResult {
+        PersonResult {
             index: 1,
             person_no: person_no.into(),
             outcome,
@@ -245,7 +253,7 @@ mod tests {
         }
     }
 
-    fn results(told: Vec<Told>) -> Results {
+    fn results(told: Vec<PersonResult>) -> Results {
         Results {
             told,
             ..Results::default()
@@ -287,13 +295,13 @@ mod tests {
         let august = Month::new(2021, 8).expect("a month");
         let carried =
             [(august, 450_105, 30), (october(), 450_103, 5)].map(|(month, district, fen)| {
-                Carried {
+                CarriedShortfall {
                     month,
                     district,
                     fen: Fen(fen),
                 }
             });
-        let asked = [Asked {
+        let asked = [PersonInstruction {
             carried: carried.to_vec(),
             ..asked()[0].clone()
         }];
@@ -312,7 +320,7 @@ mod tests {
 
     #[test]
     fn other_amounts_unknown_people_and_contradictions_are_odd_and_never_taken() {
-        let split = Told {
+        let split = PersonResult {
             parts: Some([Fen(50), Fen(50), Fen(1)]),
             ..told("C", Deducted, 102)
         };
@@ -351,7 +359,7 @@ mod tests {
             ("A", Deducted, Fen(100)),
             ("B", InsufficientBalance, Fen(0)),
         ]
-        .map(|(no, outcome, fen)| Known {
+        .map(|(no, outcome, fen)| KnownResult {
             person_no: no.into(),
             outcome,
             fen,
@@ -380,7 +388,7 @@ mod tests {
 
     #[test]
     fn sub_accounts_that_add_up_are_kept() {
-        let results = results(vec![Told {
+        let results = results(vec![PersonResult {
             parts: Some([Fen(60), Fen(40), Fen(0)]),
             ..told("A", Deducted, 100)
         }]);

@@ -7,14 +7,14 @@
 use crate::adapter::HeadSeen;
 use crate::error::Fault;
 use crate::flow::Gateway;
-use crate::flow::intake::{Arrival, Ending, ListedRefusal, Reply};
+use crate::flow::intake::{Arrival, IntakeEnding, IntakeReply, ListedRefusal};
 use crate::model::Story;
 use crate::model::told::Results;
-use crate::store::collect::Counts;
+use crate::store::collect::PacketCounts;
 use crate::store::delivery::Batch;
-use crate::store::transfer::{Odd, OddKind, Origin};
+use crate::store::transfer::{OddKind, ResultDiscrepancy, ResultsOrigin};
 
-use super::{DEDUCTIONS, Summary, of_name, told};
+use super::{DEDUCTIONS, ResultsSummary, of_name, told};
 
 /// Results one message has at most: they are held in memory, and no batch has nearly as many people.
 const RESULTS_MAX: u64 = 50_000;
@@ -23,12 +23,12 @@ const RESULTS_MAX: u64 = 50_000;
 pub(in crate::flow) async fn take_results(
     gateway: &Gateway,
     arrival: &Arrival,
-) -> Result<Reply, Ending> {
+) -> Result<IntakeReply, IntakeEnding> {
     let reading = arrival.clone();
     let lines_max = gateway.config.gateway.receive.lines_max.min(RESULTS_MAX);
     let read = tokio::task::spawn_blocking(move || read_all(&reading, lines_max)).await;
     let (head, results) =
-        read.map_err(|error| Ending::thread(Story::DeductionResults, &error))??;
+        read.map_err(|error| IntakeEnding::thread(Story::DeductionResults, &error))??;
     post(gateway, arrival, (&head, &results))
         .await
         .map_err(|ending| ending.of(|| head))
@@ -39,7 +39,7 @@ async fn post(
     gateway: &Gateway,
     arrival: &Arrival,
     (head, results): (&HeadSeen, &Results),
-) -> Result<Reply, Ending> {
+) -> Result<IntakeReply, IntakeEnding> {
     let name = head.packet_no.clone().unwrap_or_default();
     let sender = &arrival.partner.name;
     let batch = of_name(&name);
@@ -57,7 +57,7 @@ async fn post(
             area,
             "results of an area that is not the sender's; refused, nothing was kept"
         );
-        return Err(Ending::refused(
+        return Err(IntakeEnding::refused(
             403,
             format!(
                 "batch {name}: {}; nothing was posted",
@@ -89,7 +89,7 @@ async fn post(
                 "results of {} people for batch {name}: {reason}",
                 results.told.len() + results.unreadable.len()
             );
-            let odd = Odd {
+            let odd = ResultDiscrepancy {
                 index: 0,
                 person_no: None,
                 kind: OddKind::UnknownBatch,
@@ -101,14 +101,14 @@ async fn post(
                 .store
                 .note_odd(
                     None,
-                    Origin {
+                    ResultsOrigin {
                         sender,
                         digest: results.digest,
                     },
                     &[odd],
                 )
                 .await?;
-            Err(Ending::refused(
+            Err(IntakeEnding::refused(
                 422,
                 format!(
                     "batch {name}: {reason}; nothing was posted, expected a batch_no as it was sent to you"
@@ -119,7 +119,7 @@ async fn post(
 }
 
 /// Reads the whole message.
-fn read_all(arrival: &Arrival, lines_max: u64) -> Result<(HeadSeen, Results), Ending> {
+fn read_all(arrival: &Arrival, lines_max: u64) -> Result<(HeadSeen, Results), IntakeEnding> {
     let mut reader = arrival.open(lines_max)?;
     let head = reader.head();
     let head = HeadSeen {
@@ -160,16 +160,16 @@ fn taken(
     arrival: &Arrival,
     head: HeadSeen,
     listed_max: usize,
-    (results, summary): (&Results, &Summary),
-) -> Result<Reply, Fault> {
+    (results, summary): (&Results, &ResultsSummary),
+) -> Result<IntakeReply, Fault> {
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let received = results.told.len() + results.unreadable.len();
-    let counts = Counts {
+    let counts = PacketCounts {
         received: count(received),
         posted: count(summary.new),
         refused: count(summary.odd.len()),
         duplicate: count(summary.known),
-        ..Counts::default()
+        ..PacketCounts::default()
     };
     let listed = summary
         .odd
@@ -188,7 +188,7 @@ fn taken(
         .replier(Some(head))
         .taken(counts, &listed.collect::<Vec<_>>())?;
     // Results are no lines of money, and are counted as results.
-    Ok(Reply {
+    Ok(IntakeReply {
         counts: None,
         ..reply
     })

@@ -2,18 +2,18 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::adapter::outbound::Results as Place;
-use crate::adapter::{Line, Refusal};
+use crate::adapter::outbound::ResultsPlace as RequestPlace;
+use crate::adapter::{DecodedLine, RecordRefusal};
 use crate::error::{Fault, Origin, Retry, Stage};
 use crate::model::deduction::DeductionOutcome;
 use crate::model::records::deduction_result::{
     BALANCE, DEDUCTED, EARLIER, LAST_YEAR, OUTCOME, PERSON_NO, THIS_YEAR,
 };
-use crate::model::told::{Results, Told, Unreadable};
+use crate::model::told::{PersonResult, Results, Unreadable};
 use crate::model::{Answer, Fen, Record};
 
 /// The results in an answer; a fault means that what stands there is no list of results.
-pub fn read(place: &Place, answer: &Answer) -> Result<Results, Fault> {
+pub fn read(place: &RequestPlace, answer: &Answer) -> Result<Results, Fault> {
     let mut results = Results {
         digest: Sha256::digest(&answer.body).into(),
         ..Results::default()
@@ -24,9 +24,9 @@ pub fn read(place: &Place, answer: &Answer) -> Result<Results, Fault> {
 }
 
 /// Adds one record as it was decoded.
-pub(super) fn add(results: &mut Results, line: &Line, record: &Record) {
+pub(super) fn add(results: &mut Results, line: &DecodedLine, record: &Record) {
     match line {
-        Line::Good { index } => match told(*index, record) {
+        DecodedLine::Good { index } => match told(*index, record) {
             Some(told) => results.told.push(told),
             None => results.unreadable.push(unreadable(
                 *index,
@@ -34,7 +34,7 @@ pub(super) fn add(results: &mut Results, line: &Line, record: &Record) {
                 ("results", "lacks a person or an outcome"),
             )),
         },
-        Line::Refused(Refusal {
+        DecodedLine::Refused(RecordRefusal {
             index,
             element,
             reason,
@@ -45,7 +45,7 @@ pub(super) fn add(results: &mut Results, line: &Line, record: &Record) {
     }
 }
 
-fn told(index: u64, record: &Record) -> Option<Told> {
+fn told(index: u64, record: &Record) -> Option<PersonResult> {
     let part = |field| record.money(field);
     // Sub-accounts that are not named hold nothing, as soon as one is.
     let named = [part(THIS_YEAR), part(LAST_YEAR), part(EARLIER)];
@@ -53,7 +53,7 @@ fn told(index: u64, record: &Record) -> Option<Told> {
         .iter()
         .any(Option::is_some)
         .then(|| named.map(Option::unwrap_or_default));
-    Some(Told {
+    Some(PersonResult {
         index,
         person_no: record.text(PERSON_NO)?.to_owned(),
         outcome: DeductionOutcome::of_word(record.code(OUTCOME)?)?,

@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::super::terms::{Ages, Basis, Channel, Mode, Period, Rounding, Terms};
+use super::super::terms::{Ages, Basis, Channel, Mode, Period, RateTerms, Rounding};
 use super::*;
 
-fn rate(shortfall: Shortfall, no_account: NoAccount) -> IndividualRate {
+fn rate(shortfall: ShortfallHandling, no_account: NoAccount) -> IndividualRate {
     IndividualRate {
         id: "450100/individual/2021-03/active".into(),
-        terms: Terms {
+        terms: RateTerms {
             period: Period {
                 from: Month::parse("202103").unwrap(),
                 to: None,
@@ -33,7 +33,7 @@ fn rate(shortfall: Shortfall, no_account: NoAccount) -> IndividualRate {
 }
 
 fn carrying() -> IndividualRate {
-    rate(Shortfall::CarryOver, NoAccount::ListApart)
+    rate(ShortfallHandling::CarryOver, NoAccount::ListApart)
 }
 
 const fn own(fen: i64) -> Bases {
@@ -47,7 +47,7 @@ const fn own(fen: i64) -> Bases {
     }
 }
 
-const PERSON: Insured<'_> = Insured {
+const PERSON: RosteredPerson<'_> = RosteredPerson {
     person_no: "P1",
     category: Category::Active,
     district: 450_102,
@@ -57,11 +57,11 @@ const PERSON: Insured<'_> = Insured {
     carried: Fen::ZERO,
 };
 
-const REASONS: [Reason; 4] = [
-    Reason::NoAccount,
-    Reason::NoRate,
-    Reason::NothingDue,
-    Reason::NoBase(Basis::CityAverageBase),
+const REASONS: [NoDeductionReason; 4] = [
+    NoDeductionReason::NoAccount,
+    NoDeductionReason::NoRate,
+    NoDeductionReason::NothingDue,
+    NoDeductionReason::NoBase(Basis::CityAverageBase),
 ];
 
 fn october() -> Month {
@@ -80,7 +80,7 @@ fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
             fen: Fen(600)
         }))
     );
-    let carried = Insured {
+    let carried = RosteredPerson {
         carried: Fen(590),
         ..PERSON
     };
@@ -93,7 +93,7 @@ fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
             fen: Fen(1_190)
         }))
     );
-    let only_carried = Insured {
+    let only_carried = RosteredPerson {
         bases: own(0),
         ..carried
     };
@@ -107,7 +107,7 @@ fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
         }))
     );
     assert_eq!(
-        owed(Insured {
+        owed(RosteredPerson {
             carried: Fen(i64::MAX),
             ..PERSON
         }),
@@ -118,24 +118,24 @@ fn a_person_owes_the_rate_of_the_base_and_what_was_carried() {
 #[test]
 fn who_is_left_out_is_left_out_for_a_reason() {
     let left_out = |reason, due| Ok(Assessment::LeftOut { reason, due });
-    let none = Insured {
+    let none = RosteredPerson {
         account: false,
         carried: Fen(5),
         ..PERSON
     };
     assert_eq!(
         assess(october(), &none, Some(&carrying())),
-        left_out(Reason::NoAccount, Fen(600))
+        left_out(NoDeductionReason::NoAccount, Fen(600))
     );
     assert_eq!(
         assess(
             october(),
             &none,
-            Some(&rate(Shortfall::Waive, NoAccount::Waive))
+            Some(&rate(ShortfallHandling::Waive, NoAccount::Waive))
         ),
-        left_out(Reason::Waived, Fen(600))
+        left_out(NoDeductionReason::Waived, Fen(600))
     );
-    let without = Insured {
+    let without = RosteredPerson {
         bases: Bases {
             own: None,
             ..own(0)
@@ -144,9 +144,9 @@ fn who_is_left_out_is_left_out_for_a_reason() {
     };
     assert_eq!(
         assess(october(), &without, Some(&carrying())),
-        left_out(Reason::NoBase(Basis::OwnBase), Fen::ZERO)
+        left_out(NoDeductionReason::NoBase(Basis::OwnBase), Fen::ZERO)
     );
-    let waived = Insured {
+    let waived = RosteredPerson {
         account: false,
         ..without
     };
@@ -154,53 +154,53 @@ fn who_is_left_out_is_left_out_for_a_reason() {
         assess(
             october(),
             &waived,
-            Some(&rate(Shortfall::Waive, NoAccount::Waive))
+            Some(&rate(ShortfallHandling::Waive, NoAccount::Waive))
         ),
-        left_out(Reason::Waived, Fen::ZERO)
+        left_out(NoDeductionReason::Waived, Fen::ZERO)
     );
     assert_eq!(
         assess(october(), &PERSON, None),
-        left_out(Reason::NoRate, Fen::ZERO)
+        left_out(NoDeductionReason::NoRate, Fen::ZERO)
     );
     assert_eq!(
         assess(
             october(),
-            &Insured {
+            &RosteredPerson {
                 bases: own(0),
                 ..PERSON
             },
             Some(&carrying())
         ),
-        left_out(Reason::NothingDue, Fen::ZERO)
+        left_out(NoDeductionReason::NothingDue, Fen::ZERO)
     );
     let mut yearly = carrying();
     yearly.terms.frequency = Frequency::Yearly;
     assert_eq!(
         assess(october(), &PERSON, Some(&yearly)),
-        left_out(Reason::NoRate, Fen::ZERO),
+        left_out(NoDeductionReason::NoRate, Fen::ZERO),
         "a yearly rate is not asked for every month"
     );
     let mut taxed = carrying();
     taxed.terms.channel = Channel::Tax;
     assert_eq!(
         assess(october(), &PERSON, Some(&taxed)),
-        left_out(Reason::NoRate, Fen::ZERO),
+        left_out(NoDeductionReason::NoRate, Fen::ZERO),
         "what the tax bureau collects is not deducted"
     );
 }
 
 #[test]
 fn the_digest_is_that_of_the_documented_text() {
-    let mut running = Running::new(450_100, october());
+    let mut running = PlanDigest::new(450_100, october());
     let Ok(Assessment::Deduct(instruction)) = assess(october(), &PERSON, Some(&carrying())) else {
         panic!("something is due")
     };
     running.instruct(&PERSON, &carrying(), &instruction);
-    let odd = Insured {
+    let odd = RosteredPerson {
         person_no: "P\\2\t",
         ..PERSON
     };
-    running.leave_out(&odd, Reason::NoAccount, Fen(-600));
+    running.leave_out(&odd, NoDeductionReason::NoAccount, Fen(-600));
     let text = "450100\t202110\n\
         P1\tactive\t450102\t450100/individual/2021-03/active\t400000\t600\t0\t600\tcarry_over\n\
         P\\\\2\\t\tactive\t450102\tno_account\t\t-600\t\t\t\n";
@@ -225,10 +225,10 @@ fn any_people() -> impl Strategy<Value = Vec<Someone>> {
 }
 
 fn digest_of(area: i32, month: Month, people: &[Someone], rate: &IndividualRate) -> [u8; 32] {
-    let mut running = Running::new(area, month);
+    let mut running = PlanDigest::new(area, month);
     for (number, category, district, base, due, carried, deduct) in people {
         let person_no = format!("{number:08}");
-        let person = Insured {
+        let person = RosteredPerson {
             person_no: &person_no,
             category: Category::IN_ROSTERS[*category],
             district: *district,
@@ -284,17 +284,17 @@ proptest! {
             let mut renamed = carrying();
             renamed.id.push('x');
             prop_assert_ne!(whole, digest_of(450_100, october(), &people, &renamed));
-            prop_assert_ne!(whole, digest_of(450_100, october(), &people, &super::tests::rate(Shortfall::Retry, NoAccount::ListApart)));
+            prop_assert_ne!(whole, digest_of(450_100, october(), &people, &super::tests::rate(ShortfallHandling::Retry, NoAccount::ListApart)));
         }
     }
 
     #[test]
     fn instructions_add_up_to_the_totals(people in any_people()) {
-        let mut totals = Totals::default();
+        let mut totals = PlanTotals::default();
         let mut sum = 0;
         for (number, category, district, base, _, carried, account) in &people {
             let person_no = number.to_string();
-            let person = Insured {
+            let person = RosteredPerson {
                 person_no: &person_no,
                 category: Category::IN_ROSTERS[*category],
                 district: *district,

@@ -8,7 +8,7 @@ use jiff::civil::date;
 use proptest::prelude::*;
 
 use super::*;
-use crate::link::pace::Line;
+use crate::link::pace::PaceState;
 
 /// A clock that stands where it is put.
 #[derive(Clone)]
@@ -39,11 +39,11 @@ fn at(local: &str) -> Timestamp {
         .timestamp()
 }
 
-fn limits(per_day: Option<u32>, window: Option<&str>) -> Limits {
-    Limits {
+fn limits(per_day: Option<u32>, window: Option<&str>) -> DestinationLimits {
+    DestinationLimits {
         requests_per_day: per_day,
         window: window.map(|text| DayWindow::try_from(text.to_owned()).unwrap()),
-        ..Limits::per_second(10)
+        ..DestinationLimits::per_second(10)
     }
 }
 
@@ -65,7 +65,10 @@ fn without_limits_of_the_day_everything_may_leave_at_any_time() {
 fn outside_its_window_nothing_leaves_and_the_wait_is_until_it_opens() {
     let clock = Hand::at("2026-03-01T00:59:00");
     let night = quota(None, Some("01:00-05:00"), &clock);
-    assert_eq!(night.check(), Err(Closed::For(Duration::from_secs(62))));
+    assert_eq!(
+        night.check(),
+        Err(QuotaClosed::For(Duration::from_secs(62)))
+    );
     clock.set("2026-03-01T01:00:02");
     let ticket = night.take().unwrap();
     clock.set("2026-03-01T04:59:57.999");
@@ -77,7 +80,7 @@ fn outside_its_window_nothing_leaves_and_the_wait_is_until_it_opens() {
     );
     assert_eq!(
         night.check(),
-        Err(Closed::For(
+        Err(QuotaClosed::For(
             Duration::from_millis(1_500) + Duration::from_secs(20 * HOUR + 2)
         ))
     );
@@ -92,7 +95,7 @@ fn outside_its_window_nothing_leaves_and_the_wait_is_until_it_opens() {
     clock.set("2026-03-01T12:00:00");
     assert_eq!(
         across.check(),
-        Err(Closed::For(Duration::from_secs(10 * HOUR + 2)))
+        Err(QuotaClosed::For(Duration::from_secs(10 * HOUR + 2)))
     );
 }
 
@@ -103,7 +106,7 @@ fn a_day_gives_only_what_was_reserved_and_the_next_begins_at_midnight_in_shangha
     let today = date(2026, 3, 1);
     assert_eq!(
         quota.check(),
-        Err(Closed::Reserve {
+        Err(QuotaClosed::Reserve {
             day: today,
             count: 1
         })
@@ -120,17 +123,17 @@ fn a_day_gives_only_what_was_reserved_and_the_next_begins_at_midnight_in_shangha
     quota.reserved(today, 0);
     assert_eq!(
         quota.check(),
-        Err(Closed::For(Duration::from_secs(12 * HOUR + 2)))
+        Err(QuotaClosed::For(Duration::from_secs(12 * HOUR + 2)))
     );
     clock.set("2026-03-02T00:00:01");
     assert!(
-        matches!(quota.check(), Err(Closed::For(_))),
+        matches!(quota.check(), Err(QuotaClosed::For(_))),
         "not this close to midnight"
     );
     clock.set("2026-03-02T00:00:02");
     assert_eq!(
         quota.check(),
-        Err(Closed::Reserve {
+        Err(QuotaClosed::Reserve {
             day: date(2026, 3, 2),
             count: 1
         })
@@ -173,9 +176,9 @@ struct Case {
 fn simulate(case: &Case) -> Vec<DateTime> {
     let start = at("2026-03-01T00:00:00");
     let (clock, base) = (Hand(Arc::new(Mutex::new(start))), Instant::now());
-    let limits = Limits {
+    let limits = DestinationLimits {
         burst: case.burst,
-        ..Limits {
+        ..DestinationLimits {
             requests_per_second: case.rate,
             ..limits(Some(case.per_day), case.window)
         }
@@ -197,17 +200,17 @@ fn simulate(case: &Case) -> Vec<DateTime> {
             elapsed + Duration::from_secs(case.killed_every / 2 + next(case.killed_every));
         let now = base + elapsed;
         let mut line = burst.map_or_else(
-            || Line::new(rate, now),
-            |burst| Line::bucket(rate, burst, now),
+            || PaceState::new(rate, now),
+            |burst| PaceState::bucket(rate, burst, now),
         );
         let quota = Quota::new(&limits, Arc::new(clock.clone()));
         while elapsed < term_ends {
             let wait = match quota.take() {
-                Err(Closed::Reserve { day, count }) => {
+                Err(QuotaClosed::Reserve { day, count }) => {
                     quota.reserved(day, days.reserve(case.per_day, day, count));
                     continue;
                 }
-                Err(Closed::For(wait)) => wait,
+                Err(QuotaClosed::For(wait)) => wait,
                 Ok(ticket) => match line.leave(base + elapsed) {
                     Ok(()) => {
                         if ticket.spend() {

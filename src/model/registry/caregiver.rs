@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Dated, Standing, first_change_after, in_force};
+use super::{DatedStatus, EntryStanding, first_change_after, in_force};
 
 /// A caregiver of the LTC system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Caregiver {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub training: Vec<TrainingYear>,
     /// What he or she is and was; see [`in_force`] for which counts on a day.
-    pub statuses: Vec<Dated<CaregiverStatus>>,
+    pub statuses: Vec<DatedStatus<CaregiverStatus>>,
     /// The day of entry in the registry.
     #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub registered_on: Date,
@@ -173,8 +173,8 @@ impl fmt::Debug for CaregiverPersonal {
 
 impl Caregiver {
     /// The status on a day.
-    pub fn standing(&self, on: Date) -> Standing {
-        Standing {
+    pub fn standing(&self, on: Date) -> EntryStanding {
+        EntryStanding {
             status: in_force(&self.statuses, on).map(CaregiverStatus::word),
             designated: false,
         }

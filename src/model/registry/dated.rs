@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A status from one day to another, both included; without `to` until further notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Dated<S> {
+pub struct DatedStatus<S> {
     pub status: S,
     #[serde(deserialize_with = "crate::model::day::deserialize")]
     pub from: Date,
@@ -18,7 +18,7 @@ pub struct Dated<S> {
     pub to: Option<Date>,
 }
 
-impl<S> Dated<S> {
+impl<S> DatedStatus<S> {
     /// Whether it covers the day.
     pub fn covers(&self, on: Date) -> bool {
         self.from <= on && self.to.is_none_or(|to| on <= to)
@@ -28,7 +28,7 @@ impl<S> Dated<S> {
 /// The status in force on a day: of those that cover it the one that began last, so that a
 /// suspension stands over what it suspends and what was before returns after it. Of two that
 /// began on the same day the later in the list counts.
-pub fn in_force<S: Copy>(statuses: &[Dated<S>], on: Date) -> Option<S> {
+pub fn in_force<S: Copy>(statuses: &[DatedStatus<S>], on: Date) -> Option<S> {
     statuses
         .iter()
         .filter(|dated| dated.covers(on))
@@ -37,7 +37,7 @@ pub fn in_force<S: Copy>(statuses: &[Dated<S>], on: Date) -> Option<S> {
 }
 
 /// The first day after `after` on which one of them begins or has ended.
-pub fn first_change_after<S>(statuses: &[Dated<S>], after: Date) -> Option<Date> {
+pub fn first_change_after<S>(statuses: &[DatedStatus<S>], after: Date) -> Option<Date> {
     let ended = |to: Option<Date>| to.and_then(|to| to.tomorrow().ok());
     statuses
         .iter()
@@ -53,14 +53,14 @@ mod tests {
 
     use super::*;
 
-    fn statuses() -> Vec<Dated<u8>> {
+    fn statuses() -> Vec<DatedStatus<u8>> {
         vec![
-            Dated {
+            DatedStatus {
                 status: 1,
                 from: date(2026, 1, 1),
                 to: None,
             },
-            Dated {
+            DatedStatus {
                 status: 2,
                 from: date(2026, 3, 1),
                 to: Some(date(2026, 5, 31)),

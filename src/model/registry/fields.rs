@@ -3,7 +3,7 @@
 //! Names only; a puller's choice of them is configuration, and putting them into a document is a
 //! flow's business. Id, version and what kind of change it was are no fields: they always go out.
 
-use super::Kind;
+use super::EntityKind;
 
 /// Of an institution, in the order in which they are written.
 const INSTITUTION: [&str; 21] = [
@@ -60,20 +60,20 @@ pub const REASON: &str = "reason";
 /// What the names of private fields begin with.
 pub const PRIVATE: &str = "personal.";
 
-impl Kind {
+impl EntityKind {
     /// The names of its fields that a puller may be given; private ones begin with [`PRIVATE`].
     pub fn fields(self) -> &'static [&'static str] {
         match self {
-            Kind::Institution => &INSTITUTION,
-            Kind::Caregiver => &CAREGIVER,
+            EntityKind::Institution => &INSTITUTION,
+            EntityKind::Caregiver => &CAREGIVER,
         }
     }
 
     /// Its word in routes.
     pub fn plural(self) -> &'static str {
         match self {
-            Kind::Institution => "institutions",
-            Kind::Caregiver => "caregivers",
+            EntityKind::Institution => "institutions",
+            EntityKind::Caregiver => "caregivers",
         }
     }
 }

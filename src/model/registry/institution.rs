@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Dated, Standing, first_change_after, in_force};
+use super::{DatedStatus, EntryStanding, first_change_after, in_force};
 
 /// An institution of the LTC system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub struct Institution {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Agreement>,
     /// What it is and was; see [`in_force`] for which counts on a day.
-    pub statuses: Vec<Dated<InstitutionStatus>>,
+    pub statuses: Vec<DatedStatus<InstitutionStatus>>,
     /// Whether it is designated by the medical insurance (not the LTC insurance), too.
     pub medical_insurance_designated: bool,
     /// The day it entered the registry.
@@ -178,13 +178,13 @@ impl fmt::Debug for InstitutionPersonal {
 
 impl Institution {
     /// Its status on a day and whether it is designated then: an agreement exists and covers the day.
-    pub fn standing(&self, on: Date) -> Standing {
+    pub fn standing(&self, on: Date) -> EntryStanding {
         let status = in_force(&self.statuses, on);
         let covered = self
             .agreement
             .as_ref()
             .is_some_and(|agreement| agreement.valid_from <= on && on <= agreement.valid_to);
-        Standing {
+        EntryStanding {
             status: status.map(InstitutionStatus::word),
             designated: covered && status.is_some_and(InstitutionStatus::has_agreement),
         }

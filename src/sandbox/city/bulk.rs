@@ -4,9 +4,9 @@
 
 use std::io::{self, BufWriter, Write};
 
-use super::Charset;
+use super::PacketCharset;
 use super::employer::Employer;
-use super::line::Line;
+use super::line::CityLine;
 use super::packet::{self, Head};
 use crate::model::Month;
 
@@ -48,13 +48,13 @@ impl EmployerPacket {
                 replaces: false,
                 lines: *lines,
                 made_on: &made_on,
-                charset: Charset::Gbk,
+                charset: PacketCharset::Gbk,
             },
         )?;
         for index in 0..*lines {
             let employer = Employer::of(*seed, index);
             let headcount = employer.headcount;
-            Line::of(*seed, employer, (*month, *month), index + 1, headcount)
+            CityLine::of(*seed, employer, (*month, *month), index + 1, headcount)
                 .write(&mut out, index + 1)?;
         }
         packet::close(&mut out)?;

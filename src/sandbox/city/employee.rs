@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::Charset;
+use super::PacketCharset;
 use super::employer::Employer;
 use super::line::{bill, billed_rate};
 use super::packet::{self, Head, fraction};
@@ -23,7 +23,7 @@ pub struct EmployeePacket {
     pub lines: u64,
     pub seed: u64,
     pub month: Month,
-    pub charset: Charset,
+    pub charset: PacketCharset,
     /// Detail number of the first line; the others follow without gaps. 18 digits.
     pub first_detail_no: u64,
 }
@@ -47,7 +47,7 @@ impl EmployeePacket {
             lines,
             seed,
             month,
-            charset: Charset::Gbk,
+            charset: PacketCharset::Gbk,
             first_detail_no,
         }
     }

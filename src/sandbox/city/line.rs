@@ -39,7 +39,7 @@ impl Flaw {
 
 /// A line of JFXX101.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct CityLine {
     pub detail_no: u64,
     pub receipt_no: u64,
     pub employer: Employer,
@@ -92,7 +92,7 @@ fn number(prefix: u64, serial: u64) -> u64 {
     prefix * 1_000_000_000_000 + serial
 }
 
-impl Line {
+impl CityLine {
     /// A line for so many heads of an employer; `serial` orders the lines of the month they are collected in.
     pub fn of(
         seed: u64,
@@ -100,12 +100,12 @@ impl Line {
         (collected_in, month): (Month, Month),
         serial: u64,
         headcount: i64,
-    ) -> Line {
+    ) -> CityLine {
         let mut rng = Rng::of(seed, "line", &[serial, collected_in.number() as u64]);
         let base =
             Fen(headcount * employer.wage + rng.between(-employer.wage / 10, employer.wage / 10));
         let rate = billed_rate(month);
-        let mut line = Line {
+        let mut line = CityLine {
             detail_no: number(collected_in.number() as u64, serial),
             receipt_no: number(
                 345_010,
@@ -139,7 +139,7 @@ impl Line {
     }
 
     /// The line with a flaw.
-    pub fn flawed(mut self, flaw: Flaw) -> Line {
+    pub fn flawed(mut self, flaw: Flaw) -> CityLine {
         self.flaw = flaw;
         match flaw {
             Flaw::Underpaid => self.paid = Fen(self.paid.0 - 1 - self.paid.0 / 50),
@@ -150,7 +150,7 @@ impl Line {
     }
 
     /// The same money back.
-    pub fn refunded(mut self) -> Line {
+    pub fn refunded(mut self) -> CityLine {
         self.kind = REFUND;
         for amount in [
             &mut self.base,
@@ -176,7 +176,7 @@ impl Line {
 
     /// Writes the line as a record of the given number in its packet.
     pub fn write(&self, out: &mut dyn Write, index: u64) -> io::Result<()> {
-        let Line {
+        let CityLine {
             detail_no,
             receipt_no,
             employer,

@@ -3,10 +3,10 @@
 //! Lines are computed from their index when their packet is built, so one packet is held at a time.
 
 use super::employer::Employer;
-use super::line::{BACK_PAYMENT, Flaw, Line, bill};
+use super::line::{BACK_PAYMENT, CityLine, Flaw, bill};
 use super::packet::{self, Head};
 use super::rng::Rng;
-use super::{City, Expected, GeneratedPacket, PacketKind};
+use super::{City, ExpectedReceipt, GeneratedPacket, PacketKind};
 use crate::model::{Fen, Month};
 
 /// One line in so many has each flaw (or one line of a smaller city).
@@ -131,10 +131,10 @@ impl MonthPackets {
     }
 
     /// The ordinary line of an employer.
-    fn ordinary(&self, index: u64) -> Line {
+    fn ordinary(&self, index: u64) -> CityLine {
         let employer = self.employer(index);
         let headcount = employer.headcount;
-        Line::of(
+        CityLine::of(
             self.city.seed,
             employer,
             (self.month, self.month),
@@ -145,7 +145,7 @@ impl MonthPackets {
     }
 
     /// An employer's line without flaw: the first from `index` on in steps of three.
-    fn sound(&self, index: u64) -> Line {
+    fn sound(&self, index: u64) -> CityLine {
         let sound = (0..self.city.employers)
             .map(|step| (index + 3 * step) % self.city.employers)
             .find(|index| self.flaw(*index) == Flaw::None);
@@ -153,9 +153,9 @@ impl MonthPackets {
     }
 
     /// A line beyond the ordinary ones; `extra` counts them from 0 over the month.
-    fn extra(&self, extra: u64, month: Month, headcount: i64) -> Line {
+    fn extra(&self, extra: u64, month: Month, headcount: i64) -> CityLine {
         let serial = self.city.employers + 1 + extra;
-        Line::of(
+        CityLine::of(
             self.city.seed,
             self.employer(extra * 7),
             (self.month, month),
@@ -164,7 +164,7 @@ impl MonthPackets {
         )
     }
 
-    fn correction(&self, at: u64) -> (Correction, Line) {
+    fn correction(&self, at: u64) -> (Correction, CityLine) {
         let mut nth = at;
         let mut kinds = CORRECTIONS.into_iter();
         let (correction, every) = loop {
@@ -183,7 +183,7 @@ impl MonthPackets {
             Correction::Again => self.sound(index + 1),
             Correction::Conflict => {
                 let line = self.sound(index + 2);
-                Line {
+                CityLine {
                     paid: Fen(line.paid.0 + 100),
                     ..line
                 }
@@ -193,13 +193,13 @@ impl MonthPackets {
                 .refunded(),
             Correction::BackPayment => {
                 let line = self.extra(at, back(self.month, 1 + (nth % 3) as i16), 2);
-                Line {
+                CityLine {
                     kind: BACK_PAYMENT,
                     late_fee: bill(line.paid, 15_000),
                     ..line
                 }
             }
-            Correction::Revocation => Line {
+            Correction::Revocation => CityLine {
                 revokes: true,
                 ..self.sound(index)
             },
@@ -214,9 +214,9 @@ impl MonthPackets {
     fn ordinary_packet(&self, nth: u64) -> GeneratedPacket {
         let range = nth * self.lines..((nth + 1) * self.lines).min(self.city.employers);
         let mut lines = Vec::new();
-        let mut expected = Expected {
+        let mut expected = ExpectedReceipt {
             status: 200,
-            ..Expected::default()
+            ..ExpectedReceipt::default()
         };
         let mut net = 0;
         for line in range.map(|index| self.ordinary(index)) {
@@ -240,10 +240,10 @@ impl MonthPackets {
     fn correction_packet(&self, nth: u64, first: u64) -> GeneratedPacket {
         let range = first..(first + self.lines).min(self.corrections());
         let mut lines = Vec::new();
-        let mut expected = Expected {
+        let mut expected = ExpectedReceipt {
             status: 200,
             received: range.end - range.start,
-            ..Expected::default()
+            ..ExpectedReceipt::default()
         };
         let mut net = 0;
         for (correction, line) in range.map(|at| self.correction(at)) {
@@ -279,23 +279,23 @@ impl MonthPackets {
             at
         };
         let first = self.corrections() + block * SMALL;
-        let mut lines: Vec<Line> = (first..first + SMALL)
+        let mut lines: Vec<CityLine> = (first..first + SMALL)
             .map(|extra| self.extra(extra, self.month, 3))
             .collect();
-        let refused_whole = |status| Expected {
+        let refused_whole = |status| ExpectedReceipt {
             status,
-            ..Expected::default()
+            ..ExpectedReceipt::default()
         };
-        let processed = |lines: &[Line]| {
+        let processed = |lines: &[CityLine]| {
             let count = lines.len() as u64;
             (
-                Expected {
+                ExpectedReceipt {
                     status: 200,
                     received: count,
                     posted: count,
-                    ..Expected::default()
+                    ..ExpectedReceipt::default()
                 },
-                lines.iter().map(Line::total).sum::<i64>(),
+                lines.iter().map(CityLine::total).sum::<i64>(),
             )
         };
         let packet = match kind {
@@ -331,7 +331,7 @@ impl MonthPackets {
     }
 
     /// The packet's bytes; the expectations are still to be set.
-    fn packet(&self, kind: PacketKind, lines: &[Line], packet_no: String) -> GeneratedPacket {
+    fn packet(&self, kind: PacketKind, lines: &[CityLine], packet_no: String) -> GeneratedPacket {
         let charset = self.city.charset;
         let count = lines.len() as u64 + u64::from(kind == PacketKind::WrongCount);
         let made_on = format!("{}28", self.month.number());
@@ -361,7 +361,7 @@ impl MonthPackets {
             kind,
             charset,
             bytes,
-            expected: Expected::default(),
+            expected: ExpectedReceipt::default(),
             net: Fen::ZERO,
             waits: false,
         }
@@ -369,7 +369,7 @@ impl MonthPackets {
 }
 
 impl GeneratedPacket {
-    fn expecting(self, expected: Expected, net: i64) -> GeneratedPacket {
+    fn expecting(self, expected: ExpectedReceipt, net: i64) -> GeneratedPacket {
         GeneratedPacket {
             expected,
             net: Fen(net),

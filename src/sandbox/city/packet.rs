@@ -6,24 +6,24 @@ use std::io::{self, Write};
 
 /// How a packet is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charset {
+pub enum PacketCharset {
     Utf8,
     Gbk,
 }
 
-impl Charset {
+impl PacketCharset {
     /// The name in the XML declaration.
     pub fn name(self) -> &'static str {
         match self {
-            Charset::Utf8 => "UTF-8",
-            Charset::Gbk => "GBK",
+            PacketCharset::Utf8 => "UTF-8",
+            PacketCharset::Gbk => "GBK",
         }
     }
 
     fn encode(self, text: &str) -> Vec<u8> {
         match self {
-            Charset::Utf8 => text.as_bytes().to_vec(),
-            Charset::Gbk => encoding_rs::GBK.encode(text).0.into_owned(),
+            PacketCharset::Utf8 => text.as_bytes().to_vec(),
+            PacketCharset::Gbk => encoding_rs::GBK.encode(text).0.into_owned(),
         }
     }
 }
@@ -39,7 +39,7 @@ pub(super) struct Head<'a> {
     pub lines: u64,
     /// `yyyyMMdd`.
     pub made_on: &'a str,
-    pub charset: Charset,
+    pub charset: PacketCharset,
 }
 
 /// Writes everything before the first record.

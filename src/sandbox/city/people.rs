@@ -29,7 +29,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// An insured person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct CityPerson {
     /// `psn_no` of the medical core, 20 digits; rises with the person's place.
     pub person_no: String,
     /// `psn_cert_type`: 01 resident id, 08 passport.
@@ -46,7 +46,7 @@ pub struct Person {
 
 /// Iterator over the people of [`City::people`].
 #[derive(Debug, Clone)]
-pub struct People {
+pub struct CityPeople {
     seed: u64,
     employers: u64,
     people: u64,
@@ -60,9 +60,9 @@ pub struct People {
 impl City {
     /// So many insured people, in order of their numbers; active ones fill the city's employers in
     /// order of headcount, and begin anew when there are more of them than heads.
-    pub fn people(&self, people: u64) -> People {
+    pub fn people(&self, people: u64) -> CityPeople {
         let employer = Employer::of(self.seed, 0);
-        People {
+        CityPeople {
             seed: self.seed,
             employers: self.employers.max(1),
             people,
@@ -73,8 +73,8 @@ impl City {
     }
 }
 
-impl People {
-    fn person(&mut self, index: u64) -> Person {
+impl CityPeople {
+    fn person(&mut self, index: u64) -> CityPerson {
         let mut rng = Rng::of(self.seed, "person", &[index]);
         let category = *rng.weighted(CATEGORIES);
         let account = rng.between(1, NO_ACCOUNT_EVERY) > 1;
@@ -110,7 +110,7 @@ impl People {
             _ => ("01", resident_id(&mut rng, district, category)),
         };
         let number = self.seed % 1_000 * 1_000_000_000_000 + index;
-        Person {
+        CityPerson {
             person_no: format!("4501{number:016}"),
             certificate_type,
             certificate_no,
@@ -151,10 +151,10 @@ impl People {
     }
 }
 
-impl Iterator for People {
-    type Item = Person;
+impl Iterator for CityPeople {
+    type Item = CityPerson;
 
-    fn next(&mut self) -> Option<Person> {
+    fn next(&mut self) -> Option<CityPerson> {
         if self.made >= self.people {
             return None;
         }
@@ -168,10 +168,10 @@ impl Iterator for People {
     }
 }
 
-impl Person {
+impl CityPerson {
     /// Writes the person as one line of a roster that holds from a month on.
     pub fn write(&self, from_month: Month, out: &mut dyn Write) -> io::Result<()> {
-        let Person {
+        let CityPerson {
             person_no,
             certificate_type,
             certificate_no,
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn people_are_the_same_every_time_and_their_numbers_rise() {
-        let people: Vec<Person> = City::new(7, 100).people(2_000).collect();
+        let people: Vec<CityPerson> = City::new(7, 100).people(2_000).collect();
         assert_eq!(people, City::new(7, 100).people(2_000).collect::<Vec<_>>());
         assert!(people.is_sorted_by(|a, b| a.person_no < b.person_no));
         assert_ne!(

@@ -16,8 +16,8 @@ fn month() -> Month {
 
 fn text(packet: &GeneratedPacket) -> String {
     match packet.charset {
-        Charset::Utf8 => String::from_utf8(packet.bytes.clone()).unwrap(),
-        Charset::Gbk => {
+        PacketCharset::Utf8 => String::from_utf8(packet.bytes.clone()).unwrap(),
+        PacketCharset::Gbk => {
             let (text, malformed) = encoding_rs::GBK.decode_without_bom_handling(&packet.bytes);
             assert!(!malformed);
             text.into_owned()
@@ -58,7 +58,7 @@ fn parse(document: &str) -> Option<(Elements, Vec<Elements>)> {
 #[derive(Default)]
 struct Held {
     bytes: Vec<u8>,
-    answer: Expected,
+    answer: ExpectedReceipt,
     lines: Vec<String>,
 }
 
@@ -72,10 +72,10 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn take(&mut self, packet: &GeneratedPacket) -> Expected {
-        let refused = |status| Expected {
+    fn take(&mut self, packet: &GeneratedPacket) -> ExpectedReceipt {
+        let refused = |status| ExpectedReceipt {
             status,
-            ..Expected::default()
+            ..ExpectedReceipt::default()
         };
         let Some((head, records)) = parse(&text(packet)) else {
             return refused(400);
@@ -103,10 +103,10 @@ impl Receiver {
             bytes: packet.bytes.clone(),
             ..Held::default()
         };
-        let mut answer = Expected {
+        let mut answer = ExpectedReceipt {
             status: 200,
             received: records.len() as u64,
-            ..Expected::default()
+            ..ExpectedReceipt::default()
         };
         let mut ids = HashSet::new();
         for mut record in records {
@@ -174,7 +174,7 @@ fn a_receiver_that_follows_the_rules_answers_and_sums_as_expected() {
         (6, 3, 2),
         (7, 61, 9),
     ] {
-        for charset in [Charset::Gbk, Charset::Utf8] {
+        for charset in [PacketCharset::Gbk, PacketCharset::Utf8] {
             let mut receiver = Receiver::default();
             let packets = City::new(seed, employers)
                 .encoded_as(charset)
@@ -222,7 +222,7 @@ fn every_kind_of_packet_and_line_occurs_in_a_small_city() {
         ] {
             assert!(all.contains(sign), "{sign} among {employers} employers");
         }
-        let count = |pick: fn(&Expected) -> u64| {
+        let count = |pick: fn(&ExpectedReceipt) -> u64| {
             packets
                 .iter()
                 .filter(|packet| packet.kind != PacketKind::Repeated)
@@ -368,7 +368,7 @@ fn numbers_have_their_shape_and_details_ascend_in_arrival_order() {
 
 #[test]
 fn an_employee_packet_has_as_many_lines_and_as_much_money_as_stated() {
-    for charset in [Charset::Gbk, Charset::Utf8] {
+    for charset in [PacketCharset::Gbk, PacketCharset::Utf8] {
         let packet = EmployeePacket {
             charset,
             ..EmployeePacket::new("P1", 1_234, 5)
@@ -383,7 +383,7 @@ fn an_employee_packet_has_as_many_lines_and_as_much_money_as_stated() {
             kind: PacketKind::Ordinary,
             charset,
             bytes,
-            expected: Expected::default(),
+            expected: ExpectedReceipt::default(),
             net: Fen::ZERO,
             waits: false,
         });

@@ -17,7 +17,7 @@ pub struct District {
 
 /// Everything taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Totals {
+pub struct ReceivedTotals {
     pub batches: u64,
     pub lines: i64,
     /// Sum of the amounts as received, the LTC or the medical part.
@@ -30,7 +30,7 @@ pub struct Totals {
 
 /// A batch whose every line was checked.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct ReceivedBatch {
     pub number: String,
     /// The batch whose lines it takes back.
     pub reverses: Option<String>,
@@ -40,7 +40,7 @@ pub struct Batch {
 
 /// What became of an attempt to enter a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entered {
+pub enum BatchEntry {
     New,
     /// The same content under the same reference.
     Again,
@@ -58,16 +58,16 @@ pub enum Entered {
 type Short = [u8; 16];
 
 #[derive(Debug, Default)]
-pub struct Books {
-    totals: Totals,
+pub struct PartnerBooks {
+    totals: ReceivedTotals,
     /// Digest of the content, by reference.
     taken: HashMap<Short, Short>,
     /// Batch numbers taken.
     batches: std::collections::HashSet<Short>,
 }
 
-impl Books {
-    pub fn totals(&self) -> &Totals {
+impl PartnerBooks {
+    pub fn totals(&self) -> &ReceivedTotals {
         &self.totals
     }
 
@@ -77,44 +77,44 @@ impl Books {
     }
 
     /// What entering would meet with, were the batch in order; changes nothing.
-    pub fn known(&self, reference: &str, content: &[u8]) -> Option<Entered> {
+    pub fn known(&self, reference: &str, content: &[u8]) -> Option<BatchEntry> {
         let taken = self.taken.get(&short(reference.as_bytes()))?;
         Some(if *taken == short(content) {
-            Entered::Again
+            BatchEntry::Again
         } else {
-            Entered::Conflict
+            BatchEntry::Conflict
         })
     }
 
     /// Enters a batch whole, or not at all.
-    pub fn enter(&mut self, reference: &str, content: &[u8], batch: &Batch) -> Entered {
+    pub fn enter(&mut self, reference: &str, content: &[u8], batch: &ReceivedBatch) -> BatchEntry {
         if let Some(known) = self.known(reference, content) {
             return known;
         }
         let number = short(batch.number.as_bytes());
         if self.batches.contains(&number) {
-            return Entered::Known;
+            return BatchEntry::Known;
         }
         if batch
             .reverses
             .as_ref()
             .is_some_and(|number| !self.batches.contains(&short(number.as_bytes())))
         {
-            return Entered::NothingToReverse;
+            return BatchEntry::NothingToReverse;
         }
         let Some(totals) = self.totals.with(batch) else {
-            return Entered::Overflow;
+            return BatchEntry::Overflow;
         };
         self.totals = totals;
         self.batches.insert(number);
         self.taken
             .insert(short(reference.as_bytes()), short(content));
-        Entered::New
+        BatchEntry::New
     }
 }
 
-impl Totals {
-    fn with(&self, batch: &Batch) -> Option<Totals> {
+impl ReceivedTotals {
+    fn with(&self, batch: &ReceivedBatch) -> Option<ReceivedTotals> {
         let mut totals = self.clone();
         totals.batches += 1;
         for (district, fen) in &batch.lines {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Desk;
 use super::https::{Handling, deliver};
-use super::register::{Held, Kept};
+use super::register::{ReceivedEntry, RegisterOutcome};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -104,11 +104,11 @@ impl Handling for List {
         let mut state = desk.state();
         let results = records.into_iter().map(|(id, held)| {
             let kept = state.register.keep(self.kind, &id, held);
-            state.tally.repeats += u64::from(kept == Kept::Stale);
-            state.tally.refused += u64::from(kept == Kept::Refused);
+            state.tally.repeats += u64::from(kept == RegisterOutcome::Stale);
+            state.tally.refused += u64::from(kept == RegisterOutcome::Refused);
             (id, kept)
         });
-        let results: Vec<(String, Kept)> = results.collect();
+        let results: Vec<(String, RegisterOutcome)> = results.collect();
         answer(StatusCode::OK, "0", "成功", &results)
     }
 
@@ -124,7 +124,7 @@ impl Handling for List {
 
 impl List {
     /// Id and content of every record, or what is wrong.
-    fn read(&self) -> Result<Vec<(String, Held)>, String> {
+    fn read(&self) -> Result<Vec<(String, ReceivedEntry)>, String> {
         let text = std::str::from_utf8(&self.body).map_err(|_| "not UTF-8")?;
         let mut reader = Reader::from_str(text);
         reader.config_mut().enable_all_checks(true);
@@ -142,7 +142,7 @@ impl List {
                     records.push(self.record(&mut reader, &tag)?)
                 }
                 Event::Start(tag) if name(&tag) == "Removed" => {
-                    let held = Held {
+                    let held = ReceivedEntry {
                         revision: number(&attribute(&tag, "revision")?)?,
                         fields: None,
                     };
@@ -170,7 +170,7 @@ impl List {
         &self,
         reader: &mut Reader<&[u8]>,
         tag: &BytesStart<'_>,
-    ) -> Result<(String, Held), String> {
+    ) -> Result<(String, ReceivedEntry), String> {
         let (id, revision) = (attribute(tag, "id")?, number(&attribute(tag, "revision")?)?);
         let mut fields: Map<String, Value> = Map::new();
         loop {
@@ -209,7 +209,7 @@ impl List {
             Some((missing, _)) => Err(format!("{id}: {missing} is missing")),
             None => Ok((
                 id,
-                Held {
+                ReceivedEntry {
                     revision,
                     fields: Some(fields),
                 },
@@ -276,15 +276,15 @@ fn answer(
     status: StatusCode,
     code: &str,
     message: &str,
-    results: &[(String, Kept)],
+    results: &[(String, RegisterOutcome)],
 ) -> HttpResponse {
     let results: String = results
         .iter()
         .map(|(id, kept)| {
             let (code, text) = match kept {
-                Kept::New => ("0", ""),
-                Kept::Stale => ("1", "已有该版本"),
-                Kept::Refused => ("31", "refused by the script"),
+                RegisterOutcome::New => ("0", ""),
+                RegisterOutcome::Stale => ("1", "已有该版本"),
+                RegisterOutcome::Refused => ("31", "refused by the script"),
             };
             format!(
                 "<Result><Id>{}</Id><Code>{code}</Code><Message>{text}</Message></Result>",

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Desk;
-use super::books::{Batch, Entered};
+use super::books::{BatchEntry, ReceivedBatch};
 use super::https::{Handling, admit_inquiry, deliver};
 use crate::adapter::capability::sm2_sorted_fields;
 use crate::model::{Fen, Month};
@@ -198,11 +198,11 @@ fn take_contributions(body: &[u8], desk: &Desk) -> Result<(String, String), Refu
     let batch = document.check().map_err(|text| (-1, text))?;
     let lines = batch.lines.len();
     match desk.state().books.enter(&msgid, input.as_bytes(), &batch) {
-        Entered::New => Ok((msgid, json!({ "line_count": lines }).to_string())),
-        Entered::Again | Entered::Known => Err((DUPLICATE, "该批次已接收".into())),
-        Entered::Conflict => Err((-12, "msgid was used for other content".into())),
-        Entered::NothingToReverse => Err((-14, "orig_batch_no: that batch never came".into())),
-        Entered::Overflow => Err((-13, "the sums no longer fit".into())),
+        BatchEntry::New => Ok((msgid, json!({ "line_count": lines }).to_string())),
+        BatchEntry::Again | BatchEntry::Known => Err((DUPLICATE, "该批次已接收".into())),
+        BatchEntry::Conflict => Err((-12, "msgid was used for other content".into())),
+        BatchEntry::NothingToReverse => Err((-14, "orig_batch_no: that batch never came".into())),
+        BatchEntry::Overflow => Err((-13, "the sums no longer fit".into())),
     }
 }
 
@@ -274,7 +274,7 @@ fn open<'a>(body: &'a [u8], infno: &str, desk: &Desk) -> Result<Envelope<'a>, Re
 }
 
 impl Input<'_> {
-    fn check(self) -> Result<Batch, String> {
+    fn check(self) -> Result<ReceivedBatch, String> {
         if self.batch_no.is_empty() || self.packet_no.is_empty() || self.poolarea_no.len() != 6 {
             return Err("batch_no, packet_no or poolarea_no is not filled in".into());
         }
@@ -309,7 +309,7 @@ impl Input<'_> {
         if yuan("medical_sumamt", self.medical_sumamt)? != sum {
             return Err(format!("medical_sumamt is not the lines' sum {sum}"));
         }
-        Ok(Batch {
+        Ok(ReceivedBatch {
             number: self.batch_no,
             reverses: self.orig_batch_no,
             lines,

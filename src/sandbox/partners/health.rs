@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Desk;
 use super::https::{Handling, deliver};
-use super::register::{Held, Kept};
+use super::register::{ReceivedEntry, RegisterOutcome};
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
@@ -97,12 +97,12 @@ impl Handling for List {
         let mut refused: Vec<Value> = Vec::new();
         for (id, held) in records {
             match state.register.keep(self.kind, &id, held) {
-                Kept::New => {}
-                Kept::Stale => {
+                RegisterOutcome::New => {}
+                RegisterOutcome::Stale => {
                     state.tally.repeats += 1;
                     refused.push(json!({ "id": id, "code": "STALE" }));
                 }
-                Kept::Refused => {
+                RegisterOutcome::Refused => {
                     state.tally.refused += 1;
                     refused.push(
                         json!({ "id": id, "code": "REFUSED", "message": "refused by the script" }),
@@ -123,7 +123,7 @@ impl Handling for List {
 
 impl List {
     /// Id and content of every record, or what is wrong.
-    fn read(&self) -> Result<Vec<(String, Held)>, String> {
+    fn read(&self) -> Result<Vec<(String, ReceivedEntry)>, String> {
         let document: Map<String, Value> =
             serde_json::from_slice(&self.body).map_err(|error| error.to_string())?;
         if document.len() != 2
@@ -142,7 +142,7 @@ impl List {
         list.iter().map(|record| self.record(record)).collect()
     }
 
-    fn record(&self, record: &Value) -> Result<(String, Held), String> {
+    fn record(&self, record: &Value) -> Result<(String, ReceivedEntry), String> {
         let mut fields = record.as_object().cloned().ok_or("a record is no object")?;
         let id = fields
             .remove("id")
@@ -162,7 +162,7 @@ impl List {
             return if whole {
                 Ok((
                     id,
-                    Held {
+                    ReceivedEntry {
                         revision,
                         fields: None,
                     },
@@ -182,7 +182,7 @@ impl List {
         }
         Ok((
             id,
-            Held {
+            ReceivedEntry {
                 revision,
                 fields: Some(fields),
             },

@@ -22,7 +22,7 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// A simulated partner's identity and whom it trusts (PEM texts).
 #[derive(Debug, Clone)]
-pub struct Tls {
+pub struct PartnerTls {
     /// For `localhost`.
     pub certificate_pem: String,
     pub key_pem: String,
@@ -39,7 +39,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Starts it inside the current tokio runtime.
-    pub fn start(tls: &Tls, desk: Arc<Desk>, routes: Routes) -> Result<Listener, Fault> {
+    pub fn start(tls: &PartnerTls, desk: Arc<Desk>, routes: Routes) -> Result<Listener, Fault> {
         let config = server_config(tls).map_err(|error| failed(&error))?;
         let socket = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| failed(&error))?;
         let port = socket.local_addr().map_err(|error| failed(&error))?.port();
@@ -79,7 +79,7 @@ impl Drop for Listener {
     }
 }
 
-fn server_config(tls: &Tls) -> Result<ServerConfig, Box<dyn std::error::Error>> {
+fn server_config(tls: &PartnerTls) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     let provider = crate::link::provider();
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_slice_iter(tls.client_ca_pem.as_bytes()) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Desk;
-use super::books::{Batch, Entered};
+use super::books::{BatchEntry, ReceivedBatch};
 use super::https::{Handling, deliver};
 use crate::model::division::{is_code, scope};
 use crate::model::{Fen, Month};
@@ -140,28 +140,28 @@ fn take_contributions(delivery: &Delivery, desk: &Desk) -> Result<(u16, String),
     let number = batch.number.clone();
     let mut state = desk.state();
     match state.books.enter(key, &delivery.body, &batch) {
-        Entered::New => Ok((201, number)),
-        Entered::Again => {
+        BatchEntry::New => Ok((201, number)),
+        BatchEntry::Again => {
             state.tally.repeats += 1;
             Ok((200, number))
         }
-        Entered::Conflict => Err(refusal(
+        BatchEntry::Conflict => Err(refusal(
             409,
             "conflict",
             "this key was used for other content",
         )),
-        Entered::Known => Err((409, "duplicate", format!("batch {number} is known"))),
-        Entered::NothingToReverse => Err(refusal(
+        BatchEntry::Known => Err((409, "duplicate", format!("batch {number} is known"))),
+        BatchEntry::NothingToReverse => Err(refusal(
             422,
             "reverses",
             "the batch it takes back never came",
         )),
-        Entered::Overflow => Err(refusal(422, "overflow", "the sums no longer fit")),
+        BatchEntry::Overflow => Err(refusal(422, "overflow", "the sums no longer fit")),
     }
 }
 
 impl Document {
-    fn check(self) -> Result<Batch, Refusal> {
+    fn check(self) -> Result<ReceivedBatch, Refusal> {
         if self.batch.is_empty() || self.packet_no.is_empty() {
             return Err(refusal(
                 422,
@@ -212,7 +212,7 @@ impl Document {
                 ),
             ));
         }
-        Ok(Batch {
+        Ok(ReceivedBatch {
             number: self.batch,
             reverses: self.reverses.map(|of| of.batch),
             lines,

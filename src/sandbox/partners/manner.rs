@@ -34,7 +34,7 @@ pub enum Output {
 
 /// How the medical core words its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Manner {
+pub struct CoreManner {
     pub reference: Reference,
     pub output: Output,
     /// In GBK, and the head says so; otherwise UTF-8.
@@ -43,16 +43,16 @@ pub struct Manner {
 
 /// An answer given as it stands here, by whatever stands before the partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct CannedAnswer {
     pub status: u16,
     pub content_type: String,
     pub body: Vec<u8>,
 }
 
-impl Said {
+impl CannedAnswer {
     /// An answer in JSON.
-    pub fn json(status: u16, body: &str) -> Said {
-        Said {
+    pub fn json(status: u16, body: &str) -> CannedAnswer {
+        CannedAnswer {
             status,
             content_type: "application/json".into(),
             body: body.into(),
@@ -67,7 +67,7 @@ impl Said {
     }
 }
 
-impl Manner {
+impl CoreManner {
     /// The reference of the answer numbered `serial` to the request of that msgid, at `time` (yyyyMMddHHmmss).
     pub(super) fn reference(self, msgid: &str, time: &str, serial: u64) -> String {
         match self.reference {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// One entry as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct ReceivedEntry {
     pub revision: i64,
     /// Field and value in the platform's own names; `None` once it was removed.
     pub fields: Option<Map<String, Value>>,
@@ -14,7 +14,7 @@ pub struct Held {
 
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum RegisterOutcome {
     New,
     /// This revision or a later one is there.
     Stale,
@@ -25,7 +25,7 @@ pub enum Kept {
 /// Everything held, by kind (`institution`, `caregiver`) and id.
 #[derive(Debug, Default)]
 pub struct Register {
-    entries: BTreeMap<(&'static str, String), Held>,
+    entries: BTreeMap<(&'static str, String), ReceivedEntry>,
     refused: BTreeSet<String>,
     /// In the order they were taken: id and revision.
     order: Vec<(String, i64)>,
@@ -38,24 +38,24 @@ impl Register {
     }
 
     /// Takes a record unless a later one is there.
-    pub fn keep(&mut self, kind: &'static str, id: &str, held: Held) -> Kept {
+    pub fn keep(&mut self, kind: &'static str, id: &str, held: ReceivedEntry) -> RegisterOutcome {
         if self.refused.contains(id) {
-            return Kept::Refused;
+            return RegisterOutcome::Refused;
         }
         if self
             .entries
             .get(&(kind, id.to_owned()))
             .is_some_and(|known| known.revision >= held.revision)
         {
-            return Kept::Stale;
+            return RegisterOutcome::Stale;
         }
         self.order.push((id.to_owned(), held.revision));
         self.entries.insert((kind, id.to_owned()), held);
-        Kept::New
+        RegisterOutcome::New
     }
 
     /// Everything held.
-    pub fn entries(&self) -> &BTreeMap<(&'static str, String), Held> {
+    pub fn entries(&self) -> &BTreeMap<(&'static str, String), ReceivedEntry> {
         &self.entries
     }
 

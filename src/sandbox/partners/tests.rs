@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Behaviour, Most, Options, Simulated, Tls};
+use super::{Behaviour, Most, PartnerBehaviour, PartnerTls, SimulatedPartner};
 use crate::adapter::capability::sm2_sorted_fields::{PrivateKey, generate_pem};
 use crate::adapter::{Catalog, Secrets};
-use crate::config::{Deliver, Limits, Outbound, Partner};
+use crate::config::{Deliver, DestinationLimits, OutboundEntry, Partner};
 use crate::error::Fault;
-use crate::flow::deliver::{Content, Destination, Speaker, Wire};
+use crate::flow::deliver::{DeliveryContents, Destination, Speaker, Wire};
 use crate::flow::speak::{AdapterSpeaker, LinkWire};
 use crate::model::{Answer, Fen, Request};
 use crate::sandbox::pki::Authority;
 use crate::store::delivery::Delivery;
-use crate::store::delivery::testing::Database;
+use crate::store::delivery::testing::TestDatabase;
 use crate::worker::Worker;
 
 /// Ten lines a delivery, 52.80 yuan each for the medical fund and 0.90 for long-term care.
 struct TenLines;
 
-impl Content for TenLines {
+impl DeliveryContents for TenLines {
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
         Box::pin(async move { Ok(body(delivery.delivery_id)) })
     }
@@ -50,22 +50,22 @@ fn body(delivery_id: i64) -> Value {
 
 /// A simulated partner, and everything it takes to call it.
 struct World {
-    partner: Simulated,
+    partner: SimulatedPartner,
     entry: Partner,
     catalog: Catalog,
     dir: tempfile::TempDir,
 }
 
 impl World {
-    fn core(options: Options) -> World {
+    fn core(options: PartnerBehaviour) -> World {
         World::new("medical-core", options)
     }
 
-    fn ltc(options: Options) -> World {
+    fn ltc(options: PartnerBehaviour) -> World {
         World::new("ltc-system", options)
     }
 
-    fn new(adapter: &str, mut options: Options) -> World {
+    fn new(adapter: &str, mut options: PartnerBehaviour) -> World {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("Test CA").unwrap();
         authority.write_to(dir.path()).unwrap();
@@ -80,25 +80,25 @@ impl World {
             .sm2_public_hex
             .or_else(|| Some(PrivateKey::parse(&sm2).unwrap().public_hex()));
         let server = authority.server(&["localhost"]).unwrap();
-        let tls = Tls {
+        let tls = PartnerTls {
             certificate_pem: server.certificate_pem,
             key_pem: server.key_pem,
             client_ca_pem: authority.certificate_pem(),
         };
         let partner = if adapter == "medical-core" {
-            Simulated::core(&tls, options)
+            SimulatedPartner::core(&tls, options)
         } else {
-            Simulated::ltc(&tls, options)
+            SimulatedPartner::ltc(&tls, options)
         }
         .unwrap();
-        let outbound = Outbound {
+        let outbound = OutboundEntry {
             url: partner.url().to_owned(),
             certificate,
             key,
             ca: dir.path().join("ca.pem"),
             receives: vec!["contributions".into()],
             areas: vec!["450100".into()],
-            limits: Limits::per_second(200),
+            limits: DestinationLimits::per_second(200),
             deadline_seconds: 1,
         };
         let catalog =
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    fn work(&self, db: &Database) -> Worker {
+    fn work(&self, db: &TestDatabase) -> Worker {
         let policy = Deliver {
             lease_seconds: 2,
             retry_first_milliseconds: 50,
@@ -197,7 +197,7 @@ fn settings() -> BTreeMap<String, String> {
         .collect()
 }
 
-async fn until_delivered(db: &Database, count: i64) {
+async fn until_delivered(db: &TestDatabase, count: i64) {
     let deadline = Instant::now() + Duration::from_secs(25);
     while db
         .value::<i64>("SELECT count(*) FROM delivery WHERE state = 'delivered'")
@@ -217,10 +217,10 @@ async fn until_delivered(db: &Database, count: i64) {
 #[tokio::test]
 async fn what_both_partners_hold_is_what_was_sent_fen_by_fen() {
     for (world, fen) in [
-        (World::core(Options::default()), 5_280),
-        (World::ltc(Options::default()), 90),
+        (World::core(PartnerBehaviour::default()), 5_280),
+        (World::ltc(PartnerBehaviour::default()), 90),
     ] {
-        let db = Database::new().await;
+        let db = TestDatabase::new().await;
         db.queue("core", 30).await;
         let worker = world.work(&db);
         until_delivered(&db, 30).await;
@@ -240,7 +240,10 @@ async fn what_both_partners_hold_is_what_was_sent_fen_by_fen() {
 #[tokio::test]
 async fn a_lost_answer_is_asked_about_and_the_money_counted_once() {
     for lost in [Behaviour::AcceptThenClose, Behaviour::AcceptThenHang] {
-        let (db, world) = (Database::new().await, World::core(Options::default()));
+        let (db, world) = (
+            TestDatabase::new().await,
+            World::core(PartnerBehaviour::default()),
+        );
         world.partner.will([lost]);
         db.queue("core", 3).await;
         let _worker = world.work(&db);
@@ -259,7 +262,10 @@ async fn a_lost_answer_is_asked_about_and_the_money_counted_once() {
 
 #[tokio::test]
 async fn without_an_inquiry_the_ltc_system_recognises_the_repeat() {
-    let (db, world) = (Database::new().await, World::ltc(Options::default()));
+    let (db, world) = (
+        TestDatabase::new().await,
+        World::ltc(PartnerBehaviour::default()),
+    );
     world.partner.will([Behaviour::AcceptThenClose]);
     db.queue("core", 1).await;
     let _worker = world.work(&db);
@@ -278,7 +284,10 @@ async fn without_an_inquiry_the_ltc_system_recognises_the_repeat() {
 #[tokio::test]
 async fn what_was_read_but_not_taken_is_sent_again_after_asking() {
     for silent in [Behaviour::HangAfterReading, Behaviour::Garbage] {
-        let (db, world) = (Database::new().await, World::core(Options::default()));
+        let (db, world) = (
+            TestDatabase::new().await,
+            World::core(PartnerBehaviour::default()),
+        );
         world.partner.will([silent]);
         db.queue("core", 1).await;
         let _worker = world.work(&db);
@@ -303,7 +312,10 @@ async fn what_was_read_but_not_taken_is_sent_again_after_asking() {
 
 #[tokio::test]
 async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_text() {
-    let (db, world) = (Database::new().await, World::ltc(Options::default()));
+    let (db, world) = (
+        TestDatabase::new().await,
+        World::ltc(PartnerBehaviour::default()),
+    );
     world.partner.will([
         Behaviour::TooMany(1),
         Behaviour::Unavailable(None),
@@ -332,13 +344,13 @@ async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_t
 #[tokio::test]
 async fn the_partners_own_limit_is_never_exceeded() {
     let (db, mut world) = (
-        Database::new().await,
-        World::ltc(Options {
+        TestDatabase::new().await,
+        World::ltc(PartnerBehaviour {
             most: Most {
                 requests_per_second: Some(25),
                 ..Most::default()
             },
-            ..Options::default()
+            ..PartnerBehaviour::default()
         }),
     );
     world
@@ -358,12 +370,12 @@ async fn the_partners_own_limit_is_never_exceeded() {
 
 #[tokio::test]
 async fn a_simulated_partner_enforces_its_limit_and_its_certificates() {
-    let world = World::ltc(Options {
+    let world = World::ltc(PartnerBehaviour {
         most: Most {
             requests_per_second: Some(1),
             ..Most::default()
         },
-        ..Options::default()
+        ..PartnerBehaviour::default()
     });
     let request = Request {
         headers: vec![("Idempotency-Key".into(), "k".into())],
@@ -388,7 +400,7 @@ async fn a_simulated_partner_enforces_its_limit_and_its_certificates() {
         .client("gateway.example")
         .unwrap();
     let (certificate, key) = stranger.write_to(world.dir.path(), "stranger").unwrap();
-    let outbound = Outbound {
+    let outbound = OutboundEntry {
         certificate,
         key,
         ..world.entry.outbound.clone().unwrap()
@@ -415,7 +427,7 @@ async fn infcode(world: &World, change: impl FnOnce(&mut Value)) -> (i64, String
 
 #[tokio::test]
 async fn the_core_refuses_envelopes_that_are_not_to_the_letter() {
-    let world = World::core(Options::default());
+    let world = World::core(PartnerBehaviour::default());
     type Change = fn(&mut Value);
     let cases: [(&str, Change, i64); 8] = [
         (
@@ -485,7 +497,7 @@ async fn the_core_refuses_envelopes_that_are_not_to_the_letter() {
 
 #[tokio::test]
 async fn a_reference_is_good_for_one_content() {
-    let world = World::core(Options::default());
+    let world = World::core(PartnerBehaviour::default());
     assert_eq!(infcode(&world, |_| {}).await.0, 0);
     assert_eq!(
         infcode(&world, |_| {}).await.0,

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::expected;
-use super::source::Books;
+use super::source::SourceRegistry;
 use crate::error::Fault;
 use crate::flow::Gateway;
-use crate::flow::publish::{self, Entry};
-use crate::model::registry::{Institution, InstitutionKind, Kind, Submission};
-use crate::sandbox::partners::Simulated;
-use crate::store::registry::Change;
+use crate::flow::publish::{self, StoredRecord};
+use crate::model::registry::{EntityKind, Institution, InstitutionKind, Submission};
+use crate::sandbox::partners::SimulatedPartner;
+use crate::store::registry::RegistryChange;
 
 /// Entries read at a time.
 const PAGE: i64 = 500;
@@ -33,27 +33,28 @@ pub struct Comparison {
 }
 
 /// The registry at one moment, opened.
-pub struct Registered {
-    entries: BTreeMap<(Kind, String), (Change, Option<Entry>)>,
+pub struct RegistryMoment {
+    entries: BTreeMap<(EntityKind, String), (RegistryChange, Option<StoredRecord>)>,
     /// Changes made so far.
     pub changes: i64,
 }
 
-impl Registered {
+impl RegistryMoment {
     /// Reads all of it.
     ///
     /// # Errors
     /// The database cannot be read, or an entry cannot be opened.
-    pub async fn read(gateway: &Gateway) -> Result<Registered, Fault> {
+    pub async fn read(gateway: &Gateway) -> Result<RegistryMoment, Fault> {
         let registrar = &gateway.registrar;
         let changes = registrar.registry.head().await?;
-        let mut entries: BTreeMap<(Kind, String), (Change, Option<Entry>)> = BTreeMap::new();
-        let mut after: Option<(Kind, String)> = None;
+        let mut entries: BTreeMap<(EntityKind, String), (RegistryChange, Option<StoredRecord>)> =
+            BTreeMap::new();
+        let mut after: Option<(EntityKind, String)> = None;
         loop {
             let last = after.as_ref().map(|(kind, id)| (*kind, id.as_str()));
             let page = registrar
                 .registry
-                .as_of(changes, &Kind::ALL, last, PAGE)
+                .as_of(changes, &EntityKind::ALL, last, PAGE)
                 .await?;
             let full = page.len() as i64 == PAGE;
             after = page
@@ -64,14 +65,14 @@ impl Registered {
                 entries.insert((change.kind, change.entity_id.clone()), (change, entry));
             }
             if !full {
-                return Ok(Registered { entries, changes });
+                return Ok(RegistryMoment { entries, changes });
             }
         }
     }
 
     /// How much the registry itself holds.
     pub fn holds(&self) -> Comparison {
-        let live = |wanted: Kind| {
+        let live = |wanted: EntityKind| {
             self.entries
                 .iter()
                 .filter(|((kind, _), (_, entry))| *kind == wanted && entry.is_some())
@@ -83,15 +84,15 @@ impl Registered {
             .filter(|(_, entry)| entry.is_none())
             .count();
         Comparison {
-            institutions: live(Kind::Institution),
-            caregivers: live(Kind::Caregiver),
+            institutions: live(EntityKind::Institution),
+            caregivers: live(EntityKind::Caregiver),
             ended,
             differences: Vec::new(),
         }
     }
 
     /// The LTC system's books against the registry: every field of every entry, personal ones too.
-    pub fn source(&self, books: &Books) -> Comparison {
+    pub fn source(&self, books: &SourceRegistry) -> Comparison {
         let mut found = Comparison::default();
         let mut known = 0;
         for ((kind, id), held) in books.entries() {
@@ -99,10 +100,11 @@ impl Registered {
             known += usize::from(registered.is_some());
             found.count(*kind, held.is_some());
             let same = match (held, registered.map(|(_, entry)| entry)) {
-                (Some(Submission::Institution(held)), Some(Some(Entry::Institution(entry)))) => {
-                    held == entry
-                }
-                (Some(Submission::Caregiver(held)), Some(Some(Entry::Caregiver(entry)))) => {
+                (
+                    Some(Submission::Institution(held)),
+                    Some(Some(StoredRecord::Institution(entry))),
+                ) => held == entry,
+                (Some(Submission::Caregiver(held)), Some(Some(StoredRecord::Caregiver(entry)))) => {
                     held == entry
                 }
                 (None, Some(None)) => true,
@@ -124,21 +126,21 @@ impl Registered {
     }
 
     /// Civil affairs' platform against the registry.
-    pub fn civil(&self, platform: &Simulated) -> Comparison {
+    pub fn civil(&self, platform: &SimulatedPartner) -> Comparison {
         self.platform(platform, |change, entry| {
             expected::civil(change, entry, self.institution_kind(entry))
         })
     }
 
     /// The health commission's platform against the registry.
-    pub fn health(&self, platform: &Simulated) -> Comparison {
+    pub fn health(&self, platform: &SimulatedPartner) -> Comparison {
         self.platform(platform, expected::health)
     }
 
     fn platform(
         &self,
-        platform: &Simulated,
-        expected: impl Fn(&Change, &Entry) -> expected::Fields,
+        platform: &SimulatedPartner,
+        expected: impl Fn(&RegistryChange, &StoredRecord) -> expected::ExpectedFields,
     ) -> Comparison {
         let mut held = platform.register();
         let mut found = Comparison::default();
@@ -176,15 +178,15 @@ impl Registered {
     }
 
     /// The kind of an institution, or of the one a caregiver belongs to and that has not ended.
-    fn institution_kind(&self, entry: &Entry) -> Option<InstitutionKind> {
+    fn institution_kind(&self, entry: &StoredRecord) -> Option<InstitutionKind> {
         let of = |record: &Institution| record.kind;
         match entry {
-            Entry::Institution(record) => Some(of(record)),
-            Entry::Caregiver(record) => match self
+            StoredRecord::Institution(record) => Some(of(record)),
+            StoredRecord::Caregiver(record) => match self
                 .entries
-                .get(&(Kind::Institution, record.institution_id.clone()))
+                .get(&(EntityKind::Institution, record.institution_id.clone()))
             {
-                Some((change, Some(Entry::Institution(record))))
+                Some((change, Some(StoredRecord::Institution(record))))
                     if change.status.as_deref() != Some("ended") =>
                 {
                     Some(of(record))
@@ -201,11 +203,11 @@ impl Comparison {
         self.differences.is_empty()
     }
 
-    fn count(&mut self, kind: Kind, live: bool) {
+    fn count(&mut self, kind: EntityKind, live: bool) {
         match kind {
             _ if !live => self.ended += 1,
-            Kind::Institution => self.institutions += 1,
-            Kind::Caregiver => self.caregivers += 1,
+            EntityKind::Institution => self.institutions += 1,
+            EntityKind::Caregiver => self.caregivers += 1,
         }
     }
 

@@ -5,17 +5,21 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::flow::publish::Entry;
+use crate::flow::publish::StoredRecord;
 use crate::model::registry::{
     Caregiver, Institution, InstitutionKind, Job, QualificationKind, ServiceMode,
 };
-use crate::store::registry::Change;
+use crate::store::registry::RegistryChange;
 
 /// What a platform should hold of an entry: `None` where it is not told of it.
-pub(super) type Fields = Option<Map<String, Value>>;
+pub(super) type ExpectedFields = Option<Map<String, Value>>;
 
 /// Civil affairs: elderly care and care at home, and who works there.
-pub(super) fn civil(change: &Change, entry: &Entry, of: Option<InstitutionKind>) -> Fields {
+pub(super) fn civil(
+    change: &RegistryChange,
+    entry: &StoredRecord,
+    of: Option<InstitutionKind>,
+) -> ExpectedFields {
     if !matches!(
         of?,
         InstitutionKind::ElderlyCare | InstitutionKind::HomeCare
@@ -23,14 +27,14 @@ pub(super) fn civil(change: &Change, entry: &Entry, of: Option<InstitutionKind>)
         return None;
     }
     let mut fields = match entry {
-        Entry::Institution(record) => civil_institution(change, record),
-        Entry::Caregiver(record) => civil_caregiver(change, record)?,
+        StoredRecord::Institution(record) => civil_institution(change, record),
+        StoredRecord::Caregiver(record) => civil_caregiver(change, record)?,
     };
     fields.insert("EffectiveOn".into(), json!(change.effective_on.to_string()));
     Some(fields)
 }
 
-fn civil_institution(change: &Change, record: &Institution) -> Map<String, Value> {
+fn civil_institution(change: &RegistryChange, record: &Institution) -> Map<String, Value> {
     let modes: Vec<&str> = record.modes.iter().map(|mode| mode_code(*mode)).collect();
     let mut fields = Map::new();
     let mut say = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -86,7 +90,7 @@ fn civil_institution(change: &Change, record: &Institution) -> Map<String, Value
     fields
 }
 
-fn civil_caregiver(change: &Change, record: &Caregiver) -> Fields {
+fn civil_caregiver(change: &RegistryChange, record: &Caregiver) -> ExpectedFields {
     let job = match record.job {
         Job::Caregiver => "1",
         Job::Nurse => "2",
@@ -130,16 +134,16 @@ fn civil_caregiver(change: &Change, record: &Caregiver) -> Fields {
 }
 
 /// The health commission: medical institutions, and nurses wherever they work.
-pub(super) fn health(change: &Change, entry: &Entry) -> Fields {
+pub(super) fn health(change: &RegistryChange, entry: &StoredRecord) -> ExpectedFields {
     let fields = match entry {
-        Entry::Institution(record) if record.kind == InstitutionKind::Medical => json!({
+        StoredRecord::Institution(record) if record.kind == InstitutionKind::Medical => json!({
             "credit_code": record.uscc, "name": record.name, "region": record.division, "grade": record.level,
             "licence_no": record.licence.as_ref().map(|licence| &licence.number),
             "licence_expires_on": record.licence.as_ref().and_then(|licence| licence.expires_on).map(|day| day.to_string()),
             "modes": record.modes.iter().map(|mode| mode.word()).collect::<Vec<_>>(), "beds": record.beds, "ltc_designated": change.designated,
             "ltc_status": change.status, "effective_on": change.effective_on.to_string(),
         }),
-        Entry::Caregiver(record) if record.job == Job::Nurse => {
+        StoredRecord::Caregiver(record) if record.job == Job::Nurse => {
             let personal = record.personal.as_ref()?;
             let number = personal
                 .qualification_numbers

@@ -3,10 +3,10 @@
 
 use jiff::Span;
 
-use super::source::Books;
+use super::source::SourceRegistry;
 use super::{Registries, address, days, people};
 use crate::model::registry::{
-    CaregiverStatus, Dated, Deletion, InstitutionStatus, Kind, Submission,
+    CaregiverStatus, DatedStatus, Deletion, EntityKind, InstitutionStatus, Submission,
 };
 use crate::sandbox::city::Rng;
 
@@ -39,11 +39,11 @@ pub enum Happening {
 
 impl Happening {
     /// What should become of it.
-    pub fn expected(self) -> Expected {
+    pub fn expected(self) -> ExpectedAnswer {
         match self {
-            Happening::Late | Happening::LateAfterEnd => Expected::Older,
-            Happening::Altered => Expected::Refused,
-            _ => Expected::Stored,
+            Happening::Late | Happening::LateAfterEnd => ExpectedAnswer::Older,
+            Happening::Altered => ExpectedAnswer::Refused,
+            _ => ExpectedAnswer::Stored,
         }
     }
 
@@ -70,7 +70,7 @@ impl Happening {
 
 /// What the LTC system expects of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedAnswer {
     Stored,
     Older,
     Refused,
@@ -157,7 +157,7 @@ impl Life {
     }
 
     /// The next one, told from what the LTC system's books hold; none when everything has happened.
-    pub fn next(&mut self, books: &Books) -> Option<Event> {
+    pub fn next(&mut self, books: &SourceRegistry) -> Option<Event> {
         loop {
             let event = match self.due.pop()? {
                 Due::Told(happening, submission) => Some(Event {
@@ -208,7 +208,12 @@ impl Life {
         )
     }
 
-    fn institution(&mut self, books: &Books, index: u64, happening: Happening) -> Option<Event> {
+    fn institution(
+        &mut self,
+        books: &SourceRegistry,
+        index: u64,
+        happening: Happening,
+    ) -> Option<Event> {
         let today = self.city.today;
         let mut record = match happening {
             Happening::New => self.city.institution(index),
@@ -218,13 +223,13 @@ impl Life {
             Happening::Moved => record.address = Some(address(&mut self.rng)),
             Happening::SuspendedNewClients => {
                 let to = Some(today.saturating_add(Span::new().months(3)));
-                record.statuses.push(Dated {
+                record.statuses.push(DatedStatus {
                     status: InstitutionStatus::SuspendedNewClients,
                     from: today,
                     to,
                 });
             }
-            Happening::Ended => record.statuses.push(Dated {
+            Happening::Ended => record.statuses.push(DatedStatus {
                 status: InstitutionStatus::Ended,
                 from: today,
                 to: None,
@@ -247,9 +252,10 @@ impl Life {
                     );
                     return None;
                 }
-                return Some(
-                    self.deleted(Kind::Institution, Submission::Institution(Box::new(record))),
-                );
+                return Some(self.deleted(
+                    EntityKind::Institution,
+                    Submission::Institution(Box::new(record)),
+                ));
             }
             _ => {}
         }
@@ -260,7 +266,12 @@ impl Life {
         })
     }
 
-    fn caregiver(&mut self, books: &Books, index: u64, happening: Happening) -> Option<Event> {
+    fn caregiver(
+        &mut self,
+        books: &SourceRegistry,
+        index: u64,
+        happening: Happening,
+    ) -> Option<Event> {
         let today = self.city.today;
         let mut record = books.caregiver(&id_of(index))?;
         record.version += 1;
@@ -274,14 +285,14 @@ impl Life {
             Happening::Trained => record.training.last_mut()?.hours += 8,
             Happening::SettlementSuspended => {
                 let to = Some(today.saturating_add(Span::new().months(3)));
-                record.statuses.push(Dated {
+                record.statuses.push(DatedStatus {
                     status: CaregiverStatus::SettlementSuspended,
                     from: today,
                     to,
                 });
             }
             Happening::Left => {
-                record.statuses.push(Dated {
+                record.statuses.push(DatedStatus {
                     status: CaregiverStatus::Left,
                     from: today,
                     to: None,
@@ -302,9 +313,10 @@ impl Life {
                 });
             }
             Happening::Deleted => {
-                return Some(
-                    self.deleted(Kind::Caregiver, Submission::Caregiver(Box::new(record))),
-                );
+                return Some(self.deleted(
+                    EntityKind::Caregiver,
+                    Submission::Caregiver(Box::new(record)),
+                ));
             }
             _ => {}
         }
@@ -315,20 +327,20 @@ impl Life {
     }
 
     /// The end of an entry; an update written before it follows.
-    fn deleted(&mut self, kind: Kind, update: Submission) -> Event {
+    fn deleted(&mut self, kind: EntityKind, update: Submission) -> Event {
         let (id, version, on) = (
             update.id().to_string(),
             update.version() + 1,
             self.city.today,
         );
         let submission = match kind {
-            Kind::Institution => Submission::DeleteInstitution(Deletion {
+            EntityKind::Institution => Submission::DeleteInstitution(Deletion {
                 id,
                 version,
                 reason: "机构关闭".into(),
                 on,
             }),
-            Kind::Caregiver => Submission::DeleteCaregiver(Deletion {
+            EntityKind::Caregiver => Submission::DeleteCaregiver(Deletion {
                 id,
                 version,
                 reason: "本人申请注销".into(),

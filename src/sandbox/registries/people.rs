@@ -5,8 +5,8 @@ use jiff::civil::{Date, date};
 use super::{Registries, days, id_of_institution};
 use crate::model::identity::resident_id_is_valid;
 use crate::model::registry::{
-    Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Contract, Dated,
-    Job, Qualification, QualificationKind, ServiceMode, Sex, TrainingYear,
+    Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Contract,
+    DatedStatus, Job, Qualification, QualificationKind, ServiceMode, Sex, TrainingYear,
 };
 use crate::sandbox::city::{DISTRICTS, Rng};
 
@@ -112,7 +112,7 @@ impl Registries {
                     hours: rng.between(16, 60) as u16,
                 }, // a few have not all their hours yet
             ],
-            statuses: vec![Dated {
+            statuses: vec![DatedStatus {
                 status: CaregiverStatus::Active,
                 from: began,
                 to: None,

@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Registries;
-use super::life::{Event, Expected, Happening};
+use super::life::{Event, ExpectedAnswer, Happening};
 use crate::error::{Fault, Stage};
-use crate::model::registry::{Caregiver, Institution, Kind, Submission};
+use crate::model::registry::{Caregiver, EntityKind, Institution, Submission};
 
 /// How often a message is sent that is told to come later.
 const TRIES: usize = 20;
@@ -21,25 +21,25 @@ pub(super) const FLAWED: u64 = 6;
 
 /// What the LTC system holds: entries in their last version, ended ones as `None`.
 #[derive(Debug, Default)]
-pub struct Books(BTreeMap<(Kind, String), Option<Submission>>);
+pub struct SourceRegistry(BTreeMap<(EntityKind, String), Option<Submission>>);
 
-impl Books {
+impl SourceRegistry {
     pub fn institution(&self, id: &str) -> Option<Institution> {
-        match self.0.get(&(Kind::Institution, id.to_string()))? {
+        match self.0.get(&(EntityKind::Institution, id.to_string()))? {
             Some(Submission::Institution(record)) => Some((**record).clone()),
             _ => None,
         }
     }
 
     pub fn caregiver(&self, id: &str) -> Option<Caregiver> {
-        match self.0.get(&(Kind::Caregiver, id.to_string()))? {
+        match self.0.get(&(EntityKind::Caregiver, id.to_string()))? {
             Some(Submission::Caregiver(record)) => Some((**record).clone()),
             _ => None,
         }
     }
 
     /// Every entry by kind and id; `None`: it has ended.
-    pub fn entries(&self) -> impl Iterator<Item = (&(Kind, String), Option<&Submission>)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&(EntityKind, String), Option<&Submission>)> {
         self.0.iter().map(|(key, held)| (key, held.as_ref()))
     }
 
@@ -55,7 +55,7 @@ impl Books {
 
 /// How the gateway has answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answers {
+pub struct SourceAnswers {
     /// Lines of the load.
     pub lines: u64,
     pub stored: u64,
@@ -75,8 +75,8 @@ pub struct LtcSystem {
     http: reqwest::Client,
     base: String,
     city: Registries,
-    pub books: Books,
-    pub answers: Answers,
+    pub books: SourceRegistry,
+    pub answers: SourceAnswers,
 }
 
 impl LtcSystem {
@@ -86,8 +86,8 @@ impl LtcSystem {
             http,
             base: base.into(),
             city,
-            books: Books::default(),
-            answers: Answers::default(),
+            books: SourceRegistry::default(),
+            answers: SourceAnswers::default(),
         }
     }
 
@@ -156,11 +156,11 @@ impl LtcSystem {
             .and_then(|answer| answer["result"].as_str().map(str::to_owned))
             .unwrap_or_default();
         let met = match happening.expected() {
-            Expected::Stored => matches!((status, result.as_str()), (200 | 201, "stored")),
-            Expected::Older => (status, result.as_str()) == (200, "older"),
-            Expected::Refused => status == 409,
+            ExpectedAnswer::Stored => matches!((status, result.as_str()), (200 | 201, "stored")),
+            ExpectedAnswer::Older => (status, result.as_str()) == (200, "older"),
+            ExpectedAnswer::Refused => status == 409,
         };
-        if happening.expected() == Expected::Stored {
+        if happening.expected() == ExpectedAnswer::Stored {
             self.books.keep(submission);
         }
         if !met {

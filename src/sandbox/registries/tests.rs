@@ -6,13 +6,13 @@ use jiff::civil::date;
 
 use super::*;
 use crate::model::identity::{resident_id_is_valid, uscc_is_valid};
-use crate::model::registry::Kind;
-use crate::registry::{KnownInstitution, Rules};
+use crate::model::registry::EntityKind;
+use crate::registry::{KnownInstitution, RegistryRules};
 
 const TODAY: Date = date(2026, 6, 15);
 
-fn rules() -> Rules {
-    Rules::load(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules"))
+fn rules() -> RegistryRules {
+    RegistryRules::load(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules"))
         .expect("the shipped rules")
 }
 
@@ -43,7 +43,7 @@ fn the_city_has_the_institutions_and_modes_of_nanning() {
     );
     assert_eq!(
         city.submissions()
-            .filter(|one| one.kind() == Kind::Caregiver)
+            .filter(|one| one.kind() == EntityKind::Caregiver)
             .count() as u64,
         CAREGIVERS
     );

@@ -4,7 +4,7 @@ use super::Lines;
 
 /// What an answer says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Receipt {
+pub struct BureauReceipt {
     /// HTTP status.
     pub status: u16,
     /// RECODE_ZT: `0` taken, `1` refused whole.
@@ -24,9 +24,9 @@ pub struct RefusedLine {
     pub reason: String,
 }
 
-impl Receipt {
+impl BureauReceipt {
     /// Reads an answer in the encoding its content type or XML declaration names; what is missing stays empty.
-    pub fn read(status: u16, content_type: &str, body: &[u8]) -> Receipt {
+    pub fn read(status: u16, content_type: &str, body: &[u8]) -> BureauReceipt {
         let text = decode(content_type, body);
         let (head, list) = text.split_once("<JYFK101>").unwrap_or((&text, ""));
         let count = |name: &str| element(head, name).parse().unwrap_or(0);
@@ -41,7 +41,7 @@ impl Receipt {
             reason: element(record, "RKHJYSBYY"),
         };
         let refused = list.split("<Record ").skip(1).map(line).collect();
-        Receipt {
+        BureauReceipt {
             status,
             code: element(head, "RECODE_ZT"),
             message: element(head, "REMSG"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::super::city::Charset;
+use super::super::city::PacketCharset;
 use super::*;
 
 const LINES: Lines = Lines {
@@ -31,8 +31,8 @@ fn receipt_xml(code: &str, lines: Lines) -> String {
     )
 }
 
-fn receipt(status: u16, code: &str, lines: Lines) -> Receipt {
-    Receipt::read(
+fn receipt(status: u16, code: &str, lines: Lines) -> BureauReceipt {
+    BureauReceipt::read(
         status,
         "application/xml; charset=GBK",
         &encoding_rs::GBK.encode(&receipt_xml(code, lines)).0,
@@ -49,9 +49,9 @@ fn packet(number: u64, kind: PacketKind, waits: bool) -> GeneratedPacket {
     GeneratedPacket {
         packet_no: number.to_string(),
         kind,
-        charset: Charset::Gbk,
+        charset: PacketCharset::Gbk,
         bytes: format!("packet {number}").into_bytes(),
-        expected: Expected {
+        expected: ExpectedReceipt {
             status: 200,
             received,
             posted,
@@ -63,7 +63,7 @@ fn packet(number: u64, kind: PacketKind, waits: bool) -> GeneratedPacket {
     }
 }
 
-fn entered(kind: PacketKind, receipt: Receipt) -> Books {
+fn entered(kind: PacketKind, receipt: BureauReceipt) -> BureauBooks {
     let GeneratedPacket {
         packet_no,
         kind,
@@ -71,7 +71,7 @@ fn entered(kind: PacketKind, receipt: Receipt) -> Books {
         net,
         ..
     } = packet(1, kind, false);
-    let mut books = Books::default();
+    let mut books = BureauBooks::default();
     books.enter(Answered {
         packet: Sent {
             packet_no,

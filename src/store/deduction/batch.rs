@@ -4,19 +4,19 @@
 
 use super::super::copy::Rows;
 use super::super::delivery::BATCH as BATCH_SUBJECT;
-use super::super::table::Table;
+use super::super::table::TableColumns;
 use super::super::{Session, Store};
 use super::written;
 use crate::error::Fault;
 use crate::model::Fen;
 
-const BATCH: Table = Table {
+const BATCH: TableColumns = TableColumns {
     name: "deduction_batch",
     columns: &[
         "cycle_id bigint, batch_no int, round smallint, first_person text, last_person text, people int, fen bigint",
     ],
 };
-const DELIVERY: Table = Table {
+const DELIVERY: TableColumns = TableColumns {
     name: "delivery",
     columns: &[
         "delivery_id bigint, destination text, message text, subject_kind text, subject_id text, part bigint, part_end bigint, lines int, fen bigint, priority smallint",
@@ -37,7 +37,7 @@ pub struct Receiver {
 }
 
 /// Batches made of people as they come, in order of their numbers.
-pub struct Batches {
+pub struct BatchWriter {
     cycle_id: i64,
     receiver: Receiver,
     round: i16,
@@ -57,10 +57,10 @@ struct Open {
     fen: i64,
 }
 
-impl Batches {
+impl BatchWriter {
     /// The first round's.
-    pub fn new(cycle_id: i64, receiver: Receiver) -> Batches {
-        Batches {
+    pub fn new(cycle_id: i64, receiver: Receiver) -> BatchWriter {
+        BatchWriter {
             cycle_id,
             receiver,
             round: 1,
@@ -73,8 +73,8 @@ impl Batches {
 
     /// Of another round, numbered from after `last_no`.
     #[must_use]
-    pub(super) fn round(self, round: i16, last_no: i32) -> Batches {
-        Batches {
+    pub(super) fn round(self, round: i16, last_no: i32) -> BatchWriter {
+        BatchWriter {
             round,
             last_no,
             ..self

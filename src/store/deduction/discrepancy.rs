@@ -76,25 +76,25 @@ impl Store {
         id: i64,
         by: &str,
         note: &str,
-    ) -> Result<Resolved, Fault> {
+    ) -> Result<ResolutionOutcome, Fault> {
         let client = self.client().await?;
         let sql =
             "UPDATE deduction_discrepancy SET resolved_at = now(), resolved_by = $2, note = $3
             WHERE discrepancy_id = $1 AND resolved_at IS NULL";
         if client.execute(sql, &[&id, &by, &note]).await? > 0 {
-            return Ok(Resolved::Now);
+            return Ok(ResolutionOutcome::Now);
         }
         let sql = "SELECT resolved_by FROM deduction_discrepancy WHERE discrepancy_id = $1";
         let row = client.query_opt(sql, &[&id]).await?;
-        Ok(row.map_or(Resolved::Unknown, |row| {
-            Resolved::Before(row.get::<_, Option<String>>(0).unwrap_or_default())
+        Ok(row.map_or(ResolutionOutcome::Unknown, |row| {
+            ResolutionOutcome::Before(row.get::<_, Option<String>>(0).unwrap_or_default())
         }))
     }
 }
 
 /// What became of a note that somebody looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolved {
+pub enum ResolutionOutcome {
     Now,
     /// By that person.
     Before(String),

@@ -25,7 +25,7 @@ const COLUMNS: i16 = 10;
 
 /// An insured person.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Person {
+pub struct InsuredPerson {
     pub person_no: String,
     /// `None` in a row that says that somebody left; such people are not given out.
     category: Option<Category>,
@@ -42,7 +42,7 @@ pub struct Person {
     pub undecided: bool,
 }
 
-impl Person {
+impl InsuredPerson {
     /// What kind of insured person; everybody given out is one.
     pub fn category(&self) -> Category {
         self.category
@@ -51,7 +51,7 @@ impl Person {
 }
 
 /// Everybody insured in an area in a month.
-pub struct People {
+pub struct InsuredPeople {
     stream: Pin<Box<CopyOutStream>>,
     tx: Tx,
     /// Settled cycles of earlier months, whose open shortfalls are carried.
@@ -60,17 +60,17 @@ pub struct People {
     header_read: bool,
     ended: bool,
     /// The last row read, and the one before or being read.
-    ahead: Person,
-    row: Person,
+    ahead: InsuredPerson,
+    row: InsuredPerson,
     holds: bool,
 }
 
-impl People {
+impl InsuredPeople {
     /// Takes a snapshot and begins to read.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn open(store: &Store, area: i32, month: Month) -> Result<People, Fault> {
+    pub async fn open(store: &Store, area: i32, month: Month) -> Result<InsuredPeople, Fault> {
         let client = store.client().await?;
         // The key's order is the order wanted; sorting a city would spill to disk. These settings end with the transaction.
         let snapshot = "ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; \
@@ -80,15 +80,15 @@ impl People {
         let rows = tx.query(earlier, &[&area, &month.number()]).await?;
         let carrying: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         let stream = tx.copy_out(&statement(area, month, &carrying)).await?;
-        Ok(People {
+        Ok(InsuredPeople {
             stream: Box::pin(stream),
             tx,
             carrying,
             rest: Bytes::new(),
             header_read: false,
             ended: false,
-            ahead: Person::default(),
-            row: Person::default(),
+            ahead: InsuredPerson::default(),
+            row: InsuredPerson::default(),
             holds: false,
         })
     }
@@ -97,7 +97,7 @@ impl People {
     ///
     /// # Errors
     /// The connection is lost.
-    pub async fn next(&mut self) -> Result<Option<&Person>, Fault> {
+    pub async fn next(&mut self) -> Result<Option<&InsuredPerson>, Fault> {
         loop {
             let read = self.read().await?;
             let same = read && self.holds && self.row.person_no == self.ahead.person_no;
@@ -184,7 +184,7 @@ fn statement(area: i32, month: Month, carrying: &[i64]) -> String {
 }
 
 /// One row of COPY's binary format; `Some(false)` is the trailer, `None` another form.
-fn parse(bytes: &mut Bytes, person: &mut Person) -> Option<bool> {
+fn parse(bytes: &mut Bytes, person: &mut InsuredPerson) -> Option<bool> {
     match bytes.try_get_i16().ok()? {
         -1 => return Some(false),
         COLUMNS => {}

@@ -4,26 +4,26 @@
 
 use super::super::Session;
 use super::super::copy::{CHUNK, Copy, RowWriter, Rows};
-use super::super::table::Table;
+use super::super::table::TableColumns;
 use super::{Cell, written};
 use crate::error::Fault;
 use crate::model::Fen;
 use crate::model::deduction::Category;
 
-pub(super) const LEFT_OUT: Table = Table {
+pub(super) const LEFT_OUT: TableColumns = TableColumns {
     name: "deduction_left_out",
     columns: &[
         "cycle_id bigint, person_no text, district int, category insured_category, reason text, due_fen bigint",
     ],
 };
-pub(super) const INSTRUCTION: Table = Table {
+pub(super) const INSTRUCTION: TableColumns = TableColumns {
     name: "deduction",
     columns: &[
         "cycle_id bigint, person_no text, category insured_category, district int, rate smallint, base_fen bigint, due_fen bigint, \
         carried_fen bigint, fen bigint",
     ],
 };
-const TOTAL: Table = Table {
+const TOTAL: TableColumns = TableColumns {
     name: "deduction_total",
     columns: &[
         "cycle_id bigint, district int, category insured_category, people int, base_fen bigint, due_fen bigint, carried_fen bigint",
@@ -56,22 +56,22 @@ pub struct InstructionRow<'a> {
 }
 
 /// Rows of one table on their way into it.
-pub struct Sheet {
+pub struct RowSheet {
     copy: Copy,
     buffer: Vec<u8>,
     cycle_id: i64,
 }
 
-impl Sheet {
+impl RowSheet {
     pub(super) async fn start(
         client: &Session,
-        table: &Table,
+        table: &TableColumns,
         cycle_id: i64,
-    ) -> Result<Sheet, Fault> {
+    ) -> Result<RowSheet, Fault> {
         let copy = Copy::start(client, &table.copy_statement(table.name))
             .await
             .map_err(written)?;
-        Ok(Sheet {
+        Ok(RowSheet {
             copy,
             buffer: Vec::with_capacity(CHUNK + 512),
             cycle_id,

@@ -26,7 +26,7 @@ pub struct Cell {
 
 /// People left out for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct LeftOutCount {
     pub reason: String,
     pub people: i64,
     /// What would have been due.
@@ -35,7 +35,7 @@ pub struct LeftOut {
 
 /// How far a round is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Answers {
+pub struct RoundProgress {
     pub batches: i64,
     pub batches_answered: i64,
     pub people: i64,
@@ -50,7 +50,7 @@ pub struct Answers {
 
 /// What the core did in one round.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RoundOutcome {
     pub round: i16,
     pub outcome: DeductionOutcome,
     pub people: i64,
@@ -62,7 +62,7 @@ pub struct Outcome {
 
 /// Shortfalls of a cycle by what the rates say of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owed {
+pub struct OwedShortfalls {
     pub handling: String,
     pub people: i64,
     pub fen: Fen,
@@ -151,12 +151,12 @@ impl Store {
     }
 
     /// Whom a plan leaves out, by reason.
-    pub async fn cycle_left_out(&self, cycle_id: i64) -> Result<Vec<LeftOut>, Fault> {
+    pub async fn cycle_left_out(&self, cycle_id: i64) -> Result<Vec<LeftOutCount>, Fault> {
         let sql = "SELECT reason, count(*), sum(due_fen)::bigint FROM deduction_left_out WHERE cycle_id = $1 GROUP BY reason ORDER BY reason";
         let rows = self.rows(sql, &[&cycle_id]).await?;
         Ok(rows
             .iter()
-            .map(|row| LeftOut {
+            .map(|row| LeftOutCount {
                 reason: row.get(0),
                 people: row.get(1),
                 due: Fen(row.get(2)),
@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// How far a round of a cycle is.
-    pub async fn cycle_answers(&self, cycle: &Cycle) -> Result<Answers, Fault> {
+    pub async fn cycle_answers(&self, cycle: &Cycle) -> Result<RoundProgress, Fault> {
         let sql = "SELECT count(*), count(b.answered_at), coalesce(sum(b.people), 0)::bigint, coalesce(sum(b.answered), 0)::bigint,
                 count(*) FILTER (WHERE d.state = 'dead'), count(*) FILTER (WHERE d.state = 'in_doubt'), count(*) FILTER (WHERE d.state = 'ready')
             FROM deduction_batch b
@@ -181,23 +181,25 @@ impl Store {
                 ],
             )
             .await?;
-        Ok(rows.first().map_or_else(Answers::default, |row| Answers {
-            batches: row.get(0),
-            batches_answered: row.get(1),
-            people: row.get(2),
-            answered: row.get(3),
-            dead: row.get(4),
-            in_doubt: row.get(5),
-            waiting: row.get(6),
-        }))
+        Ok(rows
+            .first()
+            .map_or_else(RoundProgress::default, |row| RoundProgress {
+                batches: row.get(0),
+                batches_answered: row.get(1),
+                people: row.get(2),
+                answered: row.get(3),
+                dead: row.get(4),
+                in_doubt: row.get(5),
+                waiting: row.get(6),
+            }))
     }
 
     /// What the core did, by round and outcome.
-    pub async fn cycle_outcomes(&self, cycle_id: i64) -> Result<Vec<Outcome>, Fault> {
+    pub async fn cycle_outcomes(&self, cycle_id: i64) -> Result<Vec<RoundOutcome>, Fault> {
         let sql = "SELECT r.round, r.outcome::text, count(*), sum(coalesce(a.fen, d.fen))::bigint, sum(r.fen)::bigint
             FROM deduction_result r JOIN deduction d USING (cycle_id, person_no) LEFT JOIN deduction_again a USING (cycle_id, person_no, round)
             WHERE r.cycle_id = $1 GROUP BY r.round, r.outcome ORDER BY r.round, r.outcome";
-        let outcome = |row: &Row| Outcome {
+        let outcome = |row: &Row| RoundOutcome {
             round: row.get(0),
             outcome: outcome(row.get(1)),
             people: row.get(2),
@@ -238,13 +240,13 @@ impl Store {
     }
 
     /// Shortfalls of a cycle, by handling.
-    pub async fn cycle_owed(&self, cycle: &Cycle) -> Result<Vec<Owed>, Fault> {
+    pub async fn cycle_owed(&self, cycle: &Cycle) -> Result<Vec<OwedShortfalls>, Fault> {
         let sql = "SELECT handling, count(*), sum(fen)::bigint, count(*) FILTER (WHERE carried_into IS NULL)
             FROM shortfall WHERE cycle_id = $1 GROUP BY handling ORDER BY handling";
         let rows = self.rows(sql, &[&cycle.cycle_id]).await?;
         Ok(rows
             .iter()
-            .map(|row| Owed {
+            .map(|row| OwedShortfalls {
                 handling: row.get(0),
                 people: row.get(1),
                 fen: Fen(row.get(2)),

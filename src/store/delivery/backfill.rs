@@ -30,7 +30,7 @@ pub struct Backfill {
 
 /// What of a backfill's deliveries has gone out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct BackfillProgress {
     /// Not settled yet.
     pub waiting: i64,
     /// Dead letters among what was queued since it started.
@@ -187,7 +187,7 @@ impl Backfill {
     ///
     /// # Errors
     /// As `start`.
-    pub async fn progress(&self, pool: &Pool) -> Result<Progress, Fault> {
+    pub async fn progress(&self, pool: &Pool) -> Result<BackfillProgress, Fault> {
         const SQL: &str = "SELECT (SELECT count(*) FROM delivery WHERE destination = $1 AND state = 'ready' AND priority = 90)
               + (SELECT count(*) FROM delivery WHERE destination = $1 AND state IN ('leased', 'in_doubt') AND priority = 90),
             (SELECT count(*) FROM delivery WHERE destination = $1 AND state = 'dead' AND priority = 90 AND created_at >= $2)";
@@ -196,7 +196,7 @@ impl Backfill {
             .query_one(SQL, &[&self.destination, &self.started_at])
             .await
             .map_err(|error| fault("look at a backfill", &error))?;
-        Ok(Progress {
+        Ok(BackfillProgress {
             waiting: row.get(0),
             dead: row.get(1),
         })

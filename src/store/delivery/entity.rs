@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::{connection, fault};
 use crate::error::Fault;
-use crate::store::registry::{Queue, Written};
+use crate::store::registry::{ChangeQueue, ChangeRange};
 use crate::store::{Pool, Session};
 
 /// Which entries go to a destination, and as which message.
@@ -76,7 +76,7 @@ fn quoted(text: &str) -> String {
 pub async fn queue_entities(
     client: &Session,
     route: &Route,
-    written: Written,
+    written: ChangeRange,
 ) -> Result<u64, Fault> {
     // What this statement saw `ready` and could not supersede was taken up in the same instant: it is on its way.
     // `+ 0`: found by the entry's own index and sorted, never by walking the log back from its end. OFFSET 0: what an
@@ -133,11 +133,11 @@ pub struct EntityQueue {
     pub routes: Vec<Route>,
 }
 
-impl Queue for EntityQueue {
+impl ChangeQueue for EntityQueue {
     fn queue<'a>(
         &'a self,
         client: &'a Session,
-        written: Written,
+        written: ChangeRange,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             for route in &self.routes {

@@ -18,7 +18,7 @@ pub struct Lease {
 
 /// The pause a new holder finds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Paused {
+pub struct PauseFound {
     /// How long it lasts still.
     pub wait: Duration,
     /// Why the destination has not worked lately; stays when the wait is over, until the partner answers.
@@ -36,7 +36,7 @@ pub async fn acquire(
     destination: &str,
     holder: &str,
     term: Duration,
-) -> Result<Result<(Lease, Paused), Duration>, Fault> {
+) -> Result<Result<(Lease, PauseFound), Duration>, Fault> {
     const SQL: &str = "INSERT INTO dispatcher_lease AS l (destination, holder, token, until)
         VALUES ($1, $2, 1, clock_timestamp() + $3 * interval '1 millisecond')
         ON CONFLICT (destination) DO UPDATE SET holder = excluded.holder, token = l.token + 1, until = excluded.until
@@ -53,7 +53,7 @@ pub async fn acquire(
         .await
         .map_err(failed)?
     {
-        let paused = Paused {
+        let paused = PauseFound {
             wait: duration(row.get(1)),
             reason: row.get(2),
             resumed: row.get(3),
@@ -184,7 +184,7 @@ pub(in crate::store) async fn resume_on(
 
 /// A destination as people see it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct DestinationStanding {
     /// Partner name.
     pub destination: String,
     /// An instance holds its lease.
@@ -202,7 +202,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn standings(pool: &Pool) -> Result<Vec<Standing>, Fault> {
+pub async fn standings(pool: &Pool) -> Result<Vec<DestinationStanding>, Fault> {
     // Names that begin with @ are leases of the gateway's own.
     const SQL: &str = "SELECT destination, until > clock_timestamp(), CASE WHEN paused_until > clock_timestamp() THEN paused_until END,
             pause_reason, pause_answer, paused_at
@@ -212,7 +212,7 @@ pub async fn standings(pool: &Pool) -> Result<Vec<Standing>, Fault> {
         .query(SQL, &[])
         .await
         .map_err(|error| fault("list destinations", &error))?;
-    let standing = |row: &tokio_postgres::Row| Standing {
+    let standing = |row: &tokio_postgres::Row| DestinationStanding {
         destination: row.get(0),
         held: row.get(1),
         paused_until: row.get(2),

@@ -7,13 +7,13 @@ use tokio_postgres::NoTls;
 
 use super::{NewDelivery, Records, Subject};
 use crate::model::Fen;
-use crate::store::embedded::{Embedded, Options};
-use crate::store::{Connection, Pool};
+use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
+use crate::store::{DatabaseUrl, Pool};
 
-static CLUSTER: OnceLock<Embedded> = OnceLock::new();
+static CLUSTER: OnceLock<EmbeddedPostgres> = OnceLock::new();
 
 /// The first cluster of a few that no other test process uses; they are kept for the next run.
-fn cluster() -> &'static Embedded {
+fn cluster() -> &'static EmbeddedPostgres {
     CLUSTER.get_or_init(|| {
         let base = if PathBuf::from("/dev/shm").is_dir() {
             PathBuf::from("/dev/shm")
@@ -22,7 +22,7 @@ fn cluster() -> &'static Embedded {
         };
         let mut refusals = Vec::new();
         for n in 0..16 {
-            match Embedded::start(&Options::throwaway(
+            match EmbeddedPostgres::start(&EmbeddedOptions::throwaway(
                 base.join(format!("ltcgw-delivery-{n}")),
             )) {
                 Ok(embedded) => return embedded,
@@ -34,21 +34,21 @@ fn cluster() -> &'static Embedded {
 }
 
 /// A fresh database; removed with everything in it when dropped.
-pub struct Database {
+pub struct TestDatabase {
     pub pool: Pool,
     name: String,
 }
 
-impl Database {
-    pub async fn new() -> Database {
-        Database::before(i32::MAX).await
+impl TestDatabase {
+    pub async fn new() -> TestDatabase {
+        TestDatabase::before(i32::MAX).await
     }
 
     /// As the migrations before that version leave it.
-    pub async fn before(version: i32) -> Database {
+    pub async fn before(version: i32) -> TestDatabase {
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let config = cluster().database(&name).await.unwrap();
-        let pool = Pool::new(&Connection::local(config).door, &Arc::default(), 8, &[]).unwrap();
+        let pool = Pool::new(&DatabaseUrl::local(config).door, &Arc::default(), 8, &[]).unwrap();
         let client = pool.get().await.unwrap();
         let migrations = super::super::migrations().unwrap();
         for migration in migrations
@@ -60,7 +60,7 @@ impl Database {
                 .await
                 .unwrap();
         }
-        Database { pool, name }
+        TestDatabase { pool, name }
     }
 
     /// One value of one row.
@@ -107,7 +107,7 @@ impl Database {
     }
 }
 
-impl Drop for Database {
+impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (name, admin) = (self.name.clone(), cluster().connection("postgres"));
         self.pool.close();

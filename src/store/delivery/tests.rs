@@ -4,7 +4,7 @@ mod entities; // registry entries, the limits of a day, backfills
 
 use std::time::Duration;
 
-use super::testing::{Database, delivery};
+use super::testing::{TestDatabase, delivery};
 use super::*;
 use crate::model::Outcome;
 
@@ -12,7 +12,7 @@ const TERM: Duration = Duration::from_secs(60);
 const HOLD: Duration = Duration::from_secs(60);
 const NOW: Duration = Duration::ZERO;
 
-async fn lease(db: &Database) -> Lease {
+async fn lease(db: &TestDatabase) -> Lease {
     acquire(&db.pool, "core", "one", TERM)
         .await
         .unwrap()
@@ -20,7 +20,7 @@ async fn lease(db: &Database) -> Lease {
         .0
 }
 
-async fn claimed(db: &Database, lease: &Lease, limit: usize) -> Vec<i64> {
+async fn claimed(db: &TestDatabase, lease: &Lease, limit: usize) -> Vec<i64> {
     claim(&db.pool, lease, limit, HOLD)
         .await
         .unwrap()
@@ -68,7 +68,7 @@ fn ended(delivery_id: i64, attempt_no: Option<i32>, next: Next, outcome: Outcome
 
 #[tokio::test]
 async fn one_holder_at_a_time_and_the_token_rises_with_each() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let first = lease(&db).await;
     assert_eq!(
         acquire(&db.pool, "core", "two", TERM)
@@ -105,7 +105,7 @@ async fn one_holder_at_a_time_and_the_token_rises_with_each() {
 }
 
 /// Buffers a statement of claiming touches, without statistics of the table.
-async fn buffers_touched(db: &Database, lease: &Lease) -> i64 {
+async fn buffers_touched(db: &TestDatabase, lease: &Lease) -> i64 {
     let client = db.pool.get().await.unwrap();
     let sql = format!(
         "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}",
@@ -124,7 +124,7 @@ async fn buffers_touched(db: &Database, lease: &Lease) -> i64 {
 
 #[tokio::test]
 async fn claiming_costs_as_much_with_a_long_queue_as_with_a_short_one() {
-    let (short, long) = (Database::new().await, Database::new().await);
+    let (short, long) = (TestDatabase::new().await, TestDatabase::new().await);
     let mut touched = Vec::new();
     for (db, rows) in [(&short, 50), (&long, 5_000)] {
         let keyed: Vec<NewDelivery> = (0..rows)
@@ -141,7 +141,7 @@ async fn claiming_costs_as_much_with_a_long_queue_as_with_a_short_one() {
 
 #[tokio::test]
 async fn a_plan_made_when_the_queue_was_empty_is_as_good_when_it_is_long() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let client = db.pool.get().await.unwrap();
     let sql = claim::claiming();
@@ -178,7 +178,7 @@ async fn a_plan_made_when_the_queue_was_empty_is_as_good_when_it_is_long() {
 
 #[tokio::test]
 async fn a_pause_outlives_the_holder_and_is_never_shortened() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let first = lease(&db).await;
     db.queue("core", 1).await;
     pause(&db.pool, &first, Duration::from_secs(600), ("later", "429"))
@@ -218,7 +218,7 @@ async fn a_pause_outlives_the_holder_and_is_never_shortened() {
 
 #[tokio::test]
 async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let mut rows = vec![
         delivery("core", 0, Some("a")),
@@ -264,7 +264,7 @@ async fn rows_of_one_key_are_claimed_one_after_another_and_reversals_last() {
 
 #[tokio::test]
 async fn a_settlement_counts_only_while_the_row_is_still_ours() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let first = lease(&db).await;
     let ids = db.queue("core", 2).await;
     claimed(&db, &first, 2).await;
@@ -303,7 +303,7 @@ async fn a_settlement_counts_only_while_the_row_is_still_ours() {
 
 #[tokio::test]
 async fn a_sent_row_is_left_alone_until_its_request_cannot_be_on_its_way_any_more() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let first = lease(&db).await;
     let ids = db.queue("core", 1).await;
     claimed(&db, &first, 1).await;
@@ -325,7 +325,7 @@ async fn a_sent_row_is_left_alone_until_its_request_cannot_be_on_its_way_any_mor
 
 #[tokio::test]
 async fn since_when_a_delivery_is_tried_is_kept_until_a_person_decides() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 1).await;
     assert_eq!(
@@ -367,7 +367,7 @@ async fn since_when_a_delivery_is_tried_is_kept_until_a_person_decides() {
 
 #[tokio::test]
 async fn an_attempt_begins_once_per_claim() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 1).await;
     assert_eq!(
@@ -391,7 +391,7 @@ async fn an_attempt_begins_once_per_claim() {
 
 #[tokio::test]
 async fn what_never_left_costs_no_attempt() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 2).await;
     claimed(&db, &lease, 2).await;
@@ -418,7 +418,7 @@ async fn what_never_left_costs_no_attempt() {
 
 #[tokio::test]
 async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 2).await;
     claimed(&db, &lease, 2).await;
@@ -466,7 +466,7 @@ async fn a_dead_letter_of_unknown_outcome_keeps_its_reference_and_is_asked_about
 
 #[tokio::test]
 async fn the_database_refuses_states_that_make_no_sense() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     db.queue("core", 1).await;
     let client = db.pool.get().await.unwrap();
     for change in [
@@ -496,7 +496,7 @@ async fn the_database_refuses_states_that_make_no_sense() {
 
 #[tokio::test]
 async fn counts_tell_what_waits_and_what_went() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 4).await;
     claimed(&db, &lease, 3).await;
@@ -537,7 +537,7 @@ async fn counts_tell_what_waits_and_what_went() {
 
 #[tokio::test]
 async fn deliveries_of_every_kind_stored_before_subjects_were_one_keep_what_they_are_about() {
-    let db = Database::before(39).await;
+    let db = TestDatabase::before(39).await;
     db.run(
         "INSERT INTO delivery (delivery_id, destination, message, ordering_key, packet_id, first_record, last_record, reversal, lines, fen)
              VALUES (1, 'core', 'contributions', '7/3', 7, 3, 12, true, 9, -5);

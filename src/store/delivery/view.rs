@@ -25,7 +25,7 @@ pub struct Attempt {
 
 /// A delivery with everything that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detail {
+pub struct DeliveryDetail {
     pub delivery: Delivery,
     /// The number of the packet it is of, if it is of one.
     pub packet_no: Option<String>,
@@ -36,7 +36,7 @@ pub struct Detail {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault> {
+pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<DeliveryDetail>, Fault> {
     const ATTEMPTS: &str =
         "SELECT attempt_no, kind, reference, started_at, ended_at, status, outcome, answer
         FROM attempt WHERE delivery_id = $1 ORDER BY attempt_no";
@@ -69,7 +69,7 @@ pub async fn show(pool: &Pool, delivery_id: i64) -> Result<Option<Detail>, Fault
         outcome: row.get(6),
         answer: row.get(7),
     });
-    Ok(Some(Detail {
+    Ok(Some(DeliveryDetail {
         delivery: Delivery::from_row(&row),
         packet_no,
         attempts: attempts.collect(),
@@ -94,7 +94,7 @@ pub async fn of_packet(pool: &Pool, packet_id: i64) -> Result<Vec<Delivery>, Fau
 
 /// Deliveries of one message to one destination in one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Total {
+pub struct DeliveryTotal {
     pub destination: String,
     pub message: String,
     pub state: String,
@@ -107,7 +107,7 @@ pub struct Total {
 ///
 /// # Errors
 /// Faults of stage `Store` when the database refuses or cannot be reached.
-pub async fn totals(pool: &Pool) -> Result<Vec<Total>, Fault> {
+pub async fn totals(pool: &Pool) -> Result<Vec<DeliveryTotal>, Fault> {
     const SQL: &str =
         "SELECT destination, message, state, count(*), sum(lines)::bigint, sum(fen)::bigint
         FROM delivery GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
@@ -116,7 +116,7 @@ pub async fn totals(pool: &Pool) -> Result<Vec<Total>, Fault> {
         .query(SQL, &[])
         .await
         .map_err(|error| fault("count deliveries", &error))?;
-    let total = |row: &tokio_postgres::Row| Total {
+    let total = |row: &tokio_postgres::Row| DeliveryTotal {
         destination: row.get(0),
         message: row.get(1),
         state: row.get(2),

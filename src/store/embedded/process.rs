@@ -23,7 +23,7 @@ const LOG_BYTES_MAX: u64 = 8 << 20;
 
 /// All that is needed to start the server, and start it again.
 #[derive(Debug)]
-pub struct Server {
+pub struct ServerCommand {
     pub binaries: Binaries,
     pub account: Account,
     pub cluster: PathBuf,
@@ -35,14 +35,14 @@ pub struct Server {
 
 /// The server while it runs.
 #[derive(Debug)]
-pub struct Running {
+pub struct ServerProcess {
     child: Child,
 }
 
-impl Server {
+impl ServerCommand {
     /// Starts the server and waits until it takes connections. Call from a thread that lives as
     /// long as the server: the parent-death signal follows the thread that forked.
-    pub fn start(&self) -> Result<Running, Fault> {
+    pub fn start(&self) -> Result<ServerProcess, Fault> {
         let (log, log_from) = self
             .open_log()
             .map_err(|error| fault(format!("{} cannot be written: {error}", self.log.display())))?;
@@ -67,7 +67,7 @@ impl Server {
                 self.binaries.postgres().display()
             ))
         })?;
-        let mut running = Running { child };
+        let mut running = ServerProcess { child };
         let deadline = Instant::now() + PATIENCE;
         while !is_ready(&self.cluster, running.child.id()) {
             if let Some(status) = running.ended() {
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-impl Running {
+impl ServerProcess {
     /// How the server ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

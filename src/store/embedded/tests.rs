@@ -26,8 +26,8 @@ fn postmaster(dir: &Path) -> String {
 #[tokio::test]
 async fn committed_data_survive_a_restart_and_a_killed_server() {
     let dir = folder();
-    let options = Options::durable(dir.path().join("pg"));
-    let server = Embedded::start(&options).unwrap();
+    let options = EmbeddedOptions::durable(dir.path().join("pg"));
+    let server = EmbeddedPostgres::start(&options).unwrap();
     let config = server.database("ltcgw").await.unwrap();
     client(&config)
         .await
@@ -49,7 +49,7 @@ async fn committed_data_survive_a_restart_and_a_killed_server() {
         "a clean stop leaves no lock file"
     );
 
-    let server = Embedded::start(&options).unwrap();
+    let server = EmbeddedPostgres::start(&options).unwrap();
     let config = server.database("ltcgw").await.unwrap();
     assert_eq!(
         client(&config)
@@ -90,8 +90,8 @@ async fn committed_data_survive_a_restart_and_a_killed_server() {
 #[test]
 fn a_stale_lock_that_names_a_living_process_is_seen_through() {
     let dir = folder();
-    let options = Options::throwaway(dir.path().join("pg"));
-    Embedded::start(&options).unwrap().stop();
+    let options = EmbeddedOptions::throwaway(dir.path().join("pg"));
+    EmbeddedPostgres::start(&options).unwrap().stop();
     // As after a container's restart: the number now belongs to somebody else, here to this test.
     let stale = format!(
         "{}\n{}\n1\n5432\n\n*\n\nready\n",
@@ -99,15 +99,15 @@ fn a_stale_lock_that_names_a_living_process_is_seen_through() {
         options.dir.join("cluster").display()
     );
     std::fs::write(options.dir.join("cluster/postmaster.pid"), stale).unwrap();
-    Embedded::start(&options).unwrap().stop();
+    EmbeddedPostgres::start(&options).unwrap().stop();
 }
 
 #[test]
 fn a_second_gateway_on_the_same_folder_is_refused_at_once() {
     let dir = folder();
-    let options = Options::throwaway(dir.path().join("pg"));
-    let _first = Embedded::start(&options).unwrap();
-    let fault = Embedded::start(&options).unwrap_err();
+    let options = EmbeddedOptions::throwaway(dir.path().join("pg"));
+    let _first = EmbeddedPostgres::start(&options).unwrap();
+    let fault = EmbeddedPostgres::start(&options).unwrap_err();
     assert!(fault.text.contains("another gateway uses"), "{fault}");
 }
 
@@ -125,7 +125,10 @@ fn a_folder_is_free_again_even_while_a_forked_child_still_holds_a_copy_of_its_lo
 #[test]
 fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
     let dir = folder();
-    let fault = Embedded::start(&Options::throwaway(dir.path().join("x".repeat(100)))).unwrap_err();
+    let fault = EmbeddedPostgres::start(&EmbeddedOptions::throwaway(
+        dir.path().join("x".repeat(100)),
+    ))
+    .unwrap_err();
     assert!(
         fault.text.contains("Unix allows 107") && fault.text.contains("shorter data_dir"),
         "{fault}"
@@ -136,29 +139,34 @@ fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
 fn a_file_in_the_folders_place_is_refused() {
     let dir = folder();
     std::fs::write(dir.path().join("pg"), "").unwrap();
-    let fault = Embedded::start(&Options::throwaway(dir.path().join("pg"))).unwrap_err();
+    let fault =
+        EmbeddedPostgres::start(&EmbeddedOptions::throwaway(dir.path().join("pg"))).unwrap_err();
     assert!(fault.text.contains("is not a folder"), "{fault}");
 }
 
 #[test]
 fn a_wrong_setting_is_reported_in_the_servers_words() {
     let dir = folder();
-    let mut options = Options::throwaway(dir.path().join("pg"));
+    let mut options = EmbeddedOptions::throwaway(dir.path().join("pg"));
     options
         .settings
         .push(("shared_bufers".into(), "1GB".into()));
-    let fault = Embedded::start(&options).unwrap_err();
+    let fault = EmbeddedPostgres::start(&options).unwrap_err();
     assert!(fault.text.contains("shared_bufers"), "{fault}");
 }
 
 #[test]
 fn a_prospect_makes_nothing_and_sees_the_cluster_once_there_is_one() {
     let dir = folder();
-    let options = Options::throwaway(dir.path().join("deep/pg"));
-    assert!(!Embedded::prospect(&options.dir).unwrap().has_cluster);
+    let options = EmbeddedOptions::throwaway(dir.path().join("deep/pg"));
+    assert!(
+        !EmbeddedPostgres::prospect(&options.dir)
+            .unwrap()
+            .has_cluster
+    );
     assert!(!dir.path().join("deep").exists());
-    Embedded::start(&options).unwrap().stop();
-    let prospect = Embedded::prospect(&options.dir).unwrap();
+    EmbeddedPostgres::start(&options).unwrap().stop();
+    let prospect = EmbeddedPostgres::prospect(&options.dir).unwrap();
     assert!(
         prospect.has_cluster && prospect.major >= 15 && prospect.binaries.join("initdb").is_file()
     );
@@ -167,9 +175,9 @@ fn a_prospect_makes_nothing_and_sees_the_cluster_once_there_is_one() {
 #[test]
 fn half_a_cluster_left_by_a_killed_initdb_is_made_anew() {
     let dir = folder();
-    let options = Options::throwaway(dir.path().join("pg"));
+    let options = EmbeddedOptions::throwaway(dir.path().join("pg"));
     std::fs::create_dir_all(options.dir.join("cluster.new/base")).unwrap();
-    Embedded::start(&options).unwrap().stop();
+    EmbeddedPostgres::start(&options).unwrap().stop();
     assert!(
         options.dir.join("cluster/PG_VERSION").exists()
             && !options.dir.join("cluster.new").exists()
@@ -183,7 +191,8 @@ fn as_root_a_folder_under_a_closed_home_is_refused_by_name() {
     }
     let home = tempfile::tempdir().unwrap();
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let fault = Embedded::start(&Options::throwaway(home.path().join("pg"))).unwrap_err();
+    let fault =
+        EmbeddedPostgres::start(&EmbeddedOptions::throwaway(home.path().join("pg"))).unwrap_err();
     assert!(
         fault.text.contains(&format!(
             "because {} is closed to it",
@@ -199,7 +208,7 @@ fn start_where_told() {
     let Some(dir) = std::env::var_os("LTCGW_TEST_EMBEDDED_DIR") else {
         return;
     };
-    let server = Embedded::start(&Options::throwaway(Path::new(&dir))).unwrap();
+    let server = EmbeddedPostgres::start(&EmbeddedOptions::throwaway(Path::new(&dir))).unwrap();
     if std::env::var_os("LTCGW_TEST_EMBEDDED_STAY").is_some() {
         loop {
             std::thread::park();
@@ -212,7 +221,7 @@ fn start_where_told() {
 #[test]
 fn a_killed_gateway_takes_its_server_with_it_and_the_next_one_starts() {
     let dir = folder();
-    let options = Options::throwaway(dir.path().join("pg"));
+    let options = EmbeddedOptions::throwaway(dir.path().join("pg"));
     let mut gateway = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "store::embedded::tests::start_where_told"])
         .env("LTCGW_TEST_EMBEDDED_DIR", &options.dir)
@@ -232,7 +241,7 @@ fn a_killed_gateway_takes_its_server_with_it_and_the_next_one_starts() {
     let orphan = postmaster(&options.dir);
     gateway.kill().unwrap();
     gateway.wait().unwrap();
-    let server = Embedded::start(&options).unwrap();
+    let server = EmbeddedPostgres::start(&options).unwrap();
     assert_ne!(postmaster(&options.dir), orphan);
     assert!(
         !Path::new("/proc").join(&orphan).join("cwd").exists(),

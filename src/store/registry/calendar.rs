@@ -2,10 +2,10 @@
 
 use jiff::civil::Date;
 
-use super::write::Stop;
-use super::{COLUMNS, Change, Registry, Written, cannot, follow};
+use super::write::WriteStop;
+use super::{COLUMNS, ChangeRange, Registry, RegistryChange, cannot, follow};
 use crate::error::{Fault, Stage};
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 use crate::store::Session;
 use crate::store::tx::Tx;
 
@@ -14,7 +14,7 @@ use crate::store::tx::Tx;
 pub struct Due {
     /// The day that has come.
     pub on: Date,
-    pub current: Change,
+    pub current: RegistryChange,
     /// Of a caregiver: the institution has ended since, become one of another kind, or moved to another city.
     pub left_behind: bool,
 }
@@ -24,7 +24,7 @@ const TRIES: usize = 8;
 
 /// What a date that has come makes of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct DateTurn {
     /// The status and designation in force from that day, where they differ from before; `None`: only the date is moved on.
     pub standing: Option<(Option<&'static str>, bool)>,
     pub next_on: Option<Date>,
@@ -41,7 +41,7 @@ impl Registry {
         &self,
         today: Date,
         limit: i64,
-        turn: impl Fn(&Due) -> Turn,
+        turn: impl Fn(&Due) -> DateTurn,
     ) -> Result<usize, Fault> {
         for _ in 0..TRIES {
             let tx = Tx::begin(self.store.client().await?)
@@ -52,8 +52,8 @@ impl Registry {
                     tx.commit().await.map_err(cannot)?;
                     return Ok(turned);
                 }
-                Err(Stop::Again) => tx.rollback().await,
-                Err(Stop::Failed(fault)) => return Err(fault),
+                Err(WriteStop::Again) => tx.rollback().await,
+                Err(WriteStop::Failed(fault)) => return Err(fault),
             }
         }
         Err(Fault::later(
@@ -66,8 +66,8 @@ impl Registry {
         &self,
         tx: &Tx,
         (today, limit): (Date, i64),
-        turn: impl Fn(&Due) -> Turn,
-    ) -> Result<usize, Stop> {
+        turn: impl Fn(&Due) -> DateTurn,
+    ) -> Result<usize, WriteStop> {
         let sql = format!(
             "SELECT {COLUMNS}, e.next_on, e.kind = 'caregiver' AND (e.institution_kind, e.city) IS DISTINCT FROM (i.institution_kind, i.city)
              FROM registry_entity e JOIN registry_change c USING (sequence)
@@ -79,13 +79,13 @@ impl Registry {
         let mut due: Vec<Due> = rows
             .iter()
             .map(|row| Due {
-                current: Change::from_row(row),
-                on: row.get(Change::WIDTH),
-                left_behind: row.get(Change::WIDTH + 1),
+                current: RegistryChange::from_row(row),
+                on: row.get(RegistryChange::WIDTH),
+                left_behind: row.get(RegistryChange::WIDTH + 1),
             })
             .collect();
         due.sort_by_key(|due| due.on);
-        let turns: Vec<(&Due, Turn)> = due.iter().map(|due| (due, turn(due))).collect();
+        let turns: Vec<(&Due, DateTurn)> = due.iter().map(|due| (due, turn(due))).collect();
         let (changed, moved): (Vec<_>, Vec<_>) =
             turns.iter().partition(|(_, turn)| turn.standing.is_some());
         // Rows are written only when nothing is waited for any more: whoever holds the head may wait
@@ -94,17 +94,23 @@ impl Registry {
             let mut written = change(tx, &changed).await?;
             let institutions = changed
                 .iter()
-                .filter(|(due, _)| due.current.kind == Kind::Institution)
+                .filter(|(due, _)| due.current.kind == EntityKind::Institution)
                 .map(|(due, _)| due.current.entity_id.as_str());
             written.last += follow::follow(tx, &institutions.collect::<Vec<_>>()).await?;
-            self.queue.queue(tx, written).await.map_err(Stop::Failed)?;
+            self.queue
+                .queue(tx, written)
+                .await
+                .map_err(WriteStop::Failed)?;
         }
         move_on(tx, &moved).await?;
         Ok(due.len())
     }
 }
 
-async fn move_on(client: &Session, moved: &[&(&Due, Turn)]) -> Result<(), tokio_postgres::Error> {
+async fn move_on(
+    client: &Session,
+    moved: &[&(&Due, DateTurn)],
+) -> Result<(), tokio_postgres::Error> {
     let kinds: Vec<&str> = moved
         .iter()
         .map(|(due, _)| due.current.kind.word())
@@ -121,8 +127,8 @@ async fn move_on(client: &Session, moved: &[&(&Due, Turn)]) -> Result<(), tokio_
 
 async fn change(
     client: &Session,
-    changed: &[&(&Due, Turn)],
-) -> Result<Written, tokio_postgres::Error> {
+    changed: &[&(&Due, DateTurn)],
+) -> Result<ChangeRange, tokio_postgres::Error> {
     let count = changed.len() as i64;
     let last: i64 = client
         .query_one(
@@ -138,7 +144,7 @@ async fn change(
         .map(|(due, _)| due.current.sequence)
         .collect();
     let on: Vec<Date> = changed.iter().map(|(due, _)| due.on).collect();
-    let standing = |(_, turn): &&(&Due, Turn)| turn.standing.unwrap_or((None, false));
+    let standing = |(_, turn): &&(&Due, DateTurn)| turn.standing.unwrap_or((None, false));
     let statuses: Vec<Option<&str>> = changed.iter().map(|changed| standing(changed).0).collect();
     let designated: Vec<bool> = changed.iter().map(|changed| standing(changed).1).collect();
     let next: Vec<Option<Date>> = changed.iter().map(|(_, turn)| turn.next_on).collect();
@@ -165,5 +171,5 @@ async fn change(
             &[&sequences, &before, &on, &statuses, &designated, &next],
         )
         .await?;
-    Ok(Written { first, last })
+    Ok(ChangeRange { first, last })
 }

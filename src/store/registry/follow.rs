@@ -5,7 +5,7 @@
 
 use crate::store::Session;
 
-use super::write::Stop;
+use super::write::WriteStop;
 
 /// Those of these institutions that were published with another kind or city than their institution has now.
 const LEFT_BEHIND: &str = "SELECT m.entity_id FROM unnest($1::text[]) AS of (institution_id)
@@ -33,7 +33,7 @@ const PUBLISH: &str = "WITH moved AS (
 
 /// Publishes who was left behind by changes of these institutions, which the transaction has written
 /// under the head's lock; returns how many.
-pub(super) async fn follow(client: &Session, institutions: &[&str]) -> Result<i64, Stop> {
+pub(super) async fn follow(client: &Session, institutions: &[&str]) -> Result<i64, WriteStop> {
     if institutions.is_empty() {
         return Ok(0);
     }
@@ -44,7 +44,7 @@ pub(super) async fn follow(client: &Session, institutions: &[&str]) -> Result<i6
     let ids: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     if client.query(LOCK, &[&ids]).await?.len() < ids.len() {
-        return Err(Stop::Again);
+        return Err(WriteStop::Again);
     }
     let last: i64 = client
         .query_one(
@@ -54,7 +54,7 @@ pub(super) async fn follow(client: &Session, institutions: &[&str]) -> Result<i6
         .await?
         .get(0);
     if client.execute(PUBLISH, &[&ids, &(last - count)]).await? < ids.len() as u64 {
-        return Err(Stop::Again);
+        return Err(WriteStop::Again);
     }
     Ok(count)
 }

@@ -7,16 +7,16 @@
 
 use jiff::Timestamp;
 
-use super::{COLUMNS, Change, Registry, cannot};
+use super::{COLUMNS, Registry, RegistryChange, cannot};
 use crate::error::Fault;
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 
 /// A page of entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryPage {
-    pub changes: Vec<Change>,
+    pub changes: Vec<RegistryChange>,
     /// The last entry looked at; absent when there are no more after it.
-    pub last: Option<(Kind, String)>,
+    pub last: Option<(EntityKind, String)>,
 }
 
 /// That the change `h` concerns one of the cities `$1`.
@@ -33,10 +33,10 @@ impl Registry {
     pub async fn changes_after_in(
         &self,
         cities: &[i32],
-        kind: Kind,
+        kind: EntityKind,
         sequence: i64,
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let from = |city: &str, only: &str| {
             format!(
                 "(SELECT h.sequence FROM registry_change h
@@ -60,10 +60,10 @@ impl Registry {
     pub async fn changes_before_in(
         &self,
         cities: &[i32],
-        kind: Kind,
+        kind: EntityKind,
         (before, since): (i64, Option<Timestamp>),
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let until = |city: &str, only: &str| {
             format!(
                 "(SELECT h.sequence FROM registry_change h
@@ -86,9 +86,9 @@ impl Registry {
     pub async fn entity_in(
         &self,
         cities: &[i32],
-        kind: Kind,
+        kind: EntityKind,
         id: &str,
-    ) -> Result<Option<Change>, Fault> {
+    ) -> Result<Option<RegistryChange>, Fault> {
         Ok(self.history_in(cities, kind, id).await?.pop())
     }
 
@@ -96,9 +96,9 @@ impl Registry {
     pub async fn history_in(
         &self,
         cities: &[i32],
-        kind: Kind,
+        kind: EntityKind,
         id: &str,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM (SELECT * FROM registry_change h WHERE h.kind = $2 AND h.entity_id = $3 AND {CONCERNS}) c
              ORDER BY c.kind, c.entity_id, c.sequence"
@@ -111,8 +111,8 @@ impl Registry {
     pub async fn as_of_in(
         &self,
         (cities, at): (&[i32], i64),
-        kinds: &[Kind],
-        after: Option<(Kind, &str)>,
+        kinds: &[EntityKind],
+        after: Option<(EntityKind, &str)>,
         limit: i64,
     ) -> Result<EntryPage, Fault> {
         let (kind, id) = after.map_or(("", ""), |(kind, id)| (kind.word(), id));
@@ -139,8 +139,9 @@ impl Registry {
         let last = rows.last().filter(|_| rows.len() as i64 == limit);
         let last = last.map(|row| {
             (
-                Kind::of_word(row.get(Change::WIDTH)).expect("the table checks the word"),
-                row.get(Change::WIDTH + 1),
+                EntityKind::of_word(row.get(RegistryChange::WIDTH))
+                    .expect("the table checks the word"),
+                row.get(RegistryChange::WIDTH + 1),
             )
         });
         // An entry that came to these cities later has no change yet.
@@ -148,7 +149,7 @@ impl Registry {
             .iter()
             .filter(|row| row.get::<_, Option<i64>>(0).is_some());
         Ok(EntryPage {
-            changes: shown.map(Change::from_row).collect(),
+            changes: shown.map(RegistryChange::from_row).collect(),
             last,
         })
     }

@@ -3,9 +3,9 @@
 //! No statement here outlasts its page: a snapshot is read in pages too, each as of the same
 //! change, so no transaction stays open while somebody reads slowly.
 
-use super::{COLUMNS, Change, Registry, cannot};
+use super::{COLUMNS, Registry, RegistryChange, cannot};
 use crate::error::Fault;
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 
 /// What rules about caregivers need to know of an institution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +42,9 @@ impl Registry {
     pub async fn changes_after(
         &self,
         sequence: i64,
-        kinds: &[Kind],
+        kinds: &[EntityKind],
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let sql = match kinds {
             [_] => format!(
                 "SELECT {COLUMNS} FROM registry_change c WHERE c.sequence > $1 AND c.kind = ($2::text[])[1] ORDER BY c.sequence LIMIT $3"
@@ -58,7 +58,11 @@ impl Registry {
     }
 
     /// The present state of an entry: its last change.
-    pub async fn entity(&self, kind: Kind, id: &str) -> Result<Option<Change>, Fault> {
+    pub async fn entity(
+        &self,
+        kind: EntityKind,
+        id: &str,
+    ) -> Result<Option<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = $1 AND e.entity_id = $2"
         );
@@ -66,7 +70,11 @@ impl Registry {
     }
 
     /// The present states of entries, in no order; unknown ids are left out.
-    pub async fn entities(&self, kind: Kind, ids: &[&str]) -> Result<Vec<Change>, Fault> {
+    pub async fn entities(
+        &self,
+        kind: EntityKind,
+        ids: &[&str],
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.kind = $1 AND e.entity_id = ANY($2)"
         );
@@ -74,7 +82,7 @@ impl Registry {
     }
 
     /// All changes of an entry, oldest first.
-    pub async fn history(&self, kind: Kind, id: &str) -> Result<Vec<Change>, Fault> {
+    pub async fn history(&self, kind: EntityKind, id: &str) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_change c WHERE c.kind = $1 AND c.entity_id = $2 ORDER BY c.sequence"
         );
@@ -86,10 +94,10 @@ impl Registry {
     pub async fn as_of(
         &self,
         at: i64,
-        kinds: &[Kind],
-        after: Option<(Kind, &str)>,
+        kinds: &[EntityKind],
+        after: Option<(EntityKind, &str)>,
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let (kind, id) = after.map_or(("", ""), |(kind, id)| (kind.word(), id));
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e CROSS JOIN LATERAL (
@@ -101,7 +109,7 @@ impl Registry {
     }
 
     /// How many entries there are that have not ended.
-    pub async fn count(&self, kind: Kind) -> Result<i64, Fault> {
+    pub async fn count(&self, kind: EntityKind) -> Result<i64, Fault> {
         let client = self.store.client().await?;
         let row = client
             .query_one(
@@ -114,7 +122,7 @@ impl Registry {
     }
 
     /// Entries with this blind index; whoever asks opens them and compares, because an index may meet another's.
-    pub async fn by_certificate(&self, indexes: &[i64]) -> Result<Vec<Change>, Fault> {
+    pub async fn by_certificate(&self, indexes: &[i64]) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.certificate_index = ANY($1) AND NOT e.ended"
         );
@@ -122,7 +130,7 @@ impl Registry {
     }
 
     /// As [`Registry::by_certificate`], by phone.
-    pub async fn by_phone(&self, indexes: &[i64]) -> Result<Vec<Change>, Fault> {
+    pub async fn by_phone(&self, indexes: &[i64]) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.phone_index = ANY($1) AND NOT e.ended"
         );
@@ -130,7 +138,7 @@ impl Registry {
     }
 
     /// Institutions with this credit code.
-    pub async fn by_uscc(&self, uscc: &str) -> Result<Vec<Change>, Fault> {
+    pub async fn by_uscc(&self, uscc: &str) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_entity e JOIN registry_change c USING (sequence) WHERE e.uscc = $1 AND NOT e.ended ORDER BY e.entity_id"
         );
@@ -161,14 +169,14 @@ impl Registry {
         &self,
         sql: &str,
         values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(cannot)?;
         let rows = client.query(&statement, values).await.map_err(cannot)?;
-        Ok(rows.iter().map(Change::from_row).collect())
+        Ok(rows.iter().map(RegistryChange::from_row).collect())
     }
 }
 
-fn words(kinds: &[Kind]) -> Vec<&'static str> {
+fn words(kinds: &[EntityKind]) -> Vec<&'static str> {
     kinds.iter().map(|kind| kind.word()).collect()
 }

@@ -7,9 +7,9 @@
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::{COLUMNS, Change, Registry, cannot};
+use super::{COLUMNS, Registry, RegistryChange, cannot};
 use crate::error::Fault;
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 
 /// What is asked of entries; all of it must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,11 +54,11 @@ impl Registry {
     /// This and the others: faults of stage `Store` when the database refuses or cannot be reached.
     pub async fn search(
         &self,
-        kind: Kind,
+        kind: EntityKind,
         search: &Search,
         after: i64,
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let mut values: Vec<Value> = vec![Box::new(kind.word()), Box::new(after), Box::new(limit)];
         let found = conditions(search, &mut values);
         let sql = format!(
@@ -68,7 +68,7 @@ impl Registry {
     }
 
     /// How many entries there are in all.
-    pub async fn search_count(&self, kind: Kind, search: &Search) -> Result<i64, Fault> {
+    pub async fn search_count(&self, kind: EntityKind, search: &Search) -> Result<i64, Fault> {
         let mut values: Vec<Value> = vec![Box::new(kind.word())];
         let sql = format!(
             "SELECT count(*) {FOUND} {}",
@@ -104,11 +104,11 @@ impl Registry {
     /// or later: whoever begins with no time and goes on with the last one's sees every change.
     pub async fn changes_before(
         &self,
-        kind: Kind,
+        kind: EntityKind,
         before: i64,
         since: Option<Timestamp>,
         limit: i64,
-    ) -> Result<Vec<Change>, Fault> {
+    ) -> Result<Vec<RegistryChange>, Fault> {
         let sql = format!(
             "SELECT {COLUMNS} FROM registry_change c WHERE c.kind = $1 AND c.sequence < $2
              AND ($3::timestamptz IS NULL OR c.sequence >= (SELECT min(s.sequence) FROM registry_change s WHERE s.changed_at >= $3))

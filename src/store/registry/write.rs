@@ -13,9 +13,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::follow::follow;
-use super::{Put, Registry, Taken, Written, cannot};
+use super::{ChangeRange, Put, PutOutcome, Registry, cannot};
 use crate::error::{Fault, Stage};
-use crate::model::registry::Kind;
+use crate::model::registry::EntityKind;
 use crate::store::Session;
 use crate::store::copy::{CopyError, Rows};
 use crate::store::tx::Tx;
@@ -108,7 +108,7 @@ const NEVER_SENT_AGAIN: &str =
     WHERE e.kind = k AND e.entity_id = i AND e.sequence = 0 AND e.version < v";
 
 /// Why a try came to nothing.
-pub(super) enum Stop {
+pub(super) enum WriteStop {
     /// Another writer was faster: look again.
     Again,
     Failed(Fault),
@@ -139,25 +139,25 @@ impl Known {
     }
 }
 
-impl From<tokio_postgres::Error> for Stop {
-    fn from(error: tokio_postgres::Error) -> Stop {
+impl From<tokio_postgres::Error> for WriteStop {
+    fn from(error: tokio_postgres::Error) -> WriteStop {
         match error.code() {
             Some(code)
                 if *code == SqlState::T_R_DEADLOCK_DETECTED
                     || *code == SqlState::T_R_SERIALIZATION_FAILURE =>
             {
-                Stop::Again
+                WriteStop::Again
             }
-            _ => Stop::Failed(cannot(error)),
+            _ => WriteStop::Failed(cannot(error)),
         }
     }
 }
 
-impl From<CopyError> for Stop {
-    fn from(error: CopyError) -> Stop {
+impl From<CopyError> for WriteStop {
+    fn from(error: CopyError) -> WriteStop {
         match error {
             CopyError::Database(error) => error.into(),
-            CopyError::File(error) => Stop::Failed(Fault::later(
+            CopyError::File(error) => WriteStop::Failed(Fault::later(
                 Stage::Store,
                 format!(
                     "a temporary file cannot be used: {error}; check the free space of the temporary folder"
@@ -172,19 +172,19 @@ pub(super) async fn put(
     registry: &Registry,
     sender: &str,
     puts: &[Put],
-) -> Result<Vec<Taken>, Fault> {
+) -> Result<Vec<PutOutcome>, Fault> {
     for _ in 0..TRIES {
         let tx = Tx::begin(registry.store.client().await?)
             .await
             .map_err(cannot)?;
         match attempt(&tx, registry, sender, puts).await {
-            Ok(taken) => match tx.commit().await.map_err(Stop::from) {
+            Ok(taken) => match tx.commit().await.map_err(WriteStop::from) {
                 Ok(()) => return Ok(taken),
-                Err(Stop::Again) => {}
-                Err(Stop::Failed(fault)) => return Err(fault),
+                Err(WriteStop::Again) => {}
+                Err(WriteStop::Failed(fault)) => return Err(fault),
             },
-            Err(Stop::Again) => tx.rollback().await,
-            Err(Stop::Failed(fault)) => return Err(fault),
+            Err(WriteStop::Again) => tx.rollback().await,
+            Err(WriteStop::Failed(fault)) => return Err(fault),
         }
     }
     Err(Fault::later(
@@ -198,13 +198,13 @@ async fn attempt(
     registry: &Registry,
     sender: &str,
     puts: &[Put],
-) -> Result<Vec<Taken>, Stop> {
+) -> Result<Vec<PutOutcome>, WriteStop> {
     tx.batch_execute(STAGING).await?;
     rows(puts)
         .map_err(CopyError::File)?
         .copy_into(tx, COPY)
         .await?;
-    if puts.iter().any(|put| put.kind == Kind::Institution) {
+    if puts.iter().any(|put| put.kind == EntityKind::Institution) {
         let statement = tx.prepare_cached(MEMBERS).await?;
         tx.query(&statement, &[]).await?;
     }
@@ -214,18 +214,18 @@ async fn attempt(
         .iter()
         .map(|row| (row.get(0), Known::from_row(row)))
         .collect();
-    let mut taken: Vec<Taken> = (0_i32..)
+    let mut taken: Vec<PutOutcome> = (0_i32..)
         .zip(puts)
         .map(|(ordinal, put)| verdict(put, known.get(&ordinal).copied()))
         .collect();
     let stored = taken
         .iter()
-        .filter(|taken| matches!(taken, Taken::Stored { .. }))
+        .filter(|taken| matches!(taken, PutOutcome::Stored { .. }))
         .count() as i64;
     if stored < puts.len() as i64 {
         leave_out(tx, sender, puts, &taken).await?;
     }
-    if taken.contains(&Taken::NeverSent) {
+    if taken.contains(&PutOutcome::NeverSent) {
         tx.execute("UPDATE registry_head SET sequence = sequence", &[])
             .await?;
         keep_out(tx, puts, &taken, &known).await?;
@@ -245,13 +245,13 @@ async fn attempt(
             .queue
             .queue(
                 tx,
-                Written {
+                ChangeRange {
                     first: before + 1,
                     last,
                 },
             )
             .await
-            .map_err(Stop::Failed)?;
+            .map_err(WriteStop::Failed)?;
         number(&mut taken, before);
     }
     Ok(taken)
@@ -262,11 +262,11 @@ async fn write<'a>(
     tx: &Tx,
     (before, stored): (i64, i64),
     puts: &'a [Put],
-    (taken, known): (&[Taken], &HashMap<i32, Known>),
-) -> Result<Vec<&'a str>, Stop> {
+    (taken, known): (&[PutOutcome], &HashMap<i32, Known>),
+) -> Result<Vec<&'a str>, WriteStop> {
     let (mut institutions, mut kinds, mut cities) = (Vec::new(), Vec::new(), Vec::new());
     for ((ordinal, put), _) in (0_i32..).zip(puts).zip(taken).filter(|((_, put), taken)| {
-        put.kind == Kind::Institution && matches!(taken, Taken::Stored { .. })
+        put.kind == EntityKind::Institution && matches!(taken, PutOutcome::Stored { .. })
     }) {
         institutions.push(put.entity_id.as_str());
         kinds.push(put.institution_kind);
@@ -306,28 +306,28 @@ async fn write<'a>(
     if written == stored.cast_unsigned() {
         Ok(institutions)
     } else {
-        Err(Stop::Again)
+        Err(WriteStop::Again)
     }
 }
 
 /// What becomes of a version, given what is stored of its entry.
-fn verdict(put: &Put, known: Option<Known>) -> Taken {
+fn verdict(put: &Put, known: Option<Known>) -> PutOutcome {
     let never_sent = known.is_none_or(|known| !known.published);
     match known {
-        _ if never_sent && put.content.is_none() => Taken::NeverSent,
-        None => Taken::Stored {
+        _ if never_sent && put.content.is_none() => PutOutcome::NeverSent,
+        None => PutOutcome::Stored {
             sequence: 0,
             new: true,
         },
-        Some(known) if put.version > known.version => Taken::Stored {
+        Some(known) if put.version > known.version => PutOutcome::Stored {
             sequence: 0,
             new: never_sent,
         },
-        Some(known) if put.version < known.version => Taken::Older {
+        Some(known) if put.version < known.version => PutOutcome::Older {
             known: known.version,
         },
-        Some(known) if known.same_content => Taken::Unchanged,
-        Some(_) => Taken::OtherContent,
+        Some(known) if known.same_content => PutOutcome::Unchanged,
+        Some(_) => PutOutcome::OtherContent,
     }
 }
 
@@ -335,15 +335,15 @@ fn verdict(put: &Put, known: Option<Known>) -> Taken {
 async fn keep_out(
     client: &Session,
     puts: &[Put],
-    taken: &[Taken],
+    taken: &[PutOutcome],
     known: &HashMap<i32, Known>,
-) -> Result<(), Stop> {
+) -> Result<(), WriteStop> {
     let never_sent = |new: bool| {
         let ends = (0_i32..)
             .zip(puts)
             .zip(taken)
             .filter(move |((ordinal, _), taken)| {
-                **taken == Taken::NeverSent && known.contains_key(ordinal) != new
+                **taken == PutOutcome::NeverSent && known.contains_key(ordinal) != new
             });
         ends.map(|((_, put), _)| put).collect::<Vec<_>>()
     };
@@ -359,7 +359,7 @@ async fn keep_out(
             .execute(sql, &[&kinds, &ids, &versions, &digests])
             .await?;
         if sql == NEVER_SENT && written < ends.len() as u64 {
-            return Err(Stop::Again);
+            return Err(WriteStop::Again);
         }
     }
     Ok(())
@@ -370,21 +370,21 @@ async fn leave_out(
     client: &Session,
     sender: &str,
     puts: &[Put],
-    taken: &[Taken],
+    taken: &[PutOutcome],
 ) -> Result<(), tokio_postgres::Error> {
     let mut ordinals: Vec<i32> = Vec::new();
     let (mut kinds, mut ids, mut versions, mut known, mut events) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((ordinal, put), taken) in (0_i32..).zip(puts).zip(taken) {
         let (known_version, event) = match *taken {
-            Taken::Stored { .. } => continue,
-            Taken::Unchanged => {
+            PutOutcome::Stored { .. } => continue,
+            PutOutcome::Unchanged => {
                 ordinals.push(ordinal);
                 continue;
             }
-            Taken::Older { known } => (known, "older"),
-            Taken::OtherContent => (put.version, "other_content"),
-            Taken::NeverSent => (0, "unknown"),
+            PutOutcome::Older { known } => (known, "older"),
+            PutOutcome::OtherContent => (put.version, "other_content"),
+            PutOutcome::NeverSent => (0, "unknown"),
         };
         ordinals.push(ordinal);
         kinds.push(put.kind.word());
@@ -408,10 +408,10 @@ async fn leave_out(
 }
 
 /// Gives the stored ones their numbers: those of the rows, in the order of the batch.
-fn number(taken: &mut [Taken], before: i64) {
+fn number(taken: &mut [PutOutcome], before: i64) {
     let mut next = before;
     for taken in taken {
-        if let Taken::Stored { sequence, .. } = taken {
+        if let PutOutcome::Stored { sequence, .. } = taken {
             next += 1;
             *sequence = next;
         }

@@ -1,11 +1,11 @@
 //! Every statement is a few look-ups by index, also where tables grew since they were last analysed.
 
 use super::*;
-use crate::store::delivery::testing::Database;
+use crate::store::delivery::testing::TestDatabase;
 
 /// A database with the tables asked about, and a cycle of so many people; never analysed.
-async fn database(people: i32) -> Database {
-    let db = Database::new().await;
+async fn database(people: i32) -> TestDatabase {
+    let db = TestDatabase::new().await;
     if db
         .value::<bool>("SELECT to_regclass('employer_line') IS NULL")
         .await
@@ -58,7 +58,7 @@ async fn database(people: i32) -> Database {
 }
 
 /// The plan of a statement as it is run, once for all values, and the buffers it touched.
-async fn explain(db: &Database, sql: &str, values: &str) -> (String, i64) {
+async fn explain(db: &TestDatabase, sql: &str, values: &str) -> (String, i64) {
     let client = db.pool.get().await.unwrap();
     client
         .batch_execute(&format!(

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Asked, BatchHead, Columns, HEAD, KNOWN, Known, Odd, asked_of, head, known};
+use super::{
+    BatchHead, Columns, HEAD, KNOWN, KnownResult, PersonInstruction, ResultDiscrepancy, asked_of,
+    head, known,
+};
 use crate::error::Fault;
-use crate::model::told::Told;
+use crate::model::told::PersonResult;
 use crate::model::{Fen, Month, mask};
 use crate::store::delivery::Batch;
 use crate::store::tx::Tx;
@@ -15,7 +18,7 @@ use crate::store::{Store, fault};
 
 /// Who said it, in which message.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
+pub struct ResultsOrigin<'a> {
     /// Partner name.
     pub sender: &'a str,
     /// SHA-256 of the message.
@@ -26,15 +29,15 @@ pub struct Origin<'a> {
 #[derive(Debug, Default)]
 pub struct Writes<'a> {
     /// New results, in order of person numbers.
-    pub results: Vec<&'a Told>,
+    pub results: Vec<&'a PersonResult>,
     /// Money taken from personal accounts, by the district and month it was owed to.
     pub money: BTreeMap<(i32, Month), Fen>,
-    pub odd: Vec<Odd>,
+    pub odd: Vec<ResultDiscrepancy>,
 }
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
+pub struct ResultsOutcome {
     /// Every person of the batch has a result now.
     pub whole: bool,
 }
@@ -70,9 +73,9 @@ impl Store {
     pub async fn take_in<'a>(
         &self,
         batch: Batch,
-        origin: Origin<'_>,
-        decide: impl FnOnce(&BatchHead, &[Asked], &[Known]) -> Writes<'a>,
-    ) -> Result<Option<Taken>, Fault> {
+        origin: ResultsOrigin<'_>,
+        decide: impl FnOnce(&BatchHead, &[PersonInstruction], &[KnownResult]) -> Writes<'a>,
+    ) -> Result<Option<ResultsOutcome>, Fault> {
         let entry_id = self.ids(1).await?[0];
         let tx = Tx::begin(self.client().await?).await?;
         let Some((head, asked, known)) = read(&tx, batch).await? else {
@@ -82,7 +85,7 @@ impl Store {
         let writes = decide(&head, &asked, &known);
         let whole = write(&tx, (&head, entry_id), origin, &writes).await?;
         tx.commit().await?;
-        Ok(Some(Taken { whole }))
+        Ok(Some(ResultsOutcome { whole }))
     }
 
     /// Notes what does not even name a batch.
@@ -92,8 +95,8 @@ impl Store {
     pub async fn note_odd(
         &self,
         batch: Option<Batch>,
-        origin: Origin<'_>,
-        odd: &[Odd],
+        origin: ResultsOrigin<'_>,
+        odd: &[ResultDiscrepancy],
     ) -> Result<(), Fault> {
         let tx = Tx::begin(self.client().await?).await?;
         note(&tx, batch, origin, odd).await?;
@@ -101,7 +104,7 @@ impl Store {
     }
 }
 
-type Read = Option<(BatchHead, Vec<Asked>, Vec<Known>)>;
+type Read = Option<(BatchHead, Vec<PersonInstruction>, Vec<KnownResult>)>;
 
 async fn read(tx: &Tx, batch: Batch) -> Result<Read, tokio_postgres::Error> {
     let statement = tx
@@ -141,7 +144,7 @@ async fn read(tx: &Tx, batch: Batch) -> Result<Read, tokio_postgres::Error> {
 async fn write(
     tx: &Tx,
     (head, entry_id): (&BatchHead, i64),
-    origin: Origin<'_>,
+    origin: ResultsOrigin<'_>,
     writes: &Writes<'_>,
 ) -> Result<bool, tokio_postgres::Error> {
     let Batch { cycle_id, batch_no } = head.batch;
@@ -193,8 +196,8 @@ async fn write(
 async fn note(
     tx: &Tx,
     batch: Option<Batch>,
-    origin: Origin<'_>,
-    odd: &[Odd],
+    origin: ResultsOrigin<'_>,
+    odd: &[ResultDiscrepancy],
 ) -> Result<(), tokio_postgres::Error> {
     if odd.is_empty() {
         return Ok(());

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use crate::config::Limits;
+use crate::config::DestinationLimits;
 use crate::error::{Fault, Stage};
-use crate::flow::deliver::{Content, Destination, Failure, Pace, Speaker, Wire};
+use crate::flow::deliver::{DeliveryContents, Destination, Failure, Pace, Speaker, Wire};
 use crate::link::{Pacer, SystemClock};
 use crate::model::{Answer, Outcome, Request, Verdict};
 use crate::store::delivery::Delivery;
@@ -33,7 +33,7 @@ pub enum Does {
 }
 
 #[derive(Default)]
-pub struct State {
+pub struct PartnerState {
     /// What is done next; then `Take`.
     pub script: VecDeque<Does>,
     /// What is done once the script has run out.
@@ -54,16 +54,16 @@ pub struct State {
 }
 
 #[derive(Clone)]
-pub struct Partner {
-    pub state: Arc<Mutex<State>>,
+pub struct ModelPartner {
+    pub state: Arc<Mutex<PartnerState>>,
     pub answers: Arc<tokio::sync::Notify>,
     pub idempotent: bool,
     pub has_inquiry: bool,
 }
 
-impl Partner {
-    pub fn new() -> Partner {
-        Partner {
+impl ModelPartner {
+    pub fn new() -> ModelPartner {
+        ModelPartner {
             state: Arc::default(),
             answers: Arc::default(),
             idempotent: true,
@@ -71,7 +71,7 @@ impl Partner {
         }
     }
 
-    pub fn will(self, script: &[Does]) -> Partner {
+    pub fn will(self, script: &[Does]) -> ModelPartner {
         self.state.lock().unwrap().script.extend(script);
         self
     }
@@ -94,9 +94,9 @@ impl Partner {
     pub fn destination(&self, concurrent: usize, per_second: u32) -> Destination {
         Destination {
             name: "core".into(),
-            limits: Limits {
+            limits: DestinationLimits {
                 concurrent,
-                ..Limits::per_second(per_second)
+                ..DestinationLimits::per_second(per_second)
             },
             clock: Arc::new(SystemClock),
             deadline: Duration::from_millis(500),
@@ -213,7 +213,7 @@ impl Partner {
     }
 }
 
-struct Paced(Partner, NonZeroU32);
+struct Paced(ModelPartner, NonZeroU32);
 
 impl Wire for Paced {
     fn send<'a>(
@@ -241,7 +241,7 @@ impl Pace for Turns {
     }
 }
 
-impl Speaker for Partner {
+impl Speaker for ModelPartner {
     fn digest(&self) -> [u8; 32] {
         [7; 32]
     }
@@ -323,7 +323,7 @@ impl Speaker for Partner {
 /// Bodies that only name the delivery. Packet 13 breaks the adapter, packet 14 has no records.
 struct Numbers;
 
-impl Content for Numbers {
+impl DeliveryContents for Numbers {
     fn body<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Value, Fault>> {
         Box::pin(async move {
             match delivery.of.records().map_or(0, |records| records.packet_id) {

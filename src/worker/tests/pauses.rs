@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::partner::{Does, Partner};
+use super::partner::{Does, ModelPartner};
 use super::{policy, until, until_sent, until_settled, worker};
 use crate::config::Deliver;
-use crate::flow::deliver::Reason;
-use crate::store::delivery::testing::Database;
+use crate::flow::deliver::PauseReason;
+use crate::store::delivery::testing::TestDatabase;
 use crate::store::delivery::{self as store, standings};
 use crate::worker::Worker;
 
-async fn until_turned_away(partner: &Partner, count: usize) {
+async fn until_turned_away(partner: &ModelPartner, count: usize) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while partner.turned_away() < count {
         assert!(
@@ -24,14 +24,14 @@ async fn until_turned_away(partner: &Partner, count: usize) {
 
 #[tokio::test]
 async fn what_never_reached_the_partner_uses_nothing_up_and_goes_by_itself_once_mended() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     partner.stands_before(Some(401));
     let ids = db.queue("core", 6).await;
     let worker = worker(&db, &partner);
     // More often than any delivery has attempts, which are three.
     until_turned_away(&partner, 12).await;
-    assert_eq!(worker.status()[0].paused, Some(Reason::NotReached));
+    assert_eq!(worker.status()[0].paused, Some(PauseReason::NotReached));
     let paused = standings(&db.pool).await.unwrap().remove(0);
     assert_eq!(
         (paused.reason.as_deref(), paused.answer.as_deref()),
@@ -60,8 +60,8 @@ async fn what_never_reached_the_partner_uses_nothing_up_and_goes_by_itself_once_
 
 #[tokio::test]
 async fn after_the_first_of_them_single_requests_try_what_lets_nothing_through() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     partner.stands_before(Some(401));
     db.queue("core", 50).await;
     let policy = Deliver {
@@ -81,14 +81,14 @@ async fn after_the_first_of_them_single_requests_try_what_lets_nothing_through()
 
 #[tokio::test]
 async fn answers_that_say_nothing_leave_deliveries_in_doubt_and_none_walks_to_the_dead_letters() {
-    let db = Database::new().await;
-    let mut partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new();
     partner.idempotent = false;
     let ids = db.queue("core", 4).await;
     partner.stands_before(Some(502));
     let worker = worker(&db, &partner);
     until_turned_away(&partner, 16).await;
-    assert_eq!(worker.status()[0].paused, Some(Reason::Unclear));
+    assert_eq!(worker.status()[0].paused, Some(PauseReason::Unclear));
     assert_eq!(
         db.value::<i64>("SELECT count(*) FROM delivery WHERE state = 'dead'")
             .await,
@@ -115,8 +115,8 @@ async fn answers_that_say_nothing_leave_deliveries_in_doubt_and_none_walks_to_th
 
 #[tokio::test]
 async fn what_recognises_repeats_waits_as_well_while_nothing_of_the_partners_own_is_heard() {
-    let db = Database::new().await;
-    let mut partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new();
     partner.has_inquiry = false;
     let ids = db.queue("core", 3).await;
     partner.stands_before(Some(502));
@@ -138,8 +138,8 @@ async fn what_recognises_repeats_waits_as_well_while_nothing_of_the_partners_own
 #[tokio::test]
 async fn one_that_is_never_answered_still_becomes_a_dead_letter_while_the_partner_answers_for_others()
  {
-    let db = Database::new().await;
-    let mut partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let mut partner = ModelPartner::new();
     partner.has_inquiry = false;
     let deaf_to = db.queue("core", 1).await[0];
     partner.state.lock().unwrap().deaf_to = Some(deaf_to);
@@ -169,8 +169,8 @@ async fn one_that_is_never_answered_still_becomes_a_dead_letter_while_the_partne
 
 #[tokio::test]
 async fn later_is_no_attempt_before_the_minimum_time_and_nothing_they_say_hurries_us() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::Busy(Some(0)); 24]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::Busy(Some(0)); 24]);
     let ids = db.queue("core", 10).await;
     let policy = Deliver {
         give_up_after_seconds: 3_600,
@@ -205,8 +205,8 @@ async fn later_is_no_attempt_before_the_minimum_time_and_nothing_they_say_hurrie
 
 #[tokio::test]
 async fn after_the_minimum_time_later_counts_and_the_delivery_is_given_up() {
-    let db = Database::new().await;
-    let partner = Partner::new();
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new();
     partner.state.lock().unwrap().otherwise = Some(Does::Busy(None));
     db.queue("core", 1).await;
     let policy = Deliver {
@@ -235,8 +235,8 @@ async fn after_the_minimum_time_later_counts_and_the_delivery_is_given_up() {
 
 #[tokio::test]
 async fn a_person_can_lift_a_pause_the_partner_asked_for() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[Does::Busy(Some(80_000_000))]);
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[Does::Busy(Some(80_000_000))]);
     let ids = db.queue("core", 3).await;
     let _worker = Worker::start(&policy(), &db.pool, vec![partner.destination(1, 500)]);
     until(&db, "EXISTS (SELECT 1 FROM dispatcher_lease WHERE pause_reason = 'later' AND paused_until > now() + interval '20 hours')").await;
@@ -248,8 +248,8 @@ async fn a_person_can_lift_a_pause_the_partner_asked_for() {
 
 #[tokio::test]
 async fn a_destination_whose_holder_was_killed_is_served_again_within_five_seconds() {
-    let db = Database::new().await;
-    let partner = Partner::new().will(&[
+    let db = TestDatabase::new().await;
+    let partner = ModelPartner::new().will(&[
         Does::Take,
         Does::Take,
         Does::Take,

@@ -1,10 +1,10 @@
 //! Dates that come by themselves.
 
 use jiff::civil::{Date, date};
-use ltcgw::flow::clock::Clock;
-use ltcgw::flow::publish::{Entry, open};
-use ltcgw::model::registry::Kind;
-use ltcgw::store::Connection;
+use ltcgw::flow::clock::CityClock;
+use ltcgw::flow::publish::{StoredRecord, open};
+use ltcgw::model::registry::EntityKind;
+use ltcgw::store::DatabaseUrl;
 use serde_json::json;
 
 use super::{Ltc, TODAY, caregiver, institution, with};
@@ -90,11 +90,12 @@ async fn days_that_were_missed_are_caught_up_each_with_its_own_date() {
     let current = ltc
         .registrar()
         .registry
-        .entity(Kind::Institution, "I1")
+        .entity(EntityKind::Institution, "I1")
         .await
         .expect("a read")
         .expect("the entry");
-    let Some(Entry::Institution(opened)) = open(&ltc.registrar().keys, &current).expect("it opens")
+    let Some(StoredRecord::Institution(opened)) =
+        open(&ltc.registrar().keys, &current).expect("it opens")
     else {
         panic!("an institution")
     };
@@ -108,12 +109,12 @@ async fn days_that_were_missed_are_caught_up_each_with_its_own_date() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_instances_publish_a_date_once() {
     let ltc = Ltc::start().await;
-    let clock = Clock::default();
+    let clock = CityClock::default();
     clock.set_day(TODAY);
     let second = ltc
         .gateway
         .stage
-        .start_at(Connection::local(ltc.gateway.database.clone()), clock)
+        .start_at(DatabaseUrl::local(ltc.gateway.database.clone()), clock)
         .await
         .expect("a second instance");
     for number in 0..20 {

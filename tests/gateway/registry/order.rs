@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
 use ltcgw::error::{Fault, Stage};
-use ltcgw::model::registry::Kind;
-use ltcgw::store::registry::{Due, Put, Queue, Registry, Taken, Turn, Written};
+use ltcgw::model::registry::EntityKind;
+use ltcgw::store::registry::{ChangeQueue, ChangeRange, DateTurn, Due, Put, PutOutcome, Registry};
 use serde_json::json;
 use tokio_postgres::NoTls;
 
@@ -15,7 +15,7 @@ use super::{Ltc, TODAY, caregiver, institution, with};
 
 fn put(id: &str, version: i64) -> Put {
     Put {
-        kind: Kind::Institution,
+        kind: EntityKind::Institution,
         entity_id: id.into(),
         version,
         content: Some(format!("{{\"version\":{version}}}")),
@@ -38,7 +38,7 @@ fn put(id: &str, version: i64) -> Put {
 
 async fn follow(registry: &Registry, from: i64, limit: i64) -> Vec<(i64, String)> {
     let changes = registry
-        .changes_after(from, &Kind::ALL, limit)
+        .changes_after(from, &EntityKind::ALL, limit)
         .await
         .expect("changes");
     changes
@@ -207,12 +207,14 @@ async fn many_writers_of_one_new_entry_leave_the_highest_version() {
     for writer in writers {
         let (version, taken) = writer.await.expect("no panic");
         match taken {
-            Taken::Stored { new: first, .. } => {
+            PutOutcome::Stored { new: first, .. } => {
                 (new, stored) = (new + usize::from(first), stored + 1)
             }
-            Taken::Older { known } => assert!(known > version),
-            Taken::Unchanged => assert_eq!(version, 9),
-            Taken::OtherContent | Taken::NeverSent => panic!("version {version} has one content"),
+            PutOutcome::Older { known } => assert!(known > version),
+            PutOutcome::Unchanged => assert_eq!(version, 9),
+            PutOutcome::OtherContent | PutOutcome::NeverSent => {
+                panic!("version {version} has one content")
+            }
         }
     }
     let log = follow(&registry, 0, 100).await;
@@ -242,7 +244,12 @@ async fn a_page_of_the_registry_as_of_a_change_does_not_see_later_ones() {
     let at = registry.head().await.expect("head");
     let page = async |after: Option<&str>| {
         let page = registry
-            .as_of(at, &Kind::ALL, after.map(|id| (Kind::Institution, id)), 2)
+            .as_of(
+                at,
+                &EntityKind::ALL,
+                after.map(|id| (EntityKind::Institution, id)),
+                2,
+            )
             .await
             .expect("a page");
         page.into_iter()
@@ -270,11 +277,11 @@ struct Beside {
     refuses: AtomicBool,
 }
 
-impl Queue for Beside {
+impl ChangeQueue for Beside {
     fn queue<'a>(
         &'a self,
         client: &'a ltcgw::store::Session,
-        written: Written,
+        written: ChangeRange,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
             let sql = "INSERT INTO beside SELECT entity_id FROM registry_change WHERE sequence BETWEEN $1 AND $2";
@@ -382,7 +389,7 @@ async fn a_date_that_comes_and_a_new_entry_never_wait_for_each_other_in_a_circle
     let turning = tokio::spawn({
         let registry = registry.clone();
         async move {
-            let turn = |due: &Due| Turn {
+            let turn = |due: &Due| DateTurn {
                 standing: (due.current.entity_id == "C").then_some((Some("ended"), false)),
                 next_on: None,
             };
@@ -394,7 +401,7 @@ async fn a_date_that_comes_and_a_new_entry_never_wait_for_each_other_in_a_circle
     assert_eq!(turning.await.expect("it runs").expect("no deadlock"), 2);
     assert!(matches!(
         writer.await.expect("it runs").expect("stored")[..],
-        [Taken::Stored { new: false, .. }]
+        [PutOutcome::Stored { new: false, .. }]
     ));
     assert_eq!(
         ltc.gateway

@@ -35,7 +35,12 @@ fn the_offset_of_a_byte_of_another_encoding_is_exact() {
         let mut body = body.clone();
         body.splice(at..at, bytes);
         let refusal = lines(tax(), Cursor::new(body), chunk, 10).unwrap_err();
-        assert_eq!(refusal.kind, Kind::Encoding, "{}", refusal.reason);
+        assert_eq!(
+            refusal.kind,
+            DecodeErrorKind::Encoding,
+            "{}",
+            refusal.reason
+        );
         assert!(
             refusal
                 .reason
@@ -85,7 +90,7 @@ fn only_the_predefined_entities_and_allowed_characters_are_taken() {
         "&#000000000065;",
     ] {
         let refusal = with(refused).expect_err(refused);
-        assert_eq!(refusal.kind, Kind::Malformed, "{refused}");
+        assert_eq!(refusal.kind, DecodeErrorKind::Malformed, "{refused}");
     }
     for refused in [
         "<a b='&x;'/>",

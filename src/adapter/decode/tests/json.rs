@@ -100,7 +100,7 @@ fn a_broken_document_is_refused_whole_without_quoting_it() {
         good.replace("[{", "{\"a\":{").replace("}], ", "}}, "),
     ] {
         let refusal = decode(&tree(), &broken).unwrap_err();
-        assert_eq!(refusal.kind, Kind::Malformed, "{broken}");
+        assert_eq!(refusal.kind, DecodeErrorKind::Malformed, "{broken}");
         assert!(!refusal.reason.contains("secret"), "{}", refusal.reason);
     }
 }
@@ -114,7 +114,7 @@ fn a_head_value_that_occurs_twice_is_refused() {
     .unwrap_err();
     assert_eq!(
         (refusal.kind, refusal.element.as_deref()),
-        (Kind::Malformed, Some("head/lines"))
+        (DecodeErrorKind::Malformed, Some("head/lines"))
     );
 }
 
@@ -200,14 +200,14 @@ fn ndjson_has_its_head_in_the_first_line_and_a_record_in_every_other() {
     let kind = |text: &str| decode(&stream(), text).unwrap_err().kind;
     assert_eq!(
         kind(&text.replace("\"lines\": 2", "\"lines\": 3")),
-        Kind::ControlTotal
+        DecodeErrorKind::ControlTotal
     );
-    assert_eq!(kind(&detail("1.00")), Kind::MissingHead);
-    assert_eq!(kind(&head.replace('2', "0")), Kind::Empty);
-    assert_eq!(kind(""), Kind::Empty);
+    assert_eq!(kind(&detail("1.00")), DecodeErrorKind::MissingHead);
+    assert_eq!(kind(&head.replace('2', "0")), DecodeErrorKind::Empty);
+    assert_eq!(kind(""), DecodeErrorKind::Empty);
     let refusal = decode(&stream(), &text[..text.len() - 10]).unwrap_err();
     assert!(
-        refusal.kind == Kind::Malformed && refusal.reason.starts_with("line 4: "),
+        refusal.kind == DecodeErrorKind::Malformed && refusal.reason.starts_with("line 4: "),
         "{}",
         refusal.reason
     );
@@ -245,7 +245,7 @@ fn a_line_of_ndjson_that_is_no_json_is_refused_by_itself_unless_it_was_cut_off()
     );
     let cut = decode(&stream(), text.trim_end().trim_end_matches('}')).unwrap_err();
     assert!(
-        cut.kind == Kind::Malformed && cut.reason.starts_with("line 4: "),
+        cut.kind == DecodeErrorKind::Malformed && cut.reason.starts_with("line 4: "),
         "{}",
         cut.reason
     );

@@ -66,13 +66,13 @@ fn every_field_of_the_canonical_records_can_be_named_and_no_other() {
     check(
         institution(),
         "institution_id",
-        &known(Kind::Institution),
+        &known(EntityKind::Institution),
         &["status", "designated", "reason", EFFECTIVE_ON],
     );
     check(
         caregiver(),
         "caregiver_id",
-        &known(Kind::Caregiver),
+        &known(EntityKind::Caregiver),
         &["status", "working", "reason", EFFECTIVE_ON],
     );
 }
@@ -95,7 +95,7 @@ fn compile(source: &str) -> Result<Option<Disclosure>, Vec<String>> {
     } = toml::from_str(source).unwrap();
     let mut problems = Vec::new();
     let disclosure = Disclosure::compile(
-        Written {
+        DisclosureKeys {
             entities,
             only,
             purpose,

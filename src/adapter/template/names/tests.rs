@@ -9,7 +9,7 @@ fn found(source: &str) -> Vec<String> {
         json!({ "delivery": { "id": 1, "reverses": null }, "lines": [{ "no": "1", "fen": 5 }], "counts": [] }),
         json!({ "delivery": { "id": 2, "month": 202_110 }, "lines": [{ "no": "2", "employer": { "name": "x" } }] }),
     ];
-    let given = Given::of("contributions", samples, &["settings", "at"]);
+    let given = SampleVariables::of("contributions", samples, &["settings", "at"]);
     check(source, &given)
         .into_iter()
         .map(|(at, text)| format!("{at}: {text}"))
@@ -73,7 +73,7 @@ fn a_name_that_is_nowhere_is_found_with_its_place_and_the_nearest_there_is() {
 
 #[test]
 fn without_a_sample_only_filters_and_tests_are_looked_at() {
-    let given = Given::of("contributions", [], &[]);
+    let given = SampleVariables::of("contributions", [], &[]);
     assert_eq!(check("{{ anything.at.all }}", &given), []);
     assert_eq!(check("{{ anything|yaun }}", &given).len(), 1);
 }

@@ -2,7 +2,7 @@
 
 /// `{{ ... }}`, or a statement `{% ... %}`.
 #[derive(Debug)]
-pub(super) struct Tag<'s> {
+pub(super) struct TemplateTag<'s> {
     pub(super) statement: bool,
     pub(super) tokens: Vec<Token<'s>>,
 }
@@ -17,7 +17,7 @@ pub(super) struct Token<'s> {
 }
 
 /// The tags in order; comments are left out.
-pub(super) fn tags(source: &str) -> Vec<Tag<'_>> {
+pub(super) fn tags(source: &str) -> Vec<TemplateTag<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(begin) = source[at..].find('{').map(|brace| at + brace) {
@@ -39,7 +39,7 @@ pub(super) fn tags(source: &str) -> Vec<Tag<'_>> {
         // One that is not closed is the compiler's to report.
         let Some(length) = length else { break };
         if let Some(statement) = statement {
-            found.push(Tag {
+            found.push(TemplateTag {
                 statement,
                 tokens: tokens(source, inside, inside + length),
             });

@@ -9,7 +9,7 @@ use rust_xlsxwriter::{Chart, ChartLegendPosition, ChartType, Color, Format, Work
 
 use super::{Districts, HEADING_HEIGHT, Styles, both, codes, headings, print, yuan};
 use crate::cli::deduct::show;
-use crate::flow::deduct::{Report, Seen};
+use crate::flow::deduct::{ComparedCycle, CycleReport};
 use crate::model::Fen;
 use crate::model::deduction::Category;
 
@@ -29,9 +29,9 @@ const CHART_HEIGHT: u32 = 400;
 const CHART_ROWS: u32 = 22;
 
 /// What the sheet is made of.
-pub struct Figures<'a> {
-    pub seen: &'a Seen,
-    pub report: &'a Report,
+pub struct SummaryFigures<'a> {
+    pub seen: &'a ComparedCycle,
+    pub report: &'a CycleReport,
     /// District, people and fen of what was taken.
     pub taken: &'a [(i32, i64, Fen)],
     pub districts: &'a Districts,
@@ -41,9 +41,9 @@ pub struct Figures<'a> {
 pub fn write(
     sheet: &mut Worksheet,
     styles: &Styles,
-    figures: &Figures<'_>,
+    figures: &SummaryFigures<'_>,
 ) -> Result<(), XlsxError> {
-    let Figures { seen, report, .. } = *figures;
+    let SummaryFigures { seen, report, .. } = *figures;
     sheet
         .set_name(NAME)?
         .set_tab_color(Color::RGB(COLORS[0]))
@@ -61,7 +61,7 @@ pub fn write(
     Ok(())
 }
 
-fn title(sheet: &mut Worksheet, styles: &Styles, seen: &Seen) -> Result<(), XlsxError> {
+fn title(sheet: &mut Worksheet, styles: &Styles, seen: &ComparedCycle) -> Result<(), XlsxError> {
     let cycle = &seen.cycle;
     sheet.set_row_height(0, 28)?;
     sheet.write_string_with_format(
@@ -133,7 +133,7 @@ impl Line {
     }
 }
 
-fn lines(figures: &Figures<'_>) -> BTreeMap<i32, Line> {
+fn lines(figures: &SummaryFigures<'_>) -> BTreeMap<i32, Line> {
     let mut lines: BTreeMap<i32, Line> = BTreeMap::new();
     for cell in &figures.seen.cells {
         let line = lines.entry(cell.district).or_default();
@@ -153,7 +153,11 @@ fn lines(figures: &Figures<'_>) -> BTreeMap<i32, Line> {
 }
 
 /// A row per district: this month's own by category, what is carried, and what came of both; returns the row of the sums.
-fn totals(sheet: &mut Worksheet, styles: &Styles, figures: &Figures<'_>) -> Result<u32, XlsxError> {
+fn totals(
+    sheet: &mut Worksheet,
+    styles: &Styles,
+    figures: &SummaryFigures<'_>,
+) -> Result<u32, XlsxError> {
     let mut heads = vec![
         ("区县\ndistrict".to_owned(), 34.0),
         ("人数\npeople".to_owned(), 14.0),
@@ -272,7 +276,7 @@ fn table_head(
 fn outcomes(
     sheet: &mut Worksheet,
     styles: &Styles,
-    report: &Report,
+    report: &CycleReport,
     at: u32,
 ) -> Result<u32, XlsxError> {
     if report.outcomes.is_empty() {
@@ -338,7 +342,12 @@ fn outcomes(
     Ok(row + 2)
 }
 
-fn left_out(sheet: &mut Worksheet, styles: &Styles, seen: &Seen, at: u32) -> Result<(), XlsxError> {
+fn left_out(
+    sheet: &mut Worksheet,
+    styles: &Styles,
+    seen: &ComparedCycle,
+    at: u32,
+) -> Result<(), XlsxError> {
     table_head(
         sheet,
         styles,

@@ -6,7 +6,7 @@ use rust_xlsxwriter::{Color, Worksheet, XlsxError};
 
 use super::{Districts, Styles, codes, headings, print, widths, yuan};
 use crate::cli::deduct::show;
-use crate::flow::deduct::Seen;
+use crate::flow::deduct::ComparedCycle;
 use crate::model::{Fen, Month};
 
 /// What went from personal accounts to the fund, under the district and contribution month it is of: what made up for
@@ -67,7 +67,7 @@ pub fn posted(
 pub fn changes(
     sheet: &mut Worksheet,
     styles: &Styles,
-    seen: &Seen,
+    seen: &ComparedCycle,
     districts: &Districts,
 ) -> Result<(), XlsxError> {
     sheet

@@ -25,7 +25,7 @@ fn share() -> Share {
     .of("one")
 }
 
-async fn spool(bytes: &[u8], zipped: bool) -> Result<Body, SpoolError> {
+async fn spool(bytes: &[u8], zipped: bool) -> Result<ReceivedBody, SpoolError> {
     spool_with(LIMITS, &share(), bytes, zipped).await
 }
 
@@ -34,7 +34,7 @@ async fn spool_with(
     share: &Share,
     bytes: &[u8],
     zipped: bool,
-) -> Result<Body, SpoolError> {
+) -> Result<ReceivedBody, SpoolError> {
     let mut spool = Spool::new(limits, zipped, share.clone());
     for chunk in bytes.chunks(7) {
         spool.write(Bytes::copy_from_slice(chunk)).await?;
@@ -42,7 +42,7 @@ async fn spool_with(
     spool.finish().await
 }
 
-fn read(body: &Body) -> Vec<u8> {
+fn read(body: &ReceivedBody) -> Vec<u8> {
     let mut bytes = Vec::new();
     body.reader().read_to_end(&mut bytes).expect("readable");
     bytes

@@ -29,7 +29,7 @@ pub struct ToldOfDeductions {
 
 /// What was told, and under which keys.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct ReceivedResults {
     totals: ToldOfDeductions,
     /// Content by key.
     keys: HashMap<String, u64>,
@@ -119,7 +119,7 @@ fn take_results(delivery: &Delivery, desk: &Desk) -> Result<(u16, String), Refus
     Ok((201, document.batch))
 }
 
-impl Told {
+impl ReceivedResults {
     pub fn totals(&self) -> &ToldOfDeductions {
         &self.totals
     }

@@ -4,19 +4,19 @@ use std::time::{Duration, Instant};
 
 use encoding_rs::GBK;
 
-use super::super::{Behaviour, Manner, Options, Output, Reference, Said};
+use super::super::{Behaviour, CannedAnswer, CoreManner, Output, PartnerBehaviour, Reference};
 use super::{World, until_delivered};
-use crate::store::delivery::testing::Database;
+use crate::store::delivery::testing::TestDatabase;
 
 /// The gateway before the core: its clock check, its signature check, and a 200 that is none of the core's.
 const CLOCK: &str = r#"{"code":400001,"msg":"鉴权失败：时间戳超出允许范围"}"#;
 const SIGNATURE: &str = r#"{"code":"401","message":"签名不正确","data":null}"#;
 const WITHOUT_INFCODE: &str = r#"{"code":-1,"type":"error","message":"服务暂不可用","data":null}"#;
 
-fn core(manner: Manner) -> World {
-    World::core(Options {
+fn core(manner: CoreManner) -> World {
+    World::core(PartnerBehaviour {
         manner,
-        ..Options::default()
+        ..PartnerBehaviour::default()
     })
 }
 
@@ -28,7 +28,7 @@ async fn until_turned_away(world: &World, count: u64) {
     }
 }
 
-async fn until_dead(db: &Database) -> String {
+async fn until_dead(db: &TestDatabase) -> String {
     let deadline = Instant::now() + Duration::from_secs(25);
     while db
         .value::<i64>("SELECT count(*) FROM delivery WHERE state = 'dead'")
@@ -46,10 +46,10 @@ async fn until_dead(db: &Database) -> String {
 async fn a_core_is_believed_whatever_number_its_answers_carry() {
     for reference in [Reference::Own, Reference::Empty, Reference::Echo] {
         let (db, world) = (
-            Database::new().await,
-            core(Manner {
+            TestDatabase::new().await,
+            core(CoreManner {
                 reference,
-                ..Manner::default()
+                ..CoreManner::default()
             }),
         );
         world
@@ -74,7 +74,7 @@ async fn a_core_is_believed_whatever_number_its_answers_carry() {
 
 #[tokio::test]
 async fn an_inquiry_is_answered_with_a_number_of_the_cores_own_as_well() {
-    let (db, world) = (Database::new().await, core(Manner::default()));
+    let (db, world) = (TestDatabase::new().await, core(CoreManner::default()));
     world.partner.will([Behaviour::AcceptThenHang]);
     db.queue("core", 1).await;
     let _worker = world.work(&db);
@@ -91,10 +91,10 @@ async fn an_inquiry_is_answered_with_a_number_of_the_cores_own_as_well() {
 #[tokio::test]
 async fn answers_in_gbk_are_read_and_a_refusal_says_why_in_chinese() {
     let (db, world) = (
-        Database::new().await,
-        core(Manner {
+        TestDatabase::new().await,
+        core(CoreManner {
             gbk: true,
-            ..Manner::default()
+            ..CoreManner::default()
         }),
     );
     db.queue("core", 2).await;
@@ -102,7 +102,7 @@ async fn answers_in_gbk_are_read_and_a_refusal_says_why_in_chinese() {
     until_delivered(&db, 2).await;
     let refusal = r#"{"infcode":"-1","inf_refmsgid":"","err_msg":"参保单位未登记","output":null}"#;
     let body = GBK.encode(refusal).0.into_owned();
-    world.partner.stands_before(Some(Said {
+    world.partner.stands_before(Some(CannedAnswer {
         status: 200,
         content_type: "application/json;charset=GBK".into(),
         body,
@@ -119,8 +119,10 @@ async fn a_gateway_that_lets_nothing_through_costs_nothing_and_everything_goes_o
         (500, CLOCK, "400001 鉴权失败：时间戳超出允许范围"),
         (401, SIGNATURE, "401 签名不正确"),
     ] {
-        let (db, world) = (Database::new().await, core(Manner::default()));
-        world.partner.stands_before(Some(Said::json(status, body)));
+        let (db, world) = (TestDatabase::new().await, core(CoreManner::default()));
+        world
+            .partner
+            .stands_before(Some(CannedAnswer::json(status, body)));
         db.queue("core", 5).await;
         let _worker = world.work(&db);
         until_turned_away(&world, 6).await;
@@ -158,11 +160,11 @@ async fn a_gateway_that_lets_nothing_through_costs_nothing_and_everything_goes_o
 #[tokio::test]
 async fn answers_that_are_not_the_cores_leave_doubt_until_it_answers_itself() {
     for said in [
-        Said::json(200, WITHOUT_INFCODE),
-        Said::json(502, ""),
-        Said::json(500, r#"{"code":500}"#),
+        CannedAnswer::json(200, WITHOUT_INFCODE),
+        CannedAnswer::json(502, ""),
+        CannedAnswer::json(500, r#"{"code":500}"#),
     ] {
-        let (db, world) = (Database::new().await, core(Manner::default()));
+        let (db, world) = (TestDatabase::new().await, core(CoreManner::default()));
         world.partner.stands_before(Some(said));
         db.queue("core", 3).await;
         let _worker = world.work(&db);
@@ -191,8 +193,11 @@ async fn answers_that_are_not_the_cores_leave_doubt_until_it_answers_itself() {
 
 #[tokio::test]
 async fn what_a_front_end_says_after_the_core_took_it_is_asked_about_not_sent_again() {
-    for said in [Said::json(502, "<html>"), Said::json(200, WITHOUT_INFCODE)] {
-        let (db, world) = (Database::new().await, core(Manner::default()));
+    for said in [
+        CannedAnswer::json(502, "<html>"),
+        CannedAnswer::json(200, WITHOUT_INFCODE),
+    ] {
+        let (db, world) = (TestDatabase::new().await, core(CoreManner::default()));
         world.partner.will([Behaviour::AcceptThenSay(said)]);
         db.queue("core", 1).await;
         let _worker = world.work(&db);
@@ -222,10 +227,10 @@ async fn an_output_that_cannot_be_looked_into_is_named_as_what_it_is() {
         ),
     ] {
         let (db, world) = (
-            Database::new().await,
-            core(Manner {
+            TestDatabase::new().await,
+            core(CoreManner {
                 output,
-                ..Manner::default()
+                ..CoreManner::default()
             }),
         );
         world

@@ -2,11 +2,11 @@
 
 use jiff::civil::date;
 
-use super::super::testing::Database;
+use super::super::testing::TestDatabase;
 use super::super::*;
 use super::{HOLD, NOW, TERM, begin, claimed, ended};
 use crate::model::Outcome;
-use crate::store::registry::Written;
+use crate::store::registry::ChangeRange;
 use crate::store::tx::Tx;
 
 fn routes() -> Vec<Route> {
@@ -30,7 +30,7 @@ fn routes() -> Vec<Route> {
 }
 
 /// One change of an entry, written and queued as the registry does; `content` of a delete is null.
-async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, status: &str) {
+async fn change(db: &TestDatabase, kind: &str, id: &str, content: Option<&str>, status: &str) {
     let quoted = content.map_or("NULL".to_owned(), |content| format!("'{content}'"));
     let (word, reason) = if content.is_some() {
         ("put", "NULL")
@@ -59,7 +59,7 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
         queue_entities(
             &client,
             &route,
-            Written {
+            ChangeRange {
                 first: sequence,
                 last: sequence,
             },
@@ -69,7 +69,7 @@ async fn change(db: &Database, kind: &str, id: &str, content: Option<&str>, stat
     }
 }
 
-async fn shown(db: &Database) -> String {
+async fn shown(db: &TestDatabase) -> String {
     db.value::<Option<String>>("SELECT string_agg(concat_ws(' ', subject_id, part, state, priority, CASE WHEN removal THEN 'removal' END), ', ' ORDER BY delivery_id) FROM delivery")
         .await
         .unwrap_or_default()
@@ -78,7 +78,7 @@ async fn shown(db: &Database) -> String {
 const HOME: Option<&str> = Some("{\"kind\": \"home_care\"}");
 const MEDICAL: Option<&str> = Some("{\"kind\": \"medical\"}");
 
-async fn lease(db: &Database) -> Lease {
+async fn lease(db: &TestDatabase) -> Lease {
     acquire(&db.pool, "core", "one", TERM)
         .await
         .unwrap()
@@ -86,7 +86,7 @@ async fn lease(db: &Database) -> Lease {
         .0
 }
 
-async fn deliver_all(db: &Database, lease: &Lease) {
+async fn deliver_all(db: &TestDatabase, lease: &Lease) {
     for id in claimed(db, lease, 99).await {
         let attempt = begin(&db.pool, lease, id, HOLD).await.unwrap();
         settle(
@@ -108,7 +108,7 @@ fn from(since: Option<jiff::civil::Date>) -> BackfillScope {
 
 #[tokio::test]
 async fn only_entries_that_concern_a_destination_are_queued_and_the_newest_change_only() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     change(&db, "institution", "M", MEDICAL, "x").await;
     change(&db, "institution", "H", HOME, "x").await;
     change(
@@ -136,7 +136,7 @@ async fn only_entries_that_concern_a_destination_are_queued_and_the_newest_chang
 
 #[tokio::test]
 async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     for (id, division) in [("N", "450103"), ("C", "500230")] {
         let content = format!("{{\"kind\": \"medical\", \"division\": \"{division}\"}}");
         change(&db, "institution", id, Some(&content), "x").await;
@@ -158,7 +158,7 @@ async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
             only: Vec::new(),
             cities: vec![4501],
         };
-        queue_entities(&client, &route, Written { first: 1, last: 4 })
+        queue_entities(&client, &route, ChangeRange { first: 1, last: 4 })
             .await
             .unwrap();
     }
@@ -180,7 +180,7 @@ async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
         only: Vec::new(),
         cities: vec![4501],
     };
-    queue_entities(&client, &route, Written { first: 6, last: 6 })
+    queue_entities(&client, &route, ChangeRange { first: 6, last: 6 })
         .await
         .unwrap();
     assert_eq!(
@@ -191,7 +191,7 @@ async fn a_destination_hears_of_the_places_of_its_own_areas_only() {
 
 #[tokio::test]
 async fn an_ending_or_suspension_is_urgent_and_what_replaces_it_before_it_left_too() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     change(&db, "institution", "A", HOME, "agreement_in_force").await;
     change(&db, "institution", "B", HOME, "agreement_in_force").await;
     let lease = lease(&db).await;
@@ -216,7 +216,7 @@ async fn an_ending_or_suspension_is_urgent_and_what_replaces_it_before_it_left_t
 
 #[tokio::test]
 async fn an_end_is_told_only_where_the_entry_was_told_and_once() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     change(&db, "institution", "A", HOME, "x").await;
     change(&db, "institution", "A", None, "x").await;
@@ -243,7 +243,7 @@ async fn an_end_is_told_only_where_the_entry_was_told_and_once() {
 
 #[tokio::test]
 async fn what_is_taken_up_in_the_instant_of_a_change_counts_as_told() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     change(&db, "institution", "A", HOME, "x").await;
     let claim = Tx::begin(db.pool.get().await.unwrap()).await.unwrap();
     let sql = "UPDATE delivery SET state = 'leased', attempts = 1, lease_token = 1, leased_until = now() + interval '1 minute'";
@@ -265,7 +265,7 @@ async fn what_is_taken_up_in_the_instant_of_a_change_counts_as_told() {
 
 #[tokio::test]
 async fn a_refused_change_does_not_keep_a_newer_one_back() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     for id in ["A", "B"] {
         change(&db, "institution", id, HOME, "x").await;
@@ -297,7 +297,7 @@ async fn a_refused_change_does_not_keep_a_newer_one_back() {
 
 #[tokio::test]
 async fn several_deliveries_begin_together_or_not_at_all() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let lease = lease(&db).await;
     let ids = db.queue("core", 3).await;
     claimed(&db, &lease, 2).await;
@@ -341,7 +341,7 @@ async fn several_deliveries_begin_together_or_not_at_all() {
 
 #[tokio::test]
 async fn of_a_day_never_more_is_reserved_than_its_limit_and_only_under_the_lease() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     let (lease, day) = (lease(&db).await, date(2026, 3, 1));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..12 {
@@ -375,7 +375,7 @@ async fn of_a_day_never_more_is_reserved_than_its_limit_and_only_under_the_lease
 
 #[tokio::test]
 async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
-    let db = Database::new().await;
+    let db = TestDatabase::new().await;
     for n in 0..10 {
         change(
             &db,
@@ -416,7 +416,7 @@ async fn a_backfill_goes_on_where_it_stopped_and_queues_nothing_twice() {
     );
     assert_eq!(
         now.progress(&db.pool).await.unwrap(),
-        Progress {
+        BackfillProgress {
             waiting: 8,
             dead: 0
         }
