@@ -18,7 +18,8 @@ const BESIDE_MAX: usize = 3;
 /// Adds the names to the numbers found before.
 pub(super) fn add(chars: &[char], spans: &mut Vec<Span>) {
     let numbers = spans.clone();
-    for at in 0..chars.len() {
+    // Labels are Chinese, and most lines of the log are not.
+    for at in (0..chars.len()).filter(|at| is_han(chars[*at])) {
         if let Some(label) = NAME_LABELS
             .iter()
             .find(|label| starts_with(&chars[at..], label))
@@ -64,7 +65,7 @@ pub fn is_name(value: &str) -> bool {
         && !chars.last().is_some_and(|c| NO_ENDING.contains(*c))
 }
 
-fn is_han(c: char) -> bool {
+pub(super) fn is_han(c: char) -> bool {
     matches!(c, '\u{3007}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2fa1f}')
 }
 
@@ -329,18 +330,18 @@ fn keys(chars: &[char], spans: &mut Vec<Span>) {
             .iter()
             .position(|c| !is_word(*c))
             .map_or(chars.len(), |length| at + length);
+        // Looked for first: nearly every word is followed by another word, and is no key.
+        let Some((from, end)) = value(chars, to) else {
+            at = to;
+            continue;
+        };
         let key: String = chars[at..to]
             .iter()
             .collect::<String>()
             .to_ascii_lowercase()
             .replace('-', "_");
-        let key = key
-            .rsplit_once("personal.")
-            .map_or(key.as_str(), |(_, key)| key);
-        let is = |keys: &[&str]| keys.contains(&key);
-        if (is(NAME_KEYS) || is(PERHAPS_NAME_KEYS) || is(NUMBER_KEYS))
-            && let Some((from, end)) = value(chars, to)
-        {
+        let is = |keys: &[&str]| keys.contains(&key.as_str());
+        if is(NAME_KEYS) || is(PERHAPS_NAME_KEYS) || is(NUMBER_KEYS) {
             let (value, number) = (&chars[from..end], is(NUMBER_KEYS));
             let shown = is_shown(value) || value.iter().all(|c| *c == '*');
             let short = number && value.iter().filter(|c| c.is_numeric()).count() < 4;

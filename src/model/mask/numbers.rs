@@ -4,6 +4,7 @@
 //! judged by its form alone; what is glued to other digits only by its check character too, because numbers of packets are long.
 
 use super::Span;
+use super::names::is_han;
 use super::words::NUMBER_LABELS;
 use crate::model::identity;
 
@@ -589,7 +590,7 @@ fn kept(chars: &[char]) -> Vec<(usize, usize)> {
 
 /// Whatever stands after a label such as 证件号码, if it has four digits or more.
 fn labelled(chars: &[char], spans: &mut Vec<Span>) {
-    for at in 0..chars.len() {
+    for at in (0..chars.len()).filter(|at| is_han(chars[*at])) {
         let Some(label) = NUMBER_LABELS
             .iter()
             .find(|label| super::words::starts_with(&chars[at..], label))
