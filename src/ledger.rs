@@ -4,6 +4,7 @@
 //! format, no floating point. It must not know where money came from; flows bring amounts, months
 //! and districts, and take parts, flags and postings away.
 
+mod area_rates; // the rates of one pooling area
 pub mod assess; // what a collection line states, against the rate in force
 pub mod book; // every area's rates, looked up by month
 pub mod deduction; // one person's instruction, the digest over everybody

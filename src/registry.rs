@@ -9,6 +9,7 @@ mod form; // what any record must look like, whatever the city
 mod institution; // rules about institutions
 mod rule_file; // the form of config/rules/<area>-<name>.toml
 mod rules; // all cities' rules, looked up by division and day
+mod rules_of_day; // those asked of one record
 #[cfg(test)]
 mod tests;
 

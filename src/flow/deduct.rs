@@ -265,7 +265,11 @@ impl Desk {
         )
         .await?;
         if computed.digest.as_slice() != cycle.digest {
-            return Err(refusal::roster_changed(of, &cycle, &computed));
+            return Err(refusal::roster_changed(
+                of,
+                &cycle,
+                (&computed.totals.whole, &computed.digest),
+            ));
         }
         let carried = work.carry(cycle.cycle_id, &computed.carrying).await?;
         if carried != computed.totals.whole.carried {

@@ -3,50 +3,24 @@
 //! The rate of the contribution month counts, whenever the money comes. Look-ups return references
 //! and are cheap enough to be made for every line of a packet.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::rate::{EmployerRate, FundRate, IndividualRate};
+use super::area_rates::AreaRates;
+use super::rate::{EmployerRate, IndividualRate};
 use super::rate_check::{self, RateFindings};
 use super::rate_file;
 use super::terms::{Ages, Bases, Basis, Mode};
 use crate::error::Finding;
 use crate::model::deduction::Category;
-use crate::model::{Division, Fen, Month};
+use crate::model::{Division, Month};
 
 /// The rates of every pooling area.
 #[derive(Debug, Clone, Default)]
 pub struct RateBook {
     /// Sorted by code.
     areas: Vec<AreaRates>,
-}
-
-/// The rates of one pooling area.
-#[derive(Debug, Clone, Default)]
-pub(super) struct AreaRates {
-    pub code: String,
-    /// The same; none of a code that is reported.
-    pub division: Option<Division>,
-    /// Sorted by first month; no two overlap.
-    pub employer: Vec<EmployerRate>,
-    pub individual: Vec<IndividualRate>,
-    pub funds: Vec<FundRate>,
-    /// By year, fen a month.
-    pub city_average_base: BTreeMap<i16, Fen>,
-    /// By year, fen a month.
-    pub average_wage: BTreeMap<i16, Fen>,
-}
-
-impl AreaRates {
-    fn bases(&self, month: Month) -> Bases {
-        Bases {
-            city_average: self.city_average_base.get(&month.year()).copied(),
-            average_wage_last_year: self.average_wage.get(&(month.year() - 1)).copied(),
-            ..Bases::default()
-        }
-    }
 }
 
 impl RateBook {

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::fund::{Fund, Parts};
+use crate::model::lines::LineMoney;
 use crate::model::{Division, Fen, Month};
 
 /// The money of one collection line.
@@ -20,6 +21,18 @@ pub struct CollectedMoney {
     pub interest: Fen,
     /// Interest on the employees' part; goes where interest goes.
     pub other_interest: Fen,
+}
+
+impl From<&LineMoney> for CollectedMoney {
+    fn from(line: &LineMoney) -> CollectedMoney {
+        CollectedMoney {
+            employer_paid: line.employer,
+            employee_paid: line.employees,
+            late_fee: line.late_fee,
+            interest: line.interest,
+            other_interest: line.other_interest,
+        }
+    }
 }
 
 /// The account of money in the treasury (国库).

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::book::AreaRates;
+use super::area_rates::AreaRates;
 use super::fund::{Fund, Recipient};
 use super::rate::{EmployerRate, FundRate, IndividualRate};
 use super::rate_file::{ModeWord, RULE_KEYS, RateFile, RateRule, parse_percent};

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::KnownInstitution;
 use super::rule_file::{Check, Measure};
-use super::rules::RulesOfDay;
+use super::rules_of_day::RulesOfDay;
 use crate::model::identity::holder_of;
 use crate::model::registry::{
     Caregiver, CaregiverKind, CaregiverPersonal, CaregiverStatus, CertificateType, Sex, in_force,

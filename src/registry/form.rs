@@ -2,7 +2,7 @@
 //!
 //! A record of the wrong form is always refused. Texts name limits, never contents.
 
-use super::rules::RulesOfDay;
+use super::rules_of_day::RulesOfDay;
 use crate::model::mask::is_certain;
 use crate::model::registry::{
     Caregiver, DatedStatus, Deletion, ID_MAX, Institution, PRIVATE, REASON, VERSION_MAX,

@@ -1,7 +1,7 @@
 //! Rules about institutions: number, division, kind and modes, licence, beds, agreement.
 
 use super::rule_file::{Check, Measure};
-use super::rules::RulesOfDay;
+use super::rules_of_day::RulesOfDay;
 use crate::model::identity::{uscc_check_character, uscc_is_valid};
 use crate::model::registry::{Institution, InstitutionStatus, in_force};
 

@@ -1,17 +1,8 @@
 //! Attributes of a tag (productions 10, 25, 40, 41): white space before each, a name once, a quoted value.
 
 use super::is_space;
-use super::names;
+use super::names::{self, Attribute};
 use super::reference::unescape;
-
-/// An attribute as it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::adapter) struct Attribute<'a> {
-    /// With its prefix.
-    pub(in crate::adapter) name: &'a str,
-    /// Between the quotes, with its references.
-    pub(in crate::adapter) value: &'a str,
-}
 
 /// The attributes of what follows a tag's name; ends with the first that is malformed.
 pub(in crate::adapter) fn attributes(

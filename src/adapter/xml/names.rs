@@ -1,12 +1,20 @@
 //! Names (productions 4 and 5) and the prefixes they may have (Namespaces in XML, sections 3 to 6).
 
-use super::attributes::Attribute;
 use super::reference::unescape;
 
 /// Bound to `xml`, to nothing else, and to no other prefix.
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// The namespace of `xmlns` itself, which nobody may bind.
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// An attribute as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::adapter) struct Attribute<'a> {
+    /// With its prefix.
+    pub(in crate::adapter) name: &'a str,
+    /// Between the quotes, with its references.
+    pub(in crate::adapter) value: &'a str,
+}
 
 /// Whether a name may begin so (production 4, NameStartChar).
 fn begins(character: char) -> bool {

@@ -2,7 +2,6 @@
 //!
 //! Decides ranges, not contents: what is sent is rendered when it is sent.
 
-use super::line::collected;
 use crate::ledger::{Fund, SplitRule};
 use crate::model::lines::LineMoney;
 
@@ -118,7 +117,7 @@ pub fn share(fund: Fund, paid: &LineMoney) -> i64 {
 /// nothing before long-term care insurance began is told to the LTC system; but of 0.00 where the part is rounded away.
 /// Of lines whose rule is nowhere kept any more, those that bring the fund something.
 pub fn concerns(fund: Fund, paid: &LineMoney, rule: Option<&SplitRule>) -> bool {
-    share(fund, paid) != 0 || rule.is_some_and(|rule| rule.splits_to(fund, &collected(paid)))
+    share(fund, paid) != 0 || rule.is_some_and(|rule| rule.splits_to(fund, &paid.into()))
 }
 
 #[cfg(test)]

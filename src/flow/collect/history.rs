@@ -7,9 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::line::{LineFault, collected};
+use super::line::LineFault;
 use crate::flow::rates::Rates;
-use crate::ledger::{EmployerRate, Fund, History, Parts, RateBook, SplitRule};
+use crate::ledger::{CollectedMoney, EmployerRate, Fund, History, Parts, RateBook, SplitRule};
 use crate::model::lines::{EmployerLine, LineMoney};
 use crate::model::{Division, HistoryId};
 use crate::store::history::StoredHistory;
@@ -90,7 +90,7 @@ impl Histories {
         else {
             return;
         };
-        if let Some(history) = History::of(&rule, &collected(&stored.paid), &parts(&stored.paid)) {
+        if let Some(history) = History::of(&rule, &(&stored.paid).into(), &parts(&stored.paid)) {
             self.states.insert(
                 stored.id,
                 State {
@@ -119,7 +119,7 @@ impl Histories {
             return Err(too_much());
         }
         let state = self.states.entry(line.history).or_default();
-        let money = collected(&line.paid);
+        let money = CollectedMoney::from(&line.paid);
         let parts = own.as_ref().map_or_else(
             || rate.split(&state.history, &money),
             |own| own.rule.split(&state.history, &money),
@@ -146,7 +146,7 @@ impl Histories {
         if !self.beyond.contains(&line.history) {
             state
                 .history
-                .add_as_posted(&rule, &collected(&line.paid), &parts(&line.paid))
+                .add_as_posted(&rule, &(&line.paid).into(), &parts(&line.paid))
                 .ok_or_else(too_much)?;
         }
         line.history_no = place(state, self.by_key.as_mut(), line.history);

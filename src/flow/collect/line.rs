@@ -5,7 +5,7 @@
 use jiff::civil::Date;
 
 use super::destinations::FundDestination;
-use crate::ledger::{CollectedMoney, EmployerRate, Flags, Fund, RateBook, StatedLine, assess};
+use crate::ledger::{EmployerRate, Flags, Fund, RateBook, StatedLine, assess};
 use crate::model::lines::{EmployeeLine, EmployerLine, LineHead, LineMoney};
 use crate::model::records::{employee_collection as person, employer_collection as employer};
 use crate::model::{Division, Fen, FieldId, HistoryId, Month, PaymentKind, Record, division};
@@ -270,17 +270,6 @@ fn flags(line: &EmployerLine<'_>, rate: &EmployerRate) -> Checked<Flags> {
             reason: refusal.text,
         }
     })
-}
-
-/// The money of a line as the ledger takes it.
-pub fn collected(paid: &LineMoney) -> CollectedMoney {
-    CollectedMoney {
-        employer_paid: paid.employer,
-        employee_paid: paid.employees,
-        late_fee: paid.late_fee,
-        interest: paid.interest,
-        other_interest: paid.other_interest,
-    }
 }
 
 fn rate_in_force<'r>(head: &LineHead<'_>, rules: CollectionRules<'r>) -> Checked<&'r EmployerRate> {

@@ -5,12 +5,11 @@
 
 use data_encoding::HEXLOWER;
 
-use super::compute::ComputedDeductions;
 use super::{DIGEST_DIGITS_MIN, Of};
 use crate::config::Partner;
 use crate::error::{Fault, Stage};
 use crate::flow::transfer::DEDUCTION_RESULTS;
-use crate::ledger::deduction::TooMuch;
+use crate::ledger::deduction::{PlanTotal, TooMuch};
 use crate::model::deduction::MESSAGE;
 use crate::model::signer::{Login, NoProof, no_proof};
 use crate::store::deduction::{Cycle, CycleState};
@@ -235,9 +234,8 @@ pub(super) fn replaced(of: Of, earlier: &Cycle, now: &Cycle) -> DeductionRefusal
 pub(super) fn roster_changed(
     of: Of,
     cycle: &Cycle,
-    now: &ComputedDeductions<'_>,
+    (whole, digest): (&PlanTotal, &[u8; 32]),
 ) -> DeductionRefusal {
-    let whole = &now.totals.whole;
     let text = format!(
         "the roster changed since the plan for {of} was approved: planned were {} people and {} yuan, now it is {} and {} (digest {}…, approved {}…). \
          Nothing was sent; plan and approve again",
@@ -245,7 +243,7 @@ pub(super) fn roster_changed(
         cycle.fen,
         whole.people,
         whole.fen(),
-        &HEXLOWER.encode(&now.digest)[..12],
+        &HEXLOWER.encode(digest)[..12],
         &HEXLOWER.encode(&cycle.digest)[..12]
     );
     refuse(DeductionRefusalKind::State, text)

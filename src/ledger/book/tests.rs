@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ledger::Recipient;
+use crate::model::Fen;
 
 const GOOD: &str = r#"area = "450100"
 name = "Nanning"
