@@ -24,7 +24,7 @@ use crate::registry::RegistryRules;
 use crate::server::Listeners;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::store::sealed::Keys;
-use crate::store::{DatabaseUrl, Store};
+use crate::store::{DatabaseAccess, Store};
 use crate::telemetry::Metrics;
 use crate::worker::Worker;
 
@@ -117,7 +117,10 @@ impl LoadedConfig {
 ///
 /// # Errors
 /// An address is taken, or the database cannot be reached or brought to this version's schema.
-pub async fn start(loaded: LoadedConfig, connection: DatabaseUrl) -> Result<RunningGateway, Fault> {
+pub async fn start(
+    loaded: LoadedConfig,
+    connection: DatabaseAccess,
+) -> Result<RunningGateway, Fault> {
     let LoadedConfig {
         config,
         catalog,
@@ -251,7 +254,9 @@ async fn reload(trust: Arc<TrustState>, config: Arc<Config>, acceptor: Arc<Accep
 }
 
 /// The database of a configuration: its own server or an embedded one, which lives as long as the guard.
-pub async fn database(config: &Config) -> Result<(DatabaseUrl, Option<EmbeddedPostgres>), Fault> {
+pub async fn database(
+    config: &Config,
+) -> Result<(DatabaseAccess, Option<EmbeddedPostgres>), Fault> {
     if let Some(connection) = configured(config)? {
         return Ok((connection, None));
     }
@@ -265,12 +270,12 @@ pub async fn database(config: &Config) -> Result<(DatabaseUrl, Option<EmbeddedPo
             )
         })??;
     let connection = embedded.database("ltcgw").await?;
-    Ok((DatabaseUrl::local(connection), Some(embedded)))
+    Ok((DatabaseAccess::local(connection), Some(embedded)))
 }
 
 /// The server that `[database]` names; what cannot be used of it is told with file and line.
-fn configured(config: &Config) -> Result<Option<DatabaseUrl>, Fault> {
-    DatabaseUrl::configured(&config.gateway.database).map_err(|fault| {
+fn configured(config: &Config) -> Result<Option<DatabaseAccess>, Fault> {
+    DatabaseAccess::configured(&config.gateway.database).map_err(|fault| {
         // The text names the key: `[database] url: ...`.
         let key = fault
             .text
@@ -292,10 +297,10 @@ fn in_gateway(dir: &Path, section: &str, key: &str, text: String) -> Finding {
 }
 
 /// The database of a configuration, for a command beside a running gateway.
-pub fn beside(config: &Config) -> Result<DatabaseUrl, Fault> {
+pub fn beside(config: &Config) -> Result<DatabaseAccess, Fault> {
     match configured(config)? {
         Some(connection) => Ok(connection),
-        None => Ok(DatabaseUrl::local(EmbeddedPostgres::running(
+        None => Ok(DatabaseAccess::local(EmbeddedPostgres::running(
             &config.gateway.data_dir.join("postgres"),
             "ltcgw",
         )?)),

@@ -43,7 +43,7 @@ pub mod tx; // the one way to a transaction
 pub mod verdicts; // duplicates, conflicts and revocations, found against what is stored
 mod words; // PostgreSQL's errors, in its own words
 
-pub use dial::DatabaseUrl;
+pub use dial::DatabaseAccess;
 pub use pool::Pool;
 pub use session::{PooledSession, Session};
 pub use words::fault;
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be reached, has to be mended first, or refuses this version's schema.
-    pub async fn open(connection: DatabaseUrl, senders: &[String]) -> Result<Store, Fault> {
+    pub async fn open(connection: DatabaseAccess, senders: &[String]) -> Result<Store, Fault> {
         inspect::inspect(&connection).await?.refuse()?;
         migrate(&connection).await?;
         let (door, health) = (&connection.door, Arc::new(Health::default()));
@@ -294,7 +294,7 @@ pub fn schema_digest() -> String {
     HEXLOWER.encode(&hash.finalize()[..8])
 }
 
-async fn migrate(connection: &DatabaseUrl) -> Result<(), Fault> {
+async fn migrate(connection: &DatabaseAccess) -> Result<(), Fault> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
         Fault::operator(
             Stage::Store,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
 use ltcgw::model::Month;
 use ltcgw::sandbox::city::City;
-use ltcgw::sandbox::partners::{PartnerBehaviour, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::partners::{PartnerTls, SimulatedPartner, SimulationOptions};
 
 use crate::stand::Stand;
 use crate::{Done, client};
@@ -67,12 +67,12 @@ pub async fn run(people: u64) -> Done {
         let public = PrivateKey::parse(&scene.sm2_key)?.public_hex();
         let core = SimulatedPartner::core(
             &tls,
-            PartnerBehaviour {
+            SimulationOptions {
                 sm2_public_hex: Some(public),
-                ..PartnerBehaviour::default()
+                ..SimulationOptions::default()
             },
         )?;
-        let ltc = SimulatedPartner::ltc(&tls, PartnerBehaviour::default())?;
+        let ltc = SimulatedPartner::ltc(&tls, SimulationOptions::default())?;
         (scene.medical_core, scene.ltc_system) = (core.url().to_owned(), ltc.url().to_owned());
         partners = Some((core, ltc));
         Ok(scene

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use ltcgw::sandbox::partners::{Most, PartnerBehaviour, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::partners::{Most, PartnerTls, SimulatedPartner, SimulationOptions};
 use ltcgw::sandbox::stage::Scene;
 use serde_json::json;
 
@@ -77,9 +77,9 @@ fn platform_of(scene: Scene) -> Done<(SimulatedPartner, Scene)> {
     };
     let civil = SimulatedPartner::civil(
         &tls,
-        PartnerBehaviour {
+        SimulationOptions {
             most,
-            ..PartnerBehaviour::default()
+            ..SimulationOptions::default()
         },
     )?;
     let scene = Scene {

@@ -24,6 +24,9 @@ ALTER TABLE delivery
     ALTER COLUMN part_end SET NOT NULL,
     ADD CONSTRAINT delivery_subject_kind CHECK (subject_kind IN ('records', 'institution', 'caregiver', 'batch')),
     ADD CONSTRAINT delivery_part CHECK (part BETWEEN 0 AND part_end),
+    -- Their ids and parts are numbers, the parts those of an int.
+    ADD CONSTRAINT delivery_of_number CHECK
+        (subject_kind NOT IN ('records', 'batch') OR (subject_id ~ '^[0-9]{1,18}$' AND part_end <= 2147483647)),
     ADD CONSTRAINT delivery_of_records CHECK
         (subject_kind <> 'records' OR (lines > 0 AND lines <= part_end - part + 1 AND (ordering_key IS NOT NULL OR NOT reversal))),
     -- The source's version, for people; whether it ended, or no longer concerns the destination.

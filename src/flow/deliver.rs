@@ -18,7 +18,7 @@ pub use destination::{
     DeliveryContents, DeliveryCounts, DeliveryFigures, Destination, Failure, Pace, Speaker, Term,
     Wire,
 };
-pub use exchange::{Exchange, PartnerHeard, RequestKind, RequestOutcome, exchange};
+pub use exchange::{Exchange, RequestContext, RequestKind, RequestOutcome, exchange};
 pub use gate::{Gate, GateClosed, GatePass, PauseReason};
 pub use outage::{OutageLength, Troubles};
 pub use package::together;
@@ -122,7 +122,7 @@ pub(super) fn counts(
     term: &Term,
     delivery: &Delivery,
     verdict: &Verdict,
-    heard: PartnerHeard,
+    heard: RequestContext,
 ) -> bool {
     match verdict.outcome {
         Outcome::NotReached => false,
@@ -147,7 +147,7 @@ fn settlement(
     term: &Term,
     delivery: &Delivery,
     attempt_no: i32,
-    (met, at, heard): (&RequestOutcome, usize, PartnerHeard),
+    (met, at, heard): (&RequestOutcome, usize, RequestContext),
 ) -> Settlement {
     let (status, verdict) = match met {
         RequestOutcome::HeldBack => {

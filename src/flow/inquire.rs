@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use super::deliver::{
-    DeliveryEnd, Exchange, LET_THROUGH_NOTHING, PartnerHeard, RequestKind, RequestOutcome, Speaker,
-    Term, again, backoff, counts, exchange, held_back, long_enough, not_sent, serial, speaker,
-    take_in,
+    DeliveryEnd, Exchange, LET_THROUGH_NOTHING, RequestContext, RequestKind, RequestOutcome,
+    Speaker, Term, again, backoff, counts, exchange, held_back, long_enough, not_sent, serial,
+    speaker, take_in,
 };
 use crate::error::{Fault, Retry, Stage};
 use crate::model::{Outcome, Request, Verdict};
@@ -80,7 +80,7 @@ fn settlement(
     term: &Term,
     delivery: &Delivery,
     attempt_no: i32,
-    (met, heard): (RequestOutcome, PartnerHeard),
+    (met, heard): (RequestOutcome, RequestContext),
 ) -> Settlement {
     let (status, verdict) = match met {
         RequestOutcome::HeldBack => {

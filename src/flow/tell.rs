@@ -1,7 +1,7 @@
 //! What destinations are told: one file for each subject a delivery can have, and here which is whose.
 //!
-//! A subject knows how it is read for the adapter's template and how it is described to people; nothing
-//! else asks what a delivery is about. Read when sent, never stored.
+//! A subject knows how it is read for the adapter's template and how it is described to people. Which deliveries go
+//! together in a request is `flow::deliver`'s. Read when sent, never stored.
 
 mod batch; // a batch of a month's deductions
 mod entity; // a change of a registry entry
@@ -34,10 +34,12 @@ impl SubjectKind {
     /// What an adapter's message is for: registry entries where it says which it tells of, batches by its name, else
     /// collected lines.
     pub fn of(outbound: &OutboundMessage) -> SubjectKind {
-        match outbound.message() {
-            _ if outbound.disclosure().is_some() => SubjectKind::Entity,
-            DEDUCTIONS | DEDUCTION_RESULTS => SubjectKind::Batch,
-            _ => SubjectKind::Records,
+        if outbound.disclosure().is_some() {
+            SubjectKind::Entity
+        } else if [DEDUCTIONS, DEDUCTION_RESULTS].contains(&outbound.message()) {
+            SubjectKind::Batch
+        } else {
+            SubjectKind::Records
         }
     }
 }
@@ -58,7 +60,8 @@ impl DeliveryContents for Contents {
             Subject::Batch(batch) => self.batches.read(delivery, *batch).boxed(),
             Subject::Entity(_) => async {
                 let mut records = self.entities.read(std::slice::from_ref(delivery)).await?;
-                records.pop().unwrap_or_else(|| Ok(Value::Null))
+                let missing = || Err(unseen(delivery, "nothing was read of its entry"));
+                records.pop().unwrap_or_else(missing)
             }
             .boxed(),
         }

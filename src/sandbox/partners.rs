@@ -55,7 +55,7 @@ pub enum Behaviour {
 
 /// What a simulated partner insists on.
 #[derive(Debug, Clone, Default)]
-pub struct PartnerBehaviour {
+pub struct SimulationOptions {
     /// What it takes at most; more is answered with 429 and counted.
     pub most: Most,
     /// Public key (hexadecimal point) the medical core verifies `cainfo` with; not verified when absent.
@@ -77,7 +77,7 @@ pub struct SimulatedPartner {
 
 /// What handlers share.
 struct Desk {
-    options: PartnerBehaviour,
+    options: SimulationOptions,
     state: Mutex<State>,
     /// Cancelled when the server stops, so that hanging handlers end.
     stopped: tokio_util::sync::CancellationToken,
@@ -124,7 +124,7 @@ impl SimulatedPartner {
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn core(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+    pub fn core(tls: &PartnerTls, options: SimulationOptions) -> Result<SimulatedPartner, Fault> {
         SimulatedPartner::start(tls, options, core::routes)
     }
 
@@ -132,7 +132,7 @@ impl SimulatedPartner {
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn ltc(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+    pub fn ltc(tls: &PartnerTls, options: SimulationOptions) -> Result<SimulatedPartner, Fault> {
         SimulatedPartner::start(tls, options, ltc::routes)
     }
 
@@ -140,7 +140,7 @@ impl SimulatedPartner {
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn civil(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+    pub fn civil(tls: &PartnerTls, options: SimulationOptions) -> Result<SimulatedPartner, Fault> {
         SimulatedPartner::start(tls, options, civil::routes)
     }
 
@@ -148,13 +148,13 @@ impl SimulatedPartner {
     ///
     /// # Errors
     /// The certificates cannot be used, or no port can be bound.
-    pub fn health(tls: &PartnerTls, options: PartnerBehaviour) -> Result<SimulatedPartner, Fault> {
+    pub fn health(tls: &PartnerTls, options: SimulationOptions) -> Result<SimulatedPartner, Fault> {
         SimulatedPartner::start(tls, options, health::routes)
     }
 
     fn start(
         tls: &PartnerTls,
-        options: PartnerBehaviour,
+        options: SimulationOptions,
         routes: https::Routes,
     ) -> Result<SimulatedPartner, Fault> {
         let desk = Arc::new(Desk {

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Fault, Stage as Step};
 use crate::flow::clock::CityClock;
 use crate::service::{self, LoadedConfig, RunningGateway};
-use crate::store::DatabaseUrl;
+use crate::store::DatabaseAccess;
 
 /// What differs from the shipped configuration.
 #[derive(Clone)]
@@ -138,14 +138,14 @@ impl Scene {
 
 impl TrialStage {
     /// Starts the gateway on a database.
-    pub async fn start(&self, connection: DatabaseUrl) -> Result<RunningGateway, Fault> {
+    pub async fn start(&self, connection: DatabaseAccess) -> Result<RunningGateway, Fault> {
         self.start_at(connection, CityClock::default()).await
     }
 
     /// Starts the gateway on a database with a clock of the caller's.
     pub async fn start_at(
         &self,
-        connection: DatabaseUrl,
+        connection: DatabaseAccess,
         clock: CityClock,
     ) -> Result<RunningGateway, Fault> {
         let loaded = LoadedConfig::read(&self.config_dir).map_err(|findings| {

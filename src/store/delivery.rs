@@ -23,7 +23,7 @@ pub use dead::{Decision, Letter, dead_letters, decide, retry_all};
 pub use entity::{ChangedEntity, EntityQueue, Only, Route, changed_entities, queue_entities};
 pub(super) use lease::resume_on;
 pub use lease::{
-    DestinationStanding, Lease, PauseFound, acquire, pause, release, renew, resume, standings,
+    DestinationStanding, Lease, PauseState, acquire, pause, release, renew, resume, standings,
     works,
 };
 pub use records::queue;
@@ -43,6 +43,7 @@ use tokio_postgres::Row;
 use super::{Pool, PooledSession};
 use crate::error::{Fault, Stage};
 use crate::model::Fen;
+use crate::model::registry::EntityKind;
 
 /// Something to be sent to a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,9 +125,11 @@ impl Subject {
                 cycle_id: number(),
                 batch_no: record(part),
             }),
-            // The schema lets no other kind in.
             _ => Subject::Entity(Entity {
-                kind: kind.to_owned(),
+                kind: EntityKind::of_word(kind)
+                    .expect("the schema lets no other kind in")
+                    .word()
+                    .to_owned(),
                 id: id.to_owned(),
                 version: row.get(9),
                 revision: part,

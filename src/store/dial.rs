@@ -29,16 +29,16 @@ const PATIENCE: Duration = Duration::from_millis(STATEMENT_MILLISECONDS + 3_000)
 const UNHEARD: Duration = Duration::from_secs(30);
 
 /// How to reach the database.
-pub struct DatabaseUrl {
+pub struct DatabaseAccess {
     pub(super) door: Arc<Door>,
     /// Sessions for packets and everything else that is not the dispatchers'.
     pub(super) size: usize,
 }
 
-impl DatabaseUrl {
+impl DatabaseAccess {
     /// To an embedded or local server, without TLS.
-    pub fn local(config: Config) -> DatabaseUrl {
-        DatabaseUrl {
+    pub fn local(config: Config) -> DatabaseAccess {
+        DatabaseAccess {
             door: Arc::new(Door {
                 hosts: each_host(&config),
                 tls: None,
@@ -52,7 +52,7 @@ impl DatabaseUrl {
     ///
     /// # Errors
     /// An entry that cannot be used.
-    pub fn configured(database: &config::DatabaseConfig) -> Result<Option<DatabaseUrl>, Fault> {
+    pub fn configured(database: &config::DatabaseConfig) -> Result<Option<DatabaseAccess>, Fault> {
         let Some(url) = &database.url else {
             return Ok(None);
         };
@@ -78,7 +78,7 @@ impl DatabaseUrl {
             );
             return Err(Fault::operator(Stage::Config, text));
         }
-        Ok(Some(DatabaseUrl {
+        Ok(Some(DatabaseAccess {
             door: Arc::new(Door {
                 hosts: each_host(&config),
                 tls,
@@ -90,13 +90,13 @@ impl DatabaseUrl {
 
     /// The same, with another patience for an answer. For tests of a server that stands still.
     #[must_use]
-    pub fn patient(self, patience: Duration) -> DatabaseUrl {
+    pub fn patient(self, patience: Duration) -> DatabaseAccess {
         let door = Door {
             hosts: self.door.hosts.clone(),
             tls: self.door.tls.clone(),
             patience,
         };
-        DatabaseUrl {
+        DatabaseAccess {
             door: Arc::new(door),
             ..self
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 use super::delivery::{DestinationStanding, standings};
-use super::dial::{DatabaseUrl, Door, NewSession};
+use super::dial::{DatabaseAccess, Door, NewSession};
 use super::health::Health;
 use super::words::words;
 use super::{Pool, migrations, settings, tx};
@@ -70,7 +70,7 @@ pub struct WithoutBase {
 ///
 /// # Errors
 /// The database cannot be reached, or refuses to be looked at.
-pub async fn left_out_without_base(connection: &DatabaseUrl) -> Result<Vec<WithoutBase>, Fault> {
+pub async fn left_out_without_base(connection: &DatabaseAccess) -> Result<Vec<WithoutBase>, Fault> {
     let sql = "SELECT c.pooling_area, c.month, l.reason, count(*) FROM (
             SELECT DISTINCT ON (pooling_area) cycle_id, pooling_area, month FROM deduction_cycle WHERE state <> 'replaced' ORDER BY pooling_area, month DESC) c
         JOIN deduction_left_out l USING (cycle_id)
@@ -161,7 +161,7 @@ pub fn foreign(has: i32, needs: i32) -> String {
 ///
 /// # Errors
 /// The database cannot be reached, refuses to be looked at, or gives sessions that are not ours.
-pub async fn inspect(connection: &DatabaseUrl) -> Result<DatabaseFacts, Fault> {
+pub async fn inspect(connection: &DatabaseAccess) -> Result<DatabaseFacts, Fault> {
     sessions_are_ours(&connection.door).await?;
     let session = connection.door.dial(&settings::statements(&[])).await?;
     let client = &session.client;
@@ -363,7 +363,7 @@ fn silent(what: &str) -> Fault {
 ///
 /// # Errors
 /// The database cannot be reached, or refuses to be looked at.
-pub async fn paused(connection: &DatabaseUrl) -> Result<Vec<DestinationStanding>, Fault> {
+pub async fn paused(connection: &DatabaseAccess) -> Result<Vec<DestinationStanding>, Fault> {
     let pool = Pool::new(&connection.door, &Arc::new(Health::default()), 1, &[])?;
     let mut standings = standings(&pool).await?;
     standings.retain(|standing| standing.reason.is_some());

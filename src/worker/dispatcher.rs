@@ -23,7 +23,7 @@ use crate::flow::deliver::{
 use crate::flow::inquire::inquire;
 use crate::link::Quota;
 use crate::store::Pool;
-use crate::store::delivery::{self as store, Delivery, Lease, Next, PauseFound, Settlement};
+use crate::store::delivery::{self as store, Delivery, Lease, Next, PauseState, Settlement};
 
 /// How long after it began a request of a killed instance counts towards those the partner takes at once.
 const PLACES_KEPT: Duration = Duration::from_secs(4);
@@ -148,7 +148,7 @@ impl Dispatcher {
     }
 
     /// One term: from taking the lease until it is lost or the gateway drains.
-    async fn work(&self, lease: Lease, paused: PauseFound, asked_at: Instant) {
+    async fn work(&self, lease: Lease, paused: PauseState, asked_at: Instant) {
         let resumed = paused.resumed;
         let term = Arc::new(self.term_of(lease, &paused, asked_at));
         self.set_term(Some(term.clone()));
@@ -182,7 +182,7 @@ impl Dispatcher {
         self.set_term(None);
     }
 
-    fn term_of(&self, lease: Lease, paused: &PauseFound, asked_at: Instant) -> Term {
+    fn term_of(&self, lease: Lease, paused: &PauseState, asked_at: Instant) -> Term {
         let gate = Gate::new(&self.policy, asked_at + self.lease_term());
         let reason = paused.reason.as_deref().and_then(PauseReason::of_word);
         if reason.is_some() || !paused.wait.is_zero() {

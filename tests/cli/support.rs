@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use ltcgw::sandbox::partners::{PartnerBehaviour, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::partners::{PartnerTls, SimulatedPartner, SimulationOptions};
 use ltcgw::sandbox::stage::{Scene, TrialStage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -106,13 +106,13 @@ impl Place {
                 client_ca_pem: scene.authority.certificate_pem(),
             };
             let core =
-                SimulatedPartner::core(&tls, PartnerBehaviour::default()).expect("a medical core");
+                SimulatedPartner::core(&tls, SimulationOptions::default()).expect("a medical core");
             let ltc =
-                SimulatedPartner::ltc(&tls, PartnerBehaviour::default()).expect("an LTC system");
+                SimulatedPartner::ltc(&tls, SimulationOptions::default()).expect("an LTC system");
             (scene.medical_core, scene.ltc_system) = (core.url().into(), ltc.url().into());
             let civil =
-                SimulatedPartner::civil(&tls, PartnerBehaviour::default()).expect("civil affairs");
-            let health = SimulatedPartner::health(&tls, PartnerBehaviour::default())
+                SimulatedPartner::civil(&tls, SimulationOptions::default()).expect("civil affairs");
+            let health = SimulatedPartner::health(&tls, SimulationOptions::default())
                 .expect("a health commission");
             (scene.civil_affairs, scene.health_commission) =
                 (civil.url().into(), health.url().into());

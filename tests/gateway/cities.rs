@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
 use ltcgw::flow::deduct::{Desk, Of};
 use ltcgw::model::Month;
-use ltcgw::sandbox::partners::{PartnerBehaviour, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::partners::{PartnerTls, SimulatedPartner, SimulationOptions};
 use ltcgw::sandbox::stage::Scene;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -119,15 +119,16 @@ impl Cities {
             let core = || {
                 SimulatedPartner::core(
                     &tls,
-                    PartnerBehaviour {
+                    SimulationOptions {
                         sm2_public_hex: Some(public.clone()),
-                        ..PartnerBehaviour::default()
+                        ..SimulationOptions::default()
                     },
                 )
                 .expect("a core")
             };
-            let ltc =
-                || SimulatedPartner::ltc(&tls, PartnerBehaviour::default()).expect("an LTC system");
+            let ltc = || {
+                SimulatedPartner::ltc(&tls, SimulationOptions::default()).expect("an LTC system")
+            };
             let [one, other] = [(core(), ltc()), (core(), ltc())];
             let scene = Scene {
                 medical_core: one.0.url().into(),

@@ -16,7 +16,7 @@ use ltcgw::model::registry::EntityKind;
 use ltcgw::store::delivery::{Backfill, BackfillScope, Batch};
 use ltcgw::store::registry::{DateTurn, Put};
 use ltcgw::store::transfer::{ResultsOrigin, Writes};
-use ltcgw::store::{DatabaseUrl, Store};
+use ltcgw::store::{DatabaseAccess, Store};
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::office::by;
@@ -493,11 +493,15 @@ async fn the_registry_questions_and_a_backfill_can_be_cut_off_anywhere() {
 async fn a_start_cut_off_anywhere_keeps_no_other_instance_waiting() {
     let config = database().await;
     for polls in 1.. {
-        let started = cut_after(polls, Store::open(DatabaseUrl::local(config.clone()), &[])).await;
+        let started = cut_after(
+            polls,
+            Store::open(DatabaseAccess::local(config.clone()), &[]),
+        )
+        .await;
         // Waits for the lock of one that brings the schema up to date.
         let next = tokio::time::timeout(
             std::time::Duration::from_secs(30),
-            Store::open(DatabaseUrl::local(config.clone()), &[]),
+            Store::open(DatabaseAccess::local(config.clone()), &[]),
         );
         next.await
             .expect("nobody holds the lock")

@@ -3,7 +3,7 @@
 use ltcgw::config::DatabaseConfig;
 use ltcgw::sandbox::pki::Authority;
 use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
-use ltcgw::store::{DatabaseUrl, Store};
+use ltcgw::store::{DatabaseAccess, Store};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
             ca: Some(dir.path().join(ca)),
             ..DatabaseConfig::default()
         };
-        let connection = DatabaseUrl::configured(&database)
+        let connection = DatabaseAccess::configured(&database)
             .expect("a usable entry")
             .expect("a URL is given");
         Store::open(connection, &["nanning-tax".to_string()]).await
@@ -77,7 +77,7 @@ async fn a_database_url_is_used_over_tls_and_only_with_the_right_authority() {
             ca: Some(dir.path().join(ca)),
             ..DatabaseConfig::default()
         };
-        let connection = DatabaseUrl::configured(&database)
+        let connection = DatabaseAccess::configured(&database)
             .expect("a usable entry")
             .expect("a URL is given");
         Store::open(connection, &[])

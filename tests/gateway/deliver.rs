@@ -7,7 +7,7 @@ use ltcgw::sandbox::city::City;
 use ltcgw::sandbox::partners::Behaviour::{
     AcceptThenClose, AcceptThenHang, Garbage, HangAfterReading, Refuse, TooMany,
 };
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 use ltcgw::store::delivery::{Decision, decide};
 
 use crate::packet::{Line, Packet, element};
@@ -251,7 +251,7 @@ async fn a_second_instance_finishes_what_a_dead_one_left_behind() {
     } = gateway;
     running.abandon();
     let running = stage
-        .start(DatabaseUrl::local(database.clone()))
+        .start(DatabaseAccess::local(database.clone()))
         .await
         .expect("another instance");
     let all = Counterparts {

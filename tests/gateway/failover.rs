@@ -8,7 +8,7 @@ use ltcgw::config::DatabaseConfig;
 use ltcgw::flow::clock::CityClock;
 use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use ltcgw::store::tx::Tx;
-use ltcgw::store::{DatabaseUrl, Store};
+use ltcgw::store::{DatabaseAccess, Store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -82,8 +82,8 @@ fn folder() -> TempDir {
     dir
 }
 
-fn url(url: String) -> DatabaseUrl {
-    DatabaseUrl::configured(&DatabaseConfig {
+fn url(url: String) -> DatabaseAccess {
+    DatabaseAccess::configured(&DatabaseConfig {
         url: Some(url),
         ..DatabaseConfig::default()
     })
@@ -228,7 +228,7 @@ async fn a_server_that_stands_still_is_noticed_within_two_seconds_and_gone_on_wi
         .port(place.port)
         .user("postgres")
         .dbname("postgres");
-    let connection = DatabaseUrl::local(database.clone()).patient(Duration::from_secs(1));
+    let connection = DatabaseAccess::local(database.clone()).patient(Duration::from_secs(1));
     let gateway = Gateway::upon(connection, database, CityClock::default(), |scene| scene).await;
     let operator = gateway.running.server.operator;
     let ask = async |path: &str| {

@@ -1,6 +1,6 @@
 //! The journal and the instances on one database.
 
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 
 use crate::packet::{Line, Packet, counts};
 use crate::support::Gateway;
@@ -60,7 +60,7 @@ async fn two_instances_on_one_database_post_a_packet_once_and_answer_alike() {
     let first = Gateway::start().await;
     let second = first
         .stage
-        .start(DatabaseUrl::local(first.database.clone()))
+        .start(DatabaseAccess::local(first.database.clone()))
         .await
         .expect("a second instance");
     let url = format!(

@@ -12,7 +12,7 @@ use ltcgw::model::Month;
 use ltcgw::model::signer::Signer;
 use ltcgw::sandbox::stage::Scene;
 use ltcgw::store::deduction::Cycle;
-use ltcgw::store::{DatabaseUrl, Store};
+use ltcgw::store::{DatabaseAccess, Store};
 use tempfile::TempDir;
 
 use crate::support::{database, project};
@@ -82,7 +82,7 @@ impl Office {
         let partners = DeductionPartners::of(&config.partners, &catalog).into();
         let book = Arc::new(RateBook::load(&project().join("config/rates")).expect("the rates"));
         let database = database().await;
-        let store = Store::open(DatabaseUrl::local(database.clone()), &[])
+        let store = Store::open(DatabaseAccess::local(database.clone()), &[])
             .await
             .expect("a store");
         Office {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ltcgw::model::registry::EntityKind;
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 use serde_json::Value;
 
 use crate::registered::end;
@@ -423,7 +423,7 @@ async fn a_cursor_of_other_areas_is_gone_and_says_to_take_a_new_snapshot() {
     let other = source
         .gateway
         .stage
-        .start(DatabaseUrl::local(source.gateway.database.clone()))
+        .start(DatabaseAccess::local(source.gateway.database.clone()))
         .await
         .map_err(|fault| fault.text)
         .expect("it starts");
@@ -750,7 +750,7 @@ async fn changes_of_before_get_their_places_from_the_migration_and_caregivers_le
     let other = source
         .gateway
         .stage
-        .start(DatabaseUrl::local(source.gateway.database.clone()))
+        .start(DatabaseAccess::local(source.gateway.database.clone()))
         .await
         .map_err(|fault| fault.text)
         .expect("it starts");

@@ -8,10 +8,10 @@ use ltcgw::config::Config;
 use ltcgw::flow::backfill::{BackfillTarget, Filling};
 use ltcgw::sandbox::partners::Behaviour::Unavailable;
 use ltcgw::sandbox::partners::{
-    Most, PartnerBehaviour, PartnerTls, ReceivedEntry, SimulatedPartner,
+    Most, PartnerTls, ReceivedEntry, SimulatedPartner, SimulationOptions,
 };
 use ltcgw::sandbox::stage::Scene;
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 use ltcgw::store::delivery::BackfillScope;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,13 +51,13 @@ impl World {
             };
             let civil = SimulatedPartner::civil(
                 &tls,
-                PartnerBehaviour {
+                SimulationOptions {
                     most,
-                    ..PartnerBehaviour::default()
+                    ..SimulationOptions::default()
                 },
             )
             .expect("civil affairs");
-            let health = SimulatedPartner::health(&tls, PartnerBehaviour::default())
+            let health = SimulatedPartner::health(&tls, SimulationOptions::default())
                 .expect("a health commission");
             let scene = Scene {
                 civil_affairs: civil.url().to_string(),
@@ -491,7 +491,7 @@ async fn two_instances_of_which_one_is_killed_stay_within_every_limit_and_use_it
     let second = world
         .gateway
         .stage
-        .start(DatabaseUrl::local(world.gateway.database.clone()))
+        .start(DatabaseAccess::local(world.gateway.database.clone()))
         .await
         .expect("another instance");
     second.gateway.registrar.clock.set_day(date(2026, 6, 15));
@@ -585,7 +585,7 @@ async fn a_backfill_tells_a_new_destination_of_everything_once_however_often_it_
     )
     .expect("the same key");
     let running = stage
-        .start(DatabaseUrl::local(world.gateway.database.clone()))
+        .start(DatabaseAccess::local(world.gateway.database.clone()))
         .await
         .expect("another instance");
     running.gateway.registrar.clock.set_day(date(2026, 6, 15));

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use ltcgw::flow::clock::CityClock;
-use ltcgw::store::{DatabaseUrl, Store};
+use ltcgw::store::{DatabaseAccess, Store};
 
 use crate::packet::{Line, Packet};
 use crate::support::{Gateway, database};
@@ -90,7 +90,7 @@ async fn settings_of_the_role_change_nothing() {
     let mut by_role = database.clone();
     by_role.user(&role);
     let odd = Gateway::upon(
-        DatabaseUrl::local(by_role),
+        DatabaseAccess::local(by_role),
         database,
         CityClock::default(),
         |scene| scene,

@@ -2,7 +2,7 @@
 
 use ltcgw::model::{HistoryId, Month};
 use ltcgw::service::RunningGateway;
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 
 use crate::packet::{Line, Packet, counts};
 use crate::support::{Gateway, project};
@@ -47,7 +47,7 @@ fn large(packet: &Packet) -> Vec<u8> {
 async fn second_instance(first: &Gateway) -> RunningGateway {
     first
         .stage
-        .start(DatabaseUrl::local(first.database.clone()))
+        .start(DatabaseAccess::local(first.database.clone()))
         .await
         .expect("a second instance")
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ltcgw::adapter::capability::sm2_sorted_fields::PrivateKey;
 use ltcgw::flow::clock::CityClock;
-use ltcgw::sandbox::partners::{PartnerBehaviour as PartnerOptions, PartnerTls, SimulatedPartner};
+use ltcgw::sandbox::partners::{PartnerTls, SimulatedPartner, SimulationOptions as PartnerOptions};
 use ltcgw::sandbox::stage::{Scene, TrialStage};
 use ltcgw::service::RunningGateway;
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 use ltcgw::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -74,7 +74,7 @@ pub async fn database() -> tokio_postgres::Config {
                 .database("template_ltcgw")
                 .await
                 .expect("a template database");
-            ltcgw::store::Store::open(DatabaseUrl::local(config), &[])
+            ltcgw::store::Store::open(DatabaseAccess::local(config), &[])
                 .await
                 .expect("migrations run");
         })
@@ -129,7 +129,7 @@ impl Gateway {
     pub async fn at(clock: CityClock, change: impl FnOnce(Scene) -> Scene) -> Gateway {
         let database = database().await;
         Gateway::upon(
-            DatabaseUrl::local(database.clone()),
+            DatabaseAccess::local(database.clone()),
             database,
             clock,
             change,
@@ -139,7 +139,7 @@ impl Gateway {
 
     /// The same, with another way to its database.
     pub async fn upon(
-        connection: DatabaseUrl,
+        connection: DatabaseAccess,
         database: tokio_postgres::Config,
         clock: CityClock,
         change: impl FnOnce(Scene) -> Scene,

@@ -7,7 +7,7 @@ use ltcgw::model::Fen;
 use ltcgw::sandbox::partners::Behaviour::{
     AcceptThenClose, AcceptThenHang, Garbage, HangAfterReading, Refuse, TooMany,
 };
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 use serde_json::{Value, json};
 
 use crate::support::{Counterparts, Gateway};
@@ -504,7 +504,7 @@ async fn a_second_instance_takes_up_what_a_killed_one_had_sent() {
     } = gateway;
     running.abandon();
     let running = stage
-        .start(DatabaseUrl::local(database.clone()))
+        .start(DatabaseAccess::local(database.clone()))
         .await
         .expect("another instance");
     let all = Counterparts {

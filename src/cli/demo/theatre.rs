@@ -9,10 +9,10 @@ use super::place::DemoFolder;
 use super::{Seconds, progress};
 use crate::adapter::capability::sm2_sorted_fields::PrivateKey;
 use crate::error::{Fault, Stage as Step};
-use crate::sandbox::partners::{Behaviour, Most, PartnerBehaviour, PartnerTls, SimulatedPartner};
+use crate::sandbox::partners::{Behaviour, Most, PartnerTls, SimulatedPartner, SimulationOptions};
 use crate::sandbox::stage::{Scene, TrialStage};
 use crate::service::RunningGateway;
-use crate::store::DatabaseUrl;
+use crate::store::DatabaseAccess;
 use crate::store::embedded::{self, EmbeddedPostgres};
 
 /// Partner names of the shipped configuration.
@@ -129,7 +129,7 @@ impl Theatre {
         let start = Instant::now();
         let running = self
             .running
-            .insert(stage.start(DatabaseUrl::local(database)).await?);
+            .insert(stage.start(DatabaseAccess::local(database)).await?);
         let listeners = format!(
             "gateway: partners {}, operator {}",
             running.server.partner, running.server.operator
@@ -205,21 +205,21 @@ impl Counterparts {
         let key = PrivateKey::parse(&scene.sm2_key).map_err(|error| {
             Fault::operator(Step::Config, format!("the demo's SM2 key: {error}"))
         })?;
-        let limited = PartnerBehaviour {
+        let limited = SimulationOptions {
             most: Most {
                 requests_per_second: Some(REQUESTS_TAKEN_PER_SECOND),
                 ..Most::default()
             },
-            ..PartnerBehaviour::default()
+            ..SimulationOptions::default()
         };
-        let core = PartnerBehaviour {
+        let core = SimulationOptions {
             sm2_public_hex: Some(key.public_hex()),
             chars_max: Some(INPUT_CHARS_MAX),
             ..limited.clone()
         };
-        let strict = |most: Most| PartnerBehaviour {
+        let strict = |most: Most| SimulationOptions {
             most,
-            ..PartnerBehaviour::default()
+            ..SimulationOptions::default()
         };
         let counterparts = Counterparts {
             core: SimulatedPartner::core(&tls, core)?,

@@ -5,7 +5,7 @@ use crate::cli::deduct::show;
 use crate::config::Config;
 use crate::flow::destinations;
 use crate::service;
-use crate::store::DatabaseUrl;
+use crate::store::DatabaseAccess;
 use crate::store::embedded::EmbeddedPostgres;
 use crate::store::inspect::{self, DatabaseFacts, Schema, left_out_without_base};
 
@@ -36,7 +36,7 @@ pub(super) async fn look(sheet: &mut DoctorSheet, config: &Config) {
 }
 
 /// People the last plan of an area left out because nobody knows the base their rate is about.
-async fn without_base(sheet: &mut DoctorSheet, connection: &DatabaseUrl) {
+async fn without_base(sheet: &mut DoctorSheet, connection: &DatabaseAccess) {
     match left_out_without_base(connection).await {
         Err(fault) => sheet.bad("rosters", fault.text, ""),
         Ok(found) => {
@@ -53,7 +53,7 @@ async fn without_base(sheet: &mut DoctorSheet, connection: &DatabaseUrl) {
 }
 
 /// Destinations nothing goes to for the time being, and what was said.
-async fn paused(sheet: &mut DoctorSheet, connection: &DatabaseUrl) {
+async fn paused(sheet: &mut DoctorSheet, connection: &DatabaseAccess) {
     match inspect::paused(connection).await {
         Ok(standings) => {
             for standing in standings {

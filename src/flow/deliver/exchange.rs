@@ -25,12 +25,12 @@ pub enum Exchange {
     /// A row is no longer ours; nothing was sent.
     Lost,
     /// The attempts of these numbers began, one for each delivery, and met with this.
-    Begun(Vec<i32>, Box<RequestOutcome>, PartnerHeard),
+    Begun(Vec<i32>, Box<RequestOutcome>, RequestContext),
 }
 
 /// What else a request has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PartnerHeard {
+pub struct RequestContext {
     /// From leaving to what it met with.
     pub took: Duration,
     /// Nothing of the partner's own was heard, though it worked before: only then is it the delivery's failure, too.
@@ -102,7 +102,7 @@ pub async fn exchange(
         return Ok(Exchange::Begun(
             attempts,
             Box::new(RequestOutcome::HeldBack),
-            PartnerHeard::default(),
+            RequestContext::default(),
         ));
     };
     let left_at = Instant::now();
@@ -152,7 +152,7 @@ pub async fn exchange(
     Ok(Exchange::Begun(
         attempts,
         Box::new(met),
-        PartnerHeard {
+        RequestContext {
             took,
             first: noted.first,
         },

@@ -283,3 +283,14 @@ fn a_mistyped_word_is_shown_only_where_it_is_near_a_right_one_or_has_the_form_of
         assert_eq!(word(found, ["Packet", "JFXX101"]), shown);
     }
 }
+
+#[test]
+fn every_label_begins_with_the_kind_of_character_at_which_labels_are_looked_for() {
+    use super::words::{NAME_LABELS, NUMBER_LABELS};
+    for label in NAME_LABELS.iter().chain(NUMBER_LABELS) {
+        assert!(
+            label.chars().next().is_some_and(super::names::is_han),
+            "{label}"
+        );
+    }
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Behaviour, Most, PartnerBehaviour, PartnerTls, SimulatedPartner};
+use super::{Behaviour, Most, PartnerTls, SimulatedPartner, SimulationOptions};
 use crate::adapter::capability::sm2_sorted_fields::{PrivateKey, generate_pem};
 use crate::adapter::{Catalog, Secrets};
 use crate::config::{Deliver, DestinationLimits, OutboundEntry, Partner};
@@ -57,15 +57,15 @@ struct World {
 }
 
 impl World {
-    fn core(options: PartnerBehaviour) -> World {
+    fn core(options: SimulationOptions) -> World {
         World::new("medical-core", options)
     }
 
-    fn ltc(options: PartnerBehaviour) -> World {
+    fn ltc(options: SimulationOptions) -> World {
         World::new("ltc-system", options)
     }
 
-    fn new(adapter: &str, mut options: PartnerBehaviour) -> World {
+    fn new(adapter: &str, mut options: SimulationOptions) -> World {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("Test CA").unwrap();
         authority.write_to(dir.path()).unwrap();
@@ -217,8 +217,8 @@ async fn until_delivered(db: &TestDatabase, count: i64) {
 #[tokio::test]
 async fn what_both_partners_hold_is_what_was_sent_fen_by_fen() {
     for (world, fen) in [
-        (World::core(PartnerBehaviour::default()), 5_280),
-        (World::ltc(PartnerBehaviour::default()), 90),
+        (World::core(SimulationOptions::default()), 5_280),
+        (World::ltc(SimulationOptions::default()), 90),
     ] {
         let db = TestDatabase::new().await;
         db.queue("core", 30).await;
@@ -242,7 +242,7 @@ async fn a_lost_answer_is_asked_about_and_the_money_counted_once() {
     for lost in [Behaviour::AcceptThenClose, Behaviour::AcceptThenHang] {
         let (db, world) = (
             TestDatabase::new().await,
-            World::core(PartnerBehaviour::default()),
+            World::core(SimulationOptions::default()),
         );
         world.partner.will([lost]);
         db.queue("core", 3).await;
@@ -264,7 +264,7 @@ async fn a_lost_answer_is_asked_about_and_the_money_counted_once() {
 async fn without_an_inquiry_the_ltc_system_recognises_the_repeat() {
     let (db, world) = (
         TestDatabase::new().await,
-        World::ltc(PartnerBehaviour::default()),
+        World::ltc(SimulationOptions::default()),
     );
     world.partner.will([Behaviour::AcceptThenClose]);
     db.queue("core", 1).await;
@@ -286,7 +286,7 @@ async fn what_was_read_but_not_taken_is_sent_again_after_asking() {
     for silent in [Behaviour::HangAfterReading, Behaviour::Garbage] {
         let (db, world) = (
             TestDatabase::new().await,
-            World::core(PartnerBehaviour::default()),
+            World::core(SimulationOptions::default()),
         );
         world.partner.will([silent]);
         db.queue("core", 1).await;
@@ -314,7 +314,7 @@ async fn what_was_read_but_not_taken_is_sent_again_after_asking() {
 async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_text() {
     let (db, world) = (
         TestDatabase::new().await,
-        World::ltc(PartnerBehaviour::default()),
+        World::ltc(SimulationOptions::default()),
     );
     world.partner.will([
         Behaviour::TooMany(1),
@@ -345,12 +345,12 @@ async fn busy_partners_are_waited_for_and_refusals_are_dead_letters_with_their_t
 async fn the_partners_own_limit_is_never_exceeded() {
     let (db, mut world) = (
         TestDatabase::new().await,
-        World::ltc(PartnerBehaviour {
+        World::ltc(SimulationOptions {
             most: Most {
                 requests_per_second: Some(25),
                 ..Most::default()
             },
-            ..PartnerBehaviour::default()
+            ..SimulationOptions::default()
         }),
     );
     world
@@ -370,12 +370,12 @@ async fn the_partners_own_limit_is_never_exceeded() {
 
 #[tokio::test]
 async fn a_simulated_partner_enforces_its_limit_and_its_certificates() {
-    let world = World::ltc(PartnerBehaviour {
+    let world = World::ltc(SimulationOptions {
         most: Most {
             requests_per_second: Some(1),
             ..Most::default()
         },
-        ..PartnerBehaviour::default()
+        ..SimulationOptions::default()
     });
     let request = Request {
         headers: vec![("Idempotency-Key".into(), "k".into())],
@@ -427,7 +427,7 @@ async fn infcode(world: &World, change: impl FnOnce(&mut Value)) -> (i64, String
 
 #[tokio::test]
 async fn the_core_refuses_envelopes_that_are_not_to_the_letter() {
-    let world = World::core(PartnerBehaviour::default());
+    let world = World::core(SimulationOptions::default());
     type Change = fn(&mut Value);
     let cases: [(&str, Change, i64); 8] = [
         (
@@ -497,7 +497,7 @@ async fn the_core_refuses_envelopes_that_are_not_to_the_letter() {
 
 #[tokio::test]
 async fn a_reference_is_good_for_one_content() {
-    let world = World::core(PartnerBehaviour::default());
+    let world = World::core(SimulationOptions::default());
     assert_eq!(infcode(&world, |_| {}).await.0, 0);
     assert_eq!(
         infcode(&world, |_| {}).await.0,

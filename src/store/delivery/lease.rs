@@ -18,7 +18,7 @@ pub struct Lease {
 
 /// The pause a new holder finds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PauseFound {
+pub struct PauseState {
     /// How long it lasts still.
     pub wait: Duration,
     /// Why the destination has not worked lately; stays when the wait is over, until the partner answers.
@@ -36,7 +36,7 @@ pub async fn acquire(
     destination: &str,
     holder: &str,
     term: Duration,
-) -> Result<Result<(Lease, PauseFound), Duration>, Fault> {
+) -> Result<Result<(Lease, PauseState), Duration>, Fault> {
     const SQL: &str = "INSERT INTO dispatcher_lease AS l (destination, holder, token, until)
         VALUES ($1, $2, 1, clock_timestamp() + $3 * interval '1 millisecond')
         ON CONFLICT (destination) DO UPDATE SET holder = excluded.holder, token = l.token + 1, until = excluded.until
@@ -53,7 +53,7 @@ pub async fn acquire(
         .await
         .map_err(failed)?
     {
-        let paused = PauseFound {
+        let paused = PauseState {
             wait: duration(row.get(1)),
             reason: row.get(2),
             resumed: row.get(3),

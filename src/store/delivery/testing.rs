@@ -8,7 +8,7 @@ use tokio_postgres::NoTls;
 use super::{NewDelivery, Records, Subject};
 use crate::model::Fen;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
-use crate::store::{DatabaseUrl, Pool};
+use crate::store::{DatabaseAccess, Pool};
 
 static CLUSTER: OnceLock<EmbeddedPostgres> = OnceLock::new();
 
@@ -48,7 +48,7 @@ impl TestDatabase {
     pub async fn before(version: i32) -> TestDatabase {
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let config = cluster().database(&name).await.unwrap();
-        let pool = Pool::new(&DatabaseUrl::local(config).door, &Arc::default(), 8, &[]).unwrap();
+        let pool = Pool::new(&DatabaseAccess::local(config).door, &Arc::default(), 8, &[]).unwrap();
         let client = pool.get().await.unwrap();
         let migrations = super::super::migrations().unwrap();
         for migration in migrations

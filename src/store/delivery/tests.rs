@@ -585,3 +585,24 @@ async fn deliveries_of_every_kind_stored_before_subjects_were_one_keep_what_they
         ]
     );
 }
+
+#[tokio::test]
+async fn a_subject_that_cannot_be_read_is_not_stored() {
+    let db = TestDatabase::new().await;
+    let client = db.pool.get().await.unwrap();
+    for (kind, id, part) in [
+        ("records", "7a", "1"),
+        ("records", "", "1"),
+        ("batch", "-1", "1"),
+        ("records", "7", "2147483648"),
+        ("record", "7", "1"),
+    ] {
+        let sql = format!(
+            "INSERT INTO delivery (destination, message, subject_kind, subject_id, part, part_end, lines, fen)
+             VALUES ('core', 'contributions', '{kind}', '{id}', {part}, {part}, 1, 0)"
+        );
+        let refused = client.batch_execute(&sql).await.expect_err(&sql);
+        let code = refused.code().map(tokio_postgres::error::SqlState::code);
+        assert_eq!(code, Some("23514"), "{kind} {id} {part}: a CHECK says so");
+    }
+}

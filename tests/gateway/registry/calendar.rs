@@ -4,7 +4,7 @@ use jiff::civil::{Date, date};
 use ltcgw::flow::clock::CityClock;
 use ltcgw::flow::publish::{StoredRecord, open};
 use ltcgw::model::registry::EntityKind;
-use ltcgw::store::DatabaseUrl;
+use ltcgw::store::DatabaseAccess;
 use serde_json::json;
 
 use super::{Ltc, TODAY, caregiver, institution, with};
@@ -114,7 +114,7 @@ async fn two_instances_publish_a_date_once() {
     let second = ltc
         .gateway
         .stage
-        .start_at(DatabaseUrl::local(ltc.gateway.database.clone()), clock)
+        .start_at(DatabaseAccess::local(ltc.gateway.database.clone()), clock)
         .await
         .expect("a second instance");
     for number in 0..20 {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use encoding_rs::GBK;
 
-use super::super::{Behaviour, CannedAnswer, CoreManner, Output, PartnerBehaviour, Reference};
+use super::super::{Behaviour, CannedAnswer, CoreManner, Output, Reference, SimulationOptions};
 use super::{World, until_delivered};
 use crate::store::delivery::testing::TestDatabase;
 
@@ -14,9 +14,9 @@ const SIGNATURE: &str = r#"{"code":"401","message":"签名不正确","data":null
 const WITHOUT_INFCODE: &str = r#"{"code":-1,"type":"error","message":"服务暂不可用","data":null}"#;
 
 fn core(manner: CoreManner) -> World {
-    World::core(PartnerBehaviour {
+    World::core(SimulationOptions {
         manner,
-        ..PartnerBehaviour::default()
+        ..SimulationOptions::default()
     })
 }
 
